@@ -1,0 +1,124 @@
+//! What can go wrong, said with what there is.
+
+/// Everything the library refuses to do.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No layer to look at was named.
+    #[error("no layer is named to look at; this model has {}", listed(.known))]
+    NoLayer {
+        /// The layers that the forward pass names, in the order in which they finish.
+        known: Vec<String>,
+    },
+    /// The forward pass names no such layer.
+    #[error("no layer is called `{asked}`; this model has {}", listed(.known))]
+    UnknownLayer {
+        /// The name asked for.
+        asked: String,
+        /// The layers that the forward pass names, in the order in which they finish.
+        known: Vec<String>,
+    },
+    /// The forward pass uses one name for two layers, so neither can be meant.
+    #[error("two layers are called `{layer}`: give each its own name")]
+    RepeatedLayer {
+        /// The name used twice.
+        layer: String,
+    },
+    /// A layer's output does not have the form its layout says.
+    #[error("layer `{layer}` has the shape {shape:?}, which does not fit its layout: {reason}")]
+    WrongLayout {
+        /// The layer.
+        layer: String,
+        /// The shape of its output.
+        shape: Vec<usize>,
+        /// What does not fit.
+        reason: String,
+    },
+    /// The grid of a layer has another number of axes than the input has in space.
+    #[error("layer `{layer}` has a grid of {found} axes, the input has {expected}")]
+    WrongGrid {
+        /// The layer.
+        layer: String,
+        /// Axes of the layer's grid.
+        found: usize,
+        /// Axes of the input's grid.
+        expected: usize,
+    },
+    /// The score does not depend on the layer at all, so there is no gradient.
+    #[error("the score does not depend on layer `{layer}`: no gradient reaches it")]
+    NotConnected {
+        /// The layer.
+        layer: String,
+    },
+    /// The score under gradients is not the score of plain inference.
+    #[error(
+        "the score of the first image is {plain} in plain inference and {taped} while gradients are recorded: \
+         a BatchNorm or dropout of this model is in training mode. Call `freeze()` on the model (and load it again: \
+         its running statistics may have moved)"
+    )]
+    TrainingMode {
+        /// The score without gradients.
+        plain: f32,
+        /// The score while gradients are recorded.
+        taped: f32,
+    },
+    /// The model, or its input, is on an autodiff device, where layers behave as in training.
+    #[error(
+        "the model or its input is on an autodiff device, as for training: explain `model.valid()` and plain tensors"
+    )]
+    TrainingDevice,
+    /// The model has no such class.
+    #[error("there is no class {asked}: this model has {classes} classes, 0 to {}", .classes.saturating_sub(1))]
+    UnknownClass {
+        /// The class asked for.
+        asked: usize,
+        /// The number of classes of the model.
+        classes: usize,
+    },
+    /// There are not as many targets as images.
+    #[error("{targets} targets for {images} images: one a image is needed")]
+    TargetCount {
+        /// Targets given.
+        targets: usize,
+        /// Images in the batch.
+        images: usize,
+    },
+    /// A target gave something else than one score an image.
+    #[error("the target gave {found} scores for {expected} images")]
+    ScoreCount {
+        /// Scores given.
+        found: usize,
+        /// Images in the batch.
+        expected: usize,
+    },
+    /// A batch without images, or images without pixels.
+    #[error("there is nothing to explain in an input of the shape {shape:?}")]
+    EmptyInput {
+        /// Batch size and grid of the input.
+        shape: Vec<usize>,
+    },
+    /// No method has this name.
+    #[error("no method is called `{asked}`; there are {}", listed(.known))]
+    UnknownMethod {
+        /// The name asked for.
+        asked: String,
+        /// The methods that there are.
+        known: Vec<String>,
+    },
+    /// NaN or infinity where a number is needed.
+    #[error("{what} holds NaN or infinity")]
+    NonFinite {
+        /// What holds it.
+        what: String,
+    },
+    /// The device did not hand its numbers back.
+    #[error("the device failed: {reason}")]
+    Device {
+        /// What it said.
+        reason: String,
+    },
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "none".into() } else { names.join(", ") }
+}

@@ -1,0 +1,184 @@
+//! How a layer's output is laid out in memory, and its one common form.
+//!
+//! A method does not care whether a layer speaks channels first, channels last or tokens, nor whether space has one
+//! axis or three. Every layout turns its tensor into the *map form* `[batch, channels, positions]` and back; the sizes
+//! of the spatial axes travel beside it as the *grid* (`[height, width]` for pictures).
+
+use burn::Tensor;
+
+/// The layout of a tensor of rank `D`.
+///
+/// A layout of one's own is an implementation of this trait; the wrong rank does not compile:
+///
+/// ```compile_fail
+/// use cam_core::{Layout, Nchw};
+/// fn of_rank_three(_: impl Layout<3>) {}
+/// of_rank_three(Nchw);
+/// ```
+pub trait Layout<const D: usize>: Clone + 'static {
+    /// The sizes of the spatial axes of a tensor of this shape, or what does not fit.
+    fn grid(&self, shape: [usize; D]) -> Result<Vec<usize>, String>;
+
+    /// The number of channels of a tensor of this shape.
+    fn channels(&self, shape: [usize; D]) -> usize;
+
+    /// The map form of the tensor.
+    ///
+    /// # Shapes
+    /// - output: `[batch, channels, positions]`, the positions in row-major order of the grid
+    fn to_map(&self, tensor: Tensor<D>) -> Tensor<3>;
+
+    /// The tensor with its map form replaced; what is no part of the map (class tokens) stays.
+    ///
+    /// # Shapes
+    /// - map: `[batch, channels, positions]`
+    fn put_back(&self, tensor: Tensor<D>, map: Tensor<3>) -> Tensor<D>;
+}
+
+macro_rules! channels_first {
+    ($(#[$doc:meta])* $name:ident, $rank:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        pub struct $name;
+
+        impl Layout<$rank> for $name {
+            fn grid(&self, shape: [usize; $rank]) -> Result<Vec<usize>, String> {
+                Ok(shape[2..].to_vec())
+            }
+
+            fn channels(&self, shape: [usize; $rank]) -> usize {
+                shape[1]
+            }
+
+            fn to_map(&self, tensor: Tensor<$rank>) -> Tensor<3> {
+                let shape = tensor.dims();
+                tensor.reshape([shape[0], shape[1], shape[2..].iter().product()])
+            }
+
+            fn put_back(&self, tensor: Tensor<$rank>, map: Tensor<3>) -> Tensor<$rank> {
+                map.reshape(tensor.dims())
+            }
+        }
+    };
+}
+
+channels_first!(
+    /// Signals with the channels first: `[batch, channels, length]`.
+    Ncl,
+    3
+);
+channels_first!(
+    /// Pictures with the channels first, as convolutions have them: `[batch, channels, height, width]`.
+    Nchw,
+    4
+);
+channels_first!(
+    /// Volumes with the channels first: `[batch, channels, depth, height, width]`.
+    Ncdhw,
+    5
+);
+
+/// Pictures with the channels last, as Swin has them: `[batch, height, width, channels]`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Nhwc;
+
+impl Layout<4> for Nhwc {
+    fn grid(&self, shape: [usize; 4]) -> Result<Vec<usize>, String> {
+        Ok(shape[1..3].to_vec())
+    }
+
+    fn channels(&self, shape: [usize; 4]) -> usize {
+        shape[3]
+    }
+
+    fn to_map(&self, tensor: Tensor<4>) -> Tensor<3> {
+        let [batch, height, width, channels] = tensor.dims();
+        tensor.reshape([batch, height * width, channels]).swap_dims(1, 2)
+    }
+
+    fn put_back(&self, tensor: Tensor<4>, map: Tensor<3>) -> Tensor<4> {
+        map.swap_dims(1, 2).reshape(tensor.dims())
+    }
+}
+
+/// The tokens of a vision transformer: `[batch, prefix + height * width, channels]`.
+///
+/// The grid comes from the patch embedding of the same forward pass, never from the square root of the token count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tokens {
+    /// Tokens before the patches that stand for no place: 1 for a class token, 2 with distillation, more with registers.
+    pub prefix: usize,
+    /// Rows of patches.
+    pub height: usize,
+    /// Patches in a row.
+    pub width: usize,
+}
+
+impl Layout<3> for Tokens {
+    fn grid(&self, shape: [usize; 3]) -> Result<Vec<usize>, String> {
+        let Self { prefix, height, width } = *self;
+        if shape[1] == prefix + height * width {
+            Ok(vec![height, width])
+        } else {
+            Err(format!("{prefix} + {height} x {width} tokens were said, {} are there", shape[1]))
+        }
+    }
+
+    fn channels(&self, shape: [usize; 3]) -> usize {
+        shape[2]
+    }
+
+    fn to_map(&self, tensor: Tensor<3>) -> Tensor<3> {
+        tensor.narrow(1, self.prefix, self.height * self.width).swap_dims(1, 2)
+    }
+
+    fn put_back(&self, tensor: Tensor<3>, map: Tensor<3>) -> Tensor<3> {
+        let patches = map.swap_dims(1, 2);
+        match self.prefix {
+            0 => patches,
+            prefix => Tensor::cat(vec![tensor.narrow(1, 0, prefix), patches], 1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Device, Distribution};
+
+    fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
+        Tensor::random(shape, Distribution::Uniform(-1.0, 1.0), &Device::flex())
+    }
+
+    fn comes_back<const D: usize>(layout: impl Layout<D>, shape: [usize; D], grid: &[usize]) {
+        let tensor = random(shape);
+        assert_eq!(layout.grid(shape).unwrap(), grid);
+        let map = layout.to_map(tensor.clone());
+        assert_eq!(map.dims()[2], grid.iter().product::<usize>());
+        let back = layout.put_back(tensor.clone(), map);
+        back.into_data().assert_eq(&tensor.into_data(), true);
+    }
+
+    #[test]
+    fn the_map_form_comes_back_as_it_was() {
+        comes_back(Ncl, [2, 3, 5], &[5]);
+        comes_back(Nchw, [2, 3, 4, 5], &[4, 5]);
+        comes_back(Ncdhw, [2, 3, 4, 5, 2], &[4, 5, 2]);
+        comes_back(Nhwc, [2, 4, 5, 3], &[4, 5]);
+        comes_back(Tokens { prefix: 0, height: 2, width: 3 }, [2, 6, 4], &[2, 3]);
+        comes_back(Tokens { prefix: 5, height: 2, width: 3 }, [2, 11, 4], &[2, 3]);
+    }
+
+    #[test]
+    fn channels_first_and_last_have_one_map_form() {
+        let first = random([2, 3, 4, 5]);
+        let last = first.clone().permute([0, 2, 3, 1]);
+        Nchw.to_map(first).into_data().assert_eq(&Nhwc.to_map(last).into_data(), true);
+    }
+
+    #[test]
+    fn a_grid_that_does_not_fit_the_tokens_is_told() {
+        let said = Tokens { prefix: 1, height: 2, width: 2 }.grid([1, 7, 3]).unwrap_err();
+        assert_eq!(said, "1 + 2 x 2 tokens were said, 7 are there");
+    }
+}

@@ -1,0 +1,56 @@
+//! Class activation maps for models on the [Burn](https://burn.dev) framework.
+//!
+//! A model names its layers with [taps](Taps) in its own forward pass; an [`Explainer`] turns a [`Target`] (a class, or
+//! any score) into heat maps that show where the network looked, by any [`Method`]. It runs on every Burn device.
+//!
+//! ```
+//! use burn::nn::conv::{Conv2d, Conv2dConfig};
+//! use burn::prelude::*;
+//! use burn::tensor::activation::relu;
+//! use cam_core::{Class, Explainer, GradCam, Model, Nchw, Taps};
+//!
+//! struct Net {
+//!     conv: Conv2d,
+//! }
+//!
+//! impl Model for Net {
+//!     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
+//!         let x = taps.layer("conv", Nchw, || relu(self.conv.forward(images))); // the one changed line
+//!         x.mean_dims(&[2, 3]).flatten(1, 3)
+//!     }
+//! }
+//!
+//! let device = Device::flex();
+//! let net = Net { conv: Conv2dConfig::new([3, 10], [3, 3]).init(&device) };
+//! let images = Tensor::ones([2, 3, 32, 32], &device);
+//! let found = Explainer::new(&net).layer("conv").method(GradCam).explain(images, &Class(7))?;
+//! assert_eq!(found.maps[0].heat.dims(), [2, 32, 32]);
+//! # Ok::<(), cam_core::Error>(())
+//! ```
+
+mod error;
+mod explainer;
+mod layout;
+mod method;
+pub mod methods;
+mod model;
+mod projection;
+mod resize;
+mod scale;
+mod seen;
+mod session;
+mod tap;
+mod target;
+mod warning;
+
+pub use error::Error;
+pub use explainer::{Explainer, Explanation, Maps, Progress, layers};
+pub use layout::{Layout, Ncdhw, Nchw, Ncl, Nhwc, Tokens};
+pub use method::{Combine, METHODS, Method, method_named};
+pub use methods::{Ablated, AblationCam, EigenCam, GradCam, HiResCam, LayerCam, ScoreCam};
+pub use model::{Input, Model};
+pub use scale::{Rectify, Scale};
+pub use seen::Seen;
+pub use tap::{LayerInfo, Rows, Taps};
+pub use target::{Class, Classes, Goal, Ranked, Target, Top};
+pub use warning::Warning;

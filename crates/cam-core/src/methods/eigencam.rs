@@ -1,0 +1,31 @@
+use crate::{Combine, Error, Method, Seen};
+use burn::Tensor;
+
+/// Eigen-CAM: the first principal component of the activation; it asks for no class.
+///
+/// $$ L = A v_1, \qquad A = U \Sigma V^\top $$
+///
+/// with $A$ the positions by channels, each channel less its mean (as the reference library has it), and the sign such
+/// that the map is positive where the activation is strong.
+///
+/// Muhammad and Yeasin, *Eigen-CAM: Class Activation Map using Principal Components*, IJCNN 2020, equations 1 to 3.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EigenCam;
+
+impl Method for EigenCam {
+    fn name(&self) -> &'static str {
+        "eigencam"
+    }
+
+    fn paper(&self) -> &'static str {
+        "https://arxiv.org/abs/2008.00299"
+    }
+
+    fn weights(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
+        Ok(Tensor::ones([1, 1, 1], &seen.activation().device()))
+    }
+
+    fn combine(&self) -> Combine {
+        Combine::FirstComponent
+    }
+}

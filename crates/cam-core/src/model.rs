@@ -1,0 +1,108 @@
+//! What is explained: a forward pass that names its layers, and the input it takes.
+
+use crate::Taps;
+use burn::Tensor;
+
+/// A model: its forward pass, which names its layers with the taps.
+///
+/// A picture classifier needs no type parameters; other inputs and outputs are named:
+/// `impl Model<Tensor<3>, Tensor<2>>` for signals, any type of one's own as output. A closure
+/// `|images, taps| ...` is a model too.
+///
+/// ```
+/// use burn::nn::{Linear, conv::Conv2d};
+/// use burn::prelude::*;
+/// use burn::tensor::activation::relu;
+/// use cam_core::{Model, Nchw, Taps};
+///
+/// #[derive(Module, Debug)]
+/// struct Net {
+///     c1: Conv2d,
+///     c2: Conv2d,
+///     fc: Linear,
+/// }
+///
+/// impl Model for Net {
+///     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
+///         let x = taps.layer("c1", Nchw, || relu(self.c1.forward(images)));
+///         let x = taps.layer("c2", Nchw, || relu(self.c2.forward(x)));
+///         self.fc.forward(x.mean_dims(&[2, 3]).flatten(1, 3))
+///     }
+/// }
+/// ```
+pub trait Model<I = Tensor<4>, O = Tensor<2>> {
+    /// The forward pass. With [`Taps::off`] it is plain inference.
+    fn forward(&self, input: I, taps: &Taps<'_>) -> O;
+}
+
+impl<I, O, F> Model<I, O> for F
+where
+    F: Fn(I, &Taps<'_>) -> O,
+{
+    fn forward(&self, input: I, taps: &Taps<'_>) -> O {
+        self(input, taps)
+    }
+}
+
+/// A batch of inputs: signals `Tensor<3>`, pictures `Tensor<4>`, volumes `Tensor<5>`, or a type of one's own that holds
+/// several of them.
+pub trait Input: Clone {
+    /// A batch of maps over the input: `[batch, height, width]` for pictures.
+    type Map: Clone;
+
+    /// The number of images.
+    fn batch(&self) -> usize;
+
+    /// The sizes of the spatial axes: `[height, width]` for pictures.
+    fn grid(&self) -> Vec<usize>;
+
+    /// `copies` rows, each the image `image`.
+    fn copies(&self, image: usize, copies: usize) -> Self;
+
+    /// One row a mask: the image times the mask, in all channels.
+    ///
+    /// # Shapes
+    /// - masks: `[copies, positions]`, the positions in row-major order of the grid
+    fn masked(&self, image: usize, masks: Tensor<2>) -> Self;
+
+    /// Maps `[batch, positions]` on the grid given, as maps of this kind of input.
+    fn to_map(values: Tensor<2>, grid: &[usize]) -> Self::Map;
+}
+
+macro_rules! tensor_input {
+    ($rank:literal, $map:literal) => {
+        impl Input for Tensor<$rank> {
+            type Map = Tensor<$map>;
+
+            fn batch(&self) -> usize {
+                self.dims()[0]
+            }
+
+            fn grid(&self) -> Vec<usize> {
+                self.dims()[2..].to_vec()
+            }
+
+            fn copies(&self, image: usize, copies: usize) -> Self {
+                let mut shape = self.dims();
+                shape[0] = copies;
+                self.clone().narrow(0, image, 1).expand(shape)
+            }
+
+            fn masked(&self, image: usize, masks: Tensor<2>) -> Self {
+                let mut shape = self.dims();
+                (shape[0], shape[1]) = (masks.dims()[0], 1);
+                self.clone().narrow(0, image, 1) * masks.reshape(shape)
+            }
+
+            fn to_map(values: Tensor<2>, grid: &[usize]) -> Tensor<$map> {
+                let mut shape = [values.dims()[0]; $map];
+                shape[1..].copy_from_slice(grid);
+                values.reshape(shape)
+            }
+        }
+    };
+}
+
+tensor_input!(3, 2);
+tensor_input!(4, 3);
+tensor_input!(5, 4);

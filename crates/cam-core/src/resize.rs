@@ -1,0 +1,102 @@
+//! Linear interpolation between grids of any number of axes, on half-pixel centres.
+//!
+//! The value at place $j$ of $n'$ is read at $x = (j + \tfrac12) \frac{n}{n'} - \tfrac12$ of $n$, clamped to the first and
+//! last centre: what OpenCV's `resize` and PyTorch's `interpolate(align_corners=False)` do, without antialiasing. It is
+//! separable, so each axis is one product with an $n' \times n$ matrix, and signals, pictures and volumes are one case.
+
+use burn::Tensor;
+use burn::tensor::{Device, TensorData};
+
+/// Maps on the grid `from`, read at the grid `to`.
+///
+/// # Shapes
+/// - maps: `[batch, positions of from]`
+/// - output: `[batch, positions of to]`
+pub(crate) fn resize(maps: Tensor<2>, from: &[usize], to: &[usize]) -> Tensor<2> {
+    let batch = maps.dims()[0];
+    let device = maps.device();
+    let mut grid = from.to_vec();
+    let mut maps = maps;
+    for axis in 0..grid.len() {
+        let (before, after) =
+            (grid[..axis].iter().product::<usize>(), grid[axis + 1..].iter().product::<usize>());
+        if grid[axis] == to[axis] {
+            continue;
+        }
+        let matrix = matrix(grid[axis], to[axis], &device);
+        maps = if after == 1 {
+            maps.reshape([batch * before, grid[axis]]).matmul(matrix.transpose())
+        } else {
+            let slabs: Tensor<3> = maps.reshape([batch * before, grid[axis], after]);
+            matrix.unsqueeze::<3>().matmul(slabs).reshape([batch * before, to[axis] * after])
+        };
+        grid[axis] = to[axis];
+        maps = maps.reshape([batch, grid.iter().product()]);
+    }
+    maps
+}
+
+/// The weights of linear interpolation from `from` to `to` places: `[to, from]`.
+fn matrix(from: usize, to: usize, device: &Device) -> Tensor<2> {
+    let mut weights = vec![0f32; to * from];
+    for (j, row) in weights.chunks_exact_mut(from).enumerate() {
+        let place = ((j as f64 + 0.5) * from as f64 / to as f64 - 0.5).clamp(0.0, (from - 1) as f64);
+        let low = place.floor() as usize;
+        let share = (place - low as f64) as f32;
+        row[low] += 1.0 - share;
+        row[(low + 1).min(from - 1)] += share;
+    }
+    Tensor::from_data(TensorData::new(weights, [to, from]), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The definition, a value at a time.
+    fn slowly(map: &[f32], from: [usize; 2], to: [usize; 2]) -> Vec<f32> {
+        let read = |j: usize, n: usize, m: usize| {
+            let x = ((j as f32 + 0.5) * n as f32 / m as f32 - 0.5).max(0.0).min((n - 1) as f32);
+            (x as usize, ((x as usize) + 1).min(n - 1), x - x.floor())
+        };
+        let mut out = Vec::new();
+        for y in 0..to[0] {
+            for x in 0..to[1] {
+                let (y0, y1, fy) = read(y, from[0], to[0]);
+                let (x0, x1, fx) = read(x, from[1], to[1]);
+                let at = |y: usize, x: usize| map[y * from[1] + x];
+                let top = at(y0, x0) * (1.0 - fx) + at(y0, x1) * fx;
+                let bottom = at(y1, x0) * (1.0 - fx) + at(y1, x1) * fx;
+                out.push(top * (1.0 - fy) + bottom * fy);
+            }
+        }
+        out
+    }
+
+    fn resized(map: Vec<f32>, from: &[usize], to: &[usize]) -> Vec<f32> {
+        let map = Tensor::<1>::from_floats(map.as_slice(), &Device::flex());
+        resize(map.unsqueeze(), from, to).into_data().try_to_vec().unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_the_definition(h in 1usize..6, w in 1usize..6, y in 1usize..12, x in 1usize..12, seed in 0u32..1000) {
+            let map: Vec<f32> = (0..h * w).map(|i| ((i as u32 * 7919 + seed) % 101) as f32 / 50.0 - 1.0).collect();
+            for (a, b) in resized(map.clone(), &[h, w], &[y, x]).iter().zip(slowly(&map, [h, w], [y, x])) {
+                prop_assert!((a - b).abs() < 1e-5, "{a} is not {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn volumes_and_signals_are_read_as_pictures_are() {
+        let line = vec![0.0, 1.0, 4.0];
+        let as_picture = slowly(&line, [1, 3], [1, 7]);
+        for (from, to) in [(&[3][..], &[7][..]), (&[1, 3, 1], &[1, 7, 1])] {
+            for (a, b) in resized(line.clone(), from, to).iter().zip(&as_picture) {
+                assert!((a - b).abs() < 1e-6, "{a} is not {b}");
+            }
+        }
+    }
+}

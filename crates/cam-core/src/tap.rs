@@ -1,0 +1,325 @@
+//! The tap: a forward pass names its layers, and one statement serves everything a method may want.
+//!
+//! | mode | what [`Taps::layer`] does |
+//! |---|---|
+//! | off | runs the closure; formats no name, holds nothing |
+//! | watch | holds the activation of the layers asked for and starts the tape of gradients there |
+//! | record | also remembers the value of each layer as it finishes, in order |
+//! | replay | a layer that finished before the edited one is not run again: what was remembered is returned |
+//!
+//! The work of a layer stands inside the closure, so a replay runs only the *tail* of the network, whatever residual
+//! connections lead around the layer. A layer encloses its children, so an ancestor of the edited layer finishes after
+//! it and is run.
+
+use crate::{Error, Layout};
+use burn::Tensor;
+use burn::tensor::{Gradients, Int};
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt::{self, Display};
+
+/// What a forward pass names its layers with.
+///
+/// ```
+/// use burn::prelude::*;
+/// use burn::tensor::activation::relu;
+/// use cam_core::{Nchw, Taps};
+///
+/// fn forward(images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
+///     let x = taps.layer("stage1", Nchw, || relu(images));
+///     let x = taps.layer(format_args!("stage{}", 2), Nchw, || x * 2.0);
+///     x.mean_dims(&[2, 3]).flatten(1, 3)
+/// }
+///
+/// // Plain inference: the taps are off and cost nothing.
+/// let logits = forward(Tensor::ones([1, 3, 4, 4], &Device::flex()), &Taps::off());
+/// assert_eq!(logits.dims(), [1, 3]);
+/// ```
+pub struct Taps<'a> {
+    mode: Mode<'a>,
+    log: RefCell<Log>,
+}
+
+enum Mode<'a> {
+    Off,
+    Watch { layers: &'a [String], batch: usize, tape: bool, record: bool },
+    Replay { replay: Replay<'a>, watch: &'a [String] },
+}
+
+/// Which part of the network is run again, and on what.
+#[derive(Clone, Copy)]
+pub(crate) struct Replay<'a> {
+    pub memory: &'a Memory,
+    /// The layer whose value is edited; only what finishes after it runs.
+    pub from: &'a str,
+    pub rows: Rows,
+    pub edit: &'a dyn Fn(Tensor<3>) -> Tensor<3>,
+}
+
+/// Which images the rows of a batch stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    /// Each row is an image of the batch.
+    All,
+    /// Every row is a copy of one image.
+    Copies {
+        /// The image, counted from 0.
+        image: usize,
+        /// How many rows there are.
+        copies: usize,
+    },
+}
+
+impl Rows {
+    /// The rows of a batch-first tensor; copies are a view, no memory is used.
+    pub fn of<const D: usize>(self, batch: Tensor<D>) -> Tensor<D> {
+        match self {
+            Rows::All => batch,
+            Rows::Copies { image, copies } => {
+                let one = batch.narrow(0, image, 1);
+                let mut shape = one.dims();
+                shape[0] = copies;
+                one.expand(shape)
+            }
+        }
+    }
+
+    /// As [`of`](Self::of), for numbers of classes.
+    pub fn of_classes(self, classes: Tensor<1, Int>) -> Tensor<1, Int> {
+        match self {
+            Rows::All => classes,
+            Rows::Copies { image, copies } => classes.narrow(0, image, 1).expand([copies]),
+        }
+    }
+}
+
+/// A layer as the forward pass shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerInfo {
+    /// Its name, which is its path in the checkpoint.
+    pub name: String,
+    /// The shape of its output, batch first.
+    pub shape: Vec<usize>,
+    /// Its channels.
+    pub channels: usize,
+    /// The sizes of its spatial axes: `[height, width]` for pictures.
+    pub grid: Vec<usize>,
+}
+
+/// What a pass brought back.
+#[derive(Default)]
+pub(crate) struct Log {
+    pub layers: Vec<LayerInfo>,
+    pub watched: Vec<Watched>,
+    pub memory: Memory,
+    pub trouble: Option<Error>,
+    finished: HashMap<String, usize>,
+}
+
+/// A layer that was asked for.
+pub(crate) struct Watched {
+    pub name: String,
+    /// `[batch, channels, positions]`
+    pub activation: Tensor<3>,
+    pub grid: Vec<usize>,
+    pub leaf: Option<Leaf>,
+}
+
+/// Where a tape starts: reads the gradient `[batch, channels, positions]` of a layer, if any reached it.
+pub(crate) type Leaf = Box<dyn Fn(&mut Gradients) -> Option<Tensor<3>>>;
+
+/// The values of the layers of one pass: of each finished layer the outermost, as nothing inside it runs again.
+#[derive(Default)]
+pub(crate) struct Memory {
+    values: Vec<Box<dyn Any>>,
+    names: Vec<String>,
+    places: HashMap<String, usize>,
+}
+
+impl Memory {
+    fn push<const D: usize>(&mut self, name: &str, value: Tensor<D>) {
+        self.places.insert(name.into(), self.values.len());
+        self.names.push(name.into());
+        self.values.push(Box::new(value));
+    }
+
+    fn truncate(&mut self, length: usize) {
+        self.values.truncate(length);
+        for name in self.names.drain(length..) {
+            self.places.remove(&name);
+        }
+    }
+
+    /// The value of a layer that finished no later than the layer `from`.
+    fn value<const D: usize>(&self, name: &str, from: &str) -> Option<Tensor<D>> {
+        let place = *self.places.get(name)?;
+        if place > *self.places.get(from)? {
+            return None;
+        }
+        self.values[place].downcast_ref::<Tensor<D>>().cloned()
+    }
+}
+
+impl<'a> Taps<'a> {
+    fn new(mode: Mode<'a>) -> Self {
+        Self { mode, log: RefCell::default() }
+    }
+
+    /// Taps that do nothing: plain inference and training.
+    pub fn off() -> Self {
+        Self::new(Mode::Off)
+    }
+
+    /// Hold the activations of `layers`; with `tape`, start the tape of gradients there; with `record`, remember what
+    /// a replay from any of them needs.
+    pub(crate) fn watch(layers: &'a [String], batch: usize, tape: bool, record: bool) -> Self {
+        Self::new(Mode::Watch { layers, batch, tape, record })
+    }
+
+    /// Run only what comes after a layer, with a tape that starts at the layers to `watch`.
+    pub(crate) fn replay(replay: Replay<'a>, watch: &'a [String]) -> Self {
+        Self::new(Mode::Replay { replay, watch })
+    }
+
+    pub(crate) fn into_log(self) -> Log {
+        self.log.into_inner()
+    }
+
+    /// Names the layer whose work stands in `forward`, and returns its value.
+    ///
+    /// Taps nest: a block may hold taps inside its closure. A name stands for one place of the network; call a layer
+    /// what the checkpoint calls it. The tap never fails: what is wrong (a name used twice, a grid that does not fit) is
+    /// kept and reported by [`Explainer::explain`](crate::Explainer::explain), so that a forward pass keeps its plain
+    /// signature.
+    ///
+    /// # Shapes
+    /// - the value: batch first, of the rank of the layout
+    pub fn layer<const D: usize>(
+        &self,
+        name: impl Display,
+        layout: impl Layout<D>,
+        forward: impl FnOnce() -> Tensor<D>,
+    ) -> Tensor<D> {
+        match &self.mode {
+            Mode::Off => forward(),
+            Mode::Watch { layers, batch, tape, record } => {
+                let name = name.to_string();
+                let (finished, remembered) = {
+                    let log = self.log.borrow();
+                    (log.layers.len(), log.memory.values.len())
+                };
+                let value = forward();
+                let mut log = self.log.borrow_mut();
+                let Some(grid) = log.enter(&name, &layout, &value, *batch) else { return value };
+                if *record && log.watched.len() < layers.len() {
+                    // Nothing inside a finished layer is asked for again, unless it holds a watched one.
+                    if !log.layers[finished..]
+                        .iter()
+                        .any(|inner| inner.name != name && layers.contains(&inner.name))
+                    {
+                        log.memory.truncate(remembered);
+                    }
+                    log.memory.push(&name, value.clone().inner());
+                }
+                if layers.contains(&name) { log.hold(name, layout, value, grid, *tape) } else { value }
+            }
+            Mode::Replay { replay, watch } => {
+                let name = name.to_string();
+                let value = match replay.memory.value::<D>(&name, replay.from) {
+                    None => forward(),
+                    Some(value) if name != replay.from => return replay.rows.of(value),
+                    Some(value) => {
+                        let value = replay.rows.of(value);
+                        let edited = (replay.edit)(layout.to_map(value.clone()));
+                        layout.put_back(value, edited)
+                    }
+                };
+                if !watch.contains(&name) {
+                    return value;
+                }
+                let grid = layout.grid(value.dims()).unwrap_or_default();
+                self.log.borrow_mut().hold(name, layout, value, grid, true)
+            }
+        }
+    }
+}
+
+impl Log {
+    /// Lists a finished layer. `None` when it cannot be used, which is then kept as trouble.
+    fn enter<const D: usize>(
+        &mut self,
+        name: &str,
+        layout: &impl Layout<D>,
+        value: &Tensor<D>,
+        batch: usize,
+    ) -> Option<Vec<usize>> {
+        let shape = value.dims();
+        let wrong = |reason| Error::WrongLayout { layer: name.into(), shape: shape.to_vec(), reason };
+        let grid = if self.finished.insert(name.into(), self.layers.len()).is_some() {
+            Err(Error::RepeatedLayer { layer: name.into() })
+        } else if shape[0] != batch {
+            Err(wrong(format!("the first axis is the batch, of {batch}")))
+        } else {
+            layout.grid(shape).map_err(wrong)
+        };
+        match grid {
+            Ok(grid) => {
+                let channels = layout.channels(shape);
+                self.layers.push(LayerInfo {
+                    name: name.into(),
+                    shape: shape.to_vec(),
+                    channels,
+                    grid: grid.clone(),
+                });
+                Some(grid)
+            }
+            Err(trouble) => {
+                self.trouble.get_or_insert(trouble);
+                None
+            }
+        }
+    }
+
+    /// Holds the activation of a layer, and with `tape` starts the tape there: the value that goes on is returned.
+    fn hold<const D: usize>(
+        &mut self,
+        name: String,
+        layout: impl Layout<D>,
+        value: Tensor<D>,
+        grid: Vec<usize>,
+        tape: bool,
+    ) -> Tensor<D> {
+        let plain = value.clone().inner();
+        let activation = layout.to_map(plain.clone());
+        let (value, leaf) = if tape {
+            // The first layer becomes the leaf itself: nothing upstream is recorded. One that is already on the tape
+            // gets a zero leaf added, whose gradient is the gradient at the layer.
+            let on_tape = value.is_tracked() && self.watched.iter().any(|other| other.leaf.is_some());
+            let (value, leaf) = if on_tape {
+                let zero = plain.zeros_like().autodiff().require_grad();
+                (value + zero.clone(), zero)
+            } else {
+                let leaf = plain.autodiff().require_grad();
+                (leaf.clone(), leaf)
+            };
+            let read: Leaf = Box::new(move |gradients| leaf.grad_remove(gradients).map(|g| layout.to_map(g)));
+            (value, Some(read))
+        } else {
+            (value, None)
+        };
+        self.watched.push(Watched { name, activation, grid, leaf });
+        value
+    }
+}
+
+impl fmt::Debug for Taps<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.mode {
+            Mode::Off => "Taps::Off",
+            Mode::Watch { record: false, .. } => "Taps::Watch",
+            Mode::Watch { record: true, .. } => "Taps::Record",
+            Mode::Replay { .. } => "Taps::Replay",
+        })
+    }
+}

@@ -1,0 +1,90 @@
+//! A small network with everything that makes taps hard: nesting, a residual connection around a tapped layer, and
+//! BatchNorms behind the taps.
+
+#![allow(dead_code)]
+
+use burn::module::{Module, RunningState};
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
+use burn::prelude::*;
+use burn::tensor::Distribution;
+use burn::tensor::activation::relu;
+use cam_core::{Model, Nchw, Taps};
+
+pub const CHANNELS: usize = 6;
+pub const CLASSES: usize = 5;
+pub const LAYERS: [&str; 5] = ["stem", "block.bn1", "block.bn2", "block", "last"];
+
+#[derive(Module, Debug)]
+pub struct Net {
+    stem: Conv2d,
+    conv1: Conv2d,
+    bn1: BatchNorm,
+    conv2: Conv2d,
+    bn2: BatchNorm,
+    last: Conv2d,
+    fc: Linear,
+}
+
+impl Net {
+    pub fn training(device: &Device) -> Self {
+        device.seed(11);
+        let conv = |from: usize| {
+            Conv2dConfig::new([from, CHANNELS], [3, 3]).with_padding(PaddingConfig2d::Same).init(device)
+        };
+        let norm = || {
+            let mut norm = BatchNormConfig::new(CHANNELS).init(device);
+            norm.running_mean = RunningState::new(uniform([CHANNELS], -0.5, 0.5, device));
+            norm.running_var = RunningState::new(uniform([CHANNELS], 0.3, 2.0, device));
+            norm
+        };
+        Self {
+            stem: conv(3),
+            conv1: conv(CHANNELS),
+            bn1: norm(),
+            conv2: conv(CHANNELS),
+            bn2: norm(),
+            last: conv(CHANNELS),
+            fc: LinearConfig::new(CHANNELS, CLASSES).init(device),
+        }
+    }
+
+    /// In inference, as a user has it.
+    pub fn new(device: &Device) -> Self {
+        Self::training(device).freeze()
+    }
+}
+
+impl Model for Net {
+    fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
+        let x = taps.layer("stem", Nchw, || relu(self.stem.forward(images)));
+        let x = taps.layer("block", Nchw, || {
+            let y = taps.layer("block.bn1", Nchw, || self.bn1.forward(self.conv1.forward(x.clone())));
+            let y = taps.layer("block.bn2", Nchw, || self.bn2.forward(self.conv2.forward(relu(y))));
+            relu(x + y)
+        });
+        let x = taps.layer("last", Nchw, || relu(self.last.forward(x)));
+        self.fc.forward(x.mean_dims(&[2, 3]).flatten(1, 3))
+    }
+}
+
+pub fn uniform<const D: usize>(shape: [usize; D], low: f64, high: f64, device: &Device) -> Tensor<D> {
+    Tensor::random(shape, Distribution::Uniform(low, high), device)
+}
+
+pub fn images(batch: usize, device: &Device) -> Tensor<4> {
+    device.seed(5);
+    uniform([batch, 3, 10, 8], -1.0, 1.0, device)
+}
+
+pub fn numbers<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
+    tensor.to_data().try_to_vec().unwrap()
+}
+
+#[track_caller]
+pub fn close(a: &[f32], b: &[f32], tolerance: f32) {
+    assert_eq!(a.len(), b.len());
+    for (i, (a, b)) in a.iter().zip(b).enumerate() {
+        assert!((a - b).abs() <= tolerance, "number {i}: {a} is not {b}");
+    }
+}
