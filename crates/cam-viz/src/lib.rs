@@ -1,0 +1,55 @@
+//! Pictures for class activation maps: heat maps, colour maps, overlays, contact sheets.
+//!
+//! This crate knows no tensors and no models. A map is numbers in a [`HeatMap`], a photo is an
+//! [`RgbImage`], and everything it makes is an [`RgbImage`] again:
+//!
+//! * [`HeatMap`]: values with a width and a height, resized bilinearly,
+//! * [`ColourMap`]: a value becomes a colour,
+//! * [`Overlay`]: a heat map over the photo it explains, at the photo's own resolution,
+//! * [`outline`] and [`Marker`]: the border of a true mask, the peak of a map,
+//! * [`Sheet`]: many pictures with a title and captions,
+//! * [`save`]: a PNG or JPEG file, written whole or not at all; [`write`] for other bytes.
+//!
+//! Pixels are counted from the top left corner, `x` to the right and `y` down, row by row. What can go wrong is
+//! an [`Error`]; nothing panics and nothing is printed.
+//!
+//! ```
+//! use cam_viz::{Area, ColourMap, HeatMap, Overlay, RgbImage, Sheet, save};
+//!
+//! let photo = RgbImage::new(60, 40);
+//! let heat = HeatMap::new(2, 2, [0.0, 0.25, 0.5, 1.0])?;
+//! let seen = Area { x: 10, y: 0, width: 40, height: 40 };
+//! let picture = Overlay::new(&photo).colours(ColourMap::Viridis).alpha(0.5).area(seen).draw(&heat)?;
+//! assert_eq!(picture.dimensions(), photo.dimensions());
+//!
+//! let sheet = Sheet::new("Two pictures").columns(["photo", "CAM"]).row("dog", [photo, picture]).draw()?;
+//! let folder = tempfile::tempdir()?;
+//! save(&sheet, folder.path().join("sheet.png"))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The font
+//!
+//! Text is set in Hack Regular, which is compiled into the program. Hack is © Source Foundry Authors under the MIT
+//! licence and derives from Bitstream Vera under its own, as permissive, licence; `FONT-LICENCE.txt` beside this
+//! crate's manifest holds both texts, and they go along with programs that carry the font.
+
+#![deny(missing_docs)]
+
+mod colour;
+mod error;
+mod file;
+mod map;
+mod outline;
+mod overlay;
+mod sheet;
+mod text;
+
+pub use colour::ColourMap;
+pub use error::Error;
+pub use file::{encode, save, write};
+pub use image::{Rgb, RgbImage};
+pub use map::HeatMap;
+pub use outline::{Marker, outline};
+pub use overlay::{Area, Overlay};
+pub use sheet::{Background, Sheet};

@@ -1,0 +1,144 @@
+//! A heat map and its bilinear resize, with pixels as little squares whose value sits in their middle:
+//!
+//! `source = (target + 0.5) * source_size / target_size - 0.5`, kept within `0 ..= source_size - 1`,
+//!
+//! and the value there is the weighted mean of its four neighbours. These are the numbers of OpenCV's `INTER_LINEAR`
+//! and of PyTorch's `align_corners=False`; nothing is smoothed when a map shrinks.
+
+use crate::Error;
+
+/// The most pixels that a map or a picture of this crate may have: 2^28, a gigabyte of `f32`.
+const LIMIT: u64 = 1 << 28;
+
+/// A map of finite values, row by row, with at least one pixel.
+///
+/// A normalised map holds values from 0 to 1; a raw, signed one may hold any and is drawn after
+/// [`HeatMap::balanced`].
+///
+/// ```
+/// use cam_viz::HeatMap;
+///
+/// let heat = HeatMap::new(2, 1, [0.0, 1.0])?;
+/// assert_eq!(heat.resize(4, 1)?.values(), [0.0, 0.25, 0.75, 1.0]);
+/// assert_eq!(heat.peak(), (1, 0, 1.0));
+/// # Ok::<(), cam_viz::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeatMap {
+    width: u32,
+    height: u32,
+    values: Vec<f32>,
+}
+
+impl HeatMap {
+    /// A map of `width * height` finite values, row by row from the top left.
+    pub fn new(width: u32, height: u32, values: impl Into<Vec<f32>>) -> Result<Self, Error> {
+        let values = values.into();
+        check_size(width.into(), height.into())?;
+        if values.len() as u64 != u64::from(width) * u64::from(height) {
+            return Err(Error::Length { width, height, length: values.len() });
+        }
+        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+            let (x, y) = (at as u32 % width, at as u32 / width);
+            return Err(Error::NotFinite { x, y, value: values[at] });
+        }
+        Ok(Self { width, height, values })
+    }
+
+    /// The width in map pixels.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// The height in map pixels.
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// All `width * height` values, row by row.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// The largest value and where it is: `(x, y, value)`. Of several equal ones the first in reading order.
+    pub fn peak(&self) -> (u32, u32, f32) {
+        let first = (0, self.values[0]);
+        let (at, value) = self
+            .values
+            .iter()
+            .copied()
+            .enumerate()
+            .fold(first, |best, here| if here.1 > best.1 { here } else { best });
+        (at as u32 % self.width, at as u32 / self.width, value)
+    }
+
+    /// The signed map divided by its largest absolute value: from -1 to 1, and zero stays zero.
+    ///
+    /// ```
+    /// # use cam_viz::HeatMap;
+    /// let raw = HeatMap::new(3, 1, [-4.0, 0.0, 2.0])?;
+    /// assert_eq!(raw.balanced().values(), [-1.0, 0.0, 0.5]);
+    /// # Ok::<(), cam_viz::Error>(())
+    /// ```
+    pub fn balanced(&self) -> Self {
+        let largest = self.values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+        let divisor = if largest > 0.0 { largest } else { 1.0 };
+        Self { values: self.values.iter().map(|value| value / divisor).collect(), ..*self }
+    }
+
+    /// The map at another size in pixels, bilinearly.
+    pub fn resize(&self, width: u32, height: u32) -> Result<Self, Error> {
+        check_size(width.into(), height.into())?;
+        let (columns, rows) = (taps(self.width, width), taps(self.height, height));
+        let mut values = Vec::with_capacity(columns.len() * rows.len());
+        for row in &rows {
+            let (upper, lower) = (self.row(row.before), self.row(row.after));
+            values.extend(columns.iter().map(|column| row.mix(column.of(upper), column.of(lower)) as f32));
+        }
+        Ok(Self { width, height, values })
+    }
+
+    fn row(&self, y: usize) -> &[f32] {
+        let width = self.width as usize;
+        &self.values[y * width..(y + 1) * width]
+    }
+}
+
+/// Between which two source pixels a target pixel lies, and how far towards the second (0 to 1).
+struct Tap {
+    before: usize,
+    after: usize,
+    share: f64,
+}
+
+impl Tap {
+    fn mix(&self, before: f64, after: f64) -> f64 {
+        before + (after - before) * self.share
+    }
+
+    fn of(&self, row: &[f32]) -> f64 {
+        self.mix(row[self.before].into(), row[self.after].into())
+    }
+}
+
+/// One tap for each target pixel along one axis.
+fn taps(source: u32, target: u32) -> Vec<Tap> {
+    let last = source as usize - 1;
+    let scale = f64::from(source) / f64::from(target);
+    (0..target)
+        .map(|pixel| {
+            let at = ((f64::from(pixel) + 0.5) * scale - 0.5).clamp(0.0, last as f64);
+            let before = at as usize;
+            Tap { before, after: (before + 1).min(last), share: at - before as f64 }
+        })
+        .collect()
+}
+
+/// The size itself where it has pixels and not too many of them.
+pub(crate) fn check_size(width: u64, height: u64) -> Result<(u32, u32), Error> {
+    match (u32::try_from(width), u32::try_from(height)) {
+        (Ok(width), Ok(height)) if width == 0 || height == 0 => Err(Error::Empty { width, height }),
+        (Ok(w), Ok(h)) if width * height <= LIMIT => Ok((w, h)),
+        _ => Err(Error::TooLarge { width, height, limit: LIMIT }),
+    }
+}

@@ -1,0 +1,128 @@
+//! Single lines of text in Hack Regular, glyph by glyph from left to right.
+//!
+//! Good for Latin, Greek and Cyrillic; what the font lacks is a box.
+
+use crate::overlay::blend;
+use ab_glyph::{Font, FontRef, Glyph, GlyphId, PxScale, ScaleFont, point};
+use image::{Rgb, RgbImage};
+use std::sync::LazyLock;
+
+static HACK: LazyLock<FontRef<'static>> = LazyLock::new(|| {
+    FontRef::try_from_slice(epaint_default_fonts::HACK_REGULAR).expect("the font within the program is whole")
+});
+
+/// Text of one size, in pixels from the top of the highest letter to the bottom of the lowest.
+#[derive(Clone, Copy)]
+pub(crate) struct Text {
+    pub height: u32,
+}
+
+impl Text {
+    /// How wide a line is, in pixels.
+    pub fn width(self, line: &str) -> u32 {
+        self.glyphs(line).1.ceil() as u32
+    }
+
+    /// The line itself where it is at most `width` pixels wide, or else as much of its beginning as there is room
+    /// for, and an ellipsis.
+    pub fn shorten(self, line: &str, width: u32) -> String {
+        if self.width(line) <= width {
+            return line.to_owned();
+        }
+        let mut room = width as f32 - self.glyphs("…").1;
+        if room < 0.0 {
+            return String::new();
+        }
+        let font = HACK.as_scaled(self.height as f32);
+        let fits = |letter: &char| {
+            room -= font.h_advance(glyph(*letter));
+            room >= 0.0
+        };
+        let kept: String = line.chars().take_while(fits).collect();
+        format!("{}…", kept.trim_end())
+    }
+
+    /// Draws a line with its upper left corner at `(x, y)`; what falls outside of the picture is left away.
+    pub fn draw(self, picture: &mut RgbImage, x: u32, y: u32, line: &str, colour: Rgb<u8>) {
+        for outlined in self.glyphs(line).0.into_iter().filter_map(|glyph| HACK.outline_glyph(glyph)) {
+            let corner = outlined.px_bounds().min;
+            outlined.draw(|right, down, cover| {
+                let column = i64::from(x) + corner.x as i64 + i64::from(right);
+                let row = i64::from(y) + corner.y as i64 + i64::from(down);
+                let pixel = u32::try_from(column).ok().zip(u32::try_from(row).ok());
+                if let Some(pixel) =
+                    pixel.and_then(|(column, row)| picture.get_pixel_mut_checked(column, row))
+                {
+                    *pixel = blend(*pixel, colour, cover.clamp(0.0, 1.0));
+                }
+            });
+        }
+    }
+
+    /// The placed glyphs of a line and its width, in pixels.
+    fn glyphs(self, line: &str) -> (Vec<Glyph>, f32) {
+        let scale = PxScale::from(self.height as f32);
+        let font = HACK.as_scaled(scale);
+        let baseline = font.ascent().round();
+        let mut x = 0.0;
+        let glyphs = line.chars().map(|letter| {
+            let id = glyph(letter);
+            let glyph = id.with_scale_and_position(scale, point(x, baseline));
+            x += font.h_advance(id);
+            glyph
+        });
+        (glyphs.collect(), x)
+    }
+}
+
+/// A line has no breaks: those and other control characters are spaces.
+fn glyph(letter: char) -> GlyphId {
+    HACK.glyph_id(if letter.is_control() { ' ' } else { letter })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: Text = Text { height: 16 };
+
+    #[test]
+    fn a_line_that_fits_stays_as_it_is() {
+        assert_eq!(TEXT.shorten("bull mastiff", TEXT.width("bull mastiff")), "bull mastiff");
+    }
+
+    #[test]
+    fn a_line_that_is_too_wide_ends_in_an_ellipsis_and_fits() {
+        for width in TEXT.width("…")..TEXT.width("Bärenhund – größer") {
+            let short = TEXT.shorten("Bärenhund – größer", width);
+            assert!(short.ends_with('…'), "{short}");
+            assert!(TEXT.width(&short) <= width, "{short}");
+        }
+    }
+
+    #[test]
+    fn no_space_stands_before_the_ellipsis() {
+        assert_eq!(TEXT.shorten("bull mastiff", TEXT.width("bull …")), "bull…");
+    }
+
+    #[test]
+    fn where_not_even_the_ellipsis_fits_there_is_nothing() {
+        assert_eq!(TEXT.shorten("bull mastiff", 1), "");
+    }
+
+    #[test]
+    fn the_font_has_the_letters_of_western_greek_and_cyrillic_captions() {
+        for letter in "Grad-CAM++ … – − × äöüßéñçøÅ αβγ Ωλ собака".chars().filter(|letter| *letter != ' ')
+        {
+            assert_ne!(HACK.glyph_id(letter).0, 0, "{letter}");
+        }
+    }
+
+    #[test]
+    fn text_beyond_the_picture_is_left_away() {
+        let mut picture = RgbImage::new(10, 10);
+        TEXT.draw(&mut picture, 5, 0, "wide\nline", Rgb([255; 3]));
+        TEXT.draw(&mut picture, u32::MAX, u32::MAX, "far", Rgb([255; 3]));
+        assert!(picture.pixels().any(|pixel| pixel[0] > 0));
+    }
+}
