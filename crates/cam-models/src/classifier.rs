@@ -1,0 +1,173 @@
+//! A model that is ready to be asked: a network with its weights, its card and the names of its classes.
+
+use crate::resnet::{ResNet, ResNetConfig, VARIANTS};
+use crate::weights::Weights;
+use crate::{Card, Error, Labels, Logits};
+use burn::tensor::activation::{sigmoid, softmax};
+use burn::tensor::{Device, Tensor};
+use cam_core::{Model, Taps};
+use std::path::Path;
+
+/// The configuration of the built-in model: a ResNet of eight layers' depth for pictures of 128 x 128 pixels.
+pub const SCENES: ResNetConfig = ResNetConfig {
+    blocks: [1, 1, 1, 1],
+    width: 16,
+    bottleneck: false,
+    groups: 1,
+    width_per_group: 64,
+    deep_stem: false,
+    classes: 10,
+};
+
+/// A network with its weights, its card and the names of its classes.
+pub struct Classifier {
+    card: Card,
+    labels: Vec<String>,
+    network: ResNet,
+}
+
+/// A class and how sure the network is of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// The number of the class.
+    pub class: usize,
+    /// Its name.
+    pub label: String,
+    /// The output of the network.
+    pub logit: f32,
+    /// Its softmax over the classes, or its sigmoid where classes do not exclude each other.
+    pub probability: f32,
+}
+
+impl Classifier {
+    /// The model that needs no file: trained on drawn scenes, it knows the classes of `cam-scenes`.
+    ///
+    /// # Errors
+    /// None that a user can cause.
+    pub fn builtin(device: &Device) -> Result<Self, Error> {
+        let bytes = include_bytes!("../../../models/scenes.safetensors");
+        let weights = Weights::from_safetensors("scenes.safetensors", bytes)?;
+        let network = weights.load("scenes", SCENES.init(device))?.folded();
+        let card = Card::named("scenes")?;
+        Ok(Self { labels: labels(card.labels, SCENES.classes), card, network })
+    }
+
+    /// A model that needs no file.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`], and [`Error::NoWeights`] for those that need one.
+    pub fn without_file(name: &str, device: &Device) -> Result<Self, Error> {
+        let card = Card::named(name)?;
+        match card.url.is_empty() {
+            true => Self::builtin(device),
+            false => Err(Error::NoWeights { model: name.into(), url: card.url }),
+        }
+    }
+
+    /// A model of [`Card::all`] with random weights, to look at its layers.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`].
+    pub fn untrained(name: &str, device: &Device) -> Result<Self, Error> {
+        let card = Card::named(name)?;
+        let config = config(name);
+        Ok(Self { labels: labels(card.labels, config.classes), network: config.init(device).folded(), card })
+    }
+
+    /// A model of [`Card::all`] with the weights of a file; the file decides how many classes there are.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`], [`Error::UnreadableWeights`], and [`Error::WrongWeights`] for those of another model.
+    pub fn load(name: &str, weights: &Path, device: &Device) -> Result<Self, Error> {
+        let card = Card::named(name)?;
+        let config = config(name);
+        let weights = Weights::open(weights)?;
+        let classes =
+            weights.shape("fc.bias").and_then(|shape| shape.first().copied()).unwrap_or(config.classes);
+        let network = weights.load(name, ResNetConfig { classes, ..config }.init(device))?.folded();
+        Ok(Self { labels: labels(card.labels, classes), card, network })
+    }
+
+    /// What one has to know of the model.
+    pub fn card(&self) -> &Card {
+        &self.card
+    }
+
+    /// The names of its classes; a number where a class has none.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// The number of the class of this name, or of this number.
+    ///
+    /// # Errors
+    /// [`Error::UnknownLabel`] with names that are near it.
+    pub fn class(&self, asked: &str) -> Result<usize, Error> {
+        let exact = self.labels.iter().position(|label| label.eq_ignore_ascii_case(asked));
+        if let Some(class) = exact.or_else(|| asked.parse().ok().filter(|class| *class < self.labels.len())) {
+            return Ok(class);
+        }
+        let mut close: Vec<(f64, &String)> = self
+            .labels
+            .iter()
+            .map(|label| (strsim::jaro_winkler(&label.to_lowercase(), &asked.to_lowercase()), label))
+            .collect();
+        close.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let close = close
+            .into_iter()
+            .filter(|(near, _)| *near > 0.7)
+            .take(5)
+            .map(|(_, label)| label.clone())
+            .collect();
+        Err(Error::UnknownLabel { asked: asked.into(), close })
+    }
+
+    /// The `count` classes with the highest logits of each image, highest first.
+    ///
+    /// # Shapes
+    /// - logits: `[batch, classes]`
+    pub fn predictions(&self, logits: Tensor<2>, count: usize) -> Vec<Vec<Prediction>> {
+        let [_, classes] = logits.dims();
+        let logits = logits.inner();
+        let probabilities = match self.card.logits {
+            Logits::Softmax => softmax(logits.clone(), 1),
+            Logits::Sigmoid => sigmoid(logits.clone()),
+        };
+        let read = |tensor: Tensor<2>| -> Vec<f32> { tensor.into_data().iter::<f32>().collect() };
+        let (logits, probabilities) = (read(logits), read(probabilities));
+        let rows = logits.chunks_exact(classes).zip(probabilities.chunks_exact(classes));
+        rows.map(|(logits, probabilities)| {
+            let mut order: Vec<usize> = (0..classes).collect();
+            order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+            let prediction = |class: usize| Prediction {
+                class,
+                label: self.labels[class].clone(),
+                logit: logits[class],
+                probability: probabilities[class],
+            };
+            order.into_iter().take(count).map(prediction).collect()
+        })
+        .collect()
+    }
+}
+
+impl Model for Classifier {
+    fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
+        self.network.forward(images, taps)
+    }
+}
+
+/// The configuration of a model that has a card.
+fn config(name: &str) -> ResNetConfig {
+    VARIANTS.iter().find(|(variant, _)| *variant == name).map_or(SCENES, |(_, config)| *config)
+}
+
+/// The names of a list where it fits the number of classes, the numbers else.
+fn labels(list: Labels, classes: usize) -> Vec<String> {
+    let names = match list {
+        Labels::Imagenet => include_str!("../../../models/imagenet.txt"),
+        Labels::Scenes => include_str!("../../../models/scenes.txt"),
+    };
+    let names: Vec<String> = names.lines().map(String::from).collect();
+    if names.len() == classes { names } else { (0..classes).map(|class| class.to_string()).collect() }
+}

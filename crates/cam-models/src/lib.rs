@@ -1,0 +1,29 @@
+//! Image classifiers on the Burn framework, with taps: ResNet and its kin, their weights from torchvision and timm files,
+//! and a small model that is built in.
+//!
+//! ```
+//! use burn::tensor::Device;
+//! use cam_core::{Explainer, GradCam, Top};
+//! use cam_models::{Classifier, Resize};
+//!
+//! let device = Device::flex();
+//! let model = Classifier::builtin(&device)?;
+//! let photo = image::RgbImage::from_pixel(300, 200, image::Rgb([90, 120, 60]));
+//! let (input, _) = model.card().preprocess(Resize::Squash).apply(&photo, &device);
+//! let found = Explainer::new(&model).layer(&model.card().layer).method(GradCam).explain(input, &Top)?;
+//! assert_eq!(found.maps[0].heat.dims(), [1, 128, 128]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod card;
+mod classifier;
+mod error;
+mod preprocess;
+pub mod resnet;
+mod weights;
+
+pub use card::{Card, Labels, Logits};
+pub use classifier::{Classifier, Prediction, SCENES};
+pub use error::{Error, Mismatch};
+pub use preprocess::{Filter, Preprocess, Resize, View, decode, read_photo};
+pub use weights::Weights;

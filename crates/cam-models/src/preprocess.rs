@@ -1,0 +1,188 @@
+//! From a photo to the input of a network, as Python does it: resized by an antialiased filter that matches Pillow, scaled
+//! to 0..1, less the mean and over the deviation of each channel.
+
+use crate::Error;
+use burn::tensor::{Device, Tensor, TensorData};
+use fast_image_resize::images::Image;
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
+use serde::Deserialize;
+use std::io::{BufRead, Seek};
+use std::path::Path;
+
+/// How a photo of another shape becomes the square that a network wants.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Resize {
+    /// The whole photo, squeezed: the map covers all of it.
+    #[default]
+    Squash,
+    /// The shorter side is resized and the middle cut out, as networks are evaluated: the map covers the middle.
+    Crop,
+}
+
+/// The filter a network was trained with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Filter {
+    /// Pillow's `BILINEAR`.
+    #[default]
+    Bilinear,
+    /// Pillow's `BICUBIC`.
+    Bicubic,
+}
+
+/// What a network wants to see.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Preprocess {
+    /// Height and width of the input in pixels.
+    pub size: [usize; 2],
+    /// The share of the shorter side that [`Resize::Crop`] keeps.
+    pub crop: f32,
+    /// How a photo of another shape is brought to it.
+    pub resize: Resize,
+    /// The filter.
+    pub filter: Filter,
+    /// The mean of red, green and blue, of values in 0..1.
+    pub mean: [f32; 3],
+    /// The deviation of red, green and blue.
+    pub std: [f32; 3],
+}
+
+/// The part of a photo that a network saw, in pixels of the photo.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct View {
+    /// Left edge.
+    pub x: f32,
+    /// Upper edge.
+    pub y: f32,
+    /// Width.
+    pub width: f32,
+    /// Height.
+    pub height: f32,
+}
+
+/// The sides of photos that can be explained, in pixels.
+const SIDES: std::ops::RangeInclusive<u32> = 8..=20_000;
+/// The most memory that decoding may take, in bytes.
+const MEMORY: u64 = 1 << 30;
+
+/// Reads a photo, upright as its EXIF orientation says.
+///
+/// # Errors
+/// [`Error::UnreadablePhoto`] for a file that is not there, corrupt, or of an unknown format; [`Error::PhotoSize`] for one
+/// with a side under 8 or over 20,000 pixels, before its pixels are decoded.
+pub fn read_photo(path: &Path) -> Result<RgbImage, Error> {
+    let unreadable = |reason: String| Error::UnreadablePhoto { path: path.into(), reason };
+    let reader = ImageReader::open(path)
+        .and_then(|reader| reader.with_guessed_format())
+        .map_err(|e| unreadable(e.to_string()))?;
+    decode(reader, path)
+}
+
+/// As [`read_photo`], from anything that can be read; `path` is what errors call it.
+///
+/// # Errors
+/// As [`read_photo`].
+pub fn decode<R: BufRead + Seek>(mut reader: ImageReader<R>, path: &Path) -> Result<RgbImage, Error> {
+    let unreadable = |reason: String| Error::UnreadablePhoto { path: path.into(), reason };
+    let mut limits = image::Limits::default();
+    limits.max_alloc = Some(MEMORY);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(|e| unreadable(e.to_string()))?;
+    let (width, height) = decoder.dimensions();
+    if !SIDES.contains(&width) || !SIDES.contains(&height) {
+        let (least, most) = (*SIDES.start(), *SIDES.end());
+        return Err(Error::PhotoSize { path: path.into(), width, height, least, most });
+    }
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut photo = DynamicImage::from_decoder(decoder).map_err(|e| unreadable(e.to_string()))?;
+    photo.apply_orientation(orientation);
+    Ok(photo.into_rgb8())
+}
+
+impl Preprocess {
+    /// The input of the network and the part of the photo it shows.
+    ///
+    /// # Shapes
+    /// - output: `[1, 3, height, width]`
+    pub fn apply(&self, photo: &RgbImage, device: &Device) -> (Tensor<4>, View) {
+        let [height, width] = self.size;
+        let (pixels, view) = self.resized(photo);
+        let mut planes = Vec::with_capacity(3 * height * width);
+        for channel in 0..3 {
+            let (mean, std) = (self.mean[channel], self.std[channel]);
+            planes.extend(pixels.pixels().map(|p| (f32::from(p.0[channel]) / 255.0 - mean) / std));
+        }
+        (Tensor::from_data(TensorData::new(planes, [1, 3, height, width]), device), view)
+    }
+
+    /// The picture of an input that is preprocessed already: the way back.
+    ///
+    /// # Shapes
+    /// - input: `[1, 3, height, width]`
+    pub fn picture(&self, input: Tensor<4>) -> RgbImage {
+        let [_, _, height, width] = input.dims();
+        let planes: Vec<f32> = input.into_data().iter().collect();
+        RgbImage::from_fn(width as u32, height as u32, |x, y| {
+            image::Rgb([0, 1, 2].map(|channel| {
+                let value = planes[(channel * height + y as usize) * width + x as usize];
+                ((value * self.std[channel] + self.mean[channel]) * 255.0).round() as u8
+            }))
+        })
+    }
+
+    /// The picture that the network sees, before its colours are normalised.
+    pub fn resized(&self, photo: &RgbImage) -> (RgbImage, View) {
+        let (height, width) = (self.size[0] as u32, self.size[1] as u32);
+        let whole = View { x: 0.0, y: 0.0, width: photo.width() as f32, height: photo.height() as f32 };
+        match self.resize {
+            Resize::Squash => (resize(photo, width, height, self.filter), whole),
+            Resize::Crop => {
+                // torchvision: the shorter side first, the longer truncated, the middle rounded.
+                let target = [height, width].map(|side| (side as f32 / self.crop).round().max(1.0));
+                let factor = (target[0] / whole.height).max(target[1] / whole.width);
+                let full_width = ((whole.width * factor + 1e-3) as u32).max(width);
+                let full_height = ((whole.height * factor + 1e-3) as u32).max(height);
+                let resized = resize(photo, full_width, full_height, self.filter);
+                let left = ((full_width - width) as f32 / 2.0).round_ties_even() as u32;
+                let top = ((full_height - height) as f32 / 2.0).round_ties_even() as u32;
+                let cut = image::imageops::crop_imm(&resized, left, top, width, height).to_image();
+                let (across, down) = (whole.width / full_width as f32, whole.height / full_height as f32);
+                let view = View {
+                    x: left as f32 * across,
+                    y: top as f32 * down,
+                    width: width as f32 * across,
+                    height: height as f32 * down,
+                };
+                (cut, view)
+            }
+        }
+    }
+}
+
+/// Resizes as Pillow does: a convolution whose support grows with the reduction, across first and rounded before it goes
+/// down, which decides where a bicubic overshoot is clipped.
+fn resize(photo: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbImage {
+    let filter = match filter {
+        Filter::Bilinear => FilterType::Bilinear,
+        Filter::Bicubic => FilterType::CatmullRom,
+    };
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter));
+    let mut picture = photo.clone();
+    for (width, height) in [(width, photo.height()), (width, height)] {
+        if picture.dimensions() == (width, height) {
+            continue;
+        }
+        let source =
+            Image::from_vec_u8(picture.width(), picture.height(), picture.into_raw(), PixelType::U8x3)
+                .expect("an RGB picture has three bytes a pixel");
+        let mut target = Image::new(width, height, PixelType::U8x3);
+        Resizer::new()
+            .resize(&source, &mut target, &options)
+            .expect("both pictures have three bytes a pixel");
+        picture =
+            RgbImage::from_raw(width, height, target.into_vec()).expect("a picture of the size asked for");
+    }
+    picture
+}

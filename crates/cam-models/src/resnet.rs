@@ -1,0 +1,253 @@
+//! ResNet, in torchvision's layout (timm's plain variants use the same names), with Wide ResNet and ResNeXt.
+//!
+//! He et al., *Deep Residual Learning for Image Recognition*, CVPR 2016 (<https://arxiv.org/abs/1512.03385>), with the
+//! stride of a bottleneck in its 3x3 convolution, as torchvision has it. Zagoruyko and Komodakis, *Wide Residual
+//! Networks*, BMVC 2016; Xie et al., *Aggregated Residual Transformations*, CVPR 2017 (ResNeXt).
+//!
+//! Tapped are, under their names in the checkpoint: `bn1`, `relu`, `maxpool`, each stage (`layer4`), each block (`layer4.2`) and
+//! each BatchNorm output in it (`layer4.2.bn3`).
+
+use burn::module::Param;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
+use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
+use burn::prelude::*;
+use burn::tensor::activation::relu;
+use cam_core::{Model, Nchw, Taps};
+
+/// What makes one ResNet another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResNetConfig {
+    /// Blocks in each of the four stages.
+    pub blocks: [usize; 4],
+    /// Channels of the stem and of the first stage; each further stage doubles them.
+    pub width: usize,
+    /// Three convolutions a block, of which the first narrows and the last widens four times, instead of two.
+    pub bottleneck: bool,
+    /// Groups of the 3x3 convolutions of bottlenecks.
+    pub groups: usize,
+    /// Channels of a group of the first stage's bottlenecks, as a share of `width` (64 of 64: as many).
+    pub width_per_group: usize,
+    /// A 7x7 convolution and a pooling that divide the sides by 4 (ImageNet), or a 3x3 convolution that halves them.
+    pub deep_stem: bool,
+    /// Classes.
+    pub classes: usize,
+}
+
+const BASIC: ResNetConfig = ResNetConfig {
+    blocks: [2, 2, 2, 2],
+    width: 64,
+    bottleneck: false,
+    groups: 1,
+    width_per_group: 64,
+    deep_stem: true,
+    classes: 1000,
+};
+const BOTTLENECK: ResNetConfig = ResNetConfig { bottleneck: true, ..BASIC };
+
+/// The variants that torchvision and timm publish, by name.
+pub const VARIANTS: &[(&str, ResNetConfig)] = &[
+    ("resnet18", BASIC),
+    ("resnet34", ResNetConfig { blocks: [3, 4, 6, 3], ..BASIC }),
+    ("resnet50", ResNetConfig { blocks: [3, 4, 6, 3], ..BOTTLENECK }),
+    ("resnet101", ResNetConfig { blocks: [3, 4, 23, 3], ..BOTTLENECK }),
+    ("resnet152", ResNetConfig { blocks: [3, 8, 36, 3], ..BOTTLENECK }),
+    ("wide_resnet50_2", ResNetConfig { blocks: [3, 4, 6, 3], width_per_group: 128, ..BOTTLENECK }),
+    ("wide_resnet101_2", ResNetConfig { blocks: [3, 4, 23, 3], width_per_group: 128, ..BOTTLENECK }),
+    ("resnext50_32x4d", ResNetConfig { blocks: [3, 4, 6, 3], groups: 32, width_per_group: 4, ..BOTTLENECK }),
+    (
+        "resnext101_32x8d",
+        ResNetConfig { blocks: [3, 4, 23, 3], groups: 32, width_per_group: 8, ..BOTTLENECK },
+    ),
+    (
+        "resnext101_64x4d",
+        ResNetConfig { blocks: [3, 4, 23, 3], groups: 64, width_per_group: 4, ..BOTTLENECK },
+    ),
+];
+
+/// A ResNet. Fields are named as in the checkpoint.
+#[derive(Module, Debug)]
+pub struct ResNet {
+    conv1: Conv2d,
+    bn1: Option<BatchNorm>,
+    maxpool: Option<MaxPool2d>,
+    layer1: Vec<Block>,
+    layer2: Vec<Block>,
+    layer3: Vec<Block>,
+    layer4: Vec<Block>,
+    fc: Linear,
+}
+
+/// A residual block: two convolutions, or three with a bottleneck.
+#[derive(Module, Debug)]
+pub struct Block {
+    conv1: Conv2d,
+    bn1: Option<BatchNorm>,
+    conv2: Conv2d,
+    bn2: Option<BatchNorm>,
+    conv3: Option<Conv2d>,
+    bn3: Option<BatchNorm>,
+    downsample: Option<(Conv2d, Option<BatchNorm>)>,
+}
+
+impl ResNetConfig {
+    /// A ResNet with random weights, ready to be trained or loaded.
+    pub fn init(&self, device: &Device) -> ResNet {
+        let mut from = self.width;
+        let mut stage = |number: usize| -> Vec<Block> {
+            let planes = self.width << number;
+            (0..self.blocks[number])
+                .map(|place| {
+                    let stride = if place == 0 && number > 0 { 2 } else { 1 };
+                    let block = self.block(from, planes, stride, device);
+                    from = planes * self.expansion();
+                    block
+                })
+                .collect()
+        };
+        let (layer1, layer2, layer3, layer4) = (stage(0), stage(1), stage(2), stage(3));
+        let (kernel, maxpool) = match self.deep_stem {
+            true => {
+                (7, Some(MaxPool2dConfig::new([3, 3]).with_strides([2, 2]).with_padding(around(1)).init()))
+            }
+            false => (3, None),
+        };
+        ResNet {
+            conv1: conv(3, self.width, kernel, 2, 1, device),
+            bn1: norm(self.width, device),
+            maxpool,
+            layer1,
+            layer2,
+            layer3,
+            layer4,
+            fc: LinearConfig::new(from, self.classes).init(device),
+        }
+    }
+
+    fn expansion(&self) -> usize {
+        if self.bottleneck { 4 } else { 1 }
+    }
+
+    fn block(&self, from: usize, planes: usize, stride: usize, device: &Device) -> Block {
+        let to = planes * self.expansion();
+        let downsample =
+            (stride != 1 || from != to).then(|| (conv(from, to, 1, stride, 1, device), norm(to, device)));
+        if !self.bottleneck {
+            return Block {
+                conv1: conv(from, planes, 3, stride, 1, device),
+                bn1: norm(planes, device),
+                conv2: conv(planes, planes, 3, 1, 1, device),
+                bn2: norm(planes, device),
+                conv3: None,
+                bn3: None,
+                downsample,
+            };
+        }
+        let inner = planes * self.width_per_group / 64 * self.groups;
+        Block {
+            conv1: conv(from, inner, 1, 1, 1, device),
+            bn1: norm(inner, device),
+            conv2: conv(inner, inner, 3, stride, self.groups, device),
+            bn2: norm(inner, device),
+            conv3: Some(conv(inner, to, 1, 1, 1, device)),
+            bn3: norm(to, device),
+            downsample,
+        }
+    }
+}
+
+fn around(padding: usize) -> PaddingConfig2d {
+    PaddingConfig2d::Explicit(padding, padding, padding, padding)
+}
+
+fn conv(from: usize, to: usize, kernel: usize, stride: usize, groups: usize, device: &Device) -> Conv2d {
+    Conv2dConfig::new([from, to], [kernel, kernel])
+        .with_stride([stride, stride])
+        .with_padding(around(kernel / 2))
+        .with_groups(groups)
+        .with_bias(false)
+        .init(device)
+}
+
+fn norm(channels: usize, device: &Device) -> Option<BatchNorm> {
+    Some(BatchNormConfig::new(channels).init(device))
+}
+
+/// A convolution and its norm, which is `None` once it is folded.
+fn normed(conv: &Conv2d, norm: &Option<BatchNorm>, x: Tensor<4>) -> Tensor<4> {
+    let x = conv.forward(x);
+    match norm {
+        Some(norm) => norm.forward(x),
+        None => x,
+    }
+}
+
+/// Folds a norm in inference, $y = \gamma (x - \mu) / \sqrt{\sigma^2 + \epsilon} + \beta$, into the convolution before it.
+fn fold(conv: Conv2d, norm: &mut Option<BatchNorm>) -> Conv2d {
+    let Some(norm) = norm.take() else { return conv };
+    let scale = norm.gamma.val() / (norm.running_var.value_sync() + norm.epsilon).sqrt();
+    let bias = norm.beta.val() - norm.running_mean.value_sync() * scale.clone();
+    let weight = conv.weight.val() * scale.reshape([-1, 1, 1, 1]);
+    Conv2d { weight: Param::from_tensor(weight), bias: Some(Param::from_tensor(bias)), ..conv }
+}
+
+impl ResNet {
+    /// The network for inference: every BatchNorm is folded into its convolution. That is faster, and no tape of gradients
+    /// can turn it to the statistics of the batch.
+    pub fn folded(mut self) -> Self {
+        self.conv1 = fold(self.conv1, &mut self.bn1);
+        for stage in [&mut self.layer1, &mut self.layer2, &mut self.layer3, &mut self.layer4] {
+            *stage = std::mem::take(stage).into_iter().map(Block::folded).collect();
+        }
+        self
+    }
+}
+
+impl Block {
+    fn folded(mut self) -> Self {
+        self.conv1 = fold(self.conv1, &mut self.bn1);
+        self.conv2 = fold(self.conv2, &mut self.bn2);
+        self.conv3 = self.conv3.map(|conv3| fold(conv3, &mut self.bn3));
+        self.downsample = self.downsample.map(|(conv, mut norm)| (fold(conv, &mut norm), norm));
+        self
+    }
+
+    fn forward(&self, x: Tensor<4>, name: &str, taps: &Taps<'_>) -> Tensor<4> {
+        let shortcut = match &self.downsample {
+            Some((conv, norm)) => normed(conv, norm, x.clone()),
+            None => x.clone(),
+        };
+        let y = taps.layer(format_args!("{name}.bn1"), Nchw, || normed(&self.conv1, &self.bn1, x));
+        let y = taps.layer(format_args!("{name}.bn2"), Nchw, || normed(&self.conv2, &self.bn2, relu(y)));
+        let y = match &self.conv3 {
+            Some(conv3) => taps.layer(format_args!("{name}.bn3"), Nchw, || normed(conv3, &self.bn3, relu(y))),
+            None => y,
+        };
+        relu(y + shortcut)
+    }
+}
+
+impl Model for ResNet {
+    /// # Shapes
+    /// - images: `[batch, 3, height, width]`, of any size that leaves a pixel after the last stage
+    /// - output: logits `[batch, classes]`
+    fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
+        let mut x = taps.layer("bn1", Nchw, || normed(&self.conv1, &self.bn1, images));
+        x = taps.layer("relu", Nchw, || relu(x));
+        if let Some(maxpool) = &self.maxpool {
+            x = taps.layer("maxpool", Nchw, || maxpool.forward(x));
+        }
+        for (number, stage) in
+            [&self.layer1, &self.layer2, &self.layer3, &self.layer4].into_iter().enumerate()
+        {
+            let stage_name = format!("layer{}", number + 1);
+            x = taps.layer(&stage_name, Nchw, || {
+                stage.iter().enumerate().fold(x, |x, (place, block)| {
+                    let name = format!("{stage_name}.{place}");
+                    taps.layer(&name, Nchw, || block.forward(x, &name, taps))
+                })
+            });
+        }
+        self.fc.forward(x.mean_dims(&[2, 3]).flatten(1, 3))
+    }
+}
