@@ -1,0 +1,182 @@
+//! The command line.
+
+use crate::failure::EXIT_CODES;
+use cam_core::METHODS;
+use cam_models::Resize;
+use cam_viz::ColourMap;
+use clap::builder::PossibleValuesParser;
+use clap::{Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Shows where an image classifier looked: class activation maps over a picture.
+#[derive(Parser)]
+#[command(version, after_help = EXIT_CODES, max_term_width = 100)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Draw a scene, explain its two objects with the built-in model, and write one sheet of pictures
+    #[command(after_help = "Examples:\n  cam demo\n  cam demo --seed 12 --out pictures")]
+    Demo(Demo),
+    /// Explain what a model sees in pictures
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(Box<Explain>),
+    /// List the layers of a model that can be looked at
+    #[command(after_help = "Examples:\n  cam layers --model resnet50")]
+    Layers(Layers),
+    /// List the models
+    Models,
+    /// List the methods and where they are published
+    Methods,
+    /// List the devices of this build
+    Devices,
+}
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  cam explain scene.png
+      The top class of the built-in model, by Grad-CAM
+  cam explain dog.jpg --model resnet50 --weights resnet50.pth --class 'bull mastiff' --class tabby
+      Two classes of one photo
+  cam explain *.jpg --model resnet18 --weights resnet18.safetensors --method gradcam --method scorecam --top 3
+      Two methods for the three likeliest classes of many photos
+  cam explain input.npy --model resnet50 --weights resnet50.pth --class 243 --npy --json
+      An array that is preprocessed already; the numbers of the maps beside the pictures";
+
+#[derive(clap::Args)]
+pub struct Demo {
+    /// Which scene is drawn
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+    /// The folder that the sheet goes to
+    #[arg(long, value_name = "DIR", default_value = "cam-out")]
+    pub out: PathBuf,
+    /// Where to compute: auto, cpu
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+}
+
+#[derive(clap::Args)]
+pub struct Explain {
+    /// Pictures (PNG, JPEG), or .npy arrays [3,H,W] or [N,3,H,W] of float32 that are preprocessed already
+    #[arg(required = true, value_name = "PHOTO")]
+    pub photos: Vec<PathBuf>,
+    /// The model: see `cam models`
+    #[arg(long, value_name = "NAME", default_value = "scenes")]
+    pub model: String,
+    /// Its weights: a .pth, .pt or .safetensors file of torchvision or timm
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+    /// A method: see `cam methods`; may be given several times [default: gradcam]
+    #[arg(long = "method", value_name = "NAME")]
+    pub methods: Vec<String>,
+    /// A layer: see `cam layers`; may be given several times [default: the one the model's card names]
+    #[arg(long = "layer", value_name = "NAME")]
+    pub layers: Vec<String>,
+    /// A class, by number or name; may be given several times [default: the top class of each picture]
+    #[arg(long = "class", value_name = "ID|NAME")]
+    pub classes: Vec<String>,
+    /// Explain the K likeliest classes of each picture
+    #[arg(long, value_name = "K", default_value_t = 1, conflicts_with = "classes", value_parser = clap::value_parser!(u32).range(1..))]
+    pub top: u32,
+    /// Combine channels by their first principal component instead of their sum
+    #[arg(long)]
+    pub eigen_smooth: bool,
+    /// How a photo of another shape is brought to the model: squeezed whole, or its middle cut out
+    #[arg(long, value_name = "squash|crop", default_value = "squash")]
+    pub resize: ResizeArg,
+    /// The mean of each colour, of values in 0..1 [default: from the model's card]
+    #[arg(long, value_name = "R,G,B", value_parser = colour)]
+    pub mean: Option<[f32; 3]>,
+    /// The deviation of each colour [default: from the model's card]
+    #[arg(long, value_name = "R,G,B", value_parser = deviation)]
+    pub std: Option<[f32; 3]>,
+    /// Where to compute: auto, cpu
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// Pictures in one pass
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+    pub batch_size: u32,
+    /// The folder that pictures and arrays go to
+    #[arg(long, value_name = "DIR", default_value = "cam-out")]
+    pub out: PathBuf,
+    /// Write each map beside its picture as a float32 .npy [H,W]: input-sized, 0 to 1
+    #[arg(long)]
+    pub npy: bool,
+    /// Write each map as a float32 .npy [h,w]: signed, unscaled, of the layer's resolution
+    #[arg(long)]
+    pub raw: bool,
+    /// Print one JSON object on standard output, and nothing else there
+    #[arg(long)]
+    pub json: bool,
+    /// The colours of the maps
+    #[arg(long, value_name = "NAME", default_value = ColourMap::default().name(), value_parser = PossibleValuesParser::new(ColourMap::ALL.map(ColourMap::name)))]
+    pub colormap: String,
+}
+
+#[derive(clap::Args)]
+pub struct Layers {
+    /// The model: see `cam models`
+    #[arg(long, value_name = "NAME", default_value = "scenes")]
+    pub model: String,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum ResizeArg {
+    Squash,
+    Crop,
+}
+
+impl From<ResizeArg> for Resize {
+    fn from(resize: ResizeArg) -> Self {
+        match resize {
+            ResizeArg::Squash => Resize::Squash,
+            ResizeArg::Crop => Resize::Crop,
+        }
+    }
+}
+
+fn colour(text: &str) -> Result<[f32; 3], String> {
+    let numbers: Vec<f32> = text
+        .split(',')
+        .map(|number| number.trim().parse().ok().filter(|x: &f32| x.is_finite()))
+        .collect::<Option<_>>()
+        .ok_or("three numbers with commas between, as in 0.485,0.456,0.406")?;
+    numbers.try_into().map_err(|_| "one number for each of red, green and blue".into())
+}
+
+fn deviation(text: &str) -> Result<[f32; 3], String> {
+    colour(text).and_then(|std| {
+        if std.iter().all(|x| *x > 0.0) { Ok(std) } else { Err("a deviation is above 0".into()) }
+    })
+}
+
+/// The methods of these names; Grad-CAM where there are none.
+pub fn methods(names: &[String]) -> Result<Vec<&'static dyn cam_core::Method>, cam_core::Error> {
+    if names.is_empty() {
+        Ok(vec![METHODS[0]])
+    } else {
+        names.iter().map(|name| cam_core::method_named(name)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn colours_are_three_numbers() {
+        assert_eq!(colour("0.5, 0.25,1"), Ok([0.5, 0.25, 1.0]));
+        assert!(colour("0.5,0.25").is_err() && colour("a,b,c").is_err() && colour("nan,0,0").is_err());
+        assert!(deviation("0.5,0,1").is_err());
+    }
+}

@@ -1,0 +1,74 @@
+//! `cam demo`: a drawn scene, explained by the built-in model, on one sheet.
+
+use crate::args;
+use crate::device;
+use crate::failure::Failure;
+use cam_core::{Class, Explainer, Explanation, METHODS, Target};
+use cam_models::{Classifier, Resize};
+use cam_scenes::{Object, Scene};
+use cam_viz::{ColourMap, HeatMap, Marker, Overlay, Rgb, RgbImage, Sheet, outline};
+
+/// The side of the drawn picture in pixels.
+const SIDE: u32 = 384;
+
+pub fn run(args: &args::Demo) -> Result<(), Failure> {
+    let (device, _) = device::named(&args.device)?;
+    let model = Classifier::builtin(&device)?;
+    let scene = Scene::with_classes(args.seed, SIDE, &two_classes(args.seed))?;
+    let (input, _) = model.card().preprocess(Resize::Squash).apply(&scene.picture, &device);
+
+    let layer = &model.card().layer;
+    let explainer =
+        METHODS.iter().fold(Explainer::new(&model).layer(layer), |all, method| all.method(*method));
+    let targets: Vec<Class> = scene.objects.iter().map(|object| Class(object.class.index())).collect();
+    let targets: Vec<&dyn Target> = targets.iter().map(|class| class as &dyn Target).collect();
+    let found: Explanation = explainer.explain_each(input, &targets)?;
+
+    let columns = std::iter::once("the object").chain(METHODS.iter().map(|method| method.name()));
+    let title = format!(
+        "Where the built-in model sees a {} and a {}",
+        scene.objects[0].class, scene.objects[1].class
+    );
+    let mut sheet = Sheet::new(title).columns(columns).colour_bar(ColourMap::default());
+    for (object, maps) in scene.objects.iter().zip(found.maps.chunks(METHODS.len())) {
+        let probability = model.predictions(found.output.clone(), model.labels().len())[0]
+            .iter()
+            .find(|guess| guess.class == object.class.index())
+            .map_or(0.0, |guess| guess.probability);
+        println!("{}: {:.1} % sure", object.class, 100.0 * probability);
+        let mut row = vec![outlined(&scene.picture, object)?];
+        for map in maps {
+            let heat: Vec<f32> =
+                map.heat.try_to_vec_as().map_err(|e| cam_core::Error::Device { reason: e.to_string() })?;
+            let [_, height, width] = map.heat.dims();
+            let heat = HeatMap::new(width as u32, height as u32, heat)?;
+            let overlay = Overlay::new(&scene.picture).peak(Marker::Cross);
+            row.push(overlay.draw(&heat)?);
+            let (x, y) = cam_viz::Area::whole(&scene.picture).peak(&heat);
+            let verdict = if object.mask.contains(x, y) { "on the object" } else { "beside the object" };
+            println!("    {:12} hottest at {x}, {y}: {verdict}", map.method);
+        }
+        sheet = sheet.row(format!("{} {:.0} %", object.class, 100.0 * probability), row);
+    }
+    std::fs::create_dir_all(&args.out)
+        .map_err(|e| Failure::Output { path: args.out.clone(), reason: e.to_string() })?;
+    let path = args.out.join("demo.png");
+    cam_viz::save(&sheet.draw()?, &path)?;
+    println!("{}", path.display());
+    Ok(())
+}
+
+/// Two classes of the scene of a seed.
+fn two_classes(seed: u64) -> [cam_scenes::Class; 2] {
+    let all = cam_scenes::Class::ALL;
+    let first = seed as usize % all.len();
+    let step = 1 + (seed as usize / all.len()) % (all.len() - 1);
+    [all[first], all[(first + step) % all.len()]]
+}
+
+/// The scene with the border of one object drawn.
+fn outlined(picture: &RgbImage, object: &Object) -> Result<RgbImage, Failure> {
+    let mut picture = picture.clone();
+    outline(&mut picture, object.mask.as_slice(), Rgb([255, 255, 255]))?;
+    Ok(picture)
+}

@@ -1,0 +1,357 @@
+//! `cam explain`: pictures in, maps out.
+
+use crate::args::{self, methods};
+use crate::failure::Failure;
+use crate::report::{Guess, Map, Predictions, Report, Seconds};
+use crate::{array, device};
+use burn::tensor::{Device, Tensor};
+use cam_core::{Class, Explainer, Explanation, Maps, Ranked, Target};
+use cam_models::{Classifier, Preprocess, View, read_photo};
+use cam_viz::{Area, ColourMap, HeatMap, Overlay, RgbImage};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How many classes of each picture are told.
+const TOLD: usize = 5;
+
+pub fn run(args: &args::Explain) -> Result<(), Failure> {
+    let methods = methods(&args.methods)?;
+    let (device, device_name) = device::named(&args.device)?;
+    let mut seconds = Seconds::default();
+
+    let started = Instant::now();
+    let model = match &args.weights {
+        Some(weights) => Classifier::load(&args.model, weights, &device)?,
+        None => Classifier::without_file(&args.model, &device)?,
+    };
+    seconds.load = started.elapsed().as_secs_f64();
+
+    let targets = targets(args, &model)?;
+    let targets: Vec<&dyn Target> = targets.iter().map(Box::as_ref).collect();
+    let default_layer = [model.card().layer.clone()];
+    let layers = if args.layers.is_empty() { &default_layer[..] } else { &args.layers };
+    let bars = Bars::new(args.photos.len());
+    let mut explainer = Explainer::new(&model).eigen_smooth(args.eigen_smooth).on_progress({
+        let passes = bars.passes.clone();
+        move |progress| {
+            passes.set_length(progress.total as u64);
+            passes.set_position(progress.done as u64);
+        }
+    });
+    for layer in layers {
+        explainer = explainer.layer(layer);
+    }
+    for method in methods {
+        explainer = explainer.method(method);
+    }
+
+    let mut preprocess = model.card().preprocess(args.resize.into());
+    preprocess.mean = args.mean.unwrap_or(preprocess.mean);
+    preprocess.std = args.std.unwrap_or(preprocess.std);
+    std::fs::create_dir_all(&args.out)
+        .map_err(|e| Failure::Output { path: args.out.clone(), reason: e.to_string() })?;
+
+    let mut run = Run {
+        args,
+        model: &model,
+        files: Files { folder: &args.out, taken: HashSet::new() },
+        report: Report {
+            model: args.model.clone(),
+            device: device_name,
+            predictions: Vec::new(),
+            maps: Vec::new(),
+            seconds,
+        },
+    };
+    let mut batch: Vec<Picture> = Vec::new();
+    for path in &args.photos {
+        let started = Instant::now();
+        let pictures = Picture::read(path, &preprocess, &device)?;
+        run.report.seconds.preprocess += started.elapsed().as_secs_f64();
+        for picture in pictures {
+            let full = batch.len() == args.batch_size as usize;
+            if full || batch.first().is_some_and(|first| first.input.dims() != picture.input.dims()) {
+                run.batch(std::mem::take(&mut batch), &explainer, &targets)?;
+            }
+            batch.push(picture);
+        }
+        bars.pictures.inc(1);
+    }
+    run.batch(batch, &explainer, &targets)?;
+    bars.clear();
+    run.tell();
+    Ok(())
+}
+
+/// What is asked of each picture.
+fn targets(args: &args::Explain, model: &Classifier) -> Result<Vec<Box<dyn Target>>, Failure> {
+    if args.classes.is_empty() {
+        return Ok((0..args.top as usize).map(|place| Box::new(Ranked(place)) as Box<dyn Target>).collect());
+    }
+    let class = |asked: &String| Ok(Box::new(Class(model.class(asked)?)) as Box<dyn Target>);
+    args.classes.iter().map(class).collect()
+}
+
+/// A picture, as the model and as a person sees it.
+struct Picture {
+    /// The file.
+    path: PathBuf,
+    /// `[1, 3, height, width]`
+    input: Tensor<4>,
+    photo: RgbImage,
+    /// The part of the photo that the input shows.
+    area: Area,
+}
+
+impl Picture {
+    /// The pictures of a file: one of a photo, any number of an array.
+    fn read(path: &Path, preprocess: &Preprocess, device: &Device) -> Result<Vec<Self>, Failure> {
+        if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("npy")) {
+            let photo = read_photo(path)?;
+            let (input, view) = preprocess.apply(&photo, device);
+            let area = area(view, &photo);
+            return Ok(vec![Self { path: path.into(), input, photo, area }]);
+        }
+        let inputs = array::read(path, device)?;
+        let pictures = (0..inputs.dims()[0]).map(|place| {
+            let input = inputs.clone().narrow(0, place, 1);
+            let photo = preprocess.picture(input.clone());
+            Self { path: path.into(), input, area: Area::whole(&photo), photo }
+        });
+        Ok(pictures.collect())
+    }
+}
+
+/// The whole pixels of a view.
+fn area(view: View, photo: &RgbImage) -> Area {
+    let (x, y) = (view.x.round() as u32, view.y.round() as u32);
+    let width = (view.width.round() as u32).clamp(1, photo.width() - x);
+    let height = (view.height.round() as u32).clamp(1, photo.height() - y);
+    Area { x, y, width, height }
+}
+
+/// A run under way.
+struct Run<'a> {
+    args: &'a args::Explain,
+    model: &'a Classifier,
+    files: Files<'a>,
+    report: Report,
+}
+
+impl Run<'_> {
+    /// Explains pictures of one size together.
+    fn batch(
+        &mut self,
+        pictures: Vec<Picture>,
+        explainer: &Explainer<'_, Classifier>,
+        targets: &[&dyn Target],
+    ) -> Result<(), Failure> {
+        if pictures.is_empty() {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let input = Tensor::cat(pictures.iter().map(|picture| picture.input.clone()).collect(), 0);
+        let found: Explanation = explainer.explain_each(input, targets)?;
+        let maps: Vec<Numbers> = found.maps.iter().map(Numbers::read).collect::<Result<_, _>>()?;
+        self.report.seconds.forward += found.forward.as_secs_f64();
+        self.report.seconds.explain += (started.elapsed().saturating_sub(found.forward)).as_secs_f64();
+
+        let first = self.report.predictions.len();
+        for (picture, top) in pictures.iter().zip(self.model.predictions(found.output, TOLD)) {
+            let image = picture.path.display().to_string();
+            if top.iter().any(|guess| !guess.logit.is_finite()) {
+                return Err(Failure::NonFinite { model: self.args.model.clone(), image });
+            }
+            let top = top
+                .into_iter()
+                .map(|p| Guess { class: p.class, label: p.label, logit: p.logit, probability: p.probability })
+                .collect();
+            self.report.predictions.push(Predictions { image, top });
+        }
+        let started = Instant::now();
+        for (place, picture) in pictures.iter().enumerate() {
+            for numbers in &maps {
+                let map = self.write(picture, first + place, numbers.of(place))?;
+                self.report.maps.push(map);
+            }
+        }
+        self.report.seconds.write += started.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    /// Writes the files of one map.
+    fn write(&mut self, picture: &Picture, index: usize, map: OneMap<'_>) -> Result<Map, Failure> {
+        let stem = picture.path.file_stem().unwrap_or_default().to_string_lossy();
+        let name = self.files.name(format!("{stem}_{}_{}_{}", map.method, map.layer, map.class));
+        let [height, width] = map.size;
+        let heat = HeatMap::new(width as u32, height as u32, map.heat)?;
+        let colours = ColourMap::ALL.into_iter().find(|c| c.name() == self.args.colormap).unwrap_or_default();
+        let overlay = Overlay::new(&picture.photo).colours(colours).area(picture.area).draw(&heat)?;
+        let npy = match self.args.npy {
+            true => Some(self.files.write(&format!("{name}.npy"), &array::encode(map.heat, map.size))?),
+            false => None,
+        };
+        let raw = match self.args.raw {
+            true => {
+                Some(self.files.write(&format!("{name}_raw.npy"), &array::encode(map.raw, map.raw_size))?)
+            }
+            false => None,
+        };
+        let png = self.files.write(&format!("{name}.png"), &cam_viz::encode(&overlay, "png")?)?;
+        let (x, y) = picture.area.peak(&heat);
+        Ok(Map {
+            image: picture.path.display().to_string(),
+            index,
+            class: map.class,
+            label: self.model.labels()[map.class].clone(),
+            score: map.score,
+            layer: map.layer.into(),
+            method: map.method,
+            png,
+            npy,
+            raw,
+            peak: [x, y],
+            warnings: map.warnings.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    /// Says what was found, to a person or as JSON.
+    fn tell(&self) {
+        for map in &self.report.maps {
+            for warning in &map.warnings {
+                eprintln!("cam: {}, {}, {} at {}: {warning}", map.image, map.label, map.method, map.layer);
+            }
+        }
+        if self.args.json {
+            println!("{}", serde_json::to_string_pretty(&self.report).expect("a report is plain data"));
+            return;
+        }
+        for (index, predictions) in self.report.predictions.iter().enumerate() {
+            println!("{}", predictions.image);
+            for guess in &predictions.top {
+                println!("    {:5.1} %  {} ({})", 100.0 * guess.probability, guess.label, guess.class);
+            }
+            for map in self.report.maps.iter().filter(|map| map.index == index) {
+                let [x, y] = map.peak;
+                println!(
+                    "  {} by {} at {}: hottest at {x}, {y}: {}",
+                    map.label,
+                    map.method,
+                    map.layer,
+                    map.png.display()
+                );
+            }
+        }
+    }
+}
+
+/// The maps of a batch, read from the device.
+struct Numbers<'a> {
+    maps: &'a Maps,
+    heat: Vec<f32>,
+    raw: Vec<f32>,
+    scores: Vec<f32>,
+    classes: Vec<usize>,
+    warnings: Vec<Vec<cam_core::Warning>>,
+}
+
+/// One map of a batch.
+struct OneMap<'a> {
+    method: &'static str,
+    layer: &'a str,
+    class: usize,
+    score: f32,
+    heat: &'a [f32],
+    size: [usize; 2],
+    raw: &'a [f32],
+    raw_size: [usize; 2],
+    warnings: &'a [cam_core::Warning],
+}
+
+impl<'a> Numbers<'a> {
+    fn read(maps: &'a Maps) -> Result<Self, Failure> {
+        let failed = |e: &dyn std::fmt::Display| cam_core::Error::Device { reason: e.to_string() };
+        let classes = maps.classes.as_ref().map(|classes| classes.try_to_vec_as::<i64>()).transpose();
+        Ok(Self {
+            maps,
+            heat: maps.heat.try_to_vec_as().map_err(|e| failed(&e))?,
+            raw: maps.raw.try_to_vec_as().map_err(|e| failed(&e))?,
+            scores: maps.scores.try_to_vec_as().map_err(|e| failed(&e))?,
+            classes: classes
+                .map_err(|e| failed(&e))?
+                .unwrap_or_default()
+                .into_iter()
+                .map(|class| class as usize)
+                .collect(),
+            warnings: maps.warnings()?,
+        })
+    }
+
+    /// The map of one image of the batch.
+    fn of(&self, place: usize) -> OneMap<'_> {
+        let ([_, height, width], [_, raw_height, raw_width]) = (self.maps.heat.dims(), self.maps.raw.dims());
+        let (many, few) = (height * width, raw_height * raw_width);
+        OneMap {
+            method: self.maps.method,
+            layer: &self.maps.layer,
+            class: self.classes[place],
+            score: self.scores[place],
+            heat: &self.heat[place * many..(place + 1) * many],
+            size: [height, width],
+            raw: &self.raw[place * few..(place + 1) * few],
+            raw_size: [raw_height, raw_width],
+            warnings: &self.warnings[place],
+        }
+    }
+}
+
+/// The folder that a run writes to; no two files of a run have one name.
+struct Files<'a> {
+    folder: &'a Path,
+    taken: HashSet<String>,
+}
+
+impl Files<'_> {
+    /// The name, with a number where another picture of the run has it.
+    fn name(&mut self, name: String) -> String {
+        let numbered = std::iter::once(name.clone()).chain((2..).map(|number| format!("{name}_{number}")));
+        let free = numbered.into_iter().find(|name| !self.taken.contains(name)).unwrap_or(name);
+        self.taken.insert(free.clone());
+        free
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, Failure> {
+        let path = self.folder.join(name);
+        cam_viz::write(&path, bytes)?;
+        Ok(path)
+    }
+}
+
+/// Progress on a terminal; elsewhere nothing is shown.
+struct Bars {
+    pictures: ProgressBar,
+    passes: ProgressBar,
+}
+
+impl Bars {
+    fn new(pictures: usize) -> Self {
+        let bars = MultiProgress::new();
+        let styled = |bar: ProgressBar, what: &str| {
+            let template = format!("{what:>8} {{bar:40}} {{pos}}/{{len}} {{eta}} left");
+            bars.add(bar.with_style(ProgressStyle::with_template(&template).expect("a template of ours")))
+        };
+        let bars = Self {
+            pictures: styled(ProgressBar::new(pictures as u64), "pictures"),
+            passes: styled(ProgressBar::no_length(), "passes"),
+        };
+        bars.pictures.enable_steady_tick(Duration::from_secs(1));
+        bars
+    }
+
+    fn clear(&self) {
+        self.pictures.finish_and_clear();
+        self.passes.finish_and_clear();
+    }
+}

@@ -1,0 +1,92 @@
+//! Why a run ended early: one line for the person, one exit code for the script.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Everything that ends a run.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error(transparent)]
+    Core(#[from] cam_core::Error),
+    #[error(transparent)]
+    Models(#[from] cam_models::Error),
+    #[error("cannot read the array `{}`: {reason}", .path.display())]
+    Array { path: PathBuf, reason: String },
+    #[error("the output of `{model}` for `{image}` holds NaN or infinity: its weights or this picture do")]
+    NonFinite { model: String, image: String },
+    #[error("cannot write to `{}`: {reason}", .path.display())]
+    Output { path: PathBuf, reason: String },
+    #[error("no device is called `{asked}` in this build; there are {known}")]
+    Device { asked: String, known: String },
+    #[error(transparent)]
+    Picture(#[from] cam_viz::Error),
+    #[error(transparent)]
+    Scene(#[from] cam_scenes::Error),
+}
+
+/// The exit codes, as the tool's help lists them.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+   0  done
+   1  something unforeseen
+   2  the command line is not understood
+   3  unknown layer
+   4  unknown class
+   5  unknown method
+   6  unknown model, or a model without its weights
+   7  a picture or array that cannot be read
+   8  a picture too small or too large
+   9  a weight file that cannot be read
+  10  a weight file of another model
+  11  NaN or infinity in weights or input
+  12  output that cannot be written
+  13  unknown or failing device";
+
+impl Failure {
+    fn code(&self) -> u8 {
+        use cam_core::Error as Core;
+        use cam_models::Error as Models;
+        match self {
+            Self::Core(Core::UnknownLayer { .. } | Core::NoLayer { .. }) => 3,
+            Self::Core(Core::UnknownClass { .. }) | Self::Models(Models::UnknownLabel { .. }) => 4,
+            Self::Core(Core::UnknownMethod { .. }) => 5,
+            Self::Models(Models::UnknownModel { .. } | Models::NoWeights { .. }) => 6,
+            Self::Models(Models::UnreadablePhoto { .. }) | Self::Array { .. } => 7,
+            Self::Models(Models::PhotoSize { .. }) => 8,
+            Self::Models(Models::UnreadableWeights { .. }) => 9,
+            Self::Models(Models::WrongWeights { .. }) => 10,
+            Self::NonFinite { .. } | Self::Core(Core::NonFinite { .. }) => 11,
+            Self::Output { .. } | Self::Picture(cam_viz::Error::Write { .. }) => 12,
+            Self::Device { .. } | Self::Core(Core::Device { .. }) => 13,
+            Self::Core(_) | Self::Models(_) | Self::Picture(_) | Self::Scene(_) => 1,
+        }
+    }
+
+    /// The failure and what caused it, in one line.
+    pub fn told(&self) -> String {
+        let mut line = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            line = format!("{line}: {error}");
+            cause = error.source();
+        }
+        line
+    }
+
+    /// What the process ends with.
+    pub fn exit_code(&self) -> ExitCode {
+        self.code().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_exit_code_is_in_the_help() {
+        let listed: Vec<u8> =
+            EXIT_CODES.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect();
+        assert_eq!(listed, (0..=13).collect::<Vec<_>>());
+    }
+}
