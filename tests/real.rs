@@ -1,0 +1,50 @@
+//! Real weights and real photos, where they are at hand: `../shared/data` beside the repository. They are no part of it,
+//! so these tests say that they skip where it is not there.
+
+#[path = "../examples/squeezenet.rs"]
+mod squeezenet;
+
+use burn::tensor::Device;
+use cam_core::{Class, Explainer, Explanation, METHODS, Taps, Target};
+use cam_models::{Weights, read_photo};
+use squeezenet::{SqueezeNet, preprocess};
+use std::path::PathBuf;
+
+fn data(file: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(file);
+    if !path.exists() {
+        eprintln!("skipped: {} is not there", path.display());
+    }
+    path.exists().then_some(path)
+}
+
+#[test]
+fn the_dog_and_the_cat_are_each_found_by_a_model_of_ones_own() {
+    let (Some(weights), Some(photo)) = (data("squeezenet1_0.safetensors"), data("both.png")) else { return };
+    let device = Device::flex();
+    let model = Weights::open(&weights).unwrap().load("squeezenet1_0", SqueezeNet::new(&device)).unwrap();
+    let (input, _) = preprocess().apply(&read_photo(&photo).unwrap(), &device);
+
+    let logits = cam_core::Model::forward(&model, input.clone(), &Taps::off());
+    assert_eq!(logits.argmax(1).into_scalar::<i64>(), 243, "a bull mastiff");
+
+    // The dog's head is in the upper middle, the cat in the lower middle.
+    let (dog, cat) = (Class(243), Class(281));
+    let targets: [&dyn Target; 2] = [&dog, &cat];
+    let explainer =
+        METHODS.iter().fold(Explainer::new(&model).layer("features.12"), |all, method| all.method(*method));
+    let found: Explanation = explainer.explain_each(input, &targets).unwrap();
+    for maps in &found.maps {
+        let heat: Vec<f32> = maps.heat.to_data().try_to_vec().unwrap();
+        let peak = (0..heat.len()).max_by(|&a, &b| heat[a].total_cmp(&heat[b])).unwrap();
+        let (x, y) = (peak % 227, peak / 227);
+        println!("{} of {}: {x}, {y}", maps.method, maps.target);
+        // EigenCAM asks for no class, so it points at the dog for the cat too.
+        let upper = maps.target == 0 || maps.method == "eigencam";
+        if upper {
+            assert!(y < 120 && (60..170).contains(&x), "{} finds the dog at {x}, {y}", maps.method);
+        } else if ["gradcam", "hirescam", "layercam"].contains(&maps.method) {
+            assert!(y > 120, "{} finds the cat at {x}, {y}", maps.method);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Networks and pictures whose every number is a hash of its name and place: `tests/golden/README.md` has the formula.
+
+#![allow(dead_code)]
+
+use burn::store::{BurnToPyTorchAdapter, ModuleSnapshot};
+use burn::tensor::{Device, Tensor, TensorData};
+use cam_models::resnet::{ResNet, ResNetConfig};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use std::path::Path;
+
+/// The narrow ResNet of the golden files.
+pub const TINY: ResNetConfig = ResNetConfig {
+    blocks: [1, 1, 1, 1],
+    width: 8,
+    bottleneck: false,
+    groups: 1,
+    width_per_group: 64,
+    deep_stem: true,
+    classes: 10,
+};
+
+/// Its sibling with grouped bottlenecks.
+pub const TINY_RESNEXT: ResNetConfig =
+    ResNetConfig { blocks: [2, 1, 1, 1], bottleneck: true, groups: 4, width_per_group: 8, ..TINY };
+
+/// The number of a tensor at a flat index: splitmix64 of FNV-1a of the name.
+pub fn value(name: &str, index: u64, low: f64, high: f64) -> f32 {
+    let seed =
+        name.bytes().fold(0xcbf29ce484222325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100000001b3));
+    let mut z = seed.wrapping_add((index + 1).wrapping_mul(0x9e3779b97f4a7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d049bb133111eb);
+    z ^= z >> 31;
+    let u = (z >> 40) as f64 / 16_777_216.0;
+    (low + (high - low) * u) as f32
+}
+
+/// The range of a parameter.
+fn range(name: &str, shape: &[usize], bottleneck: bool) -> (f64, f64) {
+    let last = if bottleneck { ".bn3.weight" } else { ".bn2.weight" };
+    let around = |bound: f64| (-bound, bound);
+    match name {
+        _ if shape.len() == 4 => around((6.0 / shape[1..].iter().product::<usize>() as f64).sqrt()),
+        "fc.weight" => around(2.0 * (6.0 / shape[1] as f64).sqrt()),
+        "fc.bias" => around(0.1),
+        _ if name.ends_with("running_mean") => around(0.2),
+        _ if name.ends_with("running_var") => (0.5, 1.5),
+        _ if name.ends_with("bias") => (-0.5, 0.2),
+        _ if name.ends_with(last) => (0.1, 0.4),
+        _ => (0.8, 1.2),
+    }
+}
+
+/// Writes the hashed parameters of a network under torchvision's names, as a safetensors file.
+pub fn hashed_file(network: &ResNet, bottleneck: bool, path: &Path) {
+    let tensors = network.collect(None, Some(Box::new(BurnToPyTorchAdapter)), true);
+    let numbers: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
+        .iter()
+        .map(|tensor| {
+            let shape = tensor.shape.to_vec();
+            let (low, high) = range(&tensor.name, &shape, bottleneck);
+            let count = shape.iter().product::<usize>() as u64;
+            let bytes = (0..count).flat_map(|i| value(&tensor.name, i, low, high).to_le_bytes()).collect();
+            (tensor.name.clone(), shape, bytes)
+        })
+        .collect();
+    let views = numbers
+        .iter()
+        .map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
+    safetensors::serialize_to_file(views, None, path).unwrap();
+}
+
+/// A hashed picture `[batch, 3, height, width]`: a tint, patches and grain.
+pub fn picture(name: &str, [batch, height, width]: [usize; 3], block: usize) -> Tensor<4> {
+    let [tint, patch, grain] = ["tint", "patch", "grain"].map(|part| format!("{name}.{part}"));
+    let (rows, columns) = (height / block, width / block);
+    let mut pixels = Vec::with_capacity(batch * 3 * height * width);
+    for plane in 0..batch * 3 {
+        for y in 0..height {
+            for x in 0..width {
+                let in_block = (plane * rows + y / block) * columns + x / block;
+                let tint = value(&tint, plane as u64, -0.75, 0.75);
+                let patch = value(&patch, in_block as u64, -1.5, 1.5);
+                let grain = value(&grain, ((plane * height + y) * width + x) as u64, -0.25, 0.25);
+                pixels.push((tint + patch) + grain);
+            }
+        }
+    }
+    Tensor::from_data(TensorData::new(pixels, [batch, 3, height, width]), &Device::flex())
+}
