@@ -110,7 +110,7 @@ impl Model for SqueezeNet {
 /// What torchvision's weights want to see.
 pub fn preprocess() -> Preprocess {
     Preprocess {
-        size: [227, 227],
+        size: [224, 224],
         crop: 0.875,
         resize: Resize::Squash,
         filter: Filter::Bilinear,
@@ -132,7 +132,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let explainer = Explainer::new(&model).layer("features.12").method(GradCam).method(LayerCam);
     for maps in explainer.explain(input, &Top)?.maps {
-        let heat = HeatMap::new(227, 227, maps.heat.try_to_vec_as::<f32>()?)?;
+        let heat = HeatMap::new(224, 224, maps.heat.try_to_vec_as::<f32>()?)?;
         let file = format!("squeezenet_{}.png", maps.method);
         save(&Overlay::new(&photo).draw(&heat)?, &file)?;
         println!("{file}: class {}", maps.classes.expect("the top is a class").into_scalar::<i64>());

@@ -2,7 +2,7 @@
 
 use crate::args;
 use crate::device;
-use crate::failure::Failure;
+use crate::failure::{Failure, folder};
 use cam_core::{Class, Explainer, Explanation, METHODS, Target};
 use cam_models::{Classifier, Resize};
 use cam_scenes::{Object, Scene};
@@ -13,6 +13,7 @@ const SIDE: u32 = 384;
 
 pub fn run(args: &args::Demo) -> Result<(), Failure> {
     let (device, _) = device::named(&args.device)?;
+    folder(&args.out)?;
     let model = Classifier::builtin(&device)?;
     let scene = Scene::with_classes(args.seed, SIDE, &two_classes(args.seed))?;
     let (input, _) = model.card().preprocess(Resize::Squash).apply(&scene.picture, &device);
@@ -50,8 +51,6 @@ pub fn run(args: &args::Demo) -> Result<(), Failure> {
         }
         sheet = sheet.row(format!("{} {:.0} %", object.class, 100.0 * probability), row);
     }
-    std::fs::create_dir_all(&args.out)
-        .map_err(|e| Failure::Output { path: args.out.clone(), reason: e.to_string() })?;
     let path = args.out.join("demo.png");
     cam_viz::save(&sheet.draw()?, &path)?;
     println!("{}", path.display());

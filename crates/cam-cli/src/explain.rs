@@ -1,7 +1,7 @@
 //! `cam explain`: pictures in, maps out.
 
 use crate::args::{self, methods};
-use crate::failure::Failure;
+use crate::failure::{Failure, folder};
 use crate::report::{Guess, Map, Predictions, Report, Seconds};
 use crate::{array, device};
 use burn::tensor::{Device, Tensor};
@@ -19,6 +19,7 @@ const TOLD: usize = 5;
 pub fn run(args: &args::Explain) -> Result<(), Failure> {
     let methods = methods(&args.methods)?;
     let (device, device_name) = device::named(&args.device)?;
+    folder(&args.out)?;
     let mut seconds = Seconds::default();
 
     let started = Instant::now();
@@ -50,8 +51,6 @@ pub fn run(args: &args::Explain) -> Result<(), Failure> {
     let mut preprocess = model.card().preprocess(args.resize.into());
     preprocess.mean = args.mean.unwrap_or(preprocess.mean);
     preprocess.std = args.std.unwrap_or(preprocess.std);
-    std::fs::create_dir_all(&args.out)
-        .map_err(|e| Failure::Output { path: args.out.clone(), reason: e.to_string() })?;
 
     let mut run = Run {
         args,

@@ -1,6 +1,6 @@
 //! Why a run ended early: one line for the person, one exit code for the script.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Everything that ends a run.
@@ -77,6 +77,11 @@ impl Failure {
     pub fn exit_code(&self) -> ExitCode {
         self.code().into()
     }
+}
+
+/// Makes sure of the folder that a run writes to, before it works for nothing.
+pub fn folder(path: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(path).map_err(|e| Failure::Output { path: path.into(), reason: e.to_string() })
 }
 
 #[cfg(test)]

@@ -54,3 +54,8 @@ pub use seen::Seen;
 pub use tap::{LayerInfo, Rows, Taps};
 pub use target::{Class, Classes, Goal, Ranked, Target, Top};
 pub use warning::Warning;
+
+/// The code of the README is tested here.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
