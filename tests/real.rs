@@ -36,7 +36,8 @@ fn the_dog_and_the_cat_are_each_found_by_a_model_of_ones_own() {
     let explainer =
         quick.fold(Explainer::new(&model).layer("features.12"), |all, method| all.method(*method));
     let found: Explanation = explainer.explain_each(input.clone(), &targets).unwrap();
-    let score = Explainer::new(&model).layer("features.12").method(ScoreCam).explain(input, &dog).unwrap();
+    let score =
+        Explainer::new(&model).layer("features.12").method(ScoreCam::PAPER).explain(input, &dog).unwrap();
     for maps in found.maps.iter().chain(&score.maps) {
         let heat: Vec<f32> = maps.heat.to_data().try_to_vec().unwrap();
         let peak = (0..heat.len()).max_by(|&a, &b| heat[a].total_cmp(&heat[b])).unwrap();

@@ -94,7 +94,7 @@ fn the_demo_draws_a_sheet_and_says_where() {
 fn a_photo_is_explained_with_no_more_than_its_name() {
     let desk = Desk::new();
     let said = desk.says(&["explain", "scene.png"]);
-    assert!(said.starts_with("scene.png\n") && said.contains("by gradcam at layer4.0: hottest at"), "{said}");
+    assert!(said.starts_with("scene.png\n") && said.contains("by gradcam at layer3.0: hottest at"), "{said}");
     let overlay = std::fs::read_dir(desk.path("cam-out")).unwrap().next().unwrap().unwrap().path();
     assert_eq!(
         image::open(overlay).unwrap().into_rgb8().dimensions(),

@@ -213,15 +213,15 @@ def half_pixel_upsampling(size):
 
 
 def explain(model, layer, method, pictures, classes):
-    """One call of the reference. Returns (map [B,H,W], raw [B,h,w], weights [B,C] or None, seconds)."""
+    """One call of the reference. Returns (map [B,H,W], raw [B,h,w], weights [B,C] or None, seconds of processor time)."""
     original = nn.UpsamplingBilinear2d
     if method == "scorecam_half_pixel":
         torch.nn.UpsamplingBilinear2d = half_pixel_upsampling
     try:
         with recording(METHODS[method])(model=model, target_layers=[model.get_submodule(layer)]) as cam:
-            start = time.perf_counter()
+            start = time.process_time()
             result = cam(input_tensor=pictures, targets=[ClassifierOutputTarget(c) for c in classes])
-            return result, cam.raw, cam.weights, time.perf_counter() - start
+            return result, cam.raw, cam.weights, time.process_time() - start
     finally:
         torch.nn.UpsamplingBilinear2d = original
 

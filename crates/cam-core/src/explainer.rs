@@ -1,13 +1,12 @@
 //! The explainer: layers, methods and targets in, maps out; the trunk of the network is run once.
 
-use crate::resize::resize;
+use crate::resize::{Sampling, resize};
 use crate::seen::Seen;
 use crate::session::Session;
 use crate::{Combine, Error, GradCam, Input, LayerInfo, Method, Model, Rectify, Scale, Taps, Target};
 use crate::{Warning, projection};
 use burn::Tensor;
 use burn::tensor::Int;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -33,7 +32,7 @@ use std::time::{Duration, Instant};
 pub struct Explainer<'m, M> {
     model: &'m M,
     layers: Vec<String>,
-    methods: Vec<Arc<dyn Method>>,
+    methods: Vec<Box<dyn Method>>,
     eigen_smooth: bool,
     rectify: Rectify,
     scale: Scale,
@@ -78,7 +77,7 @@ impl<'m, M> Explainer<'m, M> {
 
     /// Uses this method too.
     pub fn method(mut self, method: impl Method + 'static) -> Self {
-        self.methods.push(Arc::new(method));
+        self.methods.push(Box::new(method));
         self
     }
 
@@ -158,7 +157,7 @@ impl<'m, M> Explainer<'m, M> {
             self.checked.store(true, Ordering::Relaxed);
         }
 
-        let default: [Arc<dyn Method>; 1] = [Arc::new(GradCam)];
+        let default: [Box<dyn Method>; 1] = [Box::new(GradCam)];
         let methods = if self.methods.is_empty() { &default[..] } else { &self.methods };
         let mut maps = Vec::new();
         for target in 0..targets.len() {
@@ -174,7 +173,7 @@ impl<'m, M> Explainer<'m, M> {
                     let raw = combined(combine, method.weights(&seen)?, seen.activation())?;
                     let from = &session.watched[layer].grid;
                     let kept = self.rectify.apply(raw.clone());
-                    let heat = self.scale.apply(resize(kept.clone(), from, &grid));
+                    let heat = self.scale.apply(resize(kept.clone(), from, &grid, Sampling::HalfPixel));
                     maps.push(Maps {
                         layer: name.clone(),
                         method: method.name(),

@@ -49,6 +49,7 @@ pub use layout::{Layout, Ncdhw, Nchw, Ncl, Nhwc, Tokens};
 pub use method::{Combine, METHODS, Method, method_named};
 pub use methods::{Ablated, AblationCam, EigenCam, GradCam, HiResCam, LayerCam, ScoreCam};
 pub use model::{Input, Model};
+pub use resize::Sampling;
 pub use scale::{Rectify, Scale};
 pub use seen::Seen;
 pub use tap::{LayerInfo, Rows, Taps};

@@ -70,7 +70,7 @@ impl<T: Method + ?Sized> Method for &T {
 
 /// Every method, with the settings of its paper. The tool's `--method`, its list and the conformance tests come from here.
 pub static METHODS: &[&dyn Method] =
-    &[&GradCam, &HiResCam, &LayerCam, &EigenCam, &AblationCam::PAPER, &ScoreCam];
+    &[&GradCam, &HiResCam, &LayerCam, &EigenCam, &AblationCam::PAPER, &ScoreCam::PAPER];
 
 /// The method of this name.
 ///

@@ -7,12 +7,22 @@
 use burn::Tensor;
 use burn::tensor::{Device, TensorData};
 
+/// Where the values of a grid are taken to lie.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Sampling {
+    /// In the middle of cells of equal size: a cell of the layer lies over the pixels it stands for.
+    #[default]
+    HalfPixel,
+    /// The first and the last on the borders of the picture, $x = j \frac{n - 1}{n' - 1}$ (`align_corners=True`).
+    AlignedCorners,
+}
+
 /// Maps on the grid `from`, read at the grid `to`.
 ///
 /// # Shapes
 /// - maps: `[batch, positions of from]`
 /// - output: `[batch, positions of to]`
-pub(crate) fn resize(maps: Tensor<2>, from: &[usize], to: &[usize]) -> Tensor<2> {
+pub(crate) fn resize(maps: Tensor<2>, from: &[usize], to: &[usize], sampling: Sampling) -> Tensor<2> {
     let batch = maps.dims()[0];
     let device = maps.device();
     let mut grid = from.to_vec();
@@ -23,7 +33,7 @@ pub(crate) fn resize(maps: Tensor<2>, from: &[usize], to: &[usize]) -> Tensor<2>
         if grid[axis] == to[axis] {
             continue;
         }
-        let matrix = matrix(grid[axis], to[axis], &device);
+        let matrix = matrix(grid[axis], to[axis], sampling, &device);
         maps = if after == 1 {
             maps.reshape([batch * before, grid[axis]]).matmul(matrix.transpose())
         } else {
@@ -37,10 +47,14 @@ pub(crate) fn resize(maps: Tensor<2>, from: &[usize], to: &[usize]) -> Tensor<2>
 }
 
 /// The weights of linear interpolation from `from` to `to` places: `[to, from]`.
-fn matrix(from: usize, to: usize, device: &Device) -> Tensor<2> {
+fn matrix(from: usize, to: usize, sampling: Sampling, device: &Device) -> Tensor<2> {
     let mut weights = vec![0f32; to * from];
     for (j, row) in weights.chunks_exact_mut(from).enumerate() {
-        let place = ((j as f64 + 0.5) * from as f64 / to as f64 - 0.5).clamp(0.0, (from - 1) as f64);
+        let place = match sampling {
+            Sampling::HalfPixel => (j as f64 + 0.5) * from as f64 / to as f64 - 0.5,
+            Sampling::AlignedCorners => (j * (from - 1)) as f64 / (to - 1).max(1) as f64,
+        };
+        let place = place.clamp(0.0, (from - 1) as f64);
         let low = place.floor() as usize;
         let share = (place - low as f64) as f32;
         row[low] += 1.0 - share;
@@ -76,7 +90,7 @@ mod tests {
 
     fn resized(map: Vec<f32>, from: &[usize], to: &[usize]) -> Vec<f32> {
         let map = Tensor::<1>::from_floats(map.as_slice(), &Device::flex());
-        resize(map.unsqueeze(), from, to).into_data().try_to_vec().unwrap()
+        resize(map.unsqueeze(), from, to, Sampling::HalfPixel).into_data().try_to_vec().unwrap()
     }
 
     proptest! {
@@ -87,6 +101,15 @@ mod tests {
                 prop_assert!((a - b).abs() < 1e-5, "{a} is not {b}");
             }
         }
+    }
+
+    #[test]
+    fn aligned_corners_keep_the_corners() {
+        let map = Tensor::<2>::from_floats([[0.0, 1.0, 4.0]], &Device::flex());
+        let wide: Vec<f32> =
+            resize(map.clone(), &[3], &[5], Sampling::AlignedCorners).into_data().try_to_vec().unwrap();
+        assert_eq!(wide, [0.0, 0.5, 1.0, 2.5, 4.0]);
+        assert_eq!(resize(map, &[3], &[1], Sampling::AlignedCorners).into_scalar::<f32>(), 0.0);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a method may ask for: the activation of a layer, its gradient, and the scores of changed copies.
 
-use crate::Error;
+use crate::{Error, Sampling};
 use burn::Tensor;
 use std::ops::Range;
 
@@ -31,6 +31,7 @@ pub(crate) trait Passes {
         layer: usize,
         target: usize,
         masks: Tensor<3>,
+        sampling: Sampling,
         finish: &dyn Fn(Tensor<2>) -> Tensor<2>,
     ) -> Result<Tensor<2>, Error>;
 }
@@ -69,7 +70,7 @@ impl Seen<'_> {
 
     /// The scores that each image would have seen through masks, `[batch, masks]`. The whole network is run for each mask.
     ///
-    /// Masks are resized to the input as the maps are, then `finish` gets them, a chunk at a time, to bring them into range.
+    /// Masks are resized to the input, then `finish` gets them, a chunk at a time, to bring them into range.
     ///
     /// # Shapes
     /// - masks: `[batch, masks, positions]` on the layer's grid
@@ -77,8 +78,9 @@ impl Seen<'_> {
     pub fn scores_of_masked(
         &self,
         masks: Tensor<3>,
+        sampling: Sampling,
         finish: &dyn Fn(Tensor<2>) -> Tensor<2>,
     ) -> Result<Tensor<2>, Error> {
-        self.passes.scores_of_masked(self.layer, self.target, masks, finish)
+        self.passes.scores_of_masked(self.layer, self.target, masks, sampling, finish)
     }
 }

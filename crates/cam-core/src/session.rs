@@ -1,6 +1,6 @@
 //! One batch under explanation: the first pass and what later passes need of it.
 
-use crate::resize::resize;
+use crate::resize::{Sampling, resize};
 use crate::seen::Passes;
 use crate::tap::{Leaf, Memory, Replay, Watched};
 use crate::{Error, Goal, Input, Model, Progress, Rows, Taps};
@@ -216,6 +216,7 @@ where
         layer: usize,
         target: usize,
         masks: Tensor<3>,
+        sampling: Sampling,
         finish: &dyn Fn(Tensor<2>) -> Tensor<2>,
     ) -> Result<Tensor<2>, Error> {
         let [_, count, positions] = masks.dims();
@@ -223,7 +224,8 @@ where
         self.in_chunks(count, |image, range| {
             let rows = Rows::Copies { image, copies: range.len() };
             let chunk = masks.clone().slice([image..image + 1, range.clone(), 0..positions]);
-            let chunk = resize(chunk.reshape([range.len(), positions]), &self.watched[layer].grid, &grid);
+            let from = &self.watched[layer].grid;
+            let chunk = resize(chunk.reshape([range.len(), positions]), from, &grid, sampling);
             let output = self.model.forward(self.input.masked(image, finish(chunk)), &Taps::off());
             self.score_on(&output, target, rows)
         })

@@ -16,7 +16,7 @@ use burn::Tensor;
 use burn::tensor::{Gradients, Int};
 use std::any::Any;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Display};
 
 /// What a forward pass names its layers with.
@@ -114,7 +114,7 @@ pub(crate) struct Log {
     pub watched: Vec<Watched>,
     pub memory: Memory,
     pub trouble: Option<Error>,
-    finished: HashMap<String, usize>,
+    names: HashSet<String>,
 }
 
 /// A layer that was asked for.
@@ -256,7 +256,7 @@ impl Log {
     ) -> Option<Vec<usize>> {
         let shape = value.dims();
         let wrong = |reason| Error::WrongLayout { layer: name.into(), shape: shape.to_vec(), reason };
-        let grid = if self.finished.insert(name.into(), self.layers.len()).is_some() {
+        let grid = if !self.names.insert(name.into()) {
             Err(Error::RepeatedLayer { layer: name.into() })
         } else if shape[0] != batch {
             Err(wrong(format!("the first axis is the batch, of {batch}")))

@@ -130,7 +130,7 @@ fn ablationcam_replaces_a_channel_with_what_is_asked() {
 #[test]
 fn scorecam_is_equations_6_to_9() {
     for c in 0..C {
-        let (ours, case) = raw(methods::ScoreCam, c);
+        let (ours, case) = raw(methods::ScoreCam::PAPER, c);
         // The input is the layer here: the masks need no resizing, and each is put over all channels.
         let scores: Vec<f64> = (0..K)
             .map(|k| {

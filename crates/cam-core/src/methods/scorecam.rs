@@ -1,4 +1,4 @@
-use crate::{Error, Method, Scale, Seen};
+use crate::{Error, Method, Sampling, Scale, Seen};
 use burn::Tensor;
 use burn::tensor::activation::softmax;
 
@@ -12,7 +12,15 @@ use burn::tensor::activation::softmax;
 /// Wang et al., *Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks*, CVPRW 2020, equations 6
 /// to 9.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct ScoreCam;
+pub struct ScoreCam {
+    /// How masks are enlarged: half-pixel centres as the authors' code has it, or aligned corners as pytorch-grad-cam.
+    pub sampling: Sampling,
+}
+
+impl ScoreCam {
+    /// The settings of the paper.
+    pub const PAPER: Self = Self { sampling: Sampling::HalfPixel };
+}
 
 impl Method for ScoreCam {
     fn name(&self) -> &'static str {
@@ -25,7 +33,8 @@ impl Method for ScoreCam {
 
     fn weights(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
         let [batch, channels, _] = seen.activation().dims();
-        let scores = seen.scores_of_masked(seen.activation(), &|masks| Scale::PerMap.apply(masks))?;
+        let scores =
+            seen.scores_of_masked(seen.activation(), self.sampling, &|masks| Scale::PerMap.apply(masks))?;
         Ok(softmax(scores, 1).reshape([batch, channels, 1]))
     }
 }
