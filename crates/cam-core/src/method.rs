@@ -79,7 +79,7 @@ pub static METHODS: &[&dyn Method] =
 ///
 /// ```
 /// assert_eq!(cam_core::method_named("gradcam")?.paper(), "https://arxiv.org/abs/1610.02391");
-/// assert!(cam_core::method_named("gradcan").unwrap_err().to_string().contains("there are gradcam, hirescam"));
+/// assert!(cam_core::method_named("gradcan").err().unwrap().to_string().contains("there are gradcam, hirescam"));
 /// # Ok::<(), cam_core::Error>(())
 /// ```
 pub fn method_named(name: &str) -> Result<&'static dyn Method, Error> {
