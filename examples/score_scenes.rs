@@ -31,9 +31,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = Classifier::builtin(&device)?;
     let side = model.card().size[0] as u32;
     let preprocess = model.card().preprocess(Resize::Squash);
-    let methods: Vec<_> = METHODS.iter().filter(|method| !(args.quick && method.name() == "scorecam")).collect();
+    let methods: Vec<_> =
+        METHODS.iter().filter(|method| !(args.quick && method.name() == "scorecam")).collect();
     let layer = args.layer.unwrap_or_else(|| model.card().layer.clone());
-    let explainer = methods.iter().fold(Explainer::new(&model).layer(layer), |all, method| all.method(**method));
+    let explainer =
+        methods.iter().fold(Explainer::new(&model).layer(layer), |all, method| all.method(**method));
 
     let mut hits = vec![0; methods.len()];
     let mut energy = vec![0.0; methods.len()];

@@ -25,6 +25,7 @@ pub struct SqueezeNet {
 }
 
 /// A layer of one of the two sequences.
+#[allow(clippy::large_enum_variant, reason = "there are fifteen of them")]
 #[derive(Module, Debug)]
 enum Feature {
     Conv(Conv2d),

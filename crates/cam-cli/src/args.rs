@@ -61,7 +61,7 @@ pub struct Demo {
 
 #[derive(clap::Args)]
 pub struct Explain {
-    /// Pictures (PNG, JPEG), or .npy arrays [3,H,W] or [N,3,H,W] of float32 that are preprocessed already
+    /// Pictures (PNG, JPEG), or .npy arrays (3,H,W) or (N,3,H,W) of float32 that are preprocessed already
     #[arg(required = true, value_name = "PHOTO")]
     pub photos: Vec<PathBuf>,
     /// The model: see `cam models`
@@ -103,10 +103,10 @@ pub struct Explain {
     /// The folder that pictures and arrays go to
     #[arg(long, value_name = "DIR", default_value = "cam-out")]
     pub out: PathBuf,
-    /// Write each map beside its picture as a float32 .npy [H,W]: input-sized, 0 to 1
+    /// Write each map beside its picture as a float32 .npy (H,W): input-sized, 0 to 1
     #[arg(long)]
     pub npy: bool,
-    /// Write each map as a float32 .npy [h,w]: signed, unscaled, of the layer's resolution
+    /// Write each map as a float32 .npy (h,w): signed, unscaled, of the layer's resolution
     #[arg(long)]
     pub raw: bool,
     /// Print one JSON object on standard output, and nothing else there

@@ -16,8 +16,11 @@ pub trait Target<O = Tensor<2>> {
 /// A target that is resolved for the images of one batch.
 pub struct Goal<O = Tensor<2>> {
     classes: Option<Tensor<1, Int>>,
-    score: Box<dyn Fn(&O, Rows) -> Tensor<1>>,
+    score: Score<O>,
 }
+
+/// One score a row of an output.
+type Score<O> = Box<dyn Fn(&O, Rows) -> Tensor<1>>;
 
 impl<O> Goal<O> {
     /// A goal from a function that gives one score a row, `[rows]`; the rows say which images they stand for.

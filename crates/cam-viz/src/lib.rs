@@ -8,7 +8,7 @@
 //! * [`Overlay`]: a heat map over the photo it explains, at the photo's own resolution,
 //! * [`outline`] and [`Marker`]: the border of a true mask, the peak of a map,
 //! * [`Sheet`]: many pictures with a title and captions,
-//! * [`save`]: a PNG or JPEG file, written whole or not at all; [`write`] for other bytes.
+//! * [`save`]: a PNG or JPEG file, written whole or not at all; [`write()`] for other bytes.
 //!
 //! Pixels are counted from the top left corner, `x` to the right and `y` down, row by row. What can go wrong is
 //! an [`Error`]; nothing panics and nothing is printed.
