@@ -39,8 +39,7 @@ pub fn run(args: &args::Demo) -> Result<(), Failure> {
         println!("{}: {:.1} % sure", object.class, 100.0 * probability);
         let mut row = vec![outlined(&scene.picture, object)?];
         for map in maps {
-            let heat: Vec<f32> =
-                map.heat.try_to_vec_as().map_err(|e| cam_core::Error::Device { reason: e.to_string() })?;
+            let heat: Vec<f32> = map.heat.try_to_vec_as().map_err(cam_core::Error::from)?;
             let [_, height, width] = map.heat.dims();
             let heat = HeatMap::new(width as u32, height as u32, heat)?;
             let overlay = Overlay::new(&scene.picture).peak(Marker::Cross);

@@ -76,7 +76,8 @@ pub fn run(args: &args::Explain) -> Result<(), Failure> {
             }
             batch.push(picture);
         }
-        bars.pictures.inc(1);
+        // Those that wait for a batch are not done yet.
+        bars.pictures.set_position(run.report.predictions.len() as u64);
     }
     run.batch(batch, &explainer, &targets)?;
     bars.clear();
@@ -270,20 +271,17 @@ struct OneMap<'a> {
 }
 
 impl<'a> Numbers<'a> {
-    fn read(maps: &'a Maps) -> Result<Self, Failure> {
-        let failed = |e: &dyn std::fmt::Display| cam_core::Error::Device { reason: e.to_string() };
-        let classes = maps.classes.as_ref().map(|classes| classes.try_to_vec_as::<i64>()).transpose();
+    fn read(maps: &'a Maps) -> Result<Self, cam_core::Error> {
+        let classes = match &maps.classes {
+            Some(classes) => classes.try_to_vec_as::<i64>()?,
+            None => Vec::new(),
+        };
         Ok(Self {
             maps,
-            heat: maps.heat.try_to_vec_as().map_err(|e| failed(&e))?,
-            raw: maps.raw.try_to_vec_as().map_err(|e| failed(&e))?,
-            scores: maps.scores.try_to_vec_as().map_err(|e| failed(&e))?,
-            classes: classes
-                .map_err(|e| failed(&e))?
-                .unwrap_or_default()
-                .into_iter()
-                .map(|class| class as usize)
-                .collect(),
+            heat: maps.heat.try_to_vec_as()?,
+            raw: maps.raw.try_to_vec_as()?,
+            scores: maps.scores.try_to_vec_as()?,
+            classes: classes.into_iter().map(|class| class as usize).collect(),
             warnings: maps.warnings()?,
         })
     }

@@ -70,7 +70,7 @@ impl Failure {
             line = format!("{line}: {error}");
             cause = error.source();
         }
-        line
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
     /// What the process ends with.

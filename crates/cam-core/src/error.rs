@@ -1,5 +1,7 @@
 //! What can go wrong, said with what there is.
 
+use burn::tensor::TensorReadError;
+
 /// Everything the library refuses to do.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -117,6 +119,12 @@ pub enum Error {
         /// What it said.
         reason: String,
     },
+}
+
+impl From<TensorReadError> for Error {
+    fn from(error: TensorReadError) -> Self {
+        Self::Device { reason: error.to_string() }
+    }
 }
 
 fn listed(names: &[String]) -> String {

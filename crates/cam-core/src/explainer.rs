@@ -263,8 +263,7 @@ impl<T> Maps<T> {
     /// # Errors
     /// [`Error::Device`] when the numbers cannot be read.
     pub fn warnings(&self) -> Result<Vec<Vec<Warning>>, Error> {
-        let numbers: Vec<f32> =
-            self.health.clone().try_into_vec_as().map_err(|e| Error::Device { reason: e.to_string() })?;
+        let numbers: Vec<f32> = self.health.try_to_vec_as()?;
         Ok(numbers.chunks_exact(3).map(|row| Warning::of(row[0] == 0.0, row[1], row[2])).collect())
     }
 }

@@ -29,7 +29,7 @@ pub(crate) fn first_component(activation: Tensor<3>) -> Result<Tensor<2>, Error>
     };
     let side = positions.min(channels);
     let device = activation.device();
-    let numbers: Vec<f32> = gram.try_into_vec_as().map_err(|e| Error::Device { reason: e.to_string() })?;
+    let numbers: Vec<f32> = gram.try_into_vec_as()?;
     if numbers.iter().any(|x| !x.is_finite()) {
         return Err(Error::NonFinite { what: "an activation".into() });
     }

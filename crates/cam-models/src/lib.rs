@@ -25,5 +25,5 @@ mod weights;
 pub use card::{Card, Labels, Logits};
 pub use classifier::{Classifier, Prediction, SCENES};
 pub use error::{Error, Mismatch};
-pub use preprocess::{Filter, Preprocess, Resize, View, decode, read_photo};
+pub use preprocess::{Filter, Preprocess, Resize, View, decode_photo, read_photo};
 pub use weights::Weights;

@@ -6,9 +6,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 use fast_image_resize::images::Image;
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 use serde::Deserialize;
-use std::io::{BufRead, Seek};
+use std::io::Cursor;
 use std::path::Path;
 
 /// How a photo of another shape becomes the square that a network wants.
@@ -70,35 +70,58 @@ const MEMORY: u64 = 1 << 30;
 /// Reads a photo, upright as its EXIF orientation says.
 ///
 /// # Errors
-/// [`Error::UnreadablePhoto`] for a file that is not there, corrupt, or of an unknown format; [`Error::PhotoSize`] for one
-/// with a side under 8 or over 20,000 pixels, before its pixels are decoded.
+/// [`Error::UnreadablePhoto`] for a file that is not there, corrupt, cut short, or of an unknown format; [`Error::PhotoSize`]
+/// for one with a side under 8 or over 20,000 pixels, before its pixels are decoded.
 pub fn read_photo(path: &Path) -> Result<RgbImage, Error> {
-    let unreadable = |reason: String| Error::UnreadablePhoto { path: path.into(), reason };
-    let reader = ImageReader::open(path)
-        .and_then(|reader| reader.with_guessed_format())
-        .map_err(|e| unreadable(e.to_string()))?;
-    decode(reader, path)
+    let bytes = std::fs::read(path)
+        .map_err(|e| Error::UnreadablePhoto { path: path.into(), reason: e.to_string() })?;
+    decode_photo(&bytes, path)
 }
 
-/// As [`read_photo`], from anything that can be read; `path` is what errors call it.
+/// As [`read_photo`], from the bytes of a file; `path` is what errors call it.
 ///
 /// # Errors
 /// As [`read_photo`].
-pub fn decode<R: BufRead + Seek>(mut reader: ImageReader<R>, path: &Path) -> Result<RgbImage, Error> {
-    let unreadable = |reason: String| Error::UnreadablePhoto { path: path.into(), reason };
-    let mut limits = image::Limits::default();
+pub fn decode_photo(bytes: &[u8], path: &Path) -> Result<RgbImage, Error> {
+    let unreadable = |reason: &dyn std::fmt::Display| Error::UnreadablePhoto {
+        path: path.into(),
+        reason: reason.to_string().trim_end().into(),
+    };
+    let mut reader =
+        ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| unreadable(&e))?;
+    if reader.format() == Some(ImageFormat::Jpeg) && !ends(bytes) {
+        return Err(unreadable(&"its JPEG data are cut short"));
+    }
+    let mut limits = Limits::default();
     limits.max_alloc = Some(MEMORY);
     reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(|e| unreadable(e.to_string()))?;
+    let mut decoder = reader.into_decoder().map_err(|e| unreadable(&e))?;
     let (width, height) = decoder.dimensions();
     if !SIDES.contains(&width) || !SIDES.contains(&height) {
         let (least, most) = (*SIDES.start(), *SIDES.end());
         return Err(Error::PhotoSize { path: path.into(), width, height, least, most });
     }
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut photo = DynamicImage::from_decoder(decoder).map_err(|e| unreadable(e.to_string()))?;
+    let mut photo = DynamicImage::from_decoder(decoder).map_err(|e| unreadable(&e))?;
     photo.apply_orientation(orientation);
     Ok(photo.into_rgb8())
+}
+
+/// Whether the scans of a JPEG come to their end: decoders fill what is missing with grey and say nothing.
+fn ends(jpeg: &[u8]) -> bool {
+    // Segments, each a marker of two bytes and a length that counts itself, up to the first scan (0xda).
+    let mut place = 2;
+    while let Some(&[0xff, marker, high, low]) = jpeg.get(place..place + 4) {
+        if marker == 0xda {
+            // In a scan 0xff is followed by 0, so the end of the image (0xd9) cannot be mistaken.
+            return jpeg[place..].windows(2).any(|pair| pair == [0xff, 0xd9]);
+        }
+        place += match marker {
+            0xff => 1, // padding
+            _ => 2 + usize::from(u16::from_be_bytes([high, low])),
+        };
+    }
+    false
 }
 
 impl Preprocess {

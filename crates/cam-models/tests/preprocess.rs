@@ -104,6 +104,15 @@ fn pictures_that_cannot_be_used_are_told() {
         Err(Error::UnreadablePhoto { .. })
     ));
 
+    let mut jpeg = std::io::Cursor::new(Vec::new());
+    RgbImage::from_fn(64, 64, |x, y| Rgb([(x * y) as u8; 3])).write_to(&mut jpeg, ImageFormat::Jpeg).unwrap();
+    let jpeg = jpeg.into_inner();
+    assert!(read_photo(&file("whole.jpg", &jpeg)).is_ok());
+    for share in [20, 50, 90, 99] {
+        let cut = file("cut.jpg", &jpeg[..jpeg.len() * share / 100]);
+        assert!(matches!(read_photo(&cut), Err(Error::UnreadablePhoto { .. })), "{share} %");
+    }
+
     let path = folder.path().join("dot.png");
     RgbImage::new(1, 1).save(&path).unwrap();
     assert!(matches!(read_photo(&path), Err(Error::PhotoSize { width: 1, height: 1, .. })));
