@@ -152,3 +152,30 @@ fn what_lies_beside_the_tensors_is_not_looked_at() {
     let plain = load(TINY, &stored("tiny.safetensors")).unwrap();
     assert_eq!(logits(&load(TINY, &path).unwrap()), logits(&plain));
 }
+
+#[test]
+fn every_variant_has_as_many_parameters_as_torchvisions() {
+    let counts = [
+        ("resnet18", 11_689_512),
+        ("resnet34", 21_797_672),
+        ("resnet50", 25_557_032),
+        ("resnet101", 44_549_160),
+        ("resnet152", 60_192_808),
+        ("wide_resnet50_2", 68_883_240),
+        ("wide_resnet101_2", 126_886_696),
+        ("resnext50_32x4d", 25_028_904),
+        ("resnext101_32x8d", 88_791_336),
+        ("resnext101_64x4d", 83_455_272),
+    ];
+    for ((name, config), (expected_name, parameters)) in cam_models::resnet::VARIANTS.iter().zip(counts) {
+        let network = config.init(&Device::flex());
+        // Running statistics are no parameters in torchvision's count.
+        let shapes = burn::store::ModuleSnapshot::collect(&network, None, None, true);
+        let ours: usize = shapes
+            .iter()
+            .filter(|tensor| !tensor.name.contains("running_"))
+            .map(|tensor| tensor.shape.iter().product::<usize>())
+            .sum();
+        assert_eq!((*name, ours), (expected_name, parameters));
+    }
+}
