@@ -68,7 +68,7 @@ pub fn hashed_file(network: &ResNet, bottleneck: bool, path: &Path) {
     let views = numbers
         .iter()
         .map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
-    safetensors::serialize_to_file(views, None, path).unwrap();
+    std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
 }
 
 /// A hashed picture `[batch, 3, height, width]`: a tint, patches and grain.
