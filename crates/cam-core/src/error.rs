@@ -69,6 +69,12 @@ pub enum Error {
         "the model or its input is on an autodiff device, as for training: explain `model.valid()` and plain tensors"
     )]
     TrainingDevice,
+    /// Guided backpropagation has a rule for ReLUs only.
+    #[error("guided backpropagation has a rule for ReLU, none for the {activation} of this model")]
+    NotGuided {
+        /// The activation.
+        activation: &'static str,
+    },
     /// The model has no such class.
     #[error("there is no class {asked}: this model has {classes} classes, 0 to {}", .classes.saturating_sub(1))]
     UnknownClass {

@@ -3,6 +3,7 @@
 use crate::resize::{Sampling, resize};
 use crate::seen::Seen;
 use crate::session::Session;
+use crate::tap::Asked;
 use crate::{Combine, Error, GradCam, Input, LayerInfo, Method, Model, Rectify, Scale, Taps, Target};
 use crate::{Warning, projection};
 use burn::Tensor;
@@ -199,7 +200,7 @@ pub fn layers<I, O>(model: &impl Model<I, O>, input: I) -> Result<Vec<LayerInfo>
 where
     I: Input,
 {
-    let taps = Taps::watch(&[], input.batch(), false, false);
+    let taps = Taps::watch(Asked { attention: true, ..Asked::default() }, input.batch(), false, false);
     model.forward(input, &taps);
     let log = taps.into_log();
     log.trouble.map_or(Ok(log.layers), Err)

@@ -33,6 +33,11 @@ pub trait Layout<const D: usize>: Clone + 'static {
     /// # Shapes
     /// - map: `[batch, channels, positions]`
     fn put_back(&self, tensor: Tensor<D>, map: Tensor<3>) -> Tensor<D>;
+
+    /// The tensor, where it is a matrix of attention weights `[batch, heads, queries, keys]`.
+    fn attention(&self, _tensor: &Tensor<D>) -> Option<Tensor<4>> {
+        None
+    }
 }
 
 macro_rules! channels_first {
@@ -141,6 +146,49 @@ impl Layout<3> for Tokens {
     }
 }
 
+/// The attention weights between the tokens of a vision transformer, after the softmax:
+/// `[batch, heads, prefix + height * width, prefix + height * width]`, queries before keys.
+///
+/// Its map form has a channel for each head and query, and the keys that are patches as positions: where each query looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attention(
+    /// The tokens that look at each other.
+    pub Tokens,
+);
+
+impl Layout<4> for Attention {
+    fn grid(&self, shape: [usize; 4]) -> Result<Vec<usize>, String> {
+        let [batch, heads, queries, keys] = shape;
+        if queries != keys {
+            return Err(format!("{queries} queries and {keys} keys are there, a square was said"));
+        }
+        self.0.grid([batch, keys, heads])
+    }
+
+    fn channels(&self, shape: [usize; 4]) -> usize {
+        shape[1] * shape[2]
+    }
+
+    fn to_map(&self, tensor: Tensor<4>) -> Tensor<3> {
+        let [batch, heads, queries, _] = tensor.dims();
+        let patches = self.0.height * self.0.width;
+        tensor.narrow(3, self.0.prefix, patches).reshape([batch, heads * queries, patches])
+    }
+
+    fn put_back(&self, tensor: Tensor<4>, map: Tensor<3>) -> Tensor<4> {
+        let [batch, heads, queries, _] = tensor.dims();
+        let patches = map.reshape([batch, heads, queries, self.0.height * self.0.width]);
+        match self.0.prefix {
+            0 => patches,
+            prefix => Tensor::cat(vec![tensor.narrow(3, 0, prefix), patches], 3),
+        }
+    }
+
+    fn attention(&self, tensor: &Tensor<4>) -> Option<Tensor<4>> {
+        Some(tensor.clone())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +215,7 @@ mod tests {
         comes_back(Nhwc, [2, 4, 5, 3], &[4, 5]);
         comes_back(Tokens { prefix: 0, height: 2, width: 3 }, [2, 6, 4], &[2, 3]);
         comes_back(Tokens { prefix: 5, height: 2, width: 3 }, [2, 11, 4], &[2, 3]);
+        comes_back(Attention(Tokens { prefix: 2, height: 2, width: 3 }), [2, 3, 8, 8], &[2, 3]);
     }
 
     #[test]

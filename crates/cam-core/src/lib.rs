@@ -30,6 +30,7 @@
 
 mod error;
 mod explainer;
+mod guided;
 mod layout;
 mod method;
 pub mod methods;
@@ -45,7 +46,7 @@ mod warning;
 
 pub use error::Error;
 pub use explainer::{Explainer, Explanation, Maps, Progress, layers};
-pub use layout::{Layout, Ncdhw, Nchw, Ncl, Nhwc, Tokens};
+pub use layout::{Attention, Layout, Ncdhw, Nchw, Ncl, Nhwc, Tokens};
 pub use method::{Combine, METHODS, Method, method_named};
 pub use methods::{Ablated, AblationCam, EigenCam, GradCam, HiResCam, LayerCam, ScoreCam};
 pub use model::{Input, Model};

@@ -2,7 +2,7 @@
 
 use crate::resize::{Sampling, resize};
 use crate::seen::Passes;
-use crate::tap::{Leaf, Memory, Replay, Watched};
+use crate::tap::{Asked, Leaf, Memory, Replay, Watched};
 use crate::{Error, Goal, Input, Model, Progress, Rows, Taps};
 use burn::Tensor;
 use std::cell::{OnceCell, RefCell};
@@ -38,7 +38,8 @@ where
 {
     /// The first pass: holds the layers, starts the tape, and with `record` remembers what replays need.
     pub fn start(model: &'a M, layers: &'a [String], input: I, record: bool) -> Result<Self, Error> {
-        let taps = Taps::watch(layers, input.batch(), true, record);
+        let asked = Asked { names: layers, ..Asked::default() };
+        let taps = Taps::watch(asked, input.batch(), true, record);
         let output = model.forward(input.clone(), &taps);
         let mut log = taps.into_log();
         if let Some(trouble) = log.trouble {
@@ -107,7 +108,10 @@ where
             Rows::All => self.input.clone(),
             Rows::Copies { image, copies } => self.input.copies(image, copies),
         };
-        let taps = Taps::replay(Replay { memory: self.memory(), from, rows, edit }, watch);
+        let taps = Taps::replay(
+            Replay { memory: self.memory(), from, rows, edit, exit: None },
+            Asked { names: watch, ..Asked::default() },
+        );
         let output = self.model.forward(input, &taps);
         (output, taps.into_log().watched.into_iter().filter_map(|layer| layer.leaf).collect())
     }
@@ -115,7 +119,8 @@ where
     /// What the layers gave, recorded when first needed.
     fn memory(&self) -> &Memory {
         self.memory.get_or_init(|| {
-            let taps = Taps::watch(self.layers, self.input.batch(), false, true);
+            let asked = Asked { names: self.layers, ..Asked::default() };
+            let taps = Taps::watch(asked, self.input.batch(), false, true);
             self.model.forward(self.input.clone(), &taps);
             taps.into_log().memory
         })

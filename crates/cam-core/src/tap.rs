@@ -10,9 +10,15 @@
 //! The work of a layer stands inside the closure, so a replay runs only the *tail* of the network, whatever residual
 //! connections lead around the layer. A layer encloses its children, so an ancestor of the edited layer finishes after
 //! it and is run.
+//!
+//! Beside layers a forward pass can name what only some methods ask for: the bias of a layer ([`Taps::biased`], for
+//! FullGrad), attention matrices (the layout [`Attention`](crate::Attention), for LeGrad and rollout), and ReLUs
+//! ([`Taps::relu`], for guided backpropagation).
 
+use crate::guided::Cut;
 use crate::{Error, Layout};
 use burn::Tensor;
+use burn::tensor::activation;
 use burn::tensor::{Gradients, Int};
 use std::any::Any;
 use std::cell::RefCell;
@@ -43,8 +49,23 @@ pub struct Taps<'a> {
 
 enum Mode<'a> {
     Off,
-    Watch { layers: &'a [String], batch: usize, tape: bool, record: bool },
-    Replay { replay: Replay<'a>, watch: &'a [String] },
+    Watch { asked: Asked<'a>, batch: usize, tape: bool, record: bool },
+    Replay { replay: Replay<'a>, watch: Asked<'a> },
+    Guided,
+}
+
+/// Which layers a pass holds: those of these names, and those of these kinds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Asked<'a> {
+    pub names: &'a [String],
+    pub biased: bool,
+    pub attention: bool,
+}
+
+impl Asked<'_> {
+    fn holds(&self, name: &str, biased: bool, attention: bool) -> bool {
+        self.biased && biased || self.attention && attention || self.names.iter().any(|asked| asked == name)
+    }
 }
 
 /// Which part of the network is run again, and on what.
@@ -55,6 +76,8 @@ pub(crate) struct Replay<'a> {
     pub from: &'a str,
     pub rows: Rows,
     pub edit: &'a dyn Fn(Tensor<3>) -> Tensor<3>,
+    /// The layer after which its later siblings (`blocks.4` after `blocks.3`) are left out, as if the network ended there.
+    pub exit: Option<&'a str>,
 }
 
 /// Which images the rows of a batch stand for.
@@ -105,6 +128,8 @@ pub struct LayerInfo {
     pub channels: usize,
     /// The sizes of its spatial axes: `[height, width]` for pictures.
     pub grid: Vec<usize>,
+    /// Whether it is a matrix of attention weights.
+    pub attention: bool,
 }
 
 /// What a pass brought back.
@@ -114,7 +139,11 @@ pub(crate) struct Log {
     pub watched: Vec<Watched>,
     pub memory: Memory,
     pub trouble: Option<Error>,
+    /// Where the tape is cut, in a guided pass.
+    pub cuts: Vec<Cut>,
     names: HashSet<String>,
+    /// The value that goes on to the end, once a replay is past its exit.
+    exited: Option<Box<dyn Any>>,
 }
 
 /// A layer that was asked for.
@@ -123,8 +152,15 @@ pub(crate) struct Watched {
     /// `[batch, channels, positions]`
     pub activation: Tensor<3>,
     pub grid: Vec<usize>,
+    /// The bias that the layer adds, `[channels]`.
+    pub bias: Option<Tensor<1>>,
+    /// The whole matrix `[batch, heads, queries, keys]`, where the layer is attention.
+    pub attention: Option<Tensor<4>>,
     pub leaf: Option<Leaf>,
 }
+
+/// The name under which the input can be watched as if it were a layer.
+pub const INPUT: &str = "input";
 
 /// Where a tape starts: reads the gradient `[batch, channels, positions]` of a layer, if any reached it.
 pub(crate) type Leaf = Box<dyn Fn(&mut Gradients) -> Option<Tensor<3>>>;
@@ -142,6 +178,11 @@ impl Memory {
         self.places.insert(name.into(), self.values.len());
         self.names.push(name.into());
         self.values.push(Box::new(value));
+    }
+
+    /// Forgets what finished after a layer.
+    pub fn end_at(&mut self, name: &str) {
+        self.truncate(self.places.get(name).map_or(0, |place| place + 1));
     }
 
     fn truncate(&mut self, length: usize) {
@@ -171,15 +212,25 @@ impl<'a> Taps<'a> {
         Self::new(Mode::Off)
     }
 
-    /// Hold the activations of `layers`; with `tape`, start the tape of gradients there; with `record`, remember what
-    /// a replay from any of them needs.
-    pub(crate) fn watch(layers: &'a [String], batch: usize, tape: bool, record: bool) -> Self {
-        Self::new(Mode::Watch { layers, batch, tape, record })
+    /// Hold the activations of the layers asked for; with `tape`, start the tape of gradients there; with `record`,
+    /// remember what a replay from any of them needs.
+    pub(crate) fn watch(asked: Asked<'a>, batch: usize, tape: bool, record: bool) -> Self {
+        Self::new(Mode::Watch { asked, batch, tape, record })
     }
 
     /// Run only what comes after a layer, with a tape that starts at the layers to `watch`.
-    pub(crate) fn replay(replay: Replay<'a>, watch: &'a [String]) -> Self {
+    pub(crate) fn replay(replay: Replay<'a>, watch: Asked<'a>) -> Self {
         Self::new(Mode::Replay { replay, watch })
+    }
+
+    /// Cut the tape at every ReLU and layer, for guided backpropagation.
+    pub(crate) fn guided() -> Self {
+        Self::new(Mode::Guided)
+    }
+
+    /// The input, held as the first layer: the tape starts there.
+    pub(crate) fn hold_input(&self, input: Watched) {
+        self.log.borrow_mut().watched.push(input);
     }
 
     pub(crate) fn into_log(self) -> Log {
@@ -201,31 +252,109 @@ impl<'a> Taps<'a> {
         layout: impl Layout<D>,
         forward: impl FnOnce() -> Tensor<D>,
     ) -> Tensor<D> {
+        self.tap(name, layout, None, forward)
+    }
+
+    /// As [`layer`](Self::layer), for one that ends by adding a bias to each channel: a convolution, a linear layer, or a norm
+    /// in inference (whose bias is $\beta - \gamma \mu / \sigma$). FullGrad counts what each bias contributes.
+    ///
+    /// # Shapes
+    /// - bias: `[channels]`
+    pub fn biased<const D: usize>(
+        &self,
+        name: impl Display,
+        layout: impl Layout<D>,
+        bias: Option<Tensor<1>>,
+        forward: impl FnOnce() -> Tensor<D>,
+    ) -> Tensor<D> {
+        self.tap(name, layout, bias, forward)
+    }
+
+    /// Whether anyone looks at the layer of this name in this pass. A model asks it where a layer costs something that plain
+    /// inference can do without: fused attention computes no matrix of weights.
+    pub fn asks(&self, name: impl Display) -> bool {
+        match &self.mode {
+            Mode::Off | Mode::Guided => false,
+            // An attention layer: whoever asks for the kind, and a pass that lists the layers.
+            Mode::Watch { asked, .. } => asked.attention || asked.holds(&name.to_string(), false, true),
+            Mode::Replay { replay, watch } => {
+                let name = name.to_string();
+                replay.memory.places.contains_key(&name) || watch.holds(&name, false, true)
+            }
+        }
+    }
+
+    /// A ReLU that guided backpropagation finds; the plain one in every other pass.
+    pub fn relu<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        match self.mode {
+            Mode::Guided => {
+                let (cut, value) = Cut::relu(x);
+                self.log.borrow_mut().cuts.push(cut);
+                value
+            }
+            _ => activation::relu(x),
+        }
+    }
+
+    /// A GELU, which guided backpropagation has no rule for and refuses; the plain one in every other pass.
+    pub fn gelu<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        self.unguided("GELU");
+        activation::gelu(x)
+    }
+
+    /// A SiLU (swish), which guided backpropagation has no rule for and refuses; the plain one in every other pass.
+    pub fn silu<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        self.unguided("SiLU");
+        activation::silu(x)
+    }
+
+    fn unguided(&self, activation: &'static str) {
+        if let Mode::Guided = self.mode {
+            self.log.borrow_mut().trouble.get_or_insert(Error::NotGuided { activation });
+        }
+    }
+
+    fn tap<const D: usize>(
+        &self,
+        name: impl Display,
+        layout: impl Layout<D>,
+        bias: Option<Tensor<1>>,
+        forward: impl FnOnce() -> Tensor<D>,
+    ) -> Tensor<D> {
         match &self.mode {
             Mode::Off => forward(),
-            Mode::Watch { layers, batch, tape, record } => {
+            Mode::Guided => {
+                // A cut that changes no gradient: what lies between two cuts is walked once, whoever reads it.
+                let (cut, value) = Cut::plain(forward());
+                self.log.borrow_mut().cuts.push(cut);
+                value
+            }
+            Mode::Watch { asked, batch, tape, record } => {
                 let name = name.to_string();
-                let (finished, remembered) = {
+                let (watched, remembered) = {
                     let log = self.log.borrow();
-                    (log.layers.len(), log.memory.values.len())
+                    (log.watched.len(), log.memory.values.len())
                 };
                 let value = forward();
                 let mut log = self.log.borrow_mut();
                 let Some(grid) = log.enter(&name, &layout, &value, *batch) else { return value };
-                if *record && log.watched.len() < layers.len() {
+                if *record {
                     // Nothing inside a finished layer is asked for again, unless it holds a watched one.
-                    if !log.layers[finished..]
-                        .iter()
-                        .any(|inner| inner.name != name && layers.contains(&inner.name))
-                    {
+                    if log.watched.len() == watched {
                         log.memory.truncate(remembered);
                     }
                     log.memory.push(&name, value.clone().inner());
                 }
-                if layers.contains(&name) { log.hold(name, layout, value, grid, *tape) } else { value }
+                match asked.holds(&name, bias.is_some(), layout.attention(&value).is_some()) {
+                    true => log.hold(name, layout, bias, value, grid, *tape),
+                    false => value,
+                }
             }
             Mode::Replay { replay, watch } => {
                 let name = name.to_string();
+                if let Some(value) = self.past_exit(&name, replay.exit) {
+                    return value;
+                }
                 let value = match replay.memory.value::<D>(&name, replay.from) {
                     None => forward(),
                     Some(value) if name != replay.from => return replay.rows.of(value),
@@ -235,13 +364,26 @@ impl<'a> Taps<'a> {
                         layout.put_back(value, edited)
                     }
                 };
-                if !watch.contains(&name) {
+                let mut log = self.log.borrow_mut();
+                if replay.exit == Some(&name) {
+                    log.exited = Some(Box::new(value.clone()));
+                }
+                if !watch.holds(&name, bias.is_some(), layout.attention(&value).is_some()) {
                     return value;
                 }
                 let grid = layout.grid(value.dims()).unwrap_or_default();
-                self.log.borrow_mut().hold(name, layout, value, grid, true)
+                log.hold(name, layout, bias, value, grid, true)
             }
         }
+    }
+
+    /// The value at the exit, where this layer is a sibling of it that comes later.
+    fn past_exit<const D: usize>(&self, name: &str, exit: Option<&str>) -> Option<Tensor<D>> {
+        let stem = |name: &str| name.rsplit_once('.').map(|(stem, _)| stem.to_string());
+        if stem(name)? != stem(exit?)? {
+            return None;
+        }
+        self.log.borrow().exited.as_ref()?.downcast_ref::<Tensor<D>>().cloned()
     }
 }
 
@@ -256,7 +398,7 @@ impl Log {
     ) -> Option<Vec<usize>> {
         let shape = value.dims();
         let wrong = |reason| Error::WrongLayout { layer: name.into(), shape: shape.to_vec(), reason };
-        let grid = if !self.names.insert(name.into()) {
+        let grid = if name == INPUT || !self.names.insert(name.into()) {
             Err(Error::RepeatedLayer { layer: name.into() })
         } else if shape[0] != batch {
             Err(wrong(format!("the first axis is the batch, of {batch}")))
@@ -271,6 +413,7 @@ impl Log {
                     shape: shape.to_vec(),
                     channels,
                     grid: grid.clone(),
+                    attention: layout.attention(value).is_some(),
                 });
                 Some(grid)
             }
@@ -286,12 +429,14 @@ impl Log {
         &mut self,
         name: String,
         layout: impl Layout<D>,
+        bias: Option<Tensor<1>>,
         value: Tensor<D>,
         grid: Vec<usize>,
         tape: bool,
     ) -> Tensor<D> {
         let plain = value.clone().inner();
         let activation = layout.to_map(plain.clone());
+        let attention = layout.attention(&plain);
         let (value, leaf) = if tape {
             // The first layer becomes the leaf itself: nothing upstream is recorded. One that is already on the tape
             // gets a zero leaf added, whose gradient is the gradient at the layer.
@@ -308,7 +453,7 @@ impl Log {
         } else {
             (value, None)
         };
-        self.watched.push(Watched { name, activation, grid, leaf });
+        self.watched.push(Watched { name, activation, grid, bias, attention, leaf });
         value
     }
 }
@@ -320,6 +465,7 @@ impl fmt::Debug for Taps<'_> {
             Mode::Watch { record: false, .. } => "Taps::Watch",
             Mode::Watch { record: true, .. } => "Taps::Record",
             Mode::Replay { .. } => "Taps::Replay",
+            Mode::Guided => "Taps::Guided",
         })
     }
 }
