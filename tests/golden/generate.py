@@ -14,131 +14,35 @@ parameter and every pixel is a hash of its name and index (see README.md), so th
 """
 
 import argparse
-import importlib.metadata
 import json
 import math
 import os
-import sys
 import time
-from pathlib import Path
 
 os.environ["TQDM_DISABLE"] = "1"
 
 import numpy as np
 import torch
 import torchvision
-from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_torch_file
 from safetensors.torch import save_file as save_torch_file
 from torch import nn
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
+import files
+import generate_families
 import pytorch_grad_cam
+from files import HERE, finish, quantise
+from hashed import fill, fnv1a64, hashes, images
+from networks import NarrowResNet, tiny, tiny_resnext
 from pytorch_grad_cam.utils.image import scale_cam_image
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-HERE = Path(__file__).resolve().parent
 PACKAGES = ["torch", "torchvision", "grad-cam", "numpy", "opencv-python-headless", "safetensors"]
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The formula: numbers from names
-# ---------------------------------------------------------------------------------------------------------------------
-
-def fnv1a64(text: str) -> int:
-    """FNV-1a, 64 bits, of the UTF-8 bytes."""
-    h = 0xCBF29CE484222325
-    for byte in text.encode("utf-8"):
-        h = ((h ^ byte) * 0x100000001B3) % 2**64
-    return h
-
-
-def hashes(name: str, count: int) -> np.ndarray:
-    """splitmix64's finaliser of fnv1a64(name) + (i + 1) * 0x9E3779B97F4A7C15, for i = 0 .. count-1 (uint64, wrapping)."""
-    u = np.uint64
-    with np.errstate(over="ignore"):
-        z = u(fnv1a64(name)) + np.arange(1, count + 1, dtype=u) * u(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> u(30))) * u(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> u(27))) * u(0x94D049BB133111EB)
-        return z ^ (z >> u(31))
-
-
-def uniform(name: str, shape, low: float, high: float) -> torch.Tensor:
-    """low + (high - low) * u in float64, rounded once to float32; u = (hash >> 40) / 2^24."""
-    u = (hashes(name, math.prod(shape)) >> np.uint64(40)).astype(np.float64) / 2.0**24
-    return torch.from_numpy((low + (high - low) * u).astype(np.float32).reshape(tuple(shape)))
-
-
-def weight_range(name: str, shape, basic: bool) -> tuple[float, float]:
-    """The range [low, high) of a ResNet parameter, from its checkpoint name. `basic`: a network of BasicBlocks."""
-    module, leaf = name.rsplit(".", 1)
-    if len(shape) == 4:  # a convolution; fan_in = input channels of one group * kernel height * kernel width
-        bound = math.sqrt(6.0 / math.prod(shape[1:]))
-        return -bound, bound
-    if module == "fc":
-        bound = 2.0 * math.sqrt(6.0 / shape[1]) if leaf == "weight" else 0.1
-        return -bound, bound
-    if leaf == "running_mean":
-        return -0.2, 0.2
-    if leaf == "running_var":
-        return 0.5, 1.5
-    if leaf == "bias":
-        return -0.5, 0.2
-    assert leaf == "weight", name
-    last_of_its_block = module.endswith(".bn2" if basic else ".bn3")
-    return (0.1, 0.4) if last_of_its_block else (0.8, 1.2)
-
-
-def fill(model: ResNet) -> ResNet:
-    """Gives every parameter and running statistic its hashed value."""
-    basic = any(isinstance(m, BasicBlock) for m in model.modules())
-    state = {
-        name: value if name.endswith("num_batches_tracked")  # int64 zero
-        else uniform(name, value.shape, *weight_range(name, value.shape, basic))
-        for name, value in model.state_dict().items()
-    }
-    model.load_state_dict(state)
-    return model.eval()
-
-
-def images(name: str, batch: int, height: int, width: int, block: int) -> torch.Tensor:
-    """Input pictures [batch, 3, height, width] in [-2.5, 2.5): tint + patchwork + grain, added in float32 in this order."""
-    tint = uniform(f"{name}.tint", (batch, 3, 1, 1), -0.75, 0.75)
-    patch = uniform(f"{name}.patch", (batch, 3, height // block, width // block), -1.5, 1.5)
-    grain = uniform(f"{name}.grain", (batch, 3, height, width), -0.25, 0.25)
-    return tint + patch.repeat_interleave(block, 2).repeat_interleave(block, 3) + grain
-
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The networks
 # ---------------------------------------------------------------------------------------------------------------------
-
-class NarrowResNet(ResNet):
-    """torchvision's ResNet with other widths: base, 2 base, 4 base, 8 base. The same modules, names and forward pass."""
-
-    def __init__(self, block, layers, base, num_classes, groups=1, width_per_group=64):
-        nn.Module.__init__(self)
-        self._norm_layer = nn.BatchNorm2d
-        self.inplanes, self.dilation, self.groups, self.base_width = base, 1, groups, width_per_group
-        self.conv1 = nn.Conv2d(3, base, kernel_size=7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(base)
-        self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
-        self.layer1 = self._make_layer(block, base, layers[0])
-        self.layer2 = self._make_layer(block, 2 * base, layers[1], stride=2)
-        self.layer3 = self._make_layer(block, 4 * base, layers[2], stride=2)
-        self.layer4 = self._make_layer(block, 8 * base, layers[3], stride=2)
-        self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
-        self.fc = nn.Linear(8 * base * block.expansion, num_classes)
-
-
-def tiny() -> ResNet:
-    return fill(NarrowResNet(BasicBlock, [1, 1, 1, 1], base=8, num_classes=10))
-
-
-def tiny_resnext() -> ResNet:
-    return fill(NarrowResNet(Bottleneck, [2, 1, 1, 1], base=8, num_classes=10, groups=4, width_per_group=8))
-
 
 ARCHITECTURES = {
     "tiny": dict(block="BasicBlock", layers=[1, 1, 1, 1], widths=[8, 16, 32, 64], stem_width=8, num_classes=10, groups=1,
@@ -260,29 +164,20 @@ def choose_other(model, layers, pictures, logits, skip):
     return chosen
 
 
-def quantise(maps):
-    """[0, 1] to uint16: round(65535 x); the error is at most 7.7e-6."""
-    assert maps.min() >= 0 and maps.max() <= 1
-    return np.round(np.float64(maps) * 65535).astype(np.uint16)
-
-
 def generate(network, resume):
     """All cases of a network. `resume`: slow calls that the files already have are taken from there."""
     spec = NETWORKS[network]
     old_tensors, old_cases = {}, {}
-    if resume and (HERE / f"{network}.json").exists():
-        old_tensors = load_file(HERE / f"{network}.safetensors")
-        old_cases = json.loads((HERE / f"{network}.json").read_text())["cases"]
+    if resume and (stored := files.read(network)):
+        old_tensors, old_cases = stored[0], stored[1]["cases"]
     model, double = spec["build"](), spec["build"]().double()
     tensors = {}
-    report = dict(network=network, versions=VERSIONS, layers=spec["layers"], map_quantisation="value = stored / 65535",
-                  cases={})
+    report = dict(network=network, versions=files.versions(PACKAGES), layers=spec["layers"],
+                  map_quantisation="value = stored / 65535", cases={})
 
     def write():
         """Written after every call, so that an interrupted run leaves what it has."""
-        save_file(tensors, HERE / f"{network}.safetensors")
-        (HERE / f"{network}.safetensors").chmod(0o644)
-        (HERE / f"{network}.json").write_text(json.dumps(report, indent=1) + "\n")
+        files.write(network, tensors, report)
 
     for case, what in spec["cases"].items():
         pictures = images(**what["input"])
@@ -404,11 +299,11 @@ def generate_weights():
     rounded = tiny()
     rounded.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in half.items()})
     exact, halved = logits(tiny()), logits(rounded)
-    files = {name: dict(architecture="tiny", logits=exact)
-             for name in ["tiny.pth", "tiny_legacy.pth", "tiny_wrapped.pth", "tiny.safetensors"]}
-    files["tiny_f16.safetensors"] = dict(architecture="tiny", logits=halved, note="weights rounded to f16, computed in f32")
-    files["tiny_resnext.safetensors"] = dict(architecture="tiny_resnext", logits=logits(resnext))
-    report = dict(versions=VERSIONS, input=TINY_INPUT, architectures=ARCHITECTURES, files=files)
+    written = {name: dict(architecture="tiny", logits=exact)
+               for name in ["tiny.pth", "tiny_legacy.pth", "tiny_wrapped.pth", "tiny.safetensors"]}
+    written["tiny_f16.safetensors"] = dict(architecture="tiny", logits=halved, note="weights rounded to f16, computed in f32")
+    written["tiny_resnext.safetensors"] = dict(architecture="tiny_resnext", logits=logits(resnext))
+    report = dict(versions=files.versions(PACKAGES), input=TINY_INPUT, architectures=ARCHITECTURES, files=written)
     (folder / "tiny.json").write_text(json.dumps(report, indent=1) + "\n")
     for path in sorted(folder.iterdir()):
         path.chmod(0o644)
@@ -419,31 +314,13 @@ def generate_weights():
 # Checking what was written
 # ---------------------------------------------------------------------------------------------------------------------
 
-def resize(map_, height, width):
-    """Bilinear, half-pixel centres, edges repeated; independent of OpenCV."""
-    def axis(size, target):
-        at = np.clip((np.arange(target) + 0.5) * size / target - 0.5, 0, size - 1)
-        low = np.minimum(at.astype(int), size - 1)
-        return low, np.minimum(low + 1, size - 1), at - low
-    y0, y1, fy = axis(map_.shape[0], height)
-    x0, x1, fx = axis(map_.shape[1], width)
-    rows = map_[y0] * (1 - fy)[:, None] + map_[y1] * fy[:, None]
-    return rows[:, x0] * (1 - fx) + rows[:, x1] * fx
-
-
-def rescale(map_):
-    map_ = map_ - map_.min()
-    return map_ / (1e-7 + map_.max())
-
-
 def check():
     """Reloads every file; computes logits again, and each map from its raw map by code of our own."""
     for network, spec in NETWORKS.items():
-        if not (HERE / f"{network}.json").exists():
-            print(f"{network}: not there")
+        stored = files.read(network)
+        if stored is None:
             continue
-        tensors = load_file(HERE / f"{network}.safetensors")
-        report = json.loads((HERE / f"{network}.json").read_text())
+        tensors, report = stored
         model, used, worst = spec["build"](), set(), 0.0
         for case, here in report["cases"].items():
             pictures = images(**here["input"])
@@ -470,18 +347,17 @@ def check():
                 for name, sign in [("map", 1), ("map_negated", -1), ("map_full", 1)]:
                     if f"{key}/{name}" not in tensors:
                         continue
-                    stored = tensors[f"{key}/{name}"] / 65535.0
+                    final = tensors[f"{key}/{name}"] / 65535.0
                     every = 1 if name == "map_full" else step
-                    for b in range(len(stored)):
-                        m = rescale(resize(rescale(np.maximum(sign * np.float64(raw[b]), 0)), height, width))
-                        difference = np.abs(m[::every, ::every] - stored[b]).max()
+                    for b in range(len(final)):
+                        m = finish(sign * raw[b], height, width)
+                        difference = np.abs(m[::every, ::every] - final[b]).max()
                         assert difference < 3e-5, (key, name, difference)
                         worst = max(worst, difference)
         assert used == set(tensors), used ^ set(tensors)
-        size = (HERE / f"{network}.safetensors").stat().st_size
         expected = sum(len(methods) * 2 - (2 if t != "top" else 0) for w in spec["cases"].values() for t, methods in w["calls"].items())
         have = sum(len(here["calls"]) for here in report["cases"].values())
-        print(f"{network}: {have} of {expected} calls, {len(tensors)} tensors, {size} bytes; maps agree with their raw maps to {worst:.1e}")
+        print(f"{network}: {have} of {expected} calls, {len(tensors)} tensors, {files.size(network)} bytes; maps agree with their raw maps to {worst:.1e}")
     report = json.loads((HERE / "weights" / "tiny.json").read_text())
     pictures = images(**report["input"])
     for name, facts in report["files"].items():
@@ -526,22 +402,18 @@ def main():
     parser.add_argument("--resume", action="store_true", help="keep the slow calls that the files already have")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    wanted = dict(line.split("==") for line in (HERE / "requirements.txt").read_text().split() if "==" in line)
-    for package in PACKAGES:
-        if VERSIONS[package] != wanted[package] and not arguments.any_version:
-            sys.exit(f"{package} is {VERSIONS[package]}, requirements.txt wants {wanted[package]} (see --any-version)")
+    if not arguments.any_version:
+        files.insist(PACKAGES)
     if arguments.what == "weights":
         generate_weights()
     elif arguments.what == "check":
         check()
+        generate_families.check()
     elif arguments.what == "reference":
         reference()
     else:
         generate(arguments.what, arguments.resume)
 
-
-VERSIONS = {package: importlib.metadata.version(package) for package in PACKAGES}
-VERSIONS["python"] = ".".join(str(v) for v in sys.version_info[:3])
 
 if __name__ == "__main__":
     main()
