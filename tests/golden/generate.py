@@ -31,6 +31,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 import files
 import generate_families
+import generate_methods
 import pytorch_grad_cam
 from files import HERE, finish, quantise
 from hashed import fill, fnv1a64, hashes, images
@@ -409,6 +410,7 @@ def main():
     elif arguments.what == "check":
         check()
         generate_families.check()
+        generate_methods.check()
     elif arguments.what == "reference":
         reference()
     else:

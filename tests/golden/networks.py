@@ -144,8 +144,8 @@ class Network:
         return images(**self.input)
 
 
-def picture(height, width, block) -> dict:
-    return dict(name="input", batch=2, height=height, width=width, block=block)
+def picture(height, width, block, name="input") -> dict:
+    return dict(name=name, batch=2, height=height, width=width, block=block)
 
 
 GRID = (4, 6)
