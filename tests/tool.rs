@@ -60,7 +60,7 @@ impl Desk {
     fn resnet18(&self, classes: usize) -> PathBuf {
         let path = self.path("resnet18.safetensors");
         let config = ResNetConfig { classes, ..VARIANTS[0].1 };
-        support::hashed_file(&config.init(&Device::flex()), false, &path);
+        support::hashed_file(&config.init(&Device::flex()), &path);
         path
     }
 }

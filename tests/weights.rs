@@ -97,7 +97,7 @@ fn the_file_says_how_many_classes_there_are() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("r18.safetensors");
     let seven = ResNetConfig { classes: 7, ..cam_models::resnet::VARIANTS[0].1 };
-    support::hashed_file(&seven.init(&Device::flex()), false, &path);
+    support::hashed_file(&seven.init(&Device::flex()), &path);
     let model = Classifier::load("resnet18", &path, &Device::flex()).unwrap();
     assert_eq!(model.labels(), ["0", "1", "2", "3", "4", "5", "6"]);
 }

@@ -4,9 +4,10 @@
 
 use burn::store::{BurnToPyTorchAdapter, ModuleSnapshot};
 use burn::tensor::{Device, Tensor, TensorData};
-use cam_models::resnet::{ResNet, ResNetConfig};
+use cam_models::resnet::ResNetConfig;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The narrow ResNet of the golden files.
@@ -24,50 +25,72 @@ pub const TINY: ResNetConfig = ResNetConfig {
 pub const TINY_RESNEXT: ResNetConfig =
     ResNetConfig { blocks: [2, 1, 1, 1], bottleneck: true, groups: 4, width_per_group: 8, ..TINY };
 
-/// The number of a tensor at a flat index: splitmix64 of FNV-1a of the name.
-pub fn value(name: &str, index: u64, low: f64, high: f64) -> f32 {
+/// The hash of a tensor's place: splitmix64 of FNV-1a of the name.
+pub fn hash(name: &str, index: u64) -> u64 {
     let seed =
         name.bytes().fold(0xcbf29ce484222325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100000001b3));
     let mut z = seed.wrapping_add((index + 1).wrapping_mul(0x9e3779b97f4a7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58476d1ce4e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d049bb133111eb);
-    z ^= z >> 31;
-    let u = (z >> 40) as f64 / 16_777_216.0;
+    z ^ (z >> 31)
+}
+
+/// The number of a tensor at a flat index.
+pub fn value(name: &str, index: u64, low: f64, high: f64) -> f32 {
+    let u = (hash(name, index) >> 40) as f64 / 16_777_216.0;
     (low + (high - low) * u) as f32
 }
 
-/// The range of a parameter.
-fn range(name: &str, shape: &[usize], bottleneck: bool) -> (f64, f64) {
-    let last = if bottleneck { ".bn3.weight" } else { ".bn2.weight" };
-    let around = |bound: f64| (-bound, bound);
-    match name {
-        _ if shape.len() == 4 => around((6.0 / shape[1..].iter().product::<usize>() as f64).sqrt()),
-        "fc.weight" => around(2.0 * (6.0 / shape[1] as f64).sqrt()),
-        "fc.bias" => around(0.1),
-        _ if name.ends_with("running_mean") => around(0.2),
-        _ if name.ends_with("running_var") => (0.5, 1.5),
-        _ if name.ends_with("bias") => (-0.5, 0.2),
-        _ if name.ends_with(last) => (0.1, 0.4),
+/// The modules whose linear layer is the last one, whatever the family calls it.
+const HEADS: [&str; 7] = ["fc", "head", "head_dist", "head.fc", "classifier", "classifier.1", "classifier.6"];
+
+/// The range of a parameter among those of its network.
+fn range(name: &str, shapes: &BTreeMap<String, Vec<usize>>) -> (f64, f64) {
+    let shape = &shapes[name];
+    let (module, leaf) = name.rsplit_once('.').unwrap_or(("", name));
+    let is_norm = || shapes[&format!("{module}.weight")].len() == 1;
+    match (leaf, shape.len()) {
+        ("relative_position_bias_table", _) => (-1.0, 1.0),
+        (_, 3) => (-0.5, 0.5),
+        (_, 2 | 4) => {
+            let factor = if HEADS.contains(&module) { 2.0 } else { 1.0 };
+            let bound = factor * (6.0 / shape[1..].iter().product::<usize>() as f64).sqrt();
+            (-bound, bound)
+        }
+        ("running_mean", _) => (-0.2, 0.2),
+        ("running_var", _) => (0.5, 1.5),
+        ("bias", _) if is_norm() => (-0.5, 0.2),
+        ("bias", _) => (-0.1, 0.1),
+        _ if ends_its_block(module, shapes) => (0.1, 0.4),
         _ => (0.8, 1.2),
     }
 }
 
-/// Writes the hashed parameters of a network under torchvision's names, as a safetensors file.
-pub fn hashed_file(network: &ResNet, bottleneck: bool, path: &Path) {
+/// Whether a norm is the last of a residual block.
+fn ends_its_block(module: &str, shapes: &BTreeMap<String, Vec<usize>>) -> bool {
+    match module.rsplit_once('.') {
+        Some((block, "bn2")) => !shapes.contains_key(&format!("{block}.bn3.weight")),
+        Some((_, "bn3")) => true,
+        _ => module.ends_with(".layers.7"),
+    }
+}
+
+/// Writes the hashed parameters of a network under the names of its checkpoint, as a safetensors file.
+pub fn hashed_file(network: &impl ModuleSnapshot, path: &Path) {
     let tensors = network.collect(None, Some(Box::new(BurnToPyTorchAdapter)), true);
-    let numbers: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
+    let shapes: BTreeMap<String, Vec<usize>> =
+        tensors.iter().map(|tensor| (tensor.name.clone(), tensor.shape.to_vec())).collect();
+    let numbers: Vec<(&String, &Vec<usize>, Vec<u8>)> = shapes
         .iter()
-        .map(|tensor| {
-            let shape = tensor.shape.to_vec();
-            let (low, high) = range(&tensor.name, &shape, bottleneck);
+        .map(|(name, shape)| {
+            let (low, high) = range(name, &shapes);
             let count = shape.iter().product::<usize>() as u64;
-            let bytes = (0..count).flat_map(|i| value(&tensor.name, i, low, high).to_le_bytes()).collect();
-            (tensor.name.clone(), shape, bytes)
+            (name, shape, (0..count).flat_map(|i| value(name, i, low, high).to_le_bytes()).collect())
         })
         .collect();
     let views = numbers
         .iter()
-        .map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
+        .map(|(name, shape, bytes)| (*name, TensorView::new(Dtype::F32, shape.to_vec(), bytes).unwrap()));
     std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
 }
 

@@ -1,0 +1,102 @@
+//! Every family against its first home: the logits and every tapped layer of a small network.
+
+use crate::file::{Golden, apart, input, largest};
+use crate::support::TINY_RESNEXT;
+use crate::{TINY, hash, hashed, read};
+use burn::tensor::Tensor;
+use cam_core::{Error, Explainer, Method, Seen, Top, layers};
+use cam_models::Config;
+use cam_models::vgg::VggConfig;
+use serde_json::Value;
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex};
+
+/// Of the largest magnitude of the layer. The rounding of f32 alone is up to 3e-6 (`layers_float32_minus_float64`, the attention
+/// weights of a ViT); sums in another order are some times that.
+const TOLERANCE: f32 = 2e-5;
+
+/// A "method" that keeps the activation that it sees.
+struct Keep(Arc<Mutex<Vec<Tensor<3>>>>);
+
+impl Method for Keep {
+    fn name(&self) -> &'static str {
+        "keep"
+    }
+
+    fn paper(&self) -> &'static str {
+        "none"
+    }
+
+    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
+        self.0.lock().unwrap().push(seen.activation());
+        Ok(seen.activation())
+    }
+}
+
+/// Compares the logits and all of our layers, which have to include those named.
+fn agrees(name: &str, config: impl Into<Config>, needed: &[&str]) {
+    let golden = Golden::open("families");
+    let notes = &golden.notes["networks"][name];
+    let (images, _) = input(&notes["input"]);
+    let network = hashed(config);
+
+    let ours: Vec<String> =
+        layers(&network, images.clone()).unwrap().into_iter().map(|layer| layer.name).collect();
+    for needed in needed {
+        assert!(ours.iter().any(|name| name == needed), "{name}: no layer is called {needed}: {ours:?}");
+    }
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let explainer = ours.iter().fold(Explainer::new(&network), |all, layer| all.layer(layer));
+    let found = explainer.method(Keep(kept.clone())).explain(images, &Top).unwrap();
+
+    let mut farthest = apart(golden.numbers(&format!("{name}/logits")), &read(&found.output));
+    assert!(farthest < TOLERANCE, "{name}: logits are {farthest} off");
+    let stored = notes["layers"].as_array().unwrap();
+    for (layer, activation) in ours.iter().zip(kept.lock().unwrap().iter()) {
+        let row = stored.iter().position(|note| note["name"] == layer.as_str());
+        let row = row.unwrap_or_else(|| panic!("{name}: the checkpoint has no layer {layer}"));
+        assert_eq!(Value::from(activation.dims().to_vec()), stored[row]["shape"], "{name}: {layer}");
+        let values = read(activation);
+        let [statistics, samples] = ["statistics", "samples"].map(|part| {
+            let rows = golden.numbers(&format!("{name}/{part}"));
+            let width = rows.len() / stored.len();
+            &rows[row * width..][..width]
+        });
+        let full = statistics[2];
+        let size = values.len() as u64;
+        let at = |i: usize| values[(hash(&format!("sample.{layer}"), i as u64) % size) as usize];
+        let off = samples.iter().enumerate().fold(0f32, |off, (i, x)| off.max((x - at(i)).abs()));
+        let off = summary(&values).iter().zip(statistics).fold(off, |off, (a, b)| off.max((a - b).abs()));
+        assert!(off < TOLERANCE * full, "{name}: {layer} is {} of its largest value off", off / full);
+        farthest = farthest.max(off / full);
+    }
+    println!("{name}: {} layers, the farthest {farthest:.1e} of its largest value off", ours.len());
+}
+
+/// Mean, standard deviation and largest magnitude.
+fn summary(values: &[f32]) -> [f32; 3] {
+    let size = values.len() as f64;
+    let mean = values.iter().map(|&x| f64::from(x)).sum::<f64>() / size;
+    let variance = values.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / size;
+    [mean as f32, variance.sqrt() as f32, largest(values)]
+}
+
+#[test]
+fn layers_of_resnet_are_those_of_torchvision() {
+    agrees("resnet_tiny", TINY, &["layer1.0.bn2", "layer4", "layer4.0", "layer4.0.downsample.1"]);
+    agrees("resnext_tiny", TINY_RESNEXT, &["layer1.1.bn3", "layer4", "layer4.0"]);
+}
+
+/// The small VGG; `hidden` stands in the place of 4096.
+pub const VGG: VggConfig = VggConfig {
+    stages: Cow::Borrowed(&[(8, 1), (16, 1), (16, 2), (24, 1)]),
+    norms: false,
+    hidden: 32,
+    classes: 10,
+};
+
+#[test]
+fn layers_of_vgg_are_those_of_torchvision() {
+    agrees("vgg_tiny", VGG, &["features.0", "features.9", "features.12"]);
+    agrees("vgg_bn_tiny", VggConfig { norms: true, ..VGG }, &["features.1", "features.17"]);
+}
