@@ -79,7 +79,9 @@ impl Golden {
         let method = parts[2];
         let explainer = match method {
             // The reference untouched enlarges its masks by aligned corners.
-            "scorecam" => explainer.method(ScoreCam { sampling: Sampling::AlignedCorners }),
+            "scorecam" => {
+                explainer.method(ScoreCam { sampling: Sampling::AlignedCorners, ..ScoreCam::PAPER })
+            }
             "scorecam_half_pixel" => explainer.method(ScoreCam::PAPER),
             _ => explainer.method(method_named(method).unwrap()),
         };
