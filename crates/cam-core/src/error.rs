@@ -6,8 +6,8 @@ use burn::tensor::TensorReadError;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No layer to look at was named.
-    #[error("no layer is named to look at; this model has {}", listed(.known))]
+    /// No layer is named, and none has both a grid and a gradient.
+    #[error("no layer has a grid and a gradient to look at; this model has {}", listed(.known))]
     NoLayer {
         /// The layers that the forward pass names, in the order in which they finish.
         known: Vec<String>,
@@ -69,6 +69,31 @@ pub enum Error {
         "the model or its input is on an autodiff device, as for training: explain `model.valid()` and plain tensors"
     )]
     TrainingDevice,
+    /// CAM reads the weights of a linear classifier, and something else follows the layer.
+    #[error(
+        "CAM needs a global average pooling and a linear layer behind `{layer}`, and more is there: use Grad-CAM"
+    )]
+    NotLinear {
+        /// The layer.
+        layer: String,
+    },
+    /// FullGrad counts biases, and the forward pass names none.
+    #[error("this model names no biases (`Taps::biased`), which FullGrad counts")]
+    NoBiases,
+    /// The forward pass names no attention weights.
+    #[error("this model names no attention weights (the layout `Attention`), which this method looks at")]
+    NoAttention,
+    /// Guided backpropagation finds no ReLU.
+    #[error(
+        "this model names no ReLU (`taps.relu(x)` in place of `relu(x)`), which guided backpropagation changes"
+    )]
+    NoRelu,
+    /// Guided backpropagation cuts the tape at ReLUs and layers, and walks each piece once.
+    #[error(
+        "a value between two ReLUs is read twice, which guided backpropagation cannot follow: name it as a layer with \
+         a tap"
+    )]
+    SharedPiece,
     /// Guided backpropagation has a rule for ReLUs only.
     #[error("guided backpropagation has a rule for ReLU, none for the {activation} of this model")]
     NotGuided {
@@ -90,6 +115,25 @@ pub enum Error {
         targets: usize,
         /// Images in the batch.
         images: usize,
+    },
+    /// A comparison of classes was asked of a target that names none.
+    #[error("classes can be compared with a class only, and this target names none")]
+    NotAClass,
+    /// A mask of another size than the segmentation.
+    #[error("the mask has {} x {} pixels, the output {} x {}", .found[0], .found[1], .expected[0], .expected[1])]
+    MaskSize {
+        /// Height and width of the mask.
+        found: [usize; 2],
+        /// Height and width of the output.
+        expected: [usize; 2],
+    },
+    /// A concept of another length than the embedding.
+    #[error("the concept has {found} features, the embedding {expected}")]
+    ConceptSize {
+        /// Features of the concept.
+        found: usize,
+        /// Features of the embedding.
+        expected: usize,
     },
     /// A target gave something else than one score an image.
     #[error("the target gave {found} scores for {expected} images")]

@@ -1,13 +1,19 @@
 //! The explainer: layers, methods and targets in, maps out; the trunk of the network is run once.
 
+use crate::explanation::{Flat, Health};
+use crate::fusion::Fusion;
+use crate::projection::first_component;
 use crate::resize::{Sampling, resize};
-use crate::seen::Seen;
+use crate::seen::{Passes, Seen};
 use crate::session::Session;
-use crate::tap::Asked;
-use crate::{Combine, Error, GradCam, Input, LayerInfo, Method, Model, Rectify, Scale, Taps, Target};
-use crate::{Warning, projection};
+use crate::tap::{Asked, INPUT};
+use crate::{
+    Error, Explanation, Goal, GradCam, Input, LayerInfo, Method, Model, Rectify, Scale, Sight, Taps,
+};
+use crate::{Target, choice};
 use burn::Tensor;
-use burn::tensor::Int;
+use std::cell::Cell;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -34,12 +40,16 @@ pub struct Explainer<'m, M> {
     model: &'m M,
     layers: Vec<String>,
     methods: Vec<Box<dyn Method>>,
+    /// What is used where no method is named.
+    default: [Box<dyn Method>; 1],
     eigen_smooth: bool,
     rectify: Rectify,
     scale: Scale,
+    fusion: Option<Fusion>,
     copies: usize,
     progress: Option<Box<dyn Fn(Progress) + Send + Sync>>,
     checked: AtomicBool,
+    chosen: OnceLock<String>,
 }
 
 /// How far a long method is: passes done of all for one map of the batch.
@@ -58,16 +68,20 @@ impl<'m, M> Explainer<'m, M> {
             model,
             layers: Vec::new(),
             methods: Vec::new(),
+            default: [Box::new(GradCam)],
             eigen_smooth: false,
             rectify: Rectify::default(),
             scale: Scale::default(),
+            fusion: None,
             copies: 32,
             progress: None,
             checked: AtomicBool::new(false),
+            chosen: OnceLock::new(),
         }
     }
 
-    /// Looks at this layer too.
+    /// Looks at this layer too. Where none is named, the last one with a grid and a gradient is looked at (see
+    /// [`choose_layer`]); [`INPUT`](crate::INPUT) names the input itself.
     pub fn layer(mut self, name: impl Into<String>) -> Self {
         let name = name.into();
         if !self.layers.contains(&name) {
@@ -82,7 +96,8 @@ impl<'m, M> Explainer<'m, M> {
         self
     }
 
-    /// Combines the channels of every method by their first principal component instead of their sum.
+    /// Combines the channels of every method by their first principal component instead of their sum. Methods that combine
+    /// them themselves stay as they are.
     pub fn eigen_smooth(mut self, on: bool) -> Self {
         self.eigen_smooth = on;
         self
@@ -100,6 +115,12 @@ impl<'m, M> Explainer<'m, M> {
         self
     }
 
+    /// Makes one map of all layers, in place of one a layer.
+    pub fn fuse(mut self, fusion: Fusion) -> Self {
+        self.fusion = Some(fusion);
+        self
+    }
+
     /// How many edited copies of an image one pass carries (32 where nothing is said): more is faster, and takes more
     /// memory.
     pub fn copies(mut self, copies: usize) -> Self {
@@ -114,6 +135,9 @@ impl<'m, M> Explainer<'m, M> {
     }
 
     /// Explains one target: [`explain_each`](Self::explain_each) with a list of one.
+    ///
+    /// # Errors
+    /// As [`explain_each`](Self::explain_each).
     pub fn explain<I, O>(&self, input: I, target: &dyn Target<O>) -> Result<Explanation<I::Map, O>, Error>
     where
         I: Input,
@@ -122,7 +146,8 @@ impl<'m, M> Explainer<'m, M> {
         self.explain_each(input, &[target])
     }
 
-    /// Explains several targets of the same images. The maps come a target at a time, in it a layer, in it a method.
+    /// Explains several targets of the same images. The maps come a target at a time, in it a layer, in it a method; methods
+    /// that look at the whole network come after the layers.
     ///
     /// The forward pass is run once for all of them; further targets and ablations run only the part after the layer.
     /// Everything stays on the device of the model.
@@ -139,15 +164,25 @@ impl<'m, M> Explainer<'m, M> {
         I: Input,
         M: Model<I, O>,
     {
+        Ok(self.run(input, targets)?.explanation::<I>())
+    }
+
+    /// The maps, whatever the rank of the input.
+    pub(crate) fn run<I, O>(&self, input: I, targets: &[&dyn Target<O>]) -> Result<Run<O>, Error>
+    where
+        I: Input,
+        M: Model<I, O>,
+    {
         let grid = input.grid();
         let shape = [&[input.batch()], grid.as_slice()].concat();
         if shape.contains(&0) {
             return Err(Error::EmptyInput { shape });
         }
+        let asked = self.asked(&input, targets)?;
         let checked = self.checked.load(Ordering::Relaxed);
         let record = targets.len() > 1 || !checked;
         let started = Instant::now();
-        let mut session = Session::start(self.model, &self.layers, input, record)?;
+        let mut session = Session::start(self.model, &asked, input, record)?;
         let forward = started.elapsed();
         session.copies = self.copies;
         session.progress = self.progress.as_deref();
@@ -158,37 +193,157 @@ impl<'m, M> Explainer<'m, M> {
             self.checked.store(true, Ordering::Relaxed);
         }
 
-        let default: [Box<dyn Method>; 1] = [Box::new(GradCam)];
-        let methods = if self.methods.is_empty() { &default[..] } else { &self.methods };
         let mut maps = Vec::new();
         for target in 0..targets.len() {
-            for name in &self.layers {
-                let layer = session
-                    .watched
-                    .iter()
-                    .position(|seen| seen.name == *name)
-                    .expect("every layer was watched");
-                for method in methods {
-                    let seen = Seen { passes: &session, layer, target };
-                    let combine = if self.eigen_smooth { Combine::FirstComponent } else { method.combine() };
-                    let raw = combined(combine, method.weights(&seen)?, seen.activation())?;
-                    let from = &session.watched[layer].grid;
-                    let kept = self.rectify.apply(raw.clone());
-                    let heat = self.scale.apply(resize(kept.clone(), from, &grid, Sampling::HalfPixel));
-                    maps.push(Maps {
-                        layer: name.clone(),
-                        method: method.name(),
+            for place in self.places(&session) {
+                let methods = self.methods().iter().enumerate();
+                for (number, method) in methods.filter(|(_, method)| method.sight() == place.sight) {
+                    let seen = Seen {
+                        passes: &session,
+                        layer: place.layer.ok_or_else(|| place.nothing())?,
                         target,
-                        classes: session.goals[target].classes().cloned(),
-                        scores: seen.score()?,
-                        health: health(&raw, &kept),
-                        raw: I::to_map(raw, from),
-                        heat: I::to_map(heat, &grid),
-                    });
+                        method: number,
+                        rounds: Cell::new(0),
+                    };
+                    maps.push(self.flat(
+                        &seen,
+                        method.as_ref(),
+                        place.name,
+                        &session.goals[target],
+                        &grid,
+                    )?);
                 }
             }
         }
-        Ok(Explanation { output: session.output, maps, forward })
+        if let Some(fusion) = self.fusion {
+            maps = fusion.of(maps, &grid, self.scale);
+        }
+        Ok(Run { output: session.output, goals: session.goals, forward, grid, maps })
+    }
+
+    /// The layers and kinds of layers that the methods look at.
+    fn asked<I, O>(&self, input: &I, targets: &[&dyn Target<O>]) -> Result<Asked, Error>
+    where
+        I: Input,
+        M: Model<I, O>,
+    {
+        let sees = |sight: Sight| self.methods().iter().any(|method| method.sight() == sight);
+        let mut asked = Asked {
+            names: self.layers.clone(),
+            biased: sees(Sight::Biases),
+            attention: sees(Sight::Attention),
+        };
+        if let ([], true, Some(target)) = (&asked.names[..], sees(Sight::Layer), targets.first()) {
+            let chosen = match self.chosen.get() {
+                Some(chosen) => chosen.clone(),
+                None => choice::choose_layer(self.model, input, *target)?,
+            };
+            asked.names.push(self.chosen.get_or_init(|| chosen).clone());
+        }
+        Ok(asked)
+    }
+
+    pub(crate) fn model(&self) -> &'m M {
+        self.model
+    }
+
+    /// How many copies of an image one pass carries.
+    pub(crate) fn copies_at_once(&self) -> usize {
+        self.copies
+    }
+
+    /// Maps `[batch, positions]` in the scale of this explainer.
+    pub(crate) fn scaled(&self, maps: Tensor<2>) -> Tensor<2> {
+        self.scale.apply(maps)
+    }
+
+    fn methods(&self) -> &[Box<dyn Method>] {
+        if self.methods.is_empty() { &self.default } else { &self.methods }
+    }
+
+    /// Where the methods look, in the order of the maps.
+    fn places<'s, I, O>(&'s self, session: &'s Session<'_, M, I, O>) -> impl Iterator<Item = Place<'s>>
+    where
+        I: Input,
+        M: Model<I, O>,
+    {
+        let chosen = self.chosen.get().map_or(&[][..], std::slice::from_ref);
+        let names = if self.layers.is_empty() { chosen } else { &self.layers };
+        let layer = |name: &'s String| Place { name, sight: Sight::Layer, layer: session.place(name) };
+        let biases = Place { name: "biases", sight: Sight::Biases, layer: session.place(INPUT) };
+        let attention = Place {
+            name: "attention",
+            sight: Sight::Attention,
+            layer: session.attentions().first().copied(),
+        };
+        names.iter().map(layer).chain([biases, attention])
+    }
+
+    /// The map of one method at one place for one target.
+    fn flat<O>(
+        &self,
+        seen: &Seen<'_>,
+        method: &dyn Method,
+        layer: &str,
+        goal: &Goal<O>,
+        grid: &[usize],
+    ) -> Result<Flat, Error> {
+        let evidence = method.evidence(seen)?;
+        let raw = match evidence.dims()[1] {
+            channels if self.eigen_smooth && channels > 1 => first_component(evidence)?,
+            _ => evidence.sum_dim(1).squeeze_dim(1),
+        };
+        let kept = self.rectify.apply(raw.clone());
+        let heat = self.scale.apply(resize(kept.clone(), seen.grid(), grid, Sampling::HalfPixel));
+        let scores = seen.score()?;
+        Ok(Flat {
+            layer: layer.into(),
+            method: method.name(),
+            target: seen.target,
+            classes: goal.classes().cloned(),
+            health: Health::of(&raw, &kept, seen.activation(), &scores, goal.is_probability()),
+            scores,
+            raw,
+            raw_grid: seen.grid().to_vec(),
+            heat,
+            spread: None,
+        })
+    }
+}
+
+/// Where a method looks.
+struct Place<'a> {
+    name: &'a str,
+    sight: Sight,
+    /// The watched layer, where there is one.
+    layer: Option<usize>,
+}
+
+impl Place<'_> {
+    /// Why there is no layer.
+    fn nothing(&self) -> Error {
+        match self.sight {
+            Sight::Attention => Error::NoAttention,
+            Sight::Biases => Error::NoBiases,
+            Sight::Layer => Error::UnknownLayer { asked: self.name.into(), known: Vec::new() },
+        }
+    }
+}
+
+/// What a run of an explainer gives.
+pub(crate) struct Run<O> {
+    pub output: O,
+    pub goals: Vec<Goal<O>>,
+    pub forward: Duration,
+    /// The grid of the input.
+    pub grid: Vec<usize>,
+    pub maps: Vec<Flat>,
+}
+
+impl<O> Run<O> {
+    pub fn explanation<I: Input>(self) -> Explanation<I::Map, O> {
+        let maps = self.maps.into_iter().map(|map| map.maps::<I>(&self.grid)).collect();
+        Explanation { output: self.output, forward: self.forward, maps }
     }
 }
 
@@ -200,71 +355,9 @@ pub fn layers<I, O>(model: &impl Model<I, O>, input: I) -> Result<Vec<LayerInfo>
 where
     I: Input,
 {
-    let taps = Taps::watch(Asked { attention: true, ..Asked::default() }, input.batch(), false, false);
+    let every = Asked { attention: true, ..Asked::default() };
+    let taps = Taps::watch(&every, input.batch(), false, false);
     model.forward(input, &taps);
     let log = taps.into_log();
     log.trouble.map_or(Ok(log.layers), Err)
-}
-
-/// `[batch, positions]` from weights that broadcast over the activation `[batch, channels, positions]`.
-fn combined(combine: Combine, weights: Tensor<3>, activation: Tensor<3>) -> Result<Tensor<2>, Error> {
-    let [batch, channels, positions] = activation.dims();
-    match combine {
-        Combine::FirstComponent => projection::first_component(weights * activation),
-        Combine::Sum => {
-            let map = if weights.dims() == [batch, channels, 1] {
-                weights.swap_dims(1, 2).matmul(activation)
-            } else {
-                (weights * activation).sum_dim(1)
-            };
-            Ok(map.reshape([batch, positions]))
-        }
-    }
-}
-
-/// `[batch, 3]`: zero where all is finite (NaN otherwise), the range of the raw map, the largest kept evidence.
-fn health(raw: &Tensor<2>, kept: &Tensor<2>) -> Tensor<2> {
-    let finite = (raw.clone() * 0.0).sum_dim(1);
-    let range = raw.clone().max_dim(1) - raw.clone().min_dim(1);
-    Tensor::cat(vec![finite, range, kept.clone().max_abs_dim(1)], 1)
-}
-
-/// The output of the model and the maps over its inputs; all of it is on the device until it is read.
-pub struct Explanation<T = Tensor<3>, O = Tensor<2>> {
-    /// The output of the model for the batch.
-    pub output: O,
-    /// The time that the forward pass took; on a device that computes in the background, the time to queue it.
-    pub forward: Duration,
-    /// One entry for each target, layer and method, in this order.
-    pub maps: Vec<Maps<T>>,
-}
-
-/// The maps of a batch for one target, layer and method.
-pub struct Maps<T = Tensor<3>> {
-    /// The layer.
-    pub layer: String,
-    /// The method.
-    pub method: &'static str,
-    /// Which of the targets.
-    pub target: usize,
-    /// The class of each image, where the target is a class: `[batch]`.
-    pub classes: Option<Tensor<1, Int>>,
-    /// The score that is explained, of each image: `[batch]`.
-    pub scores: Tensor<1>,
-    /// The signed evidence at the resolution of the layer, unscaled: `[batch, height, width]`.
-    pub raw: T,
-    /// The map at the resolution of the input: rectified, resized, scaled. `[batch, height, width]`.
-    pub heat: T,
-    health: Tensor<2>,
-}
-
-impl<T> Maps<T> {
-    /// What a reader of each map should know; empty where there is nothing to say.
-    ///
-    /// # Errors
-    /// [`Error::Device`] when the numbers cannot be read.
-    pub fn warnings(&self) -> Result<Vec<Vec<Warning>>, Error> {
-        let numbers: Vec<f32> = self.health.try_to_vec_as()?;
-        Ok(numbers.chunks_exact(3).map(|row| Warning::of(row[0] == 0.0, row[1], row[2])).collect())
-    }
 }

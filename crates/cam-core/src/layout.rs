@@ -34,6 +34,13 @@ pub trait Layout<const D: usize>: Clone + 'static {
     /// - map: `[batch, channels, positions]`
     fn put_back(&self, tensor: Tensor<D>, map: Tensor<3>) -> Tensor<D>;
 
+    /// The tensor with the mean over its places at each place.
+    fn averaged(&self, tensor: Tensor<D>) -> Tensor<D> {
+        let map = self.to_map(tensor.clone());
+        let shape = map.dims();
+        self.put_back(tensor, map.mean_dim(2).expand(shape))
+    }
+
     /// The tensor, where it is a matrix of attention weights `[batch, heads, queries, keys]`.
     fn attention(&self, _tensor: &Tensor<D>) -> Option<Tensor<4>> {
         None
@@ -143,6 +150,12 @@ impl Layout<3> for Tokens {
             0 => patches,
             prefix => Tensor::cat(vec![tensor.narrow(1, 0, prefix), patches], 1),
         }
+    }
+
+    /// Tokens of no place are averaged with the others.
+    fn averaged(&self, tensor: Tensor<3>) -> Tensor<3> {
+        let shape = tensor.dims();
+        tensor.mean_dim(1).expand(shape)
     }
 }
 

@@ -28,33 +28,50 @@
 //! # Ok::<(), cam_core::Error>(())
 //! ```
 
+mod choice;
+mod concepts;
 mod error;
 mod explainer;
+mod explanation;
+mod fusion;
 mod guided;
 mod layout;
 mod method;
 pub mod methods;
 mod model;
+mod noise;
 mod projection;
 mod resize;
 mod scale;
 mod seen;
+mod sess;
 mod session;
+mod smooth;
 mod tap;
 mod target;
 mod warning;
 
+pub use choice::{RankedLayer, choose_layer, rank_layers};
+pub use concepts::{Concepts, concepts};
 pub use error::Error;
-pub use explainer::{Explainer, Explanation, Maps, Progress, layers};
+pub use explainer::{Explainer, Progress, layers};
+pub use explanation::{Explanation, Maps};
+pub use fusion::Fusion;
+pub use guided::{guided_backprop, guided_gradcam};
 pub use layout::{Attention, Layout, Ncdhw, Nchw, Ncl, Nhwc, Tokens};
-pub use method::{Combine, METHODS, Method, method_named};
-pub use methods::{Ablated, AblationCam, EigenCam, GradCam, HiResCam, LayerCam, ScoreCam};
+pub use method::{METHODS, Method, Sight, method_named};
+pub use methods::*;
 pub use model::{Input, Model};
 pub use resize::Sampling;
 pub use scale::{Rectify, Scale};
-pub use seen::Seen;
-pub use tap::{LayerInfo, Rows, Taps};
-pub use target::{Class, Classes, Goal, Ranked, Target, Top};
+pub use seen::{Edit, Finish, Seen};
+pub use sess::{Pool, Sess};
+pub use smooth::{Brightness, Flip, Noise, Smooth, View};
+pub use tap::{INPUT, LayerInfo, Rows, Taps};
+pub use target::{
+    BestBox, Binary, Class, Classes, Detections, Finer, Goal, LogOdds, Ranked, Region, Rivals, Similarity,
+    Softmax, Target, Top, Value,
+};
 pub use warning::Warning;
 
 /// The code of the README is tested here.

@@ -1,13 +1,13 @@
-//! What a CAM method is: a weight for each channel, or for each element, of an activation.
+//! What a CAM method is: the evidence of each channel at each place of a layer.
 
-use crate::methods::{AblationCam, EigenCam, GradCam, HiResCam, LayerCam, ScoreCam};
+use crate::methods::*;
 use crate::{Error, Seen};
 use burn::Tensor;
 
-/// A class activation map method: $L = \text{combine}_k \, w_k A_k$.
+/// A class activation map method: $L = \sum_k E_k$, where for most methods $E_k = w_k A_k$.
 ///
-/// Methods differ in their weights; rectifying, resizing and scaling are shared. A method of one's own is an
-/// implementation of this trait:
+/// Methods differ in their evidence; combining the channels, rectifying, resizing and scaling are shared. A method of one's
+/// own is an implementation of this trait:
 ///
 /// ```
 /// use burn::Tensor;
@@ -19,7 +19,9 @@ use burn::Tensor;
 /// impl Method for MaxGradCam {
 ///     fn name(&self) -> &'static str { "maxgradcam" }
 ///     fn paper(&self) -> &'static str { "https://example.org" }
-///     fn weights(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> { Ok(seen.gradient()?.max_dim(2)) }
+///     fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
+///         Ok(seen.gradient()?.max_dim(2) * seen.activation())
+///     }
 /// }
 /// ```
 pub trait Method: Send + Sync {
@@ -29,25 +31,27 @@ pub trait Method: Send + Sync {
     /// Where the method is published.
     fn paper(&self) -> &'static str;
 
-    /// The weights of the channels `[batch, channels, 1]` or of the elements `[batch, channels, positions]`; an axis of 1
-    /// stands for all.
+    /// The signed evidence of each channel at each place, `[batch, channels, positions]`; one channel, where the method
+    /// combines them itself.
     ///
     /// What a method needs is what it asks [`Seen`] for: one that never asks for a gradient costs no backward pass.
-    fn weights(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error>;
+    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error>;
 
-    /// How the weighted channels become one map.
-    fn combine(&self) -> Combine {
-        Combine::Sum
+    /// What one map is made of.
+    fn sight(&self) -> Sight {
+        Sight::Layer
     }
 }
 
-/// How weighted channels become one map.
+/// What one map of a method is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Combine {
-    /// $\sum_k w_k A_k$
-    Sum,
-    /// The first principal component of $w_k A_k$ over the positions ("eigen smoothing").
-    FirstComponent,
+pub enum Sight {
+    /// One layer, of those that the explainer is asked to look at. Positions are those of the layer.
+    Layer,
+    /// The input, seen as a layer, and every layer that adds a bias. Positions are those of the input.
+    Biases,
+    /// Every layer of attention weights, of which the first is seen. Positions are the patches.
+    Attention,
 }
 
 impl<T: Method + ?Sized> Method for &T {
@@ -59,18 +63,40 @@ impl<T: Method + ?Sized> Method for &T {
         (**self).paper()
     }
 
-    fn weights(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        (**self).weights(seen)
+    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
+        (**self).evidence(seen)
     }
 
-    fn combine(&self) -> Combine {
-        (**self).combine()
+    fn sight(&self) -> Sight {
+        (**self).sight()
     }
 }
 
 /// Every method, with the settings of its paper. The tool's `--method`, its list and the conformance tests come from here.
-pub static METHODS: &[&dyn Method] =
-    &[&GradCam, &HiResCam, &LayerCam, &EigenCam, &AblationCam::PAPER, &ScoreCam::PAPER];
+pub static METHODS: &[&dyn Method] = &[
+    &GradCam,
+    &GradCamPlusPlus::PAPER,
+    &SmoothGradCamPlusPlus::PAPER,
+    &XGradCam,
+    &HiResCam,
+    &GradCamElementWise,
+    &LayerCam,
+    &ShapleyCam,
+    &Cam,
+    &EigenCam,
+    &EigenGradCam,
+    &SegEigenCam,
+    &KpcaCam::PAPER,
+    &Fem::PAPER,
+    &AblationCam::PAPER,
+    &ScoreCam::PAPER,
+    &SsCam::PAPER,
+    &IsCam::PAPER,
+    &FullGrad::PAPER,
+    &LeGrad,
+    &Rollout,
+    &RandomCam::PAPER,
+];
 
 /// The method of this name.
 ///
@@ -79,7 +105,7 @@ pub static METHODS: &[&dyn Method] =
 ///
 /// ```
 /// assert_eq!(cam_core::method_named("gradcam")?.paper(), "https://arxiv.org/abs/1610.02391");
-/// assert!(cam_core::method_named("gradcan").err().unwrap().to_string().contains("there are gradcam, hirescam"));
+/// assert!(cam_core::method_named("gradcan").err().unwrap().to_string().contains("there are gradcam, gradcam++"));
 /// # Ok::<(), cam_core::Error>(())
 /// ```
 pub fn method_named(name: &str) -> Result<&'static dyn Method, Error> {

@@ -45,28 +45,36 @@ where
 }
 
 /// A batch of inputs: signals `Tensor<3>`, pictures `Tensor<4>`, volumes `Tensor<5>`, or a type of one's own that holds
-/// several of them.
+/// several of them, of which one is explained.
 pub trait Input: Clone {
     /// A batch of maps over the input: `[batch, height, width]` for pictures.
     type Map: Clone;
 
-    /// The number of images.
-    fn batch(&self) -> usize;
-
     /// The sizes of the spatial axes: `[height, width]` for pictures.
     fn grid(&self) -> Vec<usize>;
+
+    /// The values that are explained, as the activation of a layer.
+    ///
+    /// # Shapes
+    /// - output: `[batch, channels, positions]`, the positions in row-major order of the grid
+    fn to_layer(&self) -> Tensor<3>;
+
+    /// The input with these values in place of its own; the rest stays.
+    ///
+    /// # Shapes
+    /// - values: `[batch, channels, positions]`
+    fn with_layer(&self, values: Tensor<3>) -> Self;
 
     /// `copies` rows, each the image `image`.
     fn copies(&self, image: usize, copies: usize) -> Self;
 
-    /// One row a mask: the image times the mask, in all channels.
-    ///
-    /// # Shapes
-    /// - masks: `[copies, positions]`, the positions in row-major order of the grid
-    fn masked(&self, image: usize, masks: Tensor<2>) -> Self;
-
     /// Maps `[batch, positions]` on the grid given, as maps of this kind of input.
     fn to_map(values: Tensor<2>, grid: &[usize]) -> Self::Map;
+
+    /// The number of images.
+    fn batch(&self) -> usize {
+        self.to_layer().dims()[0]
+    }
 }
 
 macro_rules! tensor_input {
@@ -74,24 +82,23 @@ macro_rules! tensor_input {
         impl Input for Tensor<$rank> {
             type Map = Tensor<$map>;
 
-            fn batch(&self) -> usize {
-                self.dims()[0]
-            }
-
             fn grid(&self) -> Vec<usize> {
                 self.dims()[2..].to_vec()
+            }
+
+            fn to_layer(&self) -> Tensor<3> {
+                let shape = self.dims();
+                self.clone().reshape([shape[0], shape[1], shape[2..].iter().product()])
+            }
+
+            fn with_layer(&self, values: Tensor<3>) -> Self {
+                values.reshape(self.dims())
             }
 
             fn copies(&self, image: usize, copies: usize) -> Self {
                 let mut shape = self.dims();
                 shape[0] = copies;
                 self.clone().narrow(0, image, 1).expand(shape)
-            }
-
-            fn masked(&self, image: usize, masks: Tensor<2>) -> Self {
-                let mut shape = self.dims();
-                (shape[0], shape[1]) = (masks.dims()[0], 1);
-                self.clone().narrow(0, image, 1) * masks.reshape(shape)
             }
 
             fn to_map(values: Tensor<2>, grid: &[usize]) -> Tensor<$map> {

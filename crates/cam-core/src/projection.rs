@@ -20,33 +20,75 @@ use nalgebra::{DMatrix, SymmetricEigen};
 /// # Errors
 /// [`Error::NonFinite`] where the activation is, [`Error::Device`] where its Gram matrix cannot be read.
 pub(crate) fn first_component(activation: Tensor<3>) -> Result<Tensor<2>, Error> {
-    let [batch, channels, positions] = activation.dims();
+    let [_, channels, positions] = activation.dims();
     let centred = activation.clone() - activation.clone().mean_dim(2);
-    let over_positions = positions <= channels;
-    let gram = match over_positions {
-        true => centred.clone().swap_dims(1, 2).matmul(centred.clone()),
-        false => centred.clone().matmul(centred.clone().swap_dims(1, 2)),
+    let projection = if positions <= channels {
+        let gram = centred.clone().swap_dims(1, 2).matmul(centred);
+        leading_vectors(gram, |value| value.max(0.0).sqrt())?
+    } else {
+        let gram = centred.clone().matmul(centred.clone().swap_dims(1, 2));
+        leading_vectors(gram, |_| 1.0)?.matmul(centred)
     };
-    let side = positions.min(channels);
-    let device = activation.device();
-    let numbers: Vec<f32> = gram.try_into_vec_as()?;
+    Ok(strong_positive(projection, activation))
+}
+
+/// The first component in the space of a kernel, $\sqrt{\lambda_1} a_1$ of the centred kernel matrix. The kernel gets the
+/// products of centred positions, `[batch, positions, positions]`.
+///
+/// # Shapes
+/// - activation: `[batch, channels, positions]`
+/// - output: `[batch, positions]`
+///
+/// # Errors
+/// As [`first_component`].
+pub(crate) fn kernel_component(
+    activation: Tensor<3>,
+    kernel: impl Fn(Tensor<3>) -> Tensor<3>,
+) -> Result<Tensor<2>, Error> {
+    let centred = activation.clone() - activation.clone().mean_dim(2);
+    let matrix = kernel(centred.clone().swap_dims(1, 2).matmul(centred));
+    let (rows, columns) = (matrix.clone().mean_dim(2), matrix.clone().mean_dim(1));
+    let all = rows.clone().mean_dim(1);
+    let positions = activation.dims()[2] as f64;
+    // Of equal positions centring leaves the rounding of the kernel, which is of order one.
+    let rounding = f64::from(f32::EPSILON) * positions;
+    let length = |value: f64| if value > rounding { value.sqrt() } else { 0.0 };
+    let projection = leading_vectors(matrix - rows - columns + all, length)?;
+    Ok(strong_positive(projection, activation))
+}
+
+/// The first eigenvector of each symmetric matrix, of the length that its eigenvalue gives it.
+///
+/// # Shapes
+/// - matrices: `[batch, side, side]`
+/// - output: `[batch, 1, side]`
+fn leading_vectors(matrices: Tensor<3>, length: impl Fn(f64) -> f64) -> Result<Tensor<3>, Error> {
+    let [batch, side, _] = matrices.dims();
+    let device = matrices.device();
+    let numbers: Vec<f32> = matrices.try_into_vec_as()?;
     if numbers.iter().any(|x| !x.is_finite()) {
         return Err(Error::NonFinite { what: "an activation".into() });
     }
     let mut vectors = Vec::with_capacity(batch * side);
-    for gram in numbers.chunks_exact(side * side) {
-        let (value, vector) = leading(gram, side);
-        let length = if over_positions { value.max(0.0).sqrt() } else { 1.0 };
-        vectors.extend(vector.iter().map(|x| (x * length) as f32));
+    for matrix in numbers.chunks_exact(side * side) {
+        let (value, vector) = leading(matrix, side);
+        vectors.extend(vector.iter().map(|x| (x * length(value)) as f32));
     }
-    let vectors = Tensor::<3>::from_data(TensorData::new(vectors, [batch, 1, side]), &device);
-    let projection = if over_positions { vectors } else { vectors.matmul(centred) };
+    Ok(Tensor::from_data(TensorData::new(vectors, [batch, 1, side]), &device))
+}
 
+/// A projection `[batch, 1, positions]` with the sign of our rule: `[batch, positions]`.
+fn strong_positive(projection: Tensor<3>, activation: Tensor<3>) -> Tensor<2> {
     let energy = activation.square().sum_dim(1);
     let energy = energy.clone() - energy.mean_dim(2);
     let turned = (projection.clone() * energy).sum_dim(2).lower_elem(0.0);
-    let sign = turned.float() * -2.0 + 1.0;
-    Ok((projection * sign).reshape([batch, positions]))
+    (projection * (turned.float() * -2.0 + 1.0)).squeeze_dim(1)
+}
+
+/// Projections `[batch, positions]` with the sign that makes the value of largest magnitude positive.
+pub(crate) fn largest_positive(projection: Tensor<2>) -> Tensor<2> {
+    let turned = projection.clone().max_dim(1).lower(projection.clone().min_dim(1).neg());
+    projection * (turned.float() * -2.0 + 1.0)
 }
 
 /// The largest eigenvalue of a symmetric matrix and its eigenvector.

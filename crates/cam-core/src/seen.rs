@@ -2,44 +2,84 @@
 
 use crate::{Error, Sampling};
 use burn::Tensor;
+use std::cell::Cell;
 use std::ops::Range;
 
 /// One layer of one batch, seen for one target. What is asked for is computed then, and once.
 ///
 /// Space is one axis here (`positions`), so that a method is written once for signals, pictures and volumes.
-#[derive(Clone, Copy)]
 pub struct Seen<'a> {
     pub(crate) passes: &'a dyn Passes,
     pub(crate) layer: usize,
     pub(crate) target: usize,
+    /// Which of the explainer's methods asks, and how many rounds of scores it has asked for.
+    pub(crate) method: usize,
+    pub(crate) rounds: Cell<usize>,
 }
+
+/// Scores of one layer by one method that all targets share: the layer, the method, the round.
+pub(crate) type Round = (usize, usize, usize);
+
+/// Changes copies of the activation of one image, `[range.len(), channels, positions]`; the range says which copies.
+pub type Edit<'a> = &'a dyn Fn(Tensor<3>, Range<usize>) -> Tensor<3>;
+
+/// Brings masks of the size of the input into range, `[range.len(), positions]`; the range says which masks.
+pub type Finish<'a> = &'a dyn Fn(Tensor<2>, Range<usize>) -> Tensor<2>;
 
 /// The passes through a model, whatever its input and output.
 pub(crate) trait Passes {
     fn activation(&self, layer: usize) -> Tensor<3>;
     fn gradient(&self, layer: usize, target: usize) -> Result<Tensor<3>, Error>;
     fn score(&self, target: usize) -> Result<Tensor<1>, Error>;
-    fn scores_of_edited(
+    fn gradient_of_edited(
         &self,
         layer: usize,
         target: usize,
+        edit: &dyn Fn(Tensor<3>) -> Tensor<3>,
+    ) -> Result<Tensor<3>, Error>;
+    fn gradient_at_exit(&self, layer: usize, target: usize) -> Result<Tensor<3>, Error>;
+    fn under_noise(
+        &self,
+        layer: usize,
+        target: usize,
+        noise: &dyn Fn(&[usize; 3]) -> Tensor<3>,
+    ) -> Result<[Tensor<3>; 2], Error>;
+    fn scores_of_edited(
+        &self,
+        round: Round,
+        target: usize,
         copies: usize,
-        edit: &dyn Fn(Tensor<3>, Range<usize>) -> Tensor<3>,
+        edit: Edit<'_>,
     ) -> Result<Tensor<2>, Error>;
     fn scores_of_masked(
         &self,
-        layer: usize,
+        round: Round,
         target: usize,
         masks: Tensor<3>,
         sampling: Sampling,
-        finish: &dyn Fn(Tensor<2>) -> Tensor<2>,
+        finish: Finish<'_>,
     ) -> Result<Tensor<2>, Error>;
+    fn name(&self, layer: usize) -> &str;
+    fn biases(&self) -> Vec<(usize, Tensor<1>)>;
+    fn attentions(&self) -> Vec<usize>;
+    fn attention(&self, layer: usize) -> Option<Tensor<4>>;
+    fn grid(&self, layer: usize) -> &[usize];
 }
 
-impl Seen<'_> {
+impl<'a> Seen<'a> {
     /// The activation $A$ of the layer, `[batch, channels, positions]`.
     pub fn activation(&self) -> Tensor<3> {
         self.passes.activation(self.layer)
+    }
+
+    /// The name of the layer.
+    pub fn name(&self) -> &str {
+        self.passes.name(self.layer)
+    }
+
+    /// The sizes of the spatial axes of the layer: `[height, width]` for pictures.
+    pub fn grid(&self) -> &[usize] {
+        self.passes.grid(self.layer)
     }
 
     /// The gradient $\partial y / \partial A$ of the score, `[batch, channels, positions]`.
@@ -55,20 +95,37 @@ impl Seen<'_> {
         self.passes.score(self.target)
     }
 
+    /// The gradient at an edited activation, `[batch, channels, positions]`. Only the part of the network after the layer
+    /// is run.
+    ///
+    /// # Errors
+    /// [`Error::NotConnected`] when the score does not depend on the layer.
+    pub fn gradient_of_edited(&self, edit: impl Fn(Tensor<3>) -> Tensor<3>) -> Result<Tensor<3>, Error> {
+        self.passes.gradient_of_edited(self.layer, self.target, &edit)
+    }
+
+    /// Of the input with something added: the activation and its gradient, each `[batch, channels, positions]`. The whole
+    /// network is run.
+    ///
+    /// `noise` gets the shape of the input, `[batch, channels, positions]`, and returns what is added.
+    ///
+    /// # Errors
+    /// [`Error::NotConnected`] when the score does not depend on the layer.
+    pub fn under_noise(&self, noise: impl Fn(&[usize; 3]) -> Tensor<3>) -> Result<[Tensor<3>; 2], Error> {
+        self.passes.under_noise(self.layer, self.target, &noise)
+    }
+
     /// The scores that each image would have with the layer's activation edited, `[batch, copies]`. Only the part of the
-    /// network after the layer is run.
+    /// network after the layer is run, once for all targets: what is edited must not depend on the target.
     ///
     /// `edit` gets copies of the activation of one image, `[range.len(), channels, positions]`, and the numbers they
     /// stand for among the `copies`; it returns them edited.
-    pub fn scores_of_edited(
-        &self,
-        copies: usize,
-        edit: &dyn Fn(Tensor<3>, Range<usize>) -> Tensor<3>,
-    ) -> Result<Tensor<2>, Error> {
-        self.passes.scores_of_edited(self.layer, self.target, copies, edit)
+    pub fn scores_of_edited(&self, copies: usize, edit: Edit<'_>) -> Result<Tensor<2>, Error> {
+        self.passes.scores_of_edited(self.next_round(), self.target, copies, edit)
     }
 
-    /// The scores that each image would have seen through masks, `[batch, masks]`. The whole network is run for each mask.
+    /// The scores that each image would have seen through masks, `[batch, masks]`. The whole network is run for each mask,
+    /// once for all targets: the masks must not depend on the target.
     ///
     /// Masks are resized to the input, then `finish` gets them, a chunk at a time, to bring them into range.
     ///
@@ -79,8 +136,44 @@ impl Seen<'_> {
         &self,
         masks: Tensor<3>,
         sampling: Sampling,
-        finish: &dyn Fn(Tensor<2>) -> Tensor<2>,
+        finish: Finish<'_>,
     ) -> Result<Tensor<2>, Error> {
-        self.passes.scores_of_masked(self.layer, self.target, masks, sampling, finish)
+        self.passes.scores_of_masked(self.next_round(), self.target, masks, sampling, finish)
+    }
+
+    /// Every layer that adds a bias, and its bias `[channels]`; for methods whose sight is
+    /// [`Sight::Biases`](crate::Sight::Biases).
+    pub fn biases(&self) -> Vec<(Seen<'a>, Tensor<1>)> {
+        self.passes.biases().into_iter().map(|(layer, bias)| (self.at(layer), bias)).collect()
+    }
+
+    /// Every layer of attention weights, in the order of the network; for methods whose sight is
+    /// [`Sight::Attention`](crate::Sight::Attention).
+    pub fn attentions(&self) -> Vec<Seen<'a>> {
+        self.passes.attentions().into_iter().map(|layer| self.at(layer)).collect()
+    }
+
+    /// The attention weights of the layer, where it is one: `[batch, heads, queries, keys]`.
+    pub fn attention(&self) -> Option<Tensor<4>> {
+        self.passes.attention(self.layer)
+    }
+
+    /// The gradient of the score that the network would give if it ended after the block that the layer is part of,
+    /// `[batch, channels, positions]`.
+    ///
+    /// # Errors
+    /// [`Error::NotConnected`] when that score does not depend on the layer.
+    pub fn gradient_at_exit(&self) -> Result<Tensor<3>, Error> {
+        self.passes.gradient_at_exit(self.layer, self.target)
+    }
+
+    fn at(&self, layer: usize) -> Seen<'a> {
+        Seen { layer, rounds: Cell::new(0), ..*self }
+    }
+
+    fn next_round(&self) -> Round {
+        let round = self.rounds.get();
+        self.rounds.set(round + 1);
+        (self.layer, self.method, round)
     }
 }

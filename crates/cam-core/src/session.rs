@@ -1,11 +1,12 @@
 //! One batch under explanation: the first pass and what later passes need of it.
 
 use crate::resize::{Sampling, resize};
-use crate::seen::Passes;
-use crate::tap::{Asked, Leaf, Memory, Replay, Watched};
-use crate::{Error, Goal, Input, Model, Progress, Rows, Taps};
+use crate::seen::{Edit, Finish, Passes, Round};
+use crate::tap::{Asked, INPUT, Leaf, Memory, Replay, Watched};
+use crate::{Error, Goal, Input, LayerInfo, Model, Progress, Rows, Taps};
 use burn::Tensor;
 use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
 use std::ops::Range;
 
 pub(crate) struct Session<'a, M, I, O> {
@@ -14,15 +15,18 @@ pub(crate) struct Session<'a, M, I, O> {
     pub output: O,
     pub goals: Vec<Goal<O>>,
     pub watched: Vec<Watched>,
-    /// The names of the watched layers.
-    pub layers: &'a [String],
-    pub memory: OnceCell<Memory>,
+    /// The layers that the first pass named, in the order in which they finished.
+    layers: Vec<LayerInfo>,
+    asked: &'a Asked,
+    memory: OnceCell<Memory>,
     /// How many copies a pass carries at once.
     pub copies: usize,
     pub progress: Option<&'a (dyn Fn(Progress) + Send + Sync)>,
     /// Where the tape of the first pass starts, until a backward pass consumes it.
     tape: RefCell<Option<Vec<Leaf>>>,
     gradients: RefCell<Option<Gradients>>,
+    /// Scores of changed copies, for each target.
+    scores: RefCell<HashMap<Round, Vec<Tensor<2>>>>,
 }
 
 /// The gradients of all watched layers for one target.
@@ -37,20 +41,17 @@ where
     M: Model<I, O>,
 {
     /// The first pass: holds the layers, starts the tape, and with `record` remembers what replays need.
-    pub fn start(model: &'a M, layers: &'a [String], input: I, record: bool) -> Result<Self, Error> {
-        let asked = Asked { names: layers, ..Asked::default() };
+    pub fn start(model: &'a M, asked: &'a Asked, input: I, record: bool) -> Result<Self, Error> {
         let taps = Taps::watch(asked, input.batch(), true, record);
-        let output = model.forward(input.clone(), &taps);
+        let output = model.forward(held(&taps, asked, &input), &taps);
         let mut log = taps.into_log();
         if let Some(trouble) = log.trouble {
             return Err(trouble);
         }
-        let known = || log.layers.iter().map(|layer| layer.name.clone()).collect();
-        if layers.is_empty() {
-            return Err(Error::NoLayer { known: known() });
-        }
-        if let Some(asked) = layers.iter().find(|name| log.watched.iter().all(|seen| seen.name != **name)) {
-            return Err(Error::UnknownLayer { asked: asked.clone(), known: known() });
+        let is_watched = |name: &String| log.watched.iter().any(|seen| seen.name == *name);
+        if let Some(name) = asked.names.iter().find(|name| !is_watched(name)) {
+            let known = log.layers.iter().map(|layer| layer.name.clone()).collect();
+            return Err(Error::UnknownLayer { asked: name.clone(), known });
         }
         let axes = input.grid().len();
         if let Some(layer) = log.watched.iter().find(|layer| layer.grid.len() != axes) {
@@ -62,7 +63,7 @@ where
         }
         let memory = OnceCell::new();
         if record {
-            let _ = memory.set(log.memory);
+            let _ = memory.set(log.memory.until(&log.watched));
         }
         let tape = log.watched.iter_mut().filter_map(|layer| layer.leaf.take()).collect();
         Ok(Self {
@@ -71,19 +72,26 @@ where
             output,
             goals: Vec::new(),
             watched: log.watched,
-            layers,
+            layers: log.layers,
+            asked,
             memory,
             copies: 1,
             progress: None,
             tape: RefCell::new(Some(tape)),
             gradients: RefCell::new(None),
+            scores: RefCell::default(),
         })
+    }
+
+    /// Where a watched layer is, by its name.
+    pub fn place(&self, name: &str) -> Option<usize> {
+        self.watched.iter().position(|seen| seen.name == name)
     }
 
     /// Refuses a model that computes another score while gradients are recorded: batch statistics, dropout.
     pub fn check_inference(&self) -> Result<(), Error> {
         let one = Rows::Copies { image: 0, copies: 1 };
-        let output = self.replay(&self.watched[0].name, one, &|activation| activation, &[]).0;
+        let output = self.replay(0, one, &|activation| activation, None, &Asked::default()).0;
         let plain = self.score_on(&output, 0, one)?;
         if plain.is_autodiff() {
             return Err(Error::TrainingDevice);
@@ -96,33 +104,45 @@ where
         if same { Ok(()) } else { Err(Error::TrainingMode { plain, taped }) }
     }
 
-    /// Runs what comes after `from`, and with `watch` starts a tape at those layers.
+    /// Runs what comes after a watched layer, with its activation edited, to the end or to an exit, and starts a tape at
+    /// the layers to watch.
     fn replay(
         &self,
-        from: &str,
+        from: usize,
         rows: Rows,
         edit: &dyn Fn(Tensor<3>) -> Tensor<3>,
-        watch: &[String],
+        exit: Option<&str>,
+        watch: &Asked,
     ) -> (O, Vec<Leaf>) {
-        let input = match rows {
+        let from = &self.watched[from].name;
+        let mut input = match rows {
             Rows::All => self.input.clone(),
             Rows::Copies { image, copies } => self.input.copies(image, copies),
         };
-        let taps = Taps::replay(
-            Replay { memory: self.memory(), from, rows, edit, exit: None },
-            Asked { names: watch, ..Asked::default() },
-        );
-        let output = self.model.forward(input, &taps);
+        let nothing = Memory::default();
+        let memory = match from == INPUT {
+            true => {
+                input = input.with_layer(edit(input.to_layer()));
+                &nothing
+            }
+            false => self.memory(),
+        };
+        let taps = Taps::replay(Replay { memory, from, rows, edit, exit }, watch);
+        let output = self.model.forward(held(&taps, watch, &input), &taps);
         (output, taps.into_log().watched.into_iter().filter_map(|layer| layer.leaf).collect())
+    }
+
+    /// The output for copies of the first image with the activation of a watched layer edited.
+    pub fn output_of_edited(&self, layer: usize, copies: usize, edit: &dyn Fn(Tensor<3>) -> Tensor<3>) -> O {
+        self.replay(layer, Rows::Copies { image: 0, copies }, edit, None, &Asked::default()).0
     }
 
     /// What the layers gave, recorded when first needed.
     fn memory(&self) -> &Memory {
         self.memory.get_or_init(|| {
-            let asked = Asked { names: self.layers, ..Asked::default() };
-            let taps = Taps::watch(asked, self.input.batch(), false, true);
+            let taps = Taps::watch(self.asked, self.input.batch(), false, true);
             self.model.forward(self.input.clone(), &taps);
-            taps.into_log().memory
+            taps.into_log().memory.until(&self.watched)
         })
     }
 
@@ -139,25 +159,80 @@ where
         }
     }
 
-    /// Scores `[batch, copies]`, gathered a chunk of copies of one image at a time.
+    /// The gradients at the leaves of the score of an output. Images do not mix, so the gradient of the sum holds the gradient
+    /// of each.
+    fn backward(
+        &self,
+        output: &O,
+        target: usize,
+        leaves: Vec<Leaf>,
+    ) -> Result<Vec<Option<Tensor<3>>>, Error> {
+        let score = self.score_on(output, target, Rows::All)?;
+        if !score.is_tracked() {
+            return Ok(vec![None; leaves.len()]);
+        }
+        let mut gradients = score.sum().backward();
+        Ok(leaves.iter().map(|leaf| leaf(&mut gradients)).collect())
+    }
+
+    /// The gradient of the one layer that a pass watched.
+    fn one_gradient(
+        &self,
+        layer: usize,
+        target: usize,
+        (output, leaves): (O, Vec<Leaf>),
+    ) -> Result<Tensor<3>, Error> {
+        let found = self.backward(&output, target, leaves)?.pop().flatten();
+        found.ok_or_else(|| Error::NotConnected { layer: self.watched[layer].name.clone() })
+    }
+
+    /// Scores `[batch, copies]` of one target; they are gathered for all targets, a chunk of copies of one image at a
+    /// time, when a round is first asked for.
     fn in_chunks(
         &self,
+        round: Round,
+        target: usize,
         copies: usize,
-        scores: impl Fn(usize, Range<usize>) -> Result<Tensor<1>, Error>,
+        output: impl Fn(usize, Range<usize>) -> O,
     ) -> Result<Tensor<2>, Error> {
+        if let Some(scores) = self.scores.borrow().get(&round) {
+            return Ok(scores[target].clone());
+        }
         let batch = self.input.batch();
-        let mut found = Vec::new();
+        let mut found: Vec<Vec<Tensor<1>>> = vec![Vec::new(); self.goals.len()];
         for image in 0..batch {
             for start in (0..copies).step_by(self.copies) {
                 let end = copies.min(start + self.copies);
-                found.push(scores(image, start..end)?.inner());
+                let output = output(image, start..end);
+                let rows = Rows::Copies { image, copies: end - start };
+                for (target, found) in found.iter_mut().enumerate() {
+                    found.push(self.score_on(&output, target, rows)?.inner());
+                }
                 if let Some(report) = self.progress {
                     report(Progress { done: image * copies + end, total: batch * copies });
                 }
             }
         }
-        Ok(Tensor::cat(found, 0).reshape([batch, copies]))
+        let scores: Vec<Tensor<2>> =
+            found.into_iter().map(|found| Tensor::cat(found, 0).reshape([batch, copies])).collect();
+        let asked = scores[target].clone();
+        self.scores.borrow_mut().insert(round, scores);
+        Ok(asked)
     }
+
+    /// The block that a layer is part of: the outermost named layer around it.
+    fn block_of(&self, layer: usize) -> Option<&str> {
+        let name = &self.watched[layer].name;
+        let around = |other: &&LayerInfo| {
+            name.strip_prefix(other.name.as_str()).is_some_and(|rest| rest.starts_with('.'))
+        };
+        self.layers.iter().filter(around).map(|block| block.name.as_str()).min_by_key(|name| name.len())
+    }
+}
+
+/// The input as it goes into a pass: the first layer, where it is asked for.
+fn held<I: Input>(taps: &Taps<'_>, asked: &Asked, input: &I) -> I {
+    if asked.input() { taps.hold_input(input) } else { input.clone() }
 }
 
 impl<M, I, O> Passes for Session<'_, M, I, O>
@@ -172,20 +247,13 @@ where
     fn gradient(&self, layer: usize, target: usize) -> Result<Tensor<3>, Error> {
         let mut held = self.gradients.borrow_mut();
         if held.as_ref().is_none_or(|held| held.target != target) {
-            let (score, leaves) = match self.tape.take() {
-                Some(leaves) => (self.score_on(&self.output, target, Rows::All)?, leaves),
+            let layers = match self.tape.take() {
+                Some(leaves) => self.backward(&self.output, target, leaves)?,
                 None => {
                     let (output, leaves) =
-                        self.replay(&self.watched[0].name, Rows::All, &|activation| activation, self.layers);
-                    (self.score_on(&output, target, Rows::All)?, leaves)
+                        self.replay(0, Rows::All, &|activation| activation, None, self.asked);
+                    self.backward(&output, target, leaves)?
                 }
-            };
-            let layers = if score.is_tracked() {
-                // Images do not mix, so the gradient of the sum holds the gradient of each.
-                let mut gradients = score.sum().backward();
-                leaves.iter().map(|leaf| leaf(&mut gradients)).collect()
-            } else {
-                vec![None; leaves.len()]
             };
             *held = Some(Gradients { target, layers });
         }
@@ -197,38 +265,93 @@ where
         Ok(self.score_on(&self.output, target, Rows::All)?.inner())
     }
 
-    fn scores_of_edited(
+    fn gradient_of_edited(
         &self,
         layer: usize,
         target: usize,
+        edit: &dyn Fn(Tensor<3>) -> Tensor<3>,
+    ) -> Result<Tensor<3>, Error> {
+        let watch = Asked::only(&self.watched[layer].name);
+        self.one_gradient(layer, target, self.replay(layer, Rows::All, edit, None, &watch))
+    }
+
+    fn gradient_at_exit(&self, layer: usize, target: usize) -> Result<Tensor<3>, Error> {
+        let watch = Asked::only(&self.watched[layer].name);
+        let exit = self.block_of(layer);
+        let pass = self.replay(layer, Rows::All, &|activation| activation, exit, &watch);
+        self.one_gradient(layer, target, pass)
+    }
+
+    fn under_noise(
+        &self,
+        layer: usize,
+        target: usize,
+        noise: &dyn Fn(&[usize; 3]) -> Tensor<3>,
+    ) -> Result<[Tensor<3>; 2], Error> {
+        let watch = Asked::only(&self.watched[layer].name);
+        let values = self.input.to_layer();
+        let noise = noise(&values.dims());
+        let input = self.input.with_layer(values + noise);
+        let taps = Taps::watch(&watch, input.batch(), true, false);
+        let output = self.model.forward(held(&taps, &watch, &input), &taps);
+        let mut watched = taps.into_log().watched;
+        let leaves = watched.iter_mut().filter_map(|layer| layer.leaf.take()).collect();
+        let gradient = self.one_gradient(layer, target, (output, leaves))?;
+        Ok([watched[0].activation.clone(), gradient])
+    }
+
+    fn scores_of_edited(
+        &self,
+        round: Round,
+        target: usize,
         copies: usize,
-        edit: &dyn Fn(Tensor<3>, Range<usize>) -> Tensor<3>,
+        edit: Edit<'_>,
     ) -> Result<Tensor<2>, Error> {
-        self.in_chunks(copies, |image, range| {
+        let (layer, ..) = round;
+        self.in_chunks(round, target, copies, |image, range| {
             let rows = Rows::Copies { image, copies: range.len() };
             let edit = |activation| edit(activation, range.clone());
-            let output = self.replay(&self.watched[layer].name, rows, &edit, &[]).0;
-            self.score_on(&output, target, rows)
+            self.replay(layer, rows, &edit, None, &Asked::default()).0
         })
     }
 
     fn scores_of_masked(
         &self,
-        layer: usize,
+        round: Round,
         target: usize,
         masks: Tensor<3>,
         sampling: Sampling,
-        finish: &dyn Fn(Tensor<2>) -> Tensor<2>,
+        finish: Finish<'_>,
     ) -> Result<Tensor<2>, Error> {
         let [_, count, positions] = masks.dims();
-        let grid = self.input.grid();
-        self.in_chunks(count, |image, range| {
-            let rows = Rows::Copies { image, copies: range.len() };
+        let (grid, from) = (self.input.grid(), &self.watched[round.0].grid);
+        self.in_chunks(round, target, count, |image, range| {
             let chunk = masks.clone().slice([image..image + 1, range.clone(), 0..positions]);
-            let from = &self.watched[layer].grid;
             let chunk = resize(chunk.reshape([range.len(), positions]), from, &grid, sampling);
-            let output = self.model.forward(self.input.masked(image, finish(chunk)), &Taps::off());
-            self.score_on(&output, target, rows)
+            let copies = self.input.copies(image, range.len());
+            let masked = copies.to_layer() * finish(chunk, range).unsqueeze_dim(1);
+            self.model.forward(copies.with_layer(masked), &Taps::off())
         })
+    }
+
+    fn name(&self, layer: usize) -> &str {
+        &self.watched[layer].name
+    }
+
+    fn biases(&self) -> Vec<(usize, Tensor<1>)> {
+        let biased = |(place, layer): (usize, &Watched)| Some((place, layer.bias.clone()?));
+        self.watched.iter().enumerate().filter_map(biased).collect()
+    }
+
+    fn attentions(&self) -> Vec<usize> {
+        (0..self.watched.len()).filter(|layer| self.watched[*layer].attention.is_some()).collect()
+    }
+
+    fn attention(&self, layer: usize) -> Option<Tensor<4>> {
+        self.watched[layer].attention.clone()
+    }
+
+    fn grid(&self, layer: usize) -> &[usize] {
+        &self.watched[layer].grid
     }
 }

@@ -16,7 +16,7 @@
 //! ([`Taps::relu`], for guided backpropagation).
 
 use crate::guided::Cut;
-use crate::{Error, Layout};
+use crate::{Error, Input, Layout};
 use burn::Tensor;
 use burn::tensor::activation;
 use burn::tensor::{Gradients, Int};
@@ -49,20 +49,29 @@ pub struct Taps<'a> {
 
 enum Mode<'a> {
     Off,
-    Watch { asked: Asked<'a>, batch: usize, tape: bool, record: bool },
-    Replay { replay: Replay<'a>, watch: Asked<'a> },
+    Watch { asked: &'a Asked, batch: usize, tape: bool, record: bool },
+    Replay { replay: Replay<'a>, watch: &'a Asked },
     Guided,
 }
 
 /// Which layers a pass holds: those of these names, and those of these kinds.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Asked<'a> {
-    pub names: &'a [String],
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asked {
+    pub names: Vec<String>,
     pub biased: bool,
     pub attention: bool,
 }
 
-impl Asked<'_> {
+impl Asked {
+    pub fn only(name: &str) -> Self {
+        Self { names: vec![name.into()], ..Self::default() }
+    }
+
+    /// Whether the input is held too, as a layer. What biases contribute is told beside what the input does.
+    pub fn input(&self) -> bool {
+        self.holds(INPUT, true, false)
+    }
+
     fn holds(&self, name: &str, biased: bool, attention: bool) -> bool {
         self.biased && biased || self.attention && attention || self.names.iter().any(|asked| asked == name)
     }
@@ -76,7 +85,8 @@ pub(crate) struct Replay<'a> {
     pub from: &'a str,
     pub rows: Rows,
     pub edit: &'a dyn Fn(Tensor<3>) -> Tensor<3>,
-    /// The layer after which its later siblings (`blocks.4` after `blocks.3`) are left out, as if the network ended there.
+    /// The layer after which its later siblings (`blocks.4` after `blocks.3`) are left out, as if the network ended there, on
+    /// the mean of its places.
     pub exit: Option<&'a str>,
 }
 
@@ -108,11 +118,16 @@ impl Rows {
         }
     }
 
-    /// As [`of`](Self::of), for numbers of classes.
-    pub fn of_classes(self, classes: Tensor<1, Int>) -> Tensor<1, Int> {
+    /// As [`of`](Self::of), for whole numbers, such as those of classes.
+    pub fn of_numbers<const D: usize>(self, batch: Tensor<D, Int>) -> Tensor<D, Int> {
         match self {
-            Rows::All => classes,
-            Rows::Copies { image, copies } => classes.narrow(0, image, 1).expand([copies]),
+            Rows::All => batch,
+            Rows::Copies { image, copies } => {
+                let one = batch.narrow(0, image, 1);
+                let mut shape = one.dims();
+                shape[0] = copies;
+                one.expand(shape)
+            }
         }
     }
 }
@@ -180,9 +195,11 @@ impl Memory {
         self.values.push(Box::new(value));
     }
 
-    /// Forgets what finished after a layer.
-    pub fn end_at(&mut self, name: &str) {
-        self.truncate(self.places.get(name).map_or(0, |place| place + 1));
+    /// What replays from these layers need: nothing that finished after the last of them.
+    pub fn until(mut self, layers: &[Watched]) -> Self {
+        let last = layers.iter().filter_map(|layer| self.places.get(&layer.name)).max();
+        self.truncate(last.map_or(0, |place| place + 1));
+        self
     }
 
     fn truncate(&mut self, length: usize) {
@@ -214,12 +231,12 @@ impl<'a> Taps<'a> {
 
     /// Hold the activations of the layers asked for; with `tape`, start the tape of gradients there; with `record`,
     /// remember what a replay from any of them needs.
-    pub(crate) fn watch(asked: Asked<'a>, batch: usize, tape: bool, record: bool) -> Self {
+    pub(crate) fn watch(asked: &'a Asked, batch: usize, tape: bool, record: bool) -> Self {
         Self::new(Mode::Watch { asked, batch, tape, record })
     }
 
     /// Run only what comes after a layer, with a tape that starts at the layers to `watch`.
-    pub(crate) fn replay(replay: Replay<'a>, watch: Asked<'a>) -> Self {
+    pub(crate) fn replay(replay: Replay<'a>, watch: &'a Asked) -> Self {
         Self::new(Mode::Replay { replay, watch })
     }
 
@@ -228,9 +245,20 @@ impl<'a> Taps<'a> {
         Self::new(Mode::Guided)
     }
 
-    /// The input, held as the first layer: the tape starts there.
-    pub(crate) fn hold_input(&self, input: Watched) {
-        self.log.borrow_mut().watched.push(input);
+    /// Holds the input as the first layer: the tape starts there, and what is returned goes on.
+    pub(crate) fn hold_input<I: Input>(&self, input: &I) -> I {
+        let activation = input.to_layer();
+        let leaf = activation.clone().autodiff().require_grad();
+        let held = input.with_layer(leaf.clone());
+        self.log.borrow_mut().watched.push(Watched {
+            name: INPUT.into(),
+            activation,
+            grid: input.grid(),
+            bias: None,
+            attention: None,
+            leaf: Some(Box::new(move |gradients| leaf.grad_remove(gradients))),
+        });
+        held
     }
 
     pub(crate) fn into_log(self) -> Log {
@@ -366,7 +394,9 @@ impl<'a> Taps<'a> {
                 };
                 let mut log = self.log.borrow_mut();
                 if replay.exit == Some(&name) {
+                    let value = layout.averaged(value);
                     log.exited = Some(Box::new(value.clone()));
+                    return value;
                 }
                 if !watch.holds(&name, bias.is_some(), layout.attention(&value).is_some()) {
                     return value;

@@ -5,10 +5,10 @@ mod common;
 use burn::prelude::*;
 use burn::tensor::activation::relu;
 use cam_core::{
-    AblationCam, Class, Classes, Error, Explainer, HiResCam, METHODS, Method, Model, Ncdhw, Nchw, Ncl, Nhwc,
-    Ranked, Rectify, Scale, Seen, Taps, Tokens, Top, layers,
+    AblationCam, Class, Classes, Error, Explainer, HiResCam, Method, Model, Ncdhw, Nchw, Ncl, Nhwc, Ranked,
+    Rectify, Scale, Seen, Taps, Tokens, Top, layers,
 };
-use common::{CHANNELS, CLASSES, LAYERS, Net, close, images, numbers, uniform};
+use common::{CHANNELS, CLASSES, LAYERS, Net, close, images, numbers, of_layers, uniform};
 use std::cell::Cell;
 use std::sync::{Arc, Mutex};
 
@@ -18,7 +18,7 @@ fn device() -> Device {
 
 /// Every method, raw.
 fn all<'m, M>(model: &'m M) -> Explainer<'m, M> {
-    METHODS.iter().fold(Explainer::new(model).rectify(Rectify::Signed), |all, method| all.method(*method))
+    of_layers().fold(Explainer::new(model).rectify(Rectify::Signed), |all, method| all.method(*method))
 }
 
 fn every_layer<'m, M>(model: &'m M) -> Explainer<'m, M> {
@@ -56,11 +56,11 @@ fn several_layers_methods_and_targets_are_each_alone() {
     let net = Net::new(&device());
     let batch = images(2, &device());
     let together = every_layer(&net).explain_each(batch.clone(), &[&Class(3), &Top, &Ranked(1)]).unwrap();
-    assert_eq!(together.maps.len(), 3 * LAYERS.len() * METHODS.len());
+    assert_eq!(together.maps.len(), 3 * LAYERS.len() * of_layers().count());
     let mut maps = together.maps.iter();
     for target in [&Class(3) as &dyn cam_core::Target, &Top, &Ranked(1)] {
         for layer in LAYERS {
-            for method in METHODS {
+            for method in of_layers() {
                 let alone = Explainer::new(&net)
                     .layer(layer)
                     .method(*method)
@@ -90,13 +90,13 @@ impl Method for Scaled {
         "none"
     }
 
-    fn weights(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
+    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
         let scores = seen.scores_of_edited(self.factors.len(), &|activation, range| {
             let factors = Tensor::<1>::from_floats(&self.factors[range], &activation.device());
             activation * factors.reshape([-1, 1, 1])
         })?;
         *self.scores.lock().unwrap() = numbers(&scores);
-        Ok(Tensor::ones([1, 1, 1], &scores.device()))
+        Ok(seen.activation())
     }
 }
 
@@ -222,8 +222,7 @@ fn a_map_does_not_depend_on_how_the_layer_is_laid_out() {
 
 /// Methods whose numbers do not depend on a constant in the score, which the tokens' prefix adds.
 fn without_ablation<'m, M>(model: &'m M) -> Explainer<'m, M> {
-    METHODS
-        .iter()
+    of_layers()
         .filter(|method| method.name() != "ablationcam")
         .fold(Explainer::new(model).layer("x"), |all, method| all.method(*method))
 }

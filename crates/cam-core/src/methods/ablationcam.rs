@@ -49,7 +49,7 @@ impl Method for AblationCam {
         "https://openaccess.thecvf.com/content_WACV_2020/html/Desai_Ablation-CAM_Visual_Explanations_for_Deep_Convolutional_Network_via_Gradient-free_Localization_WACV_2020_paper.html"
     }
 
-    fn weights(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
+    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
         let [batch, channels, _] = seen.activation().dims();
         let score = seen.score()?.reshape([batch, 1]);
         let without = seen.scores_of_edited(channels, &|activation, range| {
@@ -65,6 +65,6 @@ impl Method for AblationCam {
             }
         })?;
         let lost = (score.clone() - without) / score.abs().clamp_min(f32::MIN_POSITIVE);
-        Ok(lost.reshape([batch, channels, 1]))
+        Ok(lost.reshape([batch, channels, 1]) * seen.activation())
     }
 }

@@ -1,4 +1,5 @@
-use crate::{Combine, Error, Method, Seen};
+use crate::projection::first_component;
+use crate::{Error, Method, Seen};
 use burn::Tensor;
 
 /// Eigen-CAM: the first principal component of the activation; it asks for no class.
@@ -21,11 +22,7 @@ impl Method for EigenCam {
         "https://arxiv.org/abs/2008.00299"
     }
 
-    fn weights(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        Ok(Tensor::ones([1, 1, 1], &seen.activation().device()))
-    }
-
-    fn combine(&self) -> Combine {
-        Combine::FirstComponent
+    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
+        Ok(first_component(seen.activation())?.unsqueeze_dim(1))
     }
 }

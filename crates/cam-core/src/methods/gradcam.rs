@@ -19,7 +19,7 @@ impl Method for GradCam {
         "https://arxiv.org/abs/1610.02391"
     }
 
-    fn weights(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        Ok(seen.gradient()?.mean_dim(2))
+    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
+        Ok(seen.gradient()?.mean_dim(2) * seen.activation())
     }
 }

@@ -19,7 +19,7 @@ impl Method for HiResCam {
         "https://arxiv.org/abs/2011.08891"
     }
 
-    fn weights(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        seen.gradient()
+    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
+        Ok(seen.gradient()? * seen.activation())
     }
 }

@@ -18,7 +18,7 @@ impl Method for LayerCam {
         "https://ieeexplore.ieee.org/document/9462463"
     }
 
-    fn weights(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        Ok(seen.gradient()?.clamp_min(0.0))
+    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
+        Ok(seen.gradient()?.clamp_min(0.0) * seen.activation())
     }
 }

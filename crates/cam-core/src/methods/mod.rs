@@ -1,15 +1,47 @@
-//! The methods, one file each: its formula, its paper, its weights.
+//! The methods, one file each: its formula, its paper, its evidence.
 
 mod ablationcam;
+mod cam;
 mod eigencam;
+mod eigengradcam;
+mod fem;
+mod fullgrad;
 mod gradcam;
+mod gradcamelementwise;
+mod gradcamplusplus;
 mod hirescam;
+mod iscam;
+mod kpcacam;
 mod layercam;
+mod legrad;
+mod randomcam;
+mod rollout;
 mod scorecam;
+mod segeigencam;
+mod shapleycam;
+mod smoothgradcamplusplus;
+mod sscam;
+mod xgradcam;
 
 pub use ablationcam::{Ablated, AblationCam};
+pub use cam::Cam;
 pub use eigencam::EigenCam;
+pub use eigengradcam::EigenGradCam;
+pub use fem::{Fem, FemCount};
+pub use fullgrad::{FullGrad, Scaled};
 pub use gradcam::GradCam;
+pub use gradcamelementwise::GradCamElementWise;
+pub use gradcamplusplus::GradCamPlusPlus;
 pub use hirescam::HiResCam;
+pub use iscam::{Fading, IsCam};
+pub use kpcacam::KpcaCam;
 pub use layercam::LayerCam;
+pub use legrad::LeGrad;
+pub use randomcam::RandomCam;
+pub use rollout::Rollout;
 pub use scorecam::ScoreCam;
+pub use segeigencam::SegEigenCam;
+pub use shapleycam::ShapleyCam;
+pub use smoothgradcamplusplus::SmoothGradCamPlusPlus;
+pub use sscam::SsCam;
+pub use xgradcam::XGradCam;

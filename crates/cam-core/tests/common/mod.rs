@@ -9,7 +9,7 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d
 use burn::prelude::*;
 use burn::tensor::Distribution;
 use burn::tensor::activation::relu;
-use cam_core::{Model, Nchw, Taps};
+use cam_core::{METHODS, Method, Model, Nchw, Sight, Taps};
 
 pub const CHANNELS: usize = 6;
 pub const CLASSES: usize = 5;
@@ -66,6 +66,11 @@ impl Model for Net {
         let x = taps.layer("last", Nchw, || relu(self.last.forward(x)));
         self.fc.forward(x.mean_dims(&[2, 3]).flatten(1, 3))
     }
+}
+
+/// The methods that explain any layer of any network: not those that look at the whole network, nor CAM, which needs a linear head.
+pub fn of_layers() -> impl Iterator<Item = &'static &'static dyn Method> {
+    METHODS.iter().filter(|method| method.sight() == Sight::Layer && method.name() != "cam")
 }
 
 pub fn uniform<const D: usize>(shape: [usize; D], low: f64, high: f64, device: &Device) -> Tensor<D> {

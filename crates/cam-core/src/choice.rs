@@ -1,0 +1,99 @@
+//! Which layer to look at, where nobody says.
+
+use crate::seen::Passes;
+use crate::session::Session;
+use crate::tap::Asked;
+use crate::{Error, Explainer, Input, LayerInfo, Method, Model, Rows, Taps, Target, layers};
+use burn::Tensor;
+
+/// The last layer with a spatial grid to which a gradient comes: the deepest that can tell *where*. The last block of a
+/// convolutional network; of a vision transformer the norm in front of the last attention, as behind it only the class
+/// token counts.
+///
+/// # Errors
+/// [`Error::NoLayer`] when there is none, and what is wrong with the taps or the target.
+pub fn choose_layer<I, O, M>(model: &M, input: &I, target: &dyn Target<O>) -> Result<String, Error>
+where
+    I: Input,
+    M: Model<I, O>,
+{
+    let known = layers(model, input.clone())?;
+    for layer in known.iter().rev().filter(|layer| has_places(layer)) {
+        let asked = Asked::only(&layer.name);
+        let mut session = Session::start(model, &asked, input.clone(), false)?;
+        session.goals = vec![target.resolve(&session.output)?];
+        match session.gradient(0, 0) {
+            Ok(gradient) if gradient.clone().abs().max().try_into_scalar::<f32>()? > 0.0 => {
+                return Ok(layer.name.clone());
+            }
+            Ok(_) | Err(Error::NotConnected { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Error::NoLayer { known: known.into_iter().map(|layer| layer.name).collect() })
+}
+
+/// Whether a layer can tell one place from another.
+fn has_places(layer: &LayerInfo) -> bool {
+    !layer.attention && layer.grid.iter().product::<usize>() > 1
+}
+
+/// How well the map of a layer explains the score.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RankedLayer {
+    /// The layer.
+    pub layer: String,
+    /// The mean score of the images.
+    pub score: f32,
+    /// The mean score of what the map keeps, image times heat.
+    pub kept: f32,
+    /// The mean score of what the map leaves, image times one less heat.
+    pub left: f32,
+}
+
+impl RankedLayer {
+    /// What the kept part scores above the left part: the more, the better the map.
+    pub fn faithfulness(&self) -> f32 {
+        self.kept - self.left
+    }
+}
+
+/// All layers that have a grid, by how well the maps of a method explain the score; the best first.
+///
+/// One pass shows all layers; each costs two more, of the image in the light of its map and in its shadow.
+///
+/// # Errors
+/// As [`Explainer::explain`].
+pub fn rank_layers<I, O, M>(
+    model: &M,
+    method: impl Method + 'static,
+    input: I,
+    target: &dyn Target<O>,
+) -> Result<Vec<RankedLayer>, Error>
+where
+    I: Input,
+    M: Model<I, O>,
+{
+    let mut explainer = Explainer::new(model).method(method);
+    for layer in layers(model, input.clone())?.into_iter().filter(has_places) {
+        explainer = explainer.layer(layer.name);
+    }
+    let run = explainer.run(input.clone(), &[target])?;
+    let goal = &run.goals[0];
+    let score_of = |weights: Tensor<2>| -> Result<f32, Error> {
+        let part = input.with_layer(input.to_layer() * weights.unsqueeze_dim(1));
+        let output = model.forward(part, &Taps::off());
+        Ok(goal.score(&output, Rows::All).mean().try_into_scalar()?)
+    };
+    let mut ranked = Vec::new();
+    for map in run.maps {
+        ranked.push(RankedLayer {
+            layer: map.layer,
+            score: map.scores.mean().try_into_scalar()?,
+            kept: score_of(map.heat.clone())?,
+            left: score_of(map.heat.neg() + 1.0)?,
+        });
+    }
+    ranked.sort_by(|a, b| b.faithfulness().total_cmp(&a.faithfulness()));
+    Ok(ranked)
+}

@@ -1,0 +1,135 @@
+//! What an explainer gives back: the output of the model and the maps over its inputs.
+
+use crate::{Error, Input, Warning};
+use burn::Tensor;
+use burn::tensor::Int;
+use std::time::Duration;
+
+/// The output of the model and the maps over its inputs; all of it is on the device until it is read.
+pub struct Explanation<T = Tensor<3>, O = Tensor<2>> {
+    /// The output of the model for the batch.
+    pub output: O,
+    /// The time that the forward pass took; on a device that computes in the background, the time to queue it.
+    pub forward: Duration,
+    /// One entry for each target, layer and method, in this order.
+    pub maps: Vec<Maps<T>>,
+}
+
+/// The maps of a batch for one target, layer and method.
+pub struct Maps<T = Tensor<3>> {
+    /// The layer; of methods that look at the whole network `biases` or `attention`, of fused maps all layers.
+    pub layer: String,
+    /// The method.
+    pub method: &'static str,
+    /// Which of the targets.
+    pub target: usize,
+    /// The class of each image, where the target is a class: `[batch]`.
+    pub classes: Option<Tensor<1, Int>>,
+    /// The score that is explained, of each image: `[batch]`.
+    pub scores: Tensor<1>,
+    /// The signed evidence at the resolution of the layer, unscaled: `[batch, height, width]`. Of fused maps the fused values at
+    /// the resolution of the input, before they are scaled.
+    pub raw: T,
+    /// The map at the resolution of the input: rectified, resized, scaled. `[batch, height, width]`.
+    pub heat: T,
+    /// The standard deviation of the heat over the views of a [`Smooth`](crate::Smooth) explainer: `[batch, height, width]`.
+    pub spread: Option<T>,
+    health: Health,
+}
+
+impl<T> Maps<T> {
+    /// What a reader of each map should know; empty where there is nothing to say.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the numbers cannot be read.
+    pub fn warnings(&self) -> Result<Vec<Vec<Warning>>, Error> {
+        self.health.warnings()
+    }
+}
+
+/// The maps of a batch, whatever the rank of the input.
+#[derive(Clone)]
+pub(crate) struct Flat {
+    pub layer: String,
+    pub method: &'static str,
+    pub target: usize,
+    pub classes: Option<Tensor<1, Int>>,
+    pub scores: Tensor<1>,
+    /// `[batch, positions of raw_grid]`
+    pub raw: Tensor<2>,
+    pub raw_grid: Vec<usize>,
+    /// `[batch, positions of the input]`
+    pub heat: Tensor<2>,
+    /// `[batch, positions of the input]`
+    pub spread: Option<Tensor<2>>,
+    pub health: Health,
+}
+
+impl Flat {
+    pub fn maps<I: Input>(self, grid: &[usize]) -> Maps<I::Map> {
+        Maps {
+            layer: self.layer,
+            method: self.method,
+            target: self.target,
+            classes: self.classes,
+            scores: self.scores,
+            raw: I::to_map(self.raw, &self.raw_grid),
+            heat: I::to_map(self.heat, grid),
+            spread: self.spread.map(|spread| I::to_map(spread, grid)),
+            health: self.health,
+        }
+    }
+}
+
+/// What warnings are made of, on the device until it is read: `[batch, 5]`.
+#[derive(Clone)]
+pub(crate) struct Health {
+    numbers: Tensor<2>,
+    channels: usize,
+}
+
+impl Health {
+    /// # Shapes
+    /// - raw, kept: `[batch, positions]`
+    /// - activation: `[batch, channels, positions]`
+    /// - scores: `[batch]`
+    pub fn of(
+        raw: &Tensor<2>,
+        kept: &Tensor<2>,
+        activation: Tensor<3>,
+        scores: &Tensor<1>,
+        probability: bool,
+    ) -> Self {
+        let [_, channels, _] = activation.dims();
+        let finite = (raw.clone() * 0.0).sum_dim(1);
+        let range = raw.clone().max_dim(1) - raw.clone().min_dim(1);
+        let dead: Tensor<2> = activation.abs().max_dim(2).equal_elem(0.0).float().sum_dim(1).squeeze_dim(2);
+        let certainty = scores.clone().unsqueeze_dim(1) * f32::from(u8::from(probability));
+        let numbers = Tensor::cat(vec![finite, range, kept.clone().max_abs_dim(1), dead, certainty], 1);
+        Self { numbers, channels }
+    }
+
+    /// That of a mean map.
+    pub fn mean<'a>(views: impl Iterator<Item = &'a Self> + Clone) -> Self {
+        let channels = views.clone().map(|view| view.channels).max().unwrap_or(0);
+        let all: Tensor<3> = Tensor::stack(views.map(|view| view.numbers.clone()).collect(), 0);
+        Self { numbers: all.mean_dim(0).squeeze_dim(0), channels }
+    }
+
+    /// That of a map put together from those of the batch.
+    pub fn mean_row(self) -> Self {
+        Self { numbers: self.numbers.mean_dim(0), ..self }
+    }
+
+    /// Those of several images, as a batch.
+    pub fn batch<'a>(images: impl Iterator<Item = &'a Self> + Clone) -> Self {
+        let channels = images.clone().map(|image| image.channels).max().unwrap_or(0);
+        Self { numbers: Tensor::cat(images.map(|image| image.numbers.clone()).collect(), 0), channels }
+    }
+
+    fn warnings(&self) -> Result<Vec<Vec<Warning>>, Error> {
+        let numbers: Vec<f32> = self.numbers.try_to_vec_as()?;
+        let warnings = |row: &[f32]| Warning::of([row[0], row[1], row[2], row[3], row[4]], self.channels);
+        Ok(numbers.chunks_exact(5).map(warnings).collect())
+    }
+}

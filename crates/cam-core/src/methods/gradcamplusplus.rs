@@ -1,0 +1,55 @@
+use crate::{Error, Method, Seen};
+use burn::Tensor;
+
+/// Grad-CAM++: the weight of a channel is the sum of its positive gradients, each place counted such that every region of an
+/// object weighs the same, whatever its size.
+///
+/// $$ w_k = \sum_{i,j} \alpha_{kij}\, \mathrm{relu}\left(\frac{\partial y}{\partial A_{kij}}\right), \qquad
+///    \alpha_{kij} = \frac{g^2}{2 g^2 + g^3 \sum_{a,b} A_{kab}}, \quad g = \frac{\partial y}{\partial A_{kij}} $$
+///
+/// The score is the exponential of the logit, whose higher derivatives are the powers of $g$; its common factor cancels in
+/// $\alpha$ and scales the whole map in $w$. Where $g$ or the denominator is zero, $\alpha$ is.
+///
+/// Chattopadhyay et al., *Grad-CAM++: Improved Visual Explanations for Deep Convolutional Networks*, WACV 2018, equations 5
+/// and 19.
+#[derive(Debug, Clone, Copy)]
+pub struct GradCamPlusPlus {
+    /// Added to the denominator: 0 as the paper has it; pytorch-grad-cam adds 1e-6, which damps small gradients.
+    pub epsilon: f32,
+}
+
+impl GradCamPlusPlus {
+    /// The settings of the paper.
+    pub const PAPER: Self = Self { epsilon: 0.0 };
+}
+
+impl Default for GradCamPlusPlus {
+    fn default() -> Self {
+        Self::PAPER
+    }
+}
+
+impl Method for GradCamPlusPlus {
+    fn name(&self) -> &'static str {
+        "gradcam++"
+    }
+
+    fn paper(&self) -> &'static str {
+        "https://arxiv.org/abs/1710.11063"
+    }
+
+    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
+        let (activation, g) = (seen.activation(), seen.gradient()?);
+        let sum = activation.clone().sum_dim(2);
+        // g squared is cancelled, so that small gradients do not vanish: a = 1 / (2 + g S + e / g^2).
+        let unseen = g.clone().equal_elem(0.0);
+        let mut denominator = g.clone() * sum + 2.0;
+        if self.epsilon != 0.0 {
+            denominator =
+                denominator + g.clone().square().mask_fill(unseen.clone(), 1.0).recip() * self.epsilon;
+        }
+        let undefined = denominator.clone().equal_elem(0.0).bool_or(unseen);
+        let alpha = denominator.mask_fill(undefined.clone(), 1.0).recip().mask_fill(undefined, 0.0);
+        Ok((alpha * g.clamp_min(0.0)).sum_dim(2) * activation)
+    }
+}

@@ -1,0 +1,46 @@
+use crate::{Error, Method, Seen, Sight};
+use burn::Tensor;
+
+/// LeGrad: how the attention of each block of a vision transformer makes the score of that block.
+///
+/// $$ L = \frac1B \sum_{l=1}^B \frac{1}{h (n + 1)} \sum_{\text{heads}} \sum_{\text{queries}}
+///    \mathrm{relu}\left(\frac{\partial s^l}{\partial A^l}\right) $$
+///
+/// with $A^l$ the attention weights of block $l$, of which the keys that are patches are kept, and $s^l$ the score that the
+/// mean of the block's tokens gets from the norm and the head at the end of the network: the blocks behind it are left
+/// out. It looks at all blocks, not at a layer.
+///
+/// Bousselham et al., *LeGrad: An Explainability Method for Vision Transformers via Feature Formation Sensitivity*, 2024,
+/// equations 7 to 10.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LeGrad;
+
+impl Method for LeGrad {
+    fn name(&self) -> &'static str {
+        "legrad"
+    }
+
+    fn paper(&self) -> &'static str {
+        "https://arxiv.org/abs/2404.03214"
+    }
+
+    fn sight(&self) -> Sight {
+        Sight::Attention
+    }
+
+    /// # Errors
+    /// [`Error::NoAttention`] when the network names no attention weights.
+    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
+        let layers = seen.attentions();
+        let count = layers.len() as f32;
+        let mut sum: Option<Tensor<3>> = None;
+        for layer in layers {
+            let sensitivity = layer.gradient_at_exit()?.clamp_min(0.0).mean_dim(1);
+            sum = Some(match sum {
+                Some(sum) => sum + sensitivity,
+                None => sensitivity,
+            });
+        }
+        Ok(sum.ok_or(Error::NoAttention)? / count)
+    }
+}

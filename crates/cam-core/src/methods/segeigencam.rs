@@ -1,0 +1,29 @@
+use crate::projection::{first_component, largest_positive};
+use crate::{Error, Method, Seen};
+use burn::Tensor;
+
+/// Seg-Eigen-CAM: the first principal component of the activation weighted by the magnitude of its gradient.
+///
+/// $$ L = \pm M v_1, \qquad M_{nk} = \left|\frac{\partial y}{\partial A_{kn}}\right| A_{kn} $$
+///
+/// each channel less its mean. The sign is the paper's: the value of largest magnitude is positive.
+///
+/// Chung et al., *Seg-Eigen-CAM: Eigen-Value-Based Visual Explanations for Semantic Segmentation Models*, Applied Sciences
+/// 15(13), 2025, section 3.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SegEigenCam;
+
+impl Method for SegEigenCam {
+    fn name(&self) -> &'static str {
+        "segeigencam"
+    }
+
+    fn paper(&self) -> &'static str {
+        "https://www.mdpi.com/2076-3417/15/13/7562"
+    }
+
+    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
+        let weighted = seen.gradient()?.abs() * seen.activation();
+        Ok(largest_positive(first_component(weighted)?).unsqueeze_dim(1))
+    }
+}

@@ -1,0 +1,36 @@
+use crate::{Error, Method, Seen};
+use burn::Tensor;
+
+/// ShapleyCAM: the weight of a channel is its mean gradient, less half of what the curvature takes from it.
+///
+/// $$ w_k = \frac{1}{HW} \sum_{i,j} \left(g - \tfrac12 H A\right)_{kij}, \qquad
+///    H A \approx \frac{g(A (1 + \epsilon)) - g(A (1 - \epsilon))}{2 \epsilon} $$
+///
+/// with $g$ the gradient and $H$ the Hessian of the score in the activation: its product with the activation itself is the change
+/// of the gradient along it, which two more backward passes of the tail give. Where the part of the network after the
+/// layer is piecewise linear it is zero and the map is Grad-CAM's; the paper explains a log-odds score
+/// ([`LogOdds`](crate::LogOdds)), where it is not.
+///
+/// Cai, *CAMs as Shapley Value-based Explainers*, 2025, equation 14.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ShapleyCam;
+
+/// The step along the activation. The error of the difference is of the order of its square; rounding adds 1e-7 over it.
+const STEP: f32 = 5e-3;
+
+impl Method for ShapleyCam {
+    fn name(&self) -> &'static str {
+        "shapleycam"
+    }
+
+    fn paper(&self) -> &'static str {
+        "https://arxiv.org/abs/2501.06261"
+    }
+
+    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
+        let more = seen.gradient_of_edited(|activation| activation * (1.0 + STEP))?;
+        let less = seen.gradient_of_edited(|activation| activation * (1.0 - STEP))?;
+        let curvature = (more - less) / (2.0 * STEP);
+        Ok((seen.gradient()? - curvature * 0.5).mean_dim(2) * seen.activation())
+    }
+}
