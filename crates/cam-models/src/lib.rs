@@ -21,6 +21,8 @@ mod error;
 mod network;
 mod preprocess;
 pub mod resnet;
+mod steps;
+pub mod vgg;
 mod weights;
 
 pub use card::{Card, Labels, Logits};

@@ -1,6 +1,7 @@
 //! All families under one roof: which network a name or a weight file stands for, and the network itself.
 
 use crate::resnet::{self, ResNet, ResNetConfig};
+use crate::vgg::{self, Vgg, VggConfig};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use cam_core::{Model, Taps};
@@ -116,6 +117,8 @@ macro_rules! families {
 families! {
     /// ResNet, Wide ResNet and ResNeXt.
     ResNet(ResNet, ResNetConfig, resnet);
+    /// VGG.
+    Vgg(Vgg, VggConfig, vgg);
 }
 
 impl Config {
