@@ -9,7 +9,7 @@
 //! `logits`, and for each layer its map form `[batch, channels, positions]`.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use cam_core::{Error, Explainer, Method, Seen, Top, layers};
+use cam_core::{Error, Explainer, Method, Model, Seen, Taps, Top, layers};
 use cam_models::{Config, Weights};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -53,6 +53,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         stored.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
     let images: Tensor<4> = Tensor::from_data(TensorData::new(pixels, stored.shape().to_vec()), &device);
 
+    // Plain inference may run other code (fused attention) than a pass that is looked at.
+    let logits = network.forward(images.clone(), &Taps::off());
     let names: Vec<String> = layers(&network, images.clone())?.into_iter().map(|layer| layer.name).collect();
     let kept = Arc::new(Mutex::new(Vec::new()));
     let explainer = names.iter().fold(Explainer::new(&network), |all, name| all.layer(name));
@@ -63,7 +65,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let bytes = data.iter::<f32>().flat_map(f32::to_le_bytes).collect();
         written.push((name.into(), shape, bytes));
     };
-    write("logits", found.output.dims().to_vec(), found.output.inner().into_data());
+    write("logits", logits.dims().to_vec(), logits.into_data());
     let kept = std::mem::take(&mut *kept.lock().expect("nothing panicked"));
     for (maps, activation) in found.maps.iter().zip(kept) {
         write(&maps.layer, activation.dims().to_vec(), activation.into_data());

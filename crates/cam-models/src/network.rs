@@ -2,6 +2,7 @@
 
 use crate::resnet::{self, ResNet, ResNetConfig};
 use crate::vgg::{self, Vgg, VggConfig};
+use crate::vit::{self, Vit, VitConfig};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use cam_core::{Model, Taps};
@@ -119,6 +120,8 @@ families! {
     ResNet(ResNet, ResNetConfig, resnet);
     /// VGG.
     Vgg(Vgg, VggConfig, vgg);
+    /// ViT and DeiT.
+    Vit(Vit, VitConfig, vit);
 }
 
 impl Config {
