@@ -23,6 +23,7 @@ mod network;
 mod preprocess;
 pub mod resnet;
 mod steps;
+pub mod swin;
 pub mod vgg;
 pub mod vit;
 mod weights;

@@ -1,6 +1,7 @@
 //! All families under one roof: which network a name or a weight file stands for, and the network itself.
 
 use crate::resnet::{self, ResNet, ResNetConfig};
+use crate::swin::{self, Swin, SwinConfig};
 use crate::vgg::{self, Vgg, VggConfig};
 use crate::vit::{self, Vit, VitConfig};
 use burn::module::Module;
@@ -122,6 +123,8 @@ families! {
     Vgg(Vgg, VggConfig, vgg);
     /// ViT and DeiT.
     Vit(Vit, VitConfig, vit);
+    /// Swin.
+    Swin(Swin, SwinConfig, swin);
 }
 
 impl Config {
