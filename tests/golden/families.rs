@@ -6,7 +6,9 @@ use crate::{TINY, hash, hashed, read};
 use burn::tensor::Tensor;
 use cam_core::{Error, Explainer, Method, Seen, Top, layers};
 use cam_models::Config;
+use cam_models::swin::SwinConfig;
 use cam_models::vgg::VggConfig;
+use cam_models::vit::VitConfig;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
@@ -99,4 +101,48 @@ pub const VGG: VggConfig = VggConfig {
 fn layers_of_vgg_are_those_of_torchvision() {
     agrees("vgg_tiny", VGG, &["features.0", "features.9", "features.12"]);
     agrees("vgg_bn_tiny", VggConfig { norms: true, ..VGG }, &["features.1", "features.17"]);
+}
+
+/// The small ViT: 4 x 6 tokens.
+pub const VIT: VitConfig = VitConfig {
+    image: [64, 96],
+    patch: 16,
+    width: 48,
+    depth: 3,
+    heads: 3,
+    mlp_ratio: 4,
+    distilled: false,
+    registers: 0,
+    prefix_embedded: true,
+    layer_scale: false,
+    classes: 10,
+};
+
+#[test]
+fn layers_of_vit_are_those_of_timm() {
+    let needed = ["norm1", "attn", "attn.attn_drop", "mlp"].map(|part| format!("blocks.2.{part}"));
+    let needed: Vec<&str> = needed.iter().map(String::as_str).chain(["blocks.0", "norm"]).collect();
+    agrees("vit_tiny", VIT, &needed);
+    agrees("vit_reg_tiny", VitConfig { registers: 2, ..VIT }, &needed);
+    agrees("deit_distilled_tiny", VitConfig { distilled: true, ..VIT }, &needed);
+}
+
+/// The small Swin: 16 x 16 patches, 8 x 8 in the second stage.
+pub const SWIN: SwinConfig = SwinConfig {
+    image: [64, 64],
+    patch: 4,
+    window: 4,
+    width: 24,
+    depths: Cow::Borrowed(&[2, 2]),
+    heads: Cow::Borrowed(&[2, 4]),
+    mlp_ratio: 4,
+    classes: 10,
+};
+
+#[test]
+fn layers_of_swin_are_those_of_timm() {
+    let needed = ["norm1", "attn", "norm2", "mlp"].map(|part| format!("layers.1.blocks.1.{part}"));
+    let needed: Vec<&str> = needed.iter().map(String::as_str).chain(["layers.0", "norm"]).collect();
+    agrees("swin_tiny", SWIN, &needed);
+    agrees("swin_padded_tiny", SwinConfig { image: [36, 52], ..SWIN }, &needed);
 }

@@ -1,6 +1,6 @@
 //! Every method against pytorch-grad-cam, torch-cam or its paper, on small networks of every layout.
 
-use crate::families::VGG;
+use crate::families::{SWIN, VGG, VIT};
 use crate::file::{Golden, classes, count, input};
 use crate::maps::{Distance, Ours, part, thinned};
 use crate::{TINY, hashed, read};
@@ -195,6 +195,16 @@ fn sess(note: &Value) -> Sess {
 #[test]
 fn methods_on_convolutions_are_those_of_the_references() {
     Subject::open("resnet_tiny", TINY).agrees();
+}
+
+#[test]
+fn methods_on_tokens_are_those_of_the_references() {
+    Subject::open("vit_tiny", VIT).agrees();
+}
+
+#[test]
+fn methods_on_channels_last_are_those_of_the_references() {
+    Subject::open("swin_tiny", SWIN).agrees();
 }
 
 #[test]
