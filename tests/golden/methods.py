@@ -60,6 +60,11 @@ class Scene:
         return [self.model.get_submodule(layer) for layer in layers]
 
     @property
+    def prefix(self):
+        """How many tokens stand for no place."""
+        return getattr(self.network.layout, "prefix", 0)
+
+    @property
     def transform(self):
         """What both references call `reshape_transform`: from a layer's output to [B, C, h, w]."""
         match self.network.layout:
@@ -104,33 +109,45 @@ class ZeroAblation(AblationLayer):
 
 
 class ZeroAblationLast(AblationLayerVit):
-    """The same where the channels are the last axis."""
+    """The same where the channels are the last axis, at the places that the map shows: the reference ablates the channel in the
+    prefix tokens too, which are no part of the map that it weighs."""
+
+    def __init__(self, prefix):
+        super().__init__()
+        self.prefix = prefix
 
     def __call__(self, x):
         for i in range(self.activations.size(0)):
-            self.activations[i, ..., self.indices[i]] = 0
+            self.activations[i, self.prefix:, ..., self.indices[i]] = 0
         return self.activations
 
 
-class AblationCAM(pgc.AblationCAM):
-    def __init__(self, model, target_layers, reshape_transform=None):
-        layer = ZeroAblation() if reshape_transform is None else ZeroAblationLast()
-        super().__init__(model, target_layers, reshape_transform, ablation_layer=layer)
+def ablation(scene, layers, classes):
+    layer = ZeroAblation() if scene.transform is None else ZeroAblationLast(scene.prefix)
+    return reference(pgc.AblationCAM, keep=WEIGHTS, ablation_layer=layer)(scene, layers, classes)
 
 
-class TokenShapleyCAM(ShapleyCAM):
-    """Weighs the transformed activation. The reference transforms it for the weights only and then refuses tokens; and when it lets
-    go of gradients that are views, as those of tokens are, it fails."""
+def shapley(target):
+    """The reference itself on convolutions. On tokens it transforms the activation for the weights only and then refuses it, and when
+    it lets go of gradients that are views it fails; its direction there has the prefix tokens too, which are no part of the map."""
 
-    def __init__(self, model, target_layers, reshape_transform=None):
-        super().__init__(model, target_layers, reshape_transform)
-        held = self.activations_and_grads
-        held.clear = lambda: (held.activations.clear(), held.gradients.clear())
+    def call(scene, layers, classes):
+        class TokenShapleyCAM(ShapleyCAM):
+            def get_cam_weights(self, input_tensor, target_layer, targets, activations, grads):
+                shown = activations.detach().clone()
+                shown[:, :scene.prefix] = 0
+                [product] = torch.autograd.grad(grads, activations, shown)
+                return scene.transform((grads - 0.5 * product).detach()).mean((2, 3)).numpy()
 
-    def get_cam_image(self, input_tensor, target_layer, targets, activations, grads, eigen_smooth=False):
-        weights = self.get_cam_weights(input_tensor, target_layer, targets, activations, grads)
-        transform = self.activations_and_grads.reshape_transform
-        return (weights[:, :, None, None] * (transform(activations) if transform else activations).detach().numpy()).sum(1)
+            def get_cam_image(self, input_tensor, target_layer, targets, activations, grads, eigen_smooth=False):
+                weights = self.get_cam_weights(input_tensor, target_layer, targets, activations, grads)
+                self.activations_and_grads.clear = lambda: None
+                return (weights[:, :, None, None] * scene.transform(activations).detach().numpy()).sum(1)
+
+        method = ShapleyCAM if scene.transform is None else TokenShapleyCAM
+        return reference(method, target, keep=WEIGHTS)(scene, layers, classes)
+
+    return call
 
 
 def finer_targets(classes, logits):
@@ -140,15 +157,19 @@ def finer_targets(classes, logits):
     return [FinerWeightedTarget(int(row[0]), [int(c) for c in row[1:4]], 1.0) for row in order]
 
 
-def reference(method, target=ClassifierOutputTarget, keep=("raw", "map"), **options):
+WEIGHTS = ("raw", "map", "weights")
+
+
+def reference(method, target=ClassifierOutputTarget, keep=("raw", "map"), ablation_layer=None, **options):
     """A call of pytorch-grad-cam; `target` is a class of targets, or makes them from (classes, logits)."""
+    made_with = dict(ablation_layer=ablation_layer) if ablation_layer else {}
 
     def call(scene, layers, classes):
         if isinstance(target, type):
             targets = [target(c) for c in classes]
         else:
             targets = target(classes, scene.logits().numpy())
-        with recording(method)(scene.model, scene.modules(layers), scene.transform) as cam:
+        with recording(method)(scene.model, scene.modules(layers), scene.transform, **made_with) as cam:
             result = cam(input_tensor=scene.pictures, targets=targets, **options)
         found = dict(raw=cam.raw, map=result, weights=cam.weights)
         return {name: found[name] for name in keep}
@@ -407,7 +428,6 @@ class Method:
 
 SESS_MEAN = dict(num_scales=3)
 SESS_MAX = dict(num_scales=4, pre_filter_ratio=0.3, pool="max", smooth=False)
-WEIGHTS = ("raw", "map", "weights")
 
 # On every kind of layer.
 ANY = [
@@ -418,7 +438,7 @@ ANY = [
     Method("gradcam++.epsilon", reference(pgc.GradCAMPlusPlus, keep=WEIGHTS)),
     Method("xgradcam", reference(pgc.XGradCAM, keep=WEIGHTS)),
     Method("layercam", reference(pgc.LayerCAM)),
-    Method("ablationcam", reference(AblationCAM, keep=WEIGHTS)),
+    Method("ablationcam", ablation),
     Method("scorecam", reference(pgc.ScoreCAM, keep=WEIGHTS)),
     Method("scorecam_half_pixel", half_pixel_scorecam),
     Method("eigencam", reference(pgc.EigenCAM), classes=False, signless=True),
@@ -427,8 +447,8 @@ ANY = [
     Method("kpcacam", reference(pgc.KPCA_CAM), classes=False, signless=True),
     Method("fem", fem, classes=False),
     Method("fem.share", reference(FEM), classes=False),
-    Method("shapleycam", reference(TokenShapleyCAM, keep=WEIGHTS)),
-    Method("shapleycam.rest", reference(TokenShapleyCAM, ClassifierOutputReST, keep=WEIGHTS)),
+    Method("shapleycam", shapley(ClassifierOutputTarget)),
+    Method("shapleycam.rest", shapley(ClassifierOutputReST)),
     Method("gradcam.softmax", reference(pgc.GradCAM, ClassifierOutputSoftmaxTarget)),
     Method("gradcam.rest", reference(pgc.GradCAM, ClassifierOutputReST)),
     Method("gradcam.finer", reference(pgc.GradCAM, finer_targets)),

@@ -110,12 +110,13 @@ class Nchw:
 
 @dataclasses.dataclass(frozen=True)
 class Nhwc:
-    """Channels last: [batch, height, width, channels]. What works on windows or on the flat list of places is left out."""
+    """Channels last: [batch, height, width, channels], or [batch, height * width, channels] in the second half of timm's blocks.
+    What works on windows is left out."""
 
     def map_form(self, name, x):
-        if x.dim() != 4 or ".attn" in name or name == "patch_embed.proj":
+        if x.dim() < 3 or ".attn" in name or name == "patch_embed.proj":
             return None
-        return x.flatten(1, 2).transpose(1, 2)
+        return x.flatten(1, -2).transpose(1, 2)
 
 
 @dataclasses.dataclass(frozen=True)
