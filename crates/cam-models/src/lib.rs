@@ -18,8 +18,11 @@
 mod bicubic;
 mod card;
 mod classifier;
+pub mod densenet;
 mod error;
+pub mod mnasnet;
 mod network;
+mod numbered;
 mod preprocess;
 pub mod resnet;
 mod steps;
