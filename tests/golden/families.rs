@@ -6,6 +6,8 @@ use crate::{TINY, hash, hashed, read};
 use burn::tensor::Tensor;
 use cam_core::{Error, Explainer, Method, Seen, Top, layers};
 use cam_models::Config;
+use cam_models::densenet::DenseNetConfig;
+use cam_models::mnasnet::MnasNetConfig;
 use cam_models::swin::SwinConfig;
 use cam_models::vgg::VggConfig;
 use cam_models::vit::VitConfig;
@@ -145,4 +147,20 @@ fn layers_of_swin_are_those_of_timm() {
     let needed: Vec<&str> = needed.iter().map(String::as_str).chain(["layers.0", "norm"]).collect();
     agrees("swin_tiny", SWIN, &needed);
     agrees("swin_padded_tiny", SwinConfig { image: [36, 52], ..SWIN }, &needed);
+}
+
+#[test]
+fn layers_of_densenet_are_those_of_torchvision() {
+    // A network of two dense blocks has its last norm under the name that it has in one of four.
+    let config = DenseNetConfig { blocks: [2, 2, 0, 0], growth: 4, stem: 8, bottleneck: 4, classes: 10 };
+    let needed =
+        ["", ".denseblock2", ".denseblock2.denselayer2", ".norm5"].map(|part| format!("features{part}"));
+    let needed: Vec<&str> = needed.iter().map(String::as_str).collect();
+    agrees("densenet_tiny", config, &needed);
+}
+
+#[test]
+fn layers_of_mnasnet_are_those_of_torchvision() {
+    let config = MnasNetConfig { classes: 10, ..MnasNetConfig::scaled(0.25) };
+    agrees("mnasnet_tiny", config, &["layers.8", "layers.8.0", "layers.13.0", "layers.16"]);
 }
