@@ -15,15 +15,22 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod bicubic;
 mod card;
 mod classifier;
 mod error;
+mod network;
 mod preprocess;
 pub mod resnet;
+mod steps;
+pub mod swin;
+pub mod vgg;
+pub mod vit;
 mod weights;
 
 pub use card::{Card, Labels, Logits};
 pub use classifier::{Classifier, Prediction, SCENES};
 pub use error::{Error, Mismatch};
+pub use network::{Config, Network, ShapeOf};
 pub use preprocess::{Filter, Preprocess, Resize, View, decode_photo, read_photo};
 pub use weights::Weights;
