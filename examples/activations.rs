@@ -28,7 +28,7 @@ impl Method for Keep {
         "none"
     }
 
-    fn weights(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
+    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
         let activation = seen.activation();
         self.0.lock().expect("nothing panicked").push(activation.clone());
         Ok(activation.ones_like())
