@@ -6,10 +6,13 @@
 //! ```
 
 use burn::tensor::Device;
-use cam_core::{Class, Explainer, Explanation, METHODS, Target};
+use cam_core::{Class, Error, Explainer, Explanation, METHODS, Method, Target, Top};
 use cam_models::{Classifier, Resize};
 use cam_scenes::Scene;
 use clap::Parser;
+
+/// Methods of many forward passes.
+const MANY: [&str; 3] = ["scorecam", "sscam", "iscam"];
 
 /// Scores every method on drawn scenes of two objects.
 #[derive(Parser)]
@@ -20,9 +23,9 @@ struct Args {
     /// The layer that is looked at [default: the one of the model's card]
     #[arg(long)]
     layer: Option<String>,
-    /// Leave ScoreCAM out, which takes a forward pass a channel
-    #[arg(long)]
-    quick: bool,
+    /// A method; may be given several times [default: all but ScoreCAM and its kin, which take one forward pass a channel and more]
+    #[arg(long = "method", value_name = "NAME")]
+    methods: Vec<String>,
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -31,25 +34,45 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = Classifier::builtin(&device)?;
     let side = model.card().size[0] as u32;
     let preprocess = model.card().preprocess(Resize::Squash);
-    let methods: Vec<_> =
-        METHODS.iter().filter(|method| !(args.quick && method.name() == "scorecam")).collect();
     let layer = args.layer.unwrap_or_else(|| model.card().layer.clone());
+    // Training draws from 2^32 on.
+    let mut scenes = (10_000..)
+        .flat_map(|seed| Scene::draw(seed, side))
+        .filter(|scene| scene.objects.len() == 2)
+        .take(args.scenes)
+        .peekable();
+    let Some(first) = scenes.peek() else { return Ok(()) };
+    let (first, _) = preprocess.apply(&first.picture, &device);
+    let mut methods: Vec<&'static dyn Method> = Vec::new();
+    let wanted = |method: &&dyn Method| match &args.methods[..] {
+        [] => !MANY.contains(&method.name()),
+        named => named.iter().any(|name| name == method.name()),
+    };
+    for method in METHODS.iter().copied().filter(wanted) {
+        match Explainer::new(&model).layer(&layer).method(method).explain(first.clone(), &Top) {
+            Ok(_) => methods.push(method),
+            Err(reason @ (Error::NoAttention | Error::NotLinear { .. })) => {
+                eprintln!("{} is left out: {reason}", method.name());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
     let explainer =
-        methods.iter().fold(Explainer::new(&model).layer(layer), |all, method| all.method(**method));
+        methods.iter().fold(Explainer::new(&model).layer(&layer), |all, method| all.method(*method));
 
     let mut hits = vec![0; methods.len()];
     let mut energy = vec![0.0; methods.len()];
     let (mut asked, mut area) = (0, 0.0);
-    // Training draws from 2^32 on.
-    let scenes = (10_000..).flat_map(|seed| Scene::draw(seed, side)).filter(|scene| scene.objects.len() == 2);
-    for scene in scenes.take(args.scenes) {
+    for scene in scenes {
         let (input, _) = preprocess.apply(&scene.picture, &device);
         let classes: Vec<Class> = scene.objects.iter().map(|object| Class(object.class.index())).collect();
         let targets: Vec<&dyn Target> = classes.iter().map(|class| class as &dyn Target).collect();
         let found: Explanation = explainer.explain_each(input, &targets)?;
-        for (object, maps) in scene.objects.iter().zip(found.maps.chunks(methods.len())) {
+        for (target, object) in scene.objects.iter().enumerate() {
             let mask = object.mask.as_slice();
-            for (method, maps) in maps.iter().enumerate() {
+            for maps in found.maps.iter().filter(|maps| maps.target == target) {
+                let method = methods.iter().position(|method| method.name() == maps.method);
+                let method = method.expect("a map is by a method that was asked for");
                 let heat: Vec<f32> = maps.heat.try_to_vec_as()?;
                 let peak = (0..heat.len()).max_by(|&a, &b| heat[a].total_cmp(&heat[b])).unwrap_or(0);
                 hits[method] += usize::from(mask[peak]);

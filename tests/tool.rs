@@ -197,7 +197,7 @@ fn a_network_of_ones_own_size_and_classes_is_explained() {
 fn lists_say_what_there_is() {
     let desk = Desk::new();
     assert!(desk.says(&["models"]).contains("resnext101_64x4d"));
-    assert!(desk.says(&["methods"]).contains("gradcam      https://arxiv.org/abs/1610.02391"));
+    assert!(desk.says(&["methods"]).contains("gradcam             https://arxiv.org/abs/1610.02391"));
     assert!(desk.says(&["devices"]).contains("cpu"));
     let layers = desk.says(&["layers", "--model", "resnet50"]);
     let line = |name: &str| {
@@ -239,7 +239,7 @@ fn what_cannot_be_done_is_said_in_one_line_with_a_code_of_its_own() {
     refuses(
         &format!("{scene} --method gradcan"),
         5,
-        "no method is called `gradcan`; there are gradcam, hirescam",
+        "no method is called `gradcan`; there are gradcam, gradcam++",
     );
     refuses(&format!("{scene} --model resnet50"), 6, "needs its weights");
     refuses("explain none.png", 7, "cannot read the picture `none.png`");

@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::failure::EXIT_CODES;
-use cam_core::METHODS;
+use cam_core::{Fusion, METHODS, Rectify};
 use cam_models::Resize;
 use cam_viz::ColourMap;
 use clap::builder::PossibleValuesParser;
@@ -43,6 +43,8 @@ Examples:
       Two classes of one photo
   cam explain *.jpg --model resnet18 --weights resnet18.safetensors --method gradcam --method scorecam --top 3
       Two methods for the three likeliest classes of many photos
+  cam explain dog.jpg --model resnet50 --weights resnet50.pth --layer layer3.5 --layer layer4.2 --fuse product --aug-smooth
+      One map of two layers, averaged over six views
   cam explain input.npy --model resnet50 --weights resnet50.pth --class 243 --npy --json
       An array that is preprocessed already; the numbers of the maps beside the pictures";
 
@@ -73,7 +75,8 @@ pub struct Explain {
     /// A method: see `cam methods`; may be given several times [default: gradcam]
     #[arg(long = "method", value_name = "NAME")]
     pub methods: Vec<String>,
-    /// A layer: see `cam layers`; may be given several times [default: the one the model's card names]
+    /// A layer: see `cam layers`; may be given several times; `auto` takes the last with a grid and a gradient, `input` the
+    /// pixels [default: the one the model's card names]
     #[arg(long = "layer", value_name = "NAME")]
     pub layers: Vec<String>,
     /// A class, by number or name; may be given several times [default: the top class of each picture]
@@ -82,9 +85,27 @@ pub struct Explain {
     /// Explain the K likeliest classes of each picture
     #[arg(long, value_name = "K", default_value_t = 1, conflicts_with = "classes", value_parser = clap::value_parser!(u32).range(1..))]
     pub top: u32,
+    /// Which score of a class is explained
+    #[arg(long, value_name = "NAME", default_value = "logit")]
+    pub score: ScoreArg,
+    /// Which evidence is shown: for the class, against it, or both
+    #[arg(long, value_name = "SIGN", default_value = "positive")]
+    pub sign: SignArg,
     /// Combine channels by their first principal component instead of their sum
     #[arg(long)]
     pub eigen_smooth: bool,
+    /// Average over six views: plain and mirrored, each in three brightnesses
+    #[arg(long)]
+    pub aug_smooth: bool,
+    /// Average over N views with noise
+    #[arg(long, value_name = "N", conflicts_with = "aug_smooth", value_parser = clap::value_parser!(u32).range(1..))]
+    pub noise: Option<u32>,
+    /// The deviation of that noise, of inputs as the model gets them (normalised)
+    #[arg(long, value_name = "SIGMA", default_value_t = 0.3, requires = "noise", value_parser = positive)]
+    pub sigma: f64,
+    /// Make one map of all layers
+    #[arg(long, value_name = "HOW")]
+    pub fuse: Option<FuseArg>,
     /// How a photo of another shape is brought to the model: squeezed whole, or its middle cut out
     #[arg(long, value_name = "squash|crop", default_value = "squash")]
     pub resize: ResizeArg,
@@ -124,6 +145,62 @@ pub struct Layers {
     pub model: String,
 }
 
+/// Which score of a class is explained.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum ScoreArg {
+    /// The output of the network for the class
+    Logit,
+    /// Its probability
+    Softmax,
+    /// The logit plus the log-probability, which does not saturate
+    LogOdds,
+    /// What sets the class apart from the three that are most like it (Finer-CAM)
+    Finer,
+}
+
+/// Which evidence is shown.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum SignArg {
+    /// What speaks for the class
+    Positive,
+    /// What speaks against it
+    Negative,
+    /// How much there is of either
+    Absolute,
+}
+
+impl From<SignArg> for Rectify {
+    fn from(sign: SignArg) -> Self {
+        match sign {
+            SignArg::Positive => Rectify::Positive,
+            SignArg::Negative => Rectify::Negative,
+            SignArg::Absolute => Rectify::Absolute,
+        }
+    }
+}
+
+/// How the maps of several layers become one.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum FuseArg {
+    Mean,
+    Max,
+    /// What all layers agree on (RefineCAM)
+    Product,
+    /// The largest, with weak evidence of shallow layers lifted (LayerCAM)
+    Tanh,
+}
+
+impl From<FuseArg> for Fusion {
+    fn from(fuse: FuseArg) -> Self {
+        match fuse {
+            FuseArg::Mean => Fusion::Mean,
+            FuseArg::Max => Fusion::Max,
+            FuseArg::Product => Fusion::Product,
+            FuseArg::Tanh => Fusion::TanhMax(2.0),
+        }
+    }
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 pub enum ResizeArg {
     Squash,
@@ -146,6 +223,10 @@ fn colour(text: &str) -> Result<[f32; 3], String> {
         .collect::<Option<_>>()
         .ok_or("three numbers with commas between, as in 0.485,0.456,0.406")?;
     numbers.try_into().map_err(|_| "one number for each of red, green and blue".into())
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|x: &f64| x.is_finite() && *x > 0.0).ok_or_else(|| "a number above 0".into())
 }
 
 fn deviation(text: &str) -> Result<[f32; 3], String> {

@@ -3,10 +3,14 @@
 use crate::args;
 use crate::device;
 use crate::failure::{Failure, folder};
-use cam_core::{Class, Explainer, Explanation, METHODS, Target};
+use cam_core::{Class, Explainer, Explanation, Target};
 use cam_models::{Classifier, Resize};
 use cam_scenes::{Object, Scene};
 use cam_viz::{ColourMap, HeatMap, Marker, Overlay, Rgb, RgbImage, Sheet, outline};
+
+/// The methods on the sheet: one of each kind.
+const METHODS: [&str; 8] =
+    ["gradcam", "gradcam++", "hirescam", "layercam", "eigencam", "ablationcam", "scorecam", "fullgrad"];
 
 /// The side of the drawn picture in pixels.
 const SIDE: u32 = 384;
@@ -19,19 +23,22 @@ pub fn run(args: &args::Demo) -> Result<(), Failure> {
     let (input, _) = model.card().preprocess(Resize::Squash).apply(&scene.picture, &device);
 
     let layer = &model.card().layer;
-    let explainer =
-        METHODS.iter().fold(Explainer::new(&model).layer(layer), |all, method| all.method(*method));
+    let mut explainer = Explainer::new(&model).layer(layer);
+    for method in METHODS {
+        explainer = explainer.method(cam_core::method_named(method)?);
+    }
     let targets: Vec<Class> = scene.objects.iter().map(|object| Class(object.class.index())).collect();
     let targets: Vec<&dyn Target> = targets.iter().map(|class| class as &dyn Target).collect();
     let found: Explanation = explainer.explain_each(input, &targets)?;
 
-    let columns = std::iter::once("the object").chain(METHODS.iter().map(|method| method.name()));
+    let columns = std::iter::once("the object").chain(METHODS);
     let title = format!(
         "Where the built-in model sees a {} and a {}",
         scene.objects[0].class, scene.objects[1].class
     );
     let mut sheet = Sheet::new(title).columns(columns).colour_bar(ColourMap::default());
-    for (object, maps) in scene.objects.iter().zip(found.maps.chunks(METHODS.len())) {
+    for (target, object) in scene.objects.iter().enumerate() {
+        let maps = found.maps.iter().filter(|map| map.target == target);
         let probability = model.predictions(found.output.clone(), model.labels().len())[0]
             .iter()
             .find(|guess| guess.class == object.class.index())

@@ -1,11 +1,11 @@
 //! `cam explain`: pictures in, maps out.
 
-use crate::args::{self, methods};
+use crate::args::{self, ScoreArg, methods};
 use crate::failure::{Failure, folder};
 use crate::report::{Guess, Map, Predictions, Report, Seconds};
 use crate::{array, device};
 use burn::tensor::{Device, Tensor};
-use cam_core::{Class, Explainer, Explanation, Maps, Ranked, Target};
+use cam_core::{Class, Explainer, Explanation, Finer, LogOdds, Maps, Ranked, Smooth, Softmax, Target};
 use cam_models::{Classifier, Preprocess, View, read_photo};
 use cam_viz::{Area, ColourMap, HeatMap, Overlay, RgbImage};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -32,7 +32,11 @@ pub fn run(args: &args::Explain) -> Result<(), Failure> {
     let targets = targets(args, &model)?;
     let targets: Vec<&dyn Target> = targets.iter().map(Box::as_ref).collect();
     let default_layer = [model.card().layer.clone()];
-    let layers = if args.layers.is_empty() { &default_layer[..] } else { &args.layers };
+    let layers = match &args.layers[..] {
+        [] => &default_layer[..],
+        [auto] if auto == "auto" => &[],
+        named => named,
+    };
     let bars = Bars::new(args.photos.len());
     let mut explainer = Explainer::new(&model).eigen_smooth(args.eigen_smooth).on_progress({
         let passes = bars.passes.clone();
@@ -41,12 +45,23 @@ pub fn run(args: &args::Explain) -> Result<(), Failure> {
             passes.set_position(progress.done as u64);
         }
     });
+    explainer = explainer.rectify(args.sign.into());
+    if let Some(fuse) = args.fuse {
+        explainer = explainer.fuse(fuse.into());
+    }
     for layer in layers {
         explainer = explainer.layer(layer);
     }
     for method in methods {
         explainer = explainer.method(method);
     }
+
+    let sigma = args.sigma;
+    let looking = match (args.aug_smooth, args.noise) {
+        (true, _) => Looking::Over(Smooth::augmented(&explainer)),
+        (_, Some(samples)) => Looking::Over(Smooth::noisy(&explainer, samples as usize, sigma, 0)),
+        _ => Looking::Once(&explainer),
+    };
 
     let mut preprocess = model.card().preprocess(args.resize.into());
     preprocess.mean = args.mean.unwrap_or(preprocess.mean);
@@ -72,14 +87,14 @@ pub fn run(args: &args::Explain) -> Result<(), Failure> {
         for picture in pictures {
             let full = batch.len() == args.batch_size as usize;
             if full || batch.first().is_some_and(|first| first.input.dims() != picture.input.dims()) {
-                run.batch(std::mem::take(&mut batch), &explainer, &targets)?;
+                run.batch(std::mem::take(&mut batch), &looking, &targets)?;
             }
             batch.push(picture);
         }
         // Those that wait for a batch are not done yet.
         bars.pictures.set_position(run.report.predictions.len() as u64);
     }
-    run.batch(batch, &explainer, &targets)?;
+    run.batch(batch, &looking, &targets)?;
     bars.clear();
     run.tell();
     Ok(())
@@ -88,10 +103,38 @@ pub fn run(args: &args::Explain) -> Result<(), Failure> {
 /// What is asked of each picture.
 fn targets(args: &args::Explain, model: &Classifier) -> Result<Vec<Box<dyn Target>>, Failure> {
     if args.classes.is_empty() {
-        return Ok((0..args.top as usize).map(|place| Box::new(Ranked(place)) as Box<dyn Target>).collect());
+        return Ok((0..args.top as usize).map(|place| scored(args.score, Ranked(place))).collect());
     }
-    let class = |asked: &String| Ok(Box::new(Class(model.class(asked)?)) as Box<dyn Target>);
-    args.classes.iter().map(class).collect()
+    args.classes.iter().map(|asked| Ok(scored(args.score, Class(model.class(asked)?)))).collect()
+}
+
+/// The score of a class that is asked for.
+fn scored(score: ScoreArg, class: impl Target + 'static) -> Box<dyn Target> {
+    match score {
+        ScoreArg::Logit => Box::new(class),
+        ScoreArg::Softmax => Box::new(Softmax(class)),
+        ScoreArg::LogOdds => Box::new(LogOdds(class)),
+        ScoreArg::Finer => Box::new(Finer::paper(class)),
+    }
+}
+
+/// How often each picture is looked at.
+enum Looking<'e, 'm> {
+    Once(&'e Explainer<'m, Classifier>),
+    Over(Smooth<'e, 'm, Classifier, Tensor<4>>),
+}
+
+impl Looking<'_, '_> {
+    fn explain_each(
+        &self,
+        input: Tensor<4>,
+        targets: &[&dyn Target],
+    ) -> Result<Explanation, cam_core::Error> {
+        match self {
+            Self::Once(explainer) => explainer.explain_each(input, targets),
+            Self::Over(smooth) => smooth.explain_each(input, targets),
+        }
+    }
 }
 
 /// A picture, as the model and as a person sees it.
@@ -145,7 +188,7 @@ impl Run<'_> {
     fn batch(
         &mut self,
         pictures: Vec<Picture>,
-        explainer: &Explainer<'_, Classifier>,
+        looking: &Looking<'_, '_>,
         targets: &[&dyn Target],
     ) -> Result<(), Failure> {
         if pictures.is_empty() {
@@ -153,7 +196,7 @@ impl Run<'_> {
         }
         let started = Instant::now();
         let input = Tensor::cat(pictures.iter().map(|picture| picture.input.clone()).collect(), 0);
-        let found: Explanation = explainer.explain_each(input, targets)?;
+        let found = looking.explain_each(input, targets)?;
         let maps: Vec<Numbers> = found.maps.iter().map(Numbers::read).collect::<Result<_, _>>()?;
         self.report.seconds.forward += found.forward.as_secs_f64();
         self.report.seconds.explain += (started.elapsed().saturating_sub(found.forward)).as_secs_f64();

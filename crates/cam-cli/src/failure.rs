@@ -32,7 +32,7 @@ Exit codes:
    2  the command line is not understood
    3  unknown layer
    4  unknown class
-   5  unknown method
+   5  unknown method, or one that has nothing to look at in this model or layer
    6  unknown model, or a model without its weights
    7  a picture or array that cannot be read
    8  a picture too small or too large
@@ -49,7 +49,13 @@ impl Failure {
         match self {
             Self::Core(Core::UnknownLayer { .. } | Core::NoLayer { .. }) => 3,
             Self::Core(Core::UnknownClass { .. }) | Self::Models(Models::UnknownLabel { .. }) => 4,
-            Self::Core(Core::UnknownMethod { .. }) => 5,
+            Self::Core(
+                Core::UnknownMethod { .. }
+                | Core::NotLinear { .. }
+                | Core::NoBiases
+                | Core::NoAttention
+                | Core::NotConnected { .. },
+            ) => 5,
             Self::Models(Models::UnknownModel { .. } | Models::NoWeights { .. }) => 6,
             Self::Models(Models::UnreadablePhoto { .. }) | Self::Array { .. } => 7,
             Self::Models(Models::PhotoSize { .. }) => 8,

@@ -19,7 +19,7 @@ use crate::guided::Cut;
 use crate::{Error, Input, Layout};
 use burn::Tensor;
 use burn::tensor::activation;
-use burn::tensor::{Gradients, Int};
+use burn::tensor::{DType, Gradients, Int};
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -388,8 +388,9 @@ impl<'a> Taps<'a> {
                     Some(value) if name != replay.from => return replay.rows.of(value),
                     Some(value) => {
                         let value = replay.rows.of(value);
-                        let edited = (replay.edit)(layout.to_map(value.clone()));
-                        layout.put_back(value, edited)
+                        let edited = (replay.edit)(single(layout.to_map(value.clone())));
+                        let dtype = value.dtype();
+                        layout.put_back(value, edited.cast(dtype))
                     }
                 };
                 let mut log = self.log.borrow_mut();
@@ -465,7 +466,7 @@ impl Log {
         tape: bool,
     ) -> Tensor<D> {
         let plain = value.clone().inner();
-        let activation = layout.to_map(plain.clone());
+        let activation = single(layout.to_map(plain.clone()));
         let attention = layout.attention(&plain);
         let (value, leaf) = if tape {
             // The first layer becomes the leaf itself: nothing upstream is recorded. One that is already on the tape
@@ -478,7 +479,8 @@ impl Log {
                 let leaf = plain.autodiff().require_grad();
                 (leaf.clone(), leaf)
             };
-            let read: Leaf = Box::new(move |gradients| leaf.grad_remove(gradients).map(|g| layout.to_map(g)));
+            let read: Leaf =
+                Box::new(move |gradients| leaf.grad_remove(gradients).map(|g| single(layout.to_map(g))));
             (value, Some(read))
         } else {
             (value, None)
@@ -486,6 +488,11 @@ impl Log {
         self.watched.push(Watched { name, activation, grid, bias, attention, leaf });
         value
     }
+}
+
+/// Methods compute in single precision, whatever the network does.
+fn single(map: Tensor<3>) -> Tensor<3> {
+    map.cast(DType::F32)
 }
 
 impl fmt::Debug for Taps<'_> {
