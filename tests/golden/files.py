@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -30,7 +31,9 @@ def write(stem, tensors, report):
     path = HERE / f"{stem}.safetensors"
     save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, path)
     path.chmod(0o644)
-    (HERE / f"{stem}.json").write_text(json.dumps(report, indent=1) + "\n")
+    text = json.dumps(report, indent=1)
+    text = re.sub(r"\[[^\[\]{}]*\]", lambda numbers: " ".join(numbers[0].split()), text)  # a list of numbers is one line
+    (HERE / f"{stem}.json").write_text(text + "\n")
 
 
 def read(stem):

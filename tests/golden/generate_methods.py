@@ -221,13 +221,13 @@ def check():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", choices=[*SUBJECTS, []], help="the networks (default: all)")
+    parser.add_argument("what", nargs="?", choices=list(SUBJECTS), help="the network (all of them, where none is named)")
     parser.add_argument("--any-version", action="store_true", help="do not insist on the versions of requirements.txt")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if not arguments.any_version:
         files.insist(PACKAGES)
-    for name in arguments.what or SUBJECTS:
+    for name in [arguments.what] if arguments.what else SUBJECTS:
         generate(name, SUBJECTS[name])
 
 
