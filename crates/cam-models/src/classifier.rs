@@ -1,6 +1,7 @@
 //! A model that is ready to be asked: a network with its weights, its card and the names of its classes.
 
-use crate::resnet::{ResNet, ResNetConfig, VARIANTS};
+use crate::network::{Config, Network};
+use crate::resnet::ResNetConfig;
 use crate::weights::Weights;
 use crate::{Card, Error, Labels, Logits};
 use burn::tensor::activation::{sigmoid, softmax};
@@ -23,7 +24,7 @@ pub const SCENES: ResNetConfig = ResNetConfig {
 pub struct Classifier {
     card: Card,
     labels: Vec<String>,
-    network: ResNet,
+    network: Network,
 }
 
 /// A class and how sure the network is of it.
@@ -47,7 +48,7 @@ impl Classifier {
     pub fn builtin(device: &Device) -> Result<Self, Error> {
         let bytes = include_bytes!("../../../models/scenes.safetensors");
         let weights = Weights::from_safetensors("scenes.safetensors", bytes)?;
-        let network = weights.load("scenes", SCENES.init(device))?.folded();
+        let network = weights.load("scenes", Config::from(SCENES).init(device))?.folded();
         let card = Card::named("scenes")?;
         Ok(Self { labels: labels(card.labels, SCENES.classes), card, network })
     }
@@ -71,7 +72,11 @@ impl Classifier {
     pub fn untrained(name: &str, device: &Device) -> Result<Self, Error> {
         let card = Card::named(name)?;
         let config = config(name);
-        Ok(Self { labels: labels(card.labels, config.classes), network: config.init(device).folded(), card })
+        Ok(Self {
+            labels: labels(card.labels, config.classes()),
+            network: config.init(device).folded(),
+            card,
+        })
     }
 
     /// A model of [`Card::all`] with the weights of a file; the file decides how many classes there are.
@@ -83,8 +88,8 @@ impl Classifier {
         let config = config(name);
         let weights = Weights::open(weights)?;
         let classes =
-            weights.shape("fc.bias").and_then(|shape| shape.first().copied()).unwrap_or(config.classes);
-        let network = weights.load(name, ResNetConfig { classes, ..config }.init(device))?.folded();
+            weights.shape("fc.bias").and_then(|shape| shape.first().copied()).unwrap_or(config.classes());
+        let network = weights.load(name, config.with_classes(classes).init(device))?.folded();
         Ok(Self { labels: labels(card.labels, classes), card, network })
     }
 
@@ -158,8 +163,8 @@ impl Model for Classifier {
 }
 
 /// The configuration of a model that has a card.
-fn config(name: &str) -> ResNetConfig {
-    VARIANTS.iter().find(|(variant, _)| *variant == name).map_or(SCENES, |(_, config)| *config)
+fn config(name: &str) -> Config {
+    Config::named(name).unwrap_or(SCENES.into())
 }
 
 /// The names of a list where it fits the number of classes, the numbers else.

@@ -18,6 +18,7 @@
 mod card;
 mod classifier;
 mod error;
+mod network;
 mod preprocess;
 pub mod resnet;
 mod weights;
@@ -25,5 +26,6 @@ mod weights;
 pub use card::{Card, Labels, Logits};
 pub use classifier::{Classifier, Prediction, SCENES};
 pub use error::{Error, Mismatch};
+pub use network::{Config, Network, ShapeOf};
 pub use preprocess::{Filter, Preprocess, Resize, View, decode_photo, read_photo};
 pub use weights::Weights;

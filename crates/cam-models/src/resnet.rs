@@ -7,6 +7,7 @@
 //! Tapped are, under their names in the checkpoint: `bn1`, `relu`, `maxpool`, each stage (`layer4`), each block (`layer4.2`) and
 //! each BatchNorm output in it (`layer4.2.bn3`).
 
+use crate::network::ShapeOf;
 use burn::module::Param;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
@@ -65,6 +66,26 @@ pub const VARIANTS: &[(&str, ResNetConfig)] = &[
     ),
 ];
 
+/// The ResNet whose tensors these are.
+pub(crate) fn recognise(shape_of: &ShapeOf<'_>) -> Option<ResNetConfig> {
+    let stem = shape_of("conv1.weight").filter(|shape| shape.len() == 4)?;
+    let inner = shape_of("layer1.0.conv2.weight").filter(|shape| shape.len() == 4)?;
+    let (width, bottleneck) = (stem[0], shape_of("layer1.0.conv3.weight").is_some());
+    let groups = inner[0].checked_div(inner[1])?;
+    let blocks = [1, 2, 3, 4].map(|stage| {
+        (0..).take_while(|block| shape_of(&format!("layer{stage}.{block}.conv1.weight")).is_some()).count()
+    });
+    Some(ResNetConfig {
+        blocks,
+        width,
+        bottleneck,
+        groups,
+        width_per_group: if bottleneck { (inner[0] * 64).checked_div(width * groups)? } else { 64 },
+        deep_stem: stem[2] == 7,
+        classes: *shape_of("fc.weight")?.first()?,
+    })
+}
+
 /// A ResNet. Fields are named as in the checkpoint.
 #[derive(Module, Debug)]
 pub struct ResNet {
@@ -122,6 +143,11 @@ impl ResNetConfig {
             layer4,
             fc: LinearConfig::new(from, self.classes).init(device),
         }
+    }
+
+    /// ResNets are called alike by torchvision and timm.
+    pub(crate) fn own(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
+        Some((name.into(), shape.to_vec()))
     }
 
     fn expansion(&self) -> usize {

@@ -1,0 +1,163 @@
+//! All families under one roof: which network a name or a weight file stands for, and the network itself.
+
+use crate::resnet::{self, ResNet, ResNetConfig};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use cam_core::{Model, Taps};
+
+/// The shape of the tensor of this name in a weight file, in the order that PyTorch has it, or `None` where there is none.
+pub type ShapeOf<'a> = dyn Fn(&str) -> Option<Vec<usize>> + 'a;
+
+/// The sides that a tensor can have where a network is recognised by it: a file of absurd shapes makes no absurd network.
+const SIDES: std::ops::RangeInclusive<usize> = 1..=1 << 16;
+
+macro_rules! families {
+    ($($(#[$doc:meta])* $family:ident($network:ty, $config:ty, $module:ident);)*) => {
+        /// A network of one of the families.
+        #[allow(clippy::large_enum_variant, reason = "a program holds a few")]
+        #[derive(Module, Debug)]
+        pub enum Network {
+            $($(#[$doc])* $family($network),)*
+        }
+
+        /// What makes one network another.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Config {
+            $($(#[$doc])* $family($config),)*
+        }
+
+        $(impl From<$config> for Config {
+            fn from(config: $config) -> Self {
+                Config::$family(config)
+            }
+        })*
+
+        impl Config {
+            /// The named variants of all families.
+            pub fn variants() -> impl Iterator<Item = (&'static str, Config)> {
+                let all = std::iter::empty();
+                $(let all = all.chain($module::VARIANTS.iter().map(|(name, config)| (*name, config.clone().into())));)*
+                all
+            }
+
+            /// Which network the tensors of a weight file are of: family, size and number of classes, from names and shapes
+            /// under which torchvision and timm publish them. Sizes and numbers of classes need not be published ones.
+            ///
+            /// `None` where no family has such tensors. What is found fits in what was looked at, not in every tensor:
+            /// loading compares them all.
+            pub fn recognise(shape_of: &ShapeOf<'_>) -> Option<Config> {
+                let shape_of = &|name: &str| shape_of(name).filter(|shape| shape.iter().all(|n| SIDES.contains(n)));
+                $(if let Some(config) = $module::recognise(shape_of) {
+                    return Some(config.into());
+                })*
+                None
+            }
+
+            /// How the network calls and shapes a tensor of a weight file; `None` for one that inference has no use for.
+            ///
+            /// The parameters of the network are called as its first publisher calls them. Other files call or shape some of
+            /// them otherwise (timm's VGG has convolutions for linear layers): the numbers are the same, in the same order.
+            /// A name that no family knows is returned as it is.
+            ///
+            /// # Shapes
+            /// - shape: as PyTorch has it, in the file and in the network
+            pub fn own(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
+                match self {
+                    $(Config::$family(config) => config.own(name, shape),)*
+                }
+            }
+
+            /// The network with random weights, ready to be trained or loaded.
+            pub fn init(&self, device: &Device) -> Network {
+                match self {
+                    $(Config::$family(config) => Network::$family(config.init(device)),)*
+                }
+            }
+
+            /// The number of classes.
+            pub fn classes(&self) -> usize {
+                match self {
+                    $(Config::$family(config) => config.classes,)*
+                }
+            }
+
+            /// The same network for another number of classes.
+            pub fn with_classes(mut self, classes: usize) -> Self {
+                match &mut self {
+                    $(Config::$family(config) => config.classes = classes,)*
+                }
+                self
+            }
+        }
+
+        impl Network {
+            /// The network for inference: BatchNorms are folded into the convolutions that they follow. That is faster, and no
+            /// tape of gradients can turn them to the statistics of the batch.
+            pub fn folded(self) -> Self {
+                match self {
+                    $(Network::$family(network) => Network::$family(network.folded()),)*
+                }
+            }
+        }
+
+        impl Model for Network {
+            /// # Shapes
+            /// - images: `[batch, 3, height, width]`
+            /// - output: logits `[batch, classes]`
+            fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
+                match self {
+                    $(Network::$family(network) => network.forward(images, taps),)*
+                }
+            }
+        }
+    };
+}
+
+families! {
+    /// ResNet, Wide ResNet and ResNeXt.
+    ResNet(ResNet, ResNetConfig, resnet);
+}
+
+impl Config {
+    /// The variant of this name, for the 1000 classes of ImageNet.
+    pub fn named(name: &str) -> Option<Config> {
+        Self::variants().find(|(variant, _)| *variant == name).map(|(_, config)| config)
+    }
+
+    /// The names under which this network is published, whatever its number of classes; none for a size of one's own.
+    ///
+    /// There can be several: a DeiT is a ViT that was trained otherwise, and reads pictures of another normalisation. Tensors
+    /// do not tell which of them one has.
+    pub fn names(&self) -> Vec<&'static str> {
+        Self::variants()
+            .filter(|(_, config)| config.clone().with_classes(self.classes()) == *self)
+            .map(|(name, _)| name)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::store::{BurnToPyTorchAdapter, ModuleSnapshot};
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn every_variant_is_recognised_by_its_tensors() {
+        for (name, config) in Config::variants() {
+            let config = config.with_classes(7);
+            let network = config.init(&Device::flex());
+            let shapes: BTreeMap<String, Vec<usize>> = network
+                .collect(None, Some(Box::new(BurnToPyTorchAdapter)), true)
+                .into_iter()
+                .map(|tensor| (tensor.name.clone(), tensor.shape.to_vec()))
+                .collect();
+            let found = Config::recognise(&|name| shapes.get(name).cloned()).expect(name);
+            assert_eq!(found, config, "{name}");
+            assert!(found.names().contains(&name));
+            for (own, shape) in &shapes {
+                assert_eq!(config.own(own, shape), Some((own.clone(), shape.clone())), "{name}");
+            }
+        }
+    }
+}
