@@ -97,7 +97,8 @@ impl Classifier {
     ///
     /// Tensors do not tell how pictures were prepared. That comes from the card of the network; where several models are one
     /// network (a DeiT is a ViT), from the one that the file's name mentions, or else the first in [`Config::variants`]. A
-    /// network of a size that has no card gets the card of the network of its family with the nearest number of parameters.
+    /// network of a size that has no card gets the card of the network of its family with the nearest number of parameters, and looks at the last layer of the kind
+    /// that the card names.
     ///
     /// # Errors
     /// [`Error::UnreadableWeights`]; [`Error::NearMiss`] with what differs for tensors that are nearly those of a network, and
@@ -106,10 +107,14 @@ impl Classifier {
         let weights = Weights::open(weights)?;
         let Some(config) = weights.recognise() else { return Err(unrecognised(&weights, device)) };
         let card = card_of(&config, weights.source(), device)?;
-        Self::with(card, config, &weights, device).map_err(|error| match error {
+        let mut model = Self::with(card, config, &weights, device).map_err(|error| match error {
             Error::WrongWeights { path, model, mismatch } => Error::NearMiss { path, model, mismatch },
             other => other,
-        })
+        })?;
+        if Card::named(&model.card.name).is_err() {
+            model.card.layer = last_like(&model, &model.card.layer, device);
+        }
+        Ok(model)
     }
 
     fn with(card: Card, config: Config, weights: &Weights, device: &Device) -> Result<Self, Error> {
@@ -227,6 +232,16 @@ fn card_of(config: &Config, file: &Path, device: &Device) -> Result<Card, Error>
     let (name, _) = nearest.expect("every family has variants");
     let card = Card::named(name)?;
     Ok(Card { name: format!("{name} of another size"), ..card })
+}
+
+/// The last layer that is called like this one but for its numbers: `layer4.1` stands for `layer4.0` in a network of shorter
+/// stages.
+fn last_like(model: &Classifier, layer: &str, device: &Device) -> String {
+    let unnumbered = |name: &str| name.split(|c: char| c.is_ascii_digit()).collect::<String>();
+    let [height, width] = model.card.size;
+    let layers = cam_core::layers(model, Tensor::zeros([1, 3, height, width], device)).unwrap_or_default();
+    let alike = layers.iter().rev().find(|other| unnumbered(&other.name) == unnumbered(layer));
+    alike.map_or(layer, |other| &other.name).into()
 }
 
 /// What to say of a file in which no network was recognised.

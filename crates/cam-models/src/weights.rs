@@ -163,9 +163,7 @@ impl Weights {
     /// [`Error::WrongWeights`] with every missing, unexpected and misshapen tensor; [`Error::UnreadableWeights`] where the
     /// numbers of a tensor cannot be read.
     pub fn load<M: Module>(&self, model: &str, module: M) -> Result<M, Error> {
-        self.load_as(model, module, &|name, shape| {
-            (!name.ends_with(IGNORED)).then(|| (name.into(), shape.to_vec()))
-        })
+        self.load_as(model, module, &|name, shape| Some((name.into(), shape.to_vec())))
     }
 
     /// Like [`load`](Self::load), for tensors that the file calls and shapes otherwise than the module: see [`Config::own`].
@@ -217,6 +215,7 @@ impl Weights {
         let found: BTreeMap<String, (&PackTensor, Vec<usize>)> = self
             .tensors
             .iter()
+            .filter(|(key, _)| !key.ends_with(IGNORED))
             .filter_map(|(key, tensor)| {
                 let (name, shape) = own(key.strip_prefix(&prefix)?, &tensor.shape)?;
                 Some((name, (tensor, shape)))
@@ -358,5 +357,44 @@ impl ModuleVisitor for Outline<'_> {
 
     fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
         self.add(param.lazy_shape());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+    use std::cell::RefCell;
+
+    /// Whatever a file says, a network that is recognised in it can be built; an odd shape is found when tensors are compared.
+    #[test]
+    fn odd_shapes_are_recognised_as_nothing_or_as_a_network_that_can_be() {
+        let device = Device::flex();
+        for (variant, config) in Config::variants() {
+            let shapes = Outline::of(&config.init(&device), Some(&BurnToPyTorchAdapter));
+            let asked = RefCell::new(BTreeSet::new());
+            let look = |name: &str| {
+                asked.borrow_mut().insert(name.to_string());
+                shapes.get(name).cloned()
+            };
+            assert_eq!(Config::recognise(&look).as_ref(), Some(&config), "{variant}");
+            for name in asked.into_inner().iter().filter(|name| shapes.contains_key(*name)) {
+                let shape = &shapes[name];
+                let sides = (0..shape.len()).flat_map(|place| {
+                    [0, 1, 3, 7, 32, 1000, usize::MAX].map(|side| {
+                        let mut shape = shape.clone();
+                        shape[place] = side;
+                        Some(shape)
+                    })
+                });
+                let ranks = [None, Some(vec![]), Some(vec![2; 5]), Some(shape[1..].to_vec())];
+                for odd in sides.chain(ranks) {
+                    let look = |other: &str| if other == name { odd.clone() } else { shapes.get(other).cloned() };
+                    if let Some(found) = Config::recognise(&look) {
+                        Outline::of(&found.init(&device), None);
+                    }
+                }
+            }
+        }
     }
 }
