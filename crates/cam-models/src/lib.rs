@@ -15,6 +15,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod bicubic;
 mod card;
 mod classifier;
 mod error;
@@ -23,6 +24,10 @@ mod hub;
 mod network;
 mod preprocess;
 pub mod resnet;
+mod steps;
+pub mod swin;
+pub mod vgg;
+pub mod vit;
 mod weights;
 
 pub use card::{Card, Labels, Logits};

@@ -1,6 +1,9 @@
 //! All families under one roof: which network a name or a weight file stands for, and the network itself.
 
 use crate::resnet::{self, ResNet, ResNetConfig};
+use crate::swin::{self, Swin, SwinConfig};
+use crate::vgg::{self, Vgg, VggConfig};
+use crate::vit::{self, Vit, VitConfig};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use cam_core::{Model, Taps};
@@ -119,6 +122,12 @@ macro_rules! families {
 families! {
     /// ResNet, Wide ResNet and ResNeXt.
     ResNet(ResNet, ResNetConfig, resnet);
+    /// VGG.
+    Vgg(Vgg, VggConfig, vgg);
+    /// ViT and DeiT.
+    Vit(Vit, VitConfig, vit);
+    /// Swin.
+    Swin(Swin, SwinConfig, swin);
 }
 
 impl Config {

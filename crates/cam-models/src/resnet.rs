@@ -5,15 +5,14 @@
 //! Networks*, BMVC 2016; Xie et al., *Aggregated Residual Transformations*, CVPR 2017 (ResNeXt).
 //!
 //! Tapped are, under their names in the checkpoint: `bn1`, `relu`, `maxpool`, each stage (`layer4`), each block (`layer4.2`) and
-//! each BatchNorm output in it (`layer4.2.bn3`).
+//! each BatchNorm output in it (`layer4.2.bn3`, `layer4.0.downsample.1`).
 
 use crate::network::ShapeOf;
-use burn::module::Param;
-use burn::nn::conv::{Conv2d, Conv2dConfig};
+use crate::steps::{around, bias, conv, fold, norm, normed};
+use burn::nn::conv::Conv2d;
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
-use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
+use burn::nn::{BatchNorm, Linear, LinearConfig};
 use burn::prelude::*;
-use burn::tensor::activation::relu;
 use cam_core::{Model, Nchw, Taps};
 
 /// What makes one ResNet another.
@@ -182,41 +181,6 @@ impl ResNetConfig {
     }
 }
 
-fn around(padding: usize) -> PaddingConfig2d {
-    PaddingConfig2d::Explicit(padding, padding, padding, padding)
-}
-
-fn conv(from: usize, to: usize, kernel: usize, stride: usize, groups: usize, device: &Device) -> Conv2d {
-    Conv2dConfig::new([from, to], [kernel, kernel])
-        .with_stride([stride, stride])
-        .with_padding(around(kernel / 2))
-        .with_groups(groups)
-        .with_bias(false)
-        .init(device)
-}
-
-fn norm(channels: usize, device: &Device) -> Option<BatchNorm> {
-    Some(BatchNormConfig::new(channels).init(device))
-}
-
-/// A convolution and its norm, which is `None` once it is folded.
-fn normed(conv: &Conv2d, norm: &Option<BatchNorm>, x: Tensor<4>) -> Tensor<4> {
-    let x = conv.forward(x);
-    match norm {
-        Some(norm) => norm.forward(x),
-        None => x,
-    }
-}
-
-/// Folds a norm in inference, $y = \gamma (x - \mu) / \sqrt{\sigma^2 + \epsilon} + \beta$, into the convolution before it.
-fn fold(conv: Conv2d, norm: &mut Option<BatchNorm>) -> Conv2d {
-    let Some(norm) = norm.take() else { return conv };
-    let scale = norm.gamma.val() / (norm.running_var.value_sync() + norm.epsilon).sqrt();
-    let bias = norm.beta.val() - norm.running_mean.value_sync() * scale.clone();
-    let weight = conv.weight.val() * scale.reshape([-1, 1, 1, 1]);
-    Conv2d { weight: Param::from_tensor(weight), bias: Some(Param::from_tensor(bias)), ..conv }
-}
-
 impl ResNet {
     /// The network for inference: every BatchNorm is folded into its convolution. That is faster, and no tape of gradients
     /// can turn it to the statistics of the batch.
@@ -239,17 +203,25 @@ impl Block {
     }
 
     fn forward(&self, x: Tensor<4>, name: &str, taps: &Taps<'_>) -> Tensor<4> {
+        let (conv1, bn1, conv2, bn2) = (&self.conv1, &self.bn1, &self.conv2, &self.bn2);
         let shortcut = match &self.downsample {
-            Some((conv, norm)) => normed(conv, norm, x.clone()),
+            Some((conv, norm)) => {
+                taps.biased(format_args!("{name}.downsample.1"), Nchw, bias(conv, norm), || {
+                    normed(conv, norm, x.clone())
+                })
+            }
             None => x.clone(),
         };
-        let y = taps.layer(format_args!("{name}.bn1"), Nchw, || normed(&self.conv1, &self.bn1, x));
-        let y = taps.layer(format_args!("{name}.bn2"), Nchw, || normed(&self.conv2, &self.bn2, relu(y)));
+        let y = taps.biased(format_args!("{name}.bn1"), Nchw, bias(conv1, bn1), || normed(conv1, bn1, x));
+        let y = taps
+            .biased(format_args!("{name}.bn2"), Nchw, bias(conv2, bn2), || normed(conv2, bn2, taps.relu(y)));
         let y = match &self.conv3 {
-            Some(conv3) => taps.layer(format_args!("{name}.bn3"), Nchw, || normed(conv3, &self.bn3, relu(y))),
+            Some(conv3) => taps.biased(format_args!("{name}.bn3"), Nchw, bias(conv3, &self.bn3), || {
+                normed(conv3, &self.bn3, taps.relu(y))
+            }),
             None => y,
         };
-        relu(y + shortcut)
+        taps.relu(y + shortcut)
     }
 }
 
@@ -258,8 +230,9 @@ impl Model for ResNet {
     /// - images: `[batch, 3, height, width]`, of any size that leaves a pixel after the last stage
     /// - output: logits `[batch, classes]`
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
-        let mut x = taps.layer("bn1", Nchw, || normed(&self.conv1, &self.bn1, images));
-        x = taps.layer("relu", Nchw, || relu(x));
+        let mut x =
+            taps.biased("bn1", Nchw, bias(&self.conv1, &self.bn1), || normed(&self.conv1, &self.bn1, images));
+        x = taps.layer("relu", Nchw, || taps.relu(x));
         if let Some(maxpool) = &self.maxpool {
             x = taps.layer("maxpool", Nchw, || maxpool.forward(x));
         }

@@ -1,0 +1,429 @@
+//! Swin Transformer, version 1, in timm's layout; files of its authors load too.
+//!
+//! Liu et al., *Swin Transformer: Hierarchical Vision Transformer using Shifted Windows*, ICCV 2021
+//! (<https://arxiv.org/abs/2103.14030>). As in timm, a picture that does not divide into windows is padded with zeros, which take
+//! part in the attention, and a window is no larger than the stage of the picture that the network was trained on.
+//!
+//! Tapped are, under their names in the checkpoint and channels last: `patch_embed`, each stage (`layers.3`), its
+//! `downsample`, each block (`layers.3.blocks.1`), in it `norm1`, `attn`, `norm2` and `mlp`, and the last `norm`. What `attn` is
+//! here is put back from its windows into the picture.
+
+use crate::network::ShapeOf;
+use crate::vit::Mlp;
+use burn::module::{Initializer, Param};
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::prelude::*;
+use burn::tensor::activation::softmax;
+use burn::tensor::ops::PadMode;
+use cam_core::{Model, Nhwc, Taps};
+use std::borrow::Cow;
+
+/// What makes one Swin another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SwinConfig {
+    /// Height and width of the pictures that it was trained on, in pixels: they decide which windows are cut to a whole stage,
+    /// and then do not shift. Pictures of other sizes can be looked at.
+    pub image: [usize; 2],
+    /// Side of a patch in pixels.
+    pub patch: usize,
+    /// Side of a window in patches.
+    pub window: usize,
+    /// Channels of the first stage; each further stage doubles them.
+    pub width: usize,
+    /// Blocks of each stage.
+    pub depths: Cow<'static, [usize]>,
+    /// Heads of the attention of each stage.
+    pub heads: Cow<'static, [usize]>,
+    /// Channels inside a block's two linear layers, in multiples of the stage's.
+    pub mlp_ratio: usize,
+    /// Classes.
+    pub classes: usize,
+}
+
+const fn swin(
+    width: usize,
+    depths: &'static [usize],
+    heads: &'static [usize],
+    window: usize,
+    side: usize,
+) -> SwinConfig {
+    SwinConfig {
+        image: [side, side],
+        patch: 4,
+        window,
+        width,
+        depths: Cow::Borrowed(depths),
+        heads: Cow::Borrowed(heads),
+        mlp_ratio: 4,
+        classes: 1000,
+    }
+}
+
+const TINY: &[usize] = &[2, 2, 6, 2];
+const DEEP: &[usize] = &[2, 2, 18, 2];
+
+/// The variants that timm publishes, by name.
+pub const VARIANTS: &[(&str, SwinConfig)] = &[
+    ("swin_tiny_patch4_window7_224", swin(96, TINY, &[3, 6, 12, 24], 7, 224)),
+    ("swin_small_patch4_window7_224", swin(96, DEEP, &[3, 6, 12, 24], 7, 224)),
+    ("swin_base_patch4_window7_224", swin(128, DEEP, &[4, 8, 16, 32], 7, 224)),
+    ("swin_base_patch4_window12_384", swin(128, DEEP, &[4, 8, 16, 32], 12, 384)),
+    ("swin_large_patch4_window7_224", swin(192, DEEP, &[6, 12, 24, 48], 7, 224)),
+    ("swin_large_patch4_window12_384", swin(192, DEEP, &[6, 12, 24, 48], 12, 384)),
+];
+
+/// The most stages that are recognised: more would leave no pixel of any picture.
+const STAGES: usize = 8;
+
+/// The Swin whose tensors these are. Its pictures are taken to be as large as makes the last stage one window.
+pub(crate) fn recognise(shape_of: &ShapeOf<'_>) -> Option<SwinConfig> {
+    let &[width, 3, patch, _] = shape_of("patch_embed.proj.weight")?.as_slice() else { return None };
+    let &[inner, _] = shape_of("layers.0.blocks.0.mlp.fc1.weight")?.as_slice() else { return None };
+    let table = |stage: usize, block: usize| -> Option<(usize, usize)> {
+        let name = format!("layers.{stage}.blocks.{block}.attn.relative_position_bias_table");
+        let &[offsets, heads] = shape_of(&name)?.as_slice() else { return None };
+        let side = offsets.isqrt();
+        (side * side == offsets && side % 2 == 1).then_some((side.div_ceil(2), heads))
+    };
+    let window = table(0, 0)?.0;
+    let (mut depths, mut heads) = (Vec::new(), Vec::new());
+    while let Some((side, count)) = table(depths.len(), 0) {
+        if side != window {
+            return None;
+        }
+        heads.push(count);
+        depths.push((0..).take_while(|block| table(depths.len(), *block).is_some()).count());
+    }
+    if depths.len() > STAGES {
+        return None;
+    }
+    let side = (patch * window) << (depths.len() - 1);
+    let head = shape_of("head.fc.weight").or_else(|| shape_of("head.weight"))?;
+    Some(SwinConfig {
+        image: [side; 2],
+        patch,
+        window,
+        width,
+        depths: depths.into(),
+        heads: heads.into(),
+        mlp_ratio: inner / width,
+        classes: *head.first()?,
+    })
+}
+
+/// A Swin Transformer. Fields are named as in the checkpoint.
+#[derive(Module, Debug)]
+pub struct Swin {
+    patch_embed: PatchEmbed,
+    layers: Vec<Stage>,
+    norm: LayerNorm,
+    head: Head,
+}
+
+#[derive(Module, Debug)]
+struct PatchEmbed {
+    proj: Conv2d,
+    norm: LayerNorm,
+}
+
+#[derive(Module, Debug)]
+struct Stage {
+    downsample: Option<PatchMerging>,
+    blocks: Vec<Block>,
+}
+
+/// Four patches become one of twice the channels.
+#[derive(Module, Debug)]
+struct PatchMerging {
+    norm: LayerNorm,
+    reduction: Linear,
+}
+
+/// Attention in windows and two linear layers, each behind a norm and added to its input.
+#[derive(Module, Debug)]
+struct Block {
+    norm1: LayerNorm,
+    attn: WindowAttention,
+    norm2: LayerNorm,
+    mlp: Mlp,
+    window: [usize; 2],
+    shift: [usize; 2],
+}
+
+#[derive(Module, Debug)]
+struct WindowAttention {
+    relative_position_bias_table: Param<Tensor<2>>,
+    qkv: Linear,
+    proj: Linear,
+    heads: usize,
+}
+
+#[derive(Module, Debug)]
+struct Head {
+    fc: Linear,
+}
+
+impl SwinConfig {
+    /// A Swin with random weights, ready to be trained or loaded.
+    pub fn init(&self, device: &Device) -> Swin {
+        let norm = |width| LayerNormConfig::new(width).init(device);
+        let mut grid = self.image.map(|side| side / self.patch);
+        let mut layers = Vec::new();
+        for (number, (&depth, &heads)) in self.depths.iter().zip(self.heads.iter()).enumerate() {
+            let width = self.width << number;
+            let downsample = (number > 0).then(|| {
+                grid = grid.map(|side| side.div_ceil(2));
+                PatchMerging {
+                    norm: norm(2 * width),
+                    reduction: LinearConfig::new(2 * width, width).with_bias(false).init(device),
+                }
+            });
+            let block = |place: usize| {
+                let window = grid.map(|side| side.min(self.window));
+                let shift = grid.map(|side| if side <= self.window { 0 } else { self.window / 2 });
+                Block {
+                    norm1: norm(width),
+                    attn: WindowAttention::new(width, heads, window, device),
+                    norm2: norm(width),
+                    mlp: Mlp::new(width, self.mlp_ratio, device),
+                    window,
+                    shift: if place.is_multiple_of(2) { [0, 0] } else { shift },
+                }
+            };
+            layers.push(Stage { downsample, blocks: (0..depth).map(block).collect() });
+        }
+        let last = self.width << layers.len().saturating_sub(1);
+        Swin {
+            patch_embed: PatchEmbed {
+                proj: Conv2dConfig::new([3, self.width], [self.patch; 2])
+                    .with_stride([self.patch; 2])
+                    .init(device),
+                norm: norm(self.width),
+            },
+            layers,
+            norm: norm(last),
+            head: Head { fc: LinearConfig::new(last, self.classes).init(device) },
+        }
+    }
+
+    /// The files of Swin's authors hold tables that follow from the sizes, call the head otherwise, and have the
+    /// downsampling at the end of a stage, where timm has it at the start of the next: how wide it is tells which.
+    pub(crate) fn own(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
+        if name.ends_with(".relative_position_index") || name.ends_with(".attn_mask") {
+            return None;
+        }
+        let own = match name.split('.').collect::<Vec<_>>().as_slice() {
+            ["head", parameter @ ("weight" | "bias")] => format!("head.fc.{parameter}"),
+            ["layers", stage, "downsample", rest @ ..] => match stage.parse::<usize>() {
+                Ok(stage)
+                    if stage < self.depths.len() && shape.last() == Some(&((4 * self.width) << stage)) =>
+                {
+                    format!("layers.{}.downsample.{}", stage + 1, rest.join("."))
+                }
+                _ => name.into(),
+            },
+            _ => name.into(),
+        };
+        Some((own, shape.to_vec()))
+    }
+}
+
+/// The picture in windows.
+///
+/// # Shapes
+/// - x: `[batch, height, width, channels]`, height and width multiples of the window's
+/// - output: `[batch * windows, window height * window width, channels]`
+fn windows(x: Tensor<4>, [rows, columns]: [usize; 2]) -> Tensor<3> {
+    let [batch, height, width, channels] = x.dims();
+    let [down, across] = [height / rows, width / columns];
+    x.reshape([batch, down, rows, across, columns, channels]).permute([0, 1, 3, 2, 4, 5]).reshape([
+        batch * down * across,
+        rows * columns,
+        channels,
+    ])
+}
+
+/// The way back from [`windows`] to a picture of this shape.
+fn picture(x: Tensor<3>, [rows, columns]: [usize; 2], shape: [usize; 4]) -> Tensor<4> {
+    let [batch, height, width, channels] = shape;
+    x.reshape([batch, height / rows, width / columns, rows, columns, channels])
+        .permute([0, 1, 3, 2, 4, 5])
+        .reshape(shape)
+}
+
+/// Zeros below and to the right, up to multiples of a window.
+fn padded(x: Tensor<4>, [rows, columns]: [usize; 2]) -> Tensor<4> {
+    let [_, height, width, _] = x.dims();
+    let (below, right) = (height.next_multiple_of(rows) - height, width.next_multiple_of(columns) - width);
+    match (below, right) {
+        (0, 0) => x,
+        _ => x.pad([(0, 0), (0, below), (0, right), (0, 0)], PadMode::Constant(0.0)),
+    }
+}
+
+/// What keeps patches apart that are together in a window only because the picture was rolled: -100 between them, 0 else.
+///
+/// # Shapes
+/// - output: `[1, windows, 1, positions, positions]`
+fn mask([height, width]: [usize; 2], window: [usize; 2], shift: [usize; 2], device: &Device) -> Tensor<5> {
+    // Parts of an axis that were neighbours before the roll: the rest, the last window's own, and what came around.
+    let part = |place: usize, length: usize, window: usize, shift: usize| match place {
+        _ if shift == 0 || place < length - window => 0,
+        _ if place < length - shift => 1,
+        _ => 2,
+    };
+    let parts: Vec<f32> = (0..height * width)
+        .map(|place| {
+            let row = part(place / width, height, window[0], shift[0]);
+            let column = part(place % width, width, window[1], shift[1]);
+            (3 * row + column) as f32
+        })
+        .collect();
+    let parts = windows(Tensor::from_data(TensorData::new(parts, [1, height, width, 1]), device), window);
+    let [count, positions, _] = parts.dims();
+    let square = [count, positions, positions];
+    let apart = parts.clone().expand(square).not_equal(parts.swap_dims(1, 2).expand(square));
+    (apart.float() * -100.0).reshape([1, count, 1, positions, positions])
+}
+
+impl WindowAttention {
+    fn new(width: usize, heads: usize, [rows, columns]: [usize; 2], device: &Device) -> Self {
+        let offsets = (2 * rows - 1) * (2 * columns - 1);
+        Self {
+            relative_position_bias_table: Initializer::Normal { mean: 0.0, std: 0.02 }
+                .init([offsets, heads], device),
+            qkv: LinearConfig::new(width, 3 * width).init(device),
+            proj: LinearConfig::new(width, width).init(device),
+            heads,
+        }
+    }
+
+    /// What is added to the fit of a query and a key for how they lie to each other.
+    ///
+    /// # Shapes
+    /// - output: `[1, 1, heads, positions, positions]`
+    fn position_bias(&self, [rows, columns]: [usize; 2]) -> Tensor<5> {
+        let positions = rows * columns;
+        let offset = |query: usize, key: usize| {
+            let down = query / columns + rows - 1 - key / columns;
+            let across = query % columns + columns - 1 - key % columns;
+            (down * (2 * columns - 1) + across) as i32
+        };
+        let offsets: Vec<i32> =
+            (0..positions * positions).map(|pair| offset(pair / positions, pair % positions)).collect();
+        let table = self.relative_position_bias_table.val();
+        let offsets = Tensor::from_data(TensorData::new(offsets, [positions * positions]), &table.device());
+        table.select(0, offsets).transpose().reshape([1, 1, self.heads, positions, positions])
+    }
+
+    /// # Shapes
+    /// - x, output: `[batch * windows, positions, width]`
+    fn forward(&self, x: Tensor<3>, window: [usize; 2], mask: Option<Tensor<5>>) -> Tensor<3> {
+        let [count, positions, width] = x.dims();
+        let (heads, size) = (self.heads, width / self.heads);
+        let qkv = self.qkv.forward(x).reshape([count, positions, 3, heads, size]).permute([2, 0, 3, 1, 4]);
+        let [q, k, v] = [0, 1, 2].map(|part| qkv.clone().narrow(0, part, 1).squeeze_dim::<4>(0));
+        let fit = (q * (size as f64).powf(-0.5)).matmul(k.swap_dims(2, 3));
+        let bias = self.position_bias(window);
+        let bias = match mask {
+            Some(mask) => bias + mask,
+            None => bias,
+        };
+        let each = bias.dims()[1];
+        let fit = fit.reshape([count / each, each, heads, positions, positions]) + bias;
+        let weights = softmax(fit, 4).reshape([count, heads, positions, positions]);
+        self.proj.forward(weights.matmul(v).swap_dims(1, 2).reshape([count, positions, width]))
+    }
+}
+
+impl Block {
+    fn forward(&self, x: Tensor<4>, name: &str, taps: &Taps<'_>) -> Tensor<4> {
+        let y = taps.layer(format_args!("{name}.norm1"), Nhwc, || self.norm1.forward(x.clone()));
+        let x = x + taps.layer(format_args!("{name}.attn"), Nhwc, || self.attention(y));
+        let y = taps.layer(format_args!("{name}.norm2"), Nhwc, || self.norm2.forward(x.clone()));
+        x + taps.layer(format_args!("{name}.mlp"), Nhwc, || self.mlp.forward(y, taps))
+    }
+
+    /// Attention in windows of the picture, which is rolled before and rolled back after where windows shift.
+    fn attention(&self, x: Tensor<4>) -> Tensor<4> {
+        let [batch, height, width, channels] = x.dims();
+        let shift = self.shift.map(|by| by as i64);
+        let shifts = shift != [0, 0];
+        let x = if shifts { x.roll(&shift.map(|by| -by), &[1, 2]) } else { x };
+        let x = padded(x, self.window);
+        let shape @ [_, rows, columns, _] = x.dims();
+        let mask = shifts.then(|| mask([rows, columns], self.window, self.shift, &x.device()));
+        let y = self.attn.forward(windows(x, self.window), self.window, mask);
+        let y = picture(y, self.window, shape).slice([0..batch, 0..height, 0..width, 0..channels]);
+        if shifts { y.roll(&shift, &[1, 2]) } else { y }
+    }
+}
+
+impl PatchMerging {
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let x = padded(x, [2, 2]);
+        let [batch, height, width, channels] = x.dims();
+        // Of the four patches the left ones come first, then the right ones.
+        let x = x
+            .reshape([batch, height / 2, 2, width / 2, 2, channels])
+            .permute([0, 1, 3, 4, 2, 5])
+            .reshape([batch, height / 2, width / 2, 4 * channels]);
+        self.reduction.forward(self.norm.forward(x))
+    }
+}
+
+impl Swin {
+    /// The network for inference, which it is already: it has no BatchNorm.
+    pub fn folded(self) -> Self {
+        self
+    }
+}
+
+impl Model for Swin {
+    /// # Shapes
+    /// - images: `[batch, 3, height, width]`, each side a multiple of the patch (what is beyond one is not looked at)
+    /// - output: logits `[batch, classes]`
+    fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
+        let mut x = taps.layer("patch_embed", Nhwc, || {
+            self.patch_embed.norm.forward(self.patch_embed.proj.forward(images).permute([0, 2, 3, 1]))
+        });
+        for (number, stage) in self.layers.iter().enumerate() {
+            let stage_name = format!("layers.{number}");
+            x = taps.layer(&stage_name, Nhwc, || {
+                if let Some(downsample) = &stage.downsample {
+                    x = taps.layer(format_args!("{stage_name}.downsample"), Nhwc, || downsample.forward(x));
+                }
+                stage.blocks.iter().enumerate().fold(x, |x, (place, block)| {
+                    let name = format!("{stage_name}.blocks.{place}");
+                    taps.layer(&name, Nhwc, || block.forward(x, &name, taps))
+                })
+            });
+        }
+        let x = taps.layer("norm", Nhwc, || self.norm.forward(x));
+        self.head.fc.forward(x.mean_dims(&[1, 2]).flatten(1, 3))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_of_the_authors_have_other_names() {
+        let tiny = &VARIANTS[0].1;
+        let own = |name: &str, shape: &[usize]| tiny.own(name, shape).map(|(name, _)| name);
+        let downsample = |stage: usize| format!("layers.{stage}.downsample.reduction.weight");
+        for stage in 0..3 {
+            let wide = 96 << stage;
+            assert_eq!(own(&downsample(stage), &[2 * wide, 4 * wide]), Some(downsample(stage + 1)));
+            assert_eq!(own(&downsample(stage + 1), &[2 * wide, 4 * wide]), Some(downsample(stage + 1)));
+            let norm = format!("layers.{stage}.downsample.norm.bias");
+            let next = format!("layers.{}.downsample.norm.bias", stage + 1);
+            assert_eq!(own(&norm, &[4 * wide]), Some(next));
+        }
+        assert_eq!(own("head.bias", &[1000]).as_deref(), Some("head.fc.bias"));
+        assert_eq!(own("layers.0.blocks.1.attn_mask", &[64, 49, 49]), None);
+        assert_eq!(own("layers.0.blocks.0.attn.relative_position_index", &[49, 49]), None);
+    }
+}

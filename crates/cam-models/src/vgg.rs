@@ -1,0 +1,190 @@
+//! VGG, with and without BatchNorm, in torchvision's layout; files of timm load too.
+//!
+//! Simonyan and Zisserman, *Very Deep Convolutional Networks for Large-Scale Image Recognition*, ICLR 2015
+//! (<https://arxiv.org/abs/1409.1556>), table 1.
+//!
+//! Tapped is every `features.N`: convolutions, ReLUs and poolings. Where a norm follows a convolution, the two are one layer
+//! under the norm's name, and the convolution's number is no layer: once the norm is folded, its output alone does not exist.
+
+use crate::network::ShapeOf;
+use crate::steps::{self, Step};
+use burn::nn::{Linear, LinearConfig};
+use burn::prelude::*;
+use burn::tensor::module::adaptive_avg_pool2d;
+use cam_core::{Model, Taps};
+use std::borrow::Cow;
+
+/// What makes one VGG another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VggConfig {
+    /// Channels and number of the 3x3 convolutions of each stage; a pooling ends it and halves the sides.
+    pub stages: Cow<'static, [(usize, usize)]>,
+    /// A BatchNorm after each convolution.
+    pub norms: bool,
+    /// Units of the two hidden linear layers.
+    pub hidden: usize,
+    /// Classes.
+    pub classes: usize,
+}
+
+/// The places a side that the classifier sees.
+const SIDE: usize = 7;
+
+const fn vgg(stages: &'static [(usize, usize)], norms: bool) -> VggConfig {
+    VggConfig { stages: Cow::Borrowed(stages), norms, hidden: 4096, classes: 1000 }
+}
+
+// The columns A, B, D and E of the paper.
+const A: &[(usize, usize)] = &[(64, 1), (128, 1), (256, 2), (512, 2), (512, 2)];
+const B: &[(usize, usize)] = &[(64, 2), (128, 2), (256, 2), (512, 2), (512, 2)];
+const D: &[(usize, usize)] = &[(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)];
+const E: &[(usize, usize)] = &[(64, 2), (128, 2), (256, 4), (512, 4), (512, 4)];
+
+/// The variants that torchvision and timm publish, by name.
+pub const VARIANTS: &[(&str, VggConfig)] = &[
+    ("vgg11", vgg(A, false)),
+    ("vgg13", vgg(B, false)),
+    ("vgg16", vgg(D, false)),
+    ("vgg19", vgg(E, false)),
+    ("vgg11_bn", vgg(A, true)),
+    ("vgg13_bn", vgg(B, true)),
+    ("vgg16_bn", vgg(D, true)),
+    ("vgg19_bn", vgg(E, true)),
+];
+
+/// timm's names of the linear layers, which are convolutions there, and ours.
+const TIMM: [(&str, &str); 3] = [
+    ("pre_logits.fc1.", "classifier.0."),
+    ("pre_logits.fc2.", "classifier.3."),
+    ("head.fc.", "classifier.6."),
+];
+
+/// The VGG whose tensors these are.
+pub(crate) fn recognise(shape_of: &ShapeOf<'_>) -> Option<VggConfig> {
+    let conv = |place: usize| {
+        let shape = shape_of(&format!("features.{place}.weight"))?;
+        (shape.len() == 4 && shape[2..] == [3, 3]).then(|| shape[0])
+    };
+    let norms = shape_of("features.1.running_mean").is_some();
+    let step = if norms { 3 } else { 2 };
+    let (mut stages, mut place) = (Vec::new(), 0);
+    while let Some(channels) = conv(place) {
+        let count = (0..).take_while(|number| conv(place + step * number) == Some(channels)).count();
+        stages.push((channels, count));
+        place += step * count + 1;
+    }
+    let rows = |ours: &str, timm: &str| shape_of(ours).or_else(|| shape_of(timm))?.first().copied();
+    Some(VggConfig {
+        stages: stages.into(),
+        norms,
+        hidden: rows("classifier.0.weight", "pre_logits.fc1.weight")?,
+        classes: rows("classifier.6.weight", "head.fc.weight")?,
+    })
+    .filter(|config| !config.stages.is_empty())
+}
+
+/// A VGG. Fields are named as in the checkpoint.
+#[derive(Module, Debug)]
+pub struct Vgg {
+    features: Vec<Step>,
+    /// Linear layers at 0, 3 and 6; ReLU and dropout, which have no parameters, between them.
+    classifier: Vec<Option<Linear>>,
+}
+
+impl VggConfig {
+    /// A VGG with random weights, ready to be trained or loaded.
+    pub fn init(&self, device: &Device) -> Vgg {
+        let (mut features, mut from) = (Vec::new(), 3);
+        for &(channels, count) in self.stages.iter() {
+            for _ in 0..count {
+                features.push(Step::biased_conv(from, channels, device));
+                if self.norms {
+                    features.push(Step::norm(channels, device));
+                }
+                features.push(Step::relu());
+                from = channels;
+            }
+            features.push(Step::pool());
+        }
+        let linear = |from, to| Some(LinearConfig::new(from, to).init(device));
+        let classifier = vec![
+            linear(from * SIDE * SIDE, self.hidden),
+            None,
+            None,
+            linear(self.hidden, self.hidden),
+            None,
+            None,
+            linear(self.hidden, self.classes),
+        ];
+        Vgg { features, classifier }
+    }
+
+    pub(crate) fn own(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
+        let timm = TIMM.iter().find_map(|(theirs, ours)| Some((ours, name.strip_prefix(theirs)?)));
+        Some(match (timm, shape) {
+            (Some((ours, parameter)), [rows, columns @ ..]) if columns.len() > 1 => {
+                (format!("{ours}{parameter}"), vec![*rows, columns.iter().product()])
+            }
+            (Some((ours, parameter)), _) => (format!("{ours}{parameter}"), shape.to_vec()),
+            (None, _) => (name.into(), shape.to_vec()),
+        })
+    }
+}
+
+impl Vgg {
+    /// The network for inference: every BatchNorm is folded into its convolution.
+    pub fn folded(self) -> Self {
+        Self { features: steps::folded(self.features), ..self }
+    }
+}
+
+impl Model for Vgg {
+    /// # Shapes
+    /// - images: `[batch, 3, height, width]`, of any size that leaves a pixel after the last pooling; the classifier sees
+    ///   7x7 means of what the features are
+    /// - output: logits `[batch, classes]`
+    fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
+        let mut x = steps::run(&self.features, "features", images, taps);
+        if x.dims()[2..] != [SIDE, SIDE] {
+            x = adaptive_avg_pool2d(x, [SIDE, SIDE]);
+        }
+        let mut x = x.flatten(1, 3);
+        for (place, linear) in self.classifier.iter().flatten().enumerate() {
+            x = linear.forward(if place == 0 { x } else { taps.relu(x) });
+        }
+        x
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The tensors of timm's vgg11, but for its features.
+    const HEAD: &[(&str, &[usize], &str, &[usize])] = &[
+        ("pre_logits.fc1.weight", &[4096, 512, 7, 7], "classifier.0.weight", &[4096, 25088]),
+        ("pre_logits.fc1.bias", &[4096], "classifier.0.bias", &[4096]),
+        ("pre_logits.fc2.weight", &[4096, 4096, 1, 1], "classifier.3.weight", &[4096, 4096]),
+        ("pre_logits.fc2.bias", &[4096], "classifier.3.bias", &[4096]),
+        ("head.fc.weight", &[10, 4096], "classifier.6.weight", &[10, 4096]),
+        ("head.fc.bias", &[10], "classifier.6.bias", &[10]),
+    ];
+
+    #[test]
+    fn the_convolutions_of_timms_head_are_our_linear_layers() {
+        for (theirs, shape, ours, expected) in HEAD {
+            assert_eq!(VARIANTS[0].1.own(theirs, shape), Some((ours.to_string(), expected.to_vec())));
+        }
+    }
+
+    #[test]
+    fn a_file_of_timm_is_recognised() {
+        let widths = [(0, 64), (3, 128), (6, 256), (8, 256), (11, 512), (13, 512), (16, 512), (18, 512)];
+        let shape_of = |name: &str| {
+            let feature = widths.iter().find(|(place, _)| name == format!("features.{place}.weight"));
+            let head = HEAD.iter().find(|(theirs, ..)| name == *theirs);
+            feature.map(|(_, to)| vec![*to, 3, 3, 3]).or(head.map(|(_, shape, ..)| shape.to_vec()))
+        };
+        assert_eq!(recognise(&shape_of), Some(VggConfig { classes: 10, ..VARIANTS[0].1.clone() }));
+    }
+}

@@ -1,0 +1,360 @@
+//! Vision transformers: ViT and DeiT, plain and distilled, with or without register tokens, in timm's layout.
+//!
+//! Dosovitskiy et al., *An Image is Worth 16x16 Words*, ICLR 2021 (<https://arxiv.org/abs/2010.11929>); Touvron et al.,
+//! *Training data-efficient image transformers & distillation through attention*, ICML 2021
+//! (<https://arxiv.org/abs/2012.12877>); Darcet et al., *Vision Transformers Need Registers*, ICLR 2024
+//! (<https://arxiv.org/abs/2309.16588>).
+//!
+//! Tapped are, under their names in the checkpoint: `patch_embed`, each block (`blocks.11`), in it `norm1`, `attn`, `norm2` and
+//! `mlp`, the last `norm`, and the attention weights after their softmax as `blocks.11.attn.attn_drop` (timm's name of what
+//! they pass through). The weights are a layer only of a pass that asks for them; any other runs Burn's fused attention, which
+//! never builds the matrix.
+
+use crate::bicubic;
+use crate::network::ShapeOf;
+use burn::module::{Initializer, Param};
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::prelude::*;
+use burn::tensor::activation::softmax;
+use burn::tensor::module::attention;
+use cam_core::{Attention as Weights, Model, Taps, Tokens};
+
+/// What makes one vision transformer another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VitConfig {
+    /// Height and width of the pictures that it was trained on, in pixels: its positional embedding is for them. Pictures of
+    /// other sizes get a resampled one.
+    pub image: [usize; 2],
+    /// Side of a patch in pixels.
+    pub patch: usize,
+    /// Channels of a token.
+    pub width: usize,
+    /// Blocks.
+    pub depth: usize,
+    /// Heads of each attention.
+    pub heads: usize,
+    /// Channels inside a block's two linear layers, in multiples of `width`.
+    pub mlp_ratio: usize,
+    /// A second token beside the class token, and a second head: the logits are the mean of both.
+    pub distilled: bool,
+    /// Tokens that stand for nothing.
+    pub registers: usize,
+    /// The positional embedding has an entry for each token before the patches too.
+    pub prefix_embedded: bool,
+    /// What each half of a block adds is scaled, channel by channel.
+    pub layer_scale: bool,
+    /// Classes.
+    pub classes: usize,
+}
+
+const TINY: VitConfig = VitConfig {
+    image: [224, 224],
+    patch: 16,
+    width: 192,
+    depth: 12,
+    heads: 3,
+    mlp_ratio: 4,
+    distilled: false,
+    registers: 0,
+    prefix_embedded: true,
+    layer_scale: false,
+    classes: 1000,
+};
+const SMALL: VitConfig = VitConfig { width: 384, heads: 6, ..TINY };
+const BASE: VitConfig = VitConfig { width: 768, heads: 12, ..TINY };
+
+impl VitConfig {
+    const fn at(self, side: usize) -> Self {
+        Self { image: [side, side], ..self }
+    }
+
+    const fn patch32(self) -> Self {
+        Self { patch: 32, ..self }
+    }
+
+    const fn distilled(self) -> Self {
+        Self { distilled: true, ..self }
+    }
+}
+
+/// The variants that timm publishes, by name. A DeiT that is not distilled is the ViT of its size, trained otherwise.
+pub const VARIANTS: &[(&str, VitConfig)] = &[
+    ("vit_tiny_patch16_224", TINY),
+    ("vit_tiny_patch16_384", TINY.at(384)),
+    ("vit_small_patch16_224", SMALL),
+    ("vit_small_patch16_384", SMALL.at(384)),
+    ("vit_small_patch32_224", SMALL.patch32()),
+    ("vit_small_patch32_384", SMALL.patch32().at(384)),
+    ("vit_base_patch16_224", BASE),
+    ("vit_base_patch16_384", BASE.at(384)),
+    ("vit_base_patch32_224", BASE.patch32()),
+    ("vit_base_patch32_384", BASE.patch32().at(384)),
+    ("deit_tiny_patch16_224", TINY),
+    ("deit_small_patch16_224", SMALL),
+    ("deit_base_patch16_224", BASE),
+    ("deit_base_patch16_384", BASE.at(384)),
+    ("deit_tiny_distilled_patch16_224", TINY.distilled()),
+    ("deit_small_distilled_patch16_224", SMALL.distilled()),
+    ("deit_base_distilled_patch16_224", BASE.distilled()),
+    ("deit_base_distilled_patch16_384", BASE.distilled().at(384)),
+];
+
+/// Channels of a head: of all variants, and assumed of others, as no tensor tells.
+const HEAD: usize = 64;
+
+/// The vision transformer whose tensors these are. The pictures are taken to be square.
+pub(crate) fn recognise(shape_of: &ShapeOf<'_>) -> Option<VitConfig> {
+    let &[width, 3, patch, _] = shape_of("patch_embed.proj.weight")?.as_slice() else { return None };
+    let &[inner, _] = shape_of("blocks.0.mlp.fc1.weight")?.as_slice() else { return None };
+    let &[_, positions, _] = shape_of("pos_embed")?.as_slice() else { return None };
+    let distilled = shape_of("dist_token").is_some();
+    let registers = shape_of("reg_token").map_or(0, |shape| shape.get(1).copied().unwrap_or(0));
+    let prefix = shape_of("cls_token").map(|_| 1 + usize::from(distilled) + registers)?;
+    let side = |patches: usize| Some(patches.isqrt()).filter(|side| side * side == patches && patches > 0);
+    let (side, prefix_embedded) = match positions.checked_sub(prefix).and_then(side) {
+        Some(side) => (side, true),
+        None => (side(positions)?, false),
+    };
+    let depth = (0..).take_while(|block| shape_of(&format!("blocks.{block}.norm1.weight")).is_some()).count();
+    Some(VitConfig {
+        image: [side * patch; 2],
+        patch,
+        width,
+        depth,
+        heads: (width / HEAD).max(1),
+        mlp_ratio: inner / width,
+        distilled,
+        registers,
+        prefix_embedded,
+        layer_scale: shape_of("blocks.0.ls1.gamma").is_some(),
+        classes: *shape_of("head.weight")?.first()?,
+    })
+    .filter(|config| config.width % config.heads == 0)
+}
+
+/// A vision transformer. Fields are named as in the checkpoint.
+#[derive(Module, Debug)]
+pub struct Vit {
+    cls_token: Param<Tensor<3>>,
+    dist_token: Option<Param<Tensor<3>>>,
+    reg_token: Option<Param<Tensor<3>>>,
+    pos_embed: Param<Tensor<3>>,
+    patch_embed: PatchEmbed,
+    blocks: Vec<Block>,
+    norm: LayerNorm,
+    head: Linear,
+    head_dist: Option<Linear>,
+    grid: [usize; 2],
+    prefix_embedded: bool,
+}
+
+/// A linear layer of each patch, as a convolution.
+#[derive(Module, Debug)]
+struct PatchEmbed {
+    proj: Conv2d,
+}
+
+/// Attention and two linear layers, each behind a norm and added to its input.
+#[derive(Module, Debug)]
+struct Block {
+    norm1: LayerNorm,
+    attn: Attention,
+    ls1: Option<LayerScale>,
+    norm2: LayerNorm,
+    mlp: Mlp,
+    ls2: Option<LayerScale>,
+}
+
+#[derive(Module, Debug)]
+struct Attention {
+    qkv: Linear,
+    proj: Linear,
+    heads: usize,
+}
+
+/// Two linear layers with a GELU between them.
+#[derive(Module, Debug)]
+pub(crate) struct Mlp {
+    fc1: Linear,
+    fc2: Linear,
+}
+
+#[derive(Module, Debug)]
+struct LayerScale {
+    gamma: Param<Tensor<1>>,
+}
+
+impl VitConfig {
+    /// A vision transformer with random weights, ready to be trained or loaded.
+    pub fn init(&self, device: &Device) -> Vit {
+        let Self { image, patch, width, depth, heads, .. } = *self;
+        let tokens = |count| Initializer::Normal { mean: 0.0, std: 0.02 }.init([1, count, width], device);
+        let norm = || LayerNormConfig::new(width).with_epsilon(1e-6).init(device);
+        let linear = |from, to| LinearConfig::new(from, to).init(device);
+        let scale =
+            || self.layer_scale.then(|| LayerScale { gamma: Initializer::Ones.init([width], device) });
+        let grid = image.map(|side| side / patch);
+        let prefix = 1 + usize::from(self.distilled) + self.registers;
+        let block = |_| Block {
+            norm1: norm(),
+            attn: Attention { qkv: linear(width, 3 * width), proj: linear(width, width), heads },
+            ls1: scale(),
+            norm2: norm(),
+            mlp: Mlp::new(width, self.mlp_ratio, device),
+            ls2: scale(),
+        };
+        Vit {
+            cls_token: tokens(1),
+            dist_token: self.distilled.then(|| tokens(1)),
+            reg_token: (self.registers > 0).then(|| tokens(self.registers)),
+            pos_embed: tokens(grid[0] * grid[1] + if self.prefix_embedded { prefix } else { 0 }),
+            patch_embed: PatchEmbed {
+                proj: Conv2dConfig::new([3, width], [patch; 2]).with_stride([patch; 2]).init(device),
+            },
+            blocks: (0..depth).map(block).collect(),
+            norm: norm(),
+            head: linear(width, self.classes),
+            head_dist: self.distilled.then(|| linear(width, self.classes)),
+            grid,
+            prefix_embedded: self.prefix_embedded,
+        }
+    }
+
+    /// Vision transformers are called alike by timm and by DeiT's authors.
+    pub(crate) fn own(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
+        Some((name.into(), shape.to_vec()))
+    }
+}
+
+impl Mlp {
+    pub(crate) fn new(width: usize, ratio: usize, device: &Device) -> Self {
+        Self {
+            fc1: LinearConfig::new(width, ratio * width).init(device),
+            fc2: LinearConfig::new(ratio * width, width).init(device),
+        }
+    }
+
+    pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>, taps: &Taps<'_>) -> Tensor<D> {
+        self.fc2.forward(taps.gelu(self.fc1.forward(x)))
+    }
+}
+
+impl Attention {
+    /// Each token as a mean of the values of all, by how well its query fits their keys:
+    /// $\mathrm{softmax}(Q K^\top / \sqrt{d})\, V$.
+    ///
+    /// # Shapes
+    /// - x, output: `[batch, tokens, width]`
+    fn forward(&self, x: Tensor<3>, name: &str, grid: Tokens, taps: &Taps<'_>) -> Tensor<3> {
+        let [batch, tokens, width] = x.dims();
+        let (heads, size) = (self.heads, width / self.heads);
+        let qkv = self.qkv.forward(x).reshape([batch, tokens, 3, heads, size]).permute([2, 0, 3, 1, 4]);
+        let [q, k, v] = [0, 1, 2].map(|part| qkv.clone().narrow(0, part, 1).squeeze_dim::<4>(0));
+        let weights = format!("{name}.attn.attn_drop");
+        let seen = if taps.asks(&weights) {
+            let weights = taps.layer(&weights, Weights(grid), || {
+                softmax((q * (size as f64).powf(-0.5)).matmul(k.swap_dims(2, 3)), 3)
+            });
+            weights.matmul(v)
+        } else {
+            attention(q, k, v, None, None, Default::default())
+        };
+        self.proj.forward(seen.swap_dims(1, 2).reshape([batch, tokens, width]))
+    }
+}
+
+impl Block {
+    fn forward(&self, x: Tensor<3>, name: &str, grid: Tokens, taps: &Taps<'_>) -> Tensor<3> {
+        let scaled = |x: Tensor<3>, scale: &Option<LayerScale>| match scale {
+            Some(scale) => x * scale.gamma.val().reshape([1, 1, -1]),
+            None => x,
+        };
+        let y = taps.layer(format_args!("{name}.norm1"), grid, || self.norm1.forward(x.clone()));
+        let y = taps.layer(format_args!("{name}.attn"), grid, || self.attn.forward(y, name, grid, taps));
+        let x = x + scaled(y, &self.ls1);
+        let y = taps.layer(format_args!("{name}.norm2"), grid, || self.norm2.forward(x.clone()));
+        let y = taps.layer(format_args!("{name}.mlp"), grid, || self.mlp.forward(y, taps));
+        x + scaled(y, &self.ls2)
+    }
+}
+
+impl Vit {
+    /// The network for inference, which it is already: it has no BatchNorm.
+    pub fn folded(self) -> Self {
+        self
+    }
+
+    /// The positional embedding for a grid of patches: the trained one, resampled as timm's `resample_abs_pos_embed` does where
+    /// the grid is another.
+    ///
+    /// # Shapes
+    /// - output: `[1, tokens, width]`
+    fn positions(&self, grid: [usize; 2]) -> Tensor<3> {
+        let trained = self.pos_embed.val();
+        if grid == self.grid {
+            return trained;
+        }
+        let [_, tokens, width] = trained.dims();
+        let ([from_rows, from_columns], [rows, columns]) = (self.grid, grid);
+        let prefix = tokens - from_rows * from_columns;
+        let x = trained.clone().narrow(1, prefix, from_rows * from_columns);
+        let x = bicubic::matrix(from_rows, rows, &x.device())
+            .matmul(x.reshape([from_rows, from_columns * width]))
+            .reshape([rows, from_columns, width])
+            .swap_dims(0, 1)
+            .reshape([from_columns, rows * width]);
+        let x = bicubic::matrix(from_columns, columns, &x.device())
+            .matmul(x)
+            .reshape([columns, rows, width])
+            .swap_dims(0, 1)
+            .reshape([1, rows * columns, width]);
+        match prefix {
+            0 => x,
+            _ => Tensor::cat(vec![trained.narrow(1, 0, prefix), x], 1),
+        }
+    }
+}
+
+impl Model for Vit {
+    /// # Shapes
+    /// - images: `[batch, 3, height, width]`, each side a multiple of the patch (what is beyond one is not looked at)
+    /// - output: logits `[batch, classes]`
+    fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
+        let [_, _, height, width] = images.dims();
+        let [patch_height, patch_width] = self.patch_embed.proj.kernel_size;
+        let (height, width) = (height / patch_height, width / patch_width);
+        let patches = taps.layer("patch_embed", Tokens { prefix: 0, height, width }, || {
+            self.patch_embed.proj.forward(images).flatten::<3>(2, 3).swap_dims(1, 2)
+        });
+
+        let batch = patches.dims()[0];
+        let mut tokens: Vec<Tensor<3>> =
+            [Some(&self.cls_token), self.dist_token.as_ref(), self.reg_token.as_ref()]
+                .into_iter()
+                .flatten()
+                .map(|token| token.val().repeat_dim(0, batch))
+                .collect();
+        let positions = self.positions([height, width]);
+        let mut x = if self.prefix_embedded {
+            tokens.push(patches);
+            Tensor::cat(tokens, 1) + positions
+        } else {
+            tokens.push(patches + positions);
+            Tensor::cat(tokens, 1)
+        };
+
+        let grid = Tokens { prefix: x.dims()[1] - height * width, height, width };
+        for (number, block) in self.blocks.iter().enumerate() {
+            let name = format!("blocks.{number}");
+            x = taps.layer(&name, grid, || block.forward(x, &name, grid, taps));
+        }
+        x = taps.layer("norm", grid, || self.norm.forward(x));
+        let token = |place| x.clone().narrow(1, place, 1).squeeze_dim::<2>(1);
+        let logits = self.head.forward(token(0));
+        match &self.head_dist {
+            Some(head) => (logits + head.forward(token(1))) / 2.0,
+            None => logits,
+        }
+    }
+}
