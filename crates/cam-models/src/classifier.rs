@@ -230,8 +230,12 @@ fn card_of(config: &Config, file: &Path, device: &Device) -> Result<Card, Error>
     let family = Config::variants().filter(|(_, other)| discriminant(other) == discriminant(config));
     let nearest = family.min_by(|(_, a), (_, b)| far(a).total_cmp(&far(b)));
     let (name, _) = nearest.expect("every family has variants");
-    let card = Card::named(name)?;
-    Ok(Card { name: format!("{name} of another size"), ..card })
+    let mut card = Card::named(name)?;
+    card.name = format!("{name} of another size");
+    if let Config::Vit(vit) = config {
+        card.size = vit.image;
+    }
+    Ok(card)
 }
 
 /// The last layer that is called like this one but for its numbers: `layer4.1` stands for `layer4.0` in a network of shorter

@@ -127,8 +127,8 @@ impl Weights {
         })
     }
 
-    /// The shape of a tensor as PyTorch would have it.
-    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+    /// The shape of the tensor of this name, as PyTorch would have it.
+    pub fn shape(&self, name: &str) -> Option<Vec<usize>> {
         let shape = |name: &str| self.tensors.get(name).map(|tensor| tensor.shape.to_vec());
         let as_norm = || match name.strip_suffix("weight") {
             Some(layer) => shape(&format!("{layer}gamma")),
@@ -389,7 +389,8 @@ mod tests {
                 });
                 let ranks = [None, Some(vec![]), Some(vec![2; 5]), Some(shape[1..].to_vec())];
                 for odd in sides.chain(ranks) {
-                    let look = |other: &str| if other == name { odd.clone() } else { shapes.get(other).cloned() };
+                    let look =
+                        |other: &str| if other == name { odd.clone() } else { shapes.get(other).cloned() };
                     if let Some(found) = Config::recognise(&look) {
                         Outline::of(&found.init(&device), None);
                     }
