@@ -14,7 +14,9 @@ pub struct Card {
     pub about: String,
     /// Where its weights are published; empty for the built-in model.
     pub url: String,
-    /// The sha256 of that file, where it is known.
+    /// The repository of the Hugging Face hub that has its weights as `model.safetensors`: `timm/resnet50.tv_in1k`.
+    pub hub: Option<String>,
+    /// The sha256 of the file of the hub, where it is known.
     pub sha256: Option<String>,
     /// The licence of the weights.
     pub licence: String,

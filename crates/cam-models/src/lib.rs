@@ -19,6 +19,8 @@ mod bicubic;
 mod card;
 mod classifier;
 mod error;
+#[cfg(feature = "hub")]
+mod hub;
 mod network;
 mod preprocess;
 pub mod resnet;
@@ -31,6 +33,8 @@ mod weights;
 pub use card::{Card, Labels, Logits};
 pub use classifier::{Classifier, Prediction, SCENES};
 pub use error::{Error, Mismatch};
+#[cfg(feature = "hub")]
+pub use hub::Hub;
 pub use network::{Config, Network, ShapeOf};
 pub use preprocess::{Filter, Preprocess, Resize, View, decode_photo, read_photo};
 pub use weights::Weights;
