@@ -286,11 +286,11 @@ fn a_connection_that_is_always_cut_leaves_nothing_that_could_be_taken_for_weight
     );
     assert!(desk.found().is_empty());
     drop(server);
-    // The next call goes on where this one ended.
+    // The next call goes on where the four attempts of this one ended.
     let server = Server::open(Shelf::of(weights()));
     desk.explain(&server.endpoint).assert().success();
     let asked = server.asked();
-    assert_eq!(asked.last().unwrap(), "/store/0 bytes=30000-", "{asked:?}");
+    assert_eq!(asked.last().unwrap(), "/store/0 bytes=40000-", "{asked:?}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// The file of timm's repositories.
 const FILE: &str = "model.safetensors";
 
-/// How often a connection that breaks is taken up again where it broke.
+/// How often a connection that breaks is taken up again where it broke, less the one time that hf-hub always does.
 const RETRIES: usize = 2;
 
 /// Where weights come from and where they are kept.
@@ -123,25 +123,18 @@ impl Repository<'_> {
             .repo(self.repo.clone());
         let mut told = Told { done: 0, total: 0, progress };
         let mut fetched = attempt(&api, &mut told);
-        if fetched.as_ref().is_err_and(at_the_end) && self.forget_parts() {
+        if fetched.as_ref().is_err_and(is_at_odds) {
+            self.forget_parts();
             fetched = attempt(&api, &mut told);
         }
-        let path = fetched.map_err(|e| self.failed(reason(&e)))?;
-        match std::fs::metadata(&path).map(|about| about.len()) {
-            Ok(length) if length == told.total => Ok(path),
-            length => {
-                remove(&path);
-                Err(self.failed(format!("{} bytes of {} came", length.unwrap_or(0), told.total)))
-            }
-        }
+        fetched.map_err(|e| self.failed(reason(&e)))
     }
 
-    /// Removes what was fetched in part; says whether there was any.
-    fn forget_parts(&self) -> bool {
+    /// Removes what was fetched in part.
+    fn forget_parts(&self) {
         let blobs = std::fs::read_dir(self.folder().join("blobs")).into_iter().flatten().flatten();
-        let parts =
-            blobs.map(|blob| blob.path()).filter(|path| path.extension().is_some_and(|e| e == "part"));
-        parts.filter(|part| std::fs::remove_file(part).is_ok()).count() > 0
+        let parts = blobs.map(|blob| blob.path()).filter(|path| path.extension().is_some_and(|e| e == "part"));
+        parts.for_each(|part| remove(&part));
     }
 
     /// Makes sure of the sha256 of a file, where it is known: from the card, or from the name that the hub gave its contents.
@@ -159,17 +152,23 @@ impl Repository<'_> {
     }
 }
 
-/// Fetches a file once, or what is left of it.
+/// Fetches the file, or what is left of it.
 fn attempt(api: &ApiRepo, told: &mut Told<'_>) -> Result<PathBuf, ApiError> {
     // hf-hub panics where a hub answers with a redirection to nowhere.
-    let fetched = catch_unwind(AssertUnwindSafe(|| api.download_with_progress(FILE, told)));
-    fetched.unwrap_or(Err(ApiError::InvalidHeader("Location")))
+    let fetched = catch_unwind(AssertUnwindSafe(|| api.download_with_progress(FILE, &mut *told)));
+    let path = fetched.unwrap_or(Err(ApiError::InvalidHeader("Location")))?;
+    // Nor does it look at what it put together.
+    if std::fs::metadata(&path)?.len() != told.total {
+        remove(&path);
+        return Err(ApiError::InvalidResume);
+    }
+    Ok(path)
 }
 
-/// Whether a hub was asked for bytes after the end of a file: all of it, or more, was fetched before.
-fn at_the_end(error: &ApiError) -> bool {
+/// Whether what was fetched before does not fit what there is: all of it, or more, is there already.
+fn is_at_odds(error: &ApiError) -> bool {
     match error {
-        ApiError::TooManyRetries(last) => at_the_end(last),
+        ApiError::TooManyRetries(last) => is_at_odds(last),
         ApiError::RequestError(error) => matches!(**error, ureq::Error::StatusCode(416)),
         ApiError::InvalidResume => true,
         _ => false,
@@ -187,6 +186,7 @@ fn reason(error: &ApiError) -> String {
             }
             _ => error.to_string(),
         },
+        ApiError::InvalidResume => "what came has another length than the hub said".into(),
         ApiError::MissingHeader(_) | ApiError::InvalidHeader(_) | ApiError::ParseIntError(_) => {
             format!("that is no hub's answer ({error})")
         }
