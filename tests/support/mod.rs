@@ -52,6 +52,12 @@ fn range(name: &str, shape: &[usize], bottleneck: bool) -> (f64, f64) {
     }
 }
 
+/// The tensors of a network under torchvision's names.
+pub fn shapes(network: &ResNet) -> Vec<(String, Vec<usize>)> {
+    let tensors = network.collect(None, Some(Box::new(BurnToPyTorchAdapter)), true);
+    tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor.shape.to_vec())).collect()
+}
+
 /// Writes the hashed parameters of a network under torchvision's names, as a safetensors file.
 pub fn hashed_file(network: &ResNet, bottleneck: bool, path: &Path) {
     let tensors = network.collect(None, Some(Box::new(BurnToPyTorchAdapter)), true);
