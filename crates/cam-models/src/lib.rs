@@ -1,4 +1,5 @@
-//! Image classifiers on the Burn framework, with taps: ResNet and its kin, their weights from torchvision and timm files,
+//! Image classifiers on the Burn framework, with taps: ResNet, VGG, DenseNet, MNASNet, ViT, DeiT and Swin, their weights from
+//! torchvision and timm files,
 //! and a small model that is built in.
 //!
 //! ```
@@ -18,10 +19,13 @@
 mod bicubic;
 mod card;
 mod classifier;
+pub mod densenet;
 mod error;
 #[cfg(feature = "hub")]
 mod hub;
+pub mod mnasnet;
 mod network;
+mod numbered;
 mod preprocess;
 pub mod resnet;
 mod steps;
