@@ -133,7 +133,8 @@ impl Repository<'_> {
     /// Removes what was fetched in part.
     fn forget_parts(&self) {
         let blobs = std::fs::read_dir(self.folder().join("blobs")).into_iter().flatten().flatten();
-        let parts = blobs.map(|blob| blob.path()).filter(|path| path.extension().is_some_and(|e| e == "part"));
+        let parts =
+            blobs.map(|blob| blob.path()).filter(|path| path.extension().is_some_and(|e| e == "part"));
         parts.for_each(|part| remove(&part));
     }
 

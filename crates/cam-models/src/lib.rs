@@ -1,5 +1,4 @@
-//! Image classifiers on the Burn framework, with taps: ResNet, VGG, DenseNet, MNASNet, ViT, DeiT and Swin, their weights from
-//! torchvision and timm files,
+//! Image classifiers on the Burn framework, with taps: ResNet and its kin, their weights from torchvision and timm files,
 //! and a small model that is built in.
 //!
 //! ```
