@@ -78,6 +78,46 @@ const CARDS: &[&str] = cards![
     "resnext50_32x4d",
     "resnext101_32x8d",
     "resnext101_64x4d",
+    "vgg11",
+    "vgg13",
+    "vgg16",
+    "vgg19",
+    "vgg11_bn",
+    "vgg13_bn",
+    "vgg16_bn",
+    "vgg19_bn",
+    "vit_tiny_patch16_224",
+    "vit_tiny_patch16_384",
+    "vit_small_patch16_224",
+    "vit_small_patch16_384",
+    "vit_small_patch32_224",
+    "vit_small_patch32_384",
+    "vit_base_patch16_224",
+    "vit_base_patch16_384",
+    "vit_base_patch32_224",
+    "vit_base_patch32_384",
+    "deit_tiny_patch16_224",
+    "deit_small_patch16_224",
+    "deit_base_patch16_224",
+    "deit_base_patch16_384",
+    "deit_tiny_distilled_patch16_224",
+    "deit_small_distilled_patch16_224",
+    "deit_base_distilled_patch16_224",
+    "deit_base_distilled_patch16_384",
+    "swin_tiny_patch4_window7_224",
+    "swin_small_patch4_window7_224",
+    "swin_base_patch4_window7_224",
+    "swin_base_patch4_window12_384",
+    "swin_large_patch4_window7_224",
+    "swin_large_patch4_window12_384",
+    "densenet121",
+    "densenet161",
+    "densenet169",
+    "densenet201",
+    "mnasnet0_5",
+    "mnasnet0_75",
+    "mnasnet1_0",
+    "mnasnet1_3",
 ];
 
 impl Card {
@@ -121,7 +161,7 @@ impl Card {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resnet::VARIANTS;
+    use crate::Config;
 
     #[test]
     fn every_card_is_complete_and_named_once() {
@@ -134,7 +174,7 @@ mod tests {
 
     #[test]
     fn every_variant_has_a_card() {
-        for (name, _) in VARIANTS {
+        for (name, _) in Config::variants() {
             assert!(Card::named(name).is_ok(), "{name}");
         }
     }

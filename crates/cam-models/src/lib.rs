@@ -18,10 +18,13 @@
 mod bicubic;
 mod card;
 mod classifier;
+pub mod densenet;
 mod error;
 #[cfg(feature = "hub")]
 mod hub;
+pub mod mnasnet;
 mod network;
+mod numbered;
 mod preprocess;
 pub mod resnet;
 mod steps;

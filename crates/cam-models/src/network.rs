@@ -1,5 +1,7 @@
 //! All families under one roof: which network a name or a weight file stands for, and the network itself.
 
+use crate::densenet::{self, DenseNet, DenseNetConfig};
+use crate::mnasnet::{self, MnasNet, MnasNetConfig};
 use crate::resnet::{self, ResNet, ResNetConfig};
 use crate::swin::{self, Swin, SwinConfig};
 use crate::vgg::{self, Vgg, VggConfig};
@@ -12,7 +14,7 @@ use cam_core::{Model, Taps};
 pub type ShapeOf<'a> = dyn Fn(&str) -> Option<Vec<usize>> + 'a;
 
 /// The sides that a tensor can have where a network is recognised by it: a file of absurd shapes makes no absurd network.
-const SIDES: std::ops::RangeInclusive<usize> = 1..=1 << 16;
+const SIDES: std::ops::RangeInclusive<usize> = 1..=1 << 17;
 
 macro_rules! families {
     ($($(#[$doc:meta])* $family:ident($network:ty, $config:ty, $module:ident);)*) => {
@@ -128,6 +130,10 @@ families! {
     Vit(Vit, VitConfig, vit);
     /// Swin.
     Swin(Swin, SwinConfig, swin);
+    /// DenseNet.
+    DenseNet(DenseNet, DenseNetConfig, densenet);
+    /// MNASNet.
+    MnasNet(MnasNet, MnasNetConfig, mnasnet);
 }
 
 impl Config {

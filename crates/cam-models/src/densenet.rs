@@ -1,0 +1,280 @@
+//! DenseNet, in torchvision's layout (timm's has the same names); torchvision's own files, which are older, load too.
+//!
+//! Huang et al., *Densely Connected Convolutional Networks*, CVPR 2017 (<https://arxiv.org/abs/1608.06993>), the variant with
+//! bottlenecks and compression (DenseNet-BC).
+//!
+//! Tapped are, under their names in the checkpoint: `features` and in it `norm0`, `relu0`, `pool0`, each block
+//! (`denseblock4`), each layer of it (`denseblock4.denselayer16`) with `norm1` and `norm2`, each `transition1` with its
+//! `norm`, and `norm5`. A norm comes before its convolution here, so only those that also follow one are folded.
+
+use crate::network::ShapeOf;
+use crate::numbered::Numbered;
+use crate::steps::{around, bias, conv, fold, norm, normed, scale_and_shift};
+use burn::nn::conv::Conv2d;
+use burn::nn::pool::{AvgPool2d, AvgPool2dConfig, MaxPool2d, MaxPool2dConfig};
+use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
+use burn::prelude::*;
+use cam_core::{Model, Nchw, Taps};
+
+/// What makes one DenseNet another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DenseNetConfig {
+    /// Layers of each dense block; the network ends before a block of none.
+    pub blocks: [usize; 4],
+    /// Channels that a layer adds.
+    pub growth: usize,
+    /// Channels of the stem.
+    pub stem: usize,
+    /// Channels inside a layer, in multiples of `growth`.
+    pub bottleneck: usize,
+    /// Classes.
+    pub classes: usize,
+}
+
+const DENSENET121: DenseNetConfig =
+    DenseNetConfig { blocks: [6, 12, 24, 16], growth: 32, stem: 64, bottleneck: 4, classes: 1000 };
+
+/// The variants that torchvision and timm publish, by name.
+pub const VARIANTS: &[(&str, DenseNetConfig)] = &[
+    ("densenet121", DENSENET121),
+    ("densenet161", DenseNetConfig { blocks: [6, 12, 36, 24], growth: 48, stem: 96, ..DENSENET121 }),
+    ("densenet169", DenseNetConfig { blocks: [6, 12, 32, 32], ..DENSENET121 }),
+    ("densenet201", DenseNetConfig { blocks: [6, 12, 48, 32], ..DENSENET121 }),
+];
+
+/// The parts of a layer as older files call them, and as they are called now.
+const OLD: [(&str, &str); 4] =
+    [(".norm.1.", ".norm1."), (".norm.2.", ".norm2."), (".conv.1.", ".conv1."), (".conv.2.", ".conv2.")];
+
+/// The DenseNet whose tensors these are.
+pub(crate) fn recognise(shape_of: &ShapeOf<'_>) -> Option<DenseNetConfig> {
+    let rows = |name: &str| shape_of(name)?.first().copied();
+    let layer = |block: usize, layer: usize, part: usize| {
+        let name = format!("features.denseblock{block}.denselayer{layer}.conv");
+        rows(&format!("{name}{part}.weight")).or_else(|| rows(&format!("{name}.{part}.weight")))
+    };
+    let growth = layer(1, 1, 2)?;
+    let blocks =
+        [1, 2, 3, 4].map(|block| (1..).take_while(|number| layer(block, *number, 2).is_some()).count());
+    Some(DenseNetConfig {
+        blocks,
+        growth,
+        stem: rows("features.conv0.weight")?,
+        bottleneck: layer(1, 1, 1)? / growth,
+        classes: rows("classifier.weight")?,
+    })
+}
+
+/// A DenseNet. Fields are named as in the checkpoint.
+#[derive(Module, Debug)]
+pub struct DenseNet {
+    features: Features,
+    classifier: Linear,
+}
+
+#[derive(Module, Debug)]
+struct Features {
+    conv0: Conv2d,
+    norm0: Option<BatchNorm>,
+    pool0: MaxPool2d,
+    denseblock1: Option<DenseBlock>,
+    transition1: Option<Transition>,
+    denseblock2: Option<DenseBlock>,
+    transition2: Option<Transition>,
+    denseblock3: Option<DenseBlock>,
+    transition3: Option<Transition>,
+    denseblock4: Option<DenseBlock>,
+    norm5: BatchNorm,
+}
+
+/// Layers of which each sees what all before it added.
+type DenseBlock = Numbered<DenseLayer>;
+
+#[derive(Module, Debug)]
+struct DenseLayer {
+    norm1: BatchNorm,
+    conv1: Conv2d,
+    norm2: Option<BatchNorm>,
+    conv2: Conv2d,
+}
+
+/// Halves the channels and the sides.
+#[derive(Module, Debug)]
+struct Transition {
+    norm: BatchNorm,
+    conv: Conv2d,
+    pool: AvgPool2d,
+}
+
+impl DenseNetConfig {
+    /// A DenseNet with random weights, ready to be trained or loaded.
+    pub fn init(&self, device: &Device) -> DenseNet {
+        let batch_norm = |channels| BatchNormConfig::new(channels).init(device);
+        let mut channels = self.stem;
+        let mut blocks = [const { None }; 4];
+        let mut transitions = [const { None }; 4];
+        for (number, &count) in self.blocks.iter().take_while(|count| **count > 0).enumerate() {
+            if number > 0 {
+                let halved = channels / 2;
+                transitions[number - 1] = Some(Transition {
+                    norm: batch_norm(channels),
+                    conv: conv(channels, halved, 1, 1, 1, device),
+                    pool: AvgPool2dConfig::new([2, 2]).with_strides([2, 2]).init(),
+                });
+                channels = halved;
+            }
+            let layers = (0..count).map(|_| {
+                let inner = self.bottleneck * self.growth;
+                let layer = DenseLayer {
+                    norm1: batch_norm(channels),
+                    conv1: conv(channels, inner, 1, 1, 1, device),
+                    norm2: norm(inner, device),
+                    conv2: conv(inner, self.growth, 3, 1, 1, device),
+                };
+                channels += self.growth;
+                layer
+            });
+            blocks[number] = Some(Numbered::new("denselayer", layers.collect()));
+        }
+        let [denseblock1, denseblock2, denseblock3, denseblock4] = blocks;
+        let [transition1, transition2, transition3, _] = transitions;
+        DenseNet {
+            features: Features {
+                conv0: conv(3, self.stem, 7, 2, 1, device),
+                norm0: norm(self.stem, device),
+                pool0: MaxPool2dConfig::new([3, 3]).with_strides([2, 2]).with_padding(around(1)).init(),
+                denseblock1,
+                transition1,
+                denseblock2,
+                transition2,
+                denseblock3,
+                transition3,
+                denseblock4,
+                norm5: batch_norm(channels),
+            },
+            classifier: LinearConfig::new(channels, self.classes).init(device),
+        }
+    }
+
+    pub(crate) fn own(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
+        let old = OLD.iter().find(|(old, _)| name.contains(".denselayer") && name.contains(old));
+        let own = old.map_or(name.into(), |(old, new)| name.replace(old, new));
+        Some((own, shape.to_vec()))
+    }
+}
+
+impl DenseNet {
+    /// The network for inference: a BatchNorm behind a convolution is folded into it, the others are frozen.
+    pub fn folded(self) -> Self {
+        let Self { features, classifier } = self;
+        let block = |block: Option<DenseBlock>| block.map(|block| block.each(DenseLayer::folded));
+        let transition = |transition: Option<Transition>| {
+            transition.map(|transition| Transition { norm: transition.norm.freeze(), ..transition })
+        };
+        let mut norm0 = features.norm0;
+        let features = Features {
+            conv0: fold(features.conv0, &mut norm0),
+            norm0,
+            pool0: features.pool0,
+            denseblock1: block(features.denseblock1),
+            transition1: transition(features.transition1),
+            denseblock2: block(features.denseblock2),
+            transition2: transition(features.transition2),
+            denseblock3: block(features.denseblock3),
+            transition3: transition(features.transition3),
+            denseblock4: block(features.denseblock4),
+            norm5: features.norm5.freeze(),
+        };
+        Self { features, classifier }
+    }
+}
+
+/// A norm of its own, tapped.
+fn tapped(norm: &BatchNorm, name: &str, taps: &Taps<'_>, x: impl FnOnce() -> Tensor<4>) -> Tensor<4> {
+    taps.biased(name, Nchw, Some(scale_and_shift(norm).1), || norm.forward(x()))
+}
+
+impl DenseLayer {
+    fn folded(mut self) -> Self {
+        self.norm1 = self.norm1.freeze();
+        self.conv1 = fold(self.conv1, &mut self.norm2);
+        self
+    }
+
+    /// # Shapes
+    /// - seen: what the block saw and what each layer before added, `[batch, channels, height, width]`
+    /// - output: what this layer adds, `[batch, growth, height, width]`
+    fn forward(&self, seen: &[Tensor<4>], name: &str, taps: &Taps<'_>) -> Tensor<4> {
+        let Self { norm1, conv1, norm2, conv2 } = self;
+        let y = tapped(norm1, &format!("{name}.norm1"), taps, || Tensor::cat(seen.to_vec(), 1));
+        let y = taps.biased(format_args!("{name}.norm2"), Nchw, bias(conv1, norm2), || {
+            normed(conv1, norm2, taps.relu(y))
+        });
+        conv2.forward(taps.relu(y))
+    }
+}
+
+impl Transition {
+    fn forward(&self, x: Tensor<4>, name: &str, taps: &Taps<'_>) -> Tensor<4> {
+        let x = tapped(&self.norm, &format!("{name}.norm"), taps, || x);
+        self.pool.forward(self.conv.forward(taps.relu(x)))
+    }
+}
+
+impl Features {
+    fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<4> {
+        let mut x = taps.biased("features.norm0", Nchw, bias(&self.conv0, &self.norm0), || {
+            normed(&self.conv0, &self.norm0, images)
+        });
+        x = taps.layer("features.relu0", Nchw, || taps.relu(x));
+        x = taps.layer("features.pool0", Nchw, || self.pool0.forward(x));
+        let stages = [
+            (&self.denseblock1, &self.transition1),
+            (&self.denseblock2, &self.transition2),
+            (&self.denseblock3, &self.transition3),
+            (&self.denseblock4, &None),
+        ];
+        for (number, (block, transition)) in (1..).zip(stages) {
+            if let Some(block) = block {
+                let block_name = format!("features.denseblock{number}");
+                x = taps.layer(&block_name, Nchw, || {
+                    let seen = block.iter().fold(vec![x], |mut seen, (layer_name, layer)| {
+                        let name = format!("{block_name}.{layer_name}");
+                        seen.push(taps.layer(&name, Nchw, || layer.forward(&seen, &name, taps)));
+                        seen
+                    });
+                    Tensor::cat(seen, 1)
+                });
+            }
+            if let Some(transition) = transition {
+                let name = format!("features.transition{number}");
+                x = taps.layer(&name, Nchw, || transition.forward(x, &name, taps));
+            }
+        }
+        tapped(&self.norm5, "features.norm5", taps, || x)
+    }
+}
+
+impl Model for DenseNet {
+    /// # Shapes
+    /// - images: `[batch, 3, height, width]`, of any size that leaves a pixel after the last transition
+    /// - output: logits `[batch, classes]`
+    fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
+        let x = taps.layer("features", Nchw, || self.features.forward(images, taps));
+        self.classifier.forward(taps.relu(x).mean_dims(&[2, 3]).flatten(1, 3))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn older_files_have_a_dot_before_the_number() {
+        let own = |name: &str| DENSENET121.own(name, &[32]).unwrap().0;
+        let layer = "features.denseblock2.denselayer11";
+        assert_eq!(own(&format!("{layer}.norm.2.running_var")), format!("{layer}.norm2.running_var"));
+        assert_eq!(own(&format!("{layer}.conv.1.weight")), format!("{layer}.conv1.weight"));
+        assert_eq!(own("features.transition1.norm.weight"), "features.transition1.norm.weight");
+    }
+}

@@ -1,0 +1,137 @@
+//! MNASNet (its variant B1), in torchvision's layout.
+//!
+//! Tan et al., *MnasNet: Platform-Aware Neural Architecture Search for Mobile*, CVPR 2019
+//! (<https://arxiv.org/abs/1807.11626>).
+//!
+//! Tapped is every `layers.N`, each block of its stacks (`layers.12.3`), and each step of a block (`layers.12.3.layers.4`). A
+//! convolution and its norm are one layer under the norm's name.
+
+use crate::network::ShapeOf;
+use crate::steps::{self, Residual, Step};
+use burn::nn::{Linear, LinearConfig};
+use burn::prelude::*;
+use cam_core::{Model, Taps};
+
+/// What makes one MNASNet another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MnasNetConfig {
+    /// Channels of the stem, of its separable convolution, and of the six stacks of blocks.
+    pub widths: [usize; 8],
+    /// Classes.
+    pub classes: usize,
+}
+
+/// The six stacks: side of the depthwise kernels, stride of the first block, expansion, and blocks.
+const STACKS: [[usize; 4]; 6] =
+    [[3, 2, 3, 3], [5, 2, 3, 3], [5, 2, 6, 3], [3, 1, 6, 2], [5, 2, 6, 4], [3, 1, 6, 1]];
+
+/// The places of the stacks among the layers.
+const PLACES: std::ops::Range<usize> = 8..14;
+
+/// Channels before the classifier.
+const FEATURES: usize = 1280;
+
+impl MnasNetConfig {
+    /// The network whose widths are those of the paper times `alpha`, for ImageNet.
+    pub const fn scaled(alpha: f64) -> Self {
+        let mut widths = [32, 16, 24, 40, 80, 96, 192, 320];
+        let mut place = 0;
+        while place < widths.len() {
+            widths[place] = multiple_of_8(widths[place] as f64 * alpha);
+            place += 1;
+        }
+        Self { widths, classes: 1000 }
+    }
+
+    /// An MNASNet with random weights, ready to be trained or loaded.
+    pub fn init(&self, device: &Device) -> MnasNet {
+        let [stem, separable, stacks @ ..] = self.widths;
+        // A convolution and its norm.
+        let normed = |from, to, kernel, stride, groups| {
+            [Step::conv(from, to, kernel, stride, groups, device), Step::norm(to, device)]
+        };
+        let mut layers = Vec::new();
+        layers.extend(normed(3, stem, 3, 2, 1));
+        layers.push(Step::relu());
+        layers.extend(normed(stem, stem, 3, 1, stem));
+        layers.push(Step::relu());
+        layers.extend(normed(stem, separable, 1, 1, 1));
+        let mut from = separable;
+        for ([kernel, stride, expansion, count], to) in STACKS.into_iter().zip(stacks) {
+            let blocks = (0..count).map(|number| {
+                let stride = if number == 0 { stride } else { 1 };
+                let inner = from * expansion;
+                let mut layers = Vec::new();
+                layers.extend(normed(from, inner, 1, 1, 1));
+                layers.push(Step::relu());
+                layers.extend(normed(inner, inner, kernel, stride, inner));
+                layers.push(Step::relu());
+                layers.extend(normed(inner, to, 1, 1, 1));
+                let shortcut = from == to && stride == 1;
+                from = to;
+                Residual { layers, shortcut }
+            });
+            layers.push(Step::Blocks(blocks.collect()));
+        }
+        layers.extend(normed(from, FEATURES, 1, 1, 1));
+        layers.push(Step::relu());
+        let classifier = vec![None, Some(LinearConfig::new(FEATURES, self.classes).init(device))];
+        MnasNet { layers, classifier }
+    }
+
+    /// Nobody but torchvision publishes MNASNets under names that are near these.
+    pub(crate) fn own(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
+        Some((name.into(), shape.to_vec()))
+    }
+}
+
+/// The nearest multiple of 8, but the next one where that would take away more than a tenth.
+const fn multiple_of_8(width: f64) -> usize {
+    let nearest = (width + 4.0) as usize / 8 * 8;
+    let nearest = if nearest < 8 { 8 } else { nearest };
+    if nearest as f64 >= 0.9 * width { nearest } else { nearest + 8 }
+}
+
+/// The variants that torchvision publishes, by name.
+pub const VARIANTS: &[(&str, MnasNetConfig)] = &[
+    ("mnasnet0_5", MnasNetConfig::scaled(0.5)),
+    ("mnasnet0_75", MnasNetConfig::scaled(0.75)),
+    ("mnasnet1_0", MnasNetConfig::scaled(1.0)),
+    ("mnasnet1_3", MnasNetConfig::scaled(1.3)),
+];
+
+/// The MNASNet whose tensors these are.
+pub(crate) fn recognise(shape_of: &ShapeOf<'_>) -> Option<MnasNetConfig> {
+    let rows = |name: &str| shape_of(name)?.first().copied();
+    let mut widths = [rows("layers.0.weight")?, rows("layers.6.weight")?, 0, 0, 0, 0, 0, 0];
+    for (stack, width) in PLACES.zip(&mut widths[2..]) {
+        *width = rows(&format!("layers.{stack}.0.layers.6.weight"))?;
+    }
+    Some(MnasNetConfig { widths, classes: rows("classifier.1.weight")? })
+}
+
+/// An MNASNet. Fields are named as in the checkpoint.
+#[derive(Module, Debug)]
+pub struct MnasNet {
+    layers: Vec<Step>,
+    /// The linear layer at 1; the dropout at 0 has no parameters.
+    classifier: Vec<Option<Linear>>,
+}
+
+impl MnasNet {
+    /// The network for inference: every BatchNorm is folded into its convolution.
+    pub fn folded(self) -> Self {
+        Self { layers: steps::folded(self.layers), ..self }
+    }
+}
+
+impl Model for MnasNet {
+    /// # Shapes
+    /// - images: `[batch, 3, height, width]`
+    /// - output: logits `[batch, classes]`
+    fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
+        let x = steps::run(&self.layers, "layers", images, taps);
+        let x = x.mean_dims(&[2, 3]).flatten(1, 3);
+        self.classifier.iter().flatten().fold(x, |x, linear| linear.forward(x))
+    }
+}
