@@ -10,7 +10,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use cam_core::{Error, Explainer, Method, Model, Seen, Taps, Top, layers};
-use cam_models::{Config, Weights};
+use cam_models::Classifier;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use std::path::Path;
@@ -41,10 +41,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("give a file of weights, a file of images, and the file to write".into());
     };
     let device = Device::flex();
-    let weights = Weights::open(Path::new(weights))?;
-    let config = Config::recognise(&|name| weights.shape(name)).ok_or("no family has these tensors")?;
-    println!("{:?}: {config:?}", config.names());
-    let network = weights.load("recognised", config.init(&device))?.folded();
+    let network = Classifier::load_file(Path::new(weights), &device)?;
+    println!("{}", network.card().name);
 
     let file = std::fs::read(images)?;
     let stored = SafeTensors::deserialize(&file)?;

@@ -1,11 +1,13 @@
-//! Weight files: every container gives the logits of PyTorch, and what does not fit is told in full.
+//! Weight files: every container gives the logits of PyTorch, networks are recognised by their tensors, and what does not
+//! fit is told in full. Hostile files are in `hostile.rs`.
 
 mod support;
 
+use burn::store::{BurnpackStore, ModuleStore};
 use burn::tensor::Device;
 use cam_core::{Model, Taps};
 use cam_models::resnet::{ResNet, ResNetConfig};
-use cam_models::{Classifier, Error, Weights};
+use cam_models::{Classifier, Error, Network, Weights};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use std::path::{Path, PathBuf};
@@ -103,41 +105,6 @@ fn the_file_says_how_many_classes_there_are() {
 }
 
 #[test]
-fn files_that_are_no_weights_are_told() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str, bytes: &[u8]| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, bytes).unwrap();
-        path
-    };
-    let safetensors = std::fs::read(stored("tiny.safetensors")).unwrap();
-    let zip = std::fs::read(stored("tiny.pth")).unwrap();
-    let legacy = std::fs::read(stored("tiny_legacy.pth")).unwrap();
-    let mut absurd = (1u64 << 60).to_le_bytes().to_vec();
-    absurd.extend(b"{}");
-    let overlapping = br#"{"conv1.weight":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"fc.bias":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#;
-    let mut overlap = (overlapping.len() as u64).to_le_bytes().to_vec();
-    overlap.extend(overlapping);
-    overlap.extend([0; 12]);
-    for path in [
-        folder.path().join("none.safetensors"),
-        file("empty.safetensors", b""),
-        file("text.safetensors", b"these are no weights at all, whatever the name says"),
-        file("cut.safetensors", &safetensors[..safetensors.len() / 2]),
-        file("absurd.safetensors", &absurd),
-        file("overlap.safetensors", &overlap),
-        file("empty.pth", b""),
-        file("text.pth", b"these are no weights at all, whatever the name says"),
-        file("cut.pth", &zip[..zip.len() / 2]),
-        file("cut_legacy.pth", &legacy[..legacy.len() / 2]),
-        file("weights.onnx", &zip),
-    ] {
-        let said = load(TINY, &path).err().unwrap_or_else(|| panic!("{} was loaded", path.display()));
-        assert!(matches!(said, Error::UnreadableWeights { .. }), "{}: {said}", path.display());
-    }
-}
-
-#[test]
 fn what_lies_beside_the_tensors_is_not_looked_at() {
     // An optimizer's state and a counter, as training scripts save them.
     let folder = tempfile::tempdir().unwrap();
@@ -178,4 +145,159 @@ fn every_variant_has_as_many_parameters_as_torchvisions() {
             .sum();
         assert_eq!((*name, ours), (expected_name, parameters));
     }
+}
+
+/// Writes the tensors of `tiny.safetensors` under other names or as other numbers.
+fn rewritten<'a>(path: &Path, views: impl IntoIterator<Item = (String, TensorView<'a>)>) {
+    std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+#[test]
+fn averaged_weights_come_before_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint.safetensors");
+    let bytes = std::fs::read(stored("tiny.safetensors")).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let zeros = vec![0; bytes.len()];
+    let views = tensors.tensors().into_iter().flat_map(|(name, view)| {
+        let (dtype, shape) = (view.dtype(), view.shape().to_vec());
+        let nothing = TensorView::new(dtype, shape, &zeros[..view.data().len()]).unwrap();
+        [(format!("state_dict.{name}"), nothing), (format!("state_dict_ema.{name}"), view)]
+    });
+    rewritten(&path, views);
+    let plain = load(TINY, &stored("tiny.safetensors")).unwrap();
+    assert_eq!(logits(&load(TINY, &path).unwrap()), logits(&plain));
+}
+
+#[test]
+fn bfloat16_is_the_number_it_stands_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = std::fs::read(stored("tiny.safetensors")).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    // A bfloat16 is the upper half of a float32.
+    let upper = |bytes: &[u8]| bytes.chunks_exact(4).flat_map(|x| [x[2], x[3]]).collect::<Vec<u8>>();
+    let cleared = |bytes: &[u8]| bytes.chunks_exact(4).flat_map(|x| [0, 0, x[2], x[3]]).collect::<Vec<u8>>();
+    let floats = tensors.tensors().into_iter().filter(|(_, view)| view.dtype() == Dtype::F32);
+    let numbers: Vec<_> = floats
+        .map(|(name, view)| (name, view.shape().to_vec(), upper(view.data()), cleared(view.data())))
+        .collect();
+    let (narrow, wide) = (folder.path().join("narrow.safetensors"), folder.path().join("wide.safetensors"));
+    rewritten(
+        &narrow,
+        numbers.iter().map(|(name, shape, upper, _)| {
+            (name.clone(), TensorView::new(Dtype::BF16, shape.clone(), upper).unwrap())
+        }),
+    );
+    rewritten(
+        &wide,
+        numbers.iter().map(|(name, shape, _, cleared)| {
+            (name.clone(), TensorView::new(Dtype::F32, shape.clone(), cleared).unwrap())
+        }),
+    );
+    assert_eq!(logits(&load(TINY, &narrow).unwrap()), logits(&load(TINY, &wide).unwrap()));
+}
+
+#[test]
+fn what_burn_saved_is_loaded_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let network = load(TINY, &stored("tiny.safetensors")).unwrap();
+    let path = folder.path().join("tiny.bpk");
+    BurnpackStore::from_file(&path).collect_from(&network).unwrap();
+    assert_eq!(logits(&load(TINY, &path).unwrap()), logits(&network));
+
+    // The same inside of an enum, whose variant Burn writes into the names.
+    let wrapped = folder.path().join("wrapped.burnpack");
+    BurnpackStore::from_file(&wrapped).collect_from(&Network::ResNet(network.clone())).unwrap();
+    assert_eq!(logits(&load(TINY, &wrapped).unwrap()), logits(&network));
+    let images = picture("input", [1, 64, 64], 16);
+    let model = Classifier::load_file(&wrapped, &Device::flex()).unwrap();
+    let same = model.forward(images.clone(), &Taps::off()) - network.folded().forward(images, &Taps::off());
+    assert_eq!(same.abs().max().into_scalar::<f32>(), 0.0);
+}
+
+#[test]
+fn the_container_is_told_by_its_bytes_not_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    for (file, name) in
+        [("tiny.pth", "model_best.pth.tar"), ("tiny.safetensors", "weights"), ("tiny_legacy.pth", "w.bin")]
+    {
+        let path = folder.path().join(name);
+        std::fs::copy(stored(file), &path).unwrap();
+        assert!(load(TINY, &path).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn a_network_of_any_size_is_recognised_and_looked_at_where_its_kin_is() {
+    for (file, name, layer, classes) in [
+        ("tiny.pth", "resnet18 of another size", "layer4.0", 10),
+        ("tiny_legacy.pth", "resnet18 of another size", "layer4.0", 10),
+        ("tiny_wrapped.pth", "resnet18 of another size", "layer4.0", 10),
+        ("tiny_f16.safetensors", "resnet18 of another size", "layer4.0", 10),
+        ("tiny_resnext.safetensors", "resnet18 of another size", "layer4.0", 10),
+    ] {
+        let model = Classifier::load_file(&stored(file), &Device::flex()).unwrap();
+        let card = model.card();
+        let found = (card.name.as_str(), card.layer.as_str(), model.labels().len());
+        assert_eq!(found, (name, layer, classes), "{file}");
+    }
+}
+
+#[test]
+fn a_published_size_gets_its_own_card() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("best.safetensors");
+    let three = ResNetConfig { classes: 3, ..cam_models::resnet::VARIANTS[0].1 };
+    support::hashed_file(&three.init(&Device::flex()), &path);
+    let model = Classifier::load_file(&path, &Device::flex()).unwrap();
+    assert_eq!((model.card().name.as_str(), model.labels().len()), ("resnet18", 3));
+
+    let names = folder.path().join("names.txt");
+    std::fs::write(&names, "\u{feff}a leaf\r\na stem\r\na root\r\n\r\n").unwrap();
+    assert_eq!(model.with_labels(&names).unwrap().labels(), ["a leaf", "a stem", "a root"]);
+
+    let model = Classifier::load("resnet18", &path, &Device::flex()).unwrap();
+    std::fs::write(&names, "a leaf\na stem\n").unwrap();
+    let said = model.with_labels(&names).err().unwrap().to_string();
+    assert!(said.ends_with("names.txt` names 2 classes, and the model has 3"), "{said}");
+
+    // The built-in model is recognised too.
+    let scenes = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/scenes.safetensors");
+    let model = Classifier::load_file(&scenes, &Device::flex()).unwrap();
+    assert_eq!((model.card().name.as_str(), model.labels()[2].as_str()), ("scenes", "fish"));
+}
+
+#[test]
+fn a_near_miss_is_told_and_so_is_what_is_far_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.safetensors");
+    let shapes = support::shapes(&cam_models::resnet::VARIANTS[0].1.init(&Device::flex()));
+    let zeros = vec![0; 4 * 512 * 512 * 9];
+    let said = |change: &dyn Fn(&str, &[usize]) -> Option<(String, Vec<usize>)>| {
+        rewritten(
+            &path,
+            shapes.iter().filter_map(|(name, shape)| {
+                let (name, shape) = change(name, shape)?;
+                let length = 4 * shape.iter().product::<usize>();
+                Some((name, TensorView::new(Dtype::F32, shape, &zeros[..length]).unwrap()))
+            }),
+        );
+        Classifier::load_file(&path, &Device::flex()).err().unwrap().to_string()
+    };
+    let narrow_head = said(&|name, shape| {
+        Some((name.into(), if name == "fc.weight" { vec![1000, 192] } else { shape.to_vec() }))
+    });
+    let words = "look like those of `resnet18`, but: 1 misshapen: fc.weight is [1000, 192] and should be [1000, 512];";
+    assert!(narrow_head.ends_with(words), "{narrow_head}");
+
+    // The stem is what a ResNet is recognised by; without it the nearest of all variants is named.
+    let no_stem = said(&|name, shape| (name != "conv1.weight").then(|| (name.into(), shape.to_vec())));
+    assert!(no_stem.ends_with("`resnet18`, but: 1 missing: conv1.weight [64, 3, 7, 7];"), "{no_stem}");
+
+    let other = said(&|name, shape| {
+        Some((format!("encoder.{}", name.replace("conv", "mix").replace("bn", "n")), shape.to_vec()))
+    });
+    let words =
+        "of no network that is known: it holds 102 tensors, `encoder.fc.bias` first; known are ResNet";
+    assert!(other.contains(words), "{other}");
 }

@@ -11,6 +11,7 @@ workspace; nothing is installed.
 import fnmatch
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -35,29 +36,44 @@ VIT = ["vit_tiny_patch16_224", "vit_tiny_patch16_384", "vit_small_patch16_224", 
 SWIN = ["swin_tiny_patch4_window7_224", "swin_small_patch4_window7_224", "swin_base_patch4_window7_224",
         "swin_base_patch4_window12_384", "swin_large_patch4_window7_224", "swin_large_patch4_window12_384"]
 DENSENET = ["densenet121", "densenet161", "densenet169", "densenet201"]
+# A layer of torchvision's that timm calls otherwise.
+RENAMED = {"relu": "act1"}
 MNASNET = ["mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3"]
 
 
+def authors_swin(name):
+    """How the files of Swin's authors call a tensor of timm's: the downsampling is at the end of a stage there."""
+    name = re.sub(r"layers\.(\d)\.downsample", lambda stage: f"layers.{int(stage[1]) - 1}.downsample", name)
+    return name.replace("head.fc.", "head.")
+
+
+def older_densenet(name):
+    """How torchvision's files of DenseNet call a tensor of its module."""
+    return re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", name)
+
+
 def cases():
-    """Name, how to make the network, height, width."""
+    """Name, how to make the network, height, width, and how its file calls a tensor."""
+    same = str
     for name in RESNET + VGG + DENSENET + MNASNET:
-        yield name, lambda name=name: torchvision.models.get_model(name, weights=None), 224, 224
+        renamed = older_densenet if name in DENSENET else same
+        yield name, lambda name=name: torchvision.models.get_model(name, weights=None), 224, 224, renamed
     for name in ["resnet50", "vgg16", "vgg16_bn", "densenet121", "mnasnet1_0"]:
-        yield name, lambda name=name: torchvision.models.get_model(name, weights=None), 160, 260
+        yield name, lambda name=name: torchvision.models.get_model(name, weights=None), 160, 260, same
+    for name in ["resnet50", "resnext50_32x4d", "wide_resnet50_2", "vgg16", "vgg16_bn"]:
+        yield name, lambda name=name: timm.create_model(name), 224, 224, same
     for name in VIT + SWIN:
         side = int(name.rsplit("_", 1)[1])
-        yield name, lambda name=name: timm.create_model(name), side, side
-    dynamic = [("vit_tiny_patch16_224", 160, 256), ("vit_tiny_patch16_384", 224, 352), ("vit_base_patch32_224", 288, 192),
-               ("deit_tiny_distilled_patch16_224", 96, 336)]
-    for name, height, width in dynamic:
-        yield name, lambda name=name: timm.create_model(name, dynamic_img_size=True), height, width
-    registers = dict(reg_tokens=4, dynamic_img_size=True)
-    yield "vit_tiny_patch16_224", lambda: timm.create_model("vit_tiny_patch16_224", **registers), 192, 224
-    registers["no_embed_class"] = True
-    yield "vit_tiny_patch16_224", lambda: timm.create_model("vit_tiny_patch16_224", **registers), 192, 224
+        yield name, lambda name=name: timm.create_model(name), side, side, same
+    for name, height, width in [("vit_tiny_patch16_224", 160, 256), ("vit_tiny_patch16_384", 224, 352),
+                                ("vit_base_patch32_224", 288, 192), ("deit_tiny_distilled_patch16_224", 96, 336)]:
+        yield name, lambda name=name: timm.create_model(name, dynamic_img_size=True), height, width, same
+    for no_embed_class in [False, True]:
+        registers = dict(reg_tokens=4, no_embed_class=no_embed_class, init_values=0.5, dynamic_img_size=True)
+        yield "vit_tiny_patch16_224", lambda o=registers: timm.create_model("vit_tiny_patch16_224", **o), 192, 224, same
     for name, height, width in [("swin_tiny_patch4_window7_224", 200, 264), ("swin_tiny_patch4_window7_224", 100, 148),
                                 ("swin_base_patch4_window12_384", 284, 408)]:
-        yield name, lambda name=name: timm.create_model(name, strict_img_size=False), height, width
+        yield name, lambda name=name: timm.create_model(name, strict_img_size=False), height, width, authors_swin
 
 
 @torch.no_grad()
@@ -93,7 +109,7 @@ def activations(model, images, names):
     for name in names:
         if name == "logits":
             continue
-        module = modules[name]
+        module = modules[name if name in modules else RENAMED[name]]
         if isinstance(module, timm.models.swin_transformer.WindowAttention):
             # Its output is in windows; the block puts them back into the picture.
             block = modules[name.removesuffix(".attn")]
@@ -129,7 +145,7 @@ def main():
     target = json.loads(subprocess.run(metadata, cwd=ROOT, check=True, capture_output=True).stdout)["target_directory"]
     program = os.path.join(target, "release", "examples", "activations")
     failed = False
-    for number, (name, make, height, width) in enumerate(cases()):
+    for number, (name, make, height, width, renamed) in enumerate(cases()):
         if not any(fnmatch.fnmatch(name, pattern) for pattern in patterns):
             continue
         torch.manual_seed(number)
@@ -139,7 +155,7 @@ def main():
         model.eval()
         with tempfile.TemporaryDirectory() as folder:
             weights, pixels, out = (os.path.join(folder, f"{what}.safetensors") for what in ["weights", "images", "out"])
-            save_file({key: value.contiguous() for key, value in model.state_dict().items()}, weights)
+            save_file({renamed(key): value.contiguous() for key, value in model.state_dict().items()}, weights)
             save_file({"images": images}, pixels)
             subprocess.run([program, weights, pixels, out], check=True, stdout=subprocess.DEVNULL)
             ours = load_file(out)
@@ -152,7 +168,8 @@ def main():
                 worst, where = off, layer
         fine = worst < LIMIT
         failed |= not fine
-        print(f"{name:36} {height:3} x {width:3}  {len(ours):4} values, the farthest {worst:.1e} off, {where}"
+        library = type(model).__module__.split(".")[0]
+        print(f"{library:11} {name:32} {height:3} x {width:3}  {len(ours):4} values, the farthest {worst:.1e} off, {where}"
               f"{'' if fine else '  TOO FAR'}", flush=True)
     sys.exit(failed)
 

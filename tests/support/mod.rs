@@ -75,11 +75,15 @@ fn ends_its_block(module: &str, shapes: &BTreeMap<String, Vec<usize>>) -> bool {
     }
 }
 
+/// The tensors of a network under the names of its checkpoint.
+pub fn shapes(network: &impl ModuleSnapshot) -> BTreeMap<String, Vec<usize>> {
+    let tensors = network.collect(None, Some(Box::new(BurnToPyTorchAdapter)), true);
+    tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor.shape.to_vec())).collect()
+}
+
 /// Writes the hashed parameters of a network under the names of its checkpoint, as a safetensors file.
 pub fn hashed_file(network: &impl ModuleSnapshot, path: &Path) {
-    let tensors = network.collect(None, Some(Box::new(BurnToPyTorchAdapter)), true);
-    let shapes: BTreeMap<String, Vec<usize>> =
-        tensors.iter().map(|tensor| (tensor.name.clone(), tensor.shape.to_vec())).collect();
+    let shapes = shapes(network);
     let numbers: Vec<(&String, &Vec<usize>, Vec<u8>)> = shapes
         .iter()
         .map(|(name, shape)| {

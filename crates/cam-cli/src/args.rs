@@ -25,7 +25,9 @@ pub enum Command {
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(Box<Explain>),
     /// List the layers of a model that can be looked at
-    #[command(after_help = "Examples:\n  cam layers --model resnet50")]
+    #[command(
+        after_help = "Examples:\n  cam layers --model resnet50\n  cam layers --weights my_finetuned.pth"
+    )]
     Layers(Layers),
     /// List the models
     Models,
@@ -39,13 +41,15 @@ const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   cam explain scene.png
       The top class of the built-in model, by Grad-CAM
-  cam explain dog.jpg --model resnet50 --weights resnet50.pth --class 'bull mastiff' --class tabby
-      Two classes of one photo
-  cam explain *.jpg --model resnet18 --weights resnet18.safetensors --method gradcam --method scorecam --top 3
+  cam explain dog.jpg --model resnet50 --class 'bull mastiff' --class tabby
+      Two classes of one photo; the weights are fetched on first use
+  cam explain leaf.jpg --weights my_finetuned.pth --labels my_classes.txt
+      A model of one's own: its architecture, size and number of classes are recognised from the file
+  cam explain *.jpg --weights resnet18.safetensors --method gradcam --method scorecam --top 3
       Two methods for the three likeliest classes of many photos
-  cam explain dog.jpg --model resnet50 --weights resnet50.pth --layer layer3.5 --layer layer4.2 --fuse product --aug-smooth
+  cam explain dog.jpg --model resnet50 --layer layer3.5 --layer layer4.2 --fuse product --aug-smooth
       One map of two layers, averaged over six views
-  cam explain input.npy --model resnet50 --weights resnet50.pth --class 243 --npy --json
+  cam explain input.npy --weights resnet50.pth --class 243 --npy --json
       An array that is preprocessed already; the numbers of the maps beside the pictures";
 
 #[derive(clap::Args)]
@@ -66,12 +70,11 @@ pub struct Explain {
     /// Pictures (PNG, JPEG), or .npy arrays (3,H,W) or (N,3,H,W) of float32 that are preprocessed already
     #[arg(required = true, value_name = "PHOTO")]
     pub photos: Vec<PathBuf>,
-    /// The model: see `cam models`
-    #[arg(long, value_name = "NAME", default_value = "scenes")]
-    pub model: String,
-    /// Its weights: a .pth, .pt or .safetensors file of torchvision or timm
+    #[command(flatten)]
+    pub model: Model,
+    /// The names of the classes, one a line [default: ImageNet's where there are as many]
     #[arg(long, value_name = "FILE")]
-    pub weights: Option<PathBuf>,
+    pub labels: Option<PathBuf>,
     /// A method: see `cam methods`; may be given several times [default: gradcam]
     #[arg(long = "method", value_name = "NAME")]
     pub methods: Vec<String>,
@@ -138,11 +141,22 @@ pub struct Explain {
     pub colormap: String,
 }
 
+/// Which model, and where its weights come from.
+#[derive(clap::Args)]
+pub struct Model {
+    /// The model: see `cam models` [default: the one that the weights are of, or else the built-in one]
+    #[arg(long = "model", value_name = "NAME")]
+    pub name: Option<String>,
+    /// Its weights: a .safetensors, .pth or .pt file of torchvision or timm, or Burn's .bpk [default: from the cache of the
+    /// Hugging Face hub, fetched on first use]
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+}
+
 #[derive(clap::Args)]
 pub struct Layers {
-    /// The model: see `cam models`
-    #[arg(long, value_name = "NAME", default_value = "scenes")]
-    pub model: String,
+    #[command(flatten)]
+    pub model: Model,
 }
 
 /// Which score of a class is explained.

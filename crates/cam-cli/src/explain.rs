@@ -3,7 +3,7 @@
 use crate::args::{self, ScoreArg, methods};
 use crate::failure::{Failure, folder};
 use crate::report::{Guess, Map, Predictions, Report, Seconds};
-use crate::{array, device};
+use crate::{array, device, model};
 use burn::tensor::{Device, Tensor};
 use cam_core::{Class, Explainer, Explanation, Finer, LogOdds, Maps, Ranked, Smooth, Softmax, Target};
 use cam_models::{Classifier, Preprocess, View, read_photo};
@@ -23,10 +23,10 @@ pub fn run(args: &args::Explain) -> Result<(), Failure> {
     let mut seconds = Seconds::default();
 
     let started = Instant::now();
-    let model = match &args.weights {
-        Some(weights) => Classifier::load(&args.model, weights, &device)?,
-        None => Classifier::without_file(&args.model, &device)?,
-    };
+    let mut model = model::load(&args.model, &device)?;
+    if let Some(labels) = &args.labels {
+        model = model.with_labels(labels)?;
+    }
     seconds.load = started.elapsed().as_secs_f64();
 
     let targets = targets(args, &model)?;
@@ -72,7 +72,7 @@ pub fn run(args: &args::Explain) -> Result<(), Failure> {
         model: &model,
         files: Files { folder: &args.out, taken: HashSet::new() },
         report: Report {
-            model: args.model.clone(),
+            model: model.card().name.clone(),
             device: device_name,
             predictions: Vec::new(),
             maps: Vec::new(),
@@ -205,7 +205,7 @@ impl Run<'_> {
         for (picture, top) in pictures.iter().zip(self.model.predictions(found.output, TOLD)) {
             let image = picture.path.display().to_string();
             if top.iter().any(|guess| !guess.logit.is_finite()) {
-                return Err(Failure::NonFinite { model: self.args.model.clone(), image });
+                return Err(Failure::NonFinite { model: self.report.model.clone(), image });
             }
             let top = top
                 .into_iter()
@@ -270,6 +270,9 @@ impl Run<'_> {
         if self.args.json {
             println!("{}", serde_json::to_string_pretty(&self.report).expect("a report is plain data"));
             return;
+        }
+        if self.args.model.name.is_none() && self.args.model.weights.is_some() {
+            println!("recognised {}", self.report.model);
         }
         for (index, predictions) in self.report.predictions.iter().enumerate() {
             println!("{}", predictions.image);

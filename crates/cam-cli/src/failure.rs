@@ -37,10 +37,13 @@ Exit codes:
    7  a picture or array that cannot be read
    8  a picture too small or too large
    9  a weight file that cannot be read
-  10  a weight file of another model
+  10  a weight file of another model, or of none that is known
   11  NaN or infinity in weights or input
   12  output that cannot be written
-  13  unknown or failing device";
+  13  unknown or failing device
+  14  a list of class names that cannot be read or does not fit
+  15  weights that could not be fetched
+  16  fetched weights that are not those that were published";
 
 impl Failure {
     fn code(&self) -> u8 {
@@ -56,14 +59,21 @@ impl Failure {
                 | Core::NoAttention
                 | Core::NotConnected { .. },
             ) => 5,
-            Self::Models(Models::UnknownModel { .. } | Models::NoWeights { .. }) => 6,
+            Self::Models(Models::UnknownModel { .. } | Models::NoWeights { .. } | Models::Offline { .. }) => {
+                6
+            }
             Self::Models(Models::UnreadablePhoto { .. }) | Self::Array { .. } => 7,
             Self::Models(Models::PhotoSize { .. }) => 8,
             Self::Models(Models::UnreadableWeights { .. }) => 9,
-            Self::Models(Models::WrongWeights { .. }) => 10,
+            Self::Models(
+                Models::WrongWeights { .. } | Models::NearMiss { .. } | Models::UnknownNetwork { .. },
+            ) => 10,
             Self::NonFinite { .. } | Self::Core(Core::NonFinite { .. }) => 11,
             Self::Output { .. } | Self::Picture(cam_viz::Error::Write { .. }) => 12,
             Self::Device { .. } | Self::Core(Core::Device { .. }) => 13,
+            Self::Models(Models::UnreadableLabels { .. } | Models::LabelCount { .. }) => 14,
+            Self::Models(Models::Fetch { .. }) => 15,
+            Self::Models(Models::WrongHash { .. }) => 16,
             Self::Core(_) | Self::Models(_) | Self::Picture(_) | Self::Scene(_) => 1,
         }
     }
@@ -98,6 +108,6 @@ mod tests {
     fn every_exit_code_is_in_the_help() {
         let listed: Vec<u8> =
             EXIT_CODES.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect();
-        assert_eq!(listed, (0..=13).collect::<Vec<_>>());
+        assert_eq!(listed, (0..=16).collect::<Vec<_>>());
     }
 }

@@ -3,13 +3,18 @@
 use crate::args;
 use crate::device::DEVICES;
 use crate::failure::Failure;
+use crate::model;
 use burn::tensor::{Device, Tensor};
 use cam_core::METHODS;
 use cam_models::{Card, Classifier};
 
 pub fn layers(args: &args::Layers) -> Result<(), Failure> {
     let device = Device::flex();
-    let model = Classifier::untrained(&args.model, &device)?;
+    let model = match (&args.model.name, &args.model.weights) {
+        // Layers need no weights.
+        (Some(name), None) => Classifier::untrained(name, &device)?,
+        _ => model::load(&args.model, &device)?,
+    };
     let [height, width] = model.card().size;
     let layers = cam_core::layers(&model, Tensor::zeros([1, 3, height, width], &device))?;
     let longest = layers.iter().map(|layer| layer.name.len()).max().unwrap_or(0);
@@ -24,7 +29,11 @@ pub fn layers(args: &args::Layers) -> Result<(), Failure> {
 pub fn models() -> Result<(), Failure> {
     for card in Card::all() {
         let [height, width] = card.size;
-        let weights = if card.url.is_empty() { "built in" } else { &card.url };
+        let weights = match &card.hub {
+            Some(repository) => format!("fetched from https://huggingface.co/{repository}"),
+            None if card.url.is_empty() => "built in".into(),
+            None => format!("a file, such as {}", card.url),
+        };
         println!(
             "{}\n    {}\n    input {height} x {width}, layer {}, weights: {weights}",
             card.name, card.about, card.layer

@@ -7,6 +7,7 @@ mod device;
 mod explain;
 mod failure;
 mod list;
+mod model;
 mod report;
 
 use args::{Args, Command};

@@ -2,11 +2,12 @@
 
 use crate::network::{Config, Network};
 use crate::resnet::ResNetConfig;
-use crate::weights::Weights;
+use crate::weights::{Comparison, Outline, Weights, count};
 use crate::{Card, Error, Labels, Logits};
 use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{Device, Tensor};
 use cam_core::{Model, Taps};
+use std::mem::discriminant;
 use std::path::Path;
 
 /// The configuration of the built-in model: a ResNet of eight layers' depth for pictures of 128 x 128 pixels.
@@ -85,12 +86,58 @@ impl Classifier {
     /// [`Error::UnknownModel`], [`Error::UnreadableWeights`], and [`Error::WrongWeights`] for those of another model.
     pub fn load(name: &str, weights: &Path, device: &Device) -> Result<Self, Error> {
         let card = Card::named(name)?;
-        let config = config(name);
         let weights = Weights::open(weights)?;
-        let classes =
-            weights.shape("fc.bias").and_then(|shape| shape.first().copied()).unwrap_or(config.classes());
-        let network = weights.load(name, config.with_classes(classes).init(device))?.folded();
-        Ok(Self { labels: labels(card.labels, classes), card, network })
+        let config = config(name);
+        let classes = weights.recognise().map_or(config.classes(), |found| found.classes());
+        Self::with(card, config.with_classes(classes), &weights, device)
+    }
+
+    /// The model that the weights of a file are of: its family, size and number of classes are told by the names and shapes of
+    /// its tensors.
+    ///
+    /// Tensors do not tell how pictures were prepared. That comes from the card of the network; where several models are one
+    /// network (a DeiT is a ViT), from the one that the file's name mentions, or else the first in [`Config::variants`]. A
+    /// network of a size that has no card gets the card of the network of its family with the nearest number of parameters, and looks at the last layer of the kind
+    /// that the card names.
+    ///
+    /// # Errors
+    /// [`Error::UnreadableWeights`]; [`Error::NearMiss`] with what differs for tensors that are nearly those of a network, and
+    /// [`Error::UnknownNetwork`] for others.
+    pub fn load_file(weights: &Path, device: &Device) -> Result<Self, Error> {
+        let weights = Weights::open(weights)?;
+        let Some(config) = weights.recognise() else { return Err(unrecognised(&weights, device)) };
+        let card = card_of(&config, weights.source(), device)?;
+        let mut model = Self::with(card, config, &weights, device).map_err(|error| match error {
+            Error::WrongWeights { path, model, mismatch } => Error::NearMiss { path, model, mismatch },
+            other => other,
+        })?;
+        if Card::named(&model.card.name).is_err() {
+            model.card.layer = last_like(&model, &model.card.layer, device);
+        }
+        Ok(model)
+    }
+
+    fn with(card: Card, config: Config, weights: &Weights, device: &Device) -> Result<Self, Error> {
+        let own = |name: &str, shape: &[usize]| config.own(name, shape);
+        let network = weights.load_as(&card.name, config.init(device), &own)?.folded();
+        Ok(Self { labels: labels(card.labels, config.classes()), card, network })
+    }
+
+    /// The model with the names of its classes from a file, one a line.
+    ///
+    /// # Errors
+    /// [`Error::UnreadableLabels`], and [`Error::LabelCount`] where there are more or fewer names than classes.
+    pub fn with_labels(mut self, path: &Path) -> Result<Self, Error> {
+        let unreadable = |reason: String| Error::UnreadableLabels { path: path.into(), reason };
+        let text = std::fs::read_to_string(path).map_err(|e| unreadable(e.to_string()))?;
+        let text = text.trim_start_matches('\u{feff}').trim_end();
+        let names: Vec<String> = text.lines().map(|line| line.trim().to_string()).collect();
+        if names.len() != self.labels.len() {
+            let (names, classes) = (names.len(), self.labels.len());
+            return Err(Error::LabelCount { path: path.into(), names, classes });
+        }
+        self.labels = names;
+        Ok(self)
     }
 
     /// What one has to know of the model.
@@ -166,6 +213,63 @@ impl Model for Classifier {
 fn config(name: &str) -> Config {
     Config::named(name).unwrap_or(SCENES.into())
 }
+
+/// The card of a network that was recognised in a file.
+fn card_of(config: &Config, file: &Path, device: &Device) -> Result<Card, Error> {
+    let mut names = config.names();
+    if config.clone().with_classes(SCENES.classes) == SCENES.into() {
+        names.push("scenes");
+    }
+    let file = file.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let mentioned = names.iter().filter(|name| file.contains(**name)).max_by_key(|name| name.len());
+    if let Some(name) = mentioned.or(names.first()) {
+        return Card::named(name);
+    }
+    let size = |config: &Config| count(&Outline::of(&config.init(device), None)) as f64;
+    let far = |other: &Config| (size(other) / size(config)).ln().abs();
+    let family = Config::variants().filter(|(_, other)| discriminant(other) == discriminant(config));
+    let nearest = family.min_by(|(_, a), (_, b)| far(a).total_cmp(&far(b)));
+    let (name, _) = nearest.expect("every family has variants");
+    let mut card = Card::named(name)?;
+    card.name = format!("{name} of another size");
+    if let Config::Vit(vit) = config {
+        card.size = vit.image;
+    }
+    Ok(card)
+}
+
+/// The last layer that is called like this one but for its numbers: `layer4.1` stands for `layer4.0` in a network of shorter
+/// stages.
+fn last_like(model: &Classifier, layer: &str, device: &Device) -> String {
+    let unnumbered = |name: &str| name.split(|c: char| c.is_ascii_digit()).collect::<String>();
+    let [height, width] = model.card.size;
+    let layers = cam_core::layers(model, Tensor::zeros([1, 3, height, width], device)).unwrap_or_default();
+    let alike = layers.iter().rev().find(|other| unnumbered(&other.name) == unnumbered(layer));
+    alike.map_or(layer, |other| &other.name).into()
+}
+
+/// What to say of a file in which no network was recognised.
+fn unrecognised(weights: &Weights, device: &Device) -> Error {
+    let differences = Config::variants().map(|(name, config)| {
+        let own = |name: &str, shape: &[usize]| config.own(name, shape);
+        let Comparison { expected, mismatch, .. } = weights.compare(&config.init(device), &own);
+        (mismatch.count() as f64 / expected.len() as f64, name, mismatch)
+    });
+    let path = weights.source().to_path_buf();
+    match differences.min_by(|a, b| a.0.total_cmp(&b.0)) {
+        Some((share, model, mismatch)) if share < NEAR => {
+            Error::NearMiss { path, model: model.into(), mismatch }
+        }
+        _ => Error::UnknownNetwork {
+            path,
+            found: weights.names().map(String::from).collect(),
+            known: Config::FAMILIES.iter().map(ToString::to_string).collect(),
+        },
+    }
+}
+
+/// The share of tensors that may differ where a file still looks like one of a network.
+const NEAR: f64 = 0.2;
 
 /// The names of a list where it fits the number of classes, the numbers else.
 fn labels(list: Labels, classes: usize) -> Vec<String> {

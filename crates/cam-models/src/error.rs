@@ -1,5 +1,6 @@
 //! What can go wrong with a model, its weights or a photo, said with what there is.
 
+use crate::weights::Shapes;
 use std::path::PathBuf;
 
 /// Everything the crate refuses to do.
@@ -24,6 +25,43 @@ pub enum Error {
         /// Where they are published.
         url: String,
     },
+    /// The weights of a model are not at hand, and nothing is to be fetched.
+    #[error(
+        "offline, and the weights of `{model}` are not at hand: fetch {url} and put it to `{}`", .place.display()
+    )]
+    Offline {
+        /// The model.
+        model: String,
+        /// The file that is needed.
+        url: String,
+        /// Where it is looked for.
+        place: PathBuf,
+    },
+    /// The weights of a model could not be fetched.
+    #[error(
+        "cannot fetch the weights of `{model}`: {reason}; you can fetch {url} yourself and put it to `{}`",
+        .place.display()
+    )]
+    Fetch {
+        /// The model.
+        model: String,
+        /// The file that is needed.
+        url: String,
+        /// Where it is looked for.
+        place: PathBuf,
+        /// What went wrong.
+        reason: String,
+    },
+    /// A weight file is not the one that was published.
+    #[error("the weights `{}` are not those that were published: their sha256 is {found}, not {expected}", .path.display())]
+    WrongHash {
+        /// The file.
+        path: PathBuf,
+        /// The hash that was published.
+        expected: String,
+        /// The hash of the file.
+        found: String,
+    },
     /// A weight file could not be read.
     #[error("cannot read the weights `{}`: {reason}", .path.display())]
     UnreadableWeights {
@@ -41,6 +79,44 @@ pub enum Error {
         model: String,
         /// What differs.
         mismatch: Mismatch,
+    },
+    /// A weight file holds nearly the tensors of a model.
+    #[error("the weights `{}` look like those of `{model}`, but:{mismatch}", .path.display())]
+    NearMiss {
+        /// The file.
+        path: PathBuf,
+        /// The model.
+        model: String,
+        /// What differs.
+        mismatch: Mismatch,
+    },
+    /// A weight file holds the tensors of no known network.
+    #[error("the weights `{}` are of no network that is known: {}; known are {}", .path.display(), holds(.found), .known.join(", "))]
+    UnknownNetwork {
+        /// The file.
+        path: PathBuf,
+        /// The names of its tensors.
+        found: Vec<String>,
+        /// The families of networks that there are.
+        known: Vec<String>,
+    },
+    /// A list of class names could not be read.
+    #[error("cannot read the class names `{}`: {reason}", .path.display())]
+    UnreadableLabels {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A list of class names does not fit a model.
+    #[error("`{}` names {names} classes, and the model has {classes}", .path.display())]
+    LabelCount {
+        /// The file.
+        path: PathBuf,
+        /// Names of the list.
+        names: usize,
+        /// Classes of the model.
+        classes: usize,
     },
     /// A photo could not be read.
     #[error("cannot read the picture `{}`: {reason}", .path.display())]
@@ -78,6 +154,13 @@ fn suggestion(close: &[String]) -> String {
     if close.is_empty() { String::new() } else { format!("; near it are {}", close.join(", ")) }
 }
 
+fn holds(names: &[String]) -> String {
+    match names {
+        [] => "it holds no tensors".into(),
+        [first, ..] => format!("it holds {} tensors, `{first}` first", names.len()),
+    }
+}
+
 /// How the tensors of a file differ from those of a model. Names and shapes are those of the checkpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mismatch {
@@ -90,9 +173,31 @@ pub struct Mismatch {
 }
 
 impl Mismatch {
+    /// How tensors found differ from those expected.
+    pub(crate) fn between(expected: &Shapes, found: &Shapes) -> Self {
+        let mut mismatch = Self::default();
+        for (name, shape) in expected {
+            match found.get(name) {
+                None => mismatch.missing.push((name.clone(), shape.clone())),
+                Some(other) if other != shape => {
+                    mismatch.misshapen.push((name.clone(), shape.clone(), other.clone()));
+                }
+                Some(_) => {}
+            }
+        }
+        let left = found.iter().filter(|(name, _)| !expected.contains_key(*name));
+        mismatch.unexpected = left.map(|(name, shape)| (name.clone(), shape.clone())).collect();
+        mismatch
+    }
+
+    /// How many tensors differ.
+    pub(crate) fn count(&self) -> usize {
+        self.missing.len() + self.unexpected.len() + self.misshapen.len()
+    }
+
     /// Whether nothing differs.
     pub fn is_empty(&self) -> bool {
-        self.missing.is_empty() && self.unexpected.is_empty() && self.misshapen.is_empty()
+        self.count() == 0
     }
 }
 

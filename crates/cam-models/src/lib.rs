@@ -20,6 +20,8 @@ mod card;
 mod classifier;
 pub mod densenet;
 mod error;
+#[cfg(feature = "hub")]
+mod hub;
 pub mod mnasnet;
 mod network;
 mod numbered;
@@ -34,6 +36,8 @@ mod weights;
 pub use card::{Card, Labels, Logits};
 pub use classifier::{Classifier, Prediction, SCENES};
 pub use error::{Error, Mismatch};
+#[cfg(feature = "hub")]
+pub use hub::Hub;
 pub use network::{Config, Network, ShapeOf};
 pub use preprocess::{Filter, Preprocess, Resize, View, decode_photo, read_photo};
 pub use weights::Weights;

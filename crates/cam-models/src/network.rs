@@ -38,6 +38,9 @@ macro_rules! families {
         })*
 
         impl Config {
+            /// The names of the families.
+            pub const FAMILIES: &[&str] = &[$(stringify!($family)),*];
+
             /// The named variants of all families.
             pub fn variants() -> impl Iterator<Item = (&'static str, Config)> {
                 let all = std::iter::empty();

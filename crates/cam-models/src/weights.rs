@@ -1,148 +1,401 @@
-//! Weights from torchvision and timm files, strictly: every tensor of the model is in the file, in its shape, and none
-//! is left over.
+//! Weights from torchvision and timm files and from Burn's own, strictly: every tensor of the model is in the file, in its
+//! shape, and none is left over.
 //!
 //! A training script may wrap the tensors (`state_dict.`, `model.`, `module.`, one in the other): the prefix under which
 //! most tensors of the model are found is taken, and what lies beside it (an optimizer, an epoch) is not looked at.
+//!
+//! Nothing of a file is executed, and what it says of itself is believed only as far as its bytes go: a file that declares
+//! more than it holds is refused before memory is taken for it.
 
 use crate::Error;
 use crate::error::Mismatch;
-use burn::module::Module;
+use crate::network::{Config, ShapeOf};
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::store::{
-    BurnToPyTorchAdapter, FloatCastAdapter, ModuleAdapter, ModuleSnapshot, ModuleStore, PyTorchToBurnAdapter,
-    PytorchStore, SafetensorsStore,
+    BurnToPyTorchAdapter, BurnpackStore, FloatCastAdapter, ModuleAdapter, ModuleContext, ModuleSnapshot,
+    ModuleStore, PyTorchToBurnAdapter, PytorchStore, SafetensorsStore, bridge, burn_pack,
 };
-use burn::tensor::DType;
-use std::collections::BTreeMap;
-use std::path::Path;
+use burn::tensor::{Bool, DType, Int, Shape, Tensor};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+use zip::ZipArchive;
 
 /// The tensors of a weight file, by their names; nothing of the file is executed, and data is read when it is used.
 pub struct Weights {
-    source: std::path::PathBuf,
+    source: PathBuf,
+    /// Bytes of the file.
+    length: u64,
+    spelling: Spelling,
     tensors: BTreeMap<String, PackTensor>,
 }
 
-type PackTensor = burn::store::burn_pack::Tensor;
+type PackTensor = burn_pack::Tensor;
+
+/// Names and shapes of tensors, in the order of their names.
+pub(crate) type Shapes = BTreeMap<String, Vec<usize>>;
+
+/// Who wrote the file, and so how norms are called and how linear layers lie.
+#[derive(Clone, Copy, PartialEq)]
+enum Spelling {
+    /// `weight` and `bias` of a norm, linear layers `[out, in]`.
+    PyTorch,
+    /// `gamma` and `beta` of a norm, linear layers `[in, out]`.
+    Burn,
+}
 
 /// Counters of training that inference has no use for.
 const IGNORED: &str = "num_batches_tracked";
 
+/// How many times its own length a `.pth` may unpack to. PyTorch stores tensors as they are; weights that somebody packed
+/// shrink by a third, and zeros by a thousand.
+const UNPACKED: u64 = 8;
+
+/// The most bytes of the table of tensors in a `.pth`. It holds some hundred bytes a tensor; reading it takes about
+/// seventy times its length where all of it is objects.
+const TABLE: u64 = 16 << 20;
+
+/// The least bytes that a file has for a number.
+const NARROWEST: u128 = 2;
+
 impl Weights {
-    /// Opens a `.pth`, `.pt` or `.safetensors` file.
+    /// Opens a weight file: safetensors, PyTorch's `.pth` and `.pt` in all its formats, or Burn's burnpack. Which it is, is
+    /// told by its first bytes, whatever its name.
     ///
     /// # Errors
     /// [`Error::UnreadableWeights`] for a file that is not there, of another kind, or corrupt.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let unreadable = |reason: String| Error::UnreadableWeights { path: path.into(), reason };
-        std::fs::File::open(path).map_err(|e| unreadable(e.to_string()))?;
-        let kind = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-        let tensors = match kind.as_str() {
-            "safetensors" => {
-                let mut store = SafetensorsStore::from_file(path).map_indices_contiguous(false);
-                store.get_all_tensors().cloned().map_err(|e| unreadable(e.to_string()))
+        let (length, head) = head(path).map_err(unreadable)?;
+        let named = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("safetensors"));
+        let (spelling, tensors) = if head.starts_with(b"NRUB") {
+            (Spelling::Burn, all(BurnpackStore::from_file(path).auto_extension(false)))
+        } else if named || head.get(8) == Some(&b'{') {
+            let store = SafetensorsStore::from_file(path).map_indices_contiguous(false);
+            (Spelling::PyTorch, all(store))
+        } else {
+            if head.starts_with(b"PK") {
+                check_archive(path, length).map_err(unreadable)?;
             }
-            "pth" | "pt" | "bin" => {
-                let mut store = PytorchStore::from_file(path).map_indices_contiguous(false);
-                store.get_all_tensors().cloned().map_err(|e| unreadable(e.to_string()))
-            }
-            _ => Err(unreadable("weights end in .pth, .pt or .safetensors".into())),
-        }?;
-        Ok(Self { source: path.into(), tensors })
+            (Spelling::PyTorch, all(PytorchStore::from_file(path).map_indices_contiguous(false)))
+        };
+        Ok(Self::new(path.into(), length, spelling, tensors.map_err(unreadable)?))
     }
 
     /// Weights that lie in memory in the safetensors format.
     pub(crate) fn from_safetensors(name: &str, bytes: &[u8]) -> Result<Self, Error> {
-        let mut store = SafetensorsStore::from_bytes(Some(bytes.to_vec())).map_indices_contiguous(false);
-        let tensors = store
-            .get_all_tensors()
-            .cloned()
-            .map_err(|e| Error::UnreadableWeights { path: name.into(), reason: e.to_string() })?;
-        Ok(Self { source: name.into(), tensors })
+        let store = SafetensorsStore::from_bytes(Some(bytes.to_vec())).map_indices_contiguous(false);
+        let tensors = all(store).map_err(|reason| Error::UnreadableWeights { path: name.into(), reason })?;
+        Ok(Self::new(name.into(), bytes.len() as u64, Spelling::PyTorch, tensors))
     }
 
-    /// The shape of the tensor of this name, under whatever prefix.
+    fn new(
+        source: PathBuf,
+        length: u64,
+        spelling: Spelling,
+        mut tensors: BTreeMap<String, PackTensor>,
+    ) -> Self {
+        if spelling == Spelling::Burn {
+            // Burn writes the variant of an enum into the path of what it holds; a checkpoint has no such part.
+            let variant = |part: &&str| part.starts_with(|first: char| first.is_ascii_uppercase());
+            let plain =
+                |key: String| key.split('.').filter(|part| !variant(part)).collect::<Vec<_>>().join(".");
+            tensors = tensors.into_iter().map(|(key, tensor)| (plain(key), tensor)).collect();
+        }
+        Self { source, length, spelling, tensors }
+    }
+
+    /// The file.
+    pub(crate) fn source(&self) -> &Path {
+        &self.source
+    }
+
+    /// The names of the tensors.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// Which network the tensors are of.
+    ///
+    /// The shallowest prefix is taken under which there is one; of several, averaged weights (`state_dict_ema`), as timm does.
+    pub(crate) fn recognise(&self) -> Option<Config> {
+        self.prefixes().into_iter().find_map(|prefix| {
+            let shape_of: &ShapeOf<'_> = &|name| self.shape(&format!("{prefix}{name}"));
+            Config::recognise(shape_of)
+        })
+    }
+
+    /// The shape of the tensor of this name, as PyTorch would have it.
     pub fn shape(&self, name: &str) -> Option<Vec<usize>> {
-        self.tensors
-            .iter()
-            .find(|(key, _)| under_prefix(key, name).is_some())
-            .map(|(_, tensor)| tensor.shape.to_vec())
+        let shape = |name: &str| self.tensors.get(name).map(|tensor| tensor.shape.to_vec());
+        let as_norm = || match name.strip_suffix("weight") {
+            Some(layer) => shape(&format!("{layer}gamma")),
+            None => shape(&format!("{}beta", name.strip_suffix("bias")?)),
+        };
+        match self.spelling {
+            Spelling::PyTorch => shape(name),
+            Spelling::Burn => shape(name).or_else(as_norm).map(|mut shape| {
+                if shape.len() == 2 && name.ends_with(".weight") {
+                    shape.reverse();
+                }
+                shape
+            }),
+        }
+    }
+
+    /// The prefixes of up to three parts that tensors have, the shallowest first and averaged weights before others.
+    fn prefixes(&self) -> Vec<&str> {
+        let mut prefixes = BTreeSet::from([(0, false, "")]);
+        for key in self.tensors.keys() {
+            for (depth, (dot, _)) in key.match_indices('.').take(3).enumerate() {
+                let prefix = &key[..=dot];
+                prefixes.insert((depth + 1, !averaged(prefix), prefix));
+            }
+        }
+        prefixes.into_iter().map(|(_, _, prefix)| prefix).collect()
     }
 
     /// The module with its parameters taken from the file, cast to f32.
     ///
     /// # Errors
-    /// [`Error::WrongWeights`] with every missing, unexpected and misshapen tensor.
-    pub fn load<M: Module>(&self, model: &str, mut module: M) -> Result<M, Error> {
-        let expected: BTreeMap<String, Vec<usize>> = module
-            .collect(None, Some(Box::new(BurnToPyTorchAdapter)), true)
-            .into_iter()
-            .map(|tensor| (tensor.name.clone(), tensor.shape.to_vec()))
-            .collect();
-        let prefix = self.prefix(&expected);
-        let found: BTreeMap<&str, &PackTensor> = self
-            .tensors
-            .iter()
-            .filter_map(|(key, tensor)| Some((key.strip_prefix(&prefix)?, tensor)))
-            .filter(|(name, _)| !name.ends_with(IGNORED))
-            .collect();
+    /// [`Error::WrongWeights`] with every missing, unexpected and misshapen tensor; [`Error::UnreadableWeights`] where the
+    /// numbers of a tensor cannot be read.
+    pub fn load<M: Module>(&self, model: &str, module: M) -> Result<M, Error> {
+        self.load_as(model, module, &|name, shape| Some((name.into(), shape.to_vec())))
+    }
 
-        let mut mismatch = Mismatch::default();
-        for (name, shape) in &expected {
-            match found.get(name.as_str()) {
-                None => mismatch.missing.push((name.clone(), shape.clone())),
-                Some(tensor) if tensor.shape.to_vec() != *shape => {
-                    mismatch.misshapen.push((name.clone(), shape.clone(), tensor.shape.to_vec()));
-                }
-                Some(_) => {}
-            }
-        }
-        for (name, tensor) in &found {
-            if !expected.contains_key(*name) {
-                mismatch.unexpected.push((name.to_string(), tensor.shape.to_vec()));
-            }
-        }
+    /// Like [`load`](Self::load), for tensors that the file calls and shapes otherwise than the module: see [`Config::own`].
+    pub(crate) fn load_as<M: Module>(&self, model: &str, mut module: M, own: &Own<'_>) -> Result<M, Error> {
+        let Comparison { expected, found, mismatch } = self.compare(&module, own);
         if !mismatch.is_empty() {
             return Err(Error::WrongWeights { path: self.source.clone(), model: model.into(), mismatch });
         }
-
         let unreadable = |reason: String| Error::UnreadableWeights { path: self.source.clone(), reason };
-        let mut tensors = Vec::with_capacity(found.len());
-        for (name, tensor) in found {
-            let mut tensor = tensor.clone();
-            tensor.name = name.into();
-            // Read here, where a truncated file is an error; inside the module it would be a panic.
-            let (name, dtype, shape, id, bytes) =
-                tensor.into_parts().map_err(|e| unreadable(format!("tensor `{name}`: {e}")))?;
-            tensors.push(PackTensor::new(name, dtype, shape, id, bytes));
+        let numbers = count(&expected);
+        if numbers * NARROWEST > u128::from(self.length) {
+            let length = self.length;
+            return Err(unreadable(format!(
+                "it has {length} bytes, which do not hold the {numbers} numbers of its tensors"
+            )));
         }
-        let adapter = PyTorchToBurnAdapter.chain(FloatCastAdapter::to(DType::F32));
-        let result = module.apply(tensors, None, Some(Box::new(adapter)), true);
+        let mut tensors = Vec::with_capacity(found.len());
+        for (own_name, (tensor, own_shape)) in found {
+            // Read here, where a truncated file is an error; inside the module it would be a panic.
+            let (name, dtype, _, id, bytes) =
+                tensor.clone().into_parts().map_err(|e| unreadable(e.to_string()))?;
+            if !dtype.is_float() {
+                return Err(unreadable(format!("the numbers of `{name}` are {dtype:?}; floats are needed")));
+            }
+            tensors.push(PackTensor::new(own_name, dtype, Shape::from(own_shape), id, bytes));
+        }
+        let cast = FloatCastAdapter::to(DType::F32);
+        let adapter: Box<dyn ModuleAdapter> = match self.spelling {
+            Spelling::PyTorch => Box::new(PyTorchToBurnAdapter.chain(cast)),
+            Spelling::Burn => Box::new(cast),
+        };
+        let result = module.apply(tensors, None, Some(adapter), true);
         match result.errors.first() {
             Some(error) => Err(unreadable(error.to_string())),
             None => Ok(module),
         }
     }
 
+    /// The tensors of the file beside those of a module.
+    pub(crate) fn compare<M: Module>(&self, module: &M, own: &Own<'_>) -> Comparison<'_> {
+        // What Burn wrote is called and shaped as the module has it.
+        let same: &Own<'_> = &|name, shape| Some((name.into(), shape.to_vec()));
+        let (own, adapter): (_, Option<&dyn ModuleAdapter>) = match self.spelling {
+            Spelling::PyTorch => (own, Some(&BurnToPyTorchAdapter)),
+            Spelling::Burn => (same, None),
+        };
+        let expected = Outline::of(module, adapter);
+        let prefix = self.prefix(&expected, own);
+        let found: BTreeMap<String, (&PackTensor, Vec<usize>)> = self
+            .tensors
+            .iter()
+            .filter(|(key, _)| !key.ends_with(IGNORED))
+            .filter_map(|(key, tensor)| {
+                let (name, shape) = own(key.strip_prefix(&prefix)?, &tensor.shape)?;
+                Some((name, (tensor, shape)))
+            })
+            .collect();
+        let shapes = found.iter().map(|(name, (_, shape))| (name.clone(), shape.clone())).collect();
+        Comparison { mismatch: Mismatch::between(&expected, &shapes), expected, found }
+    }
+
     /// The prefix under which most of the expected tensors are.
-    fn prefix(&self, expected: &BTreeMap<String, Vec<usize>>) -> String {
+    fn prefix(&self, expected: &Shapes, own: &Own<'_>) -> String {
         let mut counts = BTreeMap::<&str, usize>::new();
-        for key in self.tensors.keys() {
+        for (key, tensor) in &self.tensors {
             // `a.b.conv1.weight` can be `conv1.weight` under `a.b.`, `b.conv1.weight` under `a.`, or itself.
             let dots = key.match_indices('.').map(|(dot, _)| dot + 1);
             for start in std::iter::once(0).chain(dots) {
-                if expected.contains_key(&key[start..]) {
+                if own(&key[start..], &tensor.shape).is_some_and(|(name, _)| expected.contains_key(&name)) {
                     *counts.entry(&key[..start]).or_default() += 1;
                 }
             }
         }
-        counts
+        let best = counts
             .into_iter()
-            .max_by_key(|(prefix, count)| (*count, usize::MAX - prefix.len()))
-            .map_or("", |best| best.0)
-            .into()
+            .max_by_key(|(prefix, count)| (*count, averaged(prefix), Reverse(prefix.len())));
+        best.map_or("", |(prefix, _)| prefix).into()
     }
 }
 
-/// The prefix of a key that ends in a name.
-fn under_prefix<'a>(key: &'a str, name: &str) -> Option<&'a str> {
-    key.strip_suffix(name).filter(|prefix| prefix.is_empty() || prefix.ends_with('.'))
+/// How a module calls and shapes a tensor of a file; `None` for one that it has no use for.
+pub(crate) type Own<'a> = dyn Fn(&str, &[usize]) -> Option<(String, Vec<usize>)> + 'a;
+
+/// The tensors of a file beside those of a module, all by the module's names.
+pub(crate) struct Comparison<'a> {
+    /// What the module needs.
+    pub expected: Shapes,
+    /// What the file has, and the shape that the module gives it.
+    found: BTreeMap<String, (&'a PackTensor, Vec<usize>)>,
+    /// How they differ.
+    pub mismatch: Mismatch,
+}
+
+/// How many numbers tensors of these shapes hold.
+pub(crate) fn count(shapes: &Shapes) -> u128 {
+    let numbers = |shape: &Vec<usize>| shape.iter().map(|side| *side as u128).product::<u128>();
+    shapes.values().map(numbers).sum()
+}
+
+/// Whether a prefix says that the weights are averaged over the steps of training, as in `state_dict_ema.`.
+fn averaged(prefix: &str) -> bool {
+    prefix.split(['.', '_']).any(|word| word == "ema")
+}
+
+/// The length of a file and its first bytes.
+fn head(path: &Path) -> Result<(u64, Vec<u8>), String> {
+    let file = File::open(path).map_err(|e| e.to_string())?;
+    let about = file.metadata().map_err(|e| e.to_string())?;
+    if !about.is_file() {
+        return Err("it is no file".into());
+    }
+    let mut head = Vec::new();
+    file.take(9).read_to_end(&mut head).map_err(|e| e.to_string())?;
+    Ok((about.len(), head))
+}
+
+/// All tensors of a store; their numbers are not read.
+fn all<S: ModuleStore>(mut store: S) -> Result<BTreeMap<String, PackTensor>, String> {
+    store.get_all_tensors().cloned().map_err(|e| e.to_string())
+}
+
+/// Makes sure that a zip unpacks to no more than a checkpoint would, as far as it says so itself. The reader holds every
+/// entry to what it says.
+fn check_archive(path: &Path, length: u64) -> Result<(), String> {
+    let file = File::open(path).map_err(|e| e.to_string())?;
+    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|e| e.to_string())?;
+    let mut unpacked = 0u64;
+    for entry in 0..archive.len() {
+        let entry = archive.by_index_raw(entry).map_err(|e| e.to_string())?;
+        if entry.name().is_ok_and(|name| name.ends_with("data.pkl")) && entry.size() > TABLE {
+            return Err(format!("its table of tensors has {} bytes, more than {TABLE}", entry.size()));
+        }
+        unpacked = unpacked.saturating_add(entry.size());
+    }
+    if unpacked > UNPACKED * length {
+        return Err(format!("its {length} bytes unpack to {unpacked}, which no checkpoint does"));
+    }
+    Ok(())
+}
+
+/// Lists the tensors of a module without giving them values: a network of an absurd size takes no memory.
+pub(crate) struct Outline<'a> {
+    adapter: Option<&'a dyn ModuleAdapter>,
+    path: Vec<String>,
+    containers: Vec<String>,
+    shapes: Shapes,
+}
+
+impl<'a> Outline<'a> {
+    /// The names and shapes of the tensors of a module, as the adapter has them.
+    pub(crate) fn of<M: Module>(module: &M, adapter: Option<&'a dyn ModuleAdapter>) -> Shapes {
+        let (path, containers) = (Vec::new(), Vec::new());
+        let mut outline = Self { adapter, path, containers, shapes: Shapes::new() };
+        module.visit(&mut outline);
+        outline.shapes
+    }
+
+    fn add(&mut self, shape: Shape) {
+        let empty = || Err(burn_pack::Error::ValidationError("an outline holds no numbers".into()));
+        let tensor = bridge::deferred(self.path.join("."), DType::F32, shape, None, empty);
+        let tensor = match self.adapter {
+            Some(adapter) => adapter.adapt(tensor, ModuleContext::new(&self.containers)),
+            None => tensor,
+        };
+        self.shapes.insert(tensor.name.clone(), tensor.shape.to_vec());
+    }
+}
+
+impl ModuleVisitor for Outline<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.containers.push(container.into());
+        if !container.starts_with("Enum:") {
+            self.path.push(name.into());
+        }
+    }
+
+    fn exit_module(&mut self, _: &str, container: &str) {
+        self.containers.pop();
+        if !container.starts_with("Enum:") {
+            self.path.pop();
+        }
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.add(param.lazy_shape());
+    }
+
+    fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
+        self.add(param.lazy_shape());
+    }
+
+    fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
+        self.add(param.lazy_shape());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+    use std::cell::RefCell;
+
+    /// Whatever a file says, a network that is recognised in it can be built; an odd shape is found when tensors are compared.
+    #[test]
+    fn odd_shapes_are_recognised_as_nothing_or_as_a_network_that_can_be() {
+        let device = Device::flex();
+        for (variant, config) in Config::variants() {
+            let shapes = Outline::of(&config.init(&device), Some(&BurnToPyTorchAdapter));
+            let asked = RefCell::new(BTreeSet::new());
+            let look = |name: &str| {
+                asked.borrow_mut().insert(name.to_string());
+                shapes.get(name).cloned()
+            };
+            assert_eq!(Config::recognise(&look).as_ref(), Some(&config), "{variant}");
+            for name in asked.into_inner().iter().filter(|name| shapes.contains_key(*name)) {
+                let shape = &shapes[name];
+                let sides = (0..shape.len()).flat_map(|place| {
+                    [0, 1, 3, 7, 32, 1000, usize::MAX].map(|side| {
+                        let mut shape = shape.clone();
+                        shape[place] = side;
+                        Some(shape)
+                    })
+                });
+                let ranks = [None, Some(vec![]), Some(vec![2; 5]), Some(shape[1..].to_vec())];
+                for odd in sides.chain(ranks) {
+                    let look =
+                        |other: &str| if other == name { odd.clone() } else { shapes.get(other).cloned() };
+                    if let Some(found) = Config::recognise(&look) {
+                        Outline::of(&found.init(&device), None);
+                    }
+                }
+            }
+        }
+    }
 }
