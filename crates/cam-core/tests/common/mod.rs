@@ -3,6 +3,9 @@
 
 #![allow(dead_code)]
 
+pub mod slow;
+pub mod square;
+
 use burn::module::{Module, RunningState};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
