@@ -28,10 +28,11 @@ pub fn softmax(logits: &[f64]) -> Vec<f64> {
     logits.iter().map(|y| y.exp() / sum).collect()
 }
 
-/// The least value becomes 0, the largest 1.
+/// The least value becomes 0, the largest 1; equal ones become zeros.
 pub fn scaled(values: &[f64]) -> Vec<f64> {
     let (low, high) = extremes(values);
-    values.iter().map(|x| (x - low) / (high - low)).collect()
+    let range = if high > low { high - low } else { 1.0 };
+    values.iter().map(|x| (x - low) / range).collect()
 }
 
 pub fn extremes(values: &[f64]) -> (f64, f64) {
