@@ -10,7 +10,7 @@ use cam_core::{
 };
 use common::slow::{extremes, mean, narrow, relu, scaled, softmax, wide};
 use common::square::{CLASSES, Square};
-use common::{close, numbers, uniform};
+use common::{close, numbers, seed, uniform};
 
 /// Sums of some dozen numbers of order one in f32.
 const TOLERANCE: f32 = 2e-5;
@@ -206,7 +206,7 @@ fn shapleycam_of_log_odds_takes_the_curvature_of_the_softmax() {
 #[test]
 fn cam_is_the_weights_of_the_classifier() {
     let device = Device::flex();
-    device.seed(8);
+    seed(8);
     let (a, w): (Tensor<4>, Tensor<2>) =
         (uniform([2, 4, 3, 5], -1.0, 1.0, &device), uniform([CLASSES, 4], -1.0, 1.0, &device));
     let (a_, w_) = (numbers(&a), numbers(&w));

@@ -11,7 +11,7 @@ use cam_core::{
     guided_backprop, guided_gradcam,
 };
 use common::slow::{self, narrow, resized, slope, wide};
-use common::{close, numbers, uniform};
+use common::{close, numbers, seed, uniform};
 
 const CLASSES: usize = 3;
 
@@ -33,7 +33,7 @@ const GRIDS: [[usize; 2]; 3] = [[4, 6], [2, 3], [2, 3]];
 impl Biased {
     fn new() -> Self {
         let device = Device::flex();
-        device.seed(19);
+        seed(19);
         Self {
             w1: uniform([CHANNELS[1], CHANNELS[0], 2, 2], -1.0, 1.0, &device),
             b1: uniform([CHANNELS[1]], -1.0, 1.0, &device),
@@ -185,14 +185,14 @@ const UNITS: usize = 8;
 impl Rectified {
     fn new() -> Self {
         let device = Device::flex();
-        device.seed(23);
+        seed(23);
         let sizes = [[PIXELS, UNITS], [UNITS, UNITS], [UNITS, CLASSES]];
         Self { w: sizes.map(|size| uniform(size, -1.0, 1.0, &device)) }
     }
 
     fn images() -> Tensor<4> {
         let device = Device::flex();
-        device.seed(29);
+        seed(29);
         uniform([2, 1, 3, 4], -1.0, 1.0, &device)
     }
 }

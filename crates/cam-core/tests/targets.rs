@@ -8,7 +8,7 @@ use cam_core::{
     Similarity, Softmax, Target, Top, Value,
 };
 use common::slow::{mean, narrow, softmax, wide};
-use common::{close, numbers, uniform};
+use common::{close, numbers, seed, uniform};
 
 const IMAGES: usize = 3;
 const CLASSES: usize = 6;
@@ -16,10 +16,9 @@ const CLASSES: usize = 6;
 /// A score is a sum of a few numbers of order one in f32.
 const TOLERANCE: f32 = 1e-5;
 
-fn logits(rows: usize, seed: u64) -> Tensor<2> {
-    let device = Device::flex();
-    device.seed(seed);
-    uniform([rows, CLASSES], -2.0, 2.0, &device)
+fn logits(rows: usize, number: u64) -> Tensor<2> {
+    seed(number);
+    uniform([rows, CLASSES], -2.0, 2.0, &Device::flex())
 }
 
 fn rows(output: &Tensor<2>) -> Vec<Vec<f64>> {
@@ -212,7 +211,7 @@ fn overlap(a: &[f64], b: &[f64]) -> f64 {
 
 fn detections(batch: usize) -> Detections {
     let device = Device::flex();
-    device.seed(batch as u64);
+    seed(batch as u64);
     let corner: Tensor<3> = uniform([batch, 5, 2], 0.0, 0.5, &device);
     let size: Tensor<3> = uniform([batch, 5, 2], 0.1, 0.5, &device);
     let boxes = Tensor::cat(vec![corner.clone(), corner + size], 2);

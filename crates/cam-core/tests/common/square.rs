@@ -2,7 +2,7 @@
 //! the place, and its Hessian is $2 v$ on the diagonal and zero beside it. The input is the layer, so masks of the layer need
 //! no resizing.
 
-use super::{numbers, slow, uniform};
+use super::{numbers, seed, slow, uniform};
 use burn::prelude::*;
 use cam_core::{Explainer, Method, Model, Nchw, Rectify, Scale, Taps, Target};
 use std::cell::RefCell;
@@ -31,7 +31,7 @@ impl Square {
 
     pub fn sized(k: usize, grid: [usize; 2]) -> Self {
         let device = Device::flex();
-        device.seed(3);
+        seed(3);
         let n = grid[0] * grid[1];
         let a: Tensor<1> = uniform([k * n], -0.5, 1.0, &device);
         Self {
