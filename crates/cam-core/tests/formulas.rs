@@ -366,6 +366,7 @@ fn sscam_averages_the_scores_of_noisy_masks() {
     // The network saw the channels in turn, sample after sample.
     let inputs = net.changed_inputs();
     assert_eq!(inputs.len(), SAMPLES * net.k);
+    assert_ne!(inputs[0], inputs[net.k], "each sample has its own noise");
     let score = |k: usize| mean((0..SAMPLES).map(|sample| net.y(&inputs[sample * net.k + k], 0)));
     let scores: Vec<_> = (0..net.k).map(|k| Some(score(k))).collect();
     close(&ours, &by_scores(&net, &scores), TOLERANCE);

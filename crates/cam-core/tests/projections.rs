@@ -88,7 +88,7 @@ fn kpcacam_is_the_first_component_of_the_centred_kernel() {
     for net in nets() {
         for (method, gamma, offset) in [
             (KpcaCam::PAPER, 1.0 / net.k as f64, 1.0),
-            (KpcaCam { gamma: Some(0.3), offset: 0.5 }, f64::from(0.3f32), 0.5),
+            (KpcaCam { gamma: Some(0.3), offset: -0.5 }, f64::from(0.3f32), -0.5),
         ] {
             let a = centred(&net, &net.a);
             let kernel = DMatrix::from_fn(net.n, net.n, |m, n| {
