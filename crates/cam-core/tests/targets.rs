@@ -243,3 +243,22 @@ fn a_box_apart_from_all_others_scores_nothing() {
     let refused = BestBox { bounds: [0.0; 4], class: 2 }.resolve(&detections(2)).err();
     assert_eq!(refused, Some(Error::UnknownClass { asked: 2, classes: 2 }));
 }
+
+#[test]
+fn finer_with_nothing_to_compare_is_refused_or_the_class_itself() {
+    let alone = Finer { of: Class(2), with: 0, alpha: 0.6, weights: Rivals::Even };
+    if let Ok(goal) = alone.resolve(&logits(IMAGES, 1)) {
+        let class = Class(2).resolve(&logits(IMAGES, 1)).unwrap();
+        let score = |goal: &Goal| numbers(&goal.score(&logits(IMAGES, 1), Rows::All));
+        assert_eq!(score(&goal), score(&class));
+    }
+}
+
+#[test]
+fn a_detector_that_finds_nothing_scores_nothing() {
+    let device = Device::flex();
+    let nothing =
+        || Detections { boxes: Tensor::zeros([2, 0, 4], &device), scores: Tensor::zeros([2, 0, 3], &device) };
+    let goal = BestBox { bounds: [0.0, 0.0, 1.0, 1.0], class: 0 }.resolve(&nothing()).unwrap();
+    assert_eq!(numbers(&goal.score(&nothing(), Rows::All)), [0.0, 0.0]);
+}

@@ -20,6 +20,8 @@ struct Vit {
     heads: usize,
     /// Tokens of no place.
     prefix: usize,
+    /// A layer around all blocks.
+    outer: Option<&'static str>,
     /// Of each pixel, `[1, D]`.
     embedding: Tensor<2>,
     /// Of each token, `[tokens, D]`.
@@ -52,11 +54,36 @@ impl Vit {
         Self {
             heads,
             prefix,
+            outer: None,
             embedding: matrix(1, D),
             positions: matrix(prefix + PATCHES, D),
             blocks: (0..BLOCKS).map(block).collect(),
             head: matrix(D, CLASSES),
         }
+    }
+
+    /// The tokens after all blocks, whose names start with a path.
+    fn encoded(&self, mut x: Tensor<3>, path: &str, taps: &Taps<'_>) -> Tensor<3> {
+        let [batch, ..] = x.dims();
+        let count = self.prefix + PATCHES;
+        let shape = [batch, count, self.heads, D / self.heads];
+        for (i, block) in self.blocks.iter().enumerate() {
+            x = taps.layer(format_args!("{path}blocks.{i}"), self.tokens(), || {
+                let y = norm(x.clone());
+                let of = |matrix: &Tensor<2>| {
+                    y.clone().matmul(matrix.clone().unsqueeze()).reshape(shape).swap_dims(1, 2)
+                };
+                let weights =
+                    taps.layer(format_args!("{path}blocks.{i}.attn"), Attention(self.tokens()), || {
+                        let products = of(&block.query).matmul(of(&block.key).swap_dims(2, 3));
+                        softmax(products / (D as f32 / self.heads as f32).sqrt(), 3)
+                    });
+                let mixed = weights.matmul(of(&block.value)).swap_dims(1, 2).reshape([batch, count, D]);
+                let x = x.clone() + mixed.matmul(block.output.clone().unsqueeze());
+                x.clone() + relu(norm(x)).matmul(block.mlp.clone().unsqueeze())
+            });
+        }
+        x
     }
 
     fn tokens(&self) -> Tokens {
@@ -77,24 +104,11 @@ impl Model for Vit {
         let patches = patches.matmul(self.embedding.clone().unsqueeze());
         let prefix = Tensor::zeros([batch, self.prefix, D], &patches.device());
         let tokens = if self.prefix > 0 { Tensor::cat(vec![prefix, patches], 1) } else { patches };
-        let mut x = tokens + self.positions.clone().unsqueeze::<3>();
-        let count = self.prefix + PATCHES;
-        let shape = [batch, count, self.heads, D / self.heads];
-        for (i, block) in self.blocks.iter().enumerate() {
-            x = taps.layer(format_args!("blocks.{i}"), self.tokens(), || {
-                let y = norm(x.clone());
-                let of = |matrix: &Tensor<2>| {
-                    y.clone().matmul(matrix.clone().unsqueeze()).reshape(shape).swap_dims(1, 2)
-                };
-                let weights = taps.layer(format_args!("blocks.{i}.attn"), Attention(self.tokens()), || {
-                    let products = of(&block.query).matmul(of(&block.key).swap_dims(2, 3));
-                    softmax(products / (D as f32 / self.heads as f32).sqrt(), 3)
-                });
-                let mixed = weights.matmul(of(&block.value)).swap_dims(1, 2).reshape([batch, count, D]);
-                let x = x.clone() + mixed.matmul(block.output.clone().unsqueeze());
-                x.clone() + relu(norm(x)).matmul(block.mlp.clone().unsqueeze())
-            });
-        }
+        let x = tokens + self.positions.clone().unsqueeze::<3>();
+        let x = match self.outer {
+            Some(outer) => taps.layer(outer, self.tokens(), || self.encoded(x, &format!("{outer}."), taps)),
+            None => self.encoded(x, "", taps),
+        };
         let first: Tensor<2> = norm(x).narrow(1, 0, 1).squeeze_dim(1);
         first.matmul(self.head.clone())
     }
@@ -270,4 +284,11 @@ fn a_map_of_attention_is_the_same_beside_other_targets_and_methods() {
     let last = together.maps.last().unwrap();
     assert_eq!((last.method, last.target), ("legrad", 1));
     close(&numbers(&last.raw), &numbers(&alone.maps[0].raw), 1e-6);
+}
+
+#[test]
+fn a_layer_around_all_blocks_is_no_block() {
+    let plain = Vit::new(2, 1);
+    let inside = Vit { outer: Some("encoder"), ..Vit::new(2, 1) };
+    close(&raw(&inside, LeGrad, 1).0, &raw(&plain, LeGrad, 1).0, 1e-6);
 }
