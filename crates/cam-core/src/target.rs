@@ -295,8 +295,7 @@ impl<T: Target> Target for Finer<T> {
 /// A class in a part of a segmentation `[batch, classes, height, width]`: its logits summed over a mask.
 ///
 /// # Shapes
-/// - mask: `[height, width]` for all images, or `[batch, height, width]` with one each as a tensor of rank 3 whose first
-///   axis is the batch; 1 inside, 0 outside
+/// - mask: `[1, height, width]` for all images, or `[batch, height, width]` with one each; 1 inside, 0 outside
 ///
 /// Vinogradova et al., *Towards Interpretable Semantic Segmentation via Gradient-weighted Class Activation Mapping*, AAAI 2020.
 #[derive(Debug, Clone)]
