@@ -170,7 +170,8 @@ impl Weights {
     pub(crate) fn load_as<M: Module>(&self, model: &str, mut module: M, own: &Own<'_>) -> Result<M, Error> {
         let Comparison { expected, found, mismatch } = self.compare(&module, own);
         if !mismatch.is_empty() {
-            return Err(Error::WrongWeights { path: self.source.clone(), model: model.into(), mismatch });
+            let (path, model) = (self.source.clone(), model.into());
+            return Err(Error::WrongWeights { path, model, mismatch: mismatch.into() });
         }
         let unreadable = |reason: String| Error::UnreadableWeights { path: self.source.clone(), reason };
         let numbers = count(&expected);
