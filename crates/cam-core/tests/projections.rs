@@ -31,19 +31,19 @@ fn first_component(net: &Square, values: &[f64]) -> Vec<f64> {
     (m * svd.v_t.unwrap().row(first).transpose()).iter().copied().collect()
 }
 
-/// The sign of our rule: the map is positive where the energy of all channels is above its mean.
-fn strong_positive(net: &Square, values: &[f64], map: Vec<f64>) -> Vec<f32> {
-    let energy: Vec<f64> =
-        (0..net.n).map(|n| (0..net.k).map(|k| values[net.at(k, n)].powi(2)).sum()).collect();
-    let least = mean(energy.iter().copied());
-    let agreement: f64 = (0..net.n).map(|n| map[n] * (energy[n] - least)).sum();
+/// The sign of our rule: the map is positive where the squared distance from the mean place is above average.
+fn standing_out_positive(net: &Square, values: &[f64], map: Vec<f64>) -> Vec<f32> {
+    let m = centred(net, values);
+    let distance: Vec<f64> = (0..net.n).map(|n| (0..net.k).map(|k| m[(n, k)].powi(2)).sum()).collect();
+    let average = mean(distance.iter().copied());
+    let agreement: f64 = (0..net.n).map(|n| map[n] * (distance[n] - average)).sum();
     map.iter().map(|x| (x * agreement.signum()) as f32).collect()
 }
 
 #[test]
 fn eigencam_is_the_first_right_singular_vector() {
     for net in nets() {
-        let expected = strong_positive(&net, &net.a, first_component(&net, &net.a));
+        let expected = standing_out_positive(&net, &net.a, first_component(&net, &net.a));
         close(&net.raw(methods::EigenCam, &Class(0)), &expected, TOLERANCE);
     }
 }
@@ -53,7 +53,7 @@ fn eigengradcam_is_that_of_gradient_times_activation() {
     for net in nets() {
         for c in 0..CLASSES {
             let m: Vec<f64> = net.gradient(c).iter().zip(&net.a).map(|(g, a)| g * a).collect();
-            let expected = strong_positive(&net, &m, first_component(&net, &m));
+            let expected = standing_out_positive(&net, &m, first_component(&net, &m));
             close(&net.raw(methods::EigenGradCam, &Class(c)), &expected, TOLERANCE);
         }
     }
@@ -101,7 +101,7 @@ fn kpcacam_is_the_first_component_of_the_centred_kernel() {
             let first = eigen.eigenvalues.imax();
             let length = eigen.eigenvalues[first].sqrt();
             let map = eigen.eigenvectors.column(first).iter().map(|x| x * length).collect();
-            let expected = strong_positive(&net, &net.a, map);
+            let expected = standing_out_positive(&net, &net.a, map);
             close(&net.raw(method, &Class(0)), &expected, TOLERANCE);
         }
     }
