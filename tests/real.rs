@@ -5,8 +5,8 @@
 mod squeezenet;
 
 use burn::tensor::Device;
-use cam_core::{Class, Explainer, Explanation, METHODS, ScoreCam, Sight, Taps, Target};
-use cam_models::{Weights, read_photo};
+use cam_core::{Class, Explainer, Explanation, METHODS, Model, ScoreCam, Sight, Taps, Target};
+use cam_models::{Classifier, Resize, Weights, read_photo};
 use squeezenet::{SqueezeNet, preprocess};
 use std::path::PathBuf;
 
@@ -25,7 +25,7 @@ fn the_dog_and_the_cat_are_each_found_by_a_model_of_ones_own() {
     let model = Weights::open(&weights).unwrap().load("squeezenet1_0", SqueezeNet::new(&device)).unwrap();
     let (input, _) = preprocess().apply(&read_photo(&photo).unwrap(), &device);
 
-    let logits = cam_core::Model::forward(&model, input.clone(), &Taps::off());
+    let logits = model.forward(input.clone(), &Taps::off());
     assert_eq!(logits.argmax(1).into_scalar::<i64>(), 243, "a bull mastiff");
 
     // The dog's head is in the upper middle, the cat in the lower middle.
@@ -54,5 +54,23 @@ fn the_dog_and_the_cat_are_each_found_by_a_model_of_ones_own() {
         } else if ["gradcam", "hirescam", "layercam"].contains(&maps.method) {
             assert!(y > 120, "{} finds the cat at {x}, {y}", maps.method);
         }
+    }
+}
+
+#[test]
+fn a_vit_is_as_sure_of_the_photos_as_timm() {
+    let Some(weights) = data("vit_tiny_patch16_224.safetensors") else { return };
+    let device = Device::flex();
+    let model = Classifier::load_file(&weights, &device).unwrap();
+    assert_eq!(model.card().name, "vit_tiny_patch16_224");
+    for (photo, class, probability) in [("dog.jpg", 258, 0.873), ("both.png", 243, 0.572)] {
+        let Some(photo) = data(photo) else { return };
+        let (input, _) = model.card().preprocess(Resize::Crop).apply(&read_photo(&photo).unwrap(), &device);
+        let found = &model.predictions(model.forward(input, &Taps::off()), 1)[0][0];
+        println!("{}: {} at {}", photo.display(), found.label, found.probability);
+        assert_eq!(found.class, class);
+        // The probabilities are known to three places, and one byte of a hundred is a step of 255 off Pillow's resize, which
+        // moves them by 1.5e-3.
+        assert!((found.probability - probability).abs() < 2e-3, "{found:?}, timm says {probability}");
     }
 }

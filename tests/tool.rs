@@ -30,6 +30,8 @@ impl Desk {
     fn cam(&self, arguments: &[&str]) -> Command {
         let mut cam = Command::cargo_bin("cam").unwrap();
         cam.current_dir(self.folder.path()).args(arguments);
+        // No test reaches the hub: `hub.rs` has one of its own.
+        cam.env("HF_HUB_OFFLINE", "1").env("HF_HOME", self.path("huggingface")).env_remove("HF_HUB_CACHE");
         cam
     }
 
@@ -194,6 +196,20 @@ fn a_network_of_ones_own_size_and_classes_is_explained() {
 }
 
 #[test]
+fn a_weight_file_alone_is_enough() {
+    let desk = Desk::new();
+    desk.resnet18(3);
+    std::fs::write(desk.path("names.txt"), "leaf\nstem\nroot\n").unwrap();
+    let alone = "explain scene.png --weights resnet18.safetensors --labels names.txt --class stem";
+    let said = desk.says(&alone.split(' ').collect::<Vec<_>>());
+    assert!(said.starts_with("recognised resnet18\nscene.png\n"), "{said}");
+    assert!(said.contains("  stem by gradcam at layer4.1: hottest at"), "{said}");
+    let report = desk.json(&format!("{alone} --json").split(' ').collect::<Vec<_>>());
+    assert_eq!((&report["model"], &report["maps"][0]["class"]), (&"resnet18".into(), &1.into()));
+    assert!(desk.says(&["layers", "--weights", "resnet18.safetensors"]).contains("layer4.1"));
+}
+
+#[test]
 fn lists_say_what_there_is() {
     let desk = Desk::new();
     assert!(desk.says(&["models"]).contains("resnext101_64x4d"));
@@ -241,7 +257,11 @@ fn what_cannot_be_done_is_said_in_one_line_with_a_code_of_its_own() {
         5,
         "no method is called `gradcan`; there are gradcam, gradcam++",
     );
-    refuses(&format!("{scene} --model resnet50"), 6, "needs its weights");
+    refuses(
+        &format!("{scene} --model resnet50"),
+        6,
+        "offline, and the weights of `resnet50` are not at hand",
+    );
     refuses("explain none.png", 7, "cannot read the picture `none.png`");
     refuses(
         &format!("{scene} --device tpu"),
@@ -254,6 +274,10 @@ fn what_cannot_be_done_is_said_in_one_line_with_a_code_of_its_own() {
         10,
         "missing: layer1.2.bn1.bias [64]",
     );
+
+    std::fs::write(desk.path("two.txt"), "one\ntwo\n").unwrap();
+    refuses(&format!("{scene} --labels two.txt"), 14, "`two.txt` names 2 classes, and the model has 10");
+    refuses(&format!("{scene} --labels none.txt"), 14, "cannot read the class names `none.txt`");
 
     std::fs::write(desk.path("text.png"), "no picture").unwrap();
     refuses("explain text.png", 7, "cannot read the picture `text.png`");

@@ -62,7 +62,7 @@ fn mismatch(config: ResNetConfig, file: &str) -> (cam_models::Mismatch, String) 
         Err(error @ Error::WrongWeights { .. }) => {
             let said = error.to_string();
             let Error::WrongWeights { mismatch, .. } = error else { unreachable!() };
-            (mismatch, said)
+            (*mismatch, said)
         }
         other => panic!("{file}: {:?}", other.map(|_| ())),
     }
@@ -267,13 +267,16 @@ fn a_published_size_gets_its_own_card() {
     assert_eq!((model.card().name.as_str(), model.labels()[2].as_str()), ("scenes", "fish"));
 }
 
+/// What a tensor is called and shaped in a file instead; `None` leaves it out.
+type Change<'a> = dyn Fn(&str, &[usize]) -> Option<(String, Vec<usize>)> + 'a;
+
 #[test]
 fn a_near_miss_is_told_and_so_is_what_is_far_off() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights.safetensors");
     let shapes = support::shapes(&cam_models::resnet::VARIANTS[0].1.init(&Device::flex()));
     let zeros = vec![0; 4 * 512 * 512 * 9];
-    let said = |change: &dyn Fn(&str, &[usize]) -> Option<(String, Vec<usize>)>| {
+    let said = |change: &Change<'_>| {
         rewritten(
             &path,
             shapes.iter().filter_map(|(name, shape)| {

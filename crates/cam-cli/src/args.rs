@@ -25,9 +25,7 @@ pub enum Command {
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(Box<Explain>),
     /// List the layers of a model that can be looked at
-    #[command(
-        after_help = "Examples:\n  cam layers --model resnet50\n  cam layers --weights my_finetuned.pth"
-    )]
+    #[command(after_help = LAYERS_EXAMPLES)]
     Layers(Layers),
     /// List the models
     Models,
@@ -36,6 +34,12 @@ pub enum Command {
     /// List the devices of this build
     Devices,
 }
+
+const LAYERS_EXAMPLES: &str = "\
+Examples:
+  cam layers --model resnet50
+  cam layers --weights my_finetuned.pth --rank dog.jpg
+      The layers whose maps tell best where the network looks, the best first";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
@@ -157,6 +161,12 @@ pub struct Model {
 pub struct Layers {
     #[command(flatten)]
     pub model: Model,
+    /// Rank them by how well their maps of the top class of this picture explain its score
+    #[arg(long, value_name = "PHOTO")]
+    pub rank: Option<PathBuf>,
+    /// The method of those maps: see `cam methods`
+    #[arg(long, value_name = "NAME", default_value = METHODS[0].name(), requires = "rank")]
+    pub method: String,
 }
 
 /// Which score of a class is explained.

@@ -5,16 +5,20 @@ use crate::device::DEVICES;
 use crate::failure::Failure;
 use crate::model;
 use burn::tensor::{Device, Tensor};
-use cam_core::METHODS;
-use cam_models::{Card, Classifier};
+use cam_core::{METHODS, Method, Top, rank_layers};
+use cam_models::{Card, Classifier, Resize, read_photo};
+use std::path::Path;
 
 pub fn layers(args: &args::Layers) -> Result<(), Failure> {
     let device = Device::flex();
     let model = match (&args.model.name, &args.model.weights) {
         // Layers need no weights.
-        (Some(name), None) => Classifier::untrained(name, &device)?,
+        (Some(name), None) if args.rank.is_none() => Classifier::untrained(name, &device)?,
         _ => model::load(&args.model, &device)?,
     };
+    if let Some(photo) = &args.rank {
+        return rank(&model, cam_core::method_named(&args.method)?, photo, &device);
+    }
     let [height, width] = model.card().size;
     let layers = cam_core::layers(&model, Tensor::zeros([1, 3, height, width], &device))?;
     let longest = layers.iter().map(|layer| layer.name.len()).max().unwrap_or(0);
@@ -22,6 +26,23 @@ pub fn layers(args: &args::Layers) -> Result<(), Failure> {
         let grid = layer.grid.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
         let default = if layer.name == model.card().layer { "  (default)" } else { "" };
         println!("{:longest$}  {:4} channels on {grid}{default}", layer.name, layer.channels);
+    }
+    Ok(())
+}
+
+/// The layers by how well their maps explain the score of the top class of a photo, the best first.
+fn rank(
+    model: &Classifier,
+    method: &'static dyn Method,
+    photo: &Path,
+    device: &Device,
+) -> Result<(), Failure> {
+    let (input, _) = model.card().preprocess(Resize::Squash).apply(&read_photo(photo)?, device);
+    let ranked = rank_layers(model, method, input, &Top)?;
+    let longest = ranked.iter().map(|layer| layer.layer.len()).max().unwrap_or(0);
+    println!("{:longest$}  the score of what its map keeps, and of what it leaves", "");
+    for layer in ranked {
+        println!("{:longest$}  {:8.3}  {:8.3}", layer.layer, layer.kept, layer.left);
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ pub enum Fusion {
     /// The product, which keeps what all layers agree on: RefineCAM (2026, <https://arxiv.org/abs/2605.14641>).
     Product,
     /// The largest, after each map is raised to $\tanh(\gamma L / \max L)$, which lifts weak evidence of shallow layers: LayerCAM,
-    /// equation 9, where $\gamma = 2$.
+    /// equation 9, where $\gamma = 2$. The explainer's scale divides by $\max L$; the least value of a rectified map is mostly zero.
     TanhMax(
         /// $\gamma$
         f32,

@@ -29,6 +29,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 ///
 /// // y = relu(x) - relu(-x) = x, summed over the places.
 /// let model = |x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+///     let x = taps.layer("x", Nchw, || x); // it is read twice
 ///     let y = taps.relu(x.clone()) - taps.relu(x.neg());
 ///     y.mean_dims(&[2, 3]).flatten(1, 3) * 2.0
 /// };

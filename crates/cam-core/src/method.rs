@@ -72,10 +72,10 @@ impl<T: Method + ?Sized> Method for &T {
     }
 }
 
-/// Every method, with the settings of its paper. The tool's `--method`, its list and the conformance tests come from here.
+/// Every method, with its default settings, which are its paper's unless its documentation says why not. The tool's `--method`, its list and the conformance tests come from here.
 pub static METHODS: &[&dyn Method] = &[
     &GradCam,
-    &GradCamPlusPlus::PAPER,
+    &GradCamPlusPlus::BOUNDED,
     &SmoothGradCamPlusPlus::PAPER,
     &XGradCam,
     &HiResCam,

@@ -5,8 +5,8 @@
 //! $M M^\top$ and $M^\top M$: on the device up to the Gram matrix, its eigenvector on the host.
 //!
 //! The sign of a singular vector is arbitrary, and what a decomposition happens to return turns some maps inside out. Our
-//! rule: the projection is positive where the activation is strong, $\sum_n p_n (e_n - \bar e) \ge 0$ with the energy
-//! $e_n = \sum_c A_{cn}^2$.
+//! rule: the projection is positive where the activation stands out from its mean, $\sum_n p_n (e_n - \bar e) \ge 0$ with
+//! $e_n = \sum_c M_{nc}^2$.
 
 use crate::Error;
 use burn::Tensor;
@@ -21,15 +21,15 @@ use nalgebra::{DMatrix, SymmetricEigen};
 /// [`Error::NonFinite`] where the activation is, [`Error::Device`] where its Gram matrix cannot be read.
 pub(crate) fn first_component(activation: Tensor<3>) -> Result<Tensor<2>, Error> {
     let [_, channels, positions] = activation.dims();
-    let centred = activation.clone() - activation.clone().mean_dim(2);
+    let centred = activation.clone() - activation.mean_dim(2);
     let projection = if positions <= channels {
-        let gram = centred.clone().swap_dims(1, 2).matmul(centred);
+        let gram = centred.clone().swap_dims(1, 2).matmul(centred.clone());
         leading_vectors(gram, |value| value.max(0.0).sqrt())?
     } else {
         let gram = centred.clone().matmul(centred.clone().swap_dims(1, 2));
-        leading_vectors(gram, |_| 1.0)?.matmul(centred)
+        leading_vectors(gram, |_| 1.0)?.matmul(centred.clone())
     };
-    Ok(strong_positive(projection, activation))
+    Ok(standing_out_positive(projection, centred))
 }
 
 /// The first component in the space of a kernel, $\sqrt{\lambda_1} a_1$ of the centred kernel matrix. The kernel gets the
@@ -45,16 +45,16 @@ pub(crate) fn kernel_component(
     activation: Tensor<3>,
     kernel: impl Fn(Tensor<3>) -> Tensor<3>,
 ) -> Result<Tensor<2>, Error> {
-    let centred = activation.clone() - activation.clone().mean_dim(2);
-    let matrix = kernel(centred.clone().swap_dims(1, 2).matmul(centred));
+    let centred = activation.clone() - activation.mean_dim(2);
+    let matrix = kernel(centred.clone().swap_dims(1, 2).matmul(centred.clone()));
     let (rows, columns) = (matrix.clone().mean_dim(2), matrix.clone().mean_dim(1));
     let all = rows.clone().mean_dim(1);
-    let positions = activation.dims()[2] as f64;
+    let positions = centred.dims()[2] as f64;
     // Of equal positions centring leaves the rounding of the kernel, which is of order one.
     let rounding = f64::from(f32::EPSILON) * positions;
     let length = |value: f64| if value > rounding { value.sqrt() } else { 0.0 };
     let projection = leading_vectors(matrix - rows - columns + all, length)?;
-    Ok(strong_positive(projection, activation))
+    Ok(standing_out_positive(projection, centred))
 }
 
 /// The first eigenvector of each symmetric matrix, of the length that its eigenvalue gives it.
@@ -78,10 +78,10 @@ fn leading_vectors(matrices: Tensor<3>, length: impl Fn(f64) -> f64) -> Result<T
 }
 
 /// A projection `[batch, 1, positions]` with the sign of our rule: `[batch, positions]`.
-fn strong_positive(projection: Tensor<3>, activation: Tensor<3>) -> Tensor<2> {
-    let energy = activation.square().sum_dim(1);
-    let energy = energy.clone() - energy.mean_dim(2);
-    let turned = (projection.clone() * energy).sum_dim(2).lower_elem(0.0);
+fn standing_out_positive(projection: Tensor<3>, centred: Tensor<3>) -> Tensor<2> {
+    let distance = centred.square().sum_dim(1);
+    let distance = distance.clone() - distance.mean_dim(2);
+    let turned = (projection.clone() * distance).sum_dim(2).lower_elem(0.0);
     (projection * (turned.float() * -2.0 + 1.0)).squeeze_dim(1)
 }
 
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_positive_where_the_activation_is_strong() {
+    fn it_is_positive_where_the_activation_stands_out() {
         // A blob in half of the channels, the others silent; more channels than positions and fewer.
         for channels in [2, 40] {
             let mut numbers = vec![0f32; channels * 16];

@@ -14,7 +14,7 @@ use std::time::Instant;
 /// The picture is enlarged to several scales; windows of the size of the network's input slide over each; the map of a window
 /// counts with the probability of the class there, and where windows overlap with their mean:
 ///
-/// $$ L = \mathrm{Gauss}\left(\frac{\sum_p s_p L_p}{\sum_p [s_p L_p > \theta]}\right) $$
+/// $$ L = \mathrm{Gauss}\left(\frac{\sum_p [s_p L_p > \theta]\, s_p L_p}{\sum_p [s_p L_p > \theta]}\right) $$
 ///
 /// Tursun et al., *SESS: Saliency Enhancing with Scaling and Sliding*, ECCV 2022, section 3.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -220,13 +220,17 @@ where
         Ok(asked)
     }
 
-    /// The block that a layer is part of: the outermost named layer around it.
+    /// The block that an attention layer is part of: the outermost layer around it that holds no other attention.
     fn block_of(&self, layer: usize) -> Option<&str> {
+        let within =
+            |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
         let name = &self.watched[layer].name;
-        let around = |other: &&LayerInfo| {
-            name.strip_prefix(other.name.as_str()).is_some_and(|rest| rest.starts_with('.'))
+        let attentions: Vec<&LayerInfo> = self.layers.iter().filter(|layer| layer.attention).collect();
+        let alone = |block: &&str| {
+            within(name, block) && attentions.iter().filter(|other| within(&other.name, block)).count() == 1
         };
-        self.layers.iter().filter(around).map(|block| block.name.as_str()).min_by_key(|name| name.len())
+        let names = self.layers.iter().map(|layer| layer.name.as_str());
+        names.filter(alone).min_by_key(|name| name.len())
     }
 }
 

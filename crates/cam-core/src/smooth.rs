@@ -79,13 +79,15 @@ pub struct Noise {
     pub sigma: f64,
     /// Which noise is drawn.
     pub seed: u64,
+    /// Which of the noises of the seed, which do not depend on each other.
+    pub stream: u64,
 }
 
 impl<I: Input> View<I> for Noise {
     fn apply(&self, input: I) -> I {
         let values = input.to_layer();
         let [_, channels, positions] = values.dims();
-        let noise = normal([1, channels, positions], self.sigma, self.seed, &values.device());
+        let noise = normal([1, channels, positions], self.sigma, [self.seed, self.stream], &values.device());
         input.with_layer(values + noise)
     }
 }
@@ -114,7 +116,7 @@ pub struct Smooth<'e, 'm, M, I> {
 }
 
 impl<'e, 'm, M, I: Input> Smooth<'e, 'm, M, I> {
-    /// No views yet.
+    /// No views yet; as long as there are none, the maps are those of the explainer.
     pub fn new(explainer: &'e Explainer<'m, M>) -> Self {
         Self { explainer, views: Vec::new() }
     }
@@ -128,7 +130,7 @@ impl<'e, 'm, M, I: Input> Smooth<'e, 'm, M, I> {
 
     /// So many views with noise of this deviation, as SmoothGrad (Smilkov et al., 2017, <https://arxiv.org/abs/1706.03825>).
     pub fn noisy(explainer: &'e Explainer<'m, M>, samples: usize, sigma: f64, seed: u64) -> Self {
-        let noise = |sample| Noise { sigma, seed: seed.wrapping_add(sample as u64) };
+        let noise = |sample| Noise { sigma, seed, stream: sample as u64 };
         (0..samples).map(noise).fold(Self::new(explainer), Self::view)
     }
 
@@ -162,6 +164,9 @@ impl<'e, 'm, M, I: Input> Smooth<'e, 'm, M, I> {
     where
         M: Model<I, O>,
     {
+        if self.views.is_empty() {
+            return self.explainer.explain_each(input, targets);
+        }
         let started = Instant::now();
         let output = self.explainer.model().forward(input.clone(), &Taps::off());
         let forward = started.elapsed();

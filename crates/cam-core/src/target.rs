@@ -228,7 +228,7 @@ impl Target for Binary {
 pub struct Finer<T = Top> {
     /// Which class is explained.
     pub of: T,
-    /// How many classes it is compared with.
+    /// How many classes it is compared with; with none the class is alone.
     pub with: usize,
     /// $\alpha$: how much of the others is taken away; 0 leaves the class alone.
     pub alpha: f32,
@@ -261,6 +261,9 @@ impl<T: Target> Target for Finer<T> {
         let goal = self.of.resolve(output)?;
         let chosen = goal.classes.clone().ok_or(Error::NotAClass)?;
         let [batch, classes] = output.dims();
+        if self.with == 0 {
+            return Ok(goal);
+        }
         if self.with >= classes {
             return Err(Error::UnknownClass { asked: self.with, classes });
         }
@@ -280,7 +283,7 @@ impl<T: Target> Target for Finer<T> {
             let class: Tensor<2> = goal.score(output, rows).unsqueeze_dim(1);
             let apart = class - of(output.clone()) * alpha;
             match weights {
-                Rivals::Even => (apart.sum_dim(1) / with.max(1) as f32).squeeze_dim(1),
+                Rivals::Even => (apart.sum_dim(1) / with as f32).squeeze_dim(1),
                 Rivals::Probable => {
                     let shares = of(softmax(output.clone(), 1));
                     let sum = shares.clone().sum_dim(1).clamp_min(f32::MIN_POSITIVE);
@@ -295,8 +298,7 @@ impl<T: Target> Target for Finer<T> {
 /// A class in a part of a segmentation `[batch, classes, height, width]`: its logits summed over a mask.
 ///
 /// # Shapes
-/// - mask: `[height, width]` for all images, or `[batch, height, width]` with one each as a tensor of rank 3 whose first
-///   axis is the batch; 1 inside, 0 outside
+/// - mask: `[1, height, width]` for all images, or `[batch, height, width]` with one each; 1 inside, 0 outside
 ///
 /// Vinogradova et al., *Towards Interpretable Semantic Segmentation via Gradient-weighted Class Activation Mapping*, AAAI 2020.
 #[derive(Debug, Clone)]
@@ -361,12 +363,12 @@ pub struct Detections {
     pub scores: Tensor<3>,
 }
 
-/// A box of a class that a detector should find, the same in all images: the score of the class in the detection that overlaps it most,
-/// weighted by how much it does.
+/// A box of a class that a detector should find, the same in all images: the score of the class in a detection, weighted by how much it
+/// overlaps the box, of the detection where that is most.
 ///
 /// $$ y = \max_d \mathrm{IoU}(b, b_d)\, s_{d c} $$
 ///
-/// The detection is looked for anew in each pass, as its place in the list may change.
+/// The detection is looked for anew in each pass, as its place in the list may change. Where nothing is detected the score is 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BestBox {
     /// Left, top, right, bottom, in the unit of the detector.
@@ -384,6 +386,9 @@ impl Target<Detections> for BestBox {
         let Self { bounds, class } = *self;
         Ok(Goal::new(move |output: &Detections, _| {
             let scores: Tensor<2> = output.scores.clone().narrow(2, class, 1).squeeze_dim(2);
+            if let [rows, 0] = scores.dims() {
+                return Tensor::zeros([rows], &scores.device());
+            }
             let weighted = overlap(output.boxes.clone(), bounds) * scores;
             weighted.max_dim(1).squeeze_dim(1)
         }))

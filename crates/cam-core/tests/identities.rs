@@ -8,7 +8,7 @@ use cam_core::{
     AblationCam, Class, Classes, Error, Explainer, HiResCam, Method, Model, Ncdhw, Nchw, Ncl, Nhwc, Ranked,
     Rectify, Scale, Seen, Taps, Tokens, Top, layers,
 };
-use common::{CHANNELS, CLASSES, LAYERS, Net, close, images, numbers, of_layers, uniform};
+use common::{CHANNELS, CLASSES, LAYERS, Net, close, images, numbers, of_layers, seed, uniform};
 use std::cell::Cell;
 use std::sync::{Arc, Mutex};
 
@@ -188,7 +188,7 @@ fn gradcam_before_pooling_and_a_linear_head_is_cam_and_hirescam() {
 #[test]
 fn a_map_does_not_depend_on_how_the_layer_is_laid_out() {
     let device = device();
-    device.seed(2);
+    seed(2);
     let head: Tensor<2> = uniform([3 * 20, 2], -1.0, 1.0, &device);
     let score = |x: Tensor<4>| {
         let batch = x.dims()[0];
@@ -230,7 +230,7 @@ fn without_ablation<'m, M>(model: &'m M) -> Explainer<'m, M> {
 #[test]
 fn signals_and_volumes_are_explained_as_pictures_are() {
     let device = device();
-    device.seed(9);
+    seed(9);
     let values: Tensor<1> = uniform([2 * 3 * 12], 0.1, 1.0, &device);
     let weights: Tensor<1> = uniform([12], -1.0, 1.0, &device);
     fn classes<const D: usize>(x: Tensor<D>, weights: &Tensor<1>) -> Tensor<2> {

@@ -258,7 +258,7 @@ fn unrecognised(weights: &Weights, device: &Device) -> Error {
     let path = weights.source().to_path_buf();
     match differences.min_by(|a, b| a.0.total_cmp(&b.0)) {
         Some((share, model, mismatch)) if share < NEAR => {
-            Error::NearMiss { path, model: model.into(), mismatch }
+            Error::NearMiss { path, model: model.into(), mismatch: mismatch.into() }
         }
         _ => Error::UnknownNetwork {
             path,

@@ -60,7 +60,7 @@ pub(crate) fn recognise(shape_of: &ShapeOf<'_>) -> Option<DenseNetConfig> {
         blocks,
         growth,
         stem: rows("features.conv0.weight")?,
-        bottleneck: layer(1, 1, 1)? / growth,
+        bottleneck: layer(1, 1, 1)?.checked_div(growth).filter(|times| *times > 0)?,
         classes: rows("classifier.weight")?,
     })
 }

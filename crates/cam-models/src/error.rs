@@ -78,7 +78,7 @@ pub enum Error {
         /// The model.
         model: String,
         /// What differs.
-        mismatch: Mismatch,
+        mismatch: Box<Mismatch>,
     },
     /// A weight file holds nearly the tensors of a model.
     #[error("the weights `{}` look like those of `{model}`, but:{mismatch}", .path.display())]
@@ -88,7 +88,7 @@ pub enum Error {
         /// The model.
         model: String,
         /// What differs.
-        mismatch: Mismatch,
+        mismatch: Box<Mismatch>,
     },
     /// A weight file holds the tensors of no known network.
     #[error("the weights `{}` are of no network that is known: {}; known are {}", .path.display(), holds(.found), .known.join(", "))]

@@ -157,19 +157,14 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::store::{BurnToPyTorchAdapter, ModuleSnapshot};
-    use std::collections::BTreeMap;
+    use crate::weights::Outline;
+    use burn::store::BurnToPyTorchAdapter;
 
     #[test]
-    fn every_variant_is_recognised_by_its_tensors() {
+    fn every_variant_is_recognised_by_its_tensors_and_calls_them_as_its_publisher() {
         for (name, config) in Config::variants() {
             let config = config.with_classes(7);
-            let network = config.init(&Device::flex());
-            let shapes: BTreeMap<String, Vec<usize>> = network
-                .collect(None, Some(Box::new(BurnToPyTorchAdapter)), true)
-                .into_iter()
-                .map(|tensor| (tensor.name.clone(), tensor.shape.to_vec()))
-                .collect();
+            let shapes = Outline::of(&config.init(&Device::flex()), Some(&BurnToPyTorchAdapter));
             let found = Config::recognise(&|name| shapes.get(name).cloned()).expect(name);
             assert_eq!(found, config, "{name}");
             assert!(found.names().contains(&name));

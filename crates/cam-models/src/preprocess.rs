@@ -162,8 +162,8 @@ impl Preprocess {
         match self.resize {
             Resize::Squash => (resize(photo, width, height, self.filter), whole),
             Resize::Crop => {
-                // torchvision: the shorter side first, the longer truncated, the middle rounded.
-                let target = [height, width].map(|side| (side as f32 / self.crop).round().max(1.0));
+                // torchvision and timm: the shorter side first, all sides truncated (224 / 0.9 is 248), the middle rounded.
+                let target = [height, width].map(|side| (side as f32 / self.crop + 1e-3).floor().max(1.0));
                 let factor = (target[0] / whole.height).max(target[1] / whole.width);
                 let full_width = ((whole.width * factor + 1e-3) as u32).max(width);
                 let full_height = ((whole.height * factor + 1e-3) as u32).max(height);

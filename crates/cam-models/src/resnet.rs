@@ -74,7 +74,7 @@ pub(crate) fn recognise(shape_of: &ShapeOf<'_>) -> Option<ResNetConfig> {
     let blocks = [1, 2, 3, 4].map(|stage| {
         (0..).take_while(|block| shape_of(&format!("layer{stage}.{block}.conv1.weight")).is_some()).count()
     });
-    Some(ResNetConfig {
+    let config = ResNetConfig {
         blocks,
         width,
         bottleneck,
@@ -82,7 +82,8 @@ pub(crate) fn recognise(shape_of: &ShapeOf<'_>) -> Option<ResNetConfig> {
         width_per_group: if bottleneck { (inner[0] * 64).checked_div(width * groups)? } else { 64 },
         deep_stem: stem[2] == 7,
         classes: *shape_of("fc.weight")?.first()?,
-    })
+    };
+    (!bottleneck || config.inner(width) == inner[0]).then_some(config)
 }
 
 /// A ResNet. Fields are named as in the checkpoint.
@@ -153,6 +154,11 @@ impl ResNetConfig {
         if self.bottleneck { 4 } else { 1 }
     }
 
+    /// Channels inside a bottleneck.
+    fn inner(&self, planes: usize) -> usize {
+        planes * self.width_per_group / 64 * self.groups
+    }
+
     fn block(&self, from: usize, planes: usize, stride: usize, device: &Device) -> Block {
         let to = planes * self.expansion();
         let downsample =
@@ -168,7 +174,7 @@ impl ResNetConfig {
                 downsample,
             };
         }
-        let inner = planes * self.width_per_group / 64 * self.groups;
+        let inner = self.inner(planes);
         Block {
             conv1: conv(from, inner, 1, 1, 1, device),
             bn1: norm(inner, device),

@@ -89,14 +89,12 @@ pub(crate) fn recognise(shape_of: &ShapeOf<'_>) -> Option<SwinConfig> {
     let window = table(0, 0)?.0;
     let (mut depths, mut heads) = (Vec::new(), Vec::new());
     while let Some((side, count)) = table(depths.len(), 0) {
-        if side != window {
+        let width = width << depths.len();
+        if side != window || width % count != 0 || depths.len() == STAGES {
             return None;
         }
         heads.push(count);
         depths.push((0..).take_while(|block| table(depths.len(), *block).is_some()).count());
-    }
-    if depths.len() > STAGES {
-        return None;
     }
     let side = (patch * window) << (depths.len() - 1);
     let head = shape_of("head.fc.weight").or_else(|| shape_of("head.weight"))?;

@@ -7,7 +7,7 @@ use burn::Tensor;
 /// $$ L = A v_1, \qquad A = U \Sigma V^\top $$
 ///
 /// with $A$ the positions by channels, each channel less its mean (as the reference library has it), and the sign such
-/// that the map is positive where the activation is strong.
+/// that the map is positive where the activation stands out from its mean.
 ///
 /// Muhammad and Yeasin, *Eigen-CAM: Class Activation Map using Principal Components*, IJCNN 2020, equations 1 to 3.
 #[derive(Debug, Clone, Copy, Default)]

@@ -14,18 +14,22 @@ use burn::Tensor;
 /// and 19.
 #[derive(Debug, Clone, Copy)]
 pub struct GradCamPlusPlus {
-    /// Added to the denominator: 0 as the paper has it; pytorch-grad-cam adds 1e-6, which damps small gradients.
+    /// Added to the denominator, in the unit of $g^2$: above 0 it damps gradients that are smaller than its root.
     pub epsilon: f32,
 }
 
 impl GradCamPlusPlus {
-    /// The settings of the paper.
+    /// As the paper has it. Its layers end in a ReLU; where a channel sums to a negative number the denominator passes zero and a
+    /// single place can outweigh all others.
     pub const PAPER: Self = Self { epsilon: 0.0 };
+
+    /// As pytorch-grad-cam has it, $\epsilon = 10^{-6}$: bounded for layers of either sign, as those of vision transformers are.
+    pub const BOUNDED: Self = Self { epsilon: 1e-6 };
 }
 
 impl Default for GradCamPlusPlus {
     fn default() -> Self {
-        Self::PAPER
+        Self::BOUNDED
     }
 }
 

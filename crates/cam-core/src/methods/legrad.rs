@@ -8,7 +8,8 @@ use burn::Tensor;
 ///
 /// with $A^l$ the attention weights of block $l$, of which the keys that are patches are kept, and $s^l$ the score that the
 /// mean of the block's tokens gets from the norm and the head at the end of the network: the blocks behind it are left
-/// out. It looks at all blocks, not at a layer.
+/// out. A block is the outermost named layer that holds one attention; without one the score is the network's own. It looks at all
+/// blocks, not at a layer.
 ///
 /// Bousselham et al., *LeGrad: An Explainability Method for Vision Transformers via Feature Formation Sensitivity*, 2024,
 /// equations 7 to 10.

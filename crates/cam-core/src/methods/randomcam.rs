@@ -6,7 +6,7 @@ use burn::Tensor;
 ///
 /// $$ w_k \sim \mathcal U(-1, 1) $$
 ///
-/// The weights depend on the seed and the place in the batch alone, so that a map can be made again.
+/// The weights depend on the seed alone, so that a map can be made again: all images of a batch get the same.
 ///
 /// Gildenblat, *PyTorch library for CAM methods*, 2021.
 #[derive(Debug, Clone, Copy, Default)]

@@ -47,9 +47,9 @@ impl Method for SmoothGradCamPlusPlus {
         let samples = self.samples.max(1);
         let mut powers: Option<[Tensor<3>; 3]> = None;
         for sample in 0..samples {
-            let seed = self.seed.wrapping_add(sample as u64);
+            let stream = [self.seed, sample as u64];
             let [_, g] = seen.under_noise(|shape| {
-                normal([1, shape[1], shape[2]], self.sigma, seed, &activation.device())
+                normal([1, shape[1], shape[2]], self.sigma, stream, &activation.device())
             })?;
             let now = [g.clone(), g.clone().square(), g.clone().square() * g];
             powers = Some(match powers {

@@ -51,7 +51,7 @@ impl Method for SsCam {
                 let ([_, places], device) = (masks.dims(), masks.device());
                 let noise = |channel: usize| {
                     let stream = (sample * channels + channel) as u64;
-                    normal([1, places], self.sigma, self.seed.wrapping_add(stream), &device)
+                    normal([1, places], self.sigma, [self.seed, stream], &device)
                 };
                 Scale::PerMap.apply(masks) + Tensor::cat(range.map(noise).collect(), 0)
             };

@@ -3,13 +3,20 @@
 
 #![allow(dead_code)]
 
-use burn::module::{Module, RunningState};
+pub mod slow;
+pub mod square;
+
+use burn::module::{Module, Param, RunningState};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::prelude::*;
-use burn::tensor::Distribution;
+use burn::tensor::TensorData;
 use burn::tensor::activation::relu;
 use cam_core::{METHODS, Method, Model, Nchw, Sight, Taps};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rand_distr::{Distribution, Uniform};
+use std::cell::RefCell;
 
 pub const CHANNELS: usize = 6;
 pub const CLASSES: usize = 5;
@@ -28,9 +35,15 @@ pub struct Net {
 
 impl Net {
     pub fn training(device: &Device) -> Self {
-        device.seed(11);
-        let conv = |from: usize| {
-            Conv2dConfig::new([from, CHANNELS], [3, 3]).with_padding(PaddingConfig2d::Same).init(device)
+        seed(11);
+        let weights = |shape: [usize; 4]| {
+            let bound = ((shape[1] * 9) as f64).sqrt().recip();
+            Param::from_tensor(uniform(shape, -bound, bound, device))
+        };
+        let conv = |from: usize| Conv2d {
+            weight: weights([CHANNELS, from, 3, 3]),
+            bias: Some(Param::from_tensor(uniform([CHANNELS], -0.2, 0.2, device))),
+            ..Conv2dConfig::new([from, CHANNELS], [3, 3]).with_padding(PaddingConfig2d::Same).init(device)
         };
         let norm = || {
             let mut norm = BatchNormConfig::new(CHANNELS).init(device);
@@ -45,7 +58,10 @@ impl Net {
             conv2: conv(CHANNELS),
             bn2: norm(),
             last: conv(CHANNELS),
-            fc: LinearConfig::new(CHANNELS, CLASSES).init(device),
+            fc: Linear {
+                weight: Param::from_tensor(uniform([CHANNELS, CLASSES], -0.4, 0.4, device)),
+                ..LinearConfig::new(CHANNELS, CLASSES).with_bias(false).init(device)
+            },
         }
     }
 
@@ -73,12 +89,25 @@ pub fn of_layers() -> impl Iterator<Item = &'static &'static dyn Method> {
     METHODS.iter().filter(|method| method.sight() == Sight::Layer && method.name() != "cam")
 }
 
+thread_local! {
+    /// Each test runs in a thread and has dice of its own; those of a device are shared by all tests that run at once.
+    static DICE: RefCell<ChaCha8Rng> = RefCell::new(ChaCha8Rng::seed_from_u64(0));
+}
+
+/// What [`uniform`] draws next in this test.
+pub fn seed(number: u64) {
+    DICE.replace(ChaCha8Rng::seed_from_u64(number));
+}
+
 pub fn uniform<const D: usize>(shape: [usize; D], low: f64, high: f64, device: &Device) -> Tensor<D> {
-    Tensor::random(shape, Distribution::Uniform(low, high), device)
+    let distribution = Uniform::new(low, high).unwrap();
+    let draw = || DICE.with_borrow_mut(|dice| distribution.sample(dice) as f32);
+    let numbers: Vec<f32> = (0..shape.iter().product()).map(|_| draw()).collect();
+    Tensor::from_data(TensorData::new(numbers, shape), device)
 }
 
 pub fn images(batch: usize, device: &Device) -> Tensor<4> {
-    device.seed(5);
+    seed(5);
     uniform([batch, 3, 10, 8], -1.0, 1.0, device)
 }
 
