@@ -5,7 +5,7 @@
 mod squeezenet;
 
 use burn::tensor::Device;
-use cam_core::{Class, Explainer, Explanation, METHODS, Model, ScoreCam, Sight, Taps, Target};
+use cam_core::{Class, Explainer, Explanation, METHODS, Model, ScoreCam, Sight, Taps, Target, method_named};
 use cam_models::{Classifier, Resize, Weights, read_photo};
 use squeezenet::{SqueezeNet, preprocess};
 use std::path::PathBuf;
@@ -72,5 +72,37 @@ fn a_vit_is_as_sure_of_the_photos_as_timm() {
         // The probabilities are known to three places, and one byte of a hundred is a step of 255 off Pillow's resize, which
         // moves them by 1.5e-3.
         assert!((found.probability - probability).abs() < 2e-3, "{found:?}, timm says {probability}");
+    }
+}
+
+#[test]
+fn the_maps_of_a_vit_lie_on_the_animals() {
+    let (Some(weights), Some(photo)) = (data("vit_tiny_patch16_224.safetensors"), data("both.png")) else {
+        return;
+    };
+    let device = Device::flex();
+    let model = Classifier::load_file(&weights, &device).unwrap();
+    let (input, _) = model.card().preprocess(Resize::Crop).apply(&read_photo(&photo).unwrap(), &device);
+    let explainer = Explainer::new(&model).layer(&model.card().layer);
+    let explainer = ["gradcam", "layercam", "eigencam", "kpcacam", "rollout"]
+        .into_iter()
+        .fold(explainer, |all, name| all.method(method_named(name).unwrap()));
+    let found: Explanation = explainer.explain(input, &Class(243)).unwrap();
+    for maps in &found.maps {
+        let heat: Vec<f32> = maps.heat.to_data().try_to_vec().unwrap();
+        let peak = (0..heat.len()).max_by(|&a, &b| heat[a].total_cmp(&heat[b])).unwrap();
+        println!("{}: row {}, column {}", maps.method, peak / 224, peak % 224);
+        // The dog sits in the upper middle, the cat lies below; the left edge is a window, the right edge a wall.
+        let mean = |columns: std::ops::Range<usize>| -> f32 {
+            let inside = heat.iter().enumerate().filter(|(place, _)| columns.contains(&(place % 224)));
+            inside.map(|(_, x)| x).sum::<f32>() / (224 * columns.len()) as f32
+        };
+        match maps.method {
+            "gradcam" | "layercam" => {
+                assert!(peak / 224 < 60 && (80..150).contains(&(peak % 224)), "the dog's head")
+            }
+            // These ask for no class: both animals are lit, and the background is not.
+            _ => assert!(mean(80..160) > 1.5 * mean(0..40), "{} lights the background", maps.method),
+        }
     }
 }

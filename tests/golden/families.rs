@@ -1,18 +1,15 @@
 //! Every family against its first home: the logits and every tapped layer of a small network.
 
 use crate::file::{Golden, apart, input, largest};
-use crate::support::TINY_RESNEXT;
-use crate::{TINY, hash, hashed, read};
+use crate::read;
+use crate::support::{DENSENET, SWIN, TINY, TINY_RESNEXT, VGG, VIT, hash, hashed, mnasnet};
 use burn::tensor::Tensor;
 use cam_core::{Error, Explainer, Method, Seen, Top, layers};
 use cam_models::Config;
-use cam_models::densenet::DenseNetConfig;
-use cam_models::mnasnet::MnasNetConfig;
 use cam_models::swin::SwinConfig;
 use cam_models::vgg::VggConfig;
 use cam_models::vit::VitConfig;
 use serde_json::Value;
-use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 
 /// Of the largest magnitude of the layer. The rounding of f32 alone is up to 3e-6 (`layers_float32_minus_float64`, the attention
@@ -91,34 +88,11 @@ fn layers_of_resnet_are_those_of_torchvision() {
     agrees("resnext_tiny", TINY_RESNEXT, &["layer1.1.bn3", "layer4", "layer4.0"]);
 }
 
-/// The small VGG; `hidden` stands in the place of 4096.
-pub const VGG: VggConfig = VggConfig {
-    stages: Cow::Borrowed(&[(8, 1), (16, 1), (16, 2), (24, 1)]),
-    norms: false,
-    hidden: 32,
-    classes: 10,
-};
-
 #[test]
 fn layers_of_vgg_are_those_of_torchvision() {
     agrees("vgg_tiny", VGG, &["features.0", "features.9", "features.12"]);
     agrees("vgg_bn_tiny", VggConfig { norms: true, ..VGG }, &["features.1", "features.17"]);
 }
-
-/// The small ViT: 4 x 6 tokens.
-pub const VIT: VitConfig = VitConfig {
-    image: [64, 96],
-    patch: 16,
-    width: 48,
-    depth: 3,
-    heads: 3,
-    mlp_ratio: 4,
-    distilled: false,
-    registers: 0,
-    prefix_embedded: true,
-    layer_scale: false,
-    classes: 10,
-};
 
 #[test]
 fn layers_of_vit_are_those_of_timm() {
@@ -128,18 +102,6 @@ fn layers_of_vit_are_those_of_timm() {
     agrees("vit_reg_tiny", VitConfig { registers: 2, ..VIT }, &needed);
     agrees("deit_distilled_tiny", VitConfig { distilled: true, ..VIT }, &needed);
 }
-
-/// The small Swin: 16 x 16 patches, 8 x 8 in the second stage.
-pub const SWIN: SwinConfig = SwinConfig {
-    image: [64, 64],
-    patch: 4,
-    window: 4,
-    width: 24,
-    depths: Cow::Borrowed(&[2, 2]),
-    heads: Cow::Borrowed(&[2, 4]),
-    mlp_ratio: 4,
-    classes: 10,
-};
 
 #[test]
 fn layers_of_swin_are_those_of_timm() {
@@ -151,16 +113,13 @@ fn layers_of_swin_are_those_of_timm() {
 
 #[test]
 fn layers_of_densenet_are_those_of_torchvision() {
-    // A network of two dense blocks has its last norm under the name that it has in one of four.
-    let config = DenseNetConfig { blocks: [2, 2, 0, 0], growth: 4, stem: 8, bottleneck: 4, classes: 10 };
     let needed =
         ["", ".denseblock2", ".denseblock2.denselayer2", ".norm5"].map(|part| format!("features{part}"));
     let needed: Vec<&str> = needed.iter().map(String::as_str).collect();
-    agrees("densenet_tiny", config, &needed);
+    agrees("densenet_tiny", DENSENET, &needed);
 }
 
 #[test]
 fn layers_of_mnasnet_are_those_of_torchvision() {
-    let config = MnasNetConfig { classes: 10, ..MnasNetConfig::scaled(0.25) };
-    agrees("mnasnet_tiny", config, &["layers.8", "layers.8.0", "layers.13.0", "layers.16"]);
+    agrees("mnasnet_tiny", mnasnet(), &["layers.8", "layers.8.0", "layers.13.0", "layers.16"]);
 }

@@ -10,18 +10,8 @@ mod maps;
 mod methods;
 mod whole;
 
-use burn::tensor::{Device, Tensor};
-use cam_models::{Config, Network, Weights};
-use support::{TINY, hash, hashed_file, picture, value};
-
-/// The network with the hashed parameters, through a file as a user's would go.
-fn hashed(config: impl Into<Config>) -> Network {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("weights.safetensors");
-    let network = config.into().init(&Device::flex());
-    hashed_file(&network, &path);
-    Weights::open(&path).unwrap().load("hashed", network).unwrap().folded()
-}
+use burn::tensor::Tensor;
+use support::{hash, picture, value};
 
 fn read<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
     tensor.to_data().try_to_vec().unwrap()

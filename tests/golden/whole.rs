@@ -2,7 +2,8 @@
 
 use crate::file::{self, Golden, apart, classes, input};
 use crate::maps::Ours;
-use crate::{TINY, hashed, read};
+use crate::read;
+use crate::support::{TINY, hashed};
 use burn::tensor::Tensor;
 use cam_core::{Classes, Explainer, Model, Sampling, ScoreCam, Taps, method_named};
 use cam_models::{Config, Network};

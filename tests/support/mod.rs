@@ -4,9 +4,16 @@
 
 use burn::store::{BurnToPyTorchAdapter, ModuleSnapshot};
 use burn::tensor::{Device, Tensor, TensorData};
+use cam_models::densenet::DenseNetConfig;
+use cam_models::mnasnet::MnasNetConfig;
 use cam_models::resnet::ResNetConfig;
+use cam_models::swin::SwinConfig;
+use cam_models::vgg::VggConfig;
+use cam_models::vit::VitConfig;
+use cam_models::{Config, Network, Weights};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -24,6 +31,59 @@ pub const TINY: ResNetConfig = ResNetConfig {
 /// Its sibling with grouped bottlenecks.
 pub const TINY_RESNEXT: ResNetConfig =
     ResNetConfig { blocks: [2, 1, 1, 1], bottleneck: true, groups: 4, width_per_group: 8, ..TINY };
+
+/// The small VGG; `hidden` stands in the place of 4096.
+pub const VGG: VggConfig = VggConfig {
+    stages: Cow::Borrowed(&[(8, 1), (16, 1), (16, 2), (24, 1)]),
+    norms: false,
+    hidden: 32,
+    classes: 10,
+};
+
+/// The small ViT: 4 x 6 tokens.
+pub const VIT: VitConfig = VitConfig {
+    image: [64, 96],
+    patch: 16,
+    width: 48,
+    depth: 3,
+    heads: 3,
+    mlp_ratio: 4,
+    distilled: false,
+    registers: 0,
+    prefix_embedded: true,
+    layer_scale: false,
+    classes: 10,
+};
+
+/// The small Swin: 16 x 16 patches, 8 x 8 in the second stage.
+pub const SWIN: SwinConfig = SwinConfig {
+    image: [64, 64],
+    patch: 4,
+    window: 4,
+    width: 24,
+    depths: Cow::Borrowed(&[2, 2]),
+    heads: Cow::Borrowed(&[2, 4]),
+    mlp_ratio: 4,
+    classes: 10,
+};
+
+/// The small DenseNet. A network of two dense blocks has its last norm under the name that it has in one of four.
+pub const DENSENET: DenseNetConfig =
+    DenseNetConfig { blocks: [2, 2, 0, 0], growth: 4, stem: 8, bottleneck: 4, classes: 10 };
+
+/// The small MNASNet.
+pub fn mnasnet() -> MnasNetConfig {
+    MnasNetConfig { classes: 10, ..MnasNetConfig::scaled(0.25) }
+}
+
+/// The network with the hashed parameters, through a file as a user's would go.
+pub fn hashed(config: impl Into<Config>) -> Network {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.safetensors");
+    let network = config.into().init(&Device::flex());
+    hashed_file(&network, &path);
+    Weights::open(&path).unwrap().load("hashed", network).unwrap().folded()
+}
 
 /// The hash of a tensor's place: splitmix64 of FNV-1a of the name.
 pub fn hash(name: &str, index: u64) -> u64 {

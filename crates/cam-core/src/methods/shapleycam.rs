@@ -8,8 +8,12 @@ use burn::Tensor;
 ///
 /// with $g$ the gradient and $H$ the Hessian of the score in the activation: its product with the activation itself is the change
 /// of the gradient along it, which two more backward passes of the tail give. Where the part of the network after the
-/// layer is piecewise linear it is zero and the map is Grad-CAM's; the paper explains a log-odds score
-/// ([`LogOdds`](crate::LogOdds)), where it is not.
+/// layer is linear it is zero and the map is Grad-CAM's; the paper explains a log-odds score ([`LogOdds`](crate::LogOdds)),
+/// where it is not.
+///
+/// Behind ReLUs a difference is not the derivative of automatic differentiation: units whose corner lies within the step count as
+/// curvature, however small the step, and a derivative taken at a point leaves them out. In front of the last ReLUs maps can
+/// differ from the reference's by all of their scale; at the layer the paper looks at, the last one, nothing of it is left.
 ///
 /// Cai, *CAMs as Shapley Value-based Explainers*, 2025, equation 14.
 #[derive(Debug, Clone, Copy, Default)]

@@ -1,0 +1,169 @@
+//! Every method on a small network of every family: a map of the right size, or an error that says what the network lacks.
+
+mod support;
+
+use burn::tensor::Tensor;
+use cam_core::{
+    Class, Error, Explainer, Explanation, METHODS, Method, Model, Sight, Taps, choose_layer, guided_backprop,
+};
+use cam_models::Network;
+use support::{DENSENET, SWIN, TINY, VGG, VIT, hashed, mnasnet, picture};
+
+/// A network, one of its inner layers with few channels, and what its forward pass names.
+struct Case {
+    name: &'static str,
+    network: Network,
+    layer: &'static str,
+    size: [usize; 2],
+    biases: bool,
+    attention: bool,
+    relus: bool,
+    /// The layer that is chosen where none is named.
+    chosen: &'static str,
+}
+
+fn cases() -> Vec<Case> {
+    let convolutional = |name, network, layer, chosen| Case {
+        name,
+        network,
+        layer,
+        size: [64, 96],
+        biases: true,
+        attention: false,
+        relus: true,
+        chosen,
+    };
+    let transformer = |name, network, layer, size, attention, chosen| Case {
+        name,
+        network,
+        layer,
+        size,
+        biases: false,
+        attention,
+        relus: false,
+        chosen,
+    };
+    vec![
+        convolutional("resnet", hashed(TINY), "layer3.0", "layer4"),
+        convolutional("vgg", hashed(VGG), "features.10", "features.13"),
+        convolutional("densenet", hashed(DENSENET), "features.denseblock1", "features"),
+        convolutional("mnasnet", hashed(mnasnet()), "layers.10", "layers.16"),
+        transformer("vit", hashed(VIT), "blocks.1.norm1", [64, 96], true, "blocks.2.norm1"),
+        transformer("swin", hashed(SWIN), "layers.1.blocks.1.norm1", [64, 64], false, "norm"),
+    ]
+}
+
+impl Case {
+    fn images(&self, batch: usize) -> Tensor<4> {
+        picture("conformance", [batch, self.size[0], self.size[1]], 16)
+    }
+
+    /// Whether the network lacks what the method looks at, as its error says.
+    fn lacks(&self, method: &dyn Method, error: &Error) -> bool {
+        match error {
+            Error::NoBiases => method.sight() == Sight::Biases && !self.biases,
+            Error::NoAttention => method.sight() == Sight::Attention && !self.attention,
+            Error::NotLinear { layer } => method.name() == "cam" && layer == self.layer,
+            _ => false,
+        }
+    }
+}
+
+fn read<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
+    tensor.to_data().try_to_vec().unwrap()
+}
+
+#[test]
+fn every_method_explains_every_family_or_says_what_it_lacks() {
+    for case in cases() {
+        let mut explained = 0;
+        for method in METHODS {
+            let explainer = Explainer::new(&case.network).layer(case.layer).method(*method);
+            let found: Result<Explanation, _> = explainer.explain(case.images(1), &Class(3));
+            let maps = match found {
+                Ok(found) => found.maps,
+                Err(error) => {
+                    assert!(case.lacks(*method, &error), "{} of {}: {error}", method.name(), case.name);
+                    continue;
+                }
+            };
+            let heat = read(&maps[0].heat);
+            assert_eq!(heat.len(), case.size[0] * case.size[1], "{} of {}", method.name(), case.name);
+            assert!(heat.iter().all(|x| (0.0..=1.0).contains(x)), "{} of {}", method.name(), case.name);
+            let empty = heat.iter().all(|x| *x == 0.0);
+            assert!(!empty || !maps[0].warnings().unwrap()[0].is_empty(), "a blank map says so");
+            explained += 1;
+        }
+        println!("{}: {explained} of {} methods", case.name, METHODS.len());
+        assert!(explained >= METHODS.len() - 4, "{}: {explained}", case.name);
+    }
+}
+
+#[test]
+fn images_of_a_batch_do_not_mix_in_any_family() {
+    let quick: Vec<_> =
+        METHODS.iter().filter(|method| !["sscam", "iscam", "cam"].contains(&method.name())).collect();
+    for case in cases() {
+        let fits = |method: &&&&dyn Method| match method.sight() {
+            Sight::Layer => true,
+            Sight::Biases => case.biases,
+            Sight::Attention => case.attention,
+        };
+        let explainer = quick
+            .iter()
+            .filter(fits)
+            .fold(Explainer::new(&case.network).layer(case.layer), |all, method| all.method(**method));
+        let pair = case.images(2);
+        let together = explainer.explain(pair.clone(), &Class(1)).unwrap();
+        for image in 0..2 {
+            let alone = explainer.explain(pair.clone().narrow(0, image, 1), &Class(1)).unwrap();
+            for (many, one) in together.maps.iter().zip(&alone.maps) {
+                let many = read(&many.heat.clone().narrow(0, image, 1));
+                let off = many.iter().zip(read(&one.heat)).fold(0f32, |off, (a, b)| off.max((a - b).abs()));
+                // Sums in another order; units at the corner of their ReLU pass their gradient or not, as in the golden tests.
+                assert!(off < 5e-3, "{} of {}: {off}", one.method, case.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_layer_is_chosen_where_none_is_named() {
+    for case in cases() {
+        assert_eq!(
+            choose_layer(&case.network, &case.images(1), &Class(3)).unwrap(),
+            case.chosen,
+            "{}",
+            case.name
+        );
+    }
+}
+
+#[test]
+fn guided_backpropagation_goes_through_every_network_of_relus() {
+    for case in cases() {
+        let guided = guided_backprop(&case.network, &case.images(1), &Class(3));
+        match case.relus {
+            true => assert!(read(&guided.unwrap()).iter().any(|x| *x != 0.0), "{}", case.name),
+            false => assert_eq!(guided.err(), Some(Error::NotGuided { activation: "GELU" }), "{}", case.name),
+        }
+    }
+}
+
+#[test]
+fn unsquare_pictures_of_one_pixel_grids_have_a_defined_result() {
+    // The last stage of the narrow ResNet sees one place of a picture this small.
+    let network = hashed(TINY);
+    let image = picture("conformance", [1, 32, 16], 16);
+    assert_eq!(network.forward(image.clone(), &Taps::off()).dims(), [1, 10]);
+    let methods =
+        METHODS.iter().filter(|method| method.sight() != Sight::Attention && method.name() != "sscam");
+    let explainer =
+        methods.fold(Explainer::new(&network).layer("layer4.0"), |all, method| all.method(*method));
+    for maps in explainer.explain(image, &Class(0)).unwrap().maps {
+        let heat = read(&maps.heat);
+        assert!(heat.iter().all(|x| x.is_finite()), "{}", maps.method);
+        // One place has nothing to stand out from; FullGrad looks at the input beside it.
+        assert!(maps.method == "fullgrad" || heat.iter().all(|x| *x == 0.0), "{}", maps.method);
+    }
+}
