@@ -6,8 +6,8 @@ mod squeezenet;
 
 use burn::tensor::Device;
 use cam_core::{Class, Explainer, Explanation, METHODS, Model, ScoreCam, Sight, Taps, Target, method_named};
-use cam_models::{Classifier, Resize, Weights, read_photo};
-use squeezenet::{SqueezeNet, preprocess};
+use cam_models::{Classifier, Preprocess, Resize, Weights, read_photo};
+use squeezenet::SqueezeNet;
 use std::path::PathBuf;
 
 fn data(file: &str) -> Option<PathBuf> {
@@ -23,7 +23,7 @@ fn the_dog_and_the_cat_are_each_found_by_a_model_of_ones_own() {
     let (Some(weights), Some(photo)) = (data("squeezenet1_0.safetensors"), data("both.png")) else { return };
     let device = Device::flex();
     let model = Weights::open(&weights).unwrap().load("squeezenet1_0", SqueezeNet::new(&device)).unwrap();
-    let (input, _) = preprocess().apply(&read_photo(&photo).unwrap(), &device);
+    let (input, _) = Preprocess::IMAGENET.apply(&read_photo(&photo).unwrap(), &device);
 
     let logits = model.forward(input.clone(), &Taps::off());
     assert_eq!(logits.argmax(1).into_scalar::<i64>(), 243, "a bull mastiff");

@@ -49,6 +49,18 @@ pub struct Preprocess {
     pub std: [f32; 3],
 }
 
+impl Preprocess {
+    /// What torchvision's weights want to see: 224 x 224 pixels, ImageNet's mean and deviation. The photo is squeezed whole.
+    pub const IMAGENET: Self = Self {
+        size: [224, 224],
+        crop: 0.875,
+        resize: Resize::Squash,
+        filter: Filter::Bilinear,
+        mean: [0.485, 0.456, 0.406],
+        std: [0.229, 0.224, 0.225],
+    };
+}
+
 /// The part of a photo that a network saw, in pixels of the photo.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct View {
