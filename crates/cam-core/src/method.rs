@@ -75,7 +75,7 @@ impl<T: Method + ?Sized> Method for &T {
 /// Every method, with its default settings, which are its paper's unless its documentation says why not. The tool's `--method`, its list and the conformance tests come from here.
 pub static METHODS: &[&dyn Method] = &[
     &GradCam,
-    &GradCamPlusPlus::BOUNDED,
+    &GradCamPlusPlus::DAMPED,
     &SmoothGradCamPlusPlus::PAPER,
     &XGradCam,
     &HiResCam,

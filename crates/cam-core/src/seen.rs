@@ -37,6 +37,7 @@ pub(crate) trait Passes {
         target: usize,
         edit: &dyn Fn(Tensor<3>) -> Tensor<3>,
     ) -> Result<Tensor<3>, Error>;
+    fn curvature(&self, layer: usize, target: usize, step: f32) -> Result<Tensor<3>, Error>;
     fn gradient_at_exit(&self, layer: usize, target: usize) -> Result<Tensor<3>, Error>;
     fn under_noise(
         &self,
@@ -102,6 +103,19 @@ impl<'a> Seen<'a> {
     /// [`Error::NotConnected`] when the score does not depend on the layer.
     pub fn gradient_of_edited(&self, edit: impl Fn(Tensor<3>) -> Tensor<3>) -> Result<Tensor<3>, Error> {
         self.passes.gradient_of_edited(self.layer, self.target, &edit)
+    }
+
+    /// The product $H A$ of the Hessian of the score in the activation with the activation itself, `[batch, channels, positions]`:
+    /// how the gradient changes along the activation, by a central difference of this relative step.
+    ///
+    /// Only the part of the network after the layer is run. ReLUs that the forward pass names with
+    /// [`Taps::relu`](crate::Taps::relu) keep letting through what they do in plain inference, as a derivative has it; of others the
+    /// difference counts the corners that lie within the step.
+    ///
+    /// # Errors
+    /// [`Error::NotConnected`] when the score does not depend on the layer.
+    pub fn curvature(&self, step: f32) -> Result<Tensor<3>, Error> {
+        self.passes.curvature(self.layer, self.target, step)
     }
 
     /// Of the input with something added: the activation and its gradient, each `[batch, channels, positions]`. The whole

@@ -2,7 +2,7 @@
 
 use crate::resize::{Sampling, resize};
 use crate::seen::{Edit, Finish, Passes, Round};
-use crate::tap::{Asked, INPUT, Leaf, Memory, Replay, Watched};
+use crate::tap::{Asked, Gates, INPUT, Leaf, Memory, Replay, Watched};
 use crate::{Error, Goal, Input, LayerInfo, Model, Progress, Rows, Taps};
 use burn::Tensor;
 use std::cell::{OnceCell, RefCell};
@@ -114,6 +114,19 @@ where
         exit: Option<&str>,
         watch: &Asked,
     ) -> (O, Vec<Leaf>) {
+        self.replay_gated(from, rows, edit, exit, None, watch)
+    }
+
+    /// As [`replay`](Self::replay), with ReLUs that are noted or held to what was noted.
+    fn replay_gated(
+        &self,
+        from: usize,
+        rows: Rows,
+        edit: &dyn Fn(Tensor<3>) -> Tensor<3>,
+        exit: Option<&str>,
+        gates: Option<&Gates>,
+        watch: &Asked,
+    ) -> (O, Vec<Leaf>) {
         let from = &self.watched[from].name;
         let mut input = match rows {
             Rows::All => self.input.clone(),
@@ -127,7 +140,7 @@ where
             }
             false => self.memory(),
         };
-        let taps = Taps::replay(Replay { memory, from, rows, edit, exit }, watch);
+        let taps = Taps::replay(Replay { memory, from, rows, edit, gates, exit }, watch);
         let output = self.model.forward(held(&taps, watch, &input), &taps);
         (output, taps.into_log().watched.into_iter().filter_map(|layer| layer.leaf).collect())
     }
@@ -277,6 +290,19 @@ where
     ) -> Result<Tensor<3>, Error> {
         let watch = Asked::only(&self.watched[layer].name);
         self.one_gradient(layer, target, self.replay(layer, Rows::All, edit, None, &watch))
+    }
+
+    fn curvature(&self, layer: usize, target: usize, step: f32) -> Result<Tensor<3>, Error> {
+        let watch = Asked::only(&self.watched[layer].name);
+        let gates = Gates::default();
+        self.replay_gated(layer, Rows::All, &|activation| activation, None, Some(&gates), &Asked::default());
+        gates.close();
+        let gradient = |factor: f32| {
+            let edit = |activation| activation * factor;
+            let pass = self.replay_gated(layer, Rows::All, &edit, None, Some(&gates), &watch);
+            self.one_gradient(layer, target, pass)
+        };
+        Ok((gradient(1.0 + step)? - gradient(1.0 - step)?) / (2.0 * step))
     }
 
     fn gradient_at_exit(&self, layer: usize, target: usize) -> Result<Tensor<3>, Error> {

@@ -21,7 +21,7 @@ use burn::Tensor;
 use burn::tensor::activation;
 use burn::tensor::{DType, Gradients, Int};
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Display};
 
@@ -85,9 +85,47 @@ pub(crate) struct Replay<'a> {
     pub from: &'a str,
     pub rows: Rows,
     pub edit: &'a dyn Fn(Tensor<3>) -> Tensor<3>,
+    /// Whether each ReLU lets through what it does in plain inference, whatever is edited.
+    pub gates: Option<&'a Gates>,
     /// The layer after which its later siblings (`blocks.4` after `blocks.3`) are left out, as if the network ended there, on
     /// the mean of its places.
     pub exit: Option<&'a str>,
+}
+
+/// What the ReLUs behind a layer let through in plain inference, in the order in which they run.
+///
+/// The first pass notes it and the passes after it are held to it: what they change is then the curvature of the network, without the
+/// corners of its ReLUs.
+#[derive(Default)]
+pub(crate) struct Gates {
+    noted: RefCell<Vec<Box<dyn Any>>>,
+    full: Cell<bool>,
+    next: Cell<usize>,
+}
+
+impl Gates {
+    /// The passes from here on are held to what was noted.
+    pub fn close(&self) {
+        self.full.set(true);
+        self.next.set(0);
+    }
+
+    fn relu<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        if !self.full.get() {
+            self.noted.borrow_mut().push(Box::new(x.clone().inner().greater_elem(0.0).float()));
+            return activation::relu(x);
+        }
+        let place = self.next.get();
+        self.next.set((place + 1) % self.noted.borrow().len().max(1));
+        let noted = self.noted.borrow();
+        match noted.get(place).and_then(|gate| gate.downcast_ref::<Tensor<D>>()) {
+            Some(gate) if gate.dims() == x.dims() => {
+                let dtype = x.dtype();
+                x * gate.clone().cast(dtype)
+            }
+            _ => activation::relu(x),
+        }
+    }
 }
 
 /// Which images the rows of a batch stand for.
@@ -312,9 +350,10 @@ impl<'a> Taps<'a> {
         }
     }
 
-    /// A ReLU that guided backpropagation finds; the plain one in every other pass.
+    /// A ReLU that guided backpropagation and ShapleyCAM find; the plain one in every other pass.
     pub fn relu<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        match self.mode {
+        match &self.mode {
+            Mode::Replay { replay: Replay { gates: Some(gates), .. }, .. } => gates.relu(x),
             Mode::Guided => {
                 let (cut, value) = Cut::relu(x);
                 self.log.borrow_mut().cuts.push(cut);

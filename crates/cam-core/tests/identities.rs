@@ -5,8 +5,8 @@ mod common;
 use burn::prelude::*;
 use burn::tensor::activation::relu;
 use cam_core::{
-    AblationCam, Class, Classes, Error, Explainer, HiResCam, Method, Model, Ncdhw, Nchw, Ncl, Nhwc, Ranked,
-    Rectify, Scale, Seen, Taps, Tokens, Top, layers,
+    AblationCam, Class, Classes, Error, Explainer, GradCam, HiResCam, Method, Model, Ncdhw, Nchw, Ncl, Nhwc,
+    Ranked, Rectify, Scale, Seen, ShapleyCam, Taps, Tokens, Top, layers,
 };
 use common::{CHANNELS, CLASSES, LAYERS, Net, close, images, numbers, of_layers, seed, uniform};
 use std::cell::Cell;
@@ -286,4 +286,25 @@ fn scaled_maps_fill_zero_to_one() {
             assert!((low, high) == (0.0, 1.0) || (low, high) == (0.0, 0.0), "{low} to {high}");
         }
     }
+}
+
+#[test]
+fn shapleycam_of_a_logit_behind_relus_is_gradcam() {
+    let device = device();
+    let weights: Tensor<2> = uniform([12, 12], -1.0, 1.0, &device);
+    let head: Tensor<2> = uniform([12, 3], -1.0, 1.0, &device);
+    let model = |x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+        let x = taps.layer("x", Nchw, || x);
+        let batch = x.dims()[0];
+        let x = taps.relu(x.reshape([batch, 12]).matmul(weights.clone()));
+        taps.relu(x.matmul(weights.clone())).matmul(head.clone())
+    };
+    let found = Explainer::new(&model)
+        .layer("x")
+        .method(ShapleyCam)
+        .method(GradCam)
+        .explain(uniform([2, 3, 2, 2], -1.0, 1.0, &device), &Class(1))
+        .unwrap();
+    // A piecewise linear score has no curvature; rounding of the gradients, over the step of 5e-3.
+    close(&numbers(&found.maps[0].raw), &numbers(&found.maps[1].raw), 1e-3);
 }

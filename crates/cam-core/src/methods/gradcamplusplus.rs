@@ -23,13 +23,14 @@ impl GradCamPlusPlus {
     /// single place can outweigh all others.
     pub const PAPER: Self = Self { epsilon: 0.0 };
 
-    /// As pytorch-grad-cam has it, $\epsilon = 10^{-6}$: bounded for layers of either sign, as those of vision transformers are.
-    pub const BOUNDED: Self = Self { epsilon: 1e-6 };
+    /// As pytorch-grad-cam has it, $\epsilon = 10^{-6}$: gradients far below 1e-3 are damped, and with them most of the places where
+    /// the denominator of a layer of either sign, as those of vision transformers are, passes zero.
+    pub const DAMPED: Self = Self { epsilon: 1e-6 };
 }
 
 impl Default for GradCamPlusPlus {
     fn default() -> Self {
-        Self::BOUNDED
+        Self::DAMPED
     }
 }
 

@@ -11,9 +11,9 @@ use burn::Tensor;
 /// layer is linear it is zero and the map is Grad-CAM's; the paper explains a log-odds score ([`LogOdds`](crate::LogOdds)),
 /// where it is not.
 ///
-/// Behind ReLUs a difference is not the derivative of automatic differentiation: units whose corner lies within the step count as
-/// curvature, however small the step, and a derivative taken at a point leaves them out. In front of the last ReLUs maps can
-/// differ from the reference's by all of their scale; at the layer the paper looks at, the last one, nothing of it is left.
+/// ReLUs are held to what they let through in plain inference where the network names them with
+/// [`Taps::relu`](crate::Taps::relu). Of others the difference counts the corners within its step, however small, as curvature,
+/// which a derivative at a point does not.
 ///
 /// Cai, *CAMs as Shapley Value-based Explainers*, 2025, equation 14.
 #[derive(Debug, Clone, Copy, Default)]
@@ -32,9 +32,6 @@ impl Method for ShapleyCam {
     }
 
     fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        let more = seen.gradient_of_edited(|activation| activation * (1.0 + STEP))?;
-        let less = seen.gradient_of_edited(|activation| activation * (1.0 - STEP))?;
-        let curvature = (more - less) / (2.0 * STEP);
-        Ok((seen.gradient()? - curvature * 0.5).mean_dim(2) * seen.activation())
+        Ok((seen.gradient()? - seen.curvature(STEP)? * 0.5).mean_dim(2) * seen.activation())
     }
 }
