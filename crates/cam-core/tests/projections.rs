@@ -74,9 +74,9 @@ fn segeigencam_is_that_of_the_magnitude_of_the_gradient_times_activation() {
 
 #[test]
 fn the_two_rules_of_the_sign_are_two() {
-    // Many places of some strength and one of great weakness: the weak one is farthest from the mean.
+    // One place is farthest above the mean, two nearly as far below it stand out more together.
     let mut net = Square::sized(1, [2, 3]);
-    net.a = vec![1.0, 1.2, 1.1, 0.1, 1.3, 1.0];
+    net.a = vec![8.0, 2.5, 2.5, 6.0, 6.0, 5.0];
     let eigen = net.raw(methods::EigenCam, &Class(0));
     let seg = net.raw(methods::SegEigenCam, &Class(0));
     let largest = |map: &[f32]| map.iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap();
