@@ -227,7 +227,8 @@ impl Run<'_> {
     /// Writes the files of one map.
     fn write(&mut self, picture: &Picture, index: usize, map: OneMap<'_>) -> Result<Map, Failure> {
         let stem = picture.path.file_stem().unwrap_or_default().to_string_lossy();
-        let name = self.files.name(format!("{stem}_{}_{}_{}", map.method, map.layer, map.class));
+        let name =
+            self.files.name(format!("{stem}_{}_{}_{}", map.method, map.layer.replace(" + ", "+"), map.class));
         let [height, width] = map.size;
         let heat = HeatMap::new(width as u32, height as u32, map.heat)?;
         let colours = ColourMap::ALL.into_iter().find(|c| c.name() == self.args.colormap).unwrap_or_default();
