@@ -81,7 +81,7 @@ impl<'m, M> Explainer<'m, M> {
     }
 
     /// Looks at this layer too. Where none is named, the last one with a grid and a gradient is looked at (see
-    /// [`choose_layer`]); [`INPUT`](crate::INPUT) names the input itself.
+    /// [`choose_layer`](crate::choose_layer)); [`INPUT`](crate::INPUT) names the input itself.
     pub fn layer(mut self, name: impl Into<String>) -> Self {
         let name = name.into();
         if !self.layers.contains(&name) {
