@@ -19,7 +19,8 @@ use crate::guided::Cut;
 use crate::{Error, Input, Layout};
 use burn::Tensor;
 use burn::tensor::activation;
-use burn::tensor::{DType, Gradients, Int};
+use burn::tensor::kind::Basic;
+use burn::tensor::{DType, Gradients};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -143,21 +144,8 @@ pub enum Rows {
 }
 
 impl Rows {
-    /// The rows of a batch-first tensor; copies are a view, no memory is used.
-    pub fn of<const D: usize>(self, batch: Tensor<D>) -> Tensor<D> {
-        match self {
-            Rows::All => batch,
-            Rows::Copies { image, copies } => {
-                let one = batch.narrow(0, image, 1);
-                let mut shape = one.dims();
-                shape[0] = copies;
-                one.expand(shape)
-            }
-        }
-    }
-
-    /// As [`of`](Self::of), for whole numbers, such as those of classes.
-    pub fn of_numbers<const D: usize>(self, batch: Tensor<D, Int>) -> Tensor<D, Int> {
+    /// The rows of a batch-first tensor of any kind of numbers; copies are a view, no memory is used.
+    pub fn of<const D: usize, K: Basic>(self, batch: Tensor<D, K>) -> Tensor<D, K> {
         match self {
             Rows::All => batch,
             Rows::Copies { image, copies } => {

@@ -57,7 +57,7 @@ impl<O: 'static> Goal<O> {
             Rows::Copies { copies, .. } => Rows::Copies { image, copies },
         };
         Self {
-            classes: self.classes.clone().map(|classes| all.of_numbers(classes)),
+            classes: self.classes.clone().map(|classes| all.of(classes)),
             probability: self.probability,
             score: Rc::new(move |output, rows| goal.score(output, rows_of(rows))),
         }
@@ -72,7 +72,7 @@ impl Goal<Tensor<2>> {
     pub fn of_classes(classes: Tensor<1, Int>) -> Self {
         let asked = classes.clone();
         let score = move |output: &Tensor<2>, rows: Rows| {
-            let classes = rows.of_numbers(asked.clone());
+            let classes = rows.of(asked.clone());
             let count = classes.dims()[0];
             output.clone().gather(1, classes.reshape([count, 1])).reshape([count])
         };
@@ -278,7 +278,7 @@ impl<T: Target> Target for Finer<T> {
         let rivals = distance.argsort(1).narrow(1, 0, self.with);
         let Self { with, alpha, weights, .. } = *self;
         let score = move |output: &Tensor<2>, rows: Rows| {
-            let rivals = rows.of_numbers(rivals.clone());
+            let rivals = rows.of(rivals.clone());
             let of = |values: Tensor<2>| values.gather(1, rivals.clone());
             let class: Tensor<2> = goal.score(output, rows).unsqueeze_dim(1);
             let apart = class - of(output.clone()) * alpha;
