@@ -67,6 +67,29 @@ pub enum Error {
         height: u32,
     },
 
+    /// A threshold or the level of a line that is infinite or not a number.
+    #[error("a threshold or level is {level}, it has to be finite")]
+    Level {
+        /// The given level.
+        level: f32,
+    },
+
+    /// A threshold that cannot be read.
+    #[error("{given:?} is no threshold, it is a number or otsu")]
+    UnknownThreshold {
+        /// What was given.
+        given: String,
+    },
+
+    /// An overlay mode by a name that there is not.
+    #[error("there is no overlay mode {name:?}, there are {known}")]
+    UnknownMode {
+        /// The given name.
+        name: String,
+        /// The names that there are, separated by commas.
+        known: String,
+    },
+
     /// A colour map by a name that there is not.
     #[error("there is no colour map {name:?}, there are {known}")]
     UnknownColourMap {

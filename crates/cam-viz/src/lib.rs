@@ -37,11 +37,15 @@
 #![deny(missing_docs)]
 
 mod colour;
+mod contour;
 mod error;
 mod file;
+mod line;
 mod map;
+mod mode;
 mod outline;
 mod overlay;
+mod region;
 mod sheet;
 mod text;
 
@@ -50,6 +54,8 @@ pub use error::Error;
 pub use file::{encode, save, write};
 pub use image::{Rgb, RgbImage};
 pub use map::HeatMap;
+pub use mode::Mode;
 pub use outline::{Marker, outline};
 pub use overlay::{Area, Overlay};
+pub use region::{Region, Threshold};
 pub use sheet::{Background, Sheet};

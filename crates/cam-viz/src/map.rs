@@ -72,6 +72,11 @@ impl HeatMap {
         (at as u32 % self.width, at as u32 / self.width, value)
     }
 
+    /// The least value.
+    pub fn least(&self) -> f32 {
+        self.values.iter().copied().fold(f32::INFINITY, f32::min)
+    }
+
     /// The signed map divided by its largest absolute value: from -1 to 1, and zero stays zero.
     ///
     /// ```
