@@ -27,6 +27,17 @@ pub enum Error {
         length: usize,
     },
 
+    /// A list of values that does not fill three planes of its width and height.
+    #[error("three planes of {width} x {height} need {} values, there are {length}", 3 * u64::from(*.width) * u64::from(*.height))]
+    Planes {
+        /// The width in pixels.
+        width: u32,
+        /// The height in pixels.
+        height: u32,
+        /// How many values there are.
+        length: usize,
+    },
+
     /// A value of a map that is infinite or not a number.
     #[error("the map holds {value} at ({x}, {y}); all its values have to be finite")]
     NotFinite {

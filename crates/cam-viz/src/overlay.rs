@@ -58,6 +58,23 @@ impl Area {
         (middle(self.x, self.width, x, map.width()), middle(self.y, self.height, y, map.height()))
     }
 
+    /// What becomes of a photo within the area, whose pixels are counted row by row, and outside of it.
+    pub(crate) fn over(
+        &self,
+        photo: &RgbImage,
+        seen: impl Fn(Rgb<u8>, usize) -> Rgb<u8>,
+        unseen: impl Fn(Rgb<u8>) -> Rgb<u8>,
+    ) -> RgbImage {
+        RgbImage::from_fn(photo.width(), photo.height(), |x, y| {
+            let pixel = photo[(x, y)];
+            if self.contains(x, y) {
+                seen(pixel, (y - self.y) as usize * self.width as usize + (x - self.x) as usize)
+            } else {
+                unseen(pixel)
+            }
+        })
+    }
+
     fn lies_within(&self, picture: &RgbImage) -> bool {
         let fits =
             |start: u32, length: u32, whole: u32| length > 0 && start < whole && length <= whole - start;
@@ -155,7 +172,7 @@ impl<'a> Overlay<'a> {
         if !(0.0..=1.0).contains(&alpha) {
             return Err(Error::Alpha { alpha });
         }
-        let heat = self.fitted(map)?;
+        let heat = fitted(map, self.area, self.photo)?;
         let mut picture = match self.mode {
             Mode::Blend | Mode::Heat => self.coloured(&heat, |_| alpha),
             Mode::Alpha => self.coloured(&heat, |value| alpha * value.abs().min(1.0)),
@@ -173,33 +190,7 @@ impl<'a> Overlay<'a> {
     /// The hot regions of a map in pixels of the photo, the largest first, as [`Mode::Box`] shows them: without those
     /// that are smaller than a twentieth of the largest.
     pub fn regions(&self, map: &HeatMap) -> Result<Vec<Region>, Error> {
-        self.regions_of(&self.fitted(map)?)
-    }
-
-    /// The map, one value for each pixel of the area.
-    fn fitted(&self, map: &HeatMap) -> Result<HeatMap, Error> {
-        let (width, height) = self.photo.dimensions();
-        if !self.area.lies_within(self.photo) {
-            return Err(Error::AreaOutside { area: self.area, width, height });
-        }
-        map.resize(self.area.width, self.area.height)
-    }
-
-    /// What becomes of the photo within the area and outside of it.
-    fn over(
-        &self,
-        seen: impl Fn(Rgb<u8>, usize) -> Rgb<u8>,
-        unseen: impl Fn(Rgb<u8>) -> Rgb<u8>,
-    ) -> RgbImage {
-        let Area { x: left, y: top, width, .. } = self.area;
-        RgbImage::from_fn(self.photo.width(), self.photo.height(), |x, y| {
-            let photo = self.photo[(x, y)];
-            if self.area.contains(x, y) {
-                seen(photo, (y - top) as usize * width as usize + (x - left) as usize)
-            } else {
-                unseen(photo)
-            }
-        })
+        self.regions_of(&fitted(map, self.area, self.photo)?)
     }
 
     /// The colours of the heat over the photo, as opaque as their value says.
@@ -208,7 +199,7 @@ impl<'a> Overlay<'a> {
             let value = heat.values()[at];
             blend(photo, self.colours.colour(value), alpha(value))
         };
-        self.over(seen, unseen)
+        self.area.over(self.photo, seen, unseen)
     }
 
     /// The photo where it is hot, with a line around it, and darkened elsewhere.
@@ -216,14 +207,14 @@ impl<'a> Overlay<'a> {
         let threshold = self.hot_from(heat)?;
         let dark = |photo| blend(photo, BLACK, alpha);
         let seen = |photo, at: usize| if heat.values()[at] >= threshold { photo } else { dark(photo) };
-        let mut picture = self.over(seen, |photo| dark(unseen(photo)));
+        let mut picture = self.area.over(self.photo, seen, |photo| dark(unseen(photo)));
         line::draw(&mut picture, &self.contour(heat, threshold), WHITE, alpha);
         Ok(picture)
     }
 
     /// The photo with lines of equal heat.
     fn contours(&self, heat: &HeatMap, alpha: f32) -> Result<RgbImage, Error> {
-        let mut picture = self.over(|photo, _| photo, unseen);
+        let mut picture = self.area.over(self.photo, |photo, _| photo, unseen);
         let usual: &[f32] = match self.colours.is_diverging() {
             true => &[-0.8, -0.6, -0.4, -0.2, 0.2, 0.4, 0.6, 0.8],
             false => &[0.2, 0.4, 0.6, 0.8],
@@ -237,7 +228,7 @@ impl<'a> Overlay<'a> {
 
     /// The photo with boxes around the hot regions.
     fn boxes(&self, heat: &HeatMap, alpha: f32) -> Result<RgbImage, Error> {
-        let mut picture = self.over(|photo, _| photo, unseen);
+        let mut picture = self.area.over(self.photo, |photo, _| photo, unseen);
         for region in self.regions_of(heat)? {
             line::draw(&mut picture, &line::frame(region.area), self.colours.colour(1.0), alpha);
         }
@@ -270,6 +261,15 @@ fn finite(level: f32) -> Result<f32, Error> {
     if level.is_finite() { Ok(level) } else { Err(Error::Level { level }) }
 }
 
+/// The map, one value for each pixel of an area of the photo.
+pub(crate) fn fitted(map: &HeatMap, area: Area, photo: &RgbImage) -> Result<HeatMap, Error> {
+    let (width, height) = photo.dimensions();
+    if !area.lies_within(photo) {
+        return Err(Error::AreaOutside { area, width, height });
+    }
+    map.resize(area.width, area.height)
+}
+
 /// `(1 - share) * under + share * over`, rounded to nearest.
 pub(crate) fn blend(under: Rgb<u8>, over: Rgb<u8>, share: f32) -> Rgb<u8> {
     let mix = |i: usize| ((1.0 - share) * f32::from(under[i]) + share * f32::from(over[i])).round() as u8;
@@ -277,7 +277,7 @@ pub(crate) fn blend(under: Rgb<u8>, over: Rgb<u8>, share: f32) -> Rgb<u8> {
 }
 
 /// Half of the brightness (Rec. 601) and no colour.
-fn unseen(Rgb([red, green, blue]): Rgb<u8>) -> Rgb<u8> {
+pub(crate) fn unseen(Rgb([red, green, blue]): Rgb<u8>) -> Rgb<u8> {
     let luma = (299 * u32::from(red) + 587 * u32::from(green) + 114 * u32::from(blue)) / 1000;
     Rgb([(luma / 2) as u8; 3])
 }

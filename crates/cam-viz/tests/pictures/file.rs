@@ -79,7 +79,7 @@ fn other_extensions_are_an_error_that_names_those_that_there_are() {
     for (name, given) in [("picture.gif", "gif"), ("picture", ""), (".png", "")] {
         let error = save(&picture(), name).unwrap_err();
         assert!(matches!(&error, Error::UnknownFormat { extension, .. } if extension == given));
-        assert!(error.to_string().ends_with("only as png, jpg, jpeg"), "{error}");
+        assert!(error.to_string().ends_with("only as png, jpg, jpeg, webp"), "{error}");
     }
 }
 

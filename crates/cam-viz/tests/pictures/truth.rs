@@ -72,7 +72,7 @@ fn the_colour_maps_look_as_they_should() {
     let ramp = HeatMap::new(128, 1, (0..128).map(|i| i as f32 / 127.0).collect::<Vec<_>>()).unwrap();
     let signed = HeatMap::new(128, 1, (0..128).map(|i| i as f32 / 63.5 - 1.0).collect::<Vec<_>>()).unwrap();
     let strips = ColourMap::ALL.map(|map| map.paint(if map.is_diverging() { &signed } else { &ramp }));
-    compare("colours.png", &RgbImage::from_fn(128, 64, |x, y| strips[y as usize / 8][(x, 0)]));
+    compare("colours.png", &RgbImage::from_fn(128, 80, |x, y| strips[y as usize / 8][(x, 0)]));
 }
 
 #[test]
