@@ -42,14 +42,20 @@ pub(crate) fn page(sheet: &Sheet) -> Page<'_> {
     let captions = sheet.columns.iter().zip(&columns);
     let captions: Vec<_> =
         captions.map(|(caption, column)| sizes.caption.paragraph(caption, *column, 2)).collect();
+    let beside = |column: usize| {
+        let bars = sheet.rows.iter().filter_map(|row| row.figures.get(column)?.bar);
+        most(bars.map(|bar| gap + sizes.bar_width(&bar)))
+    };
     let deepest = most(captions.iter().map(Paragraph::height));
     let mut y = margin + title.height() + if title.height() > 0 { gap } else { 0 } + deepest;
-    for caption in captions {
-        caption.put(&mut page, Align::Middle, y - caption.height());
+    for (column, caption) in captions.iter().enumerate() {
+        let Place { start, length } = columns[column];
+        let middle = Align::Around(start.saturating_add((length - beside(column)) / 2)); // of the pictures
+        caption.put(&mut page, middle, y - caption.height());
     }
     y += if deepest > 0 { gap / 2 } else { 0 };
 
-    let (mut top, mut bottom) = (u32::MAX, y);
+    let (mut top, mut bottom, mut end) = (u32::MAX, y, y);
     for (row, pictures) in sheet.rows.iter().zip(pictures) {
         let caption = sizes.caption.paragraph(&row.caption, gutter, 3);
         let blocks = row.figures.iter().zip(pictures).zip(&columns);
@@ -63,21 +69,19 @@ pub(crate) fn page(sheet: &Sheet) -> Page<'_> {
         blocks.into_iter().for_each(|block| block.put(&mut page, place, &sizes));
         top = top.min(place.start);
         bottom = place.end();
-        let air = if above.max(below) > 0 { gap } else { 0 };
-        y = bottom.saturating_add(below).saturating_add(gap + air);
+        end = bottom.saturating_add(below);
+        y = end.saturating_add(if above.max(below) > 0 { 2 * gap } else { gap });
     }
     if let Some(numbers) = &sheet.bar {
         let rows = Place { start: top.min(bottom), length: bottom - top.min(bottom) };
         sizes.put_bar(&mut page, numbers, bar, rows);
     }
-    // Below the last row is no other.
-    y = if sheet.rows.is_empty() { y } else { y.saturating_sub(gap) };
     let note = sizes.number.paragraph(&sheet.note, across, 6);
     if note.height() > 0 {
-        y = y.saturating_add(gap);
-        note.put(&mut page, Align::Start, y);
+        end = end.saturating_add(2 * gap);
+        note.put(&mut page, Align::Start, end);
     }
-    page.height = y.saturating_add(note.height()).saturating_add(margin);
+    page.height = end.saturating_add(note.height()).saturating_add(margin);
     page
 }
 
@@ -252,10 +256,10 @@ impl<'a> Block<'a> {
         let (width, height) = self.picture.dimensions();
         let all = width.saturating_add(self.bar.map_or(0, |bar| sizes.gap + sizes.bar_width(&bar)));
         let (x, top) = (self.column.middle(all), row.middle(height));
-        // Captions belong to the picture, not to the bar at its right.
+        let middle = Align::Around(x.saturating_add(width / 2)); // of the picture, not of the bar at its right
         let mut y = top.saturating_sub(self.above(sizes));
         for caption in &self.above {
-            caption.put(page, Align::Middle, y);
+            caption.put(page, middle, y);
             y += caption.height();
         }
         if let Some(bar) = &self.bar {
@@ -269,7 +273,7 @@ impl<'a> Block<'a> {
         page.picture(x, top, self.picture);
         y = top.saturating_add(height).saturating_add(sizes.gap / 2);
         for caption in &self.below {
-            caption.put(page, Align::Middle, y);
+            caption.put(page, middle, y);
             y = y.saturating_add(caption.height());
         }
         y = y.saturating_add(if self.below.is_empty() { 0 } else { sizes.gap / 2 });
@@ -293,8 +297,9 @@ struct Paragraph {
 #[derive(Clone, Copy)]
 enum Align {
     Start,
-    Middle,
     End,
+    /// As near to having this column in its middle as there is room.
+    Around(u32),
 }
 
 impl Text {
@@ -313,8 +318,11 @@ impl Paragraph {
             let left = self.place.length.saturating_sub(self.text.width(line));
             let before = match align {
                 Align::Start => 0,
-                Align::Middle => left / 2,
                 Align::End => left,
+                Align::Around(x) => {
+                    let half = self.text.width(line) / 2;
+                    x.saturating_sub(self.place.start.saturating_add(half)).min(left)
+                }
             };
             page.line(
                 self.place.start.saturating_add(before),

@@ -221,9 +221,17 @@ impl<'a> Overlay<'a> {
         };
         for &level in self.levels.as_deref().unwrap_or(usual) {
             let lines = self.contour(heat, finite(level)?);
-            line::draw(&mut picture, &lines, self.colours.colour(level), alpha);
+            line::draw(&mut picture, &lines, self.line_colour(level), alpha);
         }
         Ok(picture)
+    }
+
+    /// The colour of a level; near zero, where colours that diverge are all but white, one that shows the sign.
+    fn line_colour(&self, level: f32) -> Rgb<u8> {
+        match self.colours.is_diverging() && level != 0.0 {
+            true => self.colours.colour((level + level.signum()) / 2.0),
+            false => self.colours.colour(level),
+        }
     }
 
     /// The photo with boxes around the hot regions.
@@ -276,8 +284,12 @@ pub(crate) fn blend(under: Rgb<u8>, over: Rgb<u8>, share: f32) -> Rgb<u8> {
     Rgb([mix(0), mix(1), mix(2)])
 }
 
-/// Half of the brightness (Rec. 601) and no colour.
-pub(crate) fn unseen(Rgb([red, green, blue]): Rgb<u8>) -> Rgb<u8> {
-    let luma = (299 * u32::from(red) + 587 * u32::from(green) + 114 * u32::from(blue)) / 1000;
-    Rgb([(luma / 2) as u8; 3])
+/// Half of the brightness and no colour.
+pub(crate) fn unseen(photo: Rgb<u8>) -> Rgb<u8> {
+    Rgb([luma(photo) / 2; 3])
+}
+
+/// The brightness, by Rec. 601.
+pub(crate) fn luma(Rgb([red, green, blue]): Rgb<u8>) -> u8 {
+    ((299 * u32::from(red) + 587 * u32::from(green) + 114 * u32::from(blue)) / 1000) as u8
 }
