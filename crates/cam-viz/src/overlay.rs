@@ -65,14 +65,14 @@ impl Area {
         seen: impl Fn(Rgb<u8>, usize) -> Rgb<u8>,
         unseen: impl Fn(Rgb<u8>) -> Rgb<u8>,
     ) -> RgbImage {
-        RgbImage::from_fn(photo.width(), photo.height(), |x, y| {
-            let pixel = photo[(x, y)];
-            if self.contains(x, y) {
-                seen(pixel, (y - self.y) as usize * self.width as usize + (x - self.x) as usize)
-            } else {
-                unseen(pixel)
-            }
-        })
+        let mut picture = photo.clone();
+        for (x, y, pixel) in picture.enumerate_pixels_mut() {
+            *pixel = match self.contains(x, y) {
+                true => seen(*pixel, (y - self.y) as usize * self.width as usize + (x - self.x) as usize),
+                false => unseen(*pixel),
+            };
+        }
+        picture
     }
 
     fn lies_within(&self, picture: &RgbImage) -> bool {
@@ -195,9 +195,10 @@ impl<'a> Overlay<'a> {
 
     /// The colours of the heat over the photo, as opaque as their value says.
     fn coloured(&self, heat: &HeatMap, alpha: impl Fn(f32) -> f32) -> RgbImage {
+        let colour = self.colours.of_many();
         let seen = |photo, at: usize| {
             let value = heat.values()[at];
-            blend(photo, self.colours.colour(value), alpha(value))
+            blend(photo, colour(value), alpha(value))
         };
         self.area.over(self.photo, seen, unseen)
     }
@@ -280,7 +281,7 @@ pub(crate) fn fitted(map: &HeatMap, area: Area, photo: &RgbImage) -> Result<Heat
 
 /// `(1 - share) * under + share * over`, rounded to nearest.
 pub(crate) fn blend(under: Rgb<u8>, over: Rgb<u8>, share: f32) -> Rgb<u8> {
-    let mix = |i: usize| ((1.0 - share) * f32::from(under[i]) + share * f32::from(over[i])).round() as u8;
+    let mix = |i: usize| ((1.0 - share) * f32::from(under[i]) + share * f32::from(over[i]) + 0.5) as u8;
     Rgb([mix(0), mix(1), mix(2)])
 }
 
