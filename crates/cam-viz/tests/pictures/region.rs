@@ -33,16 +33,14 @@ fn slow(map: &HeatMap, threshold: f32) -> Vec<(Area, u32, f32)> {
     for label in 0..width * height {
         let members: Vec<i64> =
             (0..width * height).filter(|&at| hot(at) && labels[at as usize] == label).collect();
-        let Some(&first) = members.first() else { continue };
-        let least = |of: fn(i64, i64) -> i64| members.iter().map(|&at| of(at, width)).min().unwrap_or(first);
-        let most = |of: fn(i64, i64) -> i64| members.iter().map(|&at| of(at, width)).max().unwrap_or(first);
-        let (column, row): (fn(i64, i64) -> i64, fn(i64, i64) -> i64) = (|at, w| at % w, |at, w| at / w);
-        let area = Area {
-            x: least(column) as u32,
-            y: least(row) as u32,
-            width: (most(column) - least(column) + 1) as u32,
-            height: (most(row) - least(row) + 1) as u32,
-        };
+        if members.is_empty() {
+            continue;
+        }
+        let columns = members.iter().map(|at| (at % width) as u32);
+        let rows = members.iter().map(|at| (at / width) as u32);
+        let (left, right) = (columns.clone().min().unwrap(), columns.max().unwrap());
+        let (top, bottom) = (rows.clone().min().unwrap(), rows.max().unwrap());
+        let area = Area { x: left, y: top, width: right - left + 1, height: bottom - top + 1 };
         let peak = members.iter().map(|&at| map.values()[at as usize]).fold(0.0, f32::max);
         regions.push((area, members.len() as u32, peak));
     }
