@@ -23,7 +23,7 @@ pub(crate) fn page(sheet: &Sheet) -> Page<'_> {
     let gutter = Place { start: margin, length: widest.min(sizes.gutter) };
     let left = if gutter.length > 0 { gutter.end() + gap } else { margin };
     let columns = sizes.columns(sheet, &pictures, left);
-    let right = columns.last().map_or(left, Place::end);
+    let right = columns.last().map_or(left, |column| column.place.end());
     let bar = right.saturating_add(2 * gap);
     let right = sheet.bar.map_or(right, |numbers| bar.saturating_add(sizes.bar_width(&numbers)));
     let title = sizes.title.width(&sheet.title).min(sizes.title_room);
@@ -41,17 +41,11 @@ pub(crate) fn page(sheet: &Sheet) -> Page<'_> {
     title.put(&mut page, Align::Start, margin);
     let captions = sheet.columns.iter().zip(&columns);
     let captions: Vec<_> =
-        captions.map(|(caption, column)| sizes.caption.paragraph(caption, *column, 2)).collect();
-    let beside = |column: usize| {
-        let bars = sheet.rows.iter().filter_map(|row| row.figures.get(column)?.bar);
-        most(bars.map(|bar| gap + sizes.bar_width(&bar)))
-    };
+        captions.map(|(caption, column)| sizes.caption.paragraph(caption, column.place, 2)).collect();
     let deepest = most(captions.iter().map(Paragraph::height));
     let mut y = margin + title.height() + if title.height() > 0 { gap } else { 0 } + deepest;
-    for (column, caption) in captions.iter().enumerate() {
-        let Place { start, length } = columns[column];
-        let middle = Align::Around(start.saturating_add((length - beside(column)) / 2)); // of the pictures
-        caption.put(&mut page, middle, y - caption.height());
+    for (caption, column) in captions.iter().zip(&columns) {
+        caption.put(&mut page, Align::Around(column.pictures().middle(0)), y - caption.height());
     }
     y += if deepest > 0 { gap / 2 } else { 0 };
 
@@ -120,6 +114,20 @@ impl Place {
     }
 }
 
+/// A column and how much of it bars at the right of its pictures take.
+#[derive(Clone, Copy)]
+struct Column {
+    place: Place,
+    bars: u32,
+}
+
+impl Column {
+    /// Where its pictures are.
+    fn pictures(&self) -> Place {
+        Place { length: self.place.length.saturating_sub(self.bars), ..self.place }
+    }
+}
+
 /// How large things are, in pixels. They grow with the pictures, where those are large.
 struct Sizes {
     title: Text,
@@ -157,30 +165,31 @@ impl Sizes {
         }
     }
 
-    fn columns(&self, sheet: &Sheet, pictures: &[Vec<Cow<RgbImage>>], left: u32) -> Vec<Place> {
+    fn columns(&self, sheet: &Sheet, pictures: &[Vec<Cow<RgbImage>>], left: u32) -> Vec<Column> {
         let count = pictures.iter().map(Vec::len).fold(sheet.columns.len(), usize::max);
         let mut start = left;
         let place = |column: usize| {
-            let caption = sheet.columns.get(column).map_or(0, |caption| self.caption.width(caption));
-            let figures = sheet.rows.iter().zip(pictures);
-            let figures = figures.filter_map(|(row, fitted)| row.figures.get(column).zip(fitted.get(column)));
-            let needs = most(figures.map(|(figure, picture)| self.needs(figure, picture)));
-            let length = needs.max(caption.min(self.column_room));
+            let figures = || sheet.rows.iter().filter_map(move |row| row.figures.get(column));
+            let bars =
+                most(figures().filter_map(|figure| figure.bar).map(|bar| self.gap + self.bar_width(&bar)));
+            let widest =
+                most(pictures.iter().filter_map(|row| row.get(column)).map(|picture| picture.width()));
+            let above = sheet.columns.get(column).map(|caption| self.caption.width(caption));
+            let captions = most(figures().map(|figure| self.captions(figure)).chain(above));
+            let length = widest.saturating_add(bars).max(captions.min(self.column_room));
             let place = Place { start, length };
             start = place.end().saturating_add(self.gap);
-            place
+            Column { place, bars }
         };
         (0..count).map(place).collect()
     }
 
-    /// How wide a column is at least that has this figure.
-    fn needs(&self, figure: &Figure, picture: &RgbImage) -> u32 {
-        let captions = figure.above.iter().chain(&figure.below);
+    /// How wide the captions of a figure are, each in one line.
+    fn captions(&self, figure: &Figure) -> u32 {
+        let captions = figure.above.iter().chain(&figure.below).map(|caption| self.caption.width(caption));
         let key =
             figure.key.iter().map(|(_, meaning)| self.swatch().saturating_add(self.number.width(meaning)));
-        let widest = most(captions.map(|caption| self.caption.width(caption)).chain(key));
-        let bar = figure.bar.map_or(0, |bar| self.gap + self.bar_width(&bar));
-        picture.width().saturating_add(bar).max(widest.min(self.column_room))
+        most(captions.chain(key))
     }
 
     /// The square of a colour and the gap behind it.
@@ -213,20 +222,21 @@ impl Sizes {
 struct Block<'a> {
     picture: Cow<'a, RgbImage>,
     bar: Option<ColourBar>,
-    column: Place,
+    column: Column,
     above: Vec<Paragraph>,
     below: Vec<Paragraph>,
     key: Vec<(Rgb<u8>, Paragraph)>,
 }
 
 impl<'a> Block<'a> {
-    fn of(figure: &Figure, picture: Cow<'a, RgbImage>, column: Place, sizes: &Sizes) -> Self {
+    fn of(figure: &Figure, picture: Cow<'a, RgbImage>, column: Column, sizes: &Sizes) -> Self {
+        let Place { start, length } = column.place;
         let set = |captions: &[String]| {
-            captions.iter().map(|caption| sizes.caption.paragraph(caption, column, 2)).collect()
+            captions.iter().map(|caption| sizes.caption.paragraph(caption, column.place, 2)).collect()
         };
         let beside = Place {
-            start: column.start.saturating_add(sizes.swatch()),
-            length: column.length.saturating_sub(sizes.swatch()),
+            start: start.saturating_add(sizes.swatch()),
+            length: length.saturating_sub(sizes.swatch()),
         };
         let key = figure.key.iter();
         Self {
@@ -254,9 +264,8 @@ impl<'a> Block<'a> {
 
     fn put(self, page: &mut Page<'a>, row: Place, sizes: &Sizes) {
         let (width, height) = self.picture.dimensions();
-        let all = width.saturating_add(self.bar.map_or(0, |bar| sizes.gap + sizes.bar_width(&bar)));
-        let (x, top) = (self.column.middle(all), row.middle(height));
-        let middle = Align::Around(x.saturating_add(width / 2)); // of the picture, not of the bar at its right
+        let (x, top) = (self.column.pictures().middle(width), row.middle(height));
+        let middle = Align::Around(x.saturating_add(width / 2));
         let mut y = top.saturating_sub(self.above(sizes));
         for caption in &self.above {
             caption.put(page, middle, y);
@@ -280,7 +289,7 @@ impl<'a> Block<'a> {
         for (colour, meaning) in &self.key {
             let side = sizes.number.height * 3 / 4;
             let swatch = RgbImage::from_pixel(side, side, *colour);
-            page.picture(self.column.start, y + (sizes.number.height - side) / 2, Cow::Owned(swatch));
+            page.picture(self.column.place.start, y + (sizes.number.height - side) / 2, Cow::Owned(swatch));
             meaning.put(page, Align::Start, y);
             y = y.saturating_add(meaning.height() + sizes.gap / 4);
         }

@@ -1,6 +1,9 @@
-//! A heat map over the photo it explains, at the photo's own resolution:
+//! A heat map over the photo it explains, at the photo's own resolution. Colours are blended:
 //!
-//! `rgb = (1 - alpha) * photo + alpha * colour(heat)`, rounded to nearest.
+//! `rgb = (1 - alpha) * photo + alpha * colour(heat)`, rounded to nearest,
+//!
+//! where `alpha` is the same everywhere or, in [`Mode::Alpha`], grows with `|heat|`. The other modes leave the photo its
+//! colours and draw the hot region: by darkening what is not of it, by lines, by boxes.
 //!
 //! The map covers an [`Area`] of the photo and is resized bilinearly to it. What lies outside was cut away before
 //! the model looked, so the photo is shown dim and grey there.

@@ -58,6 +58,15 @@ fn pictures_of_a_row_stand_side_by_side_whatever_their_captions() {
 }
 
 #[test]
+fn pictures_of_a_column_stand_below_one_another_whatever_the_numbers_of_their_bars() {
+    let figure = |colour, high| {
+        Figure::new(plain(90, 60, colour)).colour_bar(ColourBar::from(ColourMap::Jet).range(0.0, high))
+    };
+    let sheet = Sheet::new("").row("", [figure(RED, 1.0)]).row("", [figure(BLUE, 0.001234)]).draw().unwrap();
+    assert_eq!(place(&sheet, RED)[0], place(&sheet, BLUE)[0]);
+}
+
+#[test]
 fn figures_flow_into_as_many_rows_as_they_need() {
     let figures = |count: usize| (0..count).map(|_| plain(30, 30, RED));
     let size = |count| Sheet::new("").flow(3, figures(count)).draw().unwrap().dimensions();
