@@ -12,7 +12,7 @@ mod sections;
 
 use burn::tensor::{Device, Tensor};
 use cam_core::{Class, Error, Explainer, METHODS, Method, Model, Taps};
-use cam_models::{Classifier, Resize, read_photo};
+use cam_models::{Classifier, Prediction, Resize, read_photo};
 use cam_scenes::Scene;
 use cam_viz::{HeatMap, Rgb, RgbImage, outline};
 use clap::Parser;
@@ -146,11 +146,8 @@ impl Subject {
         let likeliest: Vec<usize> = all.iter().map(|guess| guess.class).take(2).collect();
         let asked = if classes.is_empty() { &likeliest } else { classes };
         let asked = asked.iter().filter_map(|class| all.iter().find(|guess| guess.class == *class));
-        let classes = asked.map(|guess| Asked {
-            class: guess.class,
-            caption: format!("{} {:.0} %", guess.label, 100.0 * guess.probability),
-            truth: photo.clone(),
-        });
+        let classes =
+            asked.map(|guess| Asked { class: guess.class, caption: told(guess), truth: photo.clone() });
         Picture { classes: classes.collect(), photo, input }
     }
 
@@ -171,6 +168,14 @@ impl Subject {
             }
         }
         Ok(methods)
+    }
+}
+
+/// A class and how sure the model is of it.
+fn told(Prediction { label, probability, .. }: &Prediction) -> String {
+    match 100.0 * probability {
+        percent if percent < 1.0 => format!("{label} {percent:.1} %"),
+        percent => format!("{label} {percent:.0} %"),
     }
 }
 

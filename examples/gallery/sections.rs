@@ -1,6 +1,6 @@
 //! The sections of the gallery: what each shows, how it is drawn, and the lines that matter.
 
-use crate::{Result, Subject, numbers};
+use crate::{Result, Subject, numbers, told};
 use cam_core::{
     Class, Explainer, Explanation, Maps, Method, Smooth, Target, concepts, guided_backprop, layers,
     method_named,
@@ -201,9 +201,8 @@ fn mosaic(subject: &Subject) -> Result<Sheet> {
         let classes = subject.model.predictions(found.output, 2);
         let mut mosaic = Mosaic::new(&picture.photo);
         for (heat, classes) in found.heat.iter().zip(classes) {
-            let classes =
-                classes.iter().map(|guess| format!("{} {:.0} %", guess.label, 100.0 * guess.probability));
-            mosaic = mosaic.map(classes.collect::<Vec<_>>().join(", "), numbers(heat)?);
+            let classes: Vec<String> = classes.iter().map(told).collect();
+            mosaic = mosaic.map(classes.join(", "), numbers(heat)?);
         }
         Ok([Figure::new(picture.photo.clone()), mosaic.draw()?])
     });

@@ -232,7 +232,7 @@ impl<'a> Block<'a> {
     fn of(figure: &Figure, picture: Cow<'a, RgbImage>, column: Column, sizes: &Sizes) -> Self {
         let Place { start, length } = column.place;
         let set = |captions: &[String]| {
-            captions.iter().map(|caption| sizes.caption.paragraph(caption, column.place, 2)).collect()
+            captions.iter().map(|caption| sizes.caption.paragraph(caption, column.place, 3)).collect()
         };
         let beside = Place {
             start: start.saturating_add(sizes.swatch()),
