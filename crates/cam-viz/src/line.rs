@@ -28,27 +28,33 @@ impl Segment {
 
 /// Draws segments as one line of this colour and opacity; what falls outside of the picture is left away.
 pub(crate) fn draw(picture: &mut RgbImage, segments: &[Segment], colour: Rgb<u8>, opacity: f32) {
-    let (width, height) = picture.dimensions();
     let half = thickness(picture) / 2.0;
     let edge = half + (half * 0.5).max(0.75);
     let reach = edge + 0.5;
-    let span = |one: f32, other: f32, size: u32| {
-        let first = (one.min(other) - reach - 0.5).ceil().max(0.0) as u32;
-        let end = (one.max(other) + reach - 0.5).floor() + 1.0;
-        first..(end.max(0.0) as u32).min(size)
+    // The pixels along one axis whose middles are within reach.
+    let near = |segments: &[Segment], axis: usize, size: u32| {
+        let ends = segments.iter().flat_map(|segment| [segment.from[axis], segment.to[axis]]);
+        let (low, high) =
+            ends.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), end| (low.min(end), high.max(end)));
+        let first = (low - reach - 0.5).ceil().max(0.0) as u32;
+        first..((high + reach + 0.5).floor().max(0.0) as u32).min(size)
     };
-    let mut distances = vec![f32::INFINITY; width as usize * height as usize];
+    let (width, height) = picture.dimensions();
+    let (columns, rows) = (near(segments, 0, width), near(segments, 1, height));
+    let mut distances = vec![f32::INFINITY; columns.len() * rows.len()];
     for segment in segments {
-        for y in span(segment.from[1], segment.to[1], height) {
-            for x in span(segment.from[0], segment.to[0], width) {
-                let nearest = &mut distances[y as usize * width as usize + x as usize];
-                *nearest = nearest.min(segment.distance([x as f32 + 0.5, y as f32 + 0.5]));
+        for y in near(&[*segment], 1, height) {
+            for x in near(&[*segment], 0, width) {
+                let at = (y - rows.start) as usize * columns.len() + (x - columns.start) as usize;
+                distances[at] = distances[at].min(segment.distance([x as f32 + 0.5, y as f32 + 0.5]));
             }
         }
     }
     let contrast = contrast(colour);
-    for (pixel, distance) in picture.pixels_mut().zip(distances).filter(|(_, distance)| *distance < reach) {
+    let places = rows.flat_map(|y| columns.clone().map(move |x| (x, y)));
+    for ((x, y), distance) in places.zip(distances).filter(|(_, distance)| *distance < reach) {
         let cover = |half: f32| opacity * (half + 0.5 - distance).clamp(0.0, 1.0);
+        let pixel = picture.get_pixel_mut(x, y);
         *pixel = blend(*pixel, contrast, 0.6 * cover(edge));
         *pixel = blend(*pixel, colour, cover(half));
     }

@@ -241,9 +241,9 @@ impl<'a> Overlay<'a> {
     /// The photo with boxes around the hot regions.
     fn boxes(&self, heat: &HeatMap, alpha: f32) -> Result<RgbImage, Error> {
         let mut picture = self.area.over(self.photo, |photo, _| photo, unseen);
-        for region in self.regions_of(heat)? {
-            line::draw(&mut picture, &line::frame(region.area), self.colours.colour(1.0), alpha);
-        }
+        let regions = self.regions_of(heat)?;
+        let frames: Vec<Segment> = regions.iter().flat_map(|region| line::frame(region.area)).collect();
+        line::draw(&mut picture, &frames, self.colours.colour(1.0), alpha);
         Ok(picture)
     }
 
