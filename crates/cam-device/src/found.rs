@@ -1,11 +1,12 @@
 //! The devices of this machine: found without starting them, started one by one, kept once started.
 
+#[cfg(gpu)]
+use crate::gpu::{described, kind, probe};
+#[cfg(not(gpu))]
+use crate::processor::{described, kind, probe};
 use crate::{Api, Error, Id, Kind, Wanted, candidates};
-#[cfg(any(feature = "wgpu", feature = "cuda"))]
-use burn::backend::CubeDevice;
-use burn::backend::DispatchDevice;
 use burn::tensor::Device;
-#[cfg(any(feature = "wgpu", feature = "cuda"))]
+#[cfg(gpu)]
 use burn::tensor::DeviceType;
 use std::sync::{Mutex, PoisonError};
 
@@ -136,25 +137,6 @@ fn numbered(api: Api, mut devices: Vec<Device>) -> Vec<(Id, Device)> {
     devices.into_iter().enumerate().map(id).collect()
 }
 
-fn kind(device: &Device) -> Kind {
-    match device.as_dispatch() {
-        #[cfg(feature = "wgpu")]
-        DispatchDevice::Cube(CubeDevice::Wgpu(device)) => {
-            use burn::backend::WgpuDeviceKind as Wgpu;
-            match device.kind {
-                Wgpu::DiscreteGpu(_) => Kind::Discrete,
-                Wgpu::IntegratedGpu(_) => Kind::Integrated,
-                Wgpu::VirtualGpu(_) => Kind::Virtual,
-                Wgpu::Cpu => Kind::Software,
-                Wgpu::DefaultDevice | Wgpu::Existing(_) | Wgpu::Other(_) => Kind::Unsaid,
-            }
-        }
-        #[cfg(feature = "cuda")]
-        DispatchDevice::Cube(CubeDevice::Cuda(_)) => Kind::Discrete,
-        _ => Kind::Processor,
-    }
-}
-
 /// Those that have started. A runtime can be started once in a process.
 static STARTED: Mutex<Vec<Opened>> = Mutex::new(Vec::new());
 
@@ -168,46 +150,6 @@ fn start(id: Id, device: Device) -> Result<Opened, Error> {
     let opened = Opened { id, name, memory, device };
     started.push(opened.clone());
     Ok(opened)
-}
-
-/// Mesa's llvmpipe says that it takes Burn's SPIR-V, and 22.3 crashes in its matrix products; it takes WGSL.
-#[cfg(vulkan)]
-const SOFTWARE_SPIRV: &str = "a software driver, which SPIR-V kernels can crash; a build with `--features wgpu` \
-                              and no `vulkan` can use it, and the processor is faster";
-
-/// Starts what is under a device, where that can fail: afterwards it can be used without a panic.
-fn probe(device: &Device) -> Result<(), String> {
-    match device.as_dispatch() {
-        #[cfg(vulkan)]
-        DispatchDevice::Cube(CubeDevice::Wgpu(_)) if kind(device) == Kind::Software => {
-            Err(SOFTWARE_SPIRV.into())
-        }
-        #[cfg(feature = "wgpu")]
-        DispatchDevice::Cube(CubeDevice::Wgpu(device)) => {
-            use burn::backend::wgpu::{RuntimeOptions, graphics::AutoGraphicsApi, try_init_setup};
-            try_init_setup::<AutoGraphicsApi>(device, RuntimeOptions::default())
-                .map(drop)
-                .map_err(|error| error.to_string())
-        }
-        #[cfg(feature = "cuda")]
-        DispatchDevice::Cube(CubeDevice::Cuda(device)) => {
-            cudarc::driver::CudaContext::new(device.index).map(drop).map_err(|error| error.to_string())
-        }
-        _ => Ok(()),
-    }
-}
-
-/// How a started device names itself, and its memory in bytes.
-fn described(device: &Device) -> (String, Option<u64>) {
-    match device.as_dispatch() {
-        #[cfg(any(feature = "wgpu", feature = "cuda"))]
-        DispatchDevice::Cube(device) => {
-            let client = device.client();
-            let properties = client.properties();
-            (properties.identity.name.clone(), properties.memory.max_memory())
-        }
-        _ => ("the processor of this machine, by Burn's flex backend".into(), None),
-    }
 }
 
 #[cfg(test)]

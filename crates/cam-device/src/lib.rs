@@ -13,6 +13,9 @@
 mod choice;
 mod error;
 mod found;
+#[cfg(gpu)]
+mod gpu;
+mod processor;
 mod wanted;
 
 pub use choice::{Id, Kind, candidates};
