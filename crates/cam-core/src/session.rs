@@ -1,5 +1,6 @@
 //! One batch under explanation: the first pass and what later passes need of it.
 
+use crate::read::{Checks, Judge};
 use crate::resize::{Sampling, resize};
 use crate::seen::{Edit, Finish, Passes, Round};
 use crate::tap::{Asked, Gates, INPUT, Leaf, Memory, Replay, Watched};
@@ -25,6 +26,8 @@ pub(crate) struct Session<'a, M, I, O> {
     /// Where the tape of the first pass starts, until a backward pass consumes it.
     tape: RefCell<Option<Vec<Leaf>>>,
     gradients: RefCell<Option<Gradients>>,
+    /// What is judged once everything is queued.
+    pub checks: RefCell<Checks>,
     /// Scores of changed copies, for each target.
     scores: RefCell<HashMap<Round, Vec<Tensor<2>>>>,
 }
@@ -79,6 +82,7 @@ where
             progress: None,
             tape: RefCell::new(Some(tape)),
             gradients: RefCell::new(None),
+            checks: RefCell::default(),
             scores: RefCell::default(),
         })
     }
@@ -88,7 +92,7 @@ where
         self.watched.iter().position(|seen| seen.name == name)
     }
 
-    /// Refuses a model that computes another score while gradients are recorded: batch statistics, dropout.
+    /// Has a model refused that computes another score while gradients are recorded: batch statistics, dropout.
     pub fn check_inference(&self) -> Result<(), Error> {
         let one = Rows::Copies { image: 0, copies: 1 };
         let output = self.replay(0, one, &|activation| activation, None, &Asked::default()).0;
@@ -96,12 +100,9 @@ where
         if plain.is_autodiff() {
             return Err(Error::TrainingDevice);
         }
-        let plain: f32 = plain.try_into_scalar()?;
-        let taped: f32 = self.score(0)?.narrow(0, 0, 1).try_into_scalar()?;
-        // Both passes compute the same numbers, in another order at most; statistics of a batch are far off.
-        let rounding = 0.01 * plain.abs().max(taped.abs()) + 1e-5;
-        let same = (plain - taped).abs() <= rounding || !plain.is_finite();
-        if same { Ok(()) } else { Err(Error::TrainingMode { plain, taped }) }
+        let taped = self.score(0)?.narrow(0, 0, 1);
+        self.check(Tensor::cat(vec![plain, taped], 0), Box::new(is_same_score));
+        Ok(())
     }
 
     /// Runs what comes after a watched layer, with its activation edited, to the end or to an exit, and starts a tape at
@@ -247,6 +248,15 @@ where
     }
 }
 
+/// Whether the score without a tape is that with one. Both passes compute the same numbers, in another order at most; statistics of a
+/// batch are far off.
+fn is_same_score(scores: &[f32]) -> Result<(), Error> {
+    let [plain, taped] = [scores[0], scores[1]];
+    let rounding = 0.01 * plain.abs().max(taped.abs()) + 1e-5;
+    let same = (plain - taped).abs() <= rounding || !plain.is_finite();
+    if same { Ok(()) } else { Err(Error::TrainingMode { plain, taped }) }
+}
+
 /// The input as it goes into a pass: the first layer, where it is asked for.
 fn held<I: Input>(taps: &Taps<'_>, asked: &Asked, input: &I) -> I {
     if asked.input() { taps.hold_input(input) } else { input.clone() }
@@ -362,6 +372,10 @@ where
             let masked = copies.to_layer() * finish(chunk, range).unsqueeze_dim(1);
             self.model.forward(copies.with_layer(masked), &Taps::off())
         })
+    }
+
+    fn check(&self, numbers: Tensor<1>, judge: Judge) {
+        self.checks.borrow_mut().add(numbers, judge);
     }
 
     fn name(&self, layer: usize) -> &str {
