@@ -28,8 +28,10 @@
 //! # Ok::<(), cam_core::Error>(())
 //! ```
 
+mod alike;
 mod choice;
 mod concepts;
+mod course;
 mod error;
 mod explainer;
 mod explanation;
@@ -51,6 +53,7 @@ mod tap;
 mod target;
 mod warning;
 
+pub use alike::Alike;
 pub use choice::{RankedLayer, choose_layer, rank_layers};
 pub use concepts::{Concepts, concepts};
 pub use error::Error;
