@@ -12,6 +12,10 @@ pub struct Explanation<T = Tensor<3>, O = Tensor<2>> {
     pub output: O,
     /// The time that the forward pass took; on a device that computes in the background, the time to queue it.
     pub forward: Duration,
+    /// What was run of the network, in forward passes of the batch: 1 for the plain one; a replay of the part after a layer counts
+    /// with its share of the layers, and a backward walk as the forward pass that it goes back. Looking for a layer
+    /// where none is named is not counted.
+    pub passes: f64,
     /// One entry for each target, layer and method, in this order.
     pub maps: Vec<Maps<T>>,
 }

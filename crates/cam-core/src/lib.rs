@@ -28,8 +28,10 @@
 //! # Ok::<(), cam_core::Error>(())
 //! ```
 
+mod alike;
 mod choice;
 mod concepts;
+mod course;
 mod error;
 mod explainer;
 mod explanation;
@@ -52,6 +54,7 @@ mod tap;
 mod target;
 mod warning;
 
+pub use alike::Alike;
 pub use choice::{RankedLayer, choose_layer, choose_layer_async, rank_layers};
 pub use concepts::{Concepts, concepts};
 pub use error::Error;

@@ -15,6 +15,7 @@
 //! FullGrad), attention matrices (the layout [`Attention`](crate::Attention), for LeGrad and rollout), and ReLUs
 //! ([`Taps::relu`], for guided backpropagation).
 
+use crate::course::Course;
 use crate::guided::Cut;
 use crate::{Error, Input, Layout};
 use burn::Tensor;
@@ -177,7 +178,7 @@ pub struct LayerInfo {
 /// What a pass brought back.
 #[derive(Default)]
 pub(crate) struct Log {
-    pub layers: Vec<LayerInfo>,
+    pub course: Course,
     pub watched: Vec<Watched>,
     pub memory: Memory,
     pub trouble: Option<Error>,
@@ -394,13 +395,14 @@ impl<'a> Taps<'a> {
             }
             Mode::Watch { asked, batch, tape, record } => {
                 let name = name.to_string();
-                let (watched, remembered) = {
+                let (listed, watched, remembered) = {
                     let log = self.log.borrow();
-                    (log.watched.len(), log.memory.values.len())
+                    (log.course.layers.len(), log.watched.len(), log.memory.values.len())
                 };
                 let value = forward();
                 let mut log = self.log.borrow_mut();
-                let Some(grid) = log.enter(&name, &layout, &value, *batch) else { return value };
+                let innermost = log.course.layers.len() == listed;
+                let Some(grid) = log.enter(&name, &layout, &value, *batch, innermost) else { return value };
                 if *record {
                     // Nothing inside a finished layer is asked for again, unless it holds a watched one.
                     if log.watched.len() == watched {
@@ -422,8 +424,9 @@ impl<'a> Taps<'a> {
                     None => forward(),
                     Some(value) if name != replay.from => return replay.rows.of(value),
                     Some(value) => {
-                        let value = replay.rows.of(value);
-                        let edited = (replay.edit)(single(layout.to_map(value.clone())));
+                        // The map of the batch is a view of it, and so are copies of one of its rows.
+                        let map = replay.rows.of(single(layout.to_map(value.clone())));
+                        let (value, edited) = (replay.rows.of(value), (replay.edit)(map));
                         let dtype = value.dtype();
                         layout.put_back(value, edited.cast(dtype))
                     }
@@ -461,6 +464,7 @@ impl Log {
         layout: &impl Layout<D>,
         value: &Tensor<D>,
         batch: usize,
+        innermost: bool,
     ) -> Option<Vec<usize>> {
         let shape = value.dims();
         let wrong = |reason| Error::WrongLayout { layer: name.into(), shape: shape.to_vec(), reason };
@@ -474,7 +478,9 @@ impl Log {
         match grid {
             Ok(grid) => {
                 let channels = layout.channels(shape);
-                self.layers.push(LayerInfo {
+                let finished = self.course.finished.last().copied().unwrap_or(0);
+                self.course.finished.push(finished + usize::from(innermost));
+                self.course.layers.push(LayerInfo {
                     name: name.into(),
                     shape: shape.to_vec(),
                     channels,
