@@ -24,7 +24,7 @@ fn counted<T>(work: impl FnOnce() -> T) -> (usize, T) {
 const PROJECTIONS: [&str; 4] = ["eigencam", "eigengradcam", "segeigencam", "kpcacam"];
 
 /// The methods that run changed copies, of those that are alike one.
-const COPIES: [&str; 4] = ["ablationcam", "scorecam", "sscam", "iscam"];
+const COPIES: [&str; 3] = ["ablationcam", "scorecam", "iscam"];
 
 fn networks() -> [(Network, &'static str, Sight); 2] {
     [(hashed(TINY), "layer4.0", Sight::Biases), (hashed(VIT), "blocks.1.norm1", Sight::Attention)]
