@@ -172,8 +172,10 @@ fn unsquare_pictures_of_one_pixel_grids_have_a_defined_result() {
     }
 }
 
-/// How far maps of two devices are apart at most, of full scale.
-const BETWEEN_DEVICES: f32 = 1e-4;
+/// How far maps of two devices may be apart, of full scale: sums in another order. ShapleyCAM divides their rounding by its step of 0.005.
+fn between_devices(method: &dyn Method) -> f32 {
+    if method.name() == "shapleycam" { 5e-4 } else { 1e-4 }
+}
 
 #[test]
 fn another_device_gives_the_same_maps_as_the_processor() {
@@ -206,7 +208,7 @@ fn another_device_gives_the_same_maps_as_the_processor() {
             if off > farthest.0 {
                 farthest = (off, method.name());
             }
-            if off.is_nan() || off > BETWEEN_DEVICES {
+            if off.is_nan() || off > between_devices(*method) {
                 failed.push(format!("{} of {}: {off:.1e}", method.name(), case.name));
             }
         }

@@ -200,6 +200,8 @@ pub(crate) struct Watched {
     /// The whole matrix `[batch, heads, queries, keys]`, where the layer is attention.
     pub attention: Option<Tensor<4>>,
     pub leaf: Option<Leaf>,
+    /// What the network computes in at this layer.
+    pub dtype: DType,
 }
 
 /// The name under which the input can be watched as if it were a layer.
@@ -284,6 +286,7 @@ impl<'a> Taps<'a> {
             grid: input.grid(),
             bias: None,
             attention: None,
+            dtype: leaf.dtype(),
             leaf: Some(Box::new(move |gradients| leaf.grad_remove(gradients))),
         });
         held
@@ -507,6 +510,7 @@ impl Log {
         tape: bool,
     ) -> Tensor<D> {
         let plain = value.clone().inner();
+        let dtype = plain.dtype();
         let activation = single(layout.to_map(plain.clone()));
         let attention = layout.attention(&plain);
         let (value, leaf) = if tape {
@@ -528,7 +532,7 @@ impl Log {
         };
         let bias = bias.map(|bias| bias.cast(DType::F32));
         let attention = attention.map(|weights| weights.cast(DType::F32));
-        self.watched.push(Watched { name, activation, grid, bias, attention, leaf });
+        self.watched.push(Watched { name, activation, grid, bias, attention, leaf, dtype });
         value
     }
 }

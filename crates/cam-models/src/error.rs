@@ -16,12 +16,10 @@ pub enum Error {
         known: Vec<String>,
     },
     /// The device does not compute in this precision.
-    #[error("{device} does not compute in {precision}")]
+    #[error("the device of the model does not compute in {precision}")]
     Precision {
         /// The precision asked for.
         precision: &'static str,
-        /// The device of the model.
-        device: String,
     },
     /// The model needs a weight file.
     #[error(

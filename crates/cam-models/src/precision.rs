@@ -44,7 +44,7 @@ impl Precision {
     pub(crate) fn of(self, network: Network, device: &Device) -> Result<Network, Error> {
         match device.supports_dtype(self.dtype()) {
             true => Ok(network.map(&mut self.clone())),
-            false => Err(Error::Precision { precision: self.name(), device: format!("{device:?}") }),
+            false => Err(Error::Precision { precision: self.name() }),
         }
     }
 }
