@@ -20,7 +20,7 @@ where
     let known = layers(model, input.clone())?;
     for layer in known.iter().rev().filter(|layer| has_places(layer)) {
         let asked = Asked::only(&layer.name);
-        let mut session = Session::start(model, &asked, input.clone(), false)?;
+        let mut session = Session::start(model, &asked, input.clone(), true, false)?;
         session.goals = vec![target.resolve(&session.output)?];
         match session.gradient(0, 0) {
             Ok(gradient) if gradient.clone().abs().max().try_into_scalar::<f32>()? > 0.0 => {
