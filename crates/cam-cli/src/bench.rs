@@ -100,7 +100,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let default_layer = [model.card().layer.clone()];
     let layers = if args.layers.is_empty() { &default_layer[..] } else { &args.layers };
 
-    let bench = Bench { model: &model, input, repeat: args.repeat, on_cpu: device == Device::flex() };
+    let bench = Bench { model: &model, input, repeat: args.repeat, on_cpu: device_name.starts_with("cpu") };
     let bar = ProgressBar::no_length()
         .with_style(ProgressStyle::with_template("{spinner} {msg}, {elapsed}").expect("a template of ours"));
     bar.enable_steady_tick(Duration::from_millis(200));

@@ -4,7 +4,7 @@
 //! first changes nothing, and as masks all that light up the same place are one mask. So a method labels its copies, and of
 //! those with one label the network sees the first.
 
-use crate::Error;
+use crate::{Error, read};
 use burn::Tensor;
 use std::collections::HashMap;
 
@@ -42,7 +42,7 @@ impl Alike {
     /// [`Error::Device`] when they cannot be read.
     pub fn labelled(labels: Tensor<3>) -> Result<Self, Error> {
         let [_, copies, length] = labels.dims();
-        let labels: Vec<f32> = labels.try_into_vec_as()?;
+        let labels = read::numbers(labels)?;
         let images = labels.chunks_exact((copies * length).max(1));
         Ok(Self { images: images.map(|labels| Groups::of(labels.chunks_exact(length.max(1)))).collect() })
     }

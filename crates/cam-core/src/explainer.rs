@@ -4,6 +4,7 @@ use crate::course::Course;
 use crate::explanation::{Flat, Health};
 use crate::fusion::Fusion;
 use crate::projection::first_component;
+use crate::read::Checks;
 use crate::resize::{Sampling, resize};
 use crate::seen::{Passes, Seen};
 use crate::session::{Budget, Session};
@@ -185,8 +186,63 @@ impl<'m, M> Explainer<'m, M> {
         Ok(self.run(input, targets)?.explanation::<I>())
     }
 
+    /// As [`explain`](Self::explain), without blocking: [`explain_each_async`](Self::explain_each_async) with a list of one.
+    ///
+    /// # Errors
+    /// As [`explain_each`](Self::explain_each).
+    pub async fn explain_async<I, O>(
+        &self,
+        input: I,
+        target: &dyn Target<O>,
+    ) -> Result<Explanation<I::Map, O>, Error>
+    where
+        I: Input,
+        M: Model<I, O>,
+    {
+        self.explain_each_async(input, &[target]).await
+    }
+
+    /// As [`explain_each`](Self::explain_each), without blocking: for event loops and browsers, whose devices cannot be waited for.
+    /// What is awaited are the numbers that the first call looks at; [`Explanation::read_async`] reads the maps.
+    ///
+    /// Methods that project (Eigen-CAM and its kin, eigen smoothing) still wait for the device, once a call, as their eigenvectors
+    /// are found on the host.
+    ///
+    /// # Errors
+    /// As [`explain_each`](Self::explain_each).
+    pub async fn explain_each_async<I, O>(
+        &self,
+        input: I,
+        targets: &[&dyn Target<O>],
+    ) -> Result<Explanation<I::Map, O>, Error>
+    where
+        I: Input,
+        M: Model<I, O>,
+    {
+        if let (true, Some(target)) = (self.has_to_choose(), targets.first()) {
+            let chosen = choice::choose_layer_async(self.model, &input, *target).await?;
+            self.chosen.get_or_init(|| chosen);
+        }
+        let (run, checks) = self.queue(input, targets)?;
+        checks.settle_async().await?;
+        self.checked.fetch_or(!targets.is_empty(), Ordering::Relaxed);
+        Ok(run.explanation::<I>())
+    }
+
     /// The maps, whatever the rank of the input.
     pub(crate) fn run<I, O>(&self, input: I, targets: &[&dyn Target<O>]) -> Result<Run<O>, Error>
+    where
+        I: Input,
+        M: Model<I, O>,
+    {
+        let (run, checks) = self.queue(input, targets)?;
+        checks.settle()?;
+        self.checked.fetch_or(!targets.is_empty(), Ordering::Relaxed);
+        Ok(run)
+    }
+
+    /// The maps before they are looked at: on a device that computes in the background they are queued.
+    fn queue<I, O>(&self, input: I, targets: &[&dyn Target<O>]) -> Result<(Run<O>, Checks), Error>
     where
         I: Input,
         M: Model<I, O>,
@@ -209,7 +265,6 @@ impl<'m, M> Explainer<'m, M> {
             targets.iter().map(|target| target.resolve(&session.output)).collect::<Result<_, _>>()?;
         if !checked && !targets.is_empty() {
             session.check_inference()?;
-            self.checked.store(true, Ordering::Relaxed);
             session.has_replayed();
         }
 
@@ -224,8 +279,8 @@ impl<'m, M> Explainer<'m, M> {
         if let Some(fusion) = self.fusion {
             maps = fusion.of(maps, &grid, self.scale);
         }
-        let passes = session.passes();
-        Ok(Run { output: session.output, goals: session.goals, forward, passes, grid, maps })
+        let (checks, passes) = (session.checks.take(), session.passes());
+        Ok((Run { output: session.output, goals: session.goals, forward, passes, grid, maps }, checks))
     }
 
     /// The maps of every target, in it of every layer, in it of every method.
@@ -259,20 +314,33 @@ impl<'m, M> Explainer<'m, M> {
         I: Input,
         M: Model<I, O>,
     {
-        let sees = |sight: Sight| self.methods().iter().any(|method| method.sight() == sight);
-        let mut asked = Asked {
-            names: self.layers.clone(),
-            biased: sees(Sight::Biases),
-            attention: sees(Sight::Attention),
-        };
-        if let ([], true, Some(target)) = (&asked.names[..], sees(Sight::Layer), targets.first()) {
-            let chosen = match self.chosen.get() {
-                Some(chosen) => chosen.clone(),
-                None => choice::choose_layer(self.model, input, *target)?,
-            };
-            asked.names.push(self.chosen.get_or_init(|| chosen).clone());
+        if let (true, Some(target)) = (self.has_to_choose(), targets.first()) {
+            let chosen = choice::choose_layer(self.model, input, *target)?;
+            self.chosen.get_or_init(|| chosen);
         }
-        Ok(asked)
+        Ok(Asked {
+            names: self.names().to_vec(),
+            biased: self.sees(Sight::Biases),
+            attention: self.sees(Sight::Attention),
+        })
+    }
+
+    /// Whether a layer is looked at that nobody has named or chosen.
+    fn has_to_choose(&self) -> bool {
+        self.names().is_empty() && self.sees(Sight::Layer)
+    }
+
+    fn sees(&self, sight: Sight) -> bool {
+        self.methods().iter().any(|method| method.sight() == sight)
+    }
+
+    /// The layers named, or the one chosen.
+    fn names(&self) -> &[String] {
+        if self.layers.is_empty() {
+            self.chosen.get().map_or(&[], std::slice::from_ref)
+        } else {
+            &self.layers
+        }
     }
 
     pub(crate) fn model(&self) -> &'m M {
@@ -304,8 +372,6 @@ impl<'m, M> Explainer<'m, M> {
         I: Input,
         M: Model<I, O>,
     {
-        let chosen = self.chosen.get().map_or(&[][..], std::slice::from_ref);
-        let names = if self.layers.is_empty() { chosen } else { &self.layers };
         let layer = |name: &'s String| Place { name, sight: Sight::Layer, layer: session.place(name) };
         let biases = Place { name: "biases", sight: Sight::Biases, layer: session.place(INPUT) };
         let attention = Place {
@@ -313,7 +379,7 @@ impl<'m, M> Explainer<'m, M> {
             sight: Sight::Attention,
             layer: session.attentions().first().copied(),
         };
-        names.iter().map(layer).chain([biases, attention])
+        self.names().iter().map(layer).chain([biases, attention])
     }
 
     /// The map of one method at one place for one target.

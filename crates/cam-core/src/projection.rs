@@ -8,7 +8,7 @@
 //! rule: the projection is positive where the activation stands out from its mean, $\sum_n p_n (e_n - \bar e) \ge 0$ with
 //! $e_n = \sum_c M_{nc}^2$.
 
-use crate::Error;
+use crate::{Error, read};
 use burn::Tensor;
 use burn::tensor::TensorData;
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
@@ -65,7 +65,7 @@ pub(crate) fn kernel_component(
 fn leading_vectors(matrices: Tensor<3>, length: impl Fn(f64) -> f64) -> Result<Tensor<3>, Error> {
     let [batch, side, _] = matrices.dims();
     let device = matrices.device();
-    let numbers: Vec<f32> = matrices.try_into_vec_as()?;
+    let numbers = read::numbers(matrices)?;
     if numbers.iter().any(|x| !x.is_finite()) {
         return Err(Error::NonFinite { what: "an activation".into() });
     }

@@ -1,5 +1,6 @@
 //! What a method may ask for: the activation of a layer, its gradient, and the scores of changed copies.
 
+use crate::read::Judge;
 use crate::{Alike, Error, Sampling};
 use burn::Tensor;
 use std::cell::Cell;
@@ -60,6 +61,7 @@ pub(crate) trait Passes {
         sampling: Sampling,
         finish: Finish<'_>,
     ) -> Result<Tensor<2>, Error>;
+    fn check(&self, numbers: Tensor<1>, judge: Judge);
     fn name(&self, layer: usize) -> &str;
     fn biases(&self) -> Vec<(usize, Tensor<1>)>;
     fn attentions(&self) -> Vec<usize>;
@@ -71,6 +73,16 @@ impl<'a> Seen<'a> {
     /// The activation $A$ of the layer, `[batch, channels, positions]`.
     pub fn activation(&self) -> Tensor<3> {
         self.passes.activation(self.layer)
+    }
+
+    /// Has numbers looked at once they are computed, with those of all other checks: `judge` gets them and says what is wrong,
+    /// which is the error of the whole call. A device that computes in the background is not waited for in between.
+    pub fn check(
+        &self,
+        numbers: Tensor<1>,
+        judge: impl Fn(&[f32]) -> Result<(), Error> + Send + Sync + 'static,
+    ) {
+        self.passes.check(numbers, Box::new(judge));
     }
 
     /// The name of the layer.

@@ -2,7 +2,7 @@
 
 use crate::explanation::{Flat, Health};
 use crate::resize::{Sampling, resize};
-use crate::{Error, Explainer, Explanation, Goal, Model, Rows, Taps, Target};
+use crate::{Error, Explainer, Explanation, Goal, Model, Rows, Taps, Target, read};
 use burn::Tensor;
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, TensorData};
@@ -134,13 +134,11 @@ impl Sess {
     where
         M: Model,
     {
-        let mut probabilities: Vec<f32> = Vec::with_capacity(windows.len());
-        for chunk in windows.chunks(at_once) {
+        let scores = windows.chunks(at_once).map(|chunk| {
             let output = explainer.model().forward(cut(&picture, chunk), &Taps::off());
-            let rows = Rows::Copies { image, copies: chunk.len() };
-            let scores: Vec<f32> = goal.score(&softmax(output, 1), rows).try_into_vec_as()?;
-            probabilities.extend(scores.iter().map(|score| score.max(0.0)));
-        }
+            goal.score(&softmax(output, 1), Rows::Copies { image, copies: chunk.len() })
+        });
+        let probabilities = read::numbers(Tensor::cat(scores.collect(), 0).clamp_min(0.0))?;
         let mut order: Vec<usize> = (0..windows.len()).collect();
         order.sort_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
         order.drain(..((windows.len() as f32 * self.skipped) as usize).min(windows.len() - 1));
