@@ -1,5 +1,7 @@
 //! The command line.
 
+use crate::bench;
+use crate::cost::Cost;
 use crate::failure::EXIT_CODES;
 use cam_core::{Fusion, METHODS, Rectify};
 use cam_models::{Precision, Resize};
@@ -25,6 +27,9 @@ pub enum Command {
     /// Explain what a model sees in pictures
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(Box<Explain>),
+    /// Measure what explanations cost beside plain inference
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(bench::Args),
     /// List the layers of a model that can be looked at
     #[command(after_help = LAYERS_EXAMPLES)]
     Layers(Layers),
@@ -126,6 +131,8 @@ pub struct Explain {
     /// Where to compute: `auto` takes the best device that works; see `cam devices`
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub device: String,
+    #[command(flatten)]
+    pub cost: Cost,
     /// What the network computes in: f32, f16, bf16; maps are computed in f32
     #[arg(long, value_name = "NAME", default_value_t, value_parser = Precision::from_str)]
     pub precision: Precision,
@@ -261,15 +268,6 @@ fn deviation(text: &str) -> Result<[f32; 3], String> {
     colour(text).and_then(|std| {
         if std.iter().all(|x| *x > 0.0) { Ok(std) } else { Err("a deviation is above 0".into()) }
     })
-}
-
-/// The methods of these names; Grad-CAM where there are none.
-pub fn methods(names: &[String]) -> Result<Vec<&'static dyn cam_core::Method>, cam_core::Error> {
-    if names.is_empty() {
-        Ok(vec![METHODS[0]])
-    } else {
-        names.iter().map(|name| cam_core::method_named(name)).collect()
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `cam explain`: pictures in, maps out.
 
-use crate::args::{self, ScoreArg, methods};
+use crate::args::{self, ScoreArg};
 use crate::failure::{Failure, folder};
 use crate::report::{Guess, Map, Predictions, Report, Seconds};
 use crate::{array, device, model};
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 const TOLD: usize = 5;
 
 pub fn run(args: &args::Explain) -> Result<(), Failure> {
-    let methods = methods(&args.methods)?;
+    let methods = args.cost.methods(&args.methods)?;
     let (device, device_name) = device::named(&args.device)?;
     folder(&args.out)?;
     let mut seconds = Seconds::default();
@@ -40,7 +40,8 @@ pub fn run(args: &args::Explain) -> Result<(), Failure> {
         named => named,
     };
     let bars = Bars::new(args.photos.len());
-    let mut explainer = Explainer::new(&model).eigen_smooth(args.eigen_smooth).on_progress({
+    let explainer = args.cost.limit(Explainer::new(&model));
+    let mut explainer = explainer.eigen_smooth(args.eigen_smooth).on_progress({
         let passes = bars.passes.clone();
         move |progress| {
             passes.set_length(progress.total as u64);

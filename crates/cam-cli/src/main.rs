@@ -2,6 +2,8 @@
 
 mod args;
 mod array;
+mod bench;
+mod cost;
 mod demo;
 mod device;
 mod explain;
@@ -19,6 +21,7 @@ fn main() -> ExitCode {
     let done = match args.command {
         Command::Demo(args) => demo::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Layers(args) => list::layers(&args),
         Command::Models => list::models(),
         Command::Methods => list::methods(),

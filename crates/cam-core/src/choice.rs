@@ -65,7 +65,7 @@ where
     M: Model<I, O>,
 {
     let asked = Asked::only(layer);
-    let mut session = Session::start(model, &asked, input.clone(), false)?;
+    let mut session = Session::start(model, &asked, input.clone(), true, false)?;
     session.goals = vec![target.resolve(&session.output)?];
     match session.gradient(0, 0) {
         Ok(gradient) => Ok(Some(gradient.abs().max())),

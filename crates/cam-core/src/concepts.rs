@@ -62,7 +62,7 @@ where
         return Err(Error::EmptyInput { shape });
     }
     let asked = Asked::only(layer);
-    let session = Session::start(model, &asked, input, true)?;
+    let session = Session::start(model, &asked, input, false, true)?;
     let seen = &session.watched[0];
     let [_, channels, positions] = seen.activation.dims();
     let count = count.clamp(1, channels);

@@ -51,6 +51,8 @@ pub struct Explainer<'m, M> {
     budget: Budget,
     progress: Option<Box<dyn Fn(Progress) + Send + Sync>>,
     checked: AtomicBool,
+    /// Whether an earlier call asked for gradients: only then the first pass starts a tape.
+    walks: AtomicBool,
     /// Whether an earlier call ran parts of the network again: the first pass then remembers what that needs.
     replays: AtomicBool,
     chosen: OnceLock<String>,
@@ -80,6 +82,7 @@ impl<'m, M> Explainer<'m, M> {
             budget: Budget::default(),
             progress: None,
             checked: AtomicBool::new(false),
+            walks: AtomicBool::new(false),
             replays: AtomicBool::new(false),
             chosen: OnceLock::new(),
         }
@@ -251,9 +254,10 @@ impl<'m, M> Explainer<'m, M> {
         }
         let asked = self.asked(&input, targets)?;
         let checked = self.checked.load(Ordering::Relaxed);
+        let tape = !targets.is_empty() && (!checked || self.walks.load(Ordering::Relaxed));
         let record = targets.len() > 1 || !checked || self.replays.load(Ordering::Relaxed);
         let started = Instant::now();
-        let mut session = Session::start(self.model, &asked, input, record)?;
+        let mut session = Session::start(self.model, &asked, input, tape, record)?;
         let forward = started.elapsed();
         session.budget = self.budget;
         session.progress = self.progress.as_deref();
@@ -264,36 +268,44 @@ impl<'m, M> Explainer<'m, M> {
             session.has_replayed();
         }
 
+        let maps = self.maps(&session, &grid);
+        if session.has_walked() {
+            self.walks.store(true, Ordering::Relaxed);
+        }
+        if session.has_replayed() {
+            self.replays.store(true, Ordering::Relaxed);
+        }
+        let mut maps = maps?;
+        if let Some(fusion) = self.fusion {
+            maps = fusion.of(maps, &grid, self.scale);
+        }
+        let (checks, passes) = (session.checks.take(), session.passes());
+        Ok((Run { output: session.output, goals: session.goals, forward, passes, grid, maps }, checks))
+    }
+
+    /// The maps of every target, in it of every layer, in it of every method.
+    fn maps<I, O>(&self, session: &Session<'_, M, I, O>, grid: &[usize]) -> Result<Vec<Flat>, Error>
+    where
+        I: Input,
+        M: Model<I, O>,
+    {
         let mut maps = Vec::new();
-        for target in 0..targets.len() {
-            for place in self.places(&session) {
+        for target in 0..session.goals.len() {
+            for place in self.places(session) {
                 let methods = self.methods().iter().enumerate();
                 for (number, method) in methods.filter(|(_, method)| method.sight() == place.sight) {
                     let seen = Seen {
-                        passes: &session,
+                        passes: session,
                         layer: place.layer.ok_or_else(|| place.nothing())?,
                         target,
                         method: number,
                         rounds: Cell::new(0),
                     };
-                    maps.push(self.flat(
-                        &seen,
-                        method.as_ref(),
-                        place.name,
-                        &session.goals[target],
-                        &grid,
-                    )?);
+                    maps.push(self.flat(&seen, method.as_ref(), place.name, &session.goals[target], grid)?);
                 }
             }
         }
-        if let Some(fusion) = self.fusion {
-            maps = fusion.of(maps, &grid, self.scale);
-        }
-        if session.has_replayed() {
-            self.replays.store(true, Ordering::Relaxed);
-        }
-        let (checks, passes) = (session.checks.take(), session.passes());
-        Ok((Run { output: session.output, goals: session.goals, forward, passes, grid, maps }, checks))
+        Ok(maps)
     }
 
     /// The layers and kinds of layers that the methods look at.

@@ -71,9 +71,9 @@ where
     I: Input,
     M: Model<I, O>,
 {
-    /// The first pass: holds the layers, starts the tape, and with `record` remembers what replays need.
-    pub fn start(model: &'a M, asked: &'a Asked, input: I, record: bool) -> Result<Self, Error> {
-        let taps = Taps::watch(asked, input.batch(), true, record);
+    /// The first pass: holds the layers, with `tape` starts the tape, and with `record` remembers what replays need.
+    pub fn start(model: &'a M, asked: &'a Asked, input: I, tape: bool, record: bool) -> Result<Self, Error> {
+        let taps = Taps::watch(asked, input.batch(), tape, record);
         let output = model.forward(held(&taps, asked, &input), &taps);
         let mut log = taps.into_log();
         if let Some(trouble) = log.trouble {
@@ -96,7 +96,7 @@ where
         if record {
             let _ = memory.set(log.memory.until(&log.watched));
         }
-        let tape = log.watched.iter_mut().filter_map(|layer| layer.leaf.take()).collect();
+        let leaves = log.watched.iter_mut().filter_map(|layer| layer.leaf.take()).collect();
         Ok(Self {
             model,
             work: Cell::new(input.batch() as f64),
@@ -110,7 +110,7 @@ where
             memory,
             budget: Budget::default(),
             progress: None,
-            tape: RefCell::new(Some(tape)),
+            tape: RefCell::new(tape.then_some(leaves)),
             gradients: RefCell::new(None),
             checks: RefCell::default(),
             scores: RefCell::default(),
@@ -126,6 +126,15 @@ where
     /// backward walk as much as the forward one.
     pub fn passes(&self) -> f64 {
         self.work.get() / self.input.batch() as f64
+    }
+
+    /// Whether a gradient was asked for. A tape that nobody walked is walked here: Burn keeps it for good otherwise.
+    pub fn has_walked(&self) -> bool {
+        if let Some(leaves) = self.tape.take() {
+            // What it gives does not matter, and neither does an error of the target.
+            let _ = self.backward(&self.output, 0, 0, leaves);
+        }
+        self.gradients.borrow().is_some()
     }
 
     /// Whether a part of the network was run again since this was last asked.

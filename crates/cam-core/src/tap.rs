@@ -278,16 +278,22 @@ impl<'a> Taps<'a> {
     /// Holds the input as the first layer: the tape starts there, and what is returned goes on.
     pub(crate) fn hold_input<I: Input>(&self, input: &I) -> I {
         let activation = input.to_layer();
-        let leaf = activation.clone().autodiff().require_grad();
-        let held = input.with_layer(leaf.clone());
+        let dtype = activation.dtype();
+        let (held, leaf): (I, Option<Leaf>) = match self.mode {
+            Mode::Watch { tape: false, .. } => (input.clone(), None),
+            _ => {
+                let leaf = activation.clone().autodiff().require_grad();
+                (input.with_layer(leaf.clone()), Some(Box::new(move |gradients| leaf.grad_remove(gradients))))
+            }
+        };
         self.log.borrow_mut().watched.push(Watched {
             name: INPUT.into(),
             activation,
             grid: input.grid(),
             bias: None,
             attention: None,
-            dtype: leaf.dtype(),
-            leaf: Some(Box::new(move |gradients| leaf.grad_remove(gradients))),
+            dtype,
+            leaf,
         });
         held
     }

@@ -1,0 +1,255 @@
+//! `cam bench`: what an explanation costs beside plain inference.
+
+use crate::cost::Cost;
+use crate::failure::Failure;
+use crate::{args, device, model};
+use burn::tensor::{Device, Tensor};
+use bytesize::ByteSize;
+use cam_core::{Error, Explainer, Explanation, METHODS, Method, Model, Sight, Taps, Top};
+use cam_models::{Classifier, Resize};
+use cam_scenes::Scene;
+use indicatif::{ProgressBar, ProgressStyle};
+use peakmem_alloc::{INSTRUMENTED_SYSTEM, PeakMemAlloc, PeakMemAllocTrait};
+use serde::Serialize;
+use std::alloc::System;
+use std::time::{Duration, Instant};
+
+pub const EXAMPLES: &str = "\
+Examples:
+  cam bench --model resnet50
+      Grad-CAM beside plain inference of the full-size network with random weights; nothing is fetched
+  cam bench --model resnet50 --method all --batch 8 --repeat 20
+      Every method that the network has something for; Score-CAM and its kin run it once a channel and more
+  cam bench --model vit_tiny_patch16_224 --method scorecam --channels 20 --memory 1GiB --json
+      Score-CAM of the 20 channels that vary most, with larger chunks, as JSON
+
+RAYON_NUM_THREADS says on how many threads the processor computes.";
+
+/// The allocator of the program, which counts how much memory is taken.
+#[global_allocator]
+static MEMORY: &PeakMemAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Plain inference and explanations are run in turn on drawn scenes, after one of each that is not counted, and their numbers are
+/// read back each time. A model without `--weights` has random ones.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub model: args::Model,
+    /// A method: see `cam methods`; may be given several times; `all` for every one that finds something to look at in this
+    /// model [default: gradcam]
+    #[arg(long = "method", value_name = "NAME")]
+    pub methods: Vec<String>,
+    /// A layer: see `cam layers`; may be given several times [default: the one that the model's card names]
+    #[arg(long = "layer", value_name = "NAME")]
+    pub layers: Vec<String>,
+    /// Pictures in one pass
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub batch: u32,
+    /// How often each is measured; the medians are told
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
+    /// Where to compute: see `cam devices`; `auto` takes the best that works
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    #[command(flatten)]
+    pub cost: Cost,
+    /// Print one JSON list on standard output, and nothing else there: an object for each layer and method with `model`, `method`,
+    /// `layer`, `batch`, `device`, `threads`; `forward`, the seconds of a plain forward pass; `explain`, those from the input
+    /// on the device to the map read back, forward pass included; `forwards`, what was run in forward passes of the batch (a
+    /// replay of the part after the layer counts with its share of the layers, a backward walk as the forward pass that it
+    /// goes back); `peak_memory`, the most bytes that an explanation took at one time beside the model and its input (null
+    /// where that cannot be told, as for the memory of a graphics card)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What one method costs at one layer.
+#[derive(Serialize)]
+struct Row {
+    model: String,
+    method: &'static str,
+    layer: String,
+    batch: usize,
+    device: String,
+    threads: usize,
+    /// Seconds of a plain forward pass, median.
+    forward: f64,
+    /// Seconds from the input on the device to the map read back, median.
+    explain: f64,
+    /// What was run, in forward passes of the batch.
+    forwards: f64,
+    /// The most bytes that an explanation took at one time, beside the model and its input.
+    peak_memory: Option<usize>,
+}
+
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let (device, device_name) = device::named(&args.device)?;
+    let all = args.methods.iter().any(|name| name == "all");
+    let names = match all {
+        true => METHODS.iter().map(|method| method.name().to_string()).collect(),
+        false => args.methods.clone(),
+    };
+    args.cost.methods(&names)?;
+    let model = match (&args.model.name, &args.model.weights) {
+        (Some(name), None) => {
+            Classifier::without_file(name, &device).or_else(|_| Classifier::untrained(name, &device))?
+        }
+        _ => model::load(&args.model, &device)?,
+    };
+    let input = scenes(&model, args.batch as usize, &device)?;
+    let default_layer = [model.card().layer.clone()];
+    let layers = if args.layers.is_empty() { &default_layer[..] } else { &args.layers };
+
+    let bench = Bench { model: &model, input, repeat: args.repeat, on_cpu: device_name.starts_with("cpu") };
+    let bar = ProgressBar::no_length()
+        .with_style(ProgressStyle::with_template("{spinner} {msg}, {elapsed}").expect("a template of ours"));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    let mut rows: Vec<Row> = Vec::new();
+    for (place, layer) in layers.iter().enumerate() {
+        for method in args.cost.methods(&names)? {
+            // What looks at the whole network is one row, whatever the layers.
+            if place > 0 && method.sight() != Sight::Layer {
+                continue;
+            }
+            bar.set_message(format!("{} at {layer}", method.name()));
+            let explainer = args.cost.limit(Explainer::new(&model)).layer(layer).method(method);
+            match bench.measure(&explainer) {
+                Ok(measured) => rows.push(Row {
+                    model: model.card().name.clone(),
+                    batch: args.batch as usize,
+                    device: device_name.to_string(),
+                    threads: rayon::current_num_threads(),
+                    ..measured
+                }),
+                Err(reason) if all && has_nothing_to_see(&reason) => {
+                    bar.suspend(|| eprintln!("left out: {reason}"));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    bar.finish_and_clear();
+    match args.json {
+        true => println!("{}", serde_json::to_string_pretty(&rows).expect("rows are plain data")),
+        false => print(&rows),
+    }
+    Ok(())
+}
+
+/// Whether a method has nothing to look at in a model.
+fn has_nothing_to_see(error: &Error) -> bool {
+    matches!(error, Error::NotLinear { .. } | Error::NoBiases | Error::NoAttention)
+}
+
+/// Drawn scenes as the model sees them, `[count, 3, height, width]`.
+fn scenes(model: &Classifier, count: usize, device: &Device) -> Result<Tensor<4>, Failure> {
+    let preprocess = model.card().preprocess(Resize::Squash);
+    let side = preprocess.size[0].max(preprocess.size[1]) as u32;
+    let scenes = (0..count as u64).map(|seed| {
+        let scene = Scene::draw(seed, side)?;
+        Ok(preprocess.apply(&scene.picture, device).0)
+    });
+    Ok(Tensor::cat(scenes.collect::<Result<_, Failure>>()?, 0))
+}
+
+struct Bench<'a> {
+    model: &'a Classifier,
+    input: Tensor<4>,
+    repeat: u32,
+    on_cpu: bool,
+}
+
+impl Bench<'_> {
+    /// The medians of a plain forward pass and of an explanation, run in turn.
+    fn measure(&self, explainer: &Explainer<'_, Classifier>) -> Result<Row, Error> {
+        // The first call looks whether the model is in inference, and devices compile what they run.
+        self.forward()?;
+        self.explain(explainer)?;
+        let (mut forward, mut explain) = (Vec::new(), Vec::new());
+        let mut peak = 0;
+        let mut found = None;
+        for _ in 0..self.repeat {
+            let started = Instant::now();
+            self.forward()?;
+            forward.push(started.elapsed().as_secs_f64());
+            drop(found.take());
+            MEMORY.reset_peak_memory();
+            let started = Instant::now();
+            found = Some(self.explain(explainer)?);
+            explain.push(started.elapsed().as_secs_f64());
+            peak = peak.max(MEMORY.get_peak_memory());
+        }
+        let found = found.expect("it is measured once at least");
+        Ok(Row {
+            model: String::new(),
+            method: found.maps[0].method,
+            layer: found.maps[0].layer.clone(),
+            batch: 0,
+            device: String::new(),
+            threads: 0,
+            forward: median(forward),
+            explain: median(explain),
+            forwards: found.passes,
+            peak_memory: self.on_cpu.then_some(peak),
+        })
+    }
+
+    /// Plain inference; reading the logits waits for the device.
+    fn forward(&self) -> Result<(), Error> {
+        let logits = self.model.forward(self.input.clone(), &Taps::off());
+        logits.try_into_vec_as::<f32>()?;
+        Ok(())
+    }
+
+    /// An explanation of the top class, its map read back.
+    fn explain(&self, explainer: &Explainer<'_, Classifier>) -> Result<Explanation, Error> {
+        let found: Explanation = explainer.explain(self.input.clone(), &Top)?;
+        found.maps[0].heat.try_to_vec_as::<f32>()?;
+        Ok(found)
+    }
+}
+
+/// The middle one; of an even number the mean of the two.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() % 2 {
+        1 => values[middle],
+        _ => (values[middle - 1] + values[middle]) / 2.0,
+    }
+}
+
+/// A table for people.
+fn print(rows: &[Row]) {
+    let Some(Row { model, batch, device, threads, .. }) = rows.first() else { return };
+    println!("{model}, batch of {batch}, {device}, {threads} threads; medians");
+    let longest = |text: fn(&Row) -> &str| rows.iter().map(|row| text(row).len()).max().unwrap_or(0);
+    let (method, layer) = (longest(|row| row.method).max(6), longest(|row| &row.layer).max(5));
+    println!(
+        "{:method$}  {:layer$}  {:>10}  {:>10}  {:>8}  {:>9}  {:>10}",
+        "method", "layer", "forward", "explain", "times", "forwards", "memory"
+    );
+    for row in rows {
+        let milliseconds = |seconds: f64| format!("{:.2} ms", 1e3 * seconds);
+        println!(
+            "{:method$}  {:layer$}  {:>10}  {:>10}  {:>8.2}  {:>9.2}  {:>10}",
+            row.method,
+            row.layer,
+            milliseconds(row.forward),
+            milliseconds(row.explain),
+            row.explain / row.forward,
+            row.forwards,
+            row.peak_memory.map_or("unknown".into(), |bytes| ByteSize(bytes as u64).to_string()),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!((median(vec![3.0, 1.0, 9.0]), median(vec![4.0, 1.0, 2.0, 9.0])), (2.0 + 1.0, 3.0));
+    }
+}
