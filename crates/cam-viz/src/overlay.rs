@@ -11,6 +11,7 @@ use std::fmt;
 
 /// A rectangle in pixels of a photo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Area {
     /// Its left column.
     pub x: u32,
