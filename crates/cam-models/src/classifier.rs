@@ -4,7 +4,7 @@ use crate::digest::sha256;
 use crate::network::{Config, Network};
 use crate::resnet::ResNetConfig;
 use crate::weights::{Comparison, Outline, Weights, count};
-use crate::{Card, Error, Labels, Logits, Resize};
+use crate::{Card, Error, Labels, Logits, Precision, Resize};
 use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{Device, Tensor};
 use cam_core::{Model, Taps};
@@ -32,6 +32,7 @@ pub struct Classifier {
     network: Network,
     source: Source,
     device: Device,
+    precision: Precision,
 }
 
 /// Where weights come from.
@@ -66,8 +67,7 @@ impl Classifier {
         let weights = Weights::from_safetensors("scenes.safetensors", BUILT_IN)?;
         let network = weights.load("scenes", Config::from(SCENES).init(device))?.folded();
         let card = Card::named("scenes")?;
-        let labels = labels(card.labels, SCENES.classes);
-        Ok(Self { card, labels, network, source: Source::BuiltIn, device: device.clone() })
+        Ok(Self::of(card, SCENES.classes, network, Source::BuiltIn, device))
     }
 
     /// A model that needs no file.
@@ -112,9 +112,7 @@ impl Classifier {
     pub fn untrained(name: &str, device: &Device) -> Result<Self, Error> {
         let card = Card::named(name)?;
         let config = config(name);
-        let labels = labels(card.labels, config.classes());
-        let network = config.init(device).folded();
-        Ok(Self { card, labels, network, source: Source::Random, device: device.clone() })
+        Ok(Self::of(card, config.classes(), config.init(device).folded(), Source::Random, device))
     }
 
     /// A model of [`Card::all`] with the weights of a file; the file decides how many classes there are.
@@ -157,9 +155,29 @@ impl Classifier {
     fn with(card: Card, config: Config, weights: &Weights, device: &Device) -> Result<Self, Error> {
         let own = |name: &str, shape: &[usize]| config.own(name, shape);
         let network = weights.load_as(&card.name, config.init(device), &own)?.folded();
-        let labels = labels(card.labels, config.classes());
         let source = Source::File(weights.source().to_path_buf());
-        Ok(Self { card, labels, network, source, device: device.clone() })
+        Ok(Self::of(card, config.classes(), network, source, device))
+    }
+
+    fn of(card: Card, classes: usize, network: Network, source: Source, device: &Device) -> Self {
+        let labels = labels(card.labels, classes);
+        Self { card, labels, network, source, device: device.clone(), precision: Precision::F32 }
+    }
+
+    /// The model with a network that computes in this precision. Pictures go in and logits come out in f32, and maps are computed in
+    /// f32 all the same. The precision is lost: from half of it there is no way back.
+    ///
+    /// # Errors
+    /// [`Error::Precision`] where the device cannot.
+    pub fn in_precision(mut self, precision: Precision) -> Result<Self, Error> {
+        self.network = precision.of(self.network, &self.device)?;
+        self.precision = precision;
+        Ok(self)
+    }
+
+    /// The precision that the network computes in.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The model with the names of its classes from a file, one a line.
@@ -308,8 +326,8 @@ impl Prediction {
         let [_, classes] = logits.dims();
         let logits = logits.inner();
         let probabilities = kind.probabilities(logits.clone());
-        let read = |tensor: Tensor<2>| -> Vec<f32> { tensor.into_data().iter::<f32>().collect() };
-        let (logits, probabilities) = (read(logits), read(probabilities));
+        let read: Vec<f32> = Tensor::cat(vec![logits, probabilities], 0).into_data().iter().collect();
+        let (logits, probabilities) = read.split_at(read.len() / 2);
         let rows = logits.chunks_exact(classes).zip(probabilities.chunks_exact(classes));
         rows.map(|(logits, probabilities)| {
             let mut order: Vec<usize> = (0..classes).collect();
@@ -328,7 +346,8 @@ impl Prediction {
 
 impl Model for Classifier {
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
-        self.network.forward(images, taps)
+        let logits = self.network.forward(images.cast(self.precision.dtype()), taps);
+        logits.cast(Precision::F32.dtype())
     }
 }
 
