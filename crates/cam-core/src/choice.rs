@@ -6,6 +6,7 @@ use crate::session::Session;
 use crate::tap::Asked;
 use crate::{Error, Explainer, Input, LayerInfo, Method, Model, Rows, Taps, Target, layers};
 use burn::Tensor;
+use serde::{Deserialize, Serialize};
 
 /// The last layer with a spatial grid to which a gradient comes: the deepest that can tell *where*. The last block of a
 /// convolutional network; of a vision transformer the norm in front of the last attention, as behind it only the class
@@ -80,7 +81,7 @@ fn has_places(layer: &LayerInfo) -> bool {
 }
 
 /// How well the map of a layer explains the score.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RankedLayer {
     /// The layer.
     pub layer: String,

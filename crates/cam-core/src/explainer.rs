@@ -98,6 +98,11 @@ impl<'m, M> Explainer<'m, M> {
         self
     }
 
+    /// Looks at this layer where none is named, in place of a search.
+    pub fn layer_by_default(self, name: impl Into<String>) -> Self {
+        Self { chosen: OnceLock::from(name.into()), ..self }
+    }
+
     /// Uses this method too.
     pub fn method(mut self, method: impl Method + 'static) -> Self {
         self.methods.push(Box::new(method));

@@ -79,8 +79,3 @@ pub use target::{
     Softmax, Target, Top, Value,
 };
 pub use warning::Warning;
-
-/// The code of the README is tested here.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;

@@ -9,7 +9,7 @@ use std::time::Instant;
 /// A way to look at images again: what is done to them, and how a map of them is brought back.
 ///
 /// A closure `|input: I| -> I` is a view whose maps stay where they are; two views in a pair are one after the other.
-pub trait View<I: Input> {
+pub trait View<I: Input>: Send + Sync {
     /// The images in this view.
     fn apply(&self, input: I) -> I;
 
@@ -22,7 +22,7 @@ pub trait View<I: Input> {
     }
 }
 
-impl<I: Input, F: Fn(I) -> I> View<I> for F {
+impl<I: Input, F: Fn(I) -> I + Send + Sync> View<I> for F {
     fn apply(&self, input: I) -> I {
         self(input)
     }

@@ -1,9 +1,13 @@
 //! What a reader of a map should know, as data.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Something that makes a map mean less than it seems to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// Serialized it is its name, `"no_evidence"`, with numbers beside where it has some: `{"dead_channels": {"dead": 60, "channels": 64}}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Warning {
     /// The raw map holds NaN or infinity.

@@ -2,10 +2,10 @@
 
 use crate::Error;
 use crate::preprocess::{Filter, Preprocess, Resize};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A model card.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Card {
     /// The name of the model, as torchvision or timm calls it.
@@ -40,7 +40,7 @@ pub struct Card {
 }
 
 /// Lists of classes that the crate knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Labels {
     /// The 1000 classes of ImageNet-1k.
@@ -50,7 +50,7 @@ pub enum Labels {
 }
 
 /// What logits stand for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Logits {
     /// One class of all: probabilities are their softmax.
@@ -61,7 +61,7 @@ pub enum Logits {
 
 macro_rules! cards {
     ($($name:literal),* $(,)?) => {
-        &[$(include_str!(concat!("../../../models/", $name, ".toml"))),*]
+        &[$(include_str!(concat!("../models/", $name, ".toml"))),*]
     };
 }
 

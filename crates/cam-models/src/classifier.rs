@@ -1,15 +1,18 @@
 //! A model that is ready to be asked: a network with its weights, its card and the names of its classes.
 
+use crate::digest::sha256;
 use crate::network::{Config, Network};
 use crate::resnet::ResNetConfig;
 use crate::weights::{Comparison, Outline, Weights, count};
-use crate::{Card, Error, Labels, Logits, Precision};
-use burn::module::Module;
+use crate::{Card, Error, Labels, Logits, Precision, Resize};
 use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{Device, Tensor};
 use cam_core::{Model, Taps};
+use image::RgbImage;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
 use std::mem::discriminant;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The configuration of the built-in model: a ResNet of eight layers' depth for pictures of 128 x 128 pixels.
 pub const SCENES: ResNetConfig = ResNetConfig {
@@ -27,11 +30,23 @@ pub struct Classifier {
     card: Card,
     labels: Vec<String>,
     network: Network,
+    source: Source,
+    device: Device,
     precision: Precision,
 }
 
+/// Where weights come from.
+enum Source {
+    BuiltIn,
+    File(PathBuf),
+    Random,
+}
+
+/// The weights of the built-in model.
+const BUILT_IN: &[u8] = include_bytes!("../models/scenes.safetensors");
+
 /// A class and how sure the network is of it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
     /// The number of the class.
     pub class: usize,
@@ -49,11 +64,10 @@ impl Classifier {
     /// # Errors
     /// None that a user can cause.
     pub fn builtin(device: &Device) -> Result<Self, Error> {
-        let bytes = include_bytes!("../../../models/scenes.safetensors");
-        let weights = Weights::from_safetensors("scenes.safetensors", bytes)?;
+        let weights = Weights::from_safetensors("scenes.safetensors", BUILT_IN)?;
         let network = weights.load("scenes", Config::from(SCENES).init(device))?.folded();
         let card = Card::named("scenes")?;
-        Ok(Self::of(card, SCENES.classes, network))
+        Ok(Self::of(card, SCENES.classes, network, Source::BuiltIn, device))
     }
 
     /// A model that needs no file.
@@ -68,6 +82,29 @@ impl Classifier {
         }
     }
 
+    /// A model of [`Card::all`] with its published weights: built in, in the cache of the Hugging Face hub, or fetched there now.
+    /// For progress, a mirror or a cache of one's own see [`Hub`](crate::Hub).
+    ///
+    /// ```no_run
+    /// use burn::tensor::Device;
+    /// use cam_models::Classifier;
+    ///
+    /// let model = Classifier::pretrained("resnet50", &Device::flex())?;
+    /// # Ok::<(), cam_models::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`], what [`Hub::weights`](crate::Hub::weights) says, and what [`Classifier::load`] says.
+    #[cfg(feature = "hub")]
+    pub fn pretrained(name: &str, device: &Device) -> Result<Self, Error> {
+        let card = Card::named(name)?;
+        if card.hub.is_none() {
+            return Self::without_file(name, device);
+        }
+        let weights = crate::Hub::from_env().weights(&card, |_, _| {})?;
+        Self::load(name, weights, device)
+    }
+
     /// A model of [`Card::all`] with random weights, to look at its layers.
     ///
     /// # Errors
@@ -75,16 +112,16 @@ impl Classifier {
     pub fn untrained(name: &str, device: &Device) -> Result<Self, Error> {
         let card = Card::named(name)?;
         let config = config(name);
-        Ok(Self::of(card, config.classes(), config.init(device).folded()))
+        Ok(Self::of(card, config.classes(), config.init(device).folded(), Source::Random, device))
     }
 
     /// A model of [`Card::all`] with the weights of a file; the file decides how many classes there are.
     ///
     /// # Errors
     /// [`Error::UnknownModel`], [`Error::UnreadableWeights`], and [`Error::WrongWeights`] for those of another model.
-    pub fn load(name: &str, weights: &Path, device: &Device) -> Result<Self, Error> {
+    pub fn load(name: &str, weights: impl AsRef<Path>, device: &Device) -> Result<Self, Error> {
         let card = Card::named(name)?;
-        let weights = Weights::open(weights)?;
+        let weights = Weights::open(weights.as_ref())?;
         let config = config(name);
         let classes = weights.recognise().map_or(config.classes(), |found| found.classes());
         Self::with(card, config.with_classes(classes), &weights, device)
@@ -101,8 +138,8 @@ impl Classifier {
     /// # Errors
     /// [`Error::UnreadableWeights`]; [`Error::NearMiss`] with what differs for tensors that are nearly those of a network, and
     /// [`Error::UnknownNetwork`] for others.
-    pub fn load_file(weights: &Path, device: &Device) -> Result<Self, Error> {
-        let weights = Weights::open(weights)?;
+    pub fn load_file(weights: impl AsRef<Path>, device: &Device) -> Result<Self, Error> {
+        let weights = Weights::open(weights.as_ref())?;
         let Some(config) = weights.recognise() else { return Err(unrecognised(&weights, device)) };
         let card = card_of(&config, weights.source(), device)?;
         let mut model = Self::with(card, config, &weights, device).map_err(|error| match error {
@@ -118,11 +155,13 @@ impl Classifier {
     fn with(card: Card, config: Config, weights: &Weights, device: &Device) -> Result<Self, Error> {
         let own = |name: &str, shape: &[usize]| config.own(name, shape);
         let network = weights.load_as(&card.name, config.init(device), &own)?.folded();
-        Ok(Self::of(card, config.classes(), network))
+        let source = Source::File(weights.source().to_path_buf());
+        Ok(Self::of(card, config.classes(), network, source, device))
     }
 
-    fn of(card: Card, classes: usize, network: Network) -> Self {
-        Self { labels: labels(card.labels, classes), card, network, precision: Precision::F32 }
+    fn of(card: Card, classes: usize, network: Network, source: Source, device: &Device) -> Self {
+        let labels = labels(card.labels, classes);
+        Self { card, labels, network, source, device: device.clone(), precision: Precision::F32 }
     }
 
     /// The model with a network that computes in this precision. Pictures go in and logits come out in f32, and maps are computed in
@@ -131,9 +170,7 @@ impl Classifier {
     /// # Errors
     /// [`Error::Precision`] where the device cannot.
     pub fn in_precision(mut self, precision: Precision) -> Result<Self, Error> {
-        if let Some(device) = self.network.devices().first().cloned() {
-            self.network = precision.of(self.network, &device)?;
-        }
+        self.network = precision.of(self.network, &self.device)?;
         self.precision = precision;
         Ok(self)
     }
@@ -147,7 +184,8 @@ impl Classifier {
     ///
     /// # Errors
     /// [`Error::UnreadableLabels`], and [`Error::LabelCount`] where there are more or fewer names than classes.
-    pub fn with_labels(mut self, path: &Path) -> Result<Self, Error> {
+    pub fn with_labels(mut self, path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
         let unreadable = |reason: String| Error::UnreadableLabels { path: path.into(), reason };
         let text = std::fs::read_to_string(path).map_err(|e| unreadable(e.to_string()))?;
         let text = text.trim_start_matches('\u{feff}').trim_end();
@@ -165,6 +203,57 @@ impl Classifier {
         &self.card
     }
 
+    /// The file that its weights were read from; none of the built-in model and of random weights.
+    pub fn weights(&self) -> Option<&Path> {
+        match &self.source {
+            Source::File(path) => Some(path),
+            Source::BuiltIn | Source::Random => None,
+        }
+    }
+
+    /// The sha256 of its weights as they are stored, in hexadecimal digits: of the file, which is read for it, or of those built
+    /// in. None of random weights.
+    ///
+    /// # Errors
+    /// [`Error::UnreadableWeights`] when the file is not there any more.
+    pub fn sha256(&self) -> Result<Option<String>, Error> {
+        match &self.source {
+            Source::BuiltIn => Ok(Some(sha256(BUILT_IN).expect("bytes in memory can be read"))),
+            Source::File(path) => {
+                let digest = File::open(path).and_then(sha256);
+                let unreadable = |e: std::io::Error| Error::UnreadableWeights {
+                    path: path.clone(),
+                    reason: e.to_string(),
+                };
+                digest.map(Some).map_err(unreadable)
+            }
+            Source::Random => Ok(None),
+        }
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// What the model gets to see of a photo, squeezed whole, on its device; for other ways see [`Card::preprocess`].
+    ///
+    /// # Shapes
+    /// - output: `[1, 3, height, width]`
+    ///
+    /// ```
+    /// use burn::tensor::Device;
+    /// use cam_models::Classifier;
+    ///
+    /// let model = Classifier::builtin(&Device::flex())?;
+    /// let photo = image::DynamicImage::new_rgb8(300, 200).into_rgb8();
+    /// assert_eq!(model.input(&photo).dims(), [1, 3, 128, 128]);
+    /// # Ok::<(), cam_models::Error>(())
+    /// ```
+    pub fn input(&self, photo: &RgbImage) -> Tensor<4> {
+        self.card.preprocess(Resize::Squash).apply(photo, &self.device).0
+    }
+
     /// The names of its classes; a number where a class has none.
     pub fn labels(&self) -> &[String] {
         &self.labels
@@ -175,23 +264,7 @@ impl Classifier {
     /// # Errors
     /// [`Error::UnknownLabel`] with names that are near it.
     pub fn class(&self, asked: &str) -> Result<usize, Error> {
-        let exact = self.labels.iter().position(|label| label.eq_ignore_ascii_case(asked));
-        if let Some(class) = exact.or_else(|| asked.parse().ok().filter(|class| *class < self.labels.len())) {
-            return Ok(class);
-        }
-        let mut close: Vec<(f64, &String)> = self
-            .labels
-            .iter()
-            .map(|label| (strsim::jaro_winkler(&label.to_lowercase(), &asked.to_lowercase()), label))
-            .collect();
-        close.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let close = close
-            .into_iter()
-            .filter(|(near, _)| *near > 0.7)
-            .take(5)
-            .map(|(_, label)| label.clone())
-            .collect();
-        Err(Error::UnknownLabel { asked: asked.into(), close })
+        class_named(&self.labels, asked)
     }
 
     /// The `count` classes with the highest logits of each image, highest first.
@@ -199,12 +272,60 @@ impl Classifier {
     /// # Shapes
     /// - logits: `[batch, classes]`
     pub fn predictions(&self, logits: Tensor<2>, count: usize) -> Vec<Vec<Prediction>> {
+        Prediction::of(logits, self.card.logits, &self.labels, count)
+    }
+}
+
+/// The number of the class of this name (capitals do not matter), or of this number. Without names any number is one.
+///
+/// # Errors
+/// [`Error::UnknownLabel`] with names that are near it.
+///
+/// ```
+/// use cam_models::class_named;
+///
+/// let names = ["tabby".to_string(), "tiger cat".to_string()];
+/// assert_eq!(class_named(&names, "Tiger Cat")?, 1);
+/// assert_eq!(class_named(&names, "0")?, 0);
+/// assert_eq!(class_named(&names, "taby").unwrap_err().to_string(), "no class is called `taby`; near it are tabby");
+/// # Ok::<(), cam_models::Error>(())
+/// ```
+pub fn class_named(labels: &[String], asked: &str) -> Result<usize, Error> {
+    let exact = labels.iter().position(|label| label.eq_ignore_ascii_case(asked));
+    let numbered = || asked.parse().ok().filter(|class| labels.is_empty() || *class < labels.len());
+    if let Some(class) = exact.or_else(numbered) {
+        return Ok(class);
+    }
+    let near = |label: &String| strsim::jaro_winkler(&label.to_lowercase(), &asked.to_lowercase());
+    let mut close: Vec<(f64, &String)> = labels.iter().map(|label| (near(label), label)).collect();
+    close.retain(|(near, _)| *near > 0.7);
+    close.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let close = close.into_iter().take(5).map(|(_, label)| label.clone()).collect();
+    Err(Error::UnknownLabel { asked: asked.into(), close })
+}
+
+impl Logits {
+    /// The probabilities that logits stand for.
+    ///
+    /// # Shapes
+    /// - logits, output: `[batch, classes]`
+    pub fn probabilities(self, logits: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Softmax => softmax(logits, 1),
+            Self::Sigmoid => sigmoid(logits),
+        }
+    }
+}
+
+impl Prediction {
+    /// The `count` classes with the highest logits of each image, highest first. A class without a name is called by its number.
+    ///
+    /// # Shapes
+    /// - logits: `[batch, classes]`
+    pub fn of(logits: Tensor<2>, kind: Logits, labels: &[String], count: usize) -> Vec<Vec<Self>> {
         let [_, classes] = logits.dims();
         let logits = logits.inner();
-        let probabilities = match self.card.logits {
-            Logits::Softmax => softmax(logits.clone(), 1),
-            Logits::Sigmoid => sigmoid(logits.clone()),
-        };
+        let probabilities = kind.probabilities(logits.clone());
         let read: Vec<f32> = Tensor::cat(vec![logits, probabilities], 0).into_data().iter().collect();
         let (logits, probabilities) = read.split_at(read.len() / 2);
         let rows = logits.chunks_exact(classes).zip(probabilities.chunks_exact(classes));
@@ -213,7 +334,7 @@ impl Classifier {
             order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
             let prediction = |class: usize| Prediction {
                 class,
-                label: self.labels[class].clone(),
+                label: labels.get(class).cloned().unwrap_or_else(|| class.to_string()),
                 logit: logits[class],
                 probability: probabilities[class],
             };
@@ -295,8 +416,8 @@ const NEAR: f64 = 0.2;
 /// The names of a list where it fits the number of classes, the numbers else.
 fn labels(list: Labels, classes: usize) -> Vec<String> {
     let names = match list {
-        Labels::Imagenet => include_str!("../../../models/imagenet.txt"),
-        Labels::Scenes => include_str!("../../../models/scenes.txt"),
+        Labels::Imagenet => include_str!("../models/imagenet.txt"),
+        Labels::Scenes => include_str!("../models/scenes.txt"),
     };
     let names: Vec<String> = names.lines().map(String::from).collect();
     if names.len() == classes { names } else { (0..classes).map(|class| class.to_string()).collect() }

@@ -1,12 +1,11 @@
 //! Weights from the Hugging Face hub, fetched on first use into the cache that Python's `huggingface_hub` has too.
 
+use crate::digest::sha256;
 use crate::{Card, Error};
 use hf_hub::api::Progress;
 use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
 use hf_hub::{Cache, Repo};
-use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -144,7 +143,8 @@ impl Repository<'_> {
         let given = contents.as_deref().and_then(Path::file_name).and_then(|name| name.to_str());
         let given = given.filter(|name| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit()));
         let Some(expected) = self.card.sha256.as_deref().or(given) else { return Ok(()) };
-        let found = sha256(path)
+        let found = File::open(path)
+            .and_then(sha256)
             .map_err(|e| Error::UnreadableWeights { path: path.into(), reason: e.to_string() })?;
         match found.eq_ignore_ascii_case(expected) {
             true => Ok(()),
@@ -202,19 +202,6 @@ fn remove(path: &Path) {
         std::fs::remove_file(contents).ok();
     }
     std::fs::remove_file(path).ok();
-}
-
-/// The sha256 of a file, in hexadecimal digits.
-fn sha256(path: &Path) -> std::io::Result<String> {
-    let mut file = File::open(path)?;
-    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 20]);
-    loop {
-        match file.read(&mut buffer)? {
-            0 => break,
-            length => hash.update(&buffer[..length]),
-        }
-    }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Bytes that are there and those that there will be, as they are told on.

@@ -19,6 +19,7 @@ mod bicubic;
 mod card;
 mod classifier;
 pub mod densenet;
+mod digest;
 mod error;
 #[cfg(feature = "hub")]
 mod hub;
@@ -35,7 +36,7 @@ pub mod vit;
 mod weights;
 
 pub use card::{Card, Labels, Logits};
-pub use classifier::{Classifier, Prediction, SCENES};
+pub use classifier::{Classifier, Prediction, SCENES, class_named};
 pub use error::{Error, Mismatch};
 #[cfg(feature = "hub")]
 pub use hub::Hub;

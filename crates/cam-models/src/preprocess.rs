@@ -7,12 +7,13 @@ use fast_image_resize::images::Image;
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::io::Cursor;
 use std::path::Path;
 
 /// How a photo of another shape becomes the square that a network wants.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Resize {
     /// The whole photo, squeezed: the map covers all of it.
     #[default]
@@ -22,7 +23,7 @@ pub enum Resize {
 }
 
 /// The filter a network was trained with.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Filter {
     /// Pillow's `BILINEAR`.
@@ -33,7 +34,7 @@ pub enum Filter {
 }
 
 /// What a network wants to see.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Preprocess {
     /// Height and width of the input in pixels.
     pub size: [usize; 2],
@@ -62,7 +63,7 @@ impl Preprocess {
 }
 
 /// The part of a photo that a network saw, in pixels of the photo.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct View {
     /// Left edge.
     pub x: f32,

@@ -24,10 +24,29 @@ const LIMIT: u64 = 1 << 28;
 /// # Ok::<(), cam_viz::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(try_from = "Numbers"))]
 pub struct HeatMap {
     width: u32,
     height: u32,
     values: Vec<f32>,
+}
+
+/// A map as it is read, before anyone looked whether its numbers fit.
+#[cfg(feature = "serde")]
+#[derive(serde::Deserialize)]
+struct Numbers {
+    width: u32,
+    height: u32,
+    values: Vec<f32>,
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<Numbers> for HeatMap {
+    type Error = Error;
+
+    fn try_from(Numbers { width, height, values }: Numbers) -> Result<Self, Error> {
+        Self::new(width, height, values)
+    }
 }
 
 impl HeatMap {

@@ -19,6 +19,7 @@ const BLACK: Rgb<u8> = Rgb([0; 3]);
 
 /// A rectangle in pixels of a photo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Area {
     /// Its left column.
     pub x: u32,

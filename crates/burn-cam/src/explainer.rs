@@ -1,0 +1,198 @@
+//! Photos in, maps over them out.
+
+use crate::found::{Found, PhotoMap, read};
+use crate::{
+    Area, Class, Error, Explainer, Method, Photo, PhotoModel, Prediction, Resize, Smooth, Target, Top,
+};
+use burn::Tensor;
+use cam_core::{Explanation, Ranked};
+use cam_models::{View, class_named};
+use image::RgbImage;
+use std::fmt::Display;
+
+/// How many predictions are told of each photo, where nothing is said.
+const TOLD: usize = 5;
+
+/// The map of the top class of a photo, by Grad-CAM at the layer that the model is best looked at.
+///
+/// # Errors
+/// As [`PhotoExplainer::explain`].
+pub fn explain(model: &impl PhotoModel, photo: impl Into<Photo>) -> Result<PhotoMap, Error> {
+    let found = PhotoExplainer::new(model).explain(photo)?;
+    Ok(found.maps.into_iter().next().expect("one target, one layer and one method have a map"))
+}
+
+/// Explains what a model sees in photos.
+///
+/// Several classes, layers and methods share one forward pass. See the [crate's page](crate) for an example.
+pub struct PhotoExplainer<'m, M> {
+    model: &'m M,
+    explainer: Explainer<'m, M>,
+    targets: Vec<Box<dyn Target + Send + Sync>>,
+    views: Views,
+    resize: Resize,
+    told: usize,
+}
+
+/// How often each photo is looked at.
+enum Views {
+    Once,
+    Augmented,
+    Noisy { samples: usize, sigma: f64, seed: u64 },
+}
+
+impl<'m, M: PhotoModel> PhotoExplainer<'m, M> {
+    /// An explainer of this model. Where nothing is said, it asks for the top class, by Grad-CAM, at the layer of the model.
+    pub fn new(model: &'m M) -> Self {
+        let explainer = match model.layer() {
+            Some(layer) => Explainer::new(model).layer_by_default(layer),
+            None => Explainer::new(model),
+        };
+        Self { model, explainer, targets: Vec::new(), views: Views::Once, resize: Resize::Squash, told: TOLD }
+    }
+
+    /// Asks for this class too: its name, capitals do not matter, or its number.
+    ///
+    /// # Errors
+    /// [`cam_models::Error::UnknownLabel`] with the names that are near it.
+    pub fn class(self, class: impl Display) -> Result<Self, Error> {
+        let class = class_named(self.model.labels(), &class.to_string())?;
+        Ok(self.target(Class(class)))
+    }
+
+    /// Asks for the `count` likeliest classes of each photo too.
+    pub fn top(self, count: usize) -> Self {
+        (0..count).map(Ranked).fold(self, Self::target)
+    }
+
+    /// Asks for this score too: of a class against its rivals, as a probability, any of [`cam_core`]'s targets or one's own.
+    pub fn target(mut self, target: impl Target + Send + Sync + 'static) -> Self {
+        self.targets.push(Box::new(target));
+        self
+    }
+
+    /// Uses this method too.
+    pub fn method(mut self, method: impl Method + 'static) -> Self {
+        self.explainer = self.explainer.method(method);
+        self
+    }
+
+    /// Looks at this layer too, in place of the model's own choice.
+    pub fn layer(mut self, name: impl Into<String>) -> Self {
+        self.explainer = self.explainer.layer(name);
+        self
+    }
+
+    /// Averages over six views: plain and mirrored, each in three brightnesses ([`Smooth::augmented`]).
+    pub fn augmented(mut self) -> Self {
+        self.views = Views::Augmented;
+        self
+    }
+
+    /// Averages over views with noise of this deviation, of inputs as the model gets them ([`Smooth::noisy`]).
+    pub fn noisy(mut self, samples: usize, sigma: f64, seed: u64) -> Self {
+        self.views = Views::Noisy { samples, sigma, seed };
+        self
+    }
+
+    /// How a photo of another shape is brought to the model: squeezed whole, where nothing is said.
+    pub fn resize(mut self, resize: Resize) -> Self {
+        self.resize = resize;
+        self
+    }
+
+    /// How many of the likeliest classes are told of each photo; at first 5.
+    pub fn told(mut self, count: usize) -> Self {
+        self.told = count;
+        self
+    }
+
+    /// Whatever else an [`Explainer`] can be told: the sign, the scale, fusion, progress.
+    ///
+    /// ```
+    /// # use burn_cam::{Classifier, Device};
+    /// use burn_cam::{PhotoExplainer, Rectify, Scale};
+    ///
+    /// # let model = Classifier::builtin(&Device::flex())?;
+    /// let signed = PhotoExplainer::new(&model).with(|it| it.rectify(Rectify::Signed).scale(Scale::Symmetric));
+    /// # Ok::<(), burn_cam::Error>(())
+    /// ```
+    pub fn with(mut self, tell: impl FnOnce(Explainer<'m, M>) -> Explainer<'m, M>) -> Self {
+        self.explainer = tell(self.explainer);
+        self
+    }
+
+    /// Explains one photo: a [`Photo`], a [`DynamicImage`](image::DynamicImage) or an [`RgbImage`](image::RgbImage).
+    ///
+    /// # Errors
+    /// As [`explain_all`](Self::explain_all).
+    pub fn explain(&self, photo: impl Into<Photo>) -> Result<Found, Error> {
+        let found = self.explain_all([photo])?;
+        Ok(found.into_iter().next().expect("one photo, one answer"))
+    }
+
+    /// Explains photos in one batch; each has an answer, in their order.
+    ///
+    /// # Errors
+    /// [`Error::EmptyPhoto`], and what [`Explainer::explain_each`] says of layers, methods, targets and the model.
+    pub fn explain_all<P: Into<Photo>>(
+        &self,
+        photos: impl IntoIterator<Item = P>,
+    ) -> Result<Vec<Found>, Error> {
+        let photos: Vec<Photo> = photos.into_iter().map(Into::into).collect();
+        if photos.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (preprocess, device) = (self.model.preprocess(self.resize), self.model.device());
+        let (mut inputs, mut areas) = (Vec::new(), Vec::new());
+        for photo in &photos {
+            let (width, height) = photo.pixels().dimensions();
+            if width == 0 || height == 0 {
+                return Err(Error::EmptyPhoto { name: photo.name().map(String::from), width, height });
+            }
+            let (input, view) = preprocess.apply(photo.pixels(), &device);
+            inputs.push(input);
+            areas.push(area(view, photo.pixels()));
+        }
+        let found = self.look(Tensor::cat(inputs, 0))?;
+        let (kind, labels) = (self.model.logits(), self.model.labels());
+        let mut answers: Vec<Found> = photos
+            .iter()
+            .zip(Prediction::of(found.output, kind, labels, self.told))
+            .map(|(photo, predictions)| Found {
+                image: photo.name().map(String::from),
+                predictions,
+                maps: Vec::new(),
+            })
+            .collect();
+        for maps in &found.maps {
+            for (answer, map) in answers.iter_mut().zip(read(maps, &photos, &areas, labels)?) {
+                answer.maps.push(map);
+            }
+        }
+        Ok(answers)
+    }
+
+    /// The maps of a batch, on the device.
+    fn look(&self, images: Tensor<4>) -> Result<Explanation, cam_core::Error> {
+        let targets: Vec<&dyn Target> = match &self.targets[..] {
+            [] => vec![&Top],
+            asked => asked.iter().map(|target| target.as_ref() as &dyn Target).collect(),
+        };
+        match self.views {
+            Views::Once => self.explainer.explain_each(images, &targets),
+            Views::Augmented => Smooth::augmented(&self.explainer).explain_each(images, &targets),
+            Views::Noisy { samples, sigma, seed } => {
+                Smooth::noisy(&self.explainer, samples, sigma, seed).explain_each(images, &targets)
+            }
+        }
+    }
+}
+
+/// The whole pixels of a view.
+fn area(view: View, photo: &RgbImage) -> Area {
+    let (x, y) = (view.x.round() as u32, view.y.round() as u32);
+    let width = (view.width.round() as u32).clamp(1, photo.width() - x);
+    let height = (view.height.round() as u32).clamp(1, photo.height() - y);
+    Area { x, y, width, height }
+}

@@ -1,0 +1,82 @@
+//! Where did the network look? A photo in, a map over it out.
+//!
+//! ```
+//! use burn_cam::{Classifier, Device, Photo};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let [photo, out] = ["photo.png", "out.png"].map(|name| folder.path().join(name));
+//! # cam_scenes::Scene::draw(7, 200)?.picture.save(&photo)?;
+//! let model = Classifier::builtin(&Device::flex())?;
+//! let photo = Photo::open(photo)?;
+//! let map = burn_cam::explain(&model, &photo)?;
+//! map.save(out)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`explain`] asks for the top class by Grad-CAM. Ask for more with a [`PhotoExplainer`]:
+//!
+//! ```
+//! # use burn_cam::{Classifier, Device};
+//! use burn_cam::{GradCam, LayerCam, PhotoExplainer};
+//!
+//! # let model = Classifier::builtin(&Device::flex())?;
+//! # let photo = cam_scenes::Scene::draw(7, 200)?.picture;
+//! let found = PhotoExplainer::new(&model)
+//!     .class("clock")?
+//!     .class("fish")?
+//!     .method(GradCam)
+//!     .method(LayerCam)
+//!     .layer("layer3.0")
+//!     .explain(&photo)?;
+//! for map in &found.maps {
+//!     println!("{} by {} at {}: hottest at {:?}", map.label, map.method, map.layer, map.peak());
+//! }
+//! assert_eq!(found.maps.len(), 4);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A model of one's own joins in with [`PhotoModel`], two lines.
+//!
+//! # What is where
+//!
+//! This crate is the glue between three that can be used alone, and holds what most programs need of them:
+//!
+//! - [`cam_core`]: taps, methods, targets; tensors in, tensors out, of any rank,
+//! - [`cam_models`]: ResNet, ViT, Swin and others with their weights and preprocessing,
+//! - [`cam_viz`]: heat maps, colours, overlays, sheets.
+//!
+//! # Devices
+//!
+//! The feature `cpu`, on by default, brings Burn's CPU backend. Others are features of `burn`: name it in your manifest,
+//! `burn = { version = "0.22", features = ["cuda"] }`, and give the device to the model.
+//!
+//! # Threads
+//!
+//! Models, explainers and results are `Send` and `Sync`: several threads may explain with one model at a time, and get the same
+//! maps to the bit as one thread would.
+
+mod error;
+mod explainer;
+mod found;
+mod model;
+mod photo;
+
+pub use error::Error;
+pub use explainer::{PhotoExplainer, explain};
+pub use found::{Found, PhotoMap, heat_maps};
+pub use model::PhotoModel;
+pub use photo::Photo;
+
+pub use burn::tensor::Device;
+pub use cam_core::{
+    Class, Explainer, Finer, Layout, LogOdds, Method, Model, Nchw, Nhwc, Ranked, Rectify, Scale, Smooth,
+    Softmax, Taps, Target, Tokens, Top, Warning, method_named, methods::*,
+};
+pub use cam_models::{Card, Classifier, Logits, Prediction, Preprocess, Resize};
+pub use cam_viz::{Area, ColourMap, HeatMap, Overlay};
+pub use {cam_core, cam_models, cam_viz, image};
+
+/// The code of the README is tested here.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

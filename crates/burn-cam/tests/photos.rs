@@ -1,0 +1,142 @@
+//! Photos in, maps out.
+
+use burn_cam::{
+    Classifier, Device, Error, GradCam, HeatMap, LayerCam, Photo, PhotoExplainer, Rectify, Resize, Scale,
+    Softmax, Top, explain,
+};
+use cam_core::{Class, Explainer};
+use cam_scenes::Scene;
+use image::{DynamicImage, RgbImage};
+
+fn model() -> Classifier {
+    Classifier::builtin(&Device::flex()).unwrap()
+}
+
+fn scene(side: u32) -> RgbImage {
+    Scene::draw(20_100, side).unwrap().picture
+}
+
+#[test]
+fn a_photo_gets_the_map_that_its_tensor_gets() {
+    let (model, picture) = (model(), scene(200));
+    let input = model.input(&picture);
+    let by_tensor = Explainer::new(&model).layer("layer3.0").method(GradCam).explain(input, &Top).unwrap();
+    let heat = burn_cam::heat_maps(&by_tensor.maps[0].heat).unwrap();
+    let map = explain(&model, &picture).unwrap();
+    assert_eq!(map.heat, heat[0]);
+    assert_eq!((map.layer.as_str(), map.method), ("layer3.0", "gradcam"));
+    let best = &model.predictions(by_tensor.output, 1)[0][0];
+    assert_eq!((map.class, &map.label, map.score), (Some(best.class), &best.label, best.logit));
+}
+
+#[test]
+fn a_picture_is_a_photo_whatever_its_kind() {
+    let (model, picture) = (model(), scene(96));
+    let dynamic = DynamicImage::from(picture.clone());
+    let heat = explain(&model, &picture).unwrap().heat;
+    assert_eq!(explain(&model, DynamicImage::from(dynamic.to_rgba8())).unwrap().heat, heat);
+    assert_eq!(explain(&model, &dynamic).unwrap().heat, heat);
+    assert_eq!(explain(&model, dynamic).unwrap().heat, heat);
+    assert_eq!(explain(&model, Photo::from(picture)).unwrap().heat, heat);
+}
+
+#[test]
+fn results_know_their_photo_class_layer_and_method() {
+    let model = model();
+    let found = PhotoExplainer::new(&model)
+        .class("Fish")
+        .unwrap()
+        .class(8)
+        .unwrap()
+        .method(GradCam)
+        .method(LayerCam)
+        .layer("layer3.0")
+        .layer("layer4.0")
+        .explain(Photo::from(scene(150)).named("a scene"))
+        .unwrap();
+    assert_eq!(found.maps.len(), 2 * 2 * 2, "classes, layers, methods");
+    let told: Vec<_> =
+        found.maps.iter().map(|map| (map.label.as_str(), map.layer.as_str(), map.method)).collect();
+    assert_eq!(told[0], ("fish", "layer3.0", "gradcam"));
+    assert_eq!(told[7], ("football", "layer4.0", "layercam"));
+    let json = serde_json::to_value(&found).unwrap();
+    assert_eq!(json["image"], "a scene");
+    let map = &json["maps"][7];
+    assert_eq!(
+        (&map["image"], &map["class"], &map["label"]),
+        (&"a scene".into(), &8.into(), &"football".into())
+    );
+    assert_eq!((&map["layer"], &map["method"]), (&"layer4.0".into(), &"layercam".into()));
+    assert_eq!(map["raw"]["values"].as_array().unwrap().len(), 8 * 8);
+    assert_eq!(map["area"]["width"], 150);
+    let heat: HeatMap = serde_json::from_value(map["heat"].clone()).unwrap();
+    assert_eq!(heat, found.maps[7].heat, "a map can be read again");
+    let broken = serde_json::json!({ "width": 2, "height": 2, "values": [0.0] });
+    assert!(serde_json::from_value::<HeatMap>(broken).is_err());
+}
+
+#[test]
+fn a_batch_gives_what_its_photos_give_alone() {
+    let model = model();
+    let photos = [scene(128), Scene::draw(20_101, 90).unwrap().picture];
+    let explainer = PhotoExplainer::new(&model).top(2);
+    let together = explainer.explain_all(&photos).unwrap();
+    for (photo, together) in photos.iter().zip(together) {
+        let alone = explainer.explain(photo).unwrap();
+        for (a, b) in alone.maps.iter().zip(&together.maps) {
+            assert_eq!((a.class, &a.label), (b.class, &b.label));
+            // Another batch size multiplies matrices in another order.
+            assert!(a.heat.values().iter().zip(b.heat.values()).all(|(a, b)| (a - b).abs() < 1e-4));
+        }
+        assert_eq!(alone.maps[0].photo.pixels(), photo);
+    }
+    assert!(explainer.explain_all([] as [Photo; 0]).unwrap().is_empty());
+}
+
+#[test]
+fn a_crop_is_drawn_where_the_network_looked() {
+    let model = model();
+    let wide = image::imageops::resize(&scene(200), 300, 200, image::imageops::FilterType::Triangle);
+    let found = PhotoExplainer::new(&model).resize(Resize::Crop).explain(&wide).unwrap();
+    let map = &found.maps[0];
+    assert_eq!((map.area.x, map.area.width, map.area.height), (50, 200, 200));
+    let (x, _) = map.peak();
+    assert!((50..250).contains(&x));
+    assert_eq!(map.overlay().unwrap().dimensions(), (300, 200));
+}
+
+#[test]
+fn signed_maps_are_drawn_in_two_colours() {
+    let model = model();
+    let signed = PhotoExplainer::new(&model)
+        .target(Softmax(Class(2)))
+        .with(|it| it.rectify(Rectify::Signed).scale(Scale::Symmetric))
+        .explain(scene(128))
+        .unwrap();
+    let map = &signed.maps[0];
+    assert!(map.heat.values().iter().any(|x| *x < 0.0) && map.heat.values().iter().any(|x| *x > 0.0));
+    let (red_blue, drawn) =
+        (map.paint(|it| it.colours(burn_cam::ColourMap::RedBlue)).unwrap(), map.overlay().unwrap());
+    assert_eq!(red_blue, drawn);
+}
+
+#[test]
+fn several_views_tell_their_spread() {
+    let model = model();
+    let found = PhotoExplainer::new(&model).augmented().explain(scene(128)).unwrap();
+    assert!(found.maps[0].spread.as_ref().unwrap().peak().2 > 0.0);
+    assert!(PhotoExplainer::new(&model).explain(scene(128)).unwrap().maps[0].spread.is_none());
+}
+
+#[test]
+fn what_is_wrong_is_an_error_that_says_so() {
+    let model = model();
+    let unknown = PhotoExplainer::new(&model).class("mushrom").err().unwrap();
+    assert!(unknown.to_string().contains("near it are mushroom"), "{unknown}");
+    assert!(PhotoExplainer::new(&model).class(10).is_err());
+    let empty = explain(&model, Photo::from(RgbImage::new(0, 4)).named("nothing")).unwrap_err();
+    assert_eq!(empty.to_string(), "the photo `nothing` has 0 x 4 pixels");
+    let layer = PhotoExplainer::new(&model).layer("layer9").explain(scene(128)).unwrap_err();
+    assert!(matches!(layer, Error::Core(cam_core::Error::UnknownLayer { .. })));
+    assert!(Photo::open("there/is/none.png").is_err());
+}
