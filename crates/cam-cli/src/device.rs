@@ -3,6 +3,14 @@
 use crate::failure::Failure;
 use burn::tensor::Device;
 
+/// Where a command computes.
+#[derive(clap::Args)]
+pub struct Place {
+    /// Where to compute: auto, cpu
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+}
+
 /// The devices of this build: the name on the command line, and what it is.
 pub const DEVICES: &[(&str, &str)] = &[("cpu", "this machine's processor (Burn's flex backend)")];
 

@@ -159,11 +159,9 @@ impl Classifier {
         if let Some(class) = exact.or_else(|| asked.parse().ok().filter(|class| *class < self.labels.len())) {
             return Ok(class);
         }
-        let mut close: Vec<(f64, &String)> = self
-            .labels
-            .iter()
-            .map(|label| (strsim::jaro_winkler(&label.to_lowercase(), &asked.to_lowercase()), label))
-            .collect();
+        let wanted = asked.to_lowercase();
+        let mut close: Vec<(f64, &String)> =
+            self.labels.iter().map(|label| (nearness(&label.to_lowercase(), &wanted), label)).collect();
         close.sort_by(|a, b| b.0.total_cmp(&a.0));
         let close = close
             .into_iter()
@@ -206,6 +204,16 @@ impl Classifier {
 impl Model for Classifier {
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
         self.network.forward(images, taps)
+    }
+}
+
+/// How near a label is to what was asked for: with it as a word nearest, then with it as a part, then spelled like it.
+fn nearness(label: &str, asked: &str) -> f64 {
+    let words = label.split(|c: char| !c.is_alphanumeric());
+    match () {
+        () if words.into_iter().any(|word| word == asked) => 3.0,
+        () if asked.len() > 2 && label.contains(asked) => 2.0,
+        () => strsim::jaro_winkler(label, asked),
     }
 }
 
