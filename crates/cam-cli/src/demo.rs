@@ -34,7 +34,7 @@ const METHODS: [&str; 8] =
 const SIDE: u32 = 384;
 
 pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
-    let (device, _) = device::named(&args.place.device)?;
+    let (device, _) = device::named(&args.place.device, console)?;
     folder(&args.out)?;
     let model = Classifier::builtin(&device)?;
     let scene = Scene::with_classes(args.seed, SIDE, &two_classes(args.seed))?;

@@ -3,7 +3,7 @@
 use crate::console::{Console, head, peak_memory};
 use crate::failure::Failure;
 use crate::files::{self, Out};
-use crate::manifest::{self, Line, Manifest, Stamp};
+use crate::manifest::{Line, Manifest, Stamp};
 use crate::maps::OneMap;
 use crate::options::{Asked, Preparing, methods};
 use crate::painting::{self, Painter};
@@ -93,6 +93,7 @@ struct Options<'a> {
     model: &'a str,
     weights: Option<(&'a Path, Stamp)>,
     labels: Option<(&'a Path, Stamp)>,
+    precision: String,
     methods: Vec<&'a str>,
     layers: &'a [String],
     #[serde(flatten)]
@@ -111,7 +112,7 @@ struct Options<'a> {
 pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let methods = methods(&args.methods)?;
     let painter = args.painting.painter(args.look.sign.is_signed())?;
-    let (device, device_name) = device::named(&args.place.device)?;
+    let (device, device_name) = device::named(&args.place.device, console)?;
     let sources = sources(&args.photos, &args.out)?;
     let mut out = Out::of(&args.out)?;
     if !matches!(out, Out::Folder(_)) && (args.npy || args.raw) {
@@ -228,6 +229,7 @@ impl Args {
             model: &studio.model.card().name,
             weights: stamped(&self.model.weights),
             labels: stamped(&self.model.labels),
+            precision: self.model.precision.to_string(),
             methods: studio.methods.iter().map(|method| method.name()).collect(),
             layers: studio.layers,
             asked: &self.asked,

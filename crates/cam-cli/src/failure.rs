@@ -16,8 +16,8 @@ pub enum Failure {
     NonFinite { model: String, image: String },
     #[error("cannot write to `{}`: {reason}", .path.display())]
     Output { path: PathBuf, reason: String },
-    #[error("no device is called `{asked}` in this build; there are {known}")]
-    Device { asked: String, known: String },
+    #[error(transparent)]
+    Device(#[from] cam_device::Error),
     #[error("cannot read the folder `{}`: {reason}", .path.display())]
     Folder { path: PathBuf, reason: String },
     #[error("there are no pictures in the folder `{}` ({known})", .path.display())]
@@ -89,7 +89,7 @@ impl Failure {
             | Self::Core(Core::NonFinite { .. })
             | Self::Picture(cam_viz::Error::NotFinite { .. }) => 11,
             Self::Output { .. } | Self::Picture(cam_viz::Error::Write { .. }) => 12,
-            Self::Device { .. } | Self::Core(Core::Device { .. }) => 13,
+            Self::Device(_) | Self::Core(Core::Device { .. }) | Self::Models(Models::Precision { .. }) => 13,
             Self::Models(Models::UnreadableLabels { .. } | Models::LabelCount { .. }) => 14,
             Self::Models(Models::Fetch { .. }) => 15,
             Self::Models(Models::WrongHash { .. }) => 16,

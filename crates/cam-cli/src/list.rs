@@ -1,7 +1,7 @@
 //! What there is: layers, models, methods, devices.
 
 use crate::console::Console;
-use crate::device::DEVICES;
+use crate::device;
 use crate::failure::Failure;
 use crate::model;
 use burn::tensor::{Device, Tensor};
@@ -94,8 +94,5 @@ pub fn methods(console: &Console) -> Result<(), Failure> {
 }
 
 pub fn devices(console: &Console) -> Result<(), Failure> {
-    for (name, what) in DEVICES {
-        console.print(format_args!("{name}  {what}"))?;
-    }
-    Ok(())
+    device::list(console)
 }

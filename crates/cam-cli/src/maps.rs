@@ -1,7 +1,7 @@
 //! Maps as numbers, read from the device.
 
 use crate::failure::Failure;
-use cam_core::{Explanation, Maps};
+use cam_core::{Explanation, MapNumbers, Maps};
 use cam_viz::HeatMap;
 
 /// One map of one picture.
@@ -52,18 +52,8 @@ impl<'a> Batch<'a> {
 
 impl<'a> Numbers<'a> {
     fn read(maps: &'a Maps) -> Result<Self, cam_core::Error> {
-        let classes = match &maps.classes {
-            Some(classes) => classes.try_to_vec_as::<i64>()?,
-            None => Vec::new(),
-        };
-        Ok(Self {
-            maps,
-            heat: maps.heat.try_to_vec_as()?,
-            raw: maps.raw.try_to_vec_as()?,
-            scores: maps.scores.try_to_vec_as()?,
-            classes: classes.into_iter().map(|class| class as usize).collect(),
-            warnings: maps.warnings()?,
-        })
+        let MapNumbers { heat, raw, scores, classes, warnings, .. } = maps.read()?;
+        Ok(Self { maps, heat, raw, scores, classes: classes.unwrap_or_default(), warnings })
     }
 
     fn of(&self, place: usize) -> Result<OneMap, Failure> {

@@ -3,8 +3,9 @@
 use crate::console::Console;
 use crate::failure::Failure;
 use burn::tensor::Device;
-use cam_models::Classifier;
+use cam_models::{Classifier, Precision};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Which model, and where its weights come from.
 #[derive(clap::Args)]
@@ -19,6 +20,9 @@ pub struct Asked {
     /// The names of the classes, one a line [default: ImageNet's where there are as many]
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
+    /// What the network computes in: f32, f16, bf16; maps are computed in f32
+    #[arg(long, value_name = "NAME", default_value_t, value_parser = Precision::from_str)]
+    pub precision: Precision,
 }
 
 /// The model with its weights and the names of its classes. The weights are those of the file named, those built in, or those that the hub has.
@@ -28,7 +32,8 @@ pub fn load(asked: &Asked, device: &Device, console: &Console) -> Result<Classif
         (None, Some(weights)) => Classifier::load_file(weights, device),
         (Some(name), None) => by_name(name, device, console),
         (None, None) => Classifier::builtin(device),
-    }?;
+    }?
+    .in_precision(asked.precision)?;
     Ok(match &asked.labels {
         Some(labels) => model.with_labels(labels)?,
         None => model,

@@ -36,14 +36,14 @@ pub struct Sheets<'a> {
     sources: Vec<Source>,
     out: Out,
     pub device: Device,
-    pub device_name: &'static str,
+    pub device_name: String,
     /// Where the command speaks.
     pub console: Console,
 }
 
 impl Asked {
     pub fn open(&self, console: &Console) -> Result<Sheets<'_>, Failure> {
-        let (device, device_name) = device::named(&self.place.device)?;
+        let (device, device_name) = device::named(&self.place.device, console)?;
         let sources = sources(&self.photos, &self.out)?;
         let out = Out::of(&self.out)?;
         if matches!(out, Out::Stdout) && self.preview {

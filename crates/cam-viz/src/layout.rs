@@ -23,7 +23,7 @@ pub(crate) fn page(sheet: &Sheet) -> Page<'_> {
     let gutter = Place { start: margin, length: widest.min(sizes.gutter) };
     let left = if gutter.length > 0 { gutter.end() + gap } else { margin };
     let columns = sizes.columns(sheet, &pictures, left);
-    let right = columns.last().map_or(left, Place::end);
+    let right = columns.last().map_or(left, |column| column.place.end());
     let bar = right.saturating_add(2 * gap);
     let right = sheet.bar.map_or(right, |numbers| bar.saturating_add(sizes.bar_width(&numbers)));
     let title = sizes.title.width(&sheet.title).min(sizes.title_room);
@@ -41,15 +41,15 @@ pub(crate) fn page(sheet: &Sheet) -> Page<'_> {
     title.put(&mut page, Align::Start, margin);
     let captions = sheet.columns.iter().zip(&columns);
     let captions: Vec<_> =
-        captions.map(|(caption, column)| sizes.caption.paragraph(caption, *column, 2)).collect();
+        captions.map(|(caption, column)| sizes.caption.paragraph(caption, column.place, 2)).collect();
     let deepest = most(captions.iter().map(Paragraph::height));
     let mut y = margin + title.height() + if title.height() > 0 { gap } else { 0 } + deepest;
-    for caption in captions {
-        caption.put(&mut page, Align::Middle, y - caption.height());
+    for (caption, column) in captions.iter().zip(&columns) {
+        caption.put(&mut page, Align::Around(column.pictures().middle(0)), y - caption.height());
     }
     y += if deepest > 0 { gap / 2 } else { 0 };
 
-    let (mut top, mut bottom) = (u32::MAX, y);
+    let (mut top, mut bottom, mut end) = (u32::MAX, y, y);
     for (row, pictures) in sheet.rows.iter().zip(pictures) {
         let caption = sizes.caption.paragraph(&row.caption, gutter, 3);
         let blocks = row.figures.iter().zip(pictures).zip(&columns);
@@ -63,21 +63,19 @@ pub(crate) fn page(sheet: &Sheet) -> Page<'_> {
         blocks.into_iter().for_each(|block| block.put(&mut page, place, &sizes));
         top = top.min(place.start);
         bottom = place.end();
-        let air = if above.max(below) > 0 { gap } else { 0 };
-        y = bottom.saturating_add(below).saturating_add(gap + air);
+        end = bottom.saturating_add(below);
+        y = end.saturating_add(if above.max(below) > 0 { 2 * gap } else { gap });
     }
     if let Some(numbers) = &sheet.bar {
         let rows = Place { start: top.min(bottom), length: bottom - top.min(bottom) };
         sizes.put_bar(&mut page, numbers, bar, rows);
     }
-    // Below the last row is no other.
-    y = if sheet.rows.is_empty() { y } else { y.saturating_sub(gap) };
     let note = sizes.number.paragraph(&sheet.note, across, 6);
     if note.height() > 0 {
-        y = y.saturating_add(gap);
-        note.put(&mut page, Align::Start, y);
+        end = end.saturating_add(2 * gap);
+        note.put(&mut page, Align::Start, end);
     }
-    page.height = y.saturating_add(note.height()).saturating_add(margin);
+    page.height = end.saturating_add(note.height()).saturating_add(margin);
     page
 }
 
@@ -113,6 +111,20 @@ impl Place {
 
     fn end(&self) -> u32 {
         self.start.saturating_add(self.length)
+    }
+}
+
+/// A column and how much of it bars at the right of its pictures take.
+#[derive(Clone, Copy)]
+struct Column {
+    place: Place,
+    bars: u32,
+}
+
+impl Column {
+    /// Where its pictures are.
+    fn pictures(&self) -> Place {
+        Place { length: self.place.length.saturating_sub(self.bars), ..self.place }
     }
 }
 
@@ -153,30 +165,31 @@ impl Sizes {
         }
     }
 
-    fn columns(&self, sheet: &Sheet, pictures: &[Vec<Cow<RgbImage>>], left: u32) -> Vec<Place> {
+    fn columns(&self, sheet: &Sheet, pictures: &[Vec<Cow<RgbImage>>], left: u32) -> Vec<Column> {
         let count = pictures.iter().map(Vec::len).fold(sheet.columns.len(), usize::max);
         let mut start = left;
         let place = |column: usize| {
-            let caption = sheet.columns.get(column).map_or(0, |caption| self.caption.width(caption));
-            let figures = sheet.rows.iter().zip(pictures);
-            let figures = figures.filter_map(|(row, fitted)| row.figures.get(column).zip(fitted.get(column)));
-            let needs = most(figures.map(|(figure, picture)| self.needs(figure, picture)));
-            let length = needs.max(caption.min(self.column_room));
+            let figures = || sheet.rows.iter().filter_map(move |row| row.figures.get(column));
+            let bars =
+                most(figures().filter_map(|figure| figure.bar).map(|bar| self.gap + self.bar_width(&bar)));
+            let widest =
+                most(pictures.iter().filter_map(|row| row.get(column)).map(|picture| picture.width()));
+            let above = sheet.columns.get(column).map(|caption| self.caption.width(caption));
+            let captions = most(figures().map(|figure| self.captions(figure)).chain(above));
+            let length = widest.saturating_add(bars).max(captions.min(self.column_room));
             let place = Place { start, length };
             start = place.end().saturating_add(self.gap);
-            place
+            Column { place, bars }
         };
         (0..count).map(place).collect()
     }
 
-    /// How wide a column is at least that has this figure.
-    fn needs(&self, figure: &Figure, picture: &RgbImage) -> u32 {
-        let captions = figure.above.iter().chain(&figure.below);
+    /// How wide the captions of a figure are, each in one line.
+    fn captions(&self, figure: &Figure) -> u32 {
+        let captions = figure.above.iter().chain(&figure.below).map(|caption| self.caption.width(caption));
         let key =
             figure.key.iter().map(|(_, meaning)| self.swatch().saturating_add(self.number.width(meaning)));
-        let widest = most(captions.map(|caption| self.caption.width(caption)).chain(key));
-        let bar = figure.bar.map_or(0, |bar| self.gap + self.bar_width(&bar));
-        picture.width().saturating_add(bar).max(widest.min(self.column_room))
+        most(captions.chain(key))
     }
 
     /// The square of a colour and the gap behind it.
@@ -209,20 +222,21 @@ impl Sizes {
 struct Block<'a> {
     picture: Cow<'a, RgbImage>,
     bar: Option<ColourBar>,
-    column: Place,
+    column: Column,
     above: Vec<Paragraph>,
     below: Vec<Paragraph>,
     key: Vec<(Rgb<u8>, Paragraph)>,
 }
 
 impl<'a> Block<'a> {
-    fn of(figure: &Figure, picture: Cow<'a, RgbImage>, column: Place, sizes: &Sizes) -> Self {
+    fn of(figure: &Figure, picture: Cow<'a, RgbImage>, column: Column, sizes: &Sizes) -> Self {
+        let Place { start, length } = column.place;
         let set = |captions: &[String]| {
-            captions.iter().map(|caption| sizes.caption.paragraph(caption, column, 2)).collect()
+            captions.iter().map(|caption| sizes.caption.paragraph(caption, column.place, 3)).collect()
         };
         let beside = Place {
-            start: column.start.saturating_add(sizes.swatch()),
-            length: column.length.saturating_sub(sizes.swatch()),
+            start: start.saturating_add(sizes.swatch()),
+            length: length.saturating_sub(sizes.swatch()),
         };
         let key = figure.key.iter();
         Self {
@@ -250,12 +264,11 @@ impl<'a> Block<'a> {
 
     fn put(self, page: &mut Page<'a>, row: Place, sizes: &Sizes) {
         let (width, height) = self.picture.dimensions();
-        let all = width.saturating_add(self.bar.map_or(0, |bar| sizes.gap + sizes.bar_width(&bar)));
-        let (x, top) = (self.column.middle(all), row.middle(height));
-        // Captions belong to the picture, not to the bar at its right.
+        let (x, top) = (self.column.pictures().middle(width), row.middle(height));
+        let middle = Align::Around(x.saturating_add(width / 2));
         let mut y = top.saturating_sub(self.above(sizes));
         for caption in &self.above {
-            caption.put(page, Align::Middle, y);
+            caption.put(page, middle, y);
             y += caption.height();
         }
         if let Some(bar) = &self.bar {
@@ -269,14 +282,14 @@ impl<'a> Block<'a> {
         page.picture(x, top, self.picture);
         y = top.saturating_add(height).saturating_add(sizes.gap / 2);
         for caption in &self.below {
-            caption.put(page, Align::Middle, y);
+            caption.put(page, middle, y);
             y = y.saturating_add(caption.height());
         }
         y = y.saturating_add(if self.below.is_empty() { 0 } else { sizes.gap / 2 });
         for (colour, meaning) in &self.key {
             let side = sizes.number.height * 3 / 4;
             let swatch = RgbImage::from_pixel(side, side, *colour);
-            page.picture(self.column.start, y + (sizes.number.height - side) / 2, Cow::Owned(swatch));
+            page.picture(self.column.place.start, y + (sizes.number.height - side) / 2, Cow::Owned(swatch));
             meaning.put(page, Align::Start, y);
             y = y.saturating_add(meaning.height() + sizes.gap / 4);
         }
@@ -293,8 +306,9 @@ struct Paragraph {
 #[derive(Clone, Copy)]
 enum Align {
     Start,
-    Middle,
     End,
+    /// As near to having this column in its middle as there is room.
+    Around(u32),
 }
 
 impl Text {
@@ -313,8 +327,11 @@ impl Paragraph {
             let left = self.place.length.saturating_sub(self.text.width(line));
             let before = match align {
                 Align::Start => 0,
-                Align::Middle => left / 2,
                 Align::End => left,
+                Align::Around(x) => {
+                    let half = self.text.width(line) / 2;
+                    x.saturating_sub(self.place.start.saturating_add(half)).min(left)
+                }
             };
             page.line(
                 self.place.start.saturating_add(before),

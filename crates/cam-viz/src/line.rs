@@ -3,7 +3,8 @@
 //! A line is drawn from the distance of each pixel's middle to it: how much of the pixel it covers is
 //! `half the width + 0.5 - distance`, kept within 0 and 1.
 
-use crate::{Area, overlay::blend};
+use crate::Area;
+use crate::overlay::{blend, luma};
 use image::{Rgb, RgbImage};
 
 /// A straight line between two points, in pixels; the middle of the first pixel is at `(0.5, 0.5)`.
@@ -27,36 +28,42 @@ impl Segment {
 
 /// Draws segments as one line of this colour and opacity; what falls outside of the picture is left away.
 pub(crate) fn draw(picture: &mut RgbImage, segments: &[Segment], colour: Rgb<u8>, opacity: f32) {
-    let (width, height) = picture.dimensions();
     let half = thickness(picture) / 2.0;
-    let edge = half + (half * 0.6).max(0.75);
+    let edge = half + (half * 0.5).max(0.75);
     let reach = edge + 0.5;
-    let span = |one: f32, other: f32, size: u32| {
-        let first = (one.min(other) - reach - 0.5).ceil().max(0.0) as u32;
-        let end = (one.max(other) + reach - 0.5).floor() + 1.0;
-        first..(end.max(0.0) as u32).min(size)
+    // The pixels along one axis whose middles are within reach.
+    let near = |segments: &[Segment], axis: usize, size: u32| {
+        let ends = segments.iter().flat_map(|segment| [segment.from[axis], segment.to[axis]]);
+        let (low, high) =
+            ends.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), end| (low.min(end), high.max(end)));
+        let first = (low - reach - 0.5).ceil().max(0.0) as u32;
+        first..((high + reach + 0.5).floor().max(0.0) as u32).min(size)
     };
-    let mut distances = vec![f32::INFINITY; width as usize * height as usize];
+    let (width, height) = picture.dimensions();
+    let (columns, rows) = (near(segments, 0, width), near(segments, 1, height));
+    let mut distances = vec![f32::INFINITY; columns.len() * rows.len()];
     for segment in segments {
-        for y in span(segment.from[1], segment.to[1], height) {
-            for x in span(segment.from[0], segment.to[0], width) {
-                let nearest = &mut distances[y as usize * width as usize + x as usize];
-                *nearest = nearest.min(segment.distance([x as f32 + 0.5, y as f32 + 0.5]));
+        for y in near(&[*segment], 1, height) {
+            for x in near(&[*segment], 0, width) {
+                let at = (y - rows.start) as usize * columns.len() + (x - columns.start) as usize;
+                distances[at] = distances[at].min(segment.distance([x as f32 + 0.5, y as f32 + 0.5]));
             }
         }
     }
     let contrast = contrast(colour);
-    for (pixel, distance) in picture.pixels_mut().zip(distances).filter(|(_, distance)| *distance < reach) {
+    let places = rows.flat_map(|y| columns.clone().map(move |x| (x, y)));
+    for ((x, y), distance) in places.zip(distances).filter(|(_, distance)| *distance < reach) {
         let cover = |half: f32| opacity * (half + 0.5 - distance).clamp(0.0, 1.0);
-        *pixel = blend(*pixel, contrast, 0.7 * cover(edge));
+        let pixel = picture.get_pixel_mut(x, y);
+        *pixel = blend(*pixel, contrast, 0.6 * cover(edge));
         *pixel = blend(*pixel, colour, cover(half));
     }
 }
 
-/// The border of an area.
+/// A box through the outermost pixels of an area.
 pub(crate) fn frame(area: Area) -> [Segment; 4] {
-    let [left, top] = [area.x as f32, area.y as f32];
-    let [right, bottom] = [left + area.width as f32, top + area.height as f32];
+    let [left, top] = [area.x as f32 + 0.5, area.y as f32 + 0.5];
+    let [right, bottom] = [left + (area.width - 1) as f32, top + (area.height - 1) as f32];
     let corners = [[left, top], [right, top], [right, bottom], [left, bottom]];
     std::array::from_fn(|i| Segment { from: corners[i], to: corners[(i + 1) % 4] })
 }
@@ -64,11 +71,10 @@ pub(crate) fn frame(area: Area) -> [Segment; 4] {
 /// How thick a line is on this picture, in pixels.
 fn thickness(picture: &RgbImage) -> f32 {
     let shorter = picture.width().min(picture.height());
-    (shorter as f32 / 160.0).max(1.25)
+    (shorter as f32 / 160.0).max(1.75)
 }
 
 /// Black beside light colours, white beside dark ones.
-pub(crate) fn contrast(Rgb([red, green, blue]): Rgb<u8>) -> Rgb<u8> {
-    let luma = (299 * u32::from(red) + 587 * u32::from(green) + 114 * u32::from(blue)) / 1000;
-    if luma < 96 { Rgb([255; 3]) } else { Rgb([0; 3]) }
+fn contrast(colour: Rgb<u8>) -> Rgb<u8> {
+    if luma(colour) < 96 { Rgb([255; 3]) } else { Rgb([0; 3]) }
 }

@@ -1,16 +1,17 @@
-//! Several maps over one photo, a colour each: at every place the colour of the hottest, as opaque as that is hot.
+//! Several maps over one photo, a colour each: at every place the colour of the hottest, as opaque as that is hot. The
+//! photo is grey, so that what has a colour is a map.
 
-use crate::overlay::{blend, fitted, unseen};
+use crate::overlay::{blend, fitted, luma, unseen};
 use crate::{Area, Error, Figure, HeatMap};
 use image::{Rgb, RgbImage};
 
-/// Okabe and Ito's colours (2008), which the colour-blind tell apart, in the order of their contrast to photos.
+/// Okabe and Ito's colours (2008), which the colour-blind tell apart, neighbours far apart.
 const COLOURS: [Rgb<u8>; 7] = [
     Rgb([230, 159, 0]),
     Rgb([86, 180, 233]),
-    Rgb([213, 94, 0]),
-    Rgb([0, 158, 115]),
     Rgb([204, 121, 167]),
+    Rgb([0, 158, 115]),
+    Rgb([213, 94, 0]),
     Rgb([240, 228, 66]),
     Rgb([0, 114, 178]),
 ];
@@ -79,7 +80,7 @@ impl<'a> Mosaic<'a> {
             self.photo,
             |photo, at| {
                 let (map, value) = hottest(at);
-                blend(photo, Self::colour(map), self.alpha * value.min(1.0))
+                blend(Rgb([luma(photo); 3]), Self::colour(map), self.alpha * value.min(1.0))
             },
             unseen,
         );

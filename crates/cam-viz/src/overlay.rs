@@ -1,6 +1,9 @@
-//! A heat map over the photo it explains, at the photo's own resolution:
+//! A heat map over the photo it explains, at the photo's own resolution. Colours are blended:
 //!
-//! `rgb = (1 - alpha) * photo + alpha * colour(heat)`, rounded to nearest.
+//! `rgb = (1 - alpha) * photo + alpha * colour(heat)`, rounded to nearest,
+//!
+//! where `alpha` is the same everywhere or, in [`Mode::Alpha`], grows with `|heat|`. The other modes leave the photo its
+//! colours and draw the hot region: by darkening what is not of it, by lines, by boxes.
 //!
 //! The map covers an [`Area`] of the photo and is resized bilinearly to it. What lies outside was cut away before
 //! the model looked, so the photo is shown dim and grey there.
@@ -65,14 +68,14 @@ impl Area {
         seen: impl Fn(Rgb<u8>, usize) -> Rgb<u8>,
         unseen: impl Fn(Rgb<u8>) -> Rgb<u8>,
     ) -> RgbImage {
-        RgbImage::from_fn(photo.width(), photo.height(), |x, y| {
-            let pixel = photo[(x, y)];
-            if self.contains(x, y) {
-                seen(pixel, (y - self.y) as usize * self.width as usize + (x - self.x) as usize)
-            } else {
-                unseen(pixel)
-            }
-        })
+        let mut picture = photo.clone();
+        for (x, y, pixel) in picture.enumerate_pixels_mut() {
+            *pixel = match self.contains(x, y) {
+                true => seen(*pixel, (y - self.y) as usize * self.width as usize + (x - self.x) as usize),
+                false => unseen(*pixel),
+            };
+        }
+        picture
     }
 
     fn lies_within(&self, picture: &RgbImage) -> bool {
@@ -195,9 +198,10 @@ impl<'a> Overlay<'a> {
 
     /// The colours of the heat over the photo, as opaque as their value says.
     fn coloured(&self, heat: &HeatMap, alpha: impl Fn(f32) -> f32) -> RgbImage {
+        let colour = self.colours.of_many();
         let seen = |photo, at: usize| {
             let value = heat.values()[at];
-            blend(photo, self.colours.colour(value), alpha(value))
+            blend(photo, colour(value), alpha(value))
         };
         self.area.over(self.photo, seen, unseen)
     }
@@ -221,17 +225,25 @@ impl<'a> Overlay<'a> {
         };
         for &level in self.levels.as_deref().unwrap_or(usual) {
             let lines = self.contour(heat, finite(level)?);
-            line::draw(&mut picture, &lines, self.colours.colour(level), alpha);
+            line::draw(&mut picture, &lines, self.line_colour(level), alpha);
         }
         Ok(picture)
+    }
+
+    /// The colour of a level; near zero, where colours that diverge are all but white, one that shows the sign.
+    fn line_colour(&self, level: f32) -> Rgb<u8> {
+        match self.colours.is_diverging() && level != 0.0 {
+            true => self.colours.colour((level + level.signum()) / 2.0),
+            false => self.colours.colour(level),
+        }
     }
 
     /// The photo with boxes around the hot regions.
     fn boxes(&self, heat: &HeatMap, alpha: f32) -> Result<RgbImage, Error> {
         let mut picture = self.area.over(self.photo, |photo, _| photo, unseen);
-        for region in self.regions_of(heat)? {
-            line::draw(&mut picture, &line::frame(region.area), self.colours.colour(1.0), alpha);
-        }
+        let regions = self.regions_of(heat)?;
+        let frames: Vec<Segment> = regions.iter().flat_map(|region| line::frame(region.area)).collect();
+        line::draw(&mut picture, &frames, self.colours.colour(1.0), alpha);
         Ok(picture)
     }
 
@@ -272,12 +284,16 @@ pub(crate) fn fitted(map: &HeatMap, area: Area, photo: &RgbImage) -> Result<Heat
 
 /// `(1 - share) * under + share * over`, rounded to nearest.
 pub(crate) fn blend(under: Rgb<u8>, over: Rgb<u8>, share: f32) -> Rgb<u8> {
-    let mix = |i: usize| ((1.0 - share) * f32::from(under[i]) + share * f32::from(over[i])).round() as u8;
+    let mix = |i: usize| ((1.0 - share) * f32::from(under[i]) + share * f32::from(over[i]) + 0.5) as u8;
     Rgb([mix(0), mix(1), mix(2)])
 }
 
-/// Half of the brightness (Rec. 601) and no colour.
-pub(crate) fn unseen(Rgb([red, green, blue]): Rgb<u8>) -> Rgb<u8> {
-    let luma = (299 * u32::from(red) + 587 * u32::from(green) + 114 * u32::from(blue)) / 1000;
-    Rgb([(luma / 2) as u8; 3])
+/// Half of the brightness and no colour.
+pub(crate) fn unseen(photo: Rgb<u8>) -> Rgb<u8> {
+    Rgb([luma(photo) / 2; 3])
+}
+
+/// The brightness, by Rec. 601.
+pub(crate) fn luma(Rgb([red, green, blue]): Rgb<u8>) -> u8 {
+    ((299 * u32::from(red) + 587 * u32::from(green) + 114 * u32::from(blue)) / 1000) as u8
 }

@@ -48,9 +48,9 @@ impl Text {
         let mut wrapped = Vec::new();
         while wrapped.len() + 1 < lines && self.width(rest) > width {
             let fits = |end: &usize| self.width(&rest[..*end]) <= width;
-            let Some(end) = rest.match_indices(' ').map(|(end, _)| end).take_while(fits).last() else {
-                break;
-            };
+            let parts = |end: &usize| !rest[*end..].starts_with(" %"); // which stays with its number
+            let ends = rest.match_indices(' ').map(|(end, _)| end).take_while(fits);
+            let Some(end) = ends.filter(parts).last() else { break };
             wrapped.push(rest[..end].trim_end().to_owned());
             rest = rest[end..].trim_start();
         }
@@ -144,6 +144,7 @@ mod tests {
         assert_eq!(TEXT.wrap("an American dog", width, 3), ["an", "American", "dog"]);
         assert_eq!(TEXT.wrap("an American dog", width, 2), ["an", "America…"]);
         assert_eq!(TEXT.wrap(" an  American", TEXT.width("an American"), 2), ["an", "American"]);
+        assert_eq!(TEXT.wrap("sure to 57 %", TEXT.width("sure to 57"), 2), ["sure to", "57 %"]);
         assert_eq!(TEXT.wrap("Americans are", width, 2), ["America…"]);
         assert_eq!(TEXT.wrap("  ", width, 2), [""; 0]);
     }

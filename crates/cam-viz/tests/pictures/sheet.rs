@@ -73,7 +73,7 @@ fn rows_may_have_different_lengths() {
     let sheet = Sheet::new("Ragged")
         .columns(["only one caption"])
         .row("one", [plain(9, 9, one)])
-        .row("none", [RgbImage::new(0, 0); 0])
+        .row("none", Vec::<RgbImage>::new())
         .row("two", [plain(9, 9, two), plain(9, 9, three)])
         .draw()
         .unwrap();
