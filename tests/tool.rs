@@ -41,6 +41,52 @@ impl Desk {
         String::from_utf8(done.get_output().stdout.clone()).unwrap()
     }
 
+    /// Runs, expects this exit code, and returns standard output and standard error.
+    #[track_caller]
+    fn ends(&self, arguments: &[&str], code: i32) -> (String, String) {
+        let done = self.cam(arguments).assert().code(code);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (text(&done.get_output().stdout), text(&done.get_output().stderr))
+    }
+
+    /// The files of a folder and below, as paths within it.
+    fn files(&self, folder: &str) -> Vec<String> {
+        let mut files = Vec::new();
+        let mut folders = vec![self.path(folder)];
+        while let Some(folder_here) = folders.pop() {
+            for entry in std::fs::read_dir(folder_here).unwrap() {
+                let path = entry.unwrap().path();
+                match path.is_dir() {
+                    true => folders.push(path),
+                    false => {
+                        let within = path.strip_prefix(self.path(folder)).unwrap();
+                        files.push(within.to_string_lossy().replace('\\', "/"));
+                    }
+                }
+            }
+        }
+        files.sort();
+        files
+    }
+
+    /// A folder with two scenes, one of them in a folder within, and a file that is no picture.
+    fn album(&self) {
+        std::fs::create_dir_all(self.path("album/more")).unwrap();
+        Scene::draw(20_000, 100).unwrap().picture.save(self.path("album/a.png")).unwrap();
+        std::fs::write(self.path("album/broken.png"), "no picture").unwrap();
+        Scene::draw(20_001, 100).unwrap().picture.save(self.path("album/more/c.jpg")).unwrap();
+    }
+
+    /// The lines of the manifest, by the name of their picture.
+    fn manifest(&self) -> Vec<(String, Value)> {
+        let text = std::fs::read_to_string(self.path("cam-out/manifest.jsonl")).unwrap();
+        let line = |line: &str| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            (line["input"].as_str().unwrap().to_string(), line)
+        };
+        text.lines().map(line).collect()
+    }
+
     fn json(&self, arguments: &[&str]) -> Value {
         serde_json::from_str(&self.says(arguments))
             .expect("standard output is one JSON object and nothing else")
@@ -222,7 +268,9 @@ fn lists_say_what_there_is() {
     assert!(line("layer4.2").contains("2048 channels on 7 x 7  (default)"), "{layers}");
     assert!(line("layer4.2.bn3").contains("2048 channels on 7 x 7"), "{layers}");
     assert!(line("layer2").contains("512 channels on 28 x 28"), "{layers}");
-    for command in ["explain", "demo", "layers"] {
+    for command in
+        ["explain", "compare", "demo", "layers", "models", "methods", "devices", "completions", "man"]
+    {
         assert!(desk.says(&[command, "--help"]).contains("Examples:"), "{command}");
     }
     assert!(desk.says(&["--help"]).contains("Exit codes:"));
@@ -243,20 +291,16 @@ fn what_cannot_be_done_is_said_in_one_line_with_a_code_of_its_own() {
     let weights = desk.resnet18(1000);
     let scene = "explain scene.png";
     let refuses = |line: &str, code, words| desk.refuses(&line.split(' ').collect::<Vec<_>>(), code, words);
-    refuses("layers --model resnet5", 6, "no model is called `resnet5`; there are scenes, resnet18");
+    refuses("layers --model resnet5", 6, "no model is called `resnet5`; near it are resnet50, ");
     refuses(
         &format!("{scene} --layer layer9"),
         3,
-        "no layer is called `layer9`; this model has bn1, relu, layer1.0.bn1",
+        "no layer is called `layer9`; near it are layer1, layer2, layer3, layer4",
     );
     refuses(&format!("{scene} --class 10"), 4, "no class is called `10`");
     refuses(&format!("{scene} --class mushrom"), 4, "near it are mushroom");
     refuses(&format!("{scene} --top 11"), 4, "there is no class 10: this model has 10 classes");
-    refuses(
-        &format!("{scene} --method gradcan"),
-        5,
-        "no method is called `gradcan`; there are gradcam, gradcam++",
-    );
+    refuses(&format!("{scene} --method gradcan"), 5, "no method is called `gradcan`; near it are gradcam, ");
     refuses(
         &format!("{scene} --model resnet50"),
         6,
@@ -315,4 +359,362 @@ fn a_run_that_fails_leaves_what_was_there() {
         1,
         "nothing half-written lies about"
     );
+}
+
+#[test]
+fn a_folder_is_explained_whole_whatever_one_picture_is() {
+    let desk = Desk::new();
+    desk.album();
+    let (said, wrong) = desk.ends(&["explain", "album", "--batch-size", "2"], 17);
+    assert!(said.contains("album/a.png") && said.contains("album/more/c.jpg"), "{said}");
+    let last: Vec<&str> = wrong.lines().collect();
+    assert!(last[0].contains("cannot read the picture `album/broken.png`"), "{wrong}");
+    assert_eq!(last[1], "cam: 1 of 3 pictures could not be explained");
+
+    let files = desk.files("cam-out");
+    assert_eq!(files.len(), 3, "{files:?}");
+    assert!(
+        files[0].starts_with("a_gradcam_layer3.0_") && files[2].starts_with("more/c_gradcam_layer3.0_"),
+        "{files:?}"
+    );
+    let mut lines = desk.manifest();
+    lines.sort_by(|a, b| a.0.cmp(&b.0));
+    let names: Vec<&str> = lines.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["album/a.png", "album/broken.png", "album/more/c.jpg"]);
+    let map = &lines[0].1["maps"][0];
+    assert!(desk.path(map["png"].as_str().unwrap()).exists());
+    assert_eq!(map["label"], lines[0].1["predictions"][0]["label"]);
+    assert_eq!(map["probability"], lines[0].1["predictions"][0]["probability"]);
+    assert!(
+        lines[1].1["error"].as_str().unwrap().contains("cannot read")
+            && lines[1].1["maps"] == serde_json::json!([])
+    );
+}
+
+#[test]
+fn an_interrupted_run_goes_on_where_it_was() {
+    let desk = Desk::new();
+    desk.album();
+    desk.ends(&["explain", "album"], 17);
+    let before = desk.manifest();
+
+    // The run was killed in the middle of a line, and the picture that is no picture has been replaced since.
+    let path = desk.path("cam-out/manifest.jsonl");
+    let mut text = std::fs::read_to_string(&path).unwrap();
+    text.push_str(r#"{"input":"album/more/c.j"#);
+    std::fs::write(&path, text).unwrap();
+    Scene::draw(20_002, 100).unwrap().picture.save(desk.path("album/broken.png")).unwrap();
+    let said = desk.says(&["explain", "album"]);
+    assert!(said.starts_with("2 of 3 pictures are done already\nalbum/broken.png\n"), "{said}");
+    let after = desk.manifest();
+    assert_eq!(after.len(), 3, "a line a picture");
+    assert!(after.iter().all(|(_, line)| line["error"].is_null()));
+    assert!(before.iter().filter(|(_, line)| line["error"].is_null()).all(|line| after.contains(line)));
+    assert!(desk.says(&["explain", "album"]).starts_with("3 of 3 pictures are done already\n"));
+
+    // What is gone, changed or asked for in another way is done again.
+    std::fs::remove_file(desk.path(after[0].1["maps"][0]["png"].as_str().unwrap())).unwrap();
+    assert!(desk.says(&["explain", "album"]).starts_with("2 of 3 pictures are done already\n"));
+    Scene::draw(20_003, 110).unwrap().picture.save(desk.path("album/a.png")).unwrap();
+    assert!(desk.says(&["explain", "album"]).starts_with("2 of 3 pictures are done already\n"));
+    let said = desk.says(&["explain", "album", "--method", "layercam"]);
+    assert!(!said.contains("done already") && said.matches("by layercam").count() == 3, "{said}");
+    assert!(desk.says(&["explain", "album"]).starts_with("3 of 3"), "other options leave these lines");
+    assert!(!desk.says(&["explain", "album", "--fresh"]).contains("done already"));
+    assert_eq!(desk.manifest().len(), 6);
+}
+
+#[test]
+fn what_the_tool_wrote_is_not_explained() {
+    let desk = Desk::new();
+    std::fs::remove_file(desk.path("huggingface")).ok();
+    desk.says(&["explain", "."]);
+    assert!(desk.says(&["explain", "."]).starts_with("1 of 1 pictures are done already\n"));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_leaves_whole_files_only() {
+    use std::process::{Command, Stdio};
+    let desk = Desk::new();
+    std::fs::create_dir(desk.path("album")).unwrap();
+    for seed in 0..40 {
+        Scene::draw(seed, 128).unwrap().picture.save(desk.path(&format!("album/{seed:02}.png"))).unwrap();
+    }
+    let mut run = Command::new(assert_cmd::cargo::cargo_bin("cam"))
+        .current_dir(desk.folder.path())
+        .args(["explain", "album", "--batch-size", "1", "--method", "scorecam"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let manifest = desk.path("cam-out/manifest.jsonl");
+    let lines = || std::fs::read_to_string(&manifest).unwrap_or_default().lines().count();
+    while lines() < 2 && run.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let stopped = Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap();
+    assert!(stopped.success());
+    let done = run.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(130));
+    assert!(String::from_utf8_lossy(&done.stderr).contains("interrupted"));
+    let found = desk.manifest();
+    assert!((2..40).contains(&found.len()), "{}", found.len());
+    for file in desk.files("cam-out").iter().filter(|file| file.ends_with(".png")) {
+        image::open(desk.path("cam-out").join(file)).unwrap();
+    }
+    let strays: Vec<String> = desk
+        .files("cam-out")
+        .into_iter()
+        .filter(|file| !file.ends_with(".png") && file != "manifest.jsonl")
+        .collect();
+    assert!(strays.is_empty(), "{strays:?}");
+}
+
+#[test]
+fn pictures_go_through_pipes() {
+    let desk = Desk::new();
+    let scene = std::fs::read(desk.path("scene.png")).unwrap();
+    let done = desk.cam(&["explain", "-", "--out", "-"]).write_stdin(scene.clone()).assert().success();
+    let overlay = image::load_from_memory(&done.get_output().stdout).unwrap();
+    assert_eq!((overlay.width(), overlay.height()), (200, 200), "one map is the overlay itself");
+    assert!(String::from_utf8_lossy(&done.get_output().stderr).contains("by gradcam"));
+    assert!(!desk.path("cam-out").exists());
+
+    let three = ["explain", "-", "--out", "-", "--quiet", "--method", "gradcam,layercam,eigencam"];
+    let done = desk.cam(&three).write_stdin(scene).assert().success();
+    let sheet = image::load_from_memory(&done.get_output().stdout).unwrap();
+    assert!(sheet.width() > 3 * 200, "several are a sheet");
+    assert!(done.get_output().stderr.is_empty());
+
+    let numbers: Vec<f32> = (0..3 * 64 * 64).map(|i| (i % 7) as f32 / 7.0).collect();
+    write_npy(desk.path("one.npy"), &[3, 64, 64], &numbers);
+    let array = std::fs::read(desk.path("one.npy")).unwrap();
+    desk.cam(&["explain", "-"]).write_stdin(array).assert().success();
+    assert!(desk.files("cam-out")[0].starts_with("stdin_gradcam"));
+    let done = desk.cam(&["explain", "-"]).write_stdin("no picture").assert().code(7);
+    assert!(
+        String::from_utf8_lossy(&done.get_output().stderr).starts_with("cam: cannot read the picture `-`")
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_is_no_trouble() {
+    use std::process::{Command, Stdio};
+    let desk = Desk::new();
+    for arguments in [
+        &["models"][..],
+        &["explain", "scene.png"],
+        &["explain", "--help"],
+        &["man"],
+        &["layers", "--model", "resnet152"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut cam = Command::new(assert_cmd::cargo::cargo_bin("cam"));
+        cam.current_dir(desk.folder.path()).args(arguments).stdout(writer).stderr(Stdio::piped());
+        let done = cam.output().unwrap();
+        assert!(done.status.success(), "{arguments:?}: {:?}", done.status);
+        assert!(done.stderr.is_empty(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+}
+
+#[test]
+fn one_file_may_take_all_maps() {
+    let desk = Desk::new();
+    let said = desk.says(&["explain", "scene.png", "--out", "new/where.jpg"]);
+    assert!(said.ends_with("new/where.jpg\n"), "{said}");
+    assert_eq!(image::open(desk.path("new/where.jpg")).unwrap().width(), 200);
+    let report = desk.json(&["explain", "scene.png", "--out", "sheet.png", "--top", "2", "--json"]);
+    assert_eq!(report["maps"][1]["png"], "sheet.png");
+    assert!(image::open(desk.path("sheet.png")).unwrap().height() > 400);
+    desk.refuses(&["explain", "scene.png", "--out", "sheet.png", "--npy"], 2, "need a folder");
+    desk.refuses(&["explain", "scene.png", "--out", "-", "--json"], 2, "standard output is for the picture");
+}
+
+#[test]
+fn methods_are_compared_on_one_sheet() {
+    let desk = Desk::new();
+    let (said, wrong) = desk.ends(&["compare", "scene.png", "--class", "fish", "--class", "football"], 0);
+    for method in cam_core::METHODS {
+        let told = said.matches(&format!("    {} ", method.name())).count();
+        let left_out = ["scorecam", "sscam", "iscam", "cam", "legrad", "rollout"].contains(&method.name());
+        assert_eq!(told, if left_out { 0 } else { 2 }, "{}: {said}", method.name());
+    }
+    assert!(wrong.contains("left out legrad: this model names no attention weights"), "{wrong}");
+    assert!(wrong.contains("left out cam: CAM needs"), "{wrong}");
+    assert!(
+        wrong.contains("left out scorecam, sscam, iscam, which are slow: `--slow` takes them"),
+        "{wrong}"
+    );
+    let sheet = image::open(desk.path("cam-out/scene_compare.png")).unwrap();
+    assert!(sheet.width() > 1000 && sheet.height() > 1000, "{} x {}", sheet.width(), sheet.height());
+
+    let two = [
+        "compare",
+        "scene.png",
+        "--method",
+        "gradcam,scorecam",
+        "--layer",
+        "layer2.0,layer3.0",
+        "--out",
+        "-",
+    ];
+    let done = desk.cam(&two).assert().success();
+    image::load_from_memory(&done.get_output().stdout).unwrap();
+    assert!(!String::from_utf8_lossy(&done.get_output().stderr).contains("left out"));
+    desk.refuses(&["compare", "scene.png", "--method", "rollout"], 5, "names no attention weights");
+}
+
+#[test]
+fn a_strip_shows_all_blocks_from_shallow_to_deep() {
+    let desk = Desk::new();
+    let report = desk.json(&["explain", "scene.png", "--layer", "all", "--sheet", "--json"]);
+    let layers: Vec<&str> =
+        report["maps"].as_array().unwrap().iter().map(|map| map["layer"].as_str().unwrap()).collect();
+    assert_eq!(layers, ["layer1.0", "layer2.0", "layer3.0", "layer4.0"]);
+    assert_eq!(desk.files("cam-out"), ["scene_sheet.png"]);
+    desk.refuses(&["explain", "scene.png", "--layer", "all,layer1"], 2, "stand alone");
+}
+
+#[test]
+fn overlays_differ_and_boxes_are_told() {
+    let desk = Desk::new();
+    let mut seen = Vec::new();
+    for mode in cam_viz::Mode::ALL {
+        let out = format!("{mode}.png");
+        desk.says(&["explain", "scene.png", "--overlay", mode.name(), "--out", &out]);
+        let bytes = image::open(desk.path(&out)).unwrap().into_rgb8().into_raw();
+        assert!(!seen.contains(&bytes), "{mode}");
+        seen.push(bytes);
+    }
+    let report = desk.json(&["explain", "scene.png", "--overlay", "box", "--threshold", "otsu", "--json"]);
+    let (map, boxes) = (&report["maps"][0], report["maps"][0]["boxes"].as_array().unwrap());
+    let number = |value: &Value| value.as_u64().unwrap();
+    let holds = |area: &Value, x: u64, y: u64| {
+        let [left, top, width, height] = [0, 1, 2, 3].map(|place| number(&area[place]));
+        (left..left + width).contains(&x) && (top..top + height).contains(&y)
+    };
+    let (x, y) = (number(&map["peak"][0]), number(&map["peak"][1]));
+    assert!(boxes.iter().any(|area| holds(area, x, y)), "{map}");
+    desk.refuses(&["explain", "scene.png", "--threshold", "0.4"], 2, "is for `--overlay mask`");
+    desk.refuses(
+        &["explain", "scene.png", "--overlay", "box", "--threshold", "2"],
+        2,
+        "a number from 0 to 1, or otsu",
+    );
+    desk.refuses(&["explain", "scene.png", "--alpha", "1.5"], 2, "a number from 0 to 1");
+}
+
+#[test]
+fn both_signs_are_shown_in_colours_that_diverge() {
+    let desk = Desk::new();
+    let report = desk.json(&["explain", "scene.png", "--sign", "both", "--npy", "--json"]);
+    let (_, heat) = read_npy(desk.path(report["maps"][0]["npy"].as_str().unwrap()));
+    let (low, high) = heat.iter().fold((0f32, 0f32), |(low, high), x| (low.min(*x), high.max(*x)));
+    assert!(low < 0.0 && high > 0.0 && (low.abs().max(high) - 1.0).abs() < 1e-6, "{low}..{high}");
+    desk.refuses(
+        &["explain", "scene.png", "--sign", "both", "--colormap", "viridis"],
+        2,
+        "colours for both signs",
+    );
+}
+
+#[test]
+fn windows_at_several_scales_are_put_together() {
+    let desk = Desk::new();
+    let maps = |more: &[&str]| {
+        let report = desk.json(&[&["explain", "scene.png", "--npy", "--json"], more].concat());
+        read_npy(desk.path(report["maps"][0]["npy"].as_str().unwrap())).1
+    };
+    let (plain, windows) = (maps(&[]), maps(&["--sess", "3"]));
+    assert_eq!(plain.len(), windows.len());
+    assert!(plain.iter().zip(&windows).any(|(a, b)| (a - b).abs() > 0.1));
+}
+
+#[test]
+fn quiet_says_nothing_and_verbose_says_what_is_run() {
+    let desk = Desk::new();
+    assert_eq!(desk.ends(&["explain", "scene.png", "--quiet"], 0), (String::new(), String::new()));
+    assert!(desk.ends(&["-q", "models"], 0).0.contains("resnet50"), "what is asked for by name is said");
+    let (_, wrong) = desk.ends(&["explain", "none.png", "-q"], 7);
+    assert!(wrong.starts_with("cam: cannot read"), "{wrong}");
+    let (_, news) = desk.ends(&["explain", "scene.png", "--verbose"], 0);
+    assert!(
+        news.contains("cam: scenes on cpu, by gradcam at layer3.0") && news.contains("seconds: load"),
+        "{news}"
+    );
+    desk.refuses(&["explain", "scene.png", "-q", "-v"], 2, "cannot be used with");
+}
+
+#[test]
+fn colour_is_for_terminals_only() {
+    let desk = Desk::new();
+    let (said, _) = desk.ends(&["explain", "scene.png"], 0);
+    assert!(!said.contains('\x1b'));
+    let coloured = desk.cam(&["explain", "scene.png"]).env("CLICOLOR_FORCE", "1").assert().success();
+    assert!(coloured.get_output().stdout.contains(&0x1b));
+    let plain = desk.cam(&["explain", "scene.png"]).env("NO_COLOR", "1").assert().success();
+    assert!(!plain.get_output().stdout.contains(&0x1b));
+}
+
+#[test]
+fn a_preview_is_shown_when_it_is_asked_for() {
+    let desk = Desk::new();
+    let (said, _) = desk.ends(&["explain", "scene.png", "--preview"], 0);
+    assert!(said.contains('\u{2584}') && said.contains("\x1b["), "half blocks where there are no graphics");
+    assert!(!desk.says(&["explain", "scene.png"]).contains('\u{2584}'));
+}
+
+#[test]
+fn shells_get_completions_and_manual_pages() {
+    let desk = Desk::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = desk.says(&["completions", shell]);
+        assert!(script.contains("explain") && script.contains("eigen-smooth"), "{shell}");
+    }
+    assert!(desk.says(&["man"]).contains(".SH SUBCOMMANDS"));
+    let page = desk.says(&["man", "explain"]);
+    assert!(page.starts_with(".ie") && page.contains("eigen") && page.contains("curl"), "{page}");
+    desk.says(&["man", "--out", "pages"]);
+    assert!(desk.files("pages").contains(&"cam-explain.1".to_string()), "{:?}", desk.files("pages"));
+    desk.refuses(&["man", "explian"], 2, "no command is called `explian`");
+}
+
+#[test]
+fn a_command_line_that_is_not_understood_is_told_in_one_line() {
+    let desk = Desk::new();
+    desk.refuses(&["explain", "scene.png", "--metod", "x"], 2, "a similar argument exists: '--method'");
+    desk.refuses(&["explain", "scene.png", "--overlay", "blent"], 2, "possible values: blend, heat");
+    desk.refuses(&["explain"], 2, "<PHOTO>");
+    desk.refuses(&["explian"], 2, "'explain'");
+}
+
+#[test]
+fn a_class_is_asked_for_by_name_and_names_near_it_are_told() {
+    let desk = Desk::new();
+    desk.resnet18(1000);
+    let refuses = |class: &str, words: &str| {
+        desk.refuses(
+            &["explain", "scene.png", "--weights", "resnet18.safetensors", "--class", class],
+            4,
+            words,
+        );
+    };
+    refuses("mastiff", "near it are bull mastiff, Tibetan mastiff");
+    refuses("tabbi", "near it are tabby");
+}
+
+#[test]
+fn guided_backpropagation_and_concepts_are_sheets_too() {
+    let desk = Desk::new();
+    desk.says(&["guided", "scene.png", "--class", "fish", "--class", "football"]);
+    desk.says(&["concepts", "scene.png", "--count", "3"]);
+    assert_eq!(desk.files("cam-out"), ["scene_concepts.png", "scene_guided.png"]);
+    let said = desk.says(&["concepts", "scene.png", "--count", "3", "--out", "concepts.svg"]);
+    assert_eq!(said.matches(", most at ").count(), 3, "{said}");
+    assert!(std::fs::read_to_string(desk.path("concepts.svg")).unwrap().contains("concept 3"));
+    desk.album();
+    desk.refuses(&["guided", "album", "--out", "-"], 2, "need a folder");
 }

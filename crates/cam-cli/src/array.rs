@@ -5,14 +5,18 @@ use burn::tensor::{Device, Tensor, TensorData};
 use npyz::{DType, NpyFile, Order, TypeChar, WriterBuilder};
 use std::path::Path;
 
-/// Reads float32 `[3, H, W]` or `[N, 3, H, W]`.
+/// Whether the bytes are those of a `.npy` file.
+pub fn is_array(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\x93NUMPY")
+}
+
+/// Reads float32 `[3, H, W]` or `[N, 3, H, W]`; `path` is what errors call it.
 ///
 /// # Shapes
 /// - output: `[N, 3, H, W]`
-pub fn read(path: &Path, device: &Device) -> Result<Tensor<4>, Failure> {
+pub fn decode(bytes: &[u8], path: &Path, device: &Device) -> Result<Tensor<4>, Failure> {
     let unreadable = |reason: String| Failure::Array { path: path.into(), reason };
-    let bytes = std::fs::read(path).map_err(|e| unreadable(e.to_string()))?;
-    let file = NpyFile::new(&bytes[..]).map_err(|e| unreadable(e.to_string()))?;
+    let file = NpyFile::new(bytes).map_err(|e| unreadable(e.to_string()))?;
     let float32 = matches!(file.dtype(), DType::Plain(kind) if kind.type_char() == TypeChar::Float && kind.num_bytes() == Some(4));
     if !float32 {
         return Err(unreadable(format!("its numbers are {}, float32 is needed", file.dtype().descr())));

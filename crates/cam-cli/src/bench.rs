@@ -2,7 +2,8 @@
 
 use crate::cost::Cost;
 use crate::failure::Failure;
-use crate::{args, device, model};
+use crate::console::Console;
+use crate::{device, model};
 use burn::tensor::{Device, Tensor};
 use bytesize::ByteSize;
 use cam_core::{Error, Explainer, Explanation, METHODS, Method, Model, Sight, Taps, Top};
@@ -34,7 +35,7 @@ static MEMORY: &PeakMemAlloc<System> = &INSTRUMENTED_SYSTEM;
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    pub model: args::Model,
+    pub model: model::Asked,
     /// A method: see `cam methods`; may be given several times; `all` for every one that finds something to look at in this
     /// model [default: gradcam]
     #[arg(long = "method", value_name = "NAME")]
@@ -48,9 +49,8 @@ pub struct Args {
     /// How often each is measured; the medians are told
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub repeat: u32,
-    /// Where to compute: see `cam devices`; `auto` takes the best that works
-    #[arg(long, default_value = "auto")]
-    pub device: String,
+    #[command(flatten)]
+    pub place: device::Place,
     #[command(flatten)]
     pub cost: Cost,
     /// Print one JSON list on standard output, and nothing else there: an object for each layer and method with `model`, `method`,
@@ -82,8 +82,8 @@ struct Row {
     peak_memory: Option<usize>,
 }
 
-pub fn run(args: &Args) -> Result<(), Failure> {
-    let (device, device_name) = device::named(&args.device)?;
+pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
+    let (device, device_name) = device::named(&args.place.device, console)?;
     let all = args.methods.iter().any(|name| name == "all");
     let names = match all {
         true => METHODS.iter().map(|method| method.name().to_string()).collect(),
@@ -94,7 +94,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         (Some(name), None) => {
             Classifier::without_file(name, &device).or_else(|_| Classifier::untrained(name, &device))?
         }
-        _ => model::load(&args.model, &device)?,
+        _ => model::load(&args.model, &device, console)?,
     };
     let input = scenes(&model, args.batch as usize, &device)?;
     let default_layer = [model.card().layer.clone()];

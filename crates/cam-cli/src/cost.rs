@@ -2,13 +2,15 @@
 
 use bytesize::ByteSize;
 use cam_core::{Explainer, IsCam, METHODS, Method, ScoreCam, SsCam, method_named};
+use serde::Serialize;
 
 /// What an explanation may cost.
-#[derive(clap::Args)]
+#[derive(clap::Args, Serialize)]
 pub struct Cost {
     /// About how much memory the changed copies of a picture may take in methods of many passes (256MiB, 2GB): they run in chunks
     /// that fit [default: 256MiB]
     #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[serde(skip)]
     pub memory: Option<ByteSize>,
     /// Score-CAM and its kin try only the N channels that vary most over the picture (Faster-Score-CAM) [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -25,23 +27,28 @@ impl Cost {
     }
 
     /// The methods of these names; Grad-CAM where there are none.
-    pub fn methods(&self, names: &[String]) -> Result<Vec<Box<dyn Method>>, cam_core::Error> {
+    pub fn methods(&self, names: &[String]) -> Result<Vec<&'static dyn Method>, cam_core::Error> {
         match names {
-            [] => Ok(vec![Box::new(METHODS[0])]),
+            [] => Ok(vec![METHODS[0]]),
             names => names.iter().map(|name| self.method(name)).collect(),
         }
     }
 
     /// The method of this name.
-    pub fn method(&self, name: &str) -> Result<Box<dyn Method>, cam_core::Error> {
+    pub fn method(&self, name: &str) -> Result<&'static dyn Method, cam_core::Error> {
         let channels = self.channels.map(|channels| channels as usize);
         Ok(match (name, channels) {
-            ("scorecam", Some(_)) => Box::new(ScoreCam { channels, ..ScoreCam::PAPER }),
-            ("sscam", Some(_)) => Box::new(SsCam { channels, ..SsCam::PAPER }),
-            ("iscam", Some(_)) => Box::new(IsCam { channels, ..IsCam::PAPER }),
-            _ => Box::new(method_named(name)?),
+            ("scorecam", Some(_)) => lasting(ScoreCam { channels, ..ScoreCam::PAPER }),
+            ("sscam", Some(_)) => lasting(SsCam { channels, ..SsCam::PAPER }),
+            ("iscam", Some(_)) => lasting(IsCam { channels, ..IsCam::PAPER }),
+            _ => method_named(name)?,
         })
     }
+}
+
+/// A method with settings of its own; like those of the list it lasts as long as the program.
+fn lasting(method: impl Method + 'static) -> &'static dyn Method {
+    Box::leak(Box::new(method))
 }
 
 fn size(text: &str) -> Result<ByteSize, String> {

@@ -1,12 +1,30 @@
 //! `cam demo`: a drawn scene, explained by the built-in model, on one sheet.
 
-use crate::args;
+use crate::console::Console;
 use crate::device;
 use crate::failure::{Failure, folder};
 use cam_core::{Class, Explainer, Explanation, Target};
 use cam_models::{Classifier, Resize};
 use cam_scenes::{Object, Scene};
 use cam_viz::{ColourMap, HeatMap, Marker, Overlay, Rgb, RgbImage, Sheet, outline};
+use std::path::PathBuf;
+
+pub const EXAMPLES: &str = "\
+Examples:
+  cam demo
+  cam demo --seed 12 --out pictures";
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Which scene is drawn
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+    /// The folder that the sheet goes to
+    #[arg(long, value_name = "DIR", default_value = "cam-out")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub place: device::Place,
+}
 
 /// The methods on the sheet: one of each kind.
 const METHODS: [&str; 8] =
@@ -15,8 +33,8 @@ const METHODS: [&str; 8] =
 /// The side of the drawn picture in pixels.
 const SIDE: u32 = 384;
 
-pub fn run(args: &args::Demo) -> Result<(), Failure> {
-    let (device, _) = device::named(&args.device)?;
+pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
+    let (device, _) = device::named(&args.place.device, console)?;
     folder(&args.out)?;
     let model = Classifier::builtin(&device)?;
     let scene = Scene::with_classes(args.seed, SIDE, &two_classes(args.seed))?;
@@ -43,7 +61,7 @@ pub fn run(args: &args::Demo) -> Result<(), Failure> {
             .iter()
             .find(|guess| guess.class == object.class.index())
             .map_or(0.0, |guess| guess.probability);
-        println!("{}: {:.1} % sure", object.class, 100.0 * probability);
+        console.say(format_args!("{}: {:.1} % sure", object.class, 100.0 * probability))?;
         let mut row = vec![outlined(&scene.picture, object)?];
         for map in maps {
             let heat: Vec<f32> = map.heat.try_to_vec_as().map_err(cam_core::Error::from)?;
@@ -53,14 +71,13 @@ pub fn run(args: &args::Demo) -> Result<(), Failure> {
             row.push(overlay.draw(&heat)?);
             let (x, y) = cam_viz::Area::whole(&scene.picture).peak(&heat);
             let verdict = if object.mask.contains(x, y) { "on the object" } else { "beside the object" };
-            println!("    {:12} hottest at {x}, {y}: {verdict}", map.method);
+            console.say(format_args!("    {:12} hottest at {x}, {y}: {verdict}", map.method))?;
         }
         sheet = sheet.row(format!("{} {:.0} %", object.class, 100.0 * probability), row);
     }
     let path = args.out.join("demo.png");
     cam_viz::save(&sheet.draw()?, &path)?;
-    println!("{}", path.display());
-    Ok(())
+    console.say(path.display())
 }
 
 /// Two classes of the scene of a seed.

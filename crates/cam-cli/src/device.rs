@@ -1,21 +1,30 @@
 //! Where to compute.
 
+use crate::console::Console;
 use crate::failure::Failure;
 use burn::tensor::Device;
 use cam_device::{Opened, Taken};
 
+/// Where a command computes.
+#[derive(clap::Args)]
+pub struct Place {
+    /// Where to compute: `auto` takes the best device that works; see `cam devices`
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub device: String,
+}
+
 /// The device asked for, and the name that it has in reports. What `auto` passed over is told in one line.
-pub fn named(asked: &str) -> Result<(Device, String), Failure> {
+pub fn named(asked: &str, console: &Console) -> Result<(Device, String), Failure> {
     let Taken { mut devices, passed_over } = cam_device::open(asked.parse()?)?;
     let Opened { device, id, .. } = devices.swap_remove(0);
     if !passed_over.is_empty() {
-        eprintln!("cam: {}; computing on {id}", passed_over.join("; "));
+        console.warn(format_args!("{}; computing on {id}", passed_over.join("; ")));
     }
     Ok((device, id.to_string()))
 }
 
 /// A list of devices for people.
-pub fn list() {
+pub fn list(console: &Console) -> Result<(), Failure> {
     let rows: Vec<[String; 4]> = cam_device::list()
         .into_iter()
         .map(|listed| {
@@ -29,8 +38,9 @@ pub fn list() {
     let widths = [0, 1, 2].map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0));
     for [name, kind, memory, about] in &rows {
         let [names, kinds, memories] = widths;
-        println!("{name:names$}  {kind:kinds$}  {memory:>memories$}  {about}");
+        console.print(format_args!("{name:names$}  {kind:kinds$}  {memory:>memories$}  {about}"))?;
     }
+    Ok(())
 }
 
 fn gigabytes(bytes: u64) -> String {

@@ -1,394 +1,472 @@
 //! `cam explain`: pictures in, maps out.
 
-use crate::args::{self, ScoreArg};
-use crate::failure::{Failure, folder};
-use crate::report::{Guess, Map, Predictions, Report, Seconds};
-use crate::{array, device, model};
-use burn::tensor::{Device, Tensor};
-use cam_core::{
-    Class, Explainer, Explanation, Finer, LogOdds, MapNumbers, Maps, Ranked, Smooth, Softmax, Target,
-};
-use cam_models::{Classifier, Preprocess, View, read_photo};
-use cam_viz::{Area, ColourMap, HeatMap, Overlay, RgbImage};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use std::collections::HashSet;
+use crate::console::{Console, head, peak_memory};
+use crate::failure::Failure;
+use crate::files::{self, Out};
+use crate::manifest::{Line, Manifest, Stamp};
+use crate::maps::OneMap;
+use crate::options::{Asked, Preparing};
+use crate::painting::{self, Painter};
+use crate::picture::Picture;
+use crate::report::{Failed, Map, MapOf, Predictions, Report, Seconds};
+use crate::sheet::{self, Drawing};
+use crate::source::{Source, sources};
+use crate::studio::{Explained, Studio, explainers};
+use crate::{array, device, interrupt, looking, model, preview};
+use serde::Serialize;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// How many classes of each picture are told.
-const TOLD: usize = 5;
+pub const EXAMPLES: &str = "\
+Examples:
+  cam explain scene.png
+      The top class of the built-in model, by Grad-CAM
+  cam explain dog.jpg --model resnet50 --class 'bull mastiff' --class tabby
+      Two classes of one photo; the weights are fetched on first use
+  cam explain leaf.jpg --weights my_finetuned.pth --labels my_classes.txt
+      A model of one's own: its architecture, size and number of classes are recognised from the file
+  cam explain photos --weights resnet18.safetensors --method gradcam,layercam --top 3
+      Two methods for the three likeliest classes of every photo in a folder and below. When it is interrupted, the same
+      command goes on; photos/../cam-out/manifest.jsonl says what was found in each
+  cam explain dog.jpg --model resnet50 --layer all --sheet
+      From shallow to deep on one sheet
+  cam explain dog.jpg --model resnet50 --layer layer3.5,layer4.2 --fuse product --aug-smooth
+      One map of two layers, averaged over six views
+  cam explain dog.jpg --overlay box --threshold otsu --sign both --preview
+      Other ways to see it
+  cam explain input.npy --weights resnet50.pth --class 243 --npy --json
+      An array that is preprocessed already; the numbers of the maps beside the pictures
+  curl -s https://example.org/dog.jpg | cam explain - --out - > where.png
+      In a pipe";
 
-pub fn run(args: &args::Explain) -> Result<(), Failure> {
-    let methods = args.cost.methods(&args.methods)?;
-    let (device, device_name) = device::named(&args.device)?;
-    folder(&args.out)?;
-    let mut seconds = Seconds::default();
+#[derive(clap::Args)]
+pub struct Args {
+    /// Pictures (PNG, JPEG, WebP), folders of them, `-` for standard input, or .npy arrays (3,H,W) or (N,3,H,W) of float32
+    /// that are preprocessed already
+    #[arg(required = true, value_name = "PHOTO")]
+    pub photos: Vec<PathBuf>,
+    #[command(flatten)]
+    pub model: model::Asked,
+    /// A method: see `cam methods`; several with commas between, or given several times [default: gradcam]
+    #[arg(long = "method", value_name = "NAME", value_delimiter = ',')]
+    pub methods: Vec<String>,
+    #[command(flatten)]
+    pub look: looking::Asked,
+    #[command(flatten)]
+    pub asked: Asked,
+    #[command(flatten)]
+    pub preparing: Preparing,
+    #[command(flatten)]
+    pub painting: painting::Asked,
+    #[command(flatten)]
+    pub place: device::Place,
+    /// Pictures in one pass
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+    pub batch_size: u32,
+    /// The folder that pictures and arrays go to, as the photos lie in their folder; or one picture for all, as a file (.png,
+    /// .jpg, .webp, of several maps .svg) or `-` for standard output
+    #[arg(long, value_name = "DIR|FILE|-", default_value = "cam-out")]
+    pub out: PathBuf,
+    /// One sheet of all maps of a picture, in place of a picture a map
+    #[arg(long)]
+    pub sheet: bool,
+    /// Write each map beside its picture as a float32 .npy (H,W): input-sized, 0 to 1
+    #[arg(long)]
+    pub npy: bool,
+    /// Write each map as a float32 .npy (h,w): signed, unscaled, of the layer's resolution
+    #[arg(long)]
+    pub raw: bool,
+    /// Explain again what the manifest of a folder says is done
+    #[arg(long)]
+    pub fresh: bool,
+    /// Print one JSON object on standard output, and nothing else there
+    #[arg(long)]
+    pub json: bool,
+    /// Show the pictures in the terminal
+    #[arg(long, conflicts_with = "json")]
+    pub preview: bool,
+}
+
+/// All that decides what is found: pictures with the same are not explained again.
+#[derive(Serialize)]
+struct Options<'a> {
+    model: &'a str,
+    weights: Option<(&'a Path, Stamp)>,
+    labels: Option<(&'a Path, Stamp)>,
+    precision: String,
+    methods: Vec<&'a str>,
+    layers: &'a [String],
+    #[serde(flatten)]
+    asked: &'a Asked,
+    #[serde(flatten)]
+    look: &'a looking::Asked,
+    #[serde(flatten)]
+    preparing: &'a Preparing,
+    #[serde(flatten)]
+    painting: &'a painting::Asked,
+    sheet: bool,
+    npy: bool,
+    raw: bool,
+}
+
+pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
+    let methods = args.look.cost.methods(&args.methods)?;
+    let painter = args.painting.painter(args.look.sign.is_signed())?;
+    let (device, device_name) = device::named(&args.place.device, console)?;
+    let sources = sources(&args.photos, &args.out)?;
+    let mut out = Out::of(&args.out)?;
+    if !matches!(out, Out::Folder(_)) && (args.npy || args.raw) {
+        return Err(Failure::Usage("`--npy` and `--raw` need a folder to write to: `--out DIR`".into()));
+    }
+    if matches!(out, Out::Stdout) && (args.json || args.preview) {
+        return Err(Failure::Usage(
+            "standard output is for the picture: leave `--json` and `--preview` away".into(),
+        ));
+    }
+    let console = &match (args.json, &out) {
+        (true, _) => console.without_results(),
+        (_, Out::Stdout) => console.diverted(),
+        _ => console.clone(),
+    };
 
     let started = Instant::now();
-    let mut model = model::load(&args.model, &device)?.in_precision(args.precision)?;
-    if let Some(labels) = &args.labels {
-        model = model.with_labels(labels)?;
-    }
-    seconds.load = started.elapsed().as_secs_f64();
+    let model = model::load(&args.model, &device, console)?;
+    let load = started.elapsed().as_secs_f64();
+    let targets = args.asked.targets(&model)?;
+    let layers = args.look.layers(&model, &device)?;
+    let explainers = explainers(&args.look, &model, &layers, &methods, console);
+    let lookings: Vec<_> = explainers.iter().map(|explainer| args.look.looking(explainer)).collect();
+    let preprocess = args.preparing.of(&model);
+    console.detail(format_args!(
+        "{} on {device_name}, by {} at {}",
+        model.card().name,
+        methods.iter().map(|method| method.name()).collect::<Vec<_>>().join(", "),
+        if layers.is_empty() { "the layer that is chosen".into() } else { layers.join(", ") },
+    ));
 
-    let targets = targets(args, &model)?;
-    let targets: Vec<&dyn Target> = targets.iter().map(Box::as_ref).collect();
-    let default_layer = [model.card().layer.clone()];
-    let layers = match &args.layers[..] {
-        [] => &default_layer[..],
-        [auto] if auto == "auto" => &[],
-        named => named,
+    let studio = Studio {
+        model: &model,
+        targets: &targets,
+        layers: &layers,
+        methods: &methods,
+        lookings: &lookings,
+        seconds: Seconds { load, ..Seconds::default() },
     };
-    let bars = Bars::new(args.photos.len());
-    let explainer = args.cost.limit(Explainer::new(&model));
-    let mut explainer = explainer.eigen_smooth(args.eigen_smooth).on_progress({
-        let passes = bars.passes.clone();
-        move |progress| {
-            passes.set_length(progress.total as u64);
-            passes.set_position(progress.done as u64);
-        }
+    let mut manifest = None;
+    if let (Out::Folder(files), true) = (&mut out, args.photos.iter().any(|path| path.is_dir())) {
+        let options = serde_json::to_value(args.options(&studio)).expect("options are plain data");
+        let opened = Manifest::open(&files.folder, options, args.fresh)?;
+        files.hold(opened.taken.iter().cloned());
+        manifest = Some(opened);
+    }
+    interrupt::watch(match manifest {
+        Some(_) => "all files are whole, and the same command goes on",
+        None => "all files are whole",
     });
-    explainer = explainer.rectify(args.sign.into());
-    if let Some(fuse) = args.fuse {
-        explainer = explainer.fuse(fuse.into());
-    }
-    for layer in layers {
-        explainer = explainer.layer(layer);
-    }
-    for method in methods {
-        explainer = explainer.method(method);
-    }
-
-    let sigma = args.sigma;
-    let looking = match (args.aug_smooth, args.noise) {
-        (true, _) => Looking::Over(Smooth::augmented(&explainer)),
-        (_, Some(samples)) => Looking::Over(Smooth::noisy(&explainer, samples as usize, sigma, 0)),
-        _ => Looking::Once(&explainer),
-    };
-
-    let mut preprocess = model.card().preprocess(args.resize.into());
-    preprocess.mean = args.mean.unwrap_or(preprocess.mean);
-    preprocess.std = args.std.unwrap_or(preprocess.std);
 
     let mut run = Run {
         args,
-        model: &model,
-        files: Files { folder: &args.out, taken: HashSet::new() },
+        console,
+        painter,
+        many: sources.len() > 1,
+        studio,
+        out,
+        manifest,
+        kept: Vec::new(),
+        failures: Vec::new(),
+        count: 0,
         report: Report {
             model: model.card().name.clone(),
             device: device_name,
             predictions: Vec::new(),
             maps: Vec::new(),
-            seconds,
+            failures: Vec::new(),
+            seconds: Seconds::default(),
         },
     };
+    run.say_model()?;
+    let left: Vec<&Source> = sources.iter().filter(|source| !run.is_done(source)).collect();
+    if left.len() < sources.len() {
+        console.say(format_args!(
+            "{} of {} pictures are done already",
+            sources.len() - left.len(),
+            sources.len()
+        ))?;
+    }
+    let bar = console.bar("pictures", left.len());
     let mut batch: Vec<Picture> = Vec::new();
-    for path in &args.photos {
+    for source in left {
         let started = Instant::now();
-        let pictures = Picture::read(path, &preprocess, &device)?;
-        run.report.seconds.preprocess += started.elapsed().as_secs_f64();
+        let read = Picture::read(source, &preprocess, &device);
+        run.studio.seconds.preprocess += started.elapsed().as_secs_f64();
+        let pictures = match read {
+            Ok(pictures) => pictures,
+            Err(failure) => {
+                run.failed(source, failure)?;
+                bar.inc(1);
+                continue;
+            }
+        };
         for picture in pictures {
             let full = batch.len() == args.batch_size as usize;
             if full || batch.first().is_some_and(|first| first.input.dims() != picture.input.dims()) {
-                run.batch(std::mem::take(&mut batch), &looking, &targets)?;
+                run.batch(std::mem::take(&mut batch))?;
             }
             batch.push(picture);
         }
         // Those that wait for a batch are not done yet.
-        bars.pictures.set_position(run.report.predictions.len() as u64);
+        bar.set_position((run.count + run.failures.len()) as u64);
     }
-    run.batch(batch, &looking, &targets)?;
-    bars.clear();
-    run.tell();
-    Ok(())
+    run.batch(batch)?;
+    bar.finish_and_clear();
+    run.end()
 }
 
-/// What is asked of each picture.
-fn targets(args: &args::Explain, model: &Classifier) -> Result<Vec<Box<dyn Target>>, Failure> {
-    if args.classes.is_empty() {
-        return Ok((0..args.top as usize).map(|place| scored(args.score, Ranked(place))).collect());
-    }
-    args.classes.iter().map(|asked| Ok(scored(args.score, Class(model.class(asked)?)))).collect()
-}
-
-/// The score of a class that is asked for.
-fn scored(score: ScoreArg, class: impl Target + 'static) -> Box<dyn Target> {
-    match score {
-        ScoreArg::Logit => Box::new(class),
-        ScoreArg::Softmax => Box::new(Softmax(class)),
-        ScoreArg::LogOdds => Box::new(LogOdds(class)),
-        ScoreArg::Finer => Box::new(Finer::paper(class)),
-    }
-}
-
-/// How often each picture is looked at.
-enum Looking<'e, 'm> {
-    Once(&'e Explainer<'m, Classifier>),
-    Over(Smooth<'e, 'm, Classifier, Tensor<4>>),
-}
-
-impl Looking<'_, '_> {
-    fn explain_each(
-        &self,
-        input: Tensor<4>,
-        targets: &[&dyn Target],
-    ) -> Result<Explanation, cam_core::Error> {
-        match self {
-            Self::Once(explainer) => explainer.explain_each(input, targets),
-            Self::Over(smooth) => smooth.explain_each(input, targets),
+impl Args {
+    fn options<'a>(&'a self, studio: &Studio<'a>) -> Options<'a> {
+        let stamped = |path: &'a Option<PathBuf>| path.as_deref().map(|path| (path, Stamp::of(path)));
+        Options {
+            model: &studio.model.card().name,
+            weights: stamped(&self.model.weights),
+            labels: stamped(&self.model.labels),
+            precision: self.model.precision.to_string(),
+            methods: studio.methods.iter().map(|method| method.name()).collect(),
+            layers: studio.layers,
+            asked: &self.asked,
+            look: &self.look,
+            preparing: &self.preparing,
+            painting: &self.painting,
+            sheet: self.sheet,
+            npy: self.npy,
+            raw: self.raw,
         }
     }
-}
-
-/// A picture, as the model and as a person sees it.
-struct Picture {
-    /// The file.
-    path: PathBuf,
-    /// `[1, 3, height, width]`
-    input: Tensor<4>,
-    photo: RgbImage,
-    /// The part of the photo that the input shows.
-    area: Area,
-}
-
-impl Picture {
-    /// The pictures of a file: one of a photo, any number of an array.
-    fn read(path: &Path, preprocess: &Preprocess, device: &Device) -> Result<Vec<Self>, Failure> {
-        if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("npy")) {
-            let photo = read_photo(path)?;
-            let (input, view) = preprocess.apply(&photo, device);
-            let area = area(view, &photo);
-            return Ok(vec![Self { path: path.into(), input, photo, area }]);
-        }
-        let inputs = array::read(path, device)?;
-        let pictures = (0..inputs.dims()[0]).map(|place| {
-            let input = inputs.clone().narrow(0, place, 1);
-            let photo = preprocess.picture(input.clone());
-            Self { path: path.into(), input, area: Area::whole(&photo), photo }
-        });
-        Ok(pictures.collect())
-    }
-}
-
-/// The whole pixels of a view.
-fn area(view: View, photo: &RgbImage) -> Area {
-    let (x, y) = (view.x.round() as u32, view.y.round() as u32);
-    let width = (view.width.round() as u32).clamp(1, photo.width() - x);
-    let height = (view.height.round() as u32).clamp(1, photo.height() - y);
-    Area { x, y, width, height }
 }
 
 /// A run under way.
 struct Run<'a> {
-    args: &'a args::Explain,
-    model: &'a Classifier,
-    files: Files<'a>,
+    args: &'a Args,
+    console: &'a Console,
+    painter: Painter,
+    /// Whether one picture that fails leaves others to be explained.
+    many: bool,
+    studio: Studio<'a>,
+    out: Out,
+    manifest: Option<Manifest>,
+    /// What waits for the one picture that all go on.
+    kept: Vec<Explained>,
+    failures: Vec<Failed>,
+    /// Pictures explained.
+    count: usize,
+    /// What `--json` prints.
     report: Report,
 }
 
 impl Run<'_> {
-    /// Explains pictures of one size together.
-    fn batch(
-        &mut self,
-        pictures: Vec<Picture>,
-        looking: &Looking<'_, '_>,
-        targets: &[&dyn Target],
-    ) -> Result<(), Failure> {
-        if pictures.is_empty() {
-            return Ok(());
-        }
-        let started = Instant::now();
-        let input = Tensor::cat(pictures.iter().map(|picture| picture.input.clone()).collect(), 0);
-        let found = looking.explain_each(input, targets)?;
-        let maps: Vec<Numbers> = found.maps.iter().map(Numbers::read).collect::<Result<_, _>>()?;
-        self.report.seconds.forward += found.forward.as_secs_f64();
-        self.report.seconds.explain += (started.elapsed().saturating_sub(found.forward)).as_secs_f64();
+    fn is_done(&self, source: &Source) -> bool {
+        self.manifest.as_ref().is_some_and(|manifest| manifest.has(&source.name()))
+    }
 
-        let first = self.report.predictions.len();
-        for (picture, top) in pictures.iter().zip(self.model.predictions(found.output, TOLD)) {
-            let image = picture.path.display().to_string();
-            if top.iter().any(|guess| !guess.logit.is_finite()) {
-                return Err(Failure::NonFinite { model: self.report.model.clone(), image });
-            }
-            let top = top
-                .into_iter()
-                .map(|p| Guess { class: p.class, label: p.label, logit: p.logit, probability: p.probability })
-                .collect();
-            self.report.predictions.push(Predictions { image, top });
+    /// Whose weights these are, where only the file says.
+    fn say_model(&self) -> Result<(), Failure> {
+        if self.args.model.name.is_none() && self.args.model.weights.is_some() {
+            self.console.say(format_args!("recognised {}", self.report.model))?;
         }
-        let started = Instant::now();
-        for (place, picture) in pictures.iter().enumerate() {
-            for numbers in &maps {
-                let map = self.write(picture, first + place, numbers.of(place))?;
-                self.report.maps.push(map);
-            }
-        }
-        self.report.seconds.write += started.elapsed().as_secs_f64();
         Ok(())
     }
 
-    /// Writes the files of one map.
-    fn write(&mut self, picture: &Picture, index: usize, map: OneMap<'_>) -> Result<Map, Failure> {
-        let stem = picture.path.file_stem().unwrap_or_default().to_string_lossy();
-        let name =
-            self.files.name(format!("{stem}_{}_{}_{}", map.method, map.layer.replace(" + ", "+"), map.class));
-        let [height, width] = map.size;
-        let heat = HeatMap::new(width as u32, height as u32, map.heat)?;
-        let colours = ColourMap::ALL.into_iter().find(|c| c.name() == self.args.colormap).unwrap_or_default();
-        let overlay = Overlay::new(&picture.photo).colours(colours).area(picture.area).draw(&heat)?;
-        let npy = match self.args.npy {
-            true => Some(self.files.write(&format!("{name}.npy"), &array::encode(map.heat, map.size))?),
-            false => None,
-        };
-        let raw = match self.args.raw {
-            true => {
-                Some(self.files.write(&format!("{name}_raw.npy"), &array::encode(map.raw, map.raw_size))?)
+    /// Explains pictures of one size together.
+    fn batch(&mut self, pictures: Vec<Picture>) -> Result<(), Failure> {
+        for found in self.studio.explain(pictures)? {
+            match found {
+                Ok(explained) => self.found(explained)?,
+                Err((picture, failure)) => self.failed(&picture.source, failure)?,
             }
-            false => None,
-        };
-        let png = self.files.write(&format!("{name}.png"), &cam_viz::encode(&overlay, "png")?)?;
-        let (x, y) = picture.area.peak(&heat);
-        Ok(Map {
-            image: picture.path.display().to_string(),
-            index,
-            class: map.class,
-            label: self.model.labels()[map.class].clone(),
-            score: map.score,
-            layer: map.layer.into(),
-            method: map.method,
-            png,
-            npy,
-            raw,
-            peak: [x, y],
-            warnings: map.warnings.iter().map(ToString::to_string).collect(),
-        })
+        }
+        Ok(())
     }
 
-    /// Says what was found, to a person or as JSON.
-    fn tell(&self) {
-        for map in &self.report.maps {
+    /// Writes and tells what was found in a picture.
+    fn found(&mut self, explained: Explained) -> Result<(), Failure> {
+        let started = Instant::now();
+        let maps = self.write(&explained)?;
+        self.studio.seconds.write += started.elapsed().as_secs_f64();
+        if let Some(manifest) = &mut self.manifest {
+            let options = manifest.options.clone();
+            manifest.add(&Line {
+                input: explained.picture.source.name(),
+                stamp: Stamp::of(&explained.picture.source.path),
+                options: &options,
+                predictions: &explained.top,
+                maps: &maps,
+                error: None,
+            })?;
+        }
+        let image = explained.picture.source.name();
+        for map in &maps {
             for warning in &map.warnings {
-                eprintln!("cam: {}, {}, {} at {}: {warning}", map.image, map.label, map.method, map.layer);
+                self.console
+                    .warn(format_args!("{image}, {}, {} at {}: {warning}", map.label, map.method, map.layer));
             }
         }
         if self.args.json {
-            println!("{}", serde_json::to_string_pretty(&self.report).expect("a report is plain data"));
-            return;
+            let index = self.count;
+            let maps = maps.into_iter().map(|map| MapOf { image: image.clone(), index, map });
+            self.report.maps.extend(maps);
+            self.report.predictions.push(Predictions { image, top: explained.top.clone() });
+        } else {
+            self.say(&image, &explained, &maps)?;
         }
-        if self.args.model.name.is_none() && self.args.model.weights.is_some() {
-            println!("recognised {}", self.report.model);
+        self.count += 1;
+        if !matches!(self.out, Out::Folder(_)) {
+            self.kept.push(explained);
         }
-        for (index, predictions) in self.report.predictions.iter().enumerate() {
-            println!("{}", predictions.image);
-            for guess in &predictions.top {
-                println!("    {:5.1} %  {} ({})", 100.0 * guess.probability, guess.label, guess.class);
+        Ok(())
+    }
+
+    /// Says what was found in a picture to a person.
+    fn say(&self, image: &str, explained: &Explained, maps: &[Map]) -> Result<(), Failure> {
+        let mut text = head(image);
+        for guess in &explained.top {
+            text += &format!("\n    {:5.1} %  {} ({})", 100.0 * guess.probability, guess.label, guess.class);
+        }
+        for map in maps {
+            let [x, y] = map.peak;
+            text += &format!("\n  {} by {} at {}: hottest at {x}, {y}", map.label, map.method, map.layer);
+            if let Some(png) = map.png.as_ref().filter(|_| !self.args.sheet) {
+                text += &format!(": {}", png.display());
             }
-            for map in self.report.maps.iter().filter(|map| map.index == index) {
-                let [x, y] = map.peak;
-                println!(
-                    "  {} by {} at {}: hottest at {x}, {y}: {}",
-                    map.label,
-                    map.method,
-                    map.layer,
-                    map.png.display()
-                );
+        }
+        if let Some(sheet) = maps.first().and_then(|map| map.png.as_ref()).filter(|_| self.args.sheet) {
+            text += &format!("\n  {}", sheet.display());
+        }
+        self.console.say(text)
+    }
+
+    /// Writes the files of a picture, where they go into a folder.
+    fn write(&mut self, explained: &Explained) -> Result<Vec<Map>, Failure> {
+        let Explained { picture, maps, .. } = explained;
+        let stem = picture.source.stem();
+        let below = &picture.source.below;
+        let sheet = match &mut self.out {
+            Out::Folder(files) if self.args.sheet => {
+                let drawn = sheet::of(std::slice::from_ref(explained), &self.studio, &self.painter)?;
+                let name = files.name(below, &format!("{stem}_sheet"))?;
+                self.show(&drawn)?;
+                Some(files::write(&name, ".png", &drawn.encode("png")?)?)
+            }
+            _ => None,
+        };
+        maps.iter()
+            .map(|map| {
+                let mut told = self.told(picture, map)?;
+                let Out::Folder(files) = &mut self.out else { return Ok(told) };
+                let layer = map.layer.replace(" + ", "+");
+                let name = files.name(below, &format!("{stem}_{}_{layer}_{}", map.method, map.class))?;
+                if self.args.npy {
+                    let size = [map.heat.height(), map.heat.width()].map(|side| side as usize);
+                    told.npy = Some(files::write(&name, ".npy", &array::encode(map.heat.values(), size))?);
+                }
+                if self.args.raw {
+                    told.raw = Some(files::write(&name, "_raw.npy", &array::encode(&map.raw, map.raw_size))?);
+                }
+                told.png = match &sheet {
+                    Some(sheet) => Some(sheet.clone()),
+                    None => {
+                        let overlay = Drawing::Picture(self.painter.paint(picture, map)?);
+                        self.show(&overlay)?;
+                        Some(files::write(&name, ".png", &overlay.encode("png")?)?)
+                    }
+                };
+                Ok(told)
+            })
+            .collect()
+    }
+
+    /// What is told of a map, before any file is written.
+    fn told(&self, picture: &Picture, map: &OneMap) -> Result<Map, Failure> {
+        let (x, y) = picture.area.peak(&map.heat);
+        Ok(Map {
+            class: map.class,
+            label: map.label.clone(),
+            probability: map.probability,
+            score: map.score,
+            layer: map.layer.clone(),
+            method: map.method,
+            png: None,
+            npy: None,
+            raw: None,
+            peak: [x, y],
+            boxes: self.painter.boxes(picture, map)?,
+            warnings: map.warnings.clone(),
+        })
+    }
+
+    /// Shows a picture in the terminal, where that is asked for.
+    fn show(&self, drawing: &Drawing) -> Result<(), Failure> {
+        if self.args.preview { preview::show(drawing, self.console) } else { Ok(()) }
+    }
+
+    /// A picture that cannot be explained does not stop the others; what concerns all of them does.
+    fn failed(&mut self, source: &Source, failure: Failure) -> Result<(), Failure> {
+        if !self.many || !failure.is_of_one_picture() {
+            return Err(failure);
+        }
+        let error = failure.told();
+        if let Some(manifest) = &mut self.manifest {
+            let options = manifest.options.clone();
+            manifest.add(&Line {
+                input: source.name(),
+                stamp: Stamp::of(&source.path),
+                options: &options,
+                predictions: &[],
+                maps: &[],
+                error: Some(error.clone()),
+            })?;
+        }
+        self.failures.push(Failed { image: source.name(), error });
+        Ok(())
+    }
+
+    /// Writes what waits for the end, and says what is left to say.
+    fn end(mut self) -> Result<(), Failure> {
+        self.write_one()?;
+        if let Some(manifest) = &self.manifest {
+            self.console.say(manifest.path().display())?;
+        }
+        self.report.seconds = self.studio.seconds;
+        self.console.detail(&self.report.seconds);
+        if let Some(bytes) = peak_memory() {
+            self.console.detail(format_args!("{:.2} GB of memory at most", bytes as f64 / 1e9));
+        }
+        let failed = self.failures.len();
+        for failure in &self.failures {
+            self.console.fail(&failure.error);
+        }
+        if self.args.json {
+            self.report.failures = self.failures;
+            self.console
+                .print(serde_json::to_string_pretty(&self.report).expect("a report is plain data"))?;
+        }
+        match failed {
+            0 => Ok(()),
+            _ => Err(Failure::Some { failed, all: failed + self.count }),
+        }
+    }
+
+    /// Writes the one picture that all maps are on.
+    fn write_one(&mut self) -> Result<(), Failure> {
+        if self.kept.is_empty() {
+            return Ok(());
+        }
+        let drawn = sheet::of(&self.kept, &self.studio, &self.painter)?;
+        self.show(&drawn)?;
+        self.out.deliver(&drawn, self.console)?;
+        if let Out::File(path) = &self.out {
+            for map in &mut self.report.maps {
+                map.map.png = Some(path.clone());
             }
         }
-    }
-}
-
-/// The maps of a batch, read from the device.
-struct Numbers<'a> {
-    maps: &'a Maps,
-    heat: Vec<f32>,
-    raw: Vec<f32>,
-    scores: Vec<f32>,
-    classes: Vec<usize>,
-    warnings: Vec<Vec<cam_core::Warning>>,
-}
-
-/// One map of a batch.
-struct OneMap<'a> {
-    method: &'static str,
-    layer: &'a str,
-    class: usize,
-    score: f32,
-    heat: &'a [f32],
-    size: [usize; 2],
-    raw: &'a [f32],
-    raw_size: [usize; 2],
-    warnings: &'a [cam_core::Warning],
-}
-
-impl<'a> Numbers<'a> {
-    fn read(maps: &'a Maps) -> Result<Self, cam_core::Error> {
-        let MapNumbers { heat, raw, scores, classes, warnings, .. } = maps.read()?;
-        Ok(Self { maps, heat, raw, scores, classes: classes.unwrap_or_default(), warnings })
-    }
-
-    /// The map of one image of the batch.
-    fn of(&self, place: usize) -> OneMap<'_> {
-        let ([_, height, width], [_, raw_height, raw_width]) = (self.maps.heat.dims(), self.maps.raw.dims());
-        let (many, few) = (height * width, raw_height * raw_width);
-        OneMap {
-            method: self.maps.method,
-            layer: &self.maps.layer,
-            class: self.classes[place],
-            score: self.scores[place],
-            heat: &self.heat[place * many..(place + 1) * many],
-            size: [height, width],
-            raw: &self.raw[place * few..(place + 1) * few],
-            raw_size: [raw_height, raw_width],
-            warnings: &self.warnings[place],
-        }
-    }
-}
-
-/// The folder that a run writes to; no two files of a run have one name.
-struct Files<'a> {
-    folder: &'a Path,
-    taken: HashSet<String>,
-}
-
-impl Files<'_> {
-    /// The name, with a number where another picture of the run has it.
-    fn name(&mut self, name: String) -> String {
-        let numbered = std::iter::once(name.clone()).chain((2..).map(|number| format!("{name}_{number}")));
-        let free = numbered.into_iter().find(|name| !self.taken.contains(name)).unwrap_or(name);
-        self.taken.insert(free.clone());
-        free
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, Failure> {
-        let path = self.folder.join(name);
-        cam_viz::write(&path, bytes)?;
-        Ok(path)
-    }
-}
-
-/// Progress on a terminal; elsewhere nothing is shown.
-struct Bars {
-    pictures: ProgressBar,
-    passes: ProgressBar,
-}
-
-impl Bars {
-    fn new(pictures: usize) -> Self {
-        let bars = MultiProgress::new();
-        let styled = |bar: ProgressBar, what: &str| {
-            let template = format!("{what:>8} {{bar:40}} {{pos}}/{{len}} {{eta}} left");
-            bars.add(bar.with_style(ProgressStyle::with_template(&template).expect("a template of ours")))
-        };
-        let bars = Self {
-            pictures: styled(ProgressBar::new(pictures as u64), "pictures"),
-            passes: styled(ProgressBar::no_length(), "passes"),
-        };
-        bars.pictures.enable_steady_tick(Duration::from_secs(1));
-        bars
-    }
-
-    fn clear(&self) {
-        self.pictures.finish_and_clear();
-        self.passes.finish_and_clear();
+        Ok(())
     }
 }

@@ -18,6 +18,15 @@ pub enum Failure {
     Output { path: PathBuf, reason: String },
     #[error(transparent)]
     Device(#[from] cam_device::Error),
+    #[error("cannot read the folder `{}`: {reason}", .path.display())]
+    Folder { path: PathBuf, reason: String },
+    #[error("there are no pictures in the folder `{}` ({known})", .path.display())]
+    NoPictures { path: PathBuf, known: String },
+    /// The command line asks for what does not go together.
+    #[error("{0}")]
+    Usage(String),
+    #[error("{failed} of {all} pictures could not be explained")]
+    Some { failed: usize, all: usize },
     #[error(transparent)]
     Picture(#[from] cam_viz::Error),
     #[error(transparent)]
@@ -43,13 +52,16 @@ Exit codes:
   13  unknown or failing device
   14  a list of class names that cannot be read or does not fit
   15  weights that could not be fetched
-  16  fetched weights that are not those that were published";
+  16  fetched weights that are not those that were published
+  17  some pictures could not be explained, and the others were
+ 130  interrupted by Ctrl-C";
 
 impl Failure {
     fn code(&self) -> u8 {
         use cam_core::Error as Core;
         use cam_models::Error as Models;
         match self {
+            Self::Usage(_) => 2,
             Self::Core(Core::UnknownLayer { .. } | Core::NoLayer { .. }) => 3,
             Self::Core(Core::UnknownClass { .. }) | Self::Models(Models::UnknownLabel { .. }) => 4,
             Self::Core(
@@ -57,30 +69,50 @@ impl Failure {
                 | Core::NotLinear { .. }
                 | Core::NoBiases
                 | Core::NoAttention
+                | Core::NoRelu
+                | Core::NotGuided { .. }
                 | Core::NotConnected { .. },
             ) => 5,
             Self::Models(Models::UnknownModel { .. } | Models::NoWeights { .. } | Models::Offline { .. }) => {
                 6
             }
-            Self::Models(Models::UnreadablePhoto { .. }) | Self::Array { .. } => 7,
+            Self::Models(Models::UnreadablePhoto { .. })
+            | Self::Array { .. }
+            | Self::Folder { .. }
+            | Self::NoPictures { .. } => 7,
             Self::Models(Models::PhotoSize { .. }) => 8,
             Self::Models(Models::UnreadableWeights { .. }) => 9,
             Self::Models(
                 Models::WrongWeights { .. } | Models::NearMiss { .. } | Models::UnknownNetwork { .. },
             ) => 10,
-            Self::NonFinite { .. } | Self::Core(Core::NonFinite { .. }) => 11,
+            Self::NonFinite { .. }
+            | Self::Core(Core::NonFinite { .. })
+            | Self::Picture(cam_viz::Error::NotFinite { .. }) => 11,
             Self::Output { .. } | Self::Picture(cam_viz::Error::Write { .. }) => 12,
             Self::Device(_) | Self::Core(Core::Device { .. }) | Self::Models(Models::Precision { .. }) => 13,
             Self::Models(Models::UnreadableLabels { .. } | Models::LabelCount { .. }) => 14,
             Self::Models(Models::Fetch { .. }) => 15,
             Self::Models(Models::WrongHash { .. }) => 16,
+            Self::Some { .. } => 17,
             Self::Core(_) | Self::Models(_) | Self::Picture(_) | Self::Scene(_) => 1,
         }
     }
 
+    /// Whether it concerns one picture, so that others can be explained.
+    pub fn is_of_one_picture(&self) -> bool {
+        matches!(self.code(), 7 | 8 | 11)
+    }
+
     /// The failure and what caused it, in one line.
     pub fn told(&self) -> String {
-        let mut line = self.to_string();
+        use cam_core::Error as Core;
+        use cam_models::Error as Models;
+        let mut line = match self {
+            Self::Core(Core::UnknownLayer { asked, known }) => unknown("layer", asked, known),
+            Self::Core(Core::UnknownMethod { asked, known }) => unknown("method", asked, known),
+            Self::Models(Models::UnknownModel { asked, known }) => unknown("model", asked, known),
+            _ => self.to_string(),
+        };
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
             line = format!("{line}: {error}");
@@ -93,6 +125,24 @@ impl Failure {
     pub fn exit_code(&self) -> ExitCode {
         self.code().into()
     }
+}
+
+/// That a name is none of those known: the nearest are told, or all where they are few.
+fn unknown(what: &str, asked: &str, known: &[String]) -> String {
+    const FEW: usize = 8;
+    let mut near: Vec<(f64, &str)> =
+        known.iter().map(|name| (strsim::jaro_winkler(name, asked), name.as_str())).collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0));
+    near.retain(|(nearness, _)| *nearness > 0.7);
+    let said = match (known.len(), near.len()) {
+        (0..=FEW, _) => format!("there are {}", known.join(", ")),
+        (all, 0) => format!("`cam {what}s` lists all {all}"),
+        (all, _) => {
+            let near: Vec<&str> = near.into_iter().take(5).map(|(_, name)| name).collect();
+            format!("near it are {}; `cam {what}s` lists all {all}", near.join(", "))
+        }
+    };
+    format!("no {what} is called `{asked}`; {said}")
 }
 
 /// Makes sure of the folder that a run writes to, before it works for nothing.
@@ -108,6 +158,6 @@ mod tests {
     fn every_exit_code_is_in_the_help() {
         let listed: Vec<u8> =
             EXIT_CODES.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect();
-        assert_eq!(listed, (0..=16).collect::<Vec<_>>());
+        assert_eq!(listed, (0..=17).chain([130]).collect::<Vec<_>>());
     }
 }

@@ -1,23 +1,41 @@
 //! What there is: layers, models, methods, devices.
 
-use crate::args;
+use crate::console::Console;
 use crate::device;
 use crate::failure::Failure;
 use crate::model;
 use burn::tensor::{Device, Tensor};
 use cam_core::{METHODS, Method, Top, rank_layers};
 use cam_models::{Card, Classifier, Resize, read_photo};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-pub fn layers(args: &args::Layers) -> Result<(), Failure> {
+pub const LAYERS_EXAMPLES: &str = "\
+Examples:
+  cam layers --model resnet50
+  cam layers --weights my_finetuned.pth --rank dog.jpg
+      The layers whose maps tell best where the network looks, the best first";
+
+#[derive(clap::Args)]
+pub struct LayersArgs {
+    #[command(flatten)]
+    pub model: model::Asked,
+    /// Rank them by how well their maps of the top class of this picture explain its score
+    #[arg(long, value_name = "PHOTO")]
+    pub rank: Option<PathBuf>,
+    /// The method of those maps: see `cam methods`
+    #[arg(long, value_name = "NAME", default_value = METHODS[0].name(), requires = "rank")]
+    pub method: String,
+}
+
+pub fn layers(args: &LayersArgs, console: &Console) -> Result<(), Failure> {
     let device = Device::flex();
     let model = match (&args.model.name, &args.model.weights) {
         // Layers need no weights.
         (Some(name), None) if args.rank.is_none() => Classifier::untrained(name, &device)?,
-        _ => model::load(&args.model, &device)?,
+        _ => model::load(&args.model, &device, console)?,
     };
     if let Some(photo) = &args.rank {
-        return rank(&model, cam_core::method_named(&args.method)?, photo, &device);
+        return rank(&model, cam_core::method_named(&args.method)?, photo, &device, console);
     }
     let [height, width] = model.card().size;
     let layers = cam_core::layers(&model, Tensor::zeros([1, 3, height, width], &device))?;
@@ -25,7 +43,10 @@ pub fn layers(args: &args::Layers) -> Result<(), Failure> {
     for layer in layers {
         let grid = layer.grid.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
         let default = if layer.name == model.card().layer { "  (default)" } else { "" };
-        println!("{:longest$}  {:4} channels on {grid}{default}", layer.name, layer.channels);
+        console.print(format_args!(
+            "{:longest$}  {:4} channels on {grid}{default}",
+            layer.name, layer.channels
+        ))?;
     }
     Ok(())
 }
@@ -36,18 +57,19 @@ fn rank(
     method: &'static dyn Method,
     photo: &Path,
     device: &Device,
+    console: &Console,
 ) -> Result<(), Failure> {
     let (input, _) = model.card().preprocess(Resize::Squash).apply(&read_photo(photo)?, device);
     let ranked = rank_layers(model, method, input, &Top)?;
     let longest = ranked.iter().map(|layer| layer.layer.len()).max().unwrap_or(0);
-    println!("{:longest$}  the score of what its map keeps, and of what it leaves", "");
+    console.print(format_args!("{:longest$}  the score of what its map keeps, and of what it leaves", ""))?;
     for layer in ranked {
-        println!("{:longest$}  {:8.3}  {:8.3}", layer.layer, layer.kept, layer.left);
+        console.print(format_args!("{:longest$}  {:8.3}  {:8.3}", layer.layer, layer.kept, layer.left))?;
     }
     Ok(())
 }
 
-pub fn models() -> Result<(), Failure> {
+pub fn models(console: &Console) -> Result<(), Failure> {
     for card in Card::all() {
         let [height, width] = card.size;
         let weights = match &card.hub {
@@ -55,23 +77,22 @@ pub fn models() -> Result<(), Failure> {
             None if card.url.is_empty() => "built in".into(),
             None => format!("a file, such as {}", card.url),
         };
-        println!(
+        console.print(format_args!(
             "{}\n    {}\n    input {height} x {width}, layer {}, weights: {weights}",
             card.name, card.about, card.layer
-        );
+        ))?;
     }
     Ok(())
 }
 
-pub fn methods() -> Result<(), Failure> {
+pub fn methods(console: &Console) -> Result<(), Failure> {
     let longest = METHODS.iter().map(|method| method.name().len()).max().unwrap_or(0);
     for method in METHODS {
-        println!("{:longest$}  {}", method.name(), method.paper());
+        console.print(format_args!("{:longest$}  {}", method.name(), method.paper()))?;
     }
     Ok(())
 }
 
-pub fn devices() -> Result<(), Failure> {
-    device::list();
-    Ok(())
+pub fn devices(console: &Console) -> Result<(), Failure> {
+    device::list(console)
 }

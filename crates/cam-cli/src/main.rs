@@ -3,35 +3,85 @@
 mod args;
 mod array;
 mod bench;
+mod compare;
+mod concepts;
+mod console;
 mod cost;
 mod demo;
 mod device;
 mod explain;
 mod failure;
+mod files;
+mod guided;
+mod interrupt;
 mod list;
+mod looking;
+mod manifest;
+mod maps;
 mod model;
+mod options;
+mod painting;
+mod picture;
+mod preview;
 mod report;
+mod sheet;
+mod sheets;
+mod shell;
+mod source;
+mod studio;
 
 use args::{Args, Command};
 use clap::Parser;
+use console::{Console, Loudness};
+use failure::Failure;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let done = match args.command {
-        Command::Demo(args) => demo::run(&args),
-        Command::Explain(args) => explain::run(&args),
-        Command::Bench(args) => bench::run(&args),
-        Command::Layers(args) => list::layers(&args),
-        Command::Models => list::models(),
-        Command::Methods => list::methods(),
-        Command::Devices => list::devices(),
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return misunderstood(&error),
     };
-    match done {
+    let console = Console::new(&args.loudness);
+    match run(args.command, &console) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("cam: {}", failure.told());
+            console.fail(failure.told());
             failure.exit_code()
         }
     }
+}
+
+fn run(command: Command, console: &Console) -> Result<(), Failure> {
+    match command {
+        Command::Demo(args) => demo::run(&args, console),
+        Command::Explain(args) => explain::run(&args, console),
+        Command::Compare(args) => compare::run(&args, console),
+        Command::Guided(args) => guided::run(&args, console),
+        Command::Concepts(args) => concepts::run(&args, console),
+        Command::Bench(args) => bench::run(&args, console),
+        Command::Layers(args) => list::layers(&args, console),
+        Command::Models => list::models(console),
+        Command::Methods => list::methods(console),
+        Command::Devices => list::devices(console),
+        Command::Completions(args) => shell::completions(&args, console),
+        Command::Man(args) => shell::man(&args, console),
+    }
+}
+
+/// Help that was asked for, or one line that says what is wrong with the command line.
+fn misunderstood(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind;
+    let help = !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if help {
+        // A reader that has gone away (`| head`) has what it wants.
+        let _ = error.print();
+    } else {
+        let text = error.render().to_string();
+        let text = text.split("\nUsage:").next().unwrap_or(&text).split("\nFor more").next().unwrap_or(&text);
+        let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let line = line.strip_prefix("error: ").unwrap_or(&line);
+        Console::new(&Loudness { quiet: false, verbose: false })
+            .fail(format_args!("{line}; see `cam --help`"));
+    }
+    u8::try_from(error.exit_code()).unwrap_or(2).into()
 }

@@ -1,24 +1,48 @@
 //! The model that a command line asks for.
 
-use crate::args;
+use crate::console::Console;
 use crate::failure::Failure;
 use burn::tensor::Device;
-use cam_models::Classifier;
+use cam_models::{Classifier, Precision};
+use std::path::PathBuf;
+use std::str::FromStr;
 
-/// The model with its weights: those of the file named, those built in, or those that the hub has.
-pub fn load(asked: &args::Model, device: &Device) -> Result<Classifier, Failure> {
-    let model = match (&asked.name, &asked.weights) {
+/// Which model, and where its weights come from.
+#[derive(clap::Args)]
+pub struct Asked {
+    /// The model: see `cam models` [default: the one that the weights are of, or else the built-in one]
+    #[arg(long = "model", value_name = "NAME")]
+    pub name: Option<String>,
+    /// Its weights: a .safetensors, .pth or .pt file of torchvision or timm, or Burn's .bpk [default: from the cache of the
+    /// Hugging Face hub, fetched on first use]
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+    /// The names of the classes, one a line [default: ImageNet's where there are as many]
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// What the network computes in: f32, f16, bf16; maps are computed in f32
+    #[arg(long, value_name = "NAME", default_value_t, value_parser = Precision::from_str)]
+    pub precision: Precision,
+}
+
+/// The model with its weights and the names of its classes. The weights are those of the file named, those built in, or those that the hub has.
+pub fn load(asked: &Asked, device: &Device, console: &Console) -> Result<Classifier, Failure> {
+    let model: Classifier = match (&asked.name, &asked.weights) {
         (Some(name), Some(weights)) => Classifier::load(name, weights, device),
         (None, Some(weights)) => Classifier::load_file(weights, device),
-        (Some(name), None) => by_name(name, device),
+        (Some(name), None) => by_name(name, device, console),
         (None, None) => Classifier::builtin(device),
-    };
-    Ok(model?)
+    }?
+    .in_precision(asked.precision)?;
+    Ok(match &asked.labels {
+        Some(labels) => model.with_labels(labels)?,
+        None => model,
+    })
 }
 
 /// A model by its name alone.
 #[cfg(feature = "hub")]
-fn by_name(name: &str, device: &Device) -> Result<Classifier, cam_models::Error> {
+fn by_name(name: &str, device: &Device, console: &Console) -> Result<Classifier, cam_models::Error> {
     use cam_models::{Card, Hub};
     use indicatif::{ProgressBar, ProgressStyle};
 
@@ -28,7 +52,7 @@ fn by_name(name: &str, device: &Device) -> Result<Classifier, cam_models::Error>
     }
     let template = format!("{name} {{bar:40}} {{bytes}}/{{total_bytes}} {{bytes_per_sec}}, {{eta}} left");
     let style = ProgressStyle::with_template(&template).expect("a template of ours");
-    let bar = ProgressBar::no_length().with_style(style);
+    let bar = console.add(ProgressBar::no_length().with_style(style));
     let weights = Hub::from_env().weights(&card, |done, total| {
         bar.set_length(total);
         bar.set_position(done);
@@ -39,6 +63,6 @@ fn by_name(name: &str, device: &Device) -> Result<Classifier, cam_models::Error>
 
 /// A model by its name alone.
 #[cfg(not(feature = "hub"))]
-fn by_name(name: &str, device: &Device) -> Result<Classifier, cam_models::Error> {
+fn by_name(name: &str, device: &Device, _: &Console) -> Result<Classifier, cam_models::Error> {
     Classifier::without_file(name, device)
 }

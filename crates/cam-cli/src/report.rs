@@ -1,5 +1,6 @@
 //! What `cam explain` tells, as one JSON object.
 
+use cam_models::Prediction;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -13,7 +14,9 @@ pub struct Report {
     /// One entry a picture, in the order of the command line.
     pub predictions: Vec<Predictions>,
     /// One entry for each picture, target, layer and method.
-    pub maps: Vec<Map>,
+    pub maps: Vec<MapOf>,
+    /// The pictures that could not be explained.
+    pub failures: Vec<Failed>,
     /// Where the time went.
     pub seconds: Seconds,
 }
@@ -28,7 +31,7 @@ pub struct Predictions {
 }
 
 /// A class and how sure the model is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Guess {
     pub class: usize,
     pub label: String,
@@ -36,28 +39,55 @@ pub struct Guess {
     pub probability: f32,
 }
 
-/// One map.
+impl From<Prediction> for Guess {
+    fn from(Prediction { class, label, logit, probability }: Prediction) -> Self {
+        Self { class, label, logit, probability }
+    }
+}
+
+/// A map of one of the pictures.
 #[derive(Debug, Serialize)]
-pub struct Map {
+pub struct MapOf {
     /// The file of the picture.
     pub image: String,
     /// Which of the predictions it belongs to.
     pub index: usize,
+    #[serde(flatten)]
+    pub map: Map,
+}
+
+/// One map.
+#[derive(Debug, Clone, Serialize)]
+pub struct Map {
     pub class: usize,
     pub label: String,
+    /// How sure the model is of the class.
+    pub probability: f32,
     /// The score that is explained.
     pub score: f32,
     pub layer: String,
     pub method: &'static str,
-    /// The overlay.
-    pub png: PathBuf,
+    /// The overlay, or with `--sheet` the sheet.
+    pub png: Option<PathBuf>,
     /// The numbers, with `--npy`.
     pub npy: Option<PathBuf>,
     /// The raw numbers, with `--raw`.
     pub raw: Option<PathBuf>,
     /// The hottest pixel of the picture: x, y.
     pub peak: [u32; 2],
+    /// With `--overlay box` the boxes, the largest first: left, top, width, height in pixels of the picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boxes: Option<Vec<[u32; 4]>>,
     pub warnings: Vec<String>,
+}
+
+/// A picture that could not be explained.
+#[derive(Debug, Serialize)]
+pub struct Failed {
+    /// The file.
+    pub image: String,
+    /// Why.
+    pub error: String,
 }
 
 /// Seconds of each part of a run.
@@ -73,4 +103,14 @@ pub struct Seconds {
     pub explain: f64,
     /// Painting and writing files.
     pub write: f64,
+}
+
+impl std::fmt::Display for Seconds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { load, preprocess, forward, explain, write } = self;
+        write!(
+            f,
+            "seconds: load {load:.2}, preprocess {preprocess:.2}, forward {forward:.2}, explain {explain:.2}, write {write:.2}"
+        )
+    }
 }

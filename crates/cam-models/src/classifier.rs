@@ -296,8 +296,9 @@ pub fn class_named(labels: &[String], asked: &str) -> Result<usize, Error> {
     if let Some(class) = exact.or_else(numbered) {
         return Ok(class);
     }
-    let near = |label: &String| strsim::jaro_winkler(&label.to_lowercase(), &asked.to_lowercase());
-    let mut close: Vec<(f64, &String)> = labels.iter().map(|label| (near(label), label)).collect();
+    let wanted = asked.to_lowercase();
+    let mut close: Vec<(f64, &String)> =
+        labels.iter().map(|label| (nearness(&label.to_lowercase(), &wanted), label)).collect();
     close.retain(|(near, _)| *near > 0.7);
     close.sort_by(|a, b| b.0.total_cmp(&a.0));
     let close = close.into_iter().take(5).map(|(_, label)| label.clone()).collect();
@@ -348,6 +349,16 @@ impl Model for Classifier {
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
         let logits = self.network.forward(images.cast(self.precision.dtype()), taps);
         logits.cast(Precision::F32.dtype())
+    }
+}
+
+/// How near a label is to what was asked for: with it as a word nearest, then with it as a part, then spelled like it.
+fn nearness(label: &str, asked: &str) -> f64 {
+    let words = label.split(|c: char| !c.is_alphanumeric());
+    match () {
+        () if words.into_iter().any(|word| word == asked) => 3.0,
+        () if asked.len() > 2 && label.contains(asked) => 2.0,
+        () => strsim::jaro_winkler(label, asked),
     }
 }
 

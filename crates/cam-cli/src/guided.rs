@@ -1,0 +1,79 @@
+//! `cam guided`: guided backpropagation and Guided Grad-CAM beside the map, on one sheet.
+
+use crate::console::Console;
+use crate::failure::Failure;
+use crate::looking::Looking;
+use crate::options::Asked;
+use crate::report::Seconds;
+use crate::sheet::{Drawing, class_caption};
+use crate::studio::Studio;
+use crate::{model, painting, sheets};
+use burn::tensor::Tensor;
+use cam_core::{Explainer, GradCam, Method, guided_backprop};
+use cam_viz::{Area, Gradient, HeatMap, Sheet};
+
+pub const EXAMPLES: &str = "\
+Examples:
+  cam guided scene.png
+  cam guided dog_cat.jpg --model resnet50 --class 'bull mastiff' --class 'tiger cat'";
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub sheets: sheets::Asked,
+    #[command(flatten)]
+    pub model: model::Asked,
+    #[command(flatten)]
+    pub asked: Asked,
+    #[command(flatten)]
+    pub painting: painting::Asked,
+}
+
+pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
+    let painter = args.painting.painter(false)?;
+    let sheets = args.sheets.open(console)?;
+    let model = model::load(&args.model, &sheets.device, console)?;
+    let targets = args.asked.targets(&model)?;
+    let layer = [model.card().layer.clone()];
+    let methods: [&'static dyn Method; 1] = [&GradCam];
+    let explainer = Explainer::new(&model).layer(&layer[0]).method(GradCam);
+    let mut studio = Studio {
+        model: &model,
+        targets: &targets,
+        layers: &layer,
+        methods: &methods,
+        lookings: &[Looking::Once(&explainer)],
+        seconds: Seconds::default(),
+    };
+    sheets.each(&model, "guided", |picture| {
+        let input: Tensor<4> = picture.input.clone();
+        let [_, _, height, width] = input.dims();
+        let explained = studio.explain_one(picture)?;
+        let title = format!("{}, as {} sees it", explained.picture.source.title(), model.card().name);
+        let columns = ["photo", "Grad-CAM", "guided backpropagation", "Guided Grad-CAM"];
+        let mut sheet = Sheet::new(title).columns(columns);
+        for map in &explained.maps {
+            let gradient = guided_backprop(&model, &input, targets[map.target].as_ref())?;
+            let gradient: Vec<f32> = gradient.try_into_vec_as().map_err(cam_core::Error::from)?;
+            let gradient = on_photo(&gradient, [height, width], explained.picture.area)?;
+            let pictures = [
+                explained.picture.photo.clone(),
+                painter.paint(&explained.picture, map)?,
+                gradient.colour(),
+                gradient.times(&map.heat)?.colour(),
+            ];
+            sheet = sheet.row(class_caption(map), pictures);
+        }
+        Ok(Drawing::Sheet(sheet))
+    })
+}
+
+/// The gradient at the size of the part of the photo that it is of.
+fn on_photo(planes: &[f32], [height, width]: [usize; 2], area: Area) -> Result<Gradient, Failure> {
+    let mut values = Vec::new();
+    for plane in planes.chunks_exact(height * width) {
+        let plane = HeatMap::new(width as u32, height as u32, plane)?;
+        values.extend_from_slice(plane.resize(area.width, area.height)?.values());
+    }
+    Ok(Gradient::new(area.width, area.height, values)?)
+}

@@ -1,0 +1,188 @@
+//! How pictures are looked at: layers, and what is done around the methods.
+
+use crate::cost::Cost;
+use crate::failure::Failure;
+use crate::options::{FuseArg, SignArg, positive};
+use burn::tensor::{Device, Tensor};
+use cam_core::{Explainer, Explanation, LayerInfo, Method, Scale, Sess, Smooth, Target};
+use cam_models::Classifier;
+use indicatif::ProgressBar;
+use serde::Serialize;
+
+/// How pictures are looked at.
+#[derive(clap::Args, Serialize)]
+pub struct Asked {
+    /// A layer: see `cam layers`; several with commas between, or given several times. `all` takes the blocks of the network
+    /// from shallow to deep, `auto` the last layer with a grid and a gradient, `input` the pixels [default: the one the
+    /// model's card names]
+    #[arg(long = "layer", value_name = "NAME", value_delimiter = ',')]
+    pub layers: Vec<String>,
+    /// Which evidence is shown
+    #[arg(long, value_name = "SIGN", default_value = "positive")]
+    pub sign: SignArg,
+    /// Combine channels by their first principal component instead of their sum
+    #[arg(long)]
+    pub eigen_smooth: bool,
+    /// Average over six views: plain and mirrored, each in three brightnesses
+    #[arg(long)]
+    pub aug_smooth: bool,
+    /// Average over N views with noise
+    #[arg(long, value_name = "N", conflicts_with = "aug_smooth", value_parser = clap::value_parser!(u32).range(1..))]
+    pub noise: Option<u32>,
+    /// The deviation of that noise, of inputs as the model gets them (normalised)
+    #[arg(long, value_name = "SIGMA", default_value_t = 0.3, requires = "noise", value_parser = positive)]
+    pub sigma: f64,
+    /// Put maps together from windows over the picture at N scales (SESS), so that small objects and several of them are
+    /// found; the paper has 12
+    #[arg(long, value_name = "N", conflicts_with_all = ["aug_smooth", "noise"], value_parser = clap::value_parser!(u32).range(1..=24))]
+    pub sess: Option<u32>,
+    /// Make one map of all layers
+    #[arg(long, value_name = "HOW")]
+    pub fuse: Option<FuseArg>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub cost: Cost,
+}
+
+/// The most layers that `--layer all` takes.
+const STRIP: usize = 12;
+/// Where a network has fewer layers of the kind of its default one, its stages are taken.
+const FEW: usize = 3;
+
+impl Asked {
+    /// The layers asked for; none where the explainer is to choose.
+    pub fn layers(&self, model: &Classifier, device: &Device) -> Result<Vec<String>, Failure> {
+        match self.layers.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            [] => Ok(vec![model.card().layer.clone()]),
+            ["auto"] => Ok(Vec::new()),
+            ["all"] => {
+                let [height, width] = model.card().size;
+                let all = cam_core::layers(model, Tensor::zeros([1, 3, height, width], device))?;
+                Ok(strip(&all, &model.card().layer))
+            }
+            _ if self.layers.iter().any(|layer| ["all", "auto"].contains(&layer.as_str())) => {
+                Err(Failure::Usage("`--layer all` and `--layer auto` stand alone".into()))
+            }
+            _ => Ok(self.layers.clone()),
+        }
+    }
+
+    /// An explainer with these methods that looks at these layers.
+    pub fn explainer<'m>(
+        &self,
+        model: &'m Classifier,
+        layers: &[String],
+        methods: &[&'static dyn Method],
+        passes: ProgressBar,
+    ) -> Explainer<'m, Classifier> {
+        let mut explainer = self
+            .cost
+            .limit(Explainer::new(model))
+            .eigen_smooth(self.eigen_smooth)
+            .rectify(self.sign.into())
+            .on_progress(move |progress| {
+                passes.set_length(progress.total as u64);
+                passes.set_position(progress.done as u64);
+            });
+        if self.sign.is_signed() {
+            explainer = explainer.scale(Scale::Symmetric);
+        }
+        if let Some(fuse) = self.fuse {
+            explainer = explainer.fuse(fuse.into());
+        }
+        let explainer = layers.iter().fold(explainer, Explainer::layer);
+        methods.iter().fold(explainer, |explainer, method| explainer.method(*method))
+    }
+
+    /// How the explainer is used.
+    pub fn looking<'e, 'm>(&self, explainer: &'e Explainer<'m, Classifier>) -> Looking<'e, 'm> {
+        match (self.aug_smooth, self.noise, self.sess) {
+            (true, ..) => Looking::Over(Smooth::augmented(explainer)),
+            (_, Some(samples), _) => Looking::Over(Smooth::noisy(explainer, samples as usize, self.sigma, 0)),
+            (.., Some(scales)) => {
+                Looking::Sliding(Sess { scales: scales as usize, ..Sess::PAPER }, explainer)
+            }
+            _ => Looking::Once(explainer),
+        }
+    }
+}
+
+/// How often each picture is looked at.
+pub enum Looking<'e, 'm> {
+    Once(&'e Explainer<'m, Classifier>),
+    Over(Smooth<'e, 'm, Classifier, Tensor<4>>),
+    Sliding(Sess, &'e Explainer<'m, Classifier>),
+}
+
+impl Looking<'_, '_> {
+    pub fn explain_each(
+        &self,
+        input: Tensor<4>,
+        targets: &[&dyn Target],
+    ) -> Result<Explanation, cam_core::Error> {
+        match self {
+            Self::Once(explainer) => explainer.explain_each(input, targets),
+            Self::Over(smooth) => smooth.explain_each(input, targets),
+            Self::Sliding(sess, explainer) => sess.explain_each(explainer, input, targets),
+        }
+    }
+}
+
+/// The blocks of a network from shallow to deep: the layers that are called like the default one but for their numbers, or where
+/// there are few of them the last layer of each resolution. Of many, some at even distances, the first and the last among them.
+fn strip(layers: &[LayerInfo], default: &str) -> Vec<String> {
+    let kind = |name: &str| name.split(|c: char| c.is_ascii_digit()).collect::<String>();
+    let maps: Vec<&LayerInfo> =
+        layers.iter().filter(|layer| !layer.attention && layer.grid.iter().product::<usize>() > 1).collect();
+    let alike: Vec<&LayerInfo> =
+        maps.iter().copied().filter(|layer| kind(&layer.name) == kind(default)).collect();
+    let chosen = if alike.len() < FEW { stages(&maps) } else { alike };
+    let last = chosen.len().saturating_sub(1);
+    let count = chosen.len().min(STRIP);
+    (0..count).map(|place| chosen[place * last / (count - 1).max(1)].name.clone()).collect()
+}
+
+/// The last layer of each resolution.
+fn stages<'l>(layers: &[&'l LayerInfo]) -> Vec<&'l LayerInfo> {
+    let ends = |place: &usize| layers.get(place + 1).is_none_or(|next| next.grid != layers[*place].grid);
+    (0..layers.len()).filter(ends).map(|place| layers[place]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(layers: &[(&str, usize)]) -> Vec<LayerInfo> {
+        let layer = |&(name, side): &(&str, usize)| LayerInfo {
+            name: name.into(),
+            shape: vec![1, 1, side, side],
+            channels: 1,
+            grid: vec![side, side],
+            attention: false,
+        };
+        layers.iter().map(layer).collect()
+    }
+
+    #[test]
+    fn a_strip_goes_from_shallow_to_deep_over_whole_blocks() {
+        let resnet = network(&[
+            ("bn1", 8),
+            ("layer1.0.bn1", 8),
+            ("layer1.0", 8),
+            ("layer1", 8),
+            ("layer2.0", 4),
+            ("layer2.1", 4),
+        ]);
+        assert_eq!(strip(&resnet, "layer2.1"), ["layer1.0", "layer2.0", "layer2.1"]);
+        assert_eq!(strip(&resnet, "norm"), ["layer1", "layer2.1"], "the last of each resolution");
+    }
+
+    #[test]
+    fn a_long_strip_is_thinned_and_keeps_its_ends() {
+        let names: Vec<String> = (0..33).map(|block| format!("blocks.{block}")).collect();
+        let deep = network(&names.iter().map(|name| (name.as_str(), 14)).collect::<Vec<_>>());
+        let strip = strip(&deep, "blocks.32");
+        assert_eq!(strip.len(), STRIP);
+        assert_eq!((strip[0].as_str(), strip[STRIP - 1].as_str()), ("blocks.0", "blocks.32"));
+    }
+}

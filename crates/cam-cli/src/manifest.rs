@@ -1,0 +1,154 @@
+//! The manifest of a folder: `manifest.jsonl`, one line a picture, from which an interrupted run goes on.
+//!
+//! A picture is done when a line has it with the same options, the file has not changed since, and all that was written is
+//! still there. Lines of failures are dropped when a run starts, as the pictures are tried again.
+
+use crate::failure::Failure;
+use crate::interrupt;
+use crate::report::{Guess, Map};
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+/// Its name in the folder of outputs.
+pub const NAME: &str = "manifest.jsonl";
+
+/// One picture.
+#[derive(Debug, Serialize)]
+pub struct Line<'a> {
+    /// The file.
+    pub input: String,
+    #[serde(flatten)]
+    pub stamp: Stamp,
+    /// What it was explained with.
+    pub options: &'a serde_json::Value,
+    /// Its likeliest classes.
+    pub predictions: &'a [Guess],
+    /// Its maps and their files.
+    pub maps: &'a [Map],
+    /// Why there are none.
+    pub error: Option<String>,
+}
+
+/// What tells that a file has changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Its length.
+    pub bytes: u64,
+    /// When it was last changed, in seconds since 1970.
+    pub modified: u64,
+}
+
+impl Stamp {
+    pub fn of(path: &Path) -> Self {
+        let Ok(data) = path.metadata() else { return Self::default() };
+        let modified = data.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        Self { bytes: data.len(), modified: modified.map_or(0, |since| since.as_secs()) }
+    }
+}
+
+/// What is read of a line again.
+#[derive(Deserialize)]
+struct Found {
+    input: String,
+    #[serde(flatten)]
+    stamp: Stamp,
+    options: serde_json::Value,
+    maps: Vec<Written>,
+    error: Option<String>,
+}
+
+/// The files of a map.
+#[derive(Deserialize)]
+struct Written {
+    png: Option<PathBuf>,
+    npy: Option<PathBuf>,
+    raw: Option<PathBuf>,
+}
+
+impl Found {
+    /// Whether nothing is left to do.
+    fn finished(&self) -> bool {
+        let files =
+            |map: &Written| [&map.png, &map.npy, &map.raw].into_iter().flatten().all(|file| file.exists());
+        self.error.is_none() && self.stamp == Stamp::of(Path::new(&self.input)) && self.maps.iter().all(files)
+    }
+}
+
+/// A manifest that lines are added to.
+pub struct Manifest {
+    path: PathBuf,
+    file: File,
+    pub options: serde_json::Value,
+    /// The pictures that are done.
+    done: HashSet<String>,
+    /// The overlays that its lines name.
+    pub taken: Vec<PathBuf>,
+}
+
+impl Manifest {
+    /// The manifest of a folder, with what has been done with these options; with `afresh` nothing counts as done.
+    pub fn open(folder: &Path, options: serde_json::Value, afresh: bool) -> Result<Self, Failure> {
+        let path = folder.join(NAME);
+        let failed =
+            |error: std::io::Error| Failure::Output { path: path.clone(), reason: error.to_string() };
+        let keeps = |found: &Found| found.options != options || (!afresh && found.finished());
+        let (mut done, mut taken, mut dropped) = (HashSet::new(), Vec::new(), false);
+        for line in lines(&path).map_err(failed)? {
+            match read(&line.map_err(failed)?).filter(keeps) {
+                Some(found) if found.options == options => {
+                    taken.extend(found.maps.into_iter().filter_map(|map| map.png));
+                    done.insert(found.input);
+                }
+                Some(_) => {}
+                None => dropped = true,
+            }
+        }
+        if dropped {
+            let kept = lines(&path)
+                .map_err(failed)?
+                .map_while(Result::ok)
+                .filter(|line| read(line).is_some_and(|found| keeps(&found)));
+            let kept: String = kept.flat_map(|line| [line, "\n".into()]).collect();
+            interrupt::whole(|| cam_viz::write(&path, kept.as_bytes()))?;
+        }
+        let file = OpenOptions::new().append(true).create(true).open(&path).map_err(failed)?;
+        Ok(Self { path, file, options, done, taken })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether nothing is left to do for a picture.
+    pub fn has(&self, input: &str) -> bool {
+        self.done.contains(input)
+    }
+
+    /// Adds a line, whole or not at all.
+    pub fn add(&mut self, line: &Line<'_>) -> Result<(), Failure> {
+        let mut text = serde_json::to_string(line).expect("a line is plain data");
+        text.push('\n');
+        let failed =
+            |error: std::io::Error| Failure::Output { path: self.path.clone(), reason: error.to_string() };
+        interrupt::whole(|| self.file.write_all(text.as_bytes())).map_err(failed)
+    }
+}
+
+/// The lines of a manifest; none where there is no file.
+fn lines(path: &Path) -> std::io::Result<impl Iterator<Item = std::io::Result<String>>> {
+    let file = match File::open(path) {
+        Ok(file) => Some(file),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    Ok(file.into_iter().flat_map(|file| BufReader::new(file).lines()))
+}
+
+/// What a line says; nothing where it ends in the middle, as of a run that was killed.
+fn read(line: &str) -> Option<Found> {
+    serde_json::from_str(line).ok()
+}

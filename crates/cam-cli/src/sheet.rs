@@ -1,0 +1,131 @@
+//! Many maps on one sheet: methods by classes, layers by methods, a strip from shallow to deep.
+
+use crate::failure::Failure;
+use crate::maps::OneMap;
+use crate::painting::Painter;
+use crate::studio::{Explained, Studio};
+use cam_viz::{Figure, RgbImage, Sheet};
+use std::borrow::Cow;
+
+/// A picture that is to be written.
+pub enum Drawing {
+    /// An overlay of the size of its photo.
+    Picture(RgbImage),
+    /// A sheet, which can be written as SVG too.
+    Sheet(Sheet),
+}
+
+impl Drawing {
+    /// The bytes of its file.
+    pub fn encode(&self, ending: &str) -> Result<Vec<u8>, Failure> {
+        match self {
+            Self::Picture(picture) => Ok(cam_viz::encode(picture, ending)?),
+            Self::Sheet(sheet) if ending.eq_ignore_ascii_case("svg") => Ok(sheet.svg()?.into_bytes()),
+            Self::Sheet(sheet) => Ok(cam_viz::encode(&sheet.draw()?, ending)?),
+        }
+    }
+
+    /// The picture itself.
+    pub fn pixels(&self) -> Result<Cow<'_, RgbImage>, Failure> {
+        match self {
+            Self::Picture(picture) => Ok(Cow::Borrowed(picture)),
+            Self::Sheet(sheet) => Ok(Cow::Owned(sheet.draw()?)),
+        }
+    }
+}
+
+/// The most pictures in a row.
+const ACROSS: usize = 7;
+/// The longer side of a picture on a sheet with many, in pixels.
+const TILE: u32 = 256;
+
+/// The maps of some pictures, a picture below the other.
+///
+/// With several layers and several methods each row is a layer and each column a method; else a row is a class, and goes on below
+/// where it is long.
+pub fn of(pictures: &[Explained], studio: &Studio<'_>, painter: &Painter) -> Result<Drawing, Failure> {
+    // One map needs no paper around it.
+    if let [Explained { picture, maps, .. }] = pictures
+        && let [map] = &maps[..]
+    {
+        return Ok(Drawing::Picture(painter.paint(picture, map)?));
+    }
+    let mut sheet = Sheet::new(title(pictures, studio)).colour_bar(painter.colours).tile(TILE);
+    for explained in pictures {
+        for target in 0..studio.targets.len() {
+            let maps: Vec<&OneMap> = explained.maps.iter().filter(|map| map.target == target).collect();
+            sheet = rows(sheet, explained, &maps, painter)?;
+        }
+    }
+    Ok(Drawing::Sheet(sheet))
+}
+
+/// What all maps have in common.
+fn title(pictures: &[Explained], studio: &Studio<'_>) -> String {
+    let what = match pictures {
+        [one] => one.picture.source.title(),
+        many => format!("{} pictures", many.len()),
+    };
+    let maps = || pictures.iter().flat_map(|explained| &explained.maps);
+    let mut title = format!("{what}, as {} sees it", studio.model.card().name);
+    if let Some(method) = only(maps().map(|map| map.method)) {
+        title += &format!(", by {method}");
+    }
+    if let Some(layer) = only(maps().map(|map| map.layer.as_str())) {
+        title += &format!(", at {layer}");
+    }
+    title
+}
+
+/// The rows of one class of one picture.
+fn rows(
+    sheet: Sheet,
+    Explained { picture, .. }: &Explained,
+    maps: &[&OneMap],
+    painter: &Painter,
+) -> Result<Sheet, Failure> {
+    let Some(first) = maps.first() else { return Ok(sheet) };
+    let class = class_caption(first);
+    let one_layer = only(maps.iter().map(|map| map.layer.as_str())).is_some();
+    let one_method = only(maps.iter().map(|map| map.method)).is_some();
+    let figure = |map: &OneMap| -> Result<Figure, Failure> {
+        let figure = Figure::new(painter.paint(picture, map)?);
+        Ok(match (one_layer, one_method) {
+            (true, true) => figure,
+            (false, true) => figure.above(&map.layer),
+            _ => figure.above(map.method),
+        })
+    };
+    let photo = || Figure::new(picture.photo.clone()).above("photo");
+    let lines: Vec<&[&OneMap]> = match one_layer || one_method {
+        true => vec![maps],
+        false => maps.chunk_by(|a, b| a.layer == b.layer).collect(),
+    };
+    let mut sheet = sheet;
+    for (number, line) in lines.into_iter().enumerate() {
+        let caption = match (one_layer || one_method, number) {
+            (true, _) => class.clone(),
+            (false, 0) => format!("{class} {}", line[0].layer),
+            (false, _) => line[0].layer.clone(),
+        };
+        let mut figures = vec![if number == 0 { photo() } else { Figure::new(RgbImage::new(0, 0)) }];
+        for map in line {
+            figures.push(figure(map)?);
+        }
+        for (part, figures) in figures.chunks(ACROSS).enumerate() {
+            sheet = sheet.row(if part == 0 { caption.as_str() } else { "" }, figures.iter().cloned());
+        }
+    }
+    Ok(sheet)
+}
+
+/// The class of a map, and how sure the model is of it.
+pub fn class_caption(map: &OneMap) -> String {
+    format!("{} {:.1} %", map.label, 100.0 * map.probability)
+}
+
+/// What all are, where all are the same.
+fn only<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let first = names.next()?;
+    names.all(|name| name == first).then_some(first)
+}

@@ -1,0 +1,73 @@
+//! For shells: completions and manual pages, made from the command line itself.
+
+use crate::args::Args;
+use crate::console::Console;
+use crate::failure::{Failure, folder};
+use crate::files;
+use clap::{Command, CommandFactory};
+use clap_complete::Shell;
+use clap_mangen::Man;
+use std::path::PathBuf;
+
+pub const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  cam completions bash > ~/.local/share/bash-completion/completions/cam
+  cam completions zsh > ~/.zfunc/_cam
+  cam completions fish > ~/.config/fish/completions/cam.fish";
+
+pub const MAN_EXAMPLES: &str = "\
+Examples:
+  cam man | man -l -
+  cam man explain | man -l -
+  cam man --out ~/.local/share/man/man1
+      A page for each command";
+
+#[derive(clap::Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    pub shell: Shell,
+}
+
+#[derive(clap::Args)]
+pub struct ManArgs {
+    /// The command whose page is printed [default: that of all]
+    pub command: Option<String>,
+    /// Write the pages of all commands into this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    pub out: Option<PathBuf>,
+}
+
+pub fn completions(args: &CompletionsArgs, console: &Console) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Args::command(), "cam", &mut script);
+    console.bytes(&script)
+}
+
+pub fn man(args: &ManArgs, console: &Console) -> Result<(), Failure> {
+    let mut all = Args::command().disable_help_subcommand(true);
+    all.build();
+    let commands: Vec<&Command> = std::iter::once(&all).chain(all.get_subcommands()).collect();
+    if let Some(out) = &args.out {
+        folder(out)?;
+        for command in commands {
+            let name = command.get_display_name().unwrap_or(command.get_name());
+            console.say(files::write(&out.join(name), ".1", &page(command))?.display())?;
+        }
+        return Ok(());
+    }
+    let name = args.command.as_deref().unwrap_or("cam");
+    match commands.iter().find(|command| command.get_name() == name) {
+        Some(command) => console.bytes(&page(command)),
+        None => {
+            let known: Vec<&str> = commands.iter().map(|command| command.get_name()).collect();
+            Err(Failure::Usage(format!("no command is called `{name}`; there are {}", known.join(", "))))
+        }
+    }
+}
+
+/// The manual page of a command.
+fn page(command: &Command) -> Vec<u8> {
+    let mut page = Vec::new();
+    Man::new(command.clone()).render(&mut page).expect("memory can be written");
+    page
+}

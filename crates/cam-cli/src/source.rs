@@ -1,0 +1,136 @@
+//! Which pictures a command line means: files, folders, standard input.
+
+use crate::failure::Failure;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// What `-` stands for.
+const STDIN: &str = "-";
+
+/// The endings of the pictures that are looked for in folders.
+const PICTURES: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+
+/// One file of pictures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The file, or `-`.
+    pub path: PathBuf,
+    /// Where in the folder that the command line names it lies; empty for a file that is named itself.
+    pub below: PathBuf,
+}
+
+impl Source {
+    pub fn is_stdin(&self) -> bool {
+        self.path == Path::new(STDIN)
+    }
+
+    /// Its contents.
+    pub fn bytes(&self) -> std::io::Result<Vec<u8>> {
+        if !self.is_stdin() {
+            return std::fs::read(&self.path);
+        }
+        let mut bytes = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// What people call it.
+    pub fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// What a sheet calls it.
+    pub fn title(&self) -> String {
+        match self.is_stdin() {
+            true => "standard input".into(),
+            false => self.path.file_name().unwrap_or_default().to_string_lossy().into(),
+        }
+    }
+
+    /// What outputs are called after it.
+    pub fn stem(&self) -> String {
+        match self.is_stdin() {
+            true => "stdin".into(),
+            false => self.path.file_stem().unwrap_or_default().to_string_lossy().into(),
+        }
+    }
+}
+
+/// The files named, and those of the folders named and all below them, in the order of their names. Hidden ones are left out, and
+/// what lies in the folder `out`, which this tool has written.
+pub fn sources(named: &[PathBuf], out: &Path) -> Result<Vec<Source>, Failure> {
+    let mut sources = Vec::new();
+    for path in named {
+        if path.is_dir() {
+            let before = sources.len();
+            walk(path, Path::new(""), &std::path::absolute(out).unwrap_or_default(), &mut sources)?;
+            if sources.len() == before {
+                return Err(Failure::NoPictures { path: path.clone(), known: PICTURES.join(", ") });
+            }
+        } else {
+            sources.push(Source { path: path.clone(), below: PathBuf::new() });
+        }
+    }
+    Ok(sources)
+}
+
+fn walk(folder: &Path, below: &Path, out: &Path, sources: &mut Vec<Source>) -> Result<(), Failure> {
+    let unreadable =
+        |error: std::io::Error| Failure::Folder { path: folder.into(), reason: error.to_string() };
+    let mut entries = std::fs::read_dir(folder)
+        .and_then(|entries| entries.collect::<Result<Vec<_>, _>>())
+        .map_err(unreadable)?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let (path, name) = (entry.path(), entry.file_name());
+        if name.to_string_lossy().starts_with('.') {
+            continue;
+        }
+        // A link to a folder is not followed, as it may lead back here.
+        if entry.file_type().map_err(unreadable)?.is_dir() {
+            if std::path::absolute(&path).unwrap_or_default() != out {
+                walk(&path, &below.join(name), out, sources)?;
+            }
+        } else if is_picture(&path) && path.is_file() {
+            sources.push(Source { path, below: below.into() });
+        }
+    }
+    Ok(())
+}
+
+fn is_picture(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| PICTURES.iter().any(|known| ending.eq_ignore_ascii_case(known)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_walked_in_order_and_what_was_written_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for sub in ["b", "cam-out", ".hidden"] {
+            std::fs::create_dir(root.join(sub)).unwrap();
+        }
+        for file in ["c.JPG", "a.png", "b/d.jpeg", "b/notes.txt", "cam-out/a.png", ".hidden/x.png", ".y.png"]
+        {
+            std::fs::write(root.join(file), "").unwrap();
+        }
+        let found = sources(&[root.into()], &root.join("cam-out")).unwrap();
+        let found: Vec<(&Path, &Path)> = found
+            .iter()
+            .map(|source| (source.path.strip_prefix(root).unwrap(), source.below.as_path()))
+            .collect();
+        let want =
+            [("a.png", ""), ("b/d.jpeg", "b"), ("c.JPG", "")].map(|(a, b)| (Path::new(a), Path::new(b)));
+        assert_eq!(found, want);
+        assert!(
+            sources(&[root.join(".hidden").join("x.png")], root).is_ok(),
+            "what is named itself is taken"
+        );
+        std::fs::remove_file(root.join("b/d.jpeg")).unwrap();
+        let none = sources(&[root.join("b")], root).unwrap_err();
+        assert!(none.to_string().contains("no pictures"), "{none}");
+    }
+}
