@@ -1,8 +1,8 @@
 //! `cam bench`: what an explanation costs beside plain inference.
 
+use crate::console::Console;
 use crate::cost::Cost;
 use crate::failure::Failure;
-use crate::console::Console;
 use crate::{device, model};
 use burn::tensor::{Device, Tensor};
 use bytesize::ByteSize;
@@ -101,8 +101,8 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let layers = if args.layers.is_empty() { &default_layer[..] } else { &args.layers };
 
     let bench = Bench { model: &model, input, repeat: args.repeat, on_cpu: device_name.starts_with("cpu") };
-    let bar = ProgressBar::no_length()
-        .with_style(ProgressStyle::with_template("{spinner} {msg}, {elapsed}").expect("a template of ours"));
+    let style = ProgressStyle::with_template("{spinner} {msg}, {elapsed}").expect("a template of ours");
+    let bar = console.add(ProgressBar::no_length().with_style(style));
     bar.enable_steady_tick(Duration::from_millis(200));
     let mut rows: Vec<Row> = Vec::new();
     for (place, layer) in layers.iter().enumerate() {
@@ -122,7 +122,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
                     ..measured
                 }),
                 Err(reason) if all && has_nothing_to_see(&reason) => {
-                    bar.suspend(|| eprintln!("left out: {reason}"));
+                    console.warn(format_args!("left out: {reason}"));
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -130,10 +130,9 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     }
     bar.finish_and_clear();
     match args.json {
-        true => println!("{}", serde_json::to_string_pretty(&rows).expect("rows are plain data")),
-        false => print(&rows),
+        true => console.print(serde_json::to_string_pretty(&rows).expect("rows are plain data")),
+        false => print(&rows, console),
     }
-    Ok(())
 }
 
 /// Whether a method has nothing to look at in a model.
@@ -220,18 +219,18 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// A table for people.
-fn print(rows: &[Row]) {
-    let Some(Row { model, batch, device, threads, .. }) = rows.first() else { return };
-    println!("{model}, batch of {batch}, {device}, {threads} threads; medians");
+fn print(rows: &[Row], console: &Console) -> Result<(), Failure> {
+    let Some(Row { model, batch, device, threads, .. }) = rows.first() else { return Ok(()) };
+    console.print(format_args!("{model}, batch of {batch}, {device}, {threads} threads; medians"))?;
     let longest = |text: fn(&Row) -> &str| rows.iter().map(|row| text(row).len()).max().unwrap_or(0);
     let (method, layer) = (longest(|row| row.method).max(6), longest(|row| &row.layer).max(5));
-    println!(
+    console.print(format_args!(
         "{:method$}  {:layer$}  {:>10}  {:>10}  {:>8}  {:>9}  {:>10}",
         "method", "layer", "forward", "explain", "times", "forwards", "memory"
-    );
+    ))?;
     for row in rows {
         let milliseconds = |seconds: f64| format!("{:.2} ms", 1e3 * seconds);
-        println!(
+        console.print(format_args!(
             "{:method$}  {:layer$}  {:>10}  {:>10}  {:>8.2}  {:>9.2}  {:>10}",
             row.method,
             row.layer,
@@ -240,8 +239,9 @@ fn print(rows: &[Row]) {
             row.explain / row.forward,
             row.forwards,
             row.peak_memory.map_or("unknown".into(), |bytes| ByteSize(bytes as u64).to_string()),
-        );
+        ))?;
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! `cam explain`: pictures in, maps out.
 
 use crate::console::{Console, head, peak_memory};
-use crate::failure::Failure;
+use crate::failure::{Failure, folder};
 use crate::files::{self, Out};
 use crate::manifest::{Line, Manifest, Stamp};
 use crate::maps::OneMap;
 use crate::options::{Asked, Preparing};
+use crate::page::{self, Page};
 use crate::painting::{self, Painter};
 use crate::picture::Picture;
 use crate::report::{Failed, Map, MapOf, Predictions, Report, Seconds};
@@ -32,6 +33,8 @@ Examples:
       From shallow to deep on one sheet
   cam explain dog.jpg --model resnet50 --layer layer3.5,layer4.2 --fuse product --aug-smooth
       One map of two layers, averaged over six views
+  cam explain dog.jpg --model resnet50 --method gradcam,layercam --html dog.html
+      A page to hand to a colleague
   cam explain dog.jpg --overlay box --threshold otsu --sign both --preview
       Other ways to see it
   cam explain input.npy --weights resnet50.pth --class 243 --npy --json
@@ -82,6 +85,10 @@ pub struct Args {
     /// Print one JSON object on standard output, and nothing else there
     #[arg(long)]
     pub json: bool,
+    /// One page of all that was found, whole in one file, to hand to a colleague: photos, maps, values under the pointer, and how
+    /// they were made
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Show the pictures in the terminal
     #[arg(long, conflicts_with = "json")]
     pub preview: bool,
@@ -123,6 +130,13 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
             "standard output is for the picture: leave `--json` and `--preview` away".into(),
         ));
     }
+    if let Some(html) = &args.html {
+        if sources.len() > page::MOST {
+            let (count, most) = (sources.len(), page::MOST);
+            return Err(Failure::Usage(format!("`--html` takes up to {most} pictures on a page, not {count}")));
+        }
+        folder(html.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
+    }
     let console = &match (args.json, &out) {
         (true, _) => console.without_results(),
         (_, Out::Stdout) => console.diverted(),
@@ -152,9 +166,13 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         lookings: &lookings,
         seconds: Seconds { load, ..Seconds::default() },
     };
+    let options = serde_json::to_value(args.options(&studio)).expect("options are plain data");
+    let mut page = None;
+    if args.html.is_some() {
+        page = Some(Page::new(&model, &device_name, &methods, &options, painter.colours)?);
+    }
     let mut manifest = None;
     if let (Out::Folder(files), true) = (&mut out, args.photos.iter().any(|path| path.is_dir())) {
-        let options = serde_json::to_value(args.options(&studio)).expect("options are plain data");
         let opened = Manifest::open(&files.folder, options, args.fresh)?;
         files.hold(opened.taken.iter().cloned());
         manifest = Some(opened);
@@ -172,6 +190,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         studio,
         out,
         manifest,
+        page,
         kept: Vec::new(),
         failures: Vec::new(),
         count: 0,
@@ -253,6 +272,8 @@ struct Run<'a> {
     studio: Studio<'a>,
     out: Out,
     manifest: Option<Manifest>,
+    /// What `--html` writes.
+    page: Option<Page>,
     /// What waits for the one picture that all go on.
     kept: Vec<Explained>,
     failures: Vec<Failed>,
@@ -301,6 +322,9 @@ impl Run<'_> {
                 maps: &maps,
                 error: None,
             })?;
+        }
+        if let Some(page) = &mut self.page {
+            page.add(&explained)?;
         }
         let image = explained.picture.source.name();
         for map in &maps {
@@ -431,6 +455,10 @@ impl Run<'_> {
     /// Writes what waits for the end, and says what is left to say.
     fn end(mut self) -> Result<(), Failure> {
         self.write_one()?;
+        if let (Some(page), Some(html)) = (&self.page, &self.args.html) {
+            let html = files::write_to(html.clone(), page.html().as_bytes())?;
+            self.console.say(html.display())?;
+        }
         if let Some(manifest) = &self.manifest {
             self.console.say(manifest.path().display())?;
         }

@@ -20,6 +20,7 @@ mod manifest;
 mod maps;
 mod model;
 mod options;
+mod page;
 mod painting;
 mod picture;
 mod preview;
