@@ -132,7 +132,7 @@ class Picture {
     }
     this.guesses();
     this.view = this.find(".view");
-    this.choices = data.maps.map((map, number) => this.choice(map, number, place));
+    this.choices = data.maps.map((map, at) => this.choice(map, at, place));
     this.find(".maps").append(...this.choices.map((choice) => choice.label));
     this.find(".maps").hidden = data.maps.length < 2;
   }
@@ -148,12 +148,12 @@ class Picture {
   }
 
   /** The small picture of a map, by which it is chosen. */
-  choice(map, number, place) {
-    const input = element("input", { type: "radio", name: `map${place}`, checked: number === 0 });
+  choice(map, at, place) {
+    const input = element("input", { type: "radio", name: `map${place}`, checked: at === 0 });
     const canvas = element("canvas", {});
     const lines = [element("b", {}, map.label), element("small", {}, `${map.method} · ${map.layer}`)];
     if (map.warnings.length) lines.push(element("small", { className: "careful" }, "⚠ see its warning"));
-    input.addEventListener("change", () => this.choose(number));
+    input.addEventListener("change", () => this.choose(at));
     return { label: element("label", {}, input, canvas, ...lines), canvas };
   }
 
@@ -188,9 +188,9 @@ class Picture {
     this.view.addEventListener("keydown", (event) => this.step(event));
   }
 
-  choose(number) {
-    const map = this.data.maps[number];
-    Object.assign(this, { map }, this.grids[number]);
+  choose(place) {
+    const map = this.data.maps[place];
+    Object.assign(this, { map }, this.grids[place]);
     const facts = [
       ["Class", `${map.label} (${map.class})`],
       ["Probability", percent(map.probability)],
