@@ -2,12 +2,12 @@
 
 mod support;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use cam_core::{
     Class, Error, Explainer, Explanation, METHODS, Method, Model, Sight, Taps, choose_layer, guided_backprop,
 };
 use cam_models::Network;
-use support::{DENSENET, SWIN, TINY, VGG, VIT, hashed, mnasnet, picture};
+use support::{DENSENET, SWIN, TINY, VGG, VIT, device, hashed, hashed_on, mnasnet, picture};
 
 /// A network, one of its inner layers with few channels, and what its forward pass names.
 struct Case {
@@ -23,6 +23,10 @@ struct Case {
 }
 
 fn cases() -> Vec<Case> {
+    cases_on(&device())
+}
+
+fn cases_on(device: &Device) -> Vec<Case> {
     let convolutional = |name, network, layer, chosen| Case {
         name,
         network,
@@ -44,12 +48,12 @@ fn cases() -> Vec<Case> {
         chosen,
     };
     vec![
-        convolutional("resnet", hashed(TINY), "layer3.0", "layer4"),
-        convolutional("vgg", hashed(VGG), "features.10", "features.13"),
-        convolutional("densenet", hashed(DENSENET), "features.denseblock1", "features"),
-        convolutional("mnasnet", hashed(mnasnet()), "layers.10", "layers.16"),
-        transformer("vit", hashed(VIT), "blocks.1.norm1", [64, 96], true, "blocks.2.norm1"),
-        transformer("swin", hashed(SWIN), "layers.1.blocks.1.norm1", [64, 64], false, "norm"),
+        convolutional("resnet", hashed_on(TINY, device), "layer3.0", "layer4"),
+        convolutional("vgg", hashed_on(VGG, device), "features.10", "features.13"),
+        convolutional("densenet", hashed_on(DENSENET, device), "features.denseblock1", "features"),
+        convolutional("mnasnet", hashed_on(mnasnet(), device), "layers.10", "layers.16"),
+        transformer("vit", hashed_on(VIT, device), "blocks.1.norm1", [64, 96], true, "blocks.2.norm1"),
+        transformer("swin", hashed_on(SWIN, device), "layers.1.blocks.1.norm1", [64, 64], false, "norm"),
     ]
 }
 
@@ -166,4 +170,56 @@ fn unsquare_pictures_of_one_pixel_grids_have_a_defined_result() {
         // One place has nothing to stand out from; FullGrad looks at the input beside it.
         assert!(maps.method == "fullgrad" || heat.iter().all(|x| *x == 0.0), "{}", maps.method);
     }
+}
+
+/// How far maps of two devices may be apart, of full scale: sums in another order. ShapleyCAM divides their rounding by its step of 0.005.
+fn between_devices(method: &dyn Method) -> f32 {
+    if method.name() == "shapleycam" { 5e-4 } else { 1e-4 }
+}
+
+#[test]
+fn another_device_gives_the_same_maps_as_the_processor() {
+    let (there, here) = (device(), Device::flex());
+    if there == here {
+        println!("skipped: CAM_TEST_DEVICE names no device beside the processor");
+        return;
+    }
+    let mut failed = Vec::new();
+    for (case, known) in cases().into_iter().zip(cases_on(&here)) {
+        let mut farthest = (0f32, "none");
+        for method in METHODS {
+            let maps = |network: &Network, images: Tensor<4>| -> Option<[Vec<f32>; 2]> {
+                let explainer = Explainer::new(network).layer(case.layer).method(*method);
+                let mut found: Explanation = explainer.explain(images, &Class(3)).ok()?;
+                let maps = found.maps.remove(0);
+                Some([read(&maps.heat), read(&maps.raw)])
+            };
+            let images = case.images(1);
+            let ours = maps(&case.network, images.clone());
+            let theirs = maps(&known.network, images.to_device(&here));
+            let (Some([heat, raw]), Some([other_heat, other_raw])) = (&ours, &theirs) else {
+                assert_eq!(ours.is_some(), theirs.is_some(), "{} of {}", method.name(), case.name);
+                continue;
+            };
+            let largest = other_raw.iter().fold(0f32, |most, x| most.max(x.abs()));
+            let raw = apart(raw, other_raw) / largest.max(f32::MIN_POSITIVE);
+            let off = apart(heat, other_heat).max(raw);
+            println!("{:10} {:20} {off:.1e}, before it is scaled {raw:.1e}", case.name, method.name());
+            if off > farthest.0 {
+                farthest = (off, method.name());
+            }
+            if off.is_nan() || off > between_devices(*method) {
+                failed.push(format!("{} of {}: {off:.1e}", method.name(), case.name));
+            }
+        }
+        println!("{}: at most {:.1e} ({}) between the devices", case.name, farthest.0, farthest.1);
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+/// The largest difference; NaN where either holds one.
+fn apart(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+    differences.fold(0.0, |off, more| if off.is_nan() || off > more { off } else { more })
 }

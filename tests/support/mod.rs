@@ -16,6 +16,7 @@ use safetensors::tensor::TensorView;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// The narrow ResNet of the golden files.
 pub const TINY: ResNetConfig = ResNetConfig {
@@ -76,11 +77,27 @@ pub fn mnasnet() -> MnasNetConfig {
     MnasNetConfig { classes: 10, ..MnasNetConfig::scaled(0.25) }
 }
 
+/// The device of the tests of models and methods: what `CAM_TEST_DEVICE` says, a word as `--device` takes it, or the processor.
+pub fn device() -> Device {
+    static DEVICE: OnceLock<Device> = OnceLock::new();
+    let open = || {
+        let asked = std::env::var("CAM_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
+        let opened = asked.parse().and_then(cam_device::open);
+        opened.unwrap_or_else(|error| panic!("CAM_TEST_DEVICE: {error}")).devices.swap_remove(0).device
+    };
+    DEVICE.get_or_init(open).clone()
+}
+
 /// The network with the hashed parameters, through a file as a user's would go.
 pub fn hashed(config: impl Into<Config>) -> Network {
+    hashed_on(config, &device())
+}
+
+/// As [`hashed`], on a device of its own: a clone of a network that is moved to another shares the statistics of its BatchNorms.
+pub fn hashed_on(config: impl Into<Config>, device: &Device) -> Network {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights.safetensors");
-    let network = config.into().init(&Device::flex());
+    let network = config.into().init(device);
     hashed_file(&network, &path);
     Weights::open(&path).unwrap().load("hashed", network).unwrap().folded()
 }
@@ -174,5 +191,5 @@ pub fn picture(name: &str, [batch, height, width]: [usize; 3], block: usize) -> 
             }
         }
     }
-    Tensor::from_data(TensorData::new(pixels, [batch, 3, height, width]), &Device::flex())
+    Tensor::from_data(TensorData::new(pixels, [batch, 3, height, width]), &device())
 }

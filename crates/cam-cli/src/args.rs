@@ -2,11 +2,12 @@
 
 use crate::failure::EXIT_CODES;
 use cam_core::{Fusion, METHODS, Rectify};
-use cam_models::Resize;
+use cam_models::{Precision, Resize};
 use cam_viz::ColourMap;
 use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Shows where an image classifier looked: class activation maps over a picture.
 #[derive(Parser)]
@@ -31,7 +32,7 @@ pub enum Command {
     Models,
     /// List the methods and where they are published
     Methods,
-    /// List the devices of this build
+    /// List the devices that this build can compute on
     Devices,
 }
 
@@ -64,8 +65,8 @@ pub struct Demo {
     /// The folder that the sheet goes to
     #[arg(long, value_name = "DIR", default_value = "cam-out")]
     pub out: PathBuf,
-    /// Where to compute: auto, cpu
-    #[arg(long, default_value = "auto")]
+    /// Where to compute: `auto` takes the best device that works; see `cam devices`
+    #[arg(long, value_name = "NAME", default_value = "auto")]
     pub device: String,
 }
 
@@ -122,9 +123,12 @@ pub struct Explain {
     /// The deviation of each colour [default: from the model's card]
     #[arg(long, value_name = "R,G,B", value_parser = deviation)]
     pub std: Option<[f32; 3]>,
-    /// Where to compute: auto, cpu
-    #[arg(long, default_value = "auto")]
+    /// Where to compute: `auto` takes the best device that works; see `cam devices`
+    #[arg(long, value_name = "NAME", default_value = "auto")]
     pub device: String,
+    /// What the network computes in: f32, f16, bf16; maps are computed in f32
+    #[arg(long, value_name = "NAME", default_value_t, value_parser = Precision::from_str)]
+    pub precision: Precision,
     /// Pictures in one pass
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch_size: u32,

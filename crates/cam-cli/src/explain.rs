@@ -5,7 +5,9 @@ use crate::failure::{Failure, folder};
 use crate::report::{Guess, Map, Predictions, Report, Seconds};
 use crate::{array, device, model};
 use burn::tensor::{Device, Tensor};
-use cam_core::{Class, Explainer, Explanation, Finer, LogOdds, Maps, Ranked, Smooth, Softmax, Target};
+use cam_core::{
+    Class, Explainer, Explanation, Finer, LogOdds, MapNumbers, Maps, Ranked, Smooth, Softmax, Target,
+};
 use cam_models::{Classifier, Preprocess, View, read_photo};
 use cam_viz::{Area, ColourMap, HeatMap, Overlay, RgbImage};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -23,7 +25,7 @@ pub fn run(args: &args::Explain) -> Result<(), Failure> {
     let mut seconds = Seconds::default();
 
     let started = Instant::now();
-    let mut model = model::load(&args.model, &device)?;
+    let mut model = model::load(&args.model, &device)?.in_precision(args.precision)?;
     if let Some(labels) = &args.labels {
         model = model.with_labels(labels)?;
     }
@@ -319,18 +321,8 @@ struct OneMap<'a> {
 
 impl<'a> Numbers<'a> {
     fn read(maps: &'a Maps) -> Result<Self, cam_core::Error> {
-        let classes = match &maps.classes {
-            Some(classes) => classes.try_to_vec_as::<i64>()?,
-            None => Vec::new(),
-        };
-        Ok(Self {
-            maps,
-            heat: maps.heat.try_to_vec_as()?,
-            raw: maps.raw.try_to_vec_as()?,
-            scores: maps.scores.try_to_vec_as()?,
-            classes: classes.into_iter().map(|class| class as usize).collect(),
-            warnings: maps.warnings()?,
-        })
+        let MapNumbers { heat, raw, scores, classes, warnings, .. } = maps.read()?;
+        Ok(Self { maps, heat, raw, scores, classes: classes.unwrap_or_default(), warnings })
     }
 
     /// The map of one image of the batch.

@@ -16,8 +16,8 @@ pub enum Failure {
     NonFinite { model: String, image: String },
     #[error("cannot write to `{}`: {reason}", .path.display())]
     Output { path: PathBuf, reason: String },
-    #[error("no device is called `{asked}` in this build; there are {known}")]
-    Device { asked: String, known: String },
+    #[error(transparent)]
+    Device(#[from] cam_device::Error),
     #[error(transparent)]
     Picture(#[from] cam_viz::Error),
     #[error(transparent)]
@@ -70,7 +70,7 @@ impl Failure {
             ) => 10,
             Self::NonFinite { .. } | Self::Core(Core::NonFinite { .. }) => 11,
             Self::Output { .. } | Self::Picture(cam_viz::Error::Write { .. }) => 12,
-            Self::Device { .. } | Self::Core(Core::Device { .. }) => 13,
+            Self::Device(_) | Self::Core(Core::Device { .. }) | Self::Models(Models::Precision { .. }) => 13,
             Self::Models(Models::UnreadableLabels { .. } | Models::LabelCount { .. }) => 14,
             Self::Models(Models::Fetch { .. }) => 15,
             Self::Models(Models::WrongHash { .. }) => 16,

@@ -1,7 +1,7 @@
 //! What there is: layers, models, methods, devices.
 
 use crate::args;
-use crate::device::DEVICES;
+use crate::device;
 use crate::failure::Failure;
 use crate::model;
 use burn::tensor::{Device, Tensor};
@@ -72,8 +72,6 @@ pub fn methods() -> Result<(), Failure> {
 }
 
 pub fn devices() -> Result<(), Failure> {
-    for (name, what) in DEVICES {
-        println!("{name}  {what}");
-    }
+    device::list();
     Ok(())
 }

@@ -9,7 +9,7 @@ pub struct Report {
     /// The model's name.
     pub model: String,
     /// Where it ran.
-    pub device: &'static str,
+    pub device: String,
     /// One entry a picture, in the order of the command line.
     pub predictions: Vec<Predictions>,
     /// One entry for each picture, target, layer and method.

@@ -1,5 +1,6 @@
 //! Which layer to look at, where nobody says.
 
+use crate::read::{self, Reading};
 use crate::seen::Passes;
 use crate::session::Session;
 use crate::tap::Asked;
@@ -19,18 +20,58 @@ where
 {
     let known = layers(model, input.clone())?;
     for layer in known.iter().rev().filter(|layer| has_places(layer)) {
-        let asked = Asked::only(&layer.name);
-        let mut session = Session::start(model, &asked, input.clone(), false)?;
-        session.goals = vec![target.resolve(&session.output)?];
-        match session.gradient(0, 0) {
-            Ok(gradient) if gradient.clone().abs().max().try_into_scalar::<f32>()? > 0.0 => {
-                return Ok(layer.name.clone());
-            }
-            Ok(_) | Err(Error::NotConnected { .. }) => {}
-            Err(error) => return Err(error),
+        if let Some(strongest) = strongest_gradient(model, &layer.name, input, target)?
+            && read::numbers(strongest)?[0] > 0.0
+        {
+            return Ok(layer.name.clone());
         }
     }
     Err(Error::NoLayer { known: known.into_iter().map(|layer| layer.name).collect() })
+}
+
+/// As [`choose_layer`], without blocking: for event loops and browsers.
+///
+/// # Errors
+/// As [`choose_layer`].
+pub async fn choose_layer_async<I, O, M>(
+    model: &M,
+    input: &I,
+    target: &dyn Target<O>,
+) -> Result<String, Error>
+where
+    I: Input,
+    M: Model<I, O>,
+{
+    let known = layers(model, input.clone())?;
+    for layer in known.iter().rev().filter(|layer| has_places(layer)) {
+        if let Some(strongest) = strongest_gradient(model, &layer.name, input, target)?
+            && read::numbers_async(strongest).await?[0] > 0.0
+        {
+            return Ok(layer.name.clone());
+        }
+    }
+    Err(Error::NoLayer { known: known.into_iter().map(|layer| layer.name).collect() })
+}
+
+/// The largest magnitude of the gradient at a layer, `[1]`; `None` where the score does not depend on it.
+fn strongest_gradient<I, O, M>(
+    model: &M,
+    layer: &str,
+    input: &I,
+    target: &dyn Target<O>,
+) -> Result<Option<Tensor<1>>, Error>
+where
+    I: Input,
+    M: Model<I, O>,
+{
+    let asked = Asked::only(layer);
+    let mut session = Session::start(model, &asked, input.clone(), false)?;
+    session.goals = vec![target.resolve(&session.output)?];
+    match session.gradient(0, 0) {
+        Ok(gradient) => Ok(Some(gradient.abs().max())),
+        Err(Error::NotConnected { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether a layer can tell one place from another.
@@ -80,19 +121,20 @@ where
     }
     let run = explainer.run(input.clone(), &[target])?;
     let goal = &run.goals[0];
-    let score_of = |weights: Tensor<2>| -> Result<f32, Error> {
+    let score_of = |weights: Tensor<2>| {
         let part = input.with_layer(input.to_layer() * weights.unsqueeze_dim(1));
-        let output = model.forward(part, &Taps::off());
-        Ok(goal.score(&output, Rows::All).mean().try_into_scalar()?)
+        goal.score(&model.forward(part, &Taps::off()), Rows::All).mean()
     };
+    let scores = run.maps.iter().map(|map| {
+        let kept = score_of(map.heat.clone());
+        let left = score_of(map.heat.clone().neg() + 1.0);
+        Tensor::cat(vec![map.scores.clone().mean(), kept, left], 0)
+    });
+    let mut read = scores.fold(Reading::default(), Reading::add).now()?;
     let mut ranked = Vec::new();
     for map in run.maps {
-        ranked.push(RankedLayer {
-            layer: map.layer,
-            score: map.scores.mean().try_into_scalar()?,
-            kept: score_of(map.heat.clone())?,
-            left: score_of(map.heat.neg() + 1.0)?,
-        });
+        let scores = read::floats(&mut read)?;
+        ranked.push(RankedLayer { layer: map.layer, score: scores[0], kept: scores[1], left: scores[2] });
     }
     ranked.sort_by(|a, b| b.faithfulness().total_cmp(&a.faithfulness()));
     Ok(ranked)

@@ -13,7 +13,7 @@
 use crate::resize::{Sampling, resize};
 use crate::session::Session;
 use crate::tap::Asked;
-use crate::{Error, Input, Model, Scale};
+use crate::{Error, Input, Model, Scale, read};
 use burn::Tensor;
 use burn::tensor::TensorData;
 use nalgebra::DMatrix;
@@ -71,7 +71,7 @@ where
     let places = batch * positions;
     let activation: Tensor<2> = seen.activation.clone().swap_dims(0, 1).reshape([channels, places]);
     let least = activation.clone().min_dim(1);
-    let numbers: Vec<f32> = (activation - least.clone()).try_into_vec_as()?;
+    let numbers = read::numbers(activation - least.clone())?;
     if numbers.iter().any(|x| !x.is_finite()) {
         return Err(Error::NonFinite { what: "an activation".into() });
     }

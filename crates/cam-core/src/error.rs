@@ -1,6 +1,6 @@
 //! What can go wrong, said with what there is.
 
-use burn::tensor::TensorReadError;
+use burn::tensor::{ExecutionError, TensorReadError};
 
 /// Everything the library refuses to do.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -169,6 +169,12 @@ pub enum Error {
         /// What it said.
         reason: String,
     },
+}
+
+impl From<ExecutionError> for Error {
+    fn from(error: ExecutionError) -> Self {
+        Self::Device { reason: error.to_string() }
+    }
 }
 
 impl From<TensorReadError> for Error {

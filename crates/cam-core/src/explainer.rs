@@ -1,11 +1,13 @@
 //! The explainer: layers, methods and targets in, maps out; the trunk of the network is run once.
 
+use crate::course::Course;
 use crate::explanation::{Flat, Health};
 use crate::fusion::Fusion;
 use crate::projection::first_component;
+use crate::read::Checks;
 use crate::resize::{Sampling, resize};
 use crate::seen::{Passes, Seen};
-use crate::session::Session;
+use crate::session::{Budget, Session};
 use crate::tap::{Asked, INPUT};
 use crate::{
     Error, Explanation, Goal, GradCam, Input, LayerInfo, Method, Model, Rectify, Scale, Sight, Taps,
@@ -46,9 +48,11 @@ pub struct Explainer<'m, M> {
     rectify: Rectify,
     scale: Scale,
     fusion: Option<Fusion>,
-    copies: usize,
+    budget: Budget,
     progress: Option<Box<dyn Fn(Progress) + Send + Sync>>,
     checked: AtomicBool,
+    /// Whether an earlier call ran parts of the network again: the first pass then remembers what that needs.
+    replays: AtomicBool,
     chosen: OnceLock<String>,
 }
 
@@ -73,9 +77,10 @@ impl<'m, M> Explainer<'m, M> {
             rectify: Rectify::default(),
             scale: Scale::default(),
             fusion: None,
-            copies: 32,
+            budget: Budget::default(),
             progress: None,
             checked: AtomicBool::new(false),
+            replays: AtomicBool::new(false),
             chosen: OnceLock::new(),
         }
     }
@@ -121,10 +126,21 @@ impl<'m, M> Explainer<'m, M> {
         self
     }
 
-    /// How many edited copies of an image one pass carries (32 where nothing is said): more is faster, and takes more
-    /// memory.
+    /// About how many bytes the changed copies of an image may take while a pass runs (256 MiB where nothing is said). Methods of
+    /// many passes, as Ablation-CAM and Score-CAM, run them in chunks that fit, whatever the number of channels; one copy is
+    /// always run. What a copy takes is estimated from the layers that the forward pass names; the model, its input and the
+    /// layers that are looked at are not counted.
+    ///
+    /// More is faster on a device that is not filled by a few copies; on a CPU small chunks stay in its cache.
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.budget.bytes = bytes;
+        self
+    }
+
+    /// The most changed copies of an image that one pass carries, however little they take (as many as
+    /// [`memory`](Self::memory) has room for, where nothing is said).
     pub fn copies(mut self, copies: usize) -> Self {
-        self.copies = copies.max(1);
+        self.budget.copies = copies.max(1);
         self
     }
 
@@ -167,8 +183,63 @@ impl<'m, M> Explainer<'m, M> {
         Ok(self.run(input, targets)?.explanation::<I>())
     }
 
+    /// As [`explain`](Self::explain), without blocking: [`explain_each_async`](Self::explain_each_async) with a list of one.
+    ///
+    /// # Errors
+    /// As [`explain_each`](Self::explain_each).
+    pub async fn explain_async<I, O>(
+        &self,
+        input: I,
+        target: &dyn Target<O>,
+    ) -> Result<Explanation<I::Map, O>, Error>
+    where
+        I: Input,
+        M: Model<I, O>,
+    {
+        self.explain_each_async(input, &[target]).await
+    }
+
+    /// As [`explain_each`](Self::explain_each), without blocking: for event loops and browsers, whose devices cannot be waited for.
+    /// What is awaited are the numbers that the first call looks at; [`Explanation::read_async`] reads the maps.
+    ///
+    /// Methods that project (Eigen-CAM and its kin, eigen smoothing) still wait for the device, once a call, as their eigenvectors
+    /// are found on the host.
+    ///
+    /// # Errors
+    /// As [`explain_each`](Self::explain_each).
+    pub async fn explain_each_async<I, O>(
+        &self,
+        input: I,
+        targets: &[&dyn Target<O>],
+    ) -> Result<Explanation<I::Map, O>, Error>
+    where
+        I: Input,
+        M: Model<I, O>,
+    {
+        if let (true, Some(target)) = (self.has_to_choose(), targets.first()) {
+            let chosen = choice::choose_layer_async(self.model, &input, *target).await?;
+            self.chosen.get_or_init(|| chosen);
+        }
+        let (run, checks) = self.queue(input, targets)?;
+        checks.settle_async().await?;
+        self.checked.fetch_or(!targets.is_empty(), Ordering::Relaxed);
+        Ok(run.explanation::<I>())
+    }
+
     /// The maps, whatever the rank of the input.
     pub(crate) fn run<I, O>(&self, input: I, targets: &[&dyn Target<O>]) -> Result<Run<O>, Error>
+    where
+        I: Input,
+        M: Model<I, O>,
+    {
+        let (run, checks) = self.queue(input, targets)?;
+        checks.settle()?;
+        self.checked.fetch_or(!targets.is_empty(), Ordering::Relaxed);
+        Ok(run)
+    }
+
+    /// The maps before they are looked at: on a device that computes in the background they are queued.
+    fn queue<I, O>(&self, input: I, targets: &[&dyn Target<O>]) -> Result<(Run<O>, Checks), Error>
     where
         I: Input,
         M: Model<I, O>,
@@ -180,17 +251,17 @@ impl<'m, M> Explainer<'m, M> {
         }
         let asked = self.asked(&input, targets)?;
         let checked = self.checked.load(Ordering::Relaxed);
-        let record = targets.len() > 1 || !checked;
+        let record = targets.len() > 1 || !checked || self.replays.load(Ordering::Relaxed);
         let started = Instant::now();
         let mut session = Session::start(self.model, &asked, input, record)?;
         let forward = started.elapsed();
-        session.copies = self.copies;
+        session.budget = self.budget;
         session.progress = self.progress.as_deref();
         session.goals =
             targets.iter().map(|target| target.resolve(&session.output)).collect::<Result<_, _>>()?;
         if !checked && !targets.is_empty() {
             session.check_inference()?;
-            self.checked.store(true, Ordering::Relaxed);
+            session.has_replayed();
         }
 
         let mut maps = Vec::new();
@@ -218,7 +289,11 @@ impl<'m, M> Explainer<'m, M> {
         if let Some(fusion) = self.fusion {
             maps = fusion.of(maps, &grid, self.scale);
         }
-        Ok(Run { output: session.output, goals: session.goals, forward, grid, maps })
+        if session.has_replayed() {
+            self.replays.store(true, Ordering::Relaxed);
+        }
+        let (checks, passes) = (session.checks.take(), session.passes());
+        Ok((Run { output: session.output, goals: session.goals, forward, passes, grid, maps }, checks))
     }
 
     /// The layers and kinds of layers that the methods look at.
@@ -227,29 +302,47 @@ impl<'m, M> Explainer<'m, M> {
         I: Input,
         M: Model<I, O>,
     {
-        let sees = |sight: Sight| self.methods().iter().any(|method| method.sight() == sight);
-        let mut asked = Asked {
-            names: self.layers.clone(),
-            biased: sees(Sight::Biases),
-            attention: sees(Sight::Attention),
-        };
-        if let ([], true, Some(target)) = (&asked.names[..], sees(Sight::Layer), targets.first()) {
-            let chosen = match self.chosen.get() {
-                Some(chosen) => chosen.clone(),
-                None => choice::choose_layer(self.model, input, *target)?,
-            };
-            asked.names.push(self.chosen.get_or_init(|| chosen).clone());
+        if let (true, Some(target)) = (self.has_to_choose(), targets.first()) {
+            let chosen = choice::choose_layer(self.model, input, *target)?;
+            self.chosen.get_or_init(|| chosen);
         }
-        Ok(asked)
+        Ok(Asked {
+            names: self.names().to_vec(),
+            biased: self.sees(Sight::Biases),
+            attention: self.sees(Sight::Attention),
+        })
+    }
+
+    /// Whether a layer is looked at that nobody has named or chosen.
+    fn has_to_choose(&self) -> bool {
+        self.names().is_empty() && self.sees(Sight::Layer)
+    }
+
+    fn sees(&self, sight: Sight) -> bool {
+        self.methods().iter().any(|method| method.sight() == sight)
+    }
+
+    /// The layers named, or the one chosen.
+    fn names(&self) -> &[String] {
+        if self.layers.is_empty() {
+            self.chosen.get().map_or(&[], std::slice::from_ref)
+        } else {
+            &self.layers
+        }
     }
 
     pub(crate) fn model(&self) -> &'m M {
         self.model
     }
 
-    /// How many copies of an image one pass carries.
-    pub(crate) fn copies_at_once(&self) -> usize {
-        self.copies
+    /// How many inputs like this one, of which there is one, a pass carries.
+    pub(crate) fn at_once<I, O>(&self, input: I) -> Result<usize, Error>
+    where
+        I: Input,
+        M: Model<I, O>,
+    {
+        let course = course(self.model, input.clone())?;
+        Ok(self.budget.fits(course.bytes_of_copy(INPUT, 1, input.to_layer().dims()[1..].iter().product())))
     }
 
     /// Maps `[batch, positions]` in the scale of this explainer.
@@ -267,8 +360,6 @@ impl<'m, M> Explainer<'m, M> {
         I: Input,
         M: Model<I, O>,
     {
-        let chosen = self.chosen.get().map_or(&[][..], std::slice::from_ref);
-        let names = if self.layers.is_empty() { chosen } else { &self.layers };
         let layer = |name: &'s String| Place { name, sight: Sight::Layer, layer: session.place(name) };
         let biases = Place { name: "biases", sight: Sight::Biases, layer: session.place(INPUT) };
         let attention = Place {
@@ -276,7 +367,7 @@ impl<'m, M> Explainer<'m, M> {
             sight: Sight::Attention,
             layer: session.attentions().first().copied(),
         };
-        names.iter().map(layer).chain([biases, attention])
+        self.names().iter().map(layer).chain([biases, attention])
     }
 
     /// The map of one method at one place for one target.
@@ -335,6 +426,8 @@ pub(crate) struct Run<O> {
     pub output: O,
     pub goals: Vec<Goal<O>>,
     pub forward: Duration,
+    /// What was run, in forward passes of the batch.
+    pub passes: f64,
     /// The grid of the input.
     pub grid: Vec<usize>,
     pub maps: Vec<Flat>,
@@ -343,7 +436,7 @@ pub(crate) struct Run<O> {
 impl<O> Run<O> {
     pub fn explanation<I: Input>(self) -> Explanation<I::Map, O> {
         let maps = self.maps.into_iter().map(|map| map.maps::<I>(&self.grid)).collect();
-        Explanation { output: self.output, forward: self.forward, maps }
+        Explanation { output: self.output, forward: self.forward, passes: self.passes, maps }
     }
 }
 
@@ -355,9 +448,17 @@ pub fn layers<I, O>(model: &impl Model<I, O>, input: I) -> Result<Vec<LayerInfo>
 where
     I: Input,
 {
+    Ok(course(model, input)?.layers)
+}
+
+/// How the forward pass of a model goes.
+fn course<I, O>(model: &impl Model<I, O>, input: I) -> Result<Course, Error>
+where
+    I: Input,
+{
     let every = Asked { attention: true, ..Asked::default() };
     let taps = Taps::watch(&every, input.batch(), false, false);
     model.forward(input, &taps);
     let log = taps.into_log();
-    log.trouble.map_or(Ok(log.layers), Err)
+    log.trouble.map_or(Ok(log.course), Err)
 }

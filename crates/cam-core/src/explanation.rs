@@ -1,8 +1,9 @@
 //! What an explainer gives back: the output of the model and the maps over its inputs.
 
+use crate::read::{Reading, floats};
 use crate::{Error, Input, Warning};
 use burn::Tensor;
-use burn::tensor::Int;
+use burn::tensor::{Int, TensorData};
 use std::time::Duration;
 
 /// The output of the model and the maps over its inputs; all of it is on the device until it is read.
@@ -11,6 +12,10 @@ pub struct Explanation<T = Tensor<3>, O = Tensor<2>> {
     pub output: O,
     /// The time that the forward pass took; on a device that computes in the background, the time to queue it.
     pub forward: Duration,
+    /// What was run of the network, in forward passes of the batch: 1 for the plain one; a replay of the part after a layer counts
+    /// with its share of the layers, and a backward walk as the forward pass that it goes back. Looking for a layer
+    /// where none is named is not counted.
+    pub passes: f64,
     /// One entry for each target, layer and method, in this order.
     pub maps: Vec<Maps<T>>,
 }
@@ -43,7 +48,98 @@ impl<T> Maps<T> {
     /// # Errors
     /// [`Error::Device`] when the numbers cannot be read.
     pub fn warnings(&self) -> Result<Vec<Vec<Warning>>, Error> {
-        self.health.warnings()
+        let mut read = Reading::default().add(self.health.numbers.clone()).now()?;
+        self.health.warnings(&mut read)
+    }
+}
+
+/// The numbers of [`Maps`] on the host, row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MapNumbers {
+    /// The class of each image, where the target is a class.
+    pub classes: Option<Vec<usize>>,
+    /// The score of each image.
+    pub scores: Vec<f32>,
+    /// As [`Maps::raw`].
+    pub raw: Vec<f32>,
+    /// As [`Maps::heat`].
+    pub heat: Vec<f32>,
+    /// As [`Maps::spread`].
+    pub spread: Option<Vec<f32>>,
+    /// What a reader of each map should know; empty where there is nothing to say.
+    pub warnings: Vec<Vec<Warning>>,
+}
+
+impl<const D: usize> Maps<Tensor<D>> {
+    /// All numbers in one read-back.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the numbers cannot be read.
+    pub fn read(&self) -> Result<MapNumbers, Error> {
+        self.unpacked(&mut self.added(Reading::default()).now()?)
+    }
+
+    /// As [`read`](Self::read), without blocking.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn read_async(&self) -> Result<MapNumbers, Error> {
+        self.unpacked(&mut self.added(Reading::default()).later().await?)
+    }
+
+    fn added(&self, mut reading: Reading) -> Reading {
+        if let Some(classes) = &self.classes {
+            reading = reading.add(classes.clone());
+        }
+        if let Some(spread) = &self.spread {
+            reading = reading.add(spread.clone());
+        }
+        let reading = reading.add(self.scores.clone()).add(self.raw.clone());
+        reading.add(self.heat.clone()).add(self.health.numbers.clone())
+    }
+
+    fn unpacked(&self, read: &mut impl Iterator<Item = TensorData>) -> Result<MapNumbers, Error> {
+        let classes = self.classes.as_ref().and_then(|_| read.next());
+        Ok(MapNumbers {
+            classes: classes.map(|data| data.iter::<i64>().map(|class| class as usize).collect()),
+            spread: self.spread.as_ref().map(|_| floats(read)).transpose()?,
+            scores: floats(read)?,
+            raw: floats(read)?,
+            heat: floats(read)?,
+            warnings: self.health.warnings(read)?,
+        })
+    }
+}
+
+impl<const D: usize, const E: usize> Explanation<Tensor<D>, Tensor<E>> {
+    /// The output of the model, row-major, and the numbers of all maps, in one read-back.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the numbers cannot be read.
+    pub fn read(&self) -> Result<(Vec<f32>, Vec<MapNumbers>), Error> {
+        self.unpacked(self.reading().now()?)
+    }
+
+    /// As [`read`](Self::read), without blocking.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn read_async(&self) -> Result<(Vec<f32>, Vec<MapNumbers>), Error> {
+        self.unpacked(self.reading().later().await?)
+    }
+
+    fn reading(&self) -> Reading {
+        let output = Reading::default().add(self.output.clone().inner());
+        self.maps.iter().fold(output, |reading, maps| maps.added(reading))
+    }
+
+    fn unpacked(
+        &self,
+        mut read: impl Iterator<Item = TensorData>,
+    ) -> Result<(Vec<f32>, Vec<MapNumbers>), Error> {
+        let output = floats(&mut read)?;
+        let maps = self.maps.iter().map(|maps| maps.unpacked(&mut read));
+        Ok((output, maps.collect::<Result<_, _>>()?))
     }
 }
 
@@ -127,8 +223,8 @@ impl Health {
         Self { numbers: Tensor::cat(images.map(|image| image.numbers.clone()).collect(), 0), channels }
     }
 
-    fn warnings(&self) -> Result<Vec<Vec<Warning>>, Error> {
-        let numbers: Vec<f32> = self.numbers.try_to_vec_as()?;
+    fn warnings(&self, read: &mut impl Iterator<Item = TensorData>) -> Result<Vec<Vec<Warning>>, Error> {
+        let numbers = floats(read)?;
         let warnings = |row: &[f32]| Warning::of([row[0], row[1], row[2], row[3], row[4]], self.channels);
         Ok(numbers.chunks_exact(5).map(warnings).collect())
     }

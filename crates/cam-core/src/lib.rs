@@ -28,8 +28,10 @@
 //! # Ok::<(), cam_core::Error>(())
 //! ```
 
+mod alike;
 mod choice;
 mod concepts;
+mod course;
 mod error;
 mod explainer;
 mod explanation;
@@ -41,6 +43,7 @@ pub mod methods;
 mod model;
 mod noise;
 mod projection;
+mod read;
 mod resize;
 mod scale;
 mod seen;
@@ -51,17 +54,20 @@ mod tap;
 mod target;
 mod warning;
 
-pub use choice::{RankedLayer, choose_layer, rank_layers};
+pub use alike::Alike;
+pub use choice::{RankedLayer, choose_layer, choose_layer_async, rank_layers};
 pub use concepts::{Concepts, concepts};
 pub use error::Error;
 pub use explainer::{Explainer, Progress, layers};
-pub use explanation::{Explanation, Maps};
+pub use explanation::{Explanation, MapNumbers, Maps};
 pub use fusion::Fusion;
 pub use guided::{guided_backprop, guided_gradcam};
 pub use layout::{Attention, Layout, Ncdhw, Nchw, Ncl, Nhwc, Tokens};
 pub use method::{METHODS, Method, Sight, method_named};
 pub use methods::*;
 pub use model::{Input, Model};
+#[doc(hidden)]
+pub use read::read_backs;
 pub use resize::Sampling;
 pub use scale::{Rectify, Scale};
 pub use seen::{Edit, Finish, Seen};

@@ -54,23 +54,29 @@ pub enum Sight {
     Attention,
 }
 
-impl<T: Method + ?Sized> Method for &T {
-    fn name(&self) -> &'static str {
-        (**self).name()
-    }
+macro_rules! delegated {
+    ($($holder:ty),*) => {$(
+        impl<T: Method + ?Sized> Method for $holder {
+            fn name(&self) -> &'static str {
+                (**self).name()
+            }
 
-    fn paper(&self) -> &'static str {
-        (**self).paper()
-    }
+            fn paper(&self) -> &'static str {
+                (**self).paper()
+            }
 
-    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        (**self).evidence(seen)
-    }
+            fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
+                (**self).evidence(seen)
+            }
 
-    fn sight(&self) -> Sight {
-        (**self).sight()
-    }
+            fn sight(&self) -> Sight {
+                (**self).sight()
+            }
+        }
+    )*};
 }
+
+delegated!(&T, Box<T>);
 
 /// Every method, with its default settings, which are its paper's unless its documentation says why not. The tool's `--method`, its list and the conformance tests come from here.
 pub static METHODS: &[&dyn Method] = &[

@@ -1,9 +1,9 @@
 //! What a method may ask for: the activation of a layer, its gradient, and the scores of changed copies.
 
-use crate::{Error, Sampling};
+use crate::read::Judge;
+use crate::{Alike, Error, Sampling};
 use burn::Tensor;
 use std::cell::Cell;
-use std::ops::Range;
 
 /// One layer of one batch, seen for one target. What is asked for is computed then, and once.
 ///
@@ -20,11 +20,11 @@ pub struct Seen<'a> {
 /// Scores of one layer by one method that all targets share: the layer, the method, the round.
 pub(crate) type Round = (usize, usize, usize);
 
-/// Changes copies of the activation of one image, `[range.len(), channels, positions]`; the range says which copies.
-pub type Edit<'a> = &'a dyn Fn(Tensor<3>, Range<usize>) -> Tensor<3>;
+/// Changes copies of the activation of one image, `[numbers.len(), channels, positions]`; the numbers say which copies.
+pub type Edit<'a> = &'a dyn Fn(Tensor<3>, &[usize]) -> Tensor<3>;
 
-/// Brings masks of the size of the input into range, `[range.len(), positions]`; the range says which masks.
-pub type Finish<'a> = &'a dyn Fn(Tensor<2>, Range<usize>) -> Tensor<2>;
+/// Brings masks of the size of the input into range, `[numbers.len(), positions]`; the numbers say which masks.
+pub type Finish<'a> = &'a dyn Fn(Tensor<2>, &[usize]) -> Tensor<2>;
 
 /// The passes through a model, whatever its input and output.
 pub(crate) trait Passes {
@@ -49,7 +49,7 @@ pub(crate) trait Passes {
         &self,
         round: Round,
         target: usize,
-        copies: usize,
+        alike: &Alike,
         edit: Edit<'_>,
     ) -> Result<Tensor<2>, Error>;
     fn scores_of_masked(
@@ -57,9 +57,11 @@ pub(crate) trait Passes {
         round: Round,
         target: usize,
         masks: Tensor<3>,
+        alike: &Alike,
         sampling: Sampling,
         finish: Finish<'_>,
     ) -> Result<Tensor<2>, Error>;
+    fn check(&self, numbers: Tensor<1>, judge: Judge);
     fn name(&self, layer: usize) -> &str;
     fn biases(&self) -> Vec<(usize, Tensor<1>)>;
     fn attentions(&self) -> Vec<usize>;
@@ -71,6 +73,16 @@ impl<'a> Seen<'a> {
     /// The activation $A$ of the layer, `[batch, channels, positions]`.
     pub fn activation(&self) -> Tensor<3> {
         self.passes.activation(self.layer)
+    }
+
+    /// Has numbers looked at once they are computed, with those of all other checks: `judge` gets them and says what is wrong,
+    /// which is the error of the whole call. A device that computes in the background is not waited for in between.
+    pub fn check(
+        &self,
+        numbers: Tensor<1>,
+        judge: impl Fn(&[f32]) -> Result<(), Error> + Send + Sync + 'static,
+    ) {
+        self.passes.check(numbers, Box::new(judge));
     }
 
     /// The name of the layer.
@@ -130,16 +142,17 @@ impl<'a> Seen<'a> {
     }
 
     /// The scores that each image would have with the layer's activation edited, `[batch, copies]`. Only the part of the
-    /// network after the layer is run, once for all targets: what is edited must not depend on the target.
+    /// network after the layer is run, once for all targets and once for copies that are alike: what is edited must not depend
+    /// on the target.
     ///
-    /// `edit` gets copies of the activation of one image, `[range.len(), channels, positions]`, and the numbers they
-    /// stand for among the `copies`; it returns them edited.
-    pub fn scores_of_edited(&self, copies: usize, edit: Edit<'_>) -> Result<Tensor<2>, Error> {
-        self.passes.scores_of_edited(self.next_round(), self.target, copies, edit)
+    /// `edit` gets copies of the activation of one image, `[numbers.len(), channels, positions]`, and the numbers they
+    /// stand for among the copies; it returns them edited.
+    pub fn scores_of_edited(&self, alike: &Alike, edit: Edit<'_>) -> Result<Tensor<2>, Error> {
+        self.passes.scores_of_edited(self.next_round(), self.target, alike, edit)
     }
 
     /// The scores that each image would have seen through masks, `[batch, masks]`. The whole network is run for each mask,
-    /// once for all targets: the masks must not depend on the target.
+    /// once for all targets and once for masks that are alike: the masks must not depend on the target.
     ///
     /// Masks are resized to the input, then `finish` gets them, a chunk at a time, to bring them into range.
     ///
@@ -149,10 +162,11 @@ impl<'a> Seen<'a> {
     pub fn scores_of_masked(
         &self,
         masks: Tensor<3>,
+        alike: &Alike,
         sampling: Sampling,
         finish: Finish<'_>,
     ) -> Result<Tensor<2>, Error> {
-        self.passes.scores_of_masked(self.next_round(), self.target, masks, sampling, finish)
+        self.passes.scores_of_masked(self.next_round(), self.target, masks, alike, sampling, finish)
     }
 
     /// Every layer that adds a bias, and its bias `[channels]`; for methods whose sight is

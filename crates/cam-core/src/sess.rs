@@ -2,7 +2,7 @@
 
 use crate::explanation::{Flat, Health};
 use crate::resize::{Sampling, resize};
-use crate::{Error, Explainer, Explanation, Goal, Model, Rows, Taps, Target};
+use crate::{Error, Explainer, Explanation, Goal, Model, Rows, Taps, Target, read};
 use burn::Tensor;
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, TensorData};
@@ -86,14 +86,19 @@ impl Sess {
         let forward = started.elapsed();
         let goals = targets.iter().map(|target| target.resolve(&output)).collect::<Result<Vec<_>, _>>()?;
         let windows = self.windows(height, width);
+        let at_once = explainer.at_once(cut(&images.clone().narrow(0, 0, 1), &windows[..1]))?;
+        // In passes of one picture: the plain one of each.
+        let mut work = batch as f64;
 
         let mut maps: Vec<Flat> = Vec::new();
         for (number, goal) in goals.iter().enumerate() {
-            let of_images = (0..batch).map(|image| {
+            let mut of_images: Vec<Vec<Flat>> = Vec::new();
+            for image in 0..batch {
                 let picture = images.clone().narrow(0, image, 1);
-                self.one(explainer, picture, goal, image, &windows)
-            });
-            let of_images: Vec<Vec<Flat>> = of_images.collect::<Result<_, _>>()?;
+                let (maps, ran) = self.one(explainer, picture, (goal, image), &windows, at_once)?;
+                of_images.push(maps);
+                work += ran;
+            }
             let scores = goal.score(&output, Rows::All).inner();
             for place in 0..of_images[0].len() {
                 let of_images: Vec<&Flat> = of_images.iter().map(|maps| &maps[place]).collect();
@@ -113,38 +118,38 @@ impl Sess {
             }
         }
         let maps = maps.into_iter().map(|map| map.maps::<Tensor<4>>(&[height, width])).collect();
-        Ok(Explanation { output, forward, maps })
+        Ok(Explanation { output, forward, passes: work / batch as f64, maps })
     }
 
-    /// The fused maps of one picture `[1, channels, height, width]`.
+    /// The fused maps of one picture `[1, channels, height, width]`, the image of this number for the goal, and how many passes of
+    /// one window they took.
     fn one<M>(
         &self,
         explainer: &Explainer<'_, M>,
         picture: Tensor<4>,
-        goal: &Goal,
-        image: usize,
+        (goal, image): (&Goal, usize),
         windows: &[Window],
-    ) -> Result<Vec<Flat>, Error>
+        at_once: usize,
+    ) -> Result<(Vec<Flat>, f64), Error>
     where
         M: Model,
     {
-        let at_once = explainer.copies_at_once();
-        let mut probabilities: Vec<f32> = Vec::with_capacity(windows.len());
-        for chunk in windows.chunks(at_once) {
+        let scores = windows.chunks(at_once).map(|chunk| {
             let output = explainer.model().forward(cut(&picture, chunk), &Taps::off());
-            let rows = Rows::Copies { image, copies: chunk.len() };
-            let scores: Vec<f32> = goal.score(&softmax(output, 1), rows).try_into_vec_as()?;
-            probabilities.extend(scores.iter().map(|score| score.max(0.0)));
-        }
+            goal.score(&softmax(output, 1), Rows::Copies { image, copies: chunk.len() })
+        });
+        let probabilities = read::numbers(Tensor::cat(scores.collect(), 0).clamp_min(0.0))?;
         let mut order: Vec<usize> = (0..windows.len()).collect();
         order.sort_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
         order.drain(..((windows.len() as f32 * self.skipped) as usize).min(windows.len() - 1));
         let most = order.iter().map(|&window| probabilities[window]).fold(0.0, f32::max);
 
+        let mut work = windows.len() as f64;
         let mut canvases: Vec<Canvas> = Vec::new();
         for chunk in order.chunks(at_once) {
             let chosen: Vec<Window> = chunk.iter().map(|&window| windows[window]).collect();
             let run = explainer.run(cut(&picture, &chosen), &[&goal.of_image(image, chunk.len())])?;
+            work += run.passes * chunk.len() as f64;
             for (place, map) in run.maps.into_iter().enumerate() {
                 if canvases.len() == place {
                     canvases.push(Canvas::blank(*self, &map, &picture));
@@ -155,7 +160,7 @@ impl Sess {
                 }
             }
         }
-        Ok(canvases.into_iter().map(Canvas::finish).collect())
+        Ok((canvases.into_iter().map(Canvas::finish).collect(), work))
     }
 
     /// The windows over a picture of this size, at every scale.

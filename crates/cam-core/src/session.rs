@@ -1,13 +1,15 @@
 //! One batch under explanation: the first pass and what later passes need of it.
 
+use crate::course::Course;
+use crate::read::{Checks, Judge};
 use crate::resize::{Sampling, resize};
 use crate::seen::{Edit, Finish, Passes, Round};
 use crate::tap::{Asked, Gates, INPUT, Leaf, Memory, Replay, Watched};
-use crate::{Error, Goal, Input, LayerInfo, Model, Progress, Rows, Taps};
+use crate::{Alike, Error, Goal, Input, LayerInfo, Model, Progress, Rows, Taps};
 use burn::Tensor;
-use std::cell::{OnceCell, RefCell};
+use burn::tensor::{DType, Device, Int};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
-use std::ops::Range;
 
 pub(crate) struct Session<'a, M, I, O> {
     pub model: &'a M,
@@ -15,18 +17,47 @@ pub(crate) struct Session<'a, M, I, O> {
     pub output: O,
     pub goals: Vec<Goal<O>>,
     pub watched: Vec<Watched>,
-    /// The layers that the first pass named, in the order in which they finished.
-    layers: Vec<LayerInfo>,
+    /// The layers that the first pass named.
+    course: Course,
     asked: &'a Asked,
     memory: OnceCell<Memory>,
-    /// How many copies a pass carries at once.
-    pub copies: usize,
+    /// How much the copies of a pass may take, in bytes, and how many there may be.
+    pub budget: Budget,
     pub progress: Option<&'a (dyn Fn(Progress) + Send + Sync)>,
     /// Where the tape of the first pass starts, until a backward pass consumes it.
     tape: RefCell<Option<Vec<Leaf>>>,
     gradients: RefCell<Option<Gradients>>,
+    /// What is judged once everything is queued.
+    pub checks: RefCell<Checks>,
     /// Scores of changed copies, for each target.
     scores: RefCell<HashMap<Round, Vec<Tensor<2>>>>,
+    /// What has been run, in forward passes of one image.
+    work: Cell<f64>,
+    /// Whether a part of the network was run again.
+    replayed: Cell<bool>,
+}
+
+/// How much the copies of a pass may take, in bytes, and how many there may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Budget {
+    pub bytes: usize,
+    pub copies: usize,
+}
+
+/// How much the copies of a pass take where nothing is said: 256 MiB, some ten copies of a picture in ResNet-50.
+const MEMORY: usize = 256 << 20;
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { bytes: MEMORY, copies: usize::MAX }
+    }
+}
+
+impl Budget {
+    /// How many copies of so many bytes a pass carries.
+    pub fn fits(self, bytes: usize) -> usize {
+        (self.bytes / bytes.max(1)).clamp(1, self.copies.max(1))
+    }
 }
 
 /// The gradients of all watched layers for one target.
@@ -50,7 +81,7 @@ where
         }
         let is_watched = |name: &String| log.watched.iter().any(|seen| seen.name == *name);
         if let Some(name) = asked.names.iter().find(|name| !is_watched(name)) {
-            let known = log.layers.iter().map(|layer| layer.name.clone()).collect();
+            let known = log.course.names().map(String::from).collect();
             return Err(Error::UnknownLayer { asked: name.clone(), known });
         }
         let axes = input.grid().len();
@@ -68,17 +99,20 @@ where
         let tape = log.watched.iter_mut().filter_map(|layer| layer.leaf.take()).collect();
         Ok(Self {
             model,
+            work: Cell::new(input.batch() as f64),
+            replayed: Cell::new(false),
             input,
             output,
             goals: Vec::new(),
             watched: log.watched,
-            layers: log.layers,
+            course: log.course,
             asked,
             memory,
-            copies: 1,
+            budget: Budget::default(),
             progress: None,
             tape: RefCell::new(Some(tape)),
             gradients: RefCell::new(None),
+            checks: RefCell::default(),
             scores: RefCell::default(),
         })
     }
@@ -88,7 +122,23 @@ where
         self.watched.iter().position(|seen| seen.name == name)
     }
 
-    /// Refuses a model that computes another score while gradients are recorded: batch statistics, dropout.
+    /// What has been run so far, in forward passes of the batch: a replay counts with the share of the layers that it runs, a
+    /// backward walk as much as the forward one.
+    pub fn passes(&self) -> f64 {
+        self.work.get() / self.input.batch() as f64
+    }
+
+    /// Whether a part of the network was run again since this was last asked.
+    pub fn has_replayed(&self) -> bool {
+        self.replayed.replace(false)
+    }
+
+    /// Notes what is run of the network for so many images.
+    fn ran(&self, images: usize, share: f64) {
+        self.work.set(self.work.get() + images as f64 * share);
+    }
+
+    /// Has a model refused that computes another score while gradients are recorded: batch statistics, dropout.
     pub fn check_inference(&self) -> Result<(), Error> {
         let one = Rows::Copies { image: 0, copies: 1 };
         let output = self.replay(0, one, &|activation| activation, None, &Asked::default()).0;
@@ -96,12 +146,14 @@ where
         if plain.is_autodiff() {
             return Err(Error::TrainingDevice);
         }
-        let plain: f32 = plain.try_into_scalar()?;
-        let taped: f32 = self.score(0)?.narrow(0, 0, 1).try_into_scalar()?;
-        // Both passes compute the same numbers, in another order at most; statistics of a batch are far off.
-        let rounding = 0.01 * plain.abs().max(taped.abs()) + 1e-5;
-        let same = (plain - taped).abs() <= rounding || !plain.is_finite();
-        if same { Ok(()) } else { Err(Error::TrainingMode { plain, taped }) }
+        let taped = self.score(0)?.narrow(0, 0, 1);
+        let half = |layer: &Watched| [DType::F16, DType::BF16].contains(&layer.dtype);
+        let share = if self.watched.iter().any(half) { 0.05 } else { 0.01 };
+        self.check(
+            Tensor::cat(vec![plain, taped], 0),
+            Box::new(move |scores| is_same_score([scores[0], scores[1]], share)),
+        );
+        Ok(())
     }
 
     /// Runs what comes after a watched layer, with its activation edited, to the end or to an exit, and starts a tape at
@@ -128,10 +180,12 @@ where
         watch: &Asked,
     ) -> (O, Vec<Leaf>) {
         let from = &self.watched[from].name;
-        let mut input = match rows {
-            Rows::All => self.input.clone(),
-            Rows::Copies { image, copies } => self.input.copies(image, copies),
+        let (mut input, images) = match rows {
+            Rows::All => (self.input.clone(), self.input.batch()),
+            Rows::Copies { image, copies } => (self.input.copies(image, copies), copies),
         };
+        self.replayed.set(true);
+        self.ran(images, self.course.share(from, exit));
         let nothing = Memory::default();
         let memory = match from == INPUT {
             true => {
@@ -153,6 +207,7 @@ where
     /// What the layers gave, recorded when first needed.
     fn memory(&self) -> &Memory {
         self.memory.get_or_init(|| {
+            self.ran(self.input.batch(), 1.0);
             let taps = Taps::watch(self.asked, self.input.batch(), false, true);
             self.model.forward(self.input.clone(), &taps);
             taps.into_log().memory.until(&self.watched)
@@ -172,18 +227,20 @@ where
         }
     }
 
-    /// The gradients at the leaves of the score of an output. Images do not mix, so the gradient of the sum holds the gradient
-    /// of each.
+    /// The gradients at the leaves of the score of an output, of which the layer `from` is the first. Images do not mix, so the
+    /// gradient of the sum holds the gradient of each.
     fn backward(
         &self,
         output: &O,
         target: usize,
+        from: usize,
         leaves: Vec<Leaf>,
     ) -> Result<Vec<Option<Tensor<3>>>, Error> {
         let score = self.score_on(output, target, Rows::All)?;
         if !score.is_tracked() {
             return Ok(vec![None; leaves.len()]);
         }
+        self.ran(self.input.batch(), self.course.share(&self.watched[from].name, None));
         let mut gradients = score.sum().backward();
         Ok(leaves.iter().map(|leaf| leaf(&mut gradients)).collect())
     }
@@ -195,8 +252,14 @@ where
         target: usize,
         (output, leaves): (O, Vec<Leaf>),
     ) -> Result<Tensor<3>, Error> {
-        let found = self.backward(&output, target, leaves)?.pop().flatten();
+        let found = self.backward(&output, target, layer, leaves)?.pop().flatten();
         found.ok_or_else(|| Error::NotConnected { layer: self.watched[layer].name.clone() })
+    }
+
+    /// How many copies a pass from a layer on carries at once.
+    fn at_once(&self, from: &str) -> usize {
+        let input: usize = self.input.to_layer().dims()[1..].iter().product();
+        self.budget.fits(self.course.bytes_of_copy(from, self.input.batch(), input))
     }
 
     /// Scores `[batch, copies]` of one target; they are gathered for all targets, a chunk of copies of one image at a
@@ -205,29 +268,41 @@ where
         &self,
         round: Round,
         target: usize,
-        copies: usize,
-        output: impl Fn(usize, Range<usize>) -> O,
+        alike: &Alike,
+        at_once: usize,
+        output: impl Fn(usize, &[usize]) -> O,
     ) -> Result<Tensor<2>, Error> {
         if let Some(scores) = self.scores.borrow().get(&round) {
             return Ok(scores[target].clone());
         }
-        let batch = self.input.batch();
-        let mut found: Vec<Vec<Tensor<1>>> = vec![Vec::new(); self.goals.len()];
-        for image in 0..batch {
-            for start in (0..copies).step_by(self.copies) {
-                let end = copies.min(start + self.copies);
-                let output = output(image, start..end);
-                let rows = Rows::Copies { image, copies: end - start };
+        let mut rows: Vec<Vec<Tensor<1>>> = vec![Vec::new(); self.goals.len()];
+        let (mut done, total) = (0, alike.runs());
+        for image in 0..self.input.batch() {
+            let groups = alike.image(image);
+            let mut found: Vec<Vec<Tensor<1>>> = vec![Vec::new(); self.goals.len()];
+            // Chunks of one size, as far as they divide.
+            let size = groups.run.len().div_ceil(groups.run.len().div_ceil(at_once).max(1)).max(1);
+            for numbers in groups.run.chunks(size) {
+                let output = output(image, numbers);
+                let copies = Rows::Copies { image, copies: numbers.len() };
                 for (target, found) in found.iter_mut().enumerate() {
-                    found.push(self.score_on(&output, target, rows)?.inner());
+                    found.push(self.score_on(&output, target, copies)?.inner());
                 }
+                done += numbers.len();
                 if let Some(report) = self.progress {
-                    report(Progress { done: image * copies + end, total: batch * copies });
+                    report(Progress { done, total });
                 }
             }
+            for (row, found) in rows.iter_mut().zip(found) {
+                let mut found = Tensor::cat(found, 0);
+                if !groups.all_run() {
+                    let like = places(&groups.like, &found.device());
+                    found = found.select(0, like);
+                }
+                row.push(found);
+            }
         }
-        let scores: Vec<Tensor<2>> =
-            found.into_iter().map(|found| Tensor::cat(found, 0).reshape([batch, copies])).collect();
+        let scores: Vec<Tensor<2>> = rows.into_iter().map(|rows| Tensor::stack(rows, 0)).collect();
         let asked = scores[target].clone();
         self.scores.borrow_mut().insert(round, scores);
         Ok(asked)
@@ -238,13 +313,37 @@ where
         let within =
             |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
         let name = &self.watched[layer].name;
-        let attentions: Vec<&LayerInfo> = self.layers.iter().filter(|layer| layer.attention).collect();
+        let attentions: Vec<&LayerInfo> = self.course.layers.iter().filter(|layer| layer.attention).collect();
         let alone = |block: &&str| {
             within(name, block) && attentions.iter().filter(|other| within(&other.name, block)).count() == 1
         };
-        let names = self.layers.iter().map(|layer| layer.name.as_str());
-        names.filter(alone).min_by_key(|name| name.len())
+        self.course.names().filter(alone).min_by_key(|name| name.len())
     }
+}
+
+/// Whether the score without a tape is that with one, within a share of it. Both passes compute the same numbers, in another order at
+/// most; statistics of a batch are far off.
+fn is_same_score([plain, taped]: [f32; 2], share: f32) -> Result<(), Error> {
+    let rounding = share * plain.abs().max(taped.abs()) + 1e-5;
+    let same = (plain - taped).abs() <= rounding || !plain.is_finite();
+    if same { Ok(()) } else { Err(Error::TrainingMode { plain, taped }) }
+}
+
+/// Rows of these numbers, `[numbers.len(), positions]`; a view, where they follow each other.
+fn chosen(rows: Tensor<2>, numbers: &[usize]) -> Tensor<2> {
+    match numbers {
+        [first, .., last] if last - first + 1 == numbers.len() => rows.narrow(0, *first, numbers.len()),
+        _ => {
+            let numbers = places(numbers, &rows.device());
+            rows.select(0, numbers)
+        }
+    }
+}
+
+/// Numbers of rows, on a device.
+fn places(numbers: &[usize], device: &Device) -> Tensor<1, Int> {
+    let numbers: Vec<i64> = numbers.iter().map(|&number| number as i64).collect();
+    Tensor::from_data(numbers.as_slice(), device)
 }
 
 /// The input as it goes into a pass: the first layer, where it is asked for.
@@ -265,11 +364,11 @@ where
         let mut held = self.gradients.borrow_mut();
         if held.as_ref().is_none_or(|held| held.target != target) {
             let layers = match self.tape.take() {
-                Some(leaves) => self.backward(&self.output, target, leaves)?,
+                Some(leaves) => self.backward(&self.output, target, 0, leaves)?,
                 None => {
                     let (output, leaves) =
                         self.replay(0, Rows::All, &|activation| activation, None, self.asked);
-                    self.backward(&output, target, leaves)?
+                    self.backward(&output, target, 0, leaves)?
                 }
             };
             *held = Some(Gradients { target, layers });
@@ -324,6 +423,7 @@ where
         let input = self.input.with_layer(values + noise);
         let taps = Taps::watch(&watch, input.batch(), true, false);
         let output = self.model.forward(held(&taps, &watch, &input), &taps);
+        self.ran(input.batch(), 1.0);
         let mut watched = taps.into_log().watched;
         let leaves = watched.iter_mut().filter_map(|layer| layer.leaf.take()).collect();
         let gradient = self.one_gradient(layer, target, (output, leaves))?;
@@ -334,14 +434,14 @@ where
         &self,
         round: Round,
         target: usize,
-        copies: usize,
+        alike: &Alike,
         edit: Edit<'_>,
     ) -> Result<Tensor<2>, Error> {
         let (layer, ..) = round;
-        self.in_chunks(round, target, copies, |image, range| {
-            let rows = Rows::Copies { image, copies: range.len() };
-            let edit = |activation| edit(activation, range.clone());
-            self.replay(layer, rows, &edit, None, &Asked::default()).0
+        let at_once = self.at_once(&self.watched[layer].name);
+        self.in_chunks(round, target, alike, at_once, |image, numbers| {
+            let rows = Rows::Copies { image, copies: numbers.len() };
+            self.replay(layer, rows, &|activation| edit(activation, numbers), None, &Asked::default()).0
         })
     }
 
@@ -350,18 +450,23 @@ where
         round: Round,
         target: usize,
         masks: Tensor<3>,
+        alike: &Alike,
         sampling: Sampling,
         finish: Finish<'_>,
     ) -> Result<Tensor<2>, Error> {
-        let [_, count, positions] = masks.dims();
         let (grid, from) = (self.input.grid(), &self.watched[round.0].grid);
-        self.in_chunks(round, target, count, |image, range| {
-            let chunk = masks.clone().slice([image..image + 1, range.clone(), 0..positions]);
-            let chunk = resize(chunk.reshape([range.len(), positions]), from, &grid, sampling);
-            let copies = self.input.copies(image, range.len());
-            let masked = copies.to_layer() * finish(chunk, range).unsqueeze_dim(1);
-            self.model.forward(copies.with_layer(masked), &Taps::off())
+        self.in_chunks(round, target, alike, self.at_once(INPUT), |image, numbers| {
+            let masks: Tensor<2> = masks.clone().narrow(0, image, 1).squeeze_dim(0);
+            let chunk = resize(chosen(masks, numbers), from, &grid, sampling);
+            let picture = self.input.copies(image, 1).to_layer();
+            let masked = picture * finish(chunk, numbers).unsqueeze_dim(1);
+            self.ran(numbers.len(), 1.0);
+            self.model.forward(self.input.copies(image, numbers.len()).with_layer(masked), &Taps::off())
         })
+    }
+
+    fn check(&self, numbers: Tensor<1>, judge: Judge) {
+        self.checks.borrow_mut().add(numbers, judge);
     }
 
     fn name(&self, layer: usize) -> &str {

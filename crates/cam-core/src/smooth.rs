@@ -174,6 +174,7 @@ impl<'e, 'm, M, I: Input> Smooth<'e, 'm, M, I> {
         let goals: Vec<&dyn Target<O>> = goals.iter().map(|goal| goal as &dyn Target<O>).collect();
         let grid = input.grid();
 
+        let mut passes = 1.0;
         let mut views: Vec<Vec<Flat>> = Vec::new();
         for view in &self.views {
             let mut run = self.explainer.run(view.apply(input.clone()), &goals)?;
@@ -181,6 +182,7 @@ impl<'e, 'm, M, I: Input> Smooth<'e, 'm, M, I> {
                 map.raw = view.undo(map.raw.clone(), &map.raw_grid);
                 map.heat = view.undo(map.heat.clone(), &grid);
             }
+            passes += run.passes;
             views.push(run.maps);
         }
         let maps = (0..views.first().map_or(0, Vec::len)).map(|place| {
@@ -188,7 +190,7 @@ impl<'e, 'm, M, I: Input> Smooth<'e, 'm, M, I> {
             self.mean(&of_views).maps::<I>(&grid)
         });
         let maps = maps.collect();
-        Ok(Explanation { output, forward, maps })
+        Ok(Explanation { output, forward, passes, maps })
     }
 
     /// One map of those of all views.

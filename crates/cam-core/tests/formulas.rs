@@ -354,7 +354,7 @@ fn faster_scorecam_tries_the_channels_that_vary_most() {
 #[test]
 fn sscam_without_noise_is_scorecam() {
     let net = Square::new();
-    let smooth = net.raw(SsCam { samples: 3, sigma: 0.0, seed: 0 }, &Class(1));
+    let smooth = net.raw(SsCam { samples: 3, sigma: 0.0, ..SsCam::PAPER }, &Class(1));
     close(&smooth, &net.raw(ScoreCam::PAPER, &Class(1)), TOLERANCE);
 }
 
@@ -362,7 +362,7 @@ fn sscam_without_noise_is_scorecam() {
 fn sscam_averages_the_scores_of_noisy_masks() {
     const SAMPLES: usize = 40;
     let net = Square::new();
-    let ours = net.raw(SsCam { samples: SAMPLES, sigma: 0.5, seed: 7 }, &Class(0));
+    let ours = net.raw(SsCam { samples: SAMPLES, sigma: 0.5, seed: 7, channels: None }, &Class(0));
     // The network saw the channels in turn, sample after sample.
     let inputs = net.changed_inputs();
     assert_eq!(inputs.len(), SAMPLES * net.k);
@@ -391,7 +391,7 @@ fn sscam_averages_the_scores_of_noisy_masks() {
 #[test]
 fn the_noise_of_sscam_is_its_seed() {
     let net = Square::new();
-    let map = |seed| net.raw(SsCam { samples: 2, sigma: 0.5, seed }, &Class(0));
+    let map = |seed| net.raw(SsCam { samples: 2, sigma: 0.5, seed, channels: None }, &Class(0));
     assert_eq!(map(0), map(0));
     assert_ne!(map(0), map(1));
 }
@@ -407,7 +407,11 @@ fn iscam_integrates_the_scores_of_fading_masks() {
     for (fading, share) in fadings {
         let score = |k: usize| mean((1..=STEPS).map(|i| net.y(&masked(&net, k, share(i)), 1)));
         let scores: Vec<_> = (0..net.k).map(|k| Some(score(k))).collect();
-        close(&net.raw(IsCam { steps: STEPS, fading }, &Class(1)), &by_scores(&net, &scores), TOLERANCE);
+        close(
+            &net.raw(IsCam { steps: STEPS, fading, channels: None }, &Class(1)),
+            &by_scores(&net, &scores),
+            TOLERANCE,
+        );
     }
 }
 

@@ -5,8 +5,8 @@ mod common;
 use burn::prelude::*;
 use burn::tensor::activation::relu;
 use cam_core::{
-    AblationCam, Class, Classes, Error, Explainer, GradCam, HiResCam, Method, Model, Ncdhw, Nchw, Ncl, Nhwc,
-    Ranked, Rectify, Scale, Seen, ShapleyCam, Taps, Tokens, Top, layers,
+    AblationCam, Alike, Class, Classes, Error, Explainer, GradCam, HiResCam, Method, Model, Ncdhw, Nchw, Ncl,
+    Nhwc, Ranked, Rectify, Scale, Seen, ShapleyCam, Taps, Tokens, Top, layers,
 };
 use common::{CHANNELS, CLASSES, LAYERS, Net, close, images, numbers, of_layers, seed, uniform};
 use std::cell::Cell;
@@ -91,8 +91,10 @@ impl Method for Scaled {
     }
 
     fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        let scores = seen.scores_of_edited(self.factors.len(), &|activation, range| {
-            let factors = Tensor::<1>::from_floats(&self.factors[range], &activation.device());
+        let alike = Alike::none(seen.activation().dims()[0], self.factors.len());
+        let scores = seen.scores_of_edited(&alike, &|activation, numbers| {
+            let factors: Vec<f32> = numbers.iter().map(|&number| self.factors[number]).collect();
+            let factors = Tensor::<1>::from_floats(factors.as_slice(), &activation.device());
             activation * factors.reshape([-1, 1, 1])
         })?;
         *self.scores.lock().unwrap() = numbers(&scores);

@@ -3,7 +3,8 @@
 use crate::network::{Config, Network};
 use crate::resnet::ResNetConfig;
 use crate::weights::{Comparison, Outline, Weights, count};
-use crate::{Card, Error, Labels, Logits};
+use crate::{Card, Error, Labels, Logits, Precision};
+use burn::module::Module;
 use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{Device, Tensor};
 use cam_core::{Model, Taps};
@@ -26,6 +27,7 @@ pub struct Classifier {
     card: Card,
     labels: Vec<String>,
     network: Network,
+    precision: Precision,
 }
 
 /// A class and how sure the network is of it.
@@ -51,7 +53,7 @@ impl Classifier {
         let weights = Weights::from_safetensors("scenes.safetensors", bytes)?;
         let network = weights.load("scenes", Config::from(SCENES).init(device))?.folded();
         let card = Card::named("scenes")?;
-        Ok(Self { labels: labels(card.labels, SCENES.classes), card, network })
+        Ok(Self::of(card, SCENES.classes, network))
     }
 
     /// A model that needs no file.
@@ -73,11 +75,7 @@ impl Classifier {
     pub fn untrained(name: &str, device: &Device) -> Result<Self, Error> {
         let card = Card::named(name)?;
         let config = config(name);
-        Ok(Self {
-            labels: labels(card.labels, config.classes()),
-            network: config.init(device).folded(),
-            card,
-        })
+        Ok(Self::of(card, config.classes(), config.init(device).folded()))
     }
 
     /// A model of [`Card::all`] with the weights of a file; the file decides how many classes there are.
@@ -120,7 +118,29 @@ impl Classifier {
     fn with(card: Card, config: Config, weights: &Weights, device: &Device) -> Result<Self, Error> {
         let own = |name: &str, shape: &[usize]| config.own(name, shape);
         let network = weights.load_as(&card.name, config.init(device), &own)?.folded();
-        Ok(Self { labels: labels(card.labels, config.classes()), card, network })
+        Ok(Self::of(card, config.classes(), network))
+    }
+
+    fn of(card: Card, classes: usize, network: Network) -> Self {
+        Self { labels: labels(card.labels, classes), card, network, precision: Precision::F32 }
+    }
+
+    /// The model with a network that computes in this precision. Pictures go in and logits come out in f32, and maps are computed in
+    /// f32 all the same. The precision is lost: from half of it there is no way back.
+    ///
+    /// # Errors
+    /// [`Error::Precision`] where the device cannot.
+    pub fn in_precision(mut self, precision: Precision) -> Result<Self, Error> {
+        if let Some(device) = self.network.devices().first().cloned() {
+            self.network = precision.of(self.network, &device)?;
+        }
+        self.precision = precision;
+        Ok(self)
+    }
+
+    /// The precision that the network computes in.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The model with the names of its classes from a file, one a line.
@@ -185,8 +205,8 @@ impl Classifier {
             Logits::Softmax => softmax(logits.clone(), 1),
             Logits::Sigmoid => sigmoid(logits.clone()),
         };
-        let read = |tensor: Tensor<2>| -> Vec<f32> { tensor.into_data().iter::<f32>().collect() };
-        let (logits, probabilities) = (read(logits), read(probabilities));
+        let read: Vec<f32> = Tensor::cat(vec![logits, probabilities], 0).into_data().iter().collect();
+        let (logits, probabilities) = read.split_at(read.len() / 2);
         let rows = logits.chunks_exact(classes).zip(probabilities.chunks_exact(classes));
         rows.map(|(logits, probabilities)| {
             let mut order: Vec<usize> = (0..classes).collect();
@@ -205,7 +225,8 @@ impl Classifier {
 
 impl Model for Classifier {
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
-        self.network.forward(images, taps)
+        let logits = self.network.forward(images.cast(self.precision.dtype()), taps);
+        logits.cast(Precision::F32.dtype())
     }
 }
 

@@ -15,6 +15,12 @@ pub enum Error {
         /// The models that there are.
         known: Vec<String>,
     },
+    /// The device does not compute in this precision.
+    #[error("the device of the model does not compute in {precision}")]
+    Precision {
+        /// The precision asked for.
+        precision: &'static str,
+    },
     /// The model needs a weight file.
     #[error(
         "`{model}` needs its weights: name a .pth, .pt or .safetensors file of it (its card names {url})"

@@ -25,6 +25,7 @@ mod hub;
 pub mod mnasnet;
 mod network;
 mod numbered;
+mod precision;
 mod preprocess;
 pub mod resnet;
 mod steps;
@@ -39,5 +40,6 @@ pub use error::{Error, Mismatch};
 #[cfg(feature = "hub")]
 pub use hub::Hub;
 pub use network::{Config, Network, ShapeOf};
+pub use precision::Precision;
 pub use preprocess::{Filter, Preprocess, Resize, View, decode_photo, read_photo};
 pub use weights::Weights;

@@ -351,7 +351,8 @@ impl Block {
         let x = if shifts { x.roll(&shift.map(|by| -by), &[1, 2]) } else { x };
         let x = padded(x, self.window);
         let shape @ [_, rows, columns, _] = x.dims();
-        let mask = shifts.then(|| mask([rows, columns], self.window, self.shift, &x.device()));
+        let mask =
+            shifts.then(|| mask([rows, columns], self.window, self.shift, &x.device()).cast(x.dtype()));
         let y = self.attn.forward(windows(x, self.window), self.window, mask);
         let y = picture(y, self.window, shape).slice([0..batch, 0..height, 0..width, 0..channels]);
         if shifts { y.roll(&shift, &[1, 2]) } else { y }

@@ -300,11 +300,13 @@ impl Vit {
         let prefix = tokens - from_rows * from_columns;
         let x = trained.clone().narrow(1, prefix, from_rows * from_columns);
         let x = bicubic::matrix(from_rows, rows, &x.device())
+            .cast(x.dtype())
             .matmul(x.reshape([from_rows, from_columns * width]))
             .reshape([rows, from_columns, width])
             .swap_dims(0, 1)
             .reshape([from_columns, rows * width]);
         let x = bicubic::matrix(from_columns, columns, &x.device())
+            .cast(x.dtype())
             .matmul(x)
             .reshape([columns, rows, width])
             .swap_dims(0, 1)

@@ -1,4 +1,4 @@
-//! Colour maps: a value becomes one of 256 shades, `shade = round(255 * value)`.
+//! Colour maps: a value becomes one of 256 shades, `shade = round(255 * value)`, and a signed one one of 511.
 //!
 //! Viridis, inferno, magma and plasma are matplotlib's tables, cividis and turbo close polynomials (up to 18 and 32
 //! of 255 off at the dark ends), all of the crate `colorous`. Jet is OpenCV's `COLORMAP_JET`, three tents over the
@@ -10,7 +10,7 @@
 //! blue  = min(4 i + 128,  638 - 4 i)
 //! ```
 //!
-//! Red-blue is for signed values: white at zero, red above, blue below.
+//! Red-blue and orange-purple (ColorBrewer's, of `colorous` too) are for signed values: white at zero.
 
 use crate::{Error, HeatMap};
 use image::{Rgb, RgbImage};
@@ -45,13 +45,27 @@ pub enum ColourMap {
     Turbo,
     /// OpenCV's rainbow, known from most papers; it shows edges where there are none.
     Jet,
-    /// For signed values from -1 to 1: blue below zero, white at zero, red above.
+    /// Black to white.
+    Grey,
+    /// For signed values from -1 to 1: blue below zero, white at zero, red above; safe for the colour-blind.
     RedBlue,
+    /// For signed values from -1 to 1: purple below zero, white at zero, orange above; safe for the colour-blind.
+    OrangePurple,
+}
+
+/// What a map is made of.
+enum Shades {
+    /// From 0 to 1.
+    Sequential(colorous::Gradient),
+    /// From -1 to 1, and the end of the gradient (0 or 1) that is the colour of 1.
+    Diverging(colorous::Gradient, f64),
+    /// A shade by a formula.
+    Formula(fn(u8) -> Rgb<u8>),
 }
 
 impl ColourMap {
     /// All colour maps that there are.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Viridis,
         Self::Inferno,
         Self::Magma,
@@ -59,43 +73,59 @@ impl ColourMap {
         Self::Cividis,
         Self::Turbo,
         Self::Jet,
+        Self::Grey,
         Self::RedBlue,
+        Self::OrangePurple,
     ];
 
     /// The name by which it is parsed.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Viridis => "viridis",
-            Self::Inferno => "inferno",
-            Self::Magma => "magma",
-            Self::Plasma => "plasma",
-            Self::Cividis => "cividis",
-            Self::Turbo => "turbo",
-            Self::Jet => "jet",
-            Self::RedBlue => "red-blue",
-        }
+        self.data().0
     }
 
     /// Whether it is for signed values from -1 to 1, rather than for values from 0 to 1.
     pub fn is_diverging(self) -> bool {
-        self == Self::RedBlue
+        matches!(self.data().1, Shades::Diverging(..))
     }
 
     /// The colour of a value from 0 to 1, or from -1 to 1 where the map [diverges](Self::is_diverging).
     /// Values beyond get the colour of the nearer end.
     pub fn colour(self, value: f32) -> Rgb<u8> {
-        let shade = (value.clamp(0.0, 1.0) * 255.0).round() as u8;
-        let gradient = match self {
-            Self::Viridis => colorous::VIRIDIS,
-            Self::Inferno => colorous::INFERNO,
-            Self::Magma => colorous::MAGMA,
-            Self::Plasma => colorous::PLASMA,
-            Self::Cividis => colorous::CIVIDIS,
-            Self::Turbo => colorous::TURBO,
-            Self::Jet => return jet(shade),
-            Self::RedBlue => return red_blue(value),
-        };
-        Rgb(gradient.eval_rational(shade.into(), 256).as_array())
+        self.shade(shade(value))
+    }
+
+    /// What [`colour`](Self::colour) gives, made quick for many values.
+    pub(crate) fn of_many(self) -> impl Fn(f32) -> Rgb<u8> {
+        let shades: Vec<_> = (-255..=255).map(|at| self.shade(at)).collect();
+        move |value| shades[(shade(value) + 255) as usize]
+    }
+
+    /// The colour of a shade from 0 to 255, or from -255 to 255 where the map diverges.
+    fn shade(self, shade: i32) -> Rgb<u8> {
+        let above = shade.max(0) as u8;
+        match self.data().1 {
+            Shades::Sequential(gradient) => Rgb(gradient.eval_rational(above.into(), 256).as_array()),
+            Shades::Diverging(gradient, end) => {
+                Rgb(gradient.eval_continuous(0.5 + (end - 0.5) * f64::from(shade) / 255.0).as_array())
+            }
+            Shades::Formula(formula) => formula(above),
+        }
+    }
+
+    fn data(self) -> (&'static str, Shades) {
+        use Shades::{Diverging, Formula, Sequential};
+        match self {
+            Self::Viridis => ("viridis", Sequential(colorous::VIRIDIS)),
+            Self::Inferno => ("inferno", Sequential(colorous::INFERNO)),
+            Self::Magma => ("magma", Sequential(colorous::MAGMA)),
+            Self::Plasma => ("plasma", Sequential(colorous::PLASMA)),
+            Self::Cividis => ("cividis", Sequential(colorous::CIVIDIS)),
+            Self::Turbo => ("turbo", Sequential(colorous::TURBO)),
+            Self::Jet => ("jet", Formula(jet)),
+            Self::Grey => ("grey", Formula(|shade| Rgb([shade; 3]))),
+            Self::RedBlue => ("red-blue", Diverging(colorous::RED_BLUE, 0.0)),
+            Self::OrangePurple => ("orange-purple", Diverging(colorous::PURPLE_ORANGE, 1.0)),
+        }
     }
 
     /// The map in colours alone, at its own size.
@@ -111,10 +141,19 @@ impl ColourMap {
     /// # Ok::<(), cam_viz::Error>(())
     /// ```
     pub fn paint(self, map: &HeatMap) -> RgbImage {
-        RgbImage::from_fn(map.width(), map.height(), |x, y| {
-            self.colour(map.values()[y as usize * map.width() as usize + x as usize])
-        })
+        let colour = self.of_many();
+        let mut picture = RgbImage::new(map.width(), map.height());
+        for (pixel, value) in picture.pixels_mut().zip(map.values()) {
+            *pixel = colour(*value);
+        }
+        picture
     }
+}
+
+/// A value as a shade from -255 to 255.
+fn shade(value: f32) -> i32 {
+    // As `round` does, which is slow where the processor has no instruction for it.
+    (value.clamp(-1.0, 1.0) * 255.0 + 255.5) as i32 - 255
 }
 
 /// OpenCV's table, whose blue at 159 is one less than the tent.
@@ -122,11 +161,6 @@ fn jet(shade: u8) -> Rgb<u8> {
     let i = i32::from(shade);
     let tent = |rise: i32, fall: i32| (4 * i + rise).min(fall - 4 * i).clamp(0, 255) as u8;
     Rgb([tent(-382, 1148), tent(-128, 892), tent(128, 638) - u8::from(shade == 159)])
-}
-
-fn red_blue(value: f32) -> Rgb<u8> {
-    let from_red = (1.0 - f64::from(value.clamp(-1.0, 1.0))) / 2.0;
-    Rgb(colorous::RED_BLUE.eval_continuous(from_red).as_array())
 }
 
 impl fmt::Display for ColourMap {

@@ -27,6 +27,17 @@ pub enum Error {
         length: usize,
     },
 
+    /// A list of values that does not fill three planes of its width and height.
+    #[error("three planes of {width} x {height} need {} values, there are {length}", 3 * u64::from(*.width) * u64::from(*.height))]
+    Planes {
+        /// The width in pixels.
+        width: u32,
+        /// The height in pixels.
+        height: u32,
+        /// How many values there are.
+        length: usize,
+    },
+
     /// A value of a map that is infinite or not a number.
     #[error("the map holds {value} at ({x}, {y}); all its values have to be finite")]
     NotFinite {
@@ -65,6 +76,29 @@ pub enum Error {
         width: u32,
         /// The photo's height in pixels.
         height: u32,
+    },
+
+    /// A threshold or the level of a line that is infinite or not a number.
+    #[error("a threshold or level is {level}, it has to be finite")]
+    Level {
+        /// The given level.
+        level: f32,
+    },
+
+    /// A threshold that cannot be read.
+    #[error("{given:?} is no threshold, it is a number or otsu")]
+    UnknownThreshold {
+        /// What was given.
+        given: String,
+    },
+
+    /// An overlay mode by a name that there is not.
+    #[error("there is no overlay mode {name:?}, there are {known}")]
+    UnknownMode {
+        /// The given name.
+        name: String,
+        /// The names that there are, separated by commas.
+        known: String,
     },
 
     /// A colour map by a name that there is not.

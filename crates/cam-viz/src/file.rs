@@ -1,4 +1,4 @@
-//! PNG and JPEG files, written whole or not at all.
+//! PNG, JPEG and WebP files, written whole or not at all.
 //!
 //! The picture is encoded in memory, written to a temporary file in the target's folder, and renamed onto the target.
 //! A run that fails leaves what was there before.
@@ -7,17 +7,17 @@ use crate::{Error, map::check_size};
 use image::{
     ExtendedColorType::Rgb8,
     ImageEncoder, RgbImage,
-    codecs::{jpeg::JpegEncoder, png::PngEncoder},
+    codecs::{jpeg::JpegEncoder, png::PngEncoder, webp::WebPEncoder},
 };
 use std::{fs, io, io::Write, path::Path};
 
 /// The extensions of files that can be written.
-const KNOWN: [&str; 3] = ["png", "jpg", "jpeg"];
+const KNOWN: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 
 /// Of JPEG files, from 1 to 100.
 const QUALITY: u8 = 92;
 
-/// The bytes of a picture file; `extension` is `png`, `jpg` or `jpeg`, capitals do not matter.
+/// The bytes of a picture file; `extension` is `png`, `jpg`, `jpeg` or `webp` (without loss), capitals do not matter.
 ///
 /// ```
 /// use cam_viz::{RgbImage, encode};
@@ -26,7 +26,7 @@ const QUALITY: u8 = 92;
 /// assert_eq!(&bytes[1..4], b"PNG");
 /// assert_eq!(
 ///     encode(&RgbImage::new(2, 2), "gif").unwrap_err().to_string(),
-///     r#"cannot write pictures as "gif", only as png, jpg, jpeg"#,
+///     r#"cannot write pictures as "gif", only as png, jpg, jpeg, webp"#,
 /// );
 /// # Ok::<(), cam_viz::Error>(())
 /// ```
@@ -39,6 +39,7 @@ pub fn encode(picture: &RgbImage, extension: &str) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     let encoded = match format {
         "png" => PngEncoder::new(&mut bytes).write_image(picture, width, height, Rgb8),
+        "webp" => WebPEncoder::new_lossless(&mut bytes).write_image(picture, width, height, Rgb8),
         _ => JpegEncoder::new_with_quality(&mut bytes, QUALITY).write_image(picture, width, height, Rgb8),
     };
     match encoded {
@@ -47,7 +48,7 @@ pub fn encode(picture: &RgbImage, extension: &str) -> Result<Vec<u8>, Error> {
     }
 }
 
-/// Writes a picture file, PNG or JPEG by the path's extension, in place of the one that may be there.
+/// Writes a picture file, PNG, JPEG or WebP by the path's extension, in place of the one that may be there.
 /// Its folder has to exist.
 pub fn save(picture: &RgbImage, path: impl AsRef<Path>) -> Result<(), Error> {
     let path = path.as_ref();

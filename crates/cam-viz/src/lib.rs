@@ -5,10 +5,14 @@
 //!
 //! * [`HeatMap`]: values with a width and a height, resized bilinearly,
 //! * [`ColourMap`]: a value becomes a colour,
-//! * [`Overlay`]: a heat map over the photo it explains, at the photo's own resolution,
+//! * [`Overlay`]: a heat map over the photo it explains, at the photo's own resolution, in one of several [`Mode`]s,
+//! * [`Mosaic`]: several maps over one photo, a colour each,
+//! * [`Gradient`]: a signed picture around mid-grey, as guided backpropagation makes it,
+//! * [`Threshold`] and [`Region`]: from which value on a place is hot, and which places are hot together,
 //! * [`outline`] and [`Marker`]: the border of a true mask, the peak of a map,
-//! * [`Sheet`]: many pictures with a title and captions,
-//! * [`save`]: a PNG or JPEG file, written whole or not at all; [`write()`] for other bytes.
+//! * [`Figure`]: a picture with captions, a key and a [`ColourBar`],
+//! * [`Sheet`]: many pictures or figures with a title and captions, in pixels or as SVG,
+//! * [`save`]: a PNG, JPEG or WebP file, written whole or not at all; [`write()`] for other bytes.
 //!
 //! Pixels are counted from the top left corner, `x` to the right and `y` down, row by row. What can go wrong is
 //! an [`Error`]; nothing panics and nothing is printed.
@@ -36,20 +40,36 @@
 
 #![deny(missing_docs)]
 
+mod bar;
 mod colour;
+mod contour;
 mod error;
+mod figure;
 mod file;
+mod gradient;
+mod layout;
+mod line;
 mod map;
+mod mode;
+mod mosaic;
 mod outline;
 mod overlay;
+mod page;
+mod region;
 mod sheet;
 mod text;
 
+pub use bar::ColourBar;
 pub use colour::ColourMap;
 pub use error::Error;
+pub use figure::Figure;
 pub use file::{encode, save, write};
+pub use gradient::Gradient;
 pub use image::{Rgb, RgbImage};
 pub use map::HeatMap;
+pub use mode::Mode;
+pub use mosaic::Mosaic;
 pub use outline::{Marker, outline};
 pub use overlay::{Area, Overlay};
+pub use region::{Region, Threshold};
 pub use sheet::{Background, Sheet};

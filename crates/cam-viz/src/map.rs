@@ -60,6 +60,10 @@ impl HeatMap {
         &self.values
     }
 
+    pub(crate) fn into_values(self) -> Vec<f32> {
+        self.values
+    }
+
     /// The largest value and where it is: `(x, y, value)`. Of several equal ones the first in reading order.
     pub fn peak(&self) -> (u32, u32, f32) {
         let first = (0, self.values[0]);
@@ -72,6 +76,31 @@ impl HeatMap {
         (at as u32 % self.width, at as u32 / self.width, value)
     }
 
+    /// The least value.
+    pub fn least(&self) -> f32 {
+        self.values.iter().copied().fold(f32::INFINITY, f32::min)
+    }
+
+    /// The largest absolute value.
+    pub fn reach(&self) -> f32 {
+        self.values.iter().fold(0.0, |largest, value| value.abs().max(largest))
+    }
+
+    /// The map scaled so that `low` is 0 and `high` is 1; a map that is all `low` stays 0 where both are the same.
+    ///
+    /// ```
+    /// # use cam_viz::HeatMap;
+    /// let spread = HeatMap::new(3, 1, [0.0, 0.1, 0.25])?;
+    /// assert_eq!(spread.scaled(0.0, 0.25).values(), [0.0, 0.4, 1.0]);
+    /// # Ok::<(), cam_viz::Error>(())
+    /// ```
+    pub fn scaled(&self, low: f32, high: f32) -> Self {
+        let range = f64::from(high) - f64::from(low);
+        let divisor = if range == 0.0 || !range.is_finite() { 1.0 } else { range };
+        let scaled = |value: &f32| ((f64::from(*value) - f64::from(low)) / divisor) as f32;
+        Self { values: self.values.iter().map(scaled).collect(), ..*self }
+    }
+
     /// The signed map divided by its largest absolute value: from -1 to 1, and zero stays zero.
     ///
     /// ```
@@ -81,7 +110,7 @@ impl HeatMap {
     /// # Ok::<(), cam_viz::Error>(())
     /// ```
     pub fn balanced(&self) -> Self {
-        let largest = self.values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+        let largest = self.reach();
         let divisor = if largest > 0.0 { largest } else { 1.0 };
         Self { values: self.values.iter().map(|value| value / divisor).collect(), ..*self }
     }

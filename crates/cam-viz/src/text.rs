@@ -42,6 +42,34 @@ impl Text {
         format!("{}…", kept.trim_end())
     }
 
+    /// The words in at most so many lines that are at most `width` pixels wide; what there is no room for is an ellipsis.
+    pub fn wrap(self, words: &str, width: u32, lines: usize) -> Vec<String> {
+        let mut rest = words.trim();
+        let mut wrapped = Vec::new();
+        while wrapped.len() + 1 < lines && self.width(rest) > width {
+            let fits = |end: &usize| self.width(&rest[..*end]) <= width;
+            let parts = |end: &usize| !rest[*end..].starts_with(" %"); // which stays with its number
+            let ends = rest.match_indices(' ').map(|(end, _)| end).take_while(fits);
+            let Some(end) = ends.filter(parts).last() else { break };
+            wrapped.push(rest[..end].trim_end().to_owned());
+            rest = rest[end..].trim_start();
+        }
+        if !rest.is_empty() {
+            wrapped.push(self.shorten(rest, width));
+        }
+        wrapped
+    }
+
+    /// How far below its upper edge the letters of a line stand, in pixels.
+    pub fn baseline(self) -> u32 {
+        HACK.as_scaled(self.height as f32).ascent().round() as u32
+    }
+
+    /// The size of the font, as typographers and browsers count it, in pixels.
+    pub fn em(self) -> f32 {
+        self.height as f32 * HACK.units_per_em().unwrap_or(2048.0) / HACK.height_unscaled()
+    }
+
     /// Draws a line with its upper left corner at `(x, y)`; what falls outside of the picture is left away.
     pub fn draw(self, picture: &mut RgbImage, x: u32, y: u32, line: &str, colour: Rgb<u8>) {
         for outlined in self.glyphs(line).0.into_iter().filter_map(|glyph| HACK.outline_glyph(glyph)) {
@@ -108,6 +136,17 @@ mod tests {
     #[test]
     fn where_not_even_the_ellipsis_fits_there_is_nothing() {
         assert_eq!(TEXT.shorten("bull mastiff", 1), "");
+    }
+
+    #[test]
+    fn words_go_to_the_next_line_where_there_is_no_room() {
+        let width = TEXT.width("American");
+        assert_eq!(TEXT.wrap("an American dog", width, 3), ["an", "American", "dog"]);
+        assert_eq!(TEXT.wrap("an American dog", width, 2), ["an", "America…"]);
+        assert_eq!(TEXT.wrap(" an  American", TEXT.width("an American"), 2), ["an", "American"]);
+        assert_eq!(TEXT.wrap("sure to 57 %", TEXT.width("sure to 57"), 2), ["sure to", "57 %"]);
+        assert_eq!(TEXT.wrap("Americans are", width, 2), ["America…"]);
+        assert_eq!(TEXT.wrap("  ", width, 2), [""; 0]);
     }
 
     #[test]

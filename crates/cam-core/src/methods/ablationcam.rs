@@ -1,11 +1,13 @@
-use crate::{Error, Method, Seen};
+use crate::{Alike, Error, Method, Seen};
 use burn::Tensor;
+use burn::tensor::{Device, Int};
 
 /// Ablation-CAM: the weight of a channel is the share of the score that is lost without it.
 ///
 /// $$ w_k = \frac{y - y_k}{|y|} $$
 ///
-/// with $y_k$ the score when channel $k$ is replaced. Only the part of the network after the layer is run again. The paper
+/// with $y_k$ the score when channel $k$ is replaced. Only the part of the network after the layer is run again, and once for
+/// all channels that hold their replacement already, as the dead ones behind a ReLU do. The paper
 /// divides by $y$, which turns the map inside out where the score is negative; the magnitude does not.
 ///
 /// Desai and Ramaswamy, *Ablation-CAM: Visual Explanations for Deep Convolutional Network via Gradient-free Localization*,
@@ -50,21 +52,44 @@ impl Method for AblationCam {
     }
 
     fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        let [batch, channels, _] = seen.activation().dims();
+        let activation = seen.activation();
+        let [batch, channels, _] = activation.dims();
         let score = seen.score()?.reshape([batch, 1]);
-        let without = seen.scores_of_edited(channels, &|activation, range| {
-            let copies = range.len();
-            let channel = Tensor::<2>::eye(channels, &activation.device()).slice([range, 0..channels]);
-            let channel = channel.reshape([copies, channels, 1]);
+        let unchanged = (activation.clone() - self.ablated.of(&activation)).abs().max_dim(2).equal_elem(0.0);
+        let each = Tensor::<1, Int>::arange(0..channels as i64, &activation.device()).float();
+        let labels = each.reshape([1, channels, 1]).expand([batch, channels, 1]).mask_fill(unchanged, -1.0);
+        let without = seen.scores_of_edited(&Alike::labelled(labels)?, &|activation, numbers| {
+            let channel = one_hot(numbers, channels, &activation.device());
             let kept = activation.clone() * (channel.clone().neg() + 1.0);
             match self.ablated {
                 Ablated::Zero => kept,
-                Ablated::Mean => kept + channel * activation.mean_dim(2),
-                Ablated::Min => kept + channel * activation.min_dim(2),
-                Ablated::Value(value) => kept + channel * value,
+                _ => kept + channel * self.ablated.of(&activation.narrow(0, 0, 1)),
             }
         })?;
         let lost = (score.clone() - without) / score.abs().clamp_min(f32::MIN_POSITIVE);
-        Ok(lost.reshape([batch, channels, 1]) * seen.activation())
+        Ok(lost.reshape([batch, channels, 1]) * activation)
     }
+}
+
+impl Ablated {
+    /// What each channel of an activation is replaced with: `[batch, channels, 1]`.
+    fn of(self, activation: &Tensor<3>) -> Tensor<3> {
+        let constant = |value| activation.clone().narrow(2, 0, 1).full_like(value);
+        match self {
+            Ablated::Zero => constant(0.0),
+            Ablated::Mean => activation.clone().mean_dim(2),
+            Ablated::Min => activation.clone().min_dim(2),
+            Ablated::Value(value) => constant(value),
+        }
+    }
+}
+
+/// For each copy the channel of its number: 1 there, 0 beside it. `[numbers.len(), channels, 1]`
+fn one_hot(numbers: &[usize], channels: usize, device: &Device) -> Tensor<3> {
+    let copies = numbers.len();
+    let numbers: Vec<i64> = numbers.iter().map(|&number| number as i64).collect();
+    let numbers = Tensor::<1, Int>::from_data(numbers.as_slice(), device).reshape([copies, 1]);
+    let each = Tensor::<1, Int>::arange(0..channels as i64, device).reshape([1, channels]);
+    let same = each.expand([copies, channels]).equal(numbers.expand([copies, channels]));
+    same.float().reshape([copies, channels, 1])
 }

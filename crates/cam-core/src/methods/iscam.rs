@@ -1,4 +1,4 @@
-use super::scorecam::weighted;
+use super::scorecam::{alike, tried, weighted};
 use crate::{Error, Method, Sampling, Scale, Seen};
 use burn::Tensor;
 
@@ -13,6 +13,8 @@ pub struct IsCam {
     pub steps: usize,
     /// How the mask is faded in.
     pub fading: Fading,
+    /// Only so many channels of each image are tried, as in [`ScoreCam`](crate::ScoreCam); all, where nothing is said.
+    pub channels: Option<usize>,
 }
 
 /// How IS-CAM fades a mask in.
@@ -26,7 +28,7 @@ pub enum Fading {
 
 impl IsCam {
     /// The settings of the paper: 10 steps.
-    pub const PAPER: Self = Self { steps: 10, fading: Fading::Even };
+    pub const PAPER: Self = Self { steps: 10, fading: Fading::Even, channels: None };
 }
 
 impl Default for IsCam {
@@ -45,9 +47,9 @@ impl Method for IsCam {
     }
 
     fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        let activation = seen.activation();
+        let activation = tried(seen.activation(), self.channels);
         let [batch, channels, _] = activation.dims();
-        let steps = self.steps.max(1);
+        let (steps, alike) = (self.steps.max(1), alike(&activation)?);
         let mut sum = Tensor::zeros([batch, channels], &activation.device());
         for step in 1..=steps {
             let count = match self.fading {
@@ -55,8 +57,8 @@ impl Method for IsCam {
                 Fading::Accumulated => step * (step + 1) / 2,
             };
             let share = count as f32 / steps as f32;
-            let faded = |masks, _| Scale::PerMap.apply(masks) * share;
-            sum = sum + seen.scores_of_masked(activation.clone(), Sampling::HalfPixel, &faded)?;
+            let faded = |masks, _: &[usize]| Scale::PerMap.apply(masks) * share;
+            sum = sum + seen.scores_of_masked(activation.clone(), &alike, Sampling::HalfPixel, &faded)?;
         }
         Ok(weighted(sum / steps as f32, activation))
     }

@@ -1,4 +1,5 @@
-use crate::{Error, Method, Sampling, Scale, Seen};
+use crate::noise::uniform;
+use crate::{Alike, Error, Method, Sampling, Scale, Seen};
 use burn::Tensor;
 use burn::tensor::Int;
 use burn::tensor::activation::softmax;
@@ -36,14 +37,24 @@ impl Method for ScoreCam {
     }
 
     fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        let activation = match self.channels {
-            Some(count) => most_varied(seen.activation(), count),
-            None => seen.activation(),
-        };
-        let scores =
-            seen.scores_of_masked(activation.clone(), self.sampling, &|masks, _| Scale::PerMap.apply(masks))?;
+        let activation = tried(seen.activation(), self.channels);
+        let alike = alike(&activation)?;
+        let scores = seen.scores_of_masked(activation.clone(), &alike, self.sampling, &|masks, _| {
+            Scale::PerMap.apply(masks)
+        })?;
         Ok(weighted(scores, activation))
     }
+}
+
+/// Which channels are one mask: scaled to 0..1 they are the same. Those that are zero everywhere are one, and those that are seen
+/// at the same single place are.
+///
+/// A channel is labelled with two sums over its places, weighted at random.
+pub(super) fn alike(activation: &Tensor<3>) -> Result<Alike, Error> {
+    let [batch, channels, positions] = activation.dims();
+    let masks = Scale::PerMap.apply(activation.clone().reshape([batch * channels, positions]));
+    let sum = |seed| (masks.clone() * uniform([1, positions], seed, &masks.device())).sum_dim(1);
+    Alike::labelled(Tensor::cat(vec![sum(0), sum(1)], 1).reshape([batch, channels, 2]))
 }
 
 /// The evidence of channels with these scores, `[batch, channels]`.
@@ -51,8 +62,9 @@ pub(super) fn weighted(scores: Tensor<2>, activation: Tensor<3>) -> Tensor<3> {
     softmax(scores, 1).unsqueeze_dim::<3>(2) * activation
 }
 
-/// The `count` channels of each image that vary most over the places.
-fn most_varied(activation: Tensor<3>, count: usize) -> Tensor<3> {
+/// The channels of each image that vary most over the places, so many of them; all as they are, where no number is given.
+pub(super) fn tried(activation: Tensor<3>, count: Option<usize>) -> Tensor<3> {
+    let Some(count) = count else { return activation };
     let [batch, channels, positions] = activation.dims();
     let count = count.clamp(1, channels);
     let spread = (activation.clone() - activation.clone().mean_dim(2)).square().mean_dim(2);

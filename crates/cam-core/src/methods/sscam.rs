@@ -1,13 +1,13 @@
-use super::scorecam::weighted;
+use super::scorecam::{tried, weighted};
 use crate::noise::normal;
-use crate::{Error, Method, Sampling, Scale, Seen};
+use crate::{Alike, Error, Method, Sampling, Scale, Seen};
 use burn::Tensor;
 
 /// SS-CAM: Score-CAM with the score of a channel averaged over noisy copies of its mask.
 ///
 /// $$ w = \mathrm{softmax}_k \, \frac1N \sum_{i=1}^N y(X \circ (s(\mathrm{Up}(A_k)) + \mathcal N(0, \sigma^2))) $$
 ///
-/// The noise of a channel depends on the seed and its number alone.
+/// The noise of a channel depends on the seed and its number among those tried alone.
 ///
 /// Wang et al., *SS-CAM: Smoothed Score-CAM for Sharper Visual Feature Localization*, 2020, the variant with noise on the
 /// activation.
@@ -19,11 +19,13 @@ pub struct SsCam {
     pub sigma: f64,
     /// Which noise is drawn.
     pub seed: u64,
+    /// Only so many channels of each image are tried, as in [`ScoreCam`](crate::ScoreCam); all, where nothing is said.
+    pub channels: Option<usize>,
 }
 
 impl SsCam {
     /// The settings of the paper: 35 samples, deviation 2.
-    pub const PAPER: Self = Self { samples: 35, sigma: 2.0, seed: 0 };
+    pub const PAPER: Self = Self { samples: 35, sigma: 2.0, seed: 0, channels: None };
 }
 
 impl Default for SsCam {
@@ -42,20 +44,21 @@ impl Method for SsCam {
     }
 
     fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        let activation = seen.activation();
+        let activation = tried(seen.activation(), self.channels);
         let [batch, channels, _] = activation.dims();
-        let samples = self.samples.max(1);
+        // Channels that are alike have noise of their own.
+        let (samples, alike) = (self.samples.max(1), Alike::none(batch, channels));
         let mut sum = Tensor::zeros([batch, channels], &activation.device());
         for sample in 0..samples {
-            let noisy = |masks: Tensor<2>, range: std::ops::Range<usize>| {
+            let noisy = |masks: Tensor<2>, numbers: &[usize]| {
                 let ([_, places], device) = (masks.dims(), masks.device());
-                let noise = |channel: usize| {
+                let noise = |&channel: &usize| {
                     let stream = (sample * channels + channel) as u64;
                     normal([1, places], self.sigma, [self.seed, stream], &device)
                 };
-                Scale::PerMap.apply(masks) + Tensor::cat(range.map(noise).collect(), 0)
+                Scale::PerMap.apply(masks) + Tensor::cat(numbers.iter().map(noise).collect(), 0)
             };
-            sum = sum + seen.scores_of_masked(activation.clone(), Sampling::HalfPixel, &noisy)?;
+            sum = sum + seen.scores_of_masked(activation.clone(), &alike, Sampling::HalfPixel, &noisy)?;
         }
         Ok(weighted(sum / samples as f32, activation))
     }

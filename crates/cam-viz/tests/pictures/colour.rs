@@ -95,6 +95,15 @@ fn values_beyond_the_ends_get_the_colours_of_the_ends() {
 }
 
 #[test]
+fn the_other_diverging_map_is_nearly_white_at_zero_and_orange_above() {
+    assert!(ColourMap::OrangePurple.colour(0.0).0.iter().all(|&part| part > 230));
+    let Rgb([red, green, blue]) = ColourMap::OrangePurple.colour(0.6);
+    assert!(red > green + 40 && green > blue + 40);
+    let Rgb([red, green, blue]) = ColourMap::OrangePurple.colour(-0.6);
+    assert!(blue > green + 40 && red >= green);
+}
+
+#[test]
 fn every_map_is_parsed_from_its_name_in_any_case() {
     for map in ColourMap::ALL {
         assert_eq!(map.name().parse::<ColourMap>().unwrap(), map);

@@ -8,11 +8,13 @@ fn picture() -> RgbImage {
 }
 
 #[test]
-fn a_png_file_holds_the_very_pixels() {
+fn png_and_webp_files_hold_the_very_pixels() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("picture.PNG");
-    save(&picture(), &path).unwrap();
-    assert_eq!(image::open(&path).unwrap().to_rgb8(), picture());
+    for name in ["picture.PNG", "picture.webp"] {
+        let path = folder.path().join(name);
+        save(&picture(), &path).unwrap();
+        assert_eq!(image::open(&path).unwrap().to_rgb8(), picture());
+    }
 }
 
 #[test]
@@ -46,11 +48,9 @@ fn a_failing_save_leaves_the_old_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("picture.jpg");
     fs::write(&path, "old").unwrap();
-    let too_wide_for_jpeg = RgbImage::new(70_000, 1);
-    assert!(matches!(
-        save(&too_wide_for_jpeg, &path),
-        Err(Error::Encode { format: "jpg", width: 70_000, .. })
-    ));
+    let too_wide = RgbImage::new(70_000, 1);
+    assert!(matches!(save(&too_wide, &path), Err(Error::Encode { format: "jpg", width: 70_000, .. })));
+    assert!(matches!(encode(&too_wide, "webp"), Err(Error::Encode { format: "webp", .. })));
     assert_eq!(fs::read_to_string(&path).unwrap(), "old");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
@@ -79,13 +79,13 @@ fn other_extensions_are_an_error_that_names_those_that_there_are() {
     for (name, given) in [("picture.gif", "gif"), ("picture", ""), (".png", "")] {
         let error = save(&picture(), name).unwrap_err();
         assert!(matches!(&error, Error::UnknownFormat { extension, .. } if extension == given));
-        assert!(error.to_string().ends_with("only as png, jpg, jpeg"), "{error}");
+        assert!(error.to_string().ends_with("only as png, jpg, jpeg, webp"), "{error}");
     }
 }
 
 #[test]
 fn a_picture_without_pixels_is_an_error() {
-    for extension in ["png", "jpg"] {
+    for extension in ["png", "jpg", "webp"] {
         assert!(matches!(encode(&RgbImage::new(0, 0), extension), Err(Error::Empty { .. })));
     }
 }

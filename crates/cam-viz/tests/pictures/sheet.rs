@@ -52,7 +52,7 @@ fn a_long_caption_does_not_reach_into_the_next_column() {
     let wide = [plain(150, 20, [1; 3]), plain(150, 20, [1; 3])];
     let with = |captions: [&str; 2]| Sheet::new("").columns(captions).row("", wide.clone()).draw().unwrap();
     let (short, long) =
-        (with(["", "right"]), with(["a name that is by far too long for its column", "right"]));
+        (with(["", "right"]), with(["a_word_that_is_by_far_too_long_for_its_column", "right"]));
     assert_eq!(short.dimensions(), long.dimensions());
     for (x, y, pixel) in long.enumerate_pixels().filter(|(x, ..)| *x >= 24 + 150) {
         assert_eq!(*pixel, short[(x, y)], "({x}, {y})");
@@ -73,7 +73,7 @@ fn rows_may_have_different_lengths() {
     let sheet = Sheet::new("Ragged")
         .columns(["only one caption"])
         .row("one", [plain(9, 9, one)])
-        .row("none", [])
+        .row("none", Vec::<RgbImage>::new())
         .row("two", [plain(9, 9, two), plain(9, 9, three)])
         .draw()
         .unwrap();

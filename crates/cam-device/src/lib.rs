@@ -1,0 +1,24 @@
+//! The devices of a machine that Burn can compute on, and which of them a word on the command line means.
+//!
+//! ```
+//! let taken = cam_device::open("auto".parse()?)?;
+//! println!("computing on {}", taken.devices[0].id);
+//! let device: burn::tensor::Device = taken.devices[0].device.clone();
+//! # Ok::<(), cam_device::Error>(())
+//! ```
+//!
+//! Burn's own `Device::default()` goes by what is compiled in, and panics where the driver is missing. Here a device is asked
+//! for first: found, then started, and only then used.
+
+mod choice;
+mod error;
+mod found;
+#[cfg(gpu)]
+mod gpu;
+mod processor;
+mod wanted;
+
+pub use choice::{Id, Kind, candidates};
+pub use error::Error;
+pub use found::{Listed, Opened, Taken, list, open};
+pub use wanted::{Api, Wanted};

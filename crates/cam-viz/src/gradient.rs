@@ -1,0 +1,91 @@
+//! Gradients at the input as pictures around mid-grey:
+//!
+//! `channel = 128 + 127 * value / scale`, kept within 1 and 255,
+//!
+//! where `scale` is what 99.5 % of the absolute values do not exceed, so that a few large ones do not hide the others.
+
+use crate::{Error, HeatMap, map::check_size};
+use image::{Rgb, RgbImage};
+
+/// A signed picture of three channels, such as the gradient of guided backpropagation.
+///
+/// ```
+/// use cam_viz::{Gradient, HeatMap, Rgb};
+///
+/// let gradient = Gradient::new(2, 1, [0.0, 4.0, 0.0, 0.0, 0.0, -4.0])?; // red, green, blue of both pixels
+/// assert_eq!(gradient.colour()[(0, 0)], Rgb([128, 128, 128]));
+/// assert_eq!(gradient.colour()[(1, 0)], Rgb([255, 128, 1]));
+/// assert_eq!(gradient.grey()[(1, 0)], Rgb([128, 128, 128])); // they cancel
+///
+/// let guided_cam = gradient.times(&HeatMap::new(1, 1, [0.0])?)?;
+/// assert_eq!(guided_cam.colour()[(1, 0)], Rgb([128, 128, 128]));
+/// # Ok::<(), cam_viz::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gradient {
+    width: u32,
+    height: u32,
+    planes: [Vec<f32>; 3],
+}
+
+impl Gradient {
+    /// A gradient of finite values: three planes (red, green, blue) of `width * height` values each, row by row from
+    /// the top left, one plane after the other.
+    pub fn new(width: u32, height: u32, values: impl Into<Vec<f32>>) -> Result<Self, Error> {
+        let values = values.into();
+        check_size(width.into(), height.into())?;
+        let pixels = width as usize * height as usize;
+        if values.len() != 3 * pixels {
+            return Err(Error::Planes { width, height, length: values.len() });
+        }
+        let plane = |i: usize| {
+            let values = &values[i * pixels..(i + 1) * pixels];
+            Ok::<_, Error>(HeatMap::new(width, height, values)?.into_values())
+        };
+        Ok(Self { width, height, planes: [plane(0)?, plane(1)?, plane(2)?] })
+    }
+
+    /// The gradient where a map is hot: each value times that of the map, which is resized to it. Guided Grad-CAM.
+    pub fn times(&self, map: &HeatMap) -> Result<Self, Error> {
+        let map = map.resize(self.width, self.height)?;
+        let planes = self.planes.iter();
+        let hot = planes.flat_map(|plane| plane.iter().zip(map.values()).map(|(one, heat)| one * heat));
+        Self::new(self.width, self.height, hot.collect::<Vec<_>>())
+    }
+
+    /// In colours: each channel for itself.
+    pub fn colour(&self) -> RgbImage {
+        let scale = scale(self.planes.iter().flatten().copied().collect());
+        self.paint(|at| Rgb(std::array::from_fn(|i| shade(self.planes[i][at], scale))))
+    }
+
+    /// In greys: the sum of the channels.
+    pub fn grey(&self) -> RgbImage {
+        let [red, green, blue] = &self.planes;
+        let sum = |at: usize| red[at] / 3.0 + green[at] / 3.0 + blue[at] / 3.0;
+        let scale = scale((0..red.len()).map(sum).collect());
+        self.paint(|at| Rgb([shade(sum(at), scale); 3]))
+    }
+
+    fn paint(&self, pixel: impl Fn(usize) -> Rgb<u8>) -> RgbImage {
+        let width = self.width as usize;
+        RgbImage::from_fn(self.width, self.height, |x, y| pixel(y as usize * width + x as usize))
+    }
+}
+
+/// What 99.5 % of the absolute values do not exceed.
+fn scale(mut values: Vec<f32>) -> f32 {
+    values.iter_mut().for_each(|value| *value = value.abs());
+    let most = (values.len() - 1) * 995 / 1000;
+    let (_, value, above) = values.select_nth_unstable_by(most, f32::total_cmp);
+    match *value {
+        // Nearly all are zero: those that are not have to be seen.
+        0.0 => above.iter().copied().fold(0.0, f32::max),
+        value => value,
+    }
+}
+
+fn shade(value: f32, scale: f32) -> u8 {
+    let share = if scale > 0.0 { (value / scale).clamp(-1.0, 1.0) } else { 0.0 };
+    (128.0 + 127.0 * share).round() as u8
+}

@@ -1,0 +1,289 @@
+//! The sections of the gallery: what each shows, how it is drawn, and the lines that matter.
+
+use crate::{Result, Subject, numbers, told};
+use cam_core::{
+    Class, Explainer, Explanation, Maps, Method, Smooth, Target, concepts, guided_backprop, layers,
+    method_named,
+};
+use cam_viz::{
+    ColourBar, ColourMap, Figure, Gradient, HeatMap, Mode, Mosaic, Overlay, RgbImage, Sheet, Threshold,
+};
+use image::imageops;
+
+/// A picture of the gallery.
+pub struct Section {
+    pub file: &'static str,
+    pub title: &'static str,
+    pub about: &'static str,
+    pub code: &'static str,
+    pub draw: fn(&Subject) -> Result<Sheet>,
+}
+
+/// All of them, in the order of the page.
+pub const SECTIONS: [Section; 9] = [
+    Section {
+        file: "modes",
+        title: "Overlay modes",
+        about: "One map in every mode. Masks and boxes are of Otsu's threshold here; 0.5 is the default.",
+        code: "let picture = Overlay::new(&photo).mode(Mode::Contour).draw(&heat)?;",
+        draw: modes,
+    },
+    Section {
+        file: "methods",
+        title: "Methods and classes",
+        about: "Every method for the classes of one picture; they share one forward pass.",
+        code: "let sheet = Sheet::new(\"Methods\").row(\"fish 100 %\", [Figure::new(picture).above(\"gradcam\")]);",
+        draw: methods,
+    },
+    Section {
+        file: "layers",
+        title: "Layers, from shallow to deep",
+        about: "Shallow layers see edges, deep ones objects.",
+        code: "let sheet = Sheet::new(\"Layers\").columns(layers).row(\"gradcam\", pictures).colour_bar(ColourMap::Viridis);",
+        draw: strip,
+    },
+    Section {
+        file: "pictures",
+        title: "Several pictures",
+        about: "The likeliest class of each picture.",
+        code: "let sheet = Sheet::new(\"Several pictures\").columns([\"picture\", \"layercam\"]).row(\"a fish\", [photo, picture]);",
+        draw: pictures,
+    },
+    Section {
+        file: "signed",
+        title: "Evidence for and against",
+        about: "Raw maps have a sign. White is zero, and the bar has the numbers of the model, not those of a picture.",
+        code: "let bar = ColourBar::from(ColourMap::RedBlue).range(-raw.reach(), raw.reach());\n\
+               let picture = Overlay::new(&photo).colours(ColourMap::RedBlue).draw(&raw.balanced())?;\n\
+               Figure::new(picture).colour_bar(bar).sheet().save(\"signed.png\")?;",
+        draw: signed,
+    },
+    Section {
+        file: "concepts",
+        title: "Concepts",
+        about: "Deep feature factorization: what a layer sees, a colour each, and which classes the rest of the network makes of it.",
+        code: "let figure = Mosaic::new(&photo).map(\"fish 98 %\", first).map(\"clock 71 %\", second).draw()?;",
+        draw: mosaic,
+    },
+    Section {
+        file: "guided",
+        title: "Guided backpropagation",
+        about: "The guided gradient is of every class a little; times a map of the class it is Guided Grad-CAM.",
+        code: "let gradient = Gradient::new(width, height, values)?;\n\
+               let (before, after) = (gradient.colour(), gradient.times(&heat)?.colour());",
+        draw: guided,
+    },
+    Section {
+        file: "spread",
+        title: "How sure is a map?",
+        about: "The mean over noisy views of the picture, and the standard deviation beside it.",
+        code: "let highest = spread.peak().2;\n\
+               let picture = Overlay::new(&photo).colours(ColourMap::Magma).draw(&spread.scaled(0.0, highest))?;\n\
+               let figure = Figure::new(picture).colour_bar(ColourBar::from(ColourMap::Magma).range(0.0, highest));",
+        draw: spread,
+    },
+    Section {
+        file: "colours",
+        title: "Colour maps",
+        about: "All but turbo and jet are safe for the colour-blind; the last two are for signed maps.",
+        code: "let picture = Overlay::new(&photo).colours(ColourMap::Inferno).draw(&heat)?;",
+        draw: colours,
+    },
+];
+
+/// The longer side of a picture on a sheet.
+const TILE: u32 = 200;
+
+fn modes(subject: &Subject) -> Result<Sheet> {
+    let photo = &subject.pictures[0].photo;
+    let heat = numbers(&subject.ask(0, "layercam", 0)?.heat)?;
+    let overlay = Overlay::new(photo).threshold(Threshold::Otsu);
+    let figures = Mode::ALL.into_iter().map(|mode| {
+        Ok(Figure::new(overlay.clone().mode(mode).draw(&heat)?).above(mode.name()).below(mode.about()))
+    });
+    let figures = figures.collect::<Result<Vec<_>>>()?;
+    Ok(Sheet::new(subject.title("Overlay modes")).tile(240).flow(3, figures))
+}
+
+fn methods(subject: &Subject) -> Result<Sheet> {
+    let picture = &subject.pictures[0];
+    let targets: Vec<Class> = picture.classes.iter().map(|asked| Class(asked.class)).collect();
+    let targets: Vec<&dyn Target> = targets.iter().map(|class| class as &dyn Target).collect();
+    let layer = &subject.model.card().layer;
+    let explainer = subject
+        .methods
+        .iter()
+        .fold(Explainer::new(&subject.model).layer(layer), |all, method| all.method(*method));
+    let found: Explanation = explainer.explain_each(picture.input.clone(), &targets)?;
+
+    let columns = subject.methods.len().div_ceil(2) + 1;
+    let mut sheet = Sheet::new(subject.title(&format!("Methods at {layer}"))).tile(160);
+    for (target, asked) in picture.classes.iter().enumerate().take(2) {
+        let mut figures = vec![Figure::new(asked.truth.clone()).above("picture")];
+        for maps in found.maps.iter().filter(|maps| maps.target == target) {
+            let overlay = Overlay::new(&picture.photo).draw(&numbers(&maps.heat)?)?;
+            figures.push(Figure::new(overlay).above(maps.method));
+        }
+        for (place, row) in figures.chunks(columns).enumerate() {
+            sheet = sheet.row(if place == 0 { &asked.caption } else { "" }, row.iter().cloned());
+        }
+    }
+    Ok(sheet.colour_bar(ColourMap::default()))
+}
+
+fn strip(subject: &Subject) -> Result<Sheet> {
+    let picture = &subject.pictures[0];
+    let all = layers(&subject.model, picture.input.clone())?;
+    let all: Vec<String> = all
+        .into_iter()
+        .filter(|layer| !layer.attention && layer.grid.iter().product::<usize>() > 1)
+        .map(|layer| layer.name)
+        .collect();
+    let count = all.len().min(7);
+    let some: Vec<&String> = (1..=count).map(|place| &all[place * all.len() / count - 1]).collect();
+    let sheet =
+        Sheet::new(subject.title("Layers")).columns(some.iter().map(|layer| layer.as_str())).tile(TILE);
+    let rows = ["gradcam", "layercam"];
+    let sheet = rows.into_iter().try_fold(sheet, |sheet, method| {
+        let explainer = Explainer::new(&subject.model).method(method_named(method)?);
+        let explainer = some.iter().fold(explainer, |all, layer| all.layer(layer.as_str()));
+        let found: Explanation =
+            explainer.explain(picture.input.clone(), &Class(picture.classes[0].class))?;
+        let overlays =
+            found.maps.iter().map(|maps| Ok(Overlay::new(&picture.photo).draw(&numbers(&maps.heat)?)?));
+        Ok::<_, Box<dyn std::error::Error>>(sheet.row(method, overlays.collect::<Result<Vec<RgbImage>>>()?))
+    })?;
+    Ok(sheet.colour_bar(ColourMap::default()))
+}
+
+fn pictures(subject: &Subject) -> Result<Sheet> {
+    let methods = ["gradcam", "layercam"];
+    let columns = ["picture"].into_iter().chain(methods).chain(["mask", "box"]);
+    let sheet = Sheet::new(subject.title("Several pictures")).columns(columns).tile(TILE);
+    (0..subject.pictures.len()).try_fold(sheet, |sheet, place| {
+        let picture = &subject.pictures[place];
+        let asked = &picture.classes[0];
+        let overlay = Overlay::new(&picture.photo).threshold(Threshold::Otsu);
+        let heats = methods.map(|method| numbers(&subject.ask(place, method, 0)?.heat));
+        let heats = heats.into_iter().collect::<Result<Vec<HeatMap>>>()?;
+        let mut row = vec![asked.truth.clone()];
+        for heat in &heats {
+            row.push(overlay.draw(heat)?);
+        }
+        for mode in [Mode::Mask, Mode::Box] {
+            row.push(overlay.clone().mode(mode).draw(&heats[0])?);
+        }
+        Ok(sheet.row(&asked.caption, row))
+    })
+}
+
+fn signed(subject: &Subject) -> Result<Sheet> {
+    let picture = &subject.pictures[0];
+    let colours = ColourMap::RedBlue;
+    let methods = ["gradcam", "hirescam", "ablationcam"];
+    let sheet = Sheet::new(subject.title("Evidence for and against")).columns(methods).tile(TILE);
+    picture.classes.iter().take(2).enumerate().try_fold(sheet, |sheet, (place, asked)| {
+        let figures = methods.map(|method| {
+            let raw = numbers(&subject.ask(0, method, place)?.raw)?;
+            let overlay = Overlay::new(&picture.photo).colours(colours).alpha(0.7);
+            let bar = ColourBar::from(colours).range(-raw.reach(), raw.reach());
+            Ok(Figure::new(overlay.draw(&raw.balanced())?).colour_bar(bar))
+        });
+        Ok(sheet.row(&asked.caption, figures.into_iter().collect::<Result<Vec<_>>>()?))
+    })
+}
+
+fn mosaic(subject: &Subject) -> Result<Sheet> {
+    let layer = &subject.model.card().layer;
+    let sheet = Sheet::new(subject.title(&format!("Concepts of {layer}"))).tile(240);
+    let figures = subject.pictures.iter().take(3).map(|picture| {
+        let found = concepts(&subject.model, layer, picture.input.clone(), 4, 0)?;
+        let classes = subject.model.predictions(found.output, 2);
+        let mut mosaic = Mosaic::new(&picture.photo);
+        for (heat, classes) in found.heat.iter().zip(classes) {
+            let classes: Vec<String> = classes.iter().map(told).collect();
+            mosaic = mosaic.map(classes.join(", "), numbers(heat)?);
+        }
+        Ok([Figure::new(picture.photo.clone()), mosaic.draw()?])
+    });
+    let figures = figures.collect::<Result<Vec<_>>>()?;
+    Ok(sheet.flow(6, figures.into_iter().flatten().take(6)))
+}
+
+fn guided(subject: &Subject) -> Result<Sheet> {
+    let picture = &subject.pictures[0];
+    let [_, _, height, width] = picture.input.dims();
+    // Pixels are whole pixels here: those of a small input are shown larger.
+    let factor = TILE.div_ceil(width as u32);
+    let large = |picture: &RgbImage| {
+        imageops::resize(
+            picture,
+            factor * width as u32,
+            factor * height as u32,
+            imageops::FilterType::Nearest,
+        )
+    };
+    let sheet = Sheet::new(subject.title("Before and after"))
+        .columns(["picture", "guided gradient", "in grey", "gradcam", "guided times gradcam"])
+        .tile(factor * width.max(height) as u32);
+    picture.classes.iter().take(2).enumerate().try_fold(sheet, |sheet, (place, asked)| {
+        let gradient = guided_backprop(&subject.model, &picture.input, &Class(asked.class))?;
+        let gradient = Gradient::new(width as u32, height as u32, gradient.try_to_vec_as::<f32>()?)?;
+        let heat = numbers(&subject.ask(0, "gradcam", place)?.heat)?;
+        let overlay = Overlay::new(&picture.photo).draw(&heat)?;
+        let [before, grey] = [gradient.colour(), gradient.grey()].map(|picture| large(&picture));
+        let after = large(&gradient.times(&heat)?.colour());
+        Ok(sheet.row(&asked.caption, [asked.truth.clone(), before, grey, overlay, after]))
+    })
+}
+
+fn spread(subject: &Subject) -> Result<Sheet> {
+    let sheet =
+        Sheet::new(subject.title("Over 16 noisy views")).columns(["mean", "standard deviation"]).tile(TILE);
+    subject.pictures.iter().take(2).try_fold(sheet, |sheet, picture| {
+        let asked = &picture.classes[0];
+        let explainer = Explainer::new(&subject.model)
+            .layer(&subject.model.card().layer)
+            .method(method_named("layercam")?);
+        let smooth = Smooth::noisy(&explainer, 16, 0.5, 0);
+        let found = smooth.explain(picture.input.clone(), &Class(asked.class))?;
+        let overlay = |colours| Overlay::new(&picture.photo).colours(colours);
+        let (viridis, magma) = (ColourMap::Viridis, ColourMap::Magma);
+        let mean = overlay(viridis).draw(&numbers(&found.maps[0].heat)?)?;
+        let Some(spread) = &found.maps[0].spread else { return Err("there is no spread".into()) };
+        let spread = numbers(spread)?;
+        let highest = spread.peak().2;
+        let shown = overlay(magma).draw(&spread.scaled(0.0, highest))?;
+        let bar = ColourBar::from(magma).range(0.0, highest);
+        Ok(sheet
+            .row(&asked.caption, [Figure::new(mean).colour_bar(viridis), Figure::new(shown).colour_bar(bar)]))
+    })
+}
+
+fn colours(subject: &Subject) -> Result<Sheet> {
+    let picture = &subject.pictures[0];
+    let maps = subject.ask(0, "gradcam", 0)?;
+    let (heat, raw) = (numbers(&maps.heat)?, numbers(&maps.raw)?.balanced());
+    let figures = ColourMap::ALL.into_iter().map(|colours| {
+        let map = if colours.is_diverging() { &raw } else { &heat };
+        let overlay = Overlay::new(&picture.photo).colours(colours).draw(map)?;
+        Ok(Figure::new(overlay).above(colours.name()).colour_bar(colours))
+    });
+    Ok(Sheet::new("Colour maps").tile(150).flow(5, figures.collect::<Result<Vec<_>>>()?))
+}
+
+impl Subject {
+    fn title(&self, title: &str) -> String {
+        format!("{title} – {}", self.model.card().name)
+    }
+
+    /// One map of a picture: by its place, the method, and the place of the class.
+    fn ask(&self, picture: usize, method: &str, class: usize) -> Result<Maps> {
+        let picture = &self.pictures[picture];
+        let method: &'static dyn Method = method_named(method)?;
+        let explainer = Explainer::new(&self.model).layer(&self.model.card().layer).method(method);
+        let found: Explanation =
+            explainer.explain(picture.input.clone(), &Class(picture.classes[class].class))?;
+        found.maps.into_iter().next().ok_or_else(|| "there is no map".into())
+    }
+}

@@ -1,0 +1,103 @@
+//! What half precision costs: maps of the four families, and of the built-in model, against those in single precision.
+
+mod support;
+
+use burn::module::Module;
+use burn::tensor::{FloatDType, Tensor};
+use cam_core::{Class, Error, Explainer, METHODS, Model, Taps};
+use cam_models::{Classifier, Network, Precision, Resize};
+use cam_scenes::Scene;
+use support::{SWIN, TINY, VGG, VIT, device, hashed, picture};
+
+/// Half a unit in the last place, of 1: what one rounding costs.
+const PRECISIONS: [(Precision, FloatDType, f32); 2] =
+    [(Precision::F16, FloatDType::F16, 4.9e-4), (Precision::Bf16, FloatDType::BF16, 3.9e-3)];
+
+/// The mean difference of a map, in roundings: a network of a dozen layers adds some up.
+const ROUNDINGS: f32 = 16.0;
+
+/// The methods that run the network so often that two would not tell more than one.
+const LONG: [&str; 3] = ["sscam", "iscam", "cam"];
+
+/// The mean and the largest difference of two maps.
+fn apart(a: &[f32], b: &[f32]) -> [f32; 2] {
+    let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+    [differences.clone().sum::<f32>() / a.len() as f32, differences.fold(0.0, f32::max)]
+}
+
+/// The heat of every method that finds something to look at, by its name.
+fn maps(model: &impl Model, layer: &str, images: &Tensor<4>) -> Vec<(&'static str, Vec<f32>)> {
+    let methods = METHODS.iter().filter(|method| !LONG.contains(&method.name()));
+    let heat = methods.filter_map(|method| {
+        let explainer = Explainer::new(model).layer(layer).method(*method);
+        match explainer.explain(images.clone(), &Class(3)) {
+            Ok(found) => Some((method.name(), found.maps[0].read().unwrap().heat)),
+            Err(Error::NoBiases | Error::NoAttention) => None,
+            Err(error) => panic!("{}: {error}", method.name()),
+        }
+    });
+    heat.collect()
+}
+
+/// Prints what a precision costs every method; for the method in the middle it has to be a few roundings. For single ones it is more: a
+/// component whose sign is nearly a tie comes out inside out, and behind a LayerNorm Grad-CAM++ has poles.
+fn costs(name: &str, precision: (Precision, f32), single: &[(&str, Vec<f32>)], half: &[(&str, Vec<f32>)]) {
+    assert_eq!(single.len(), half.len(), "{name}: as many methods");
+    let mut means = Vec::new();
+    for ((method, known), (_, half)) in single.iter().zip(half) {
+        let [on_average, most] = apart(known, half);
+        println!("{name:8} {:5} {method:20} mean {on_average:.1e} most {most:.1e}", precision.0);
+        assert!(half.iter().all(|x| (0.0..=1.0).contains(x)), "{name} {method}");
+        means.push(on_average);
+    }
+    means.sort_by(f32::total_cmp);
+    let middle = means[means.len() / 2];
+    println!("{name:8} {:5} the middle of them   mean {middle:.1e}", precision.0);
+    assert!(middle < ROUNDINGS * precision.1, "{name}: {middle}");
+}
+
+#[test]
+fn half_precision_of_the_network_costs_a_few_roundings_of_the_maps() {
+    let networks: [(&str, Network, &str, [usize; 3]); 4] = [
+        ("resnet", hashed(TINY), "layer3.0", [1, 64, 96]),
+        ("vgg", hashed(VGG), "features.10", [1, 64, 96]),
+        ("vit", hashed(VIT), "blocks.1.norm1", [1, 64, 96]),
+        ("swin", hashed(SWIN), "layers.1.blocks.1.norm1", [1, 64, 64]),
+    ];
+    for (name, network, layer, size) in networks {
+        let images = picture("precision", size, 16);
+        let single = maps(&network, layer, &images);
+        for (mut precision, dtype, rounding) in PRECISIONS {
+            if !device().supports_dtype(dtype) {
+                println!("skipped: {:?} does not compute in {precision}", device());
+                continue;
+            }
+            let network = network.clone().map(&mut precision);
+            let half = |images: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+                network.forward(images.cast(dtype), taps).cast(FloatDType::F32)
+            };
+            costs(name, (precision, rounding), &single, &maps(&half, layer, &images));
+        }
+    }
+}
+
+#[test]
+fn a_classifier_takes_and_gives_single_precision() {
+    let builtin = || Classifier::builtin(&device()).unwrap();
+    let model = builtin();
+    let scene = Scene::draw(7, 128).unwrap();
+    let (images, _) = model.card().preprocess(Resize::Squash).apply(&scene.picture, &device());
+    let single = maps(&model, &model.card().layer, &images);
+    for (precision, dtype, rounding) in PRECISIONS {
+        if !device().supports_dtype(dtype) {
+            let refused = builtin().in_precision(precision).err();
+            assert!(matches!(refused, Some(cam_models::Error::Precision { .. })));
+            continue;
+        }
+        let half = builtin().in_precision(precision).unwrap();
+        assert_eq!(half.precision(), precision);
+        let logits = half.forward(images.clone(), &Taps::off());
+        assert_eq!(logits.dtype(), FloatDType::F32.into());
+        costs("scenes", (precision, rounding), &single, &maps(&half, &half.card().layer, &images));
+    }
+}

@@ -1,0 +1,164 @@
+//! How often the device is waited for: once a call at most, and not at all by what computes gradients only. And the same without
+//! blocking, by an executor of a few lines.
+
+mod support;
+
+use burn::tensor::Tensor;
+use cam_core::{Class, Explainer, METHODS, Maps, Method, Sight, Smooth, Top, read_backs};
+use cam_models::Network;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use support::{TINY, VIT, hashed, picture};
+
+/// The read-backs of what `work` does, and what it returns.
+fn counted<T>(work: impl FnOnce() -> T) -> (usize, T) {
+    let before = read_backs();
+    let done = work();
+    (read_backs() - before, done)
+}
+
+/// The methods whose eigenvectors are found on the host: they read one Gram matrix a batch.
+const PROJECTIONS: [&str; 4] = ["eigencam", "eigengradcam", "segeigencam", "kpcacam"];
+
+/// The methods that run changed copies, of those that are alike one.
+const COPIES: [&str; 3] = ["ablationcam", "scorecam", "iscam"];
+
+fn networks() -> [(Network, &'static str, Sight); 2] {
+    [(hashed(TINY), "layer4.0", Sight::Biases), (hashed(VIT), "blocks.1.norm1", Sight::Attention)]
+}
+
+#[test]
+fn a_method_reads_nothing_back_before_its_maps_are_read() {
+    let images = picture("reads", [2, 64, 96], 16);
+    for (network, layer, also) in networks() {
+        for method in METHODS.iter().filter(|method| [Sight::Layer, also].contains(&method.sight())) {
+            let name = method.name();
+            let explainer = Explainer::new(&network).layer(layer).method(*method);
+            let explain = || explainer.explain(images.clone(), &Top);
+            let (first, found) = counted(explain);
+            let (later, again) = counted(explain);
+            let projects = usize::from(PROJECTIONS.contains(&name));
+            // Which channels are alike, and so how many copies there are to run, is read once.
+            let counts = usize::from(COPIES.contains(&name));
+            // A linear classifier behind a pooling is made sure of each time.
+            let looks = usize::from(name == "cam");
+            assert_eq!([first, later], [1 + projects + counts, looks + projects + counts], "{name}");
+            let (Ok(found), Ok(_)) = (found, again) else { continue };
+            assert_eq!(counted(|| found.read().unwrap()).0, 1, "{name}: output and maps");
+            assert_eq!(counted(|| found.maps[0].read().unwrap()).0, 1, "{name}: a map");
+        }
+    }
+}
+
+#[test]
+fn many_layers_methods_and_targets_are_read_at_once() {
+    let network = hashed(TINY);
+    let images = picture("reads", [2, 64, 96], 16);
+    let explainer = ["gradcam", "layercam", "fullgrad", "ablationcam"]
+        .iter()
+        .fold(Explainer::new(&network).layer("layer3.0").layer("layer4.0"), |all, name| {
+            all.method(cam_core::method_named(name).unwrap())
+        });
+    let (count, read) = counted(|| {
+        let found = explainer.explain_each(images.clone(), &[&Class(1), &Class(2)]).unwrap();
+        let [read, single] =
+            [found.read().unwrap().1, found.maps.iter().map(|m| m.read().unwrap()).collect()];
+        assert_eq!(read, single, "all at once is each alone");
+        (found.maps.len(), read)
+    });
+    assert_eq!((read.0, count), (14, 2 + 14), "a check, all maps, and each map once more");
+    let warned = explainer.explain(images, &Class(1)).unwrap();
+    assert_eq!(warned.maps[0].warnings().unwrap(), read.1[0].warnings);
+}
+
+#[test]
+fn what_is_read_is_what_the_tensors_hold() {
+    let network = hashed(TINY);
+    let explainer = Explainer::new(&network).layer("layer4.0");
+    let found = Smooth::augmented(&explainer).explain(picture("reads", [2, 64, 96], 16), &Top).unwrap();
+    let (output, maps) = found.read().unwrap();
+    let Maps { heat, raw, scores, classes, spread, .. } = &found.maps[0];
+    assert_eq!(output, numbers(&found.output));
+    assert_eq!(maps[0].heat, numbers(heat));
+    assert_eq!(maps[0].raw, numbers(raw));
+    assert_eq!(maps[0].scores, numbers(scores));
+    assert_eq!(maps[0].spread.as_ref().unwrap(), &numbers(spread.as_ref().unwrap()));
+    let classes: Vec<i64> = classes.as_ref().unwrap().to_data().iter().collect();
+    assert_eq!(maps[0].classes.as_ref().unwrap(), &classes.iter().map(|&c| c as usize).collect::<Vec<_>>());
+}
+
+#[test]
+fn without_blocking_the_maps_are_the_same() {
+    for (network, _, also) in networks() {
+        let images = picture("reads", [1, 64, 96], 16);
+        // No layer is named: choosing one looks at gradients, which is awaited too.
+        let methods = METHODS
+            .iter()
+            .filter(|method| [Sight::Layer, also].contains(&method.sight()))
+            .filter(|method| !["cam", "sscam", "iscam"].contains(&method.name()));
+        let explainer = || methods.clone().fold(Explainer::new(&network), |all, method| all.method(*method));
+        let blocking = explainer().explain(images.clone(), &Top).unwrap().read().unwrap();
+        let awaited = block_on(async {
+            let found = explainer().explain_async(images, &Top).await?;
+            let one = found.maps[0].read_async().await?;
+            let all = found.read_async().await?;
+            assert_eq!(one, all.1[0]);
+            Ok::<_, cam_core::Error>(all)
+        });
+        assert_eq!(awaited.unwrap(), blocking);
+    }
+}
+
+#[test]
+fn what_is_wrong_is_told_without_blocking_too() {
+    let network = hashed(TINY);
+    let cam = Explainer::new(&network).layer("layer3.0").method(cam_core::Cam);
+    let images = picture("reads", [1, 64, 96], 16);
+    let awaited = block_on(cam.explain_async(images, &Top)).err();
+    assert_eq!(awaited, Some(cam_core::Error::NotLinear { layer: "layer3.0".into() }));
+}
+
+#[test]
+fn there_is_one_way_to_the_host() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/cam-core/src");
+    let mut looked = 0;
+    for file in [folder.clone(), folder.join("methods")].iter().flat_map(|f| std::fs::read_dir(f).unwrap()) {
+        let path = file.unwrap().path();
+        if path.extension().is_none_or(|end| end != "rs") || path.ends_with("read.rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap().lines();
+        for line in code.filter(|line| !line.trim_start().starts_with("//")) {
+            let reads = ["into_data", "to_data", "try_to_vec", "try_into_vec", "into_scalar", "Transaction"];
+            assert!(!reads.iter().any(|read| line.contains(read)), "{}: {line}", path.display());
+        }
+        looked += 1;
+    }
+    assert!(looked > 30, "{looked} files");
+}
+
+fn numbers<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
+    tensor.to_data().try_to_vec().unwrap()
+}
+
+/// Polls a future on this thread and sleeps until it is woken.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(done) => return done,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
