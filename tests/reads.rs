@@ -69,7 +69,11 @@ fn many_layers_methods_and_targets_are_read_at_once() {
         assert_eq!(read, single, "all at once is each alone");
         (found.maps.len(), read)
     });
-    assert_eq!((read.0, count), (14, 2 + 14), "a check, all maps, and each map once more");
+    assert_eq!(
+        (read.0, count),
+        (14, 2 + 2 * 2 + 14),
+        "a check, all maps, which copies are alike for each layer and target, and each map once more"
+    );
     let warned = explainer.explain(images, &Class(1)).unwrap();
     assert_eq!(warned.maps[0].warnings().unwrap(), read.1[0].warnings);
 }

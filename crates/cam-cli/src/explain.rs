@@ -133,7 +133,9 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     if let Some(html) = &args.html {
         if sources.len() > page::MOST {
             let (count, most) = (sources.len(), page::MOST);
-            return Err(Failure::Usage(format!("`--html` takes up to {most} pictures on a page, not {count}")));
+            return Err(Failure::Usage(format!(
+                "`--html` takes up to {most} pictures on a page, not {count}"
+            )));
         }
         folder(html.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
     }

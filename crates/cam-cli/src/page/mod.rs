@@ -143,7 +143,10 @@ impl Page {
             published: card.url.clone(),
             sha256: model.sha256()?.unwrap_or_default(),
             licence: card.licence.clone(),
-            methods: methods.iter().map(|method| Paper { name: method.name(), paper: method.paper() }).collect(),
+            methods: methods
+                .iter()
+                .map(|method| Paper { name: method.name(), paper: method.paper() })
+                .collect(),
             options: told(options),
             software: format!(
                 "cam {}, Burn {BURN}, {device}, {} {}",
@@ -193,7 +196,10 @@ impl Page {
             score: map.score,
             layer: map.layer.clone(),
             method: map.method,
-            paper: METHODS.iter().find(|method| method.name() == map.method).map_or("", |method| method.paper()),
+            paper: METHODS
+                .iter()
+                .find(|method| method.name() == map.method)
+                .map_or("", |method| method.paper()),
             peak,
             warnings: map.warnings.clone(),
             heat: Heat { size: [map.heat.height(), map.heat.width()], low, high, data: packed(&shades) },

@@ -1,0 +1,103 @@
+//! Weights as the kernel reads them: in panels of as many outputs as a tile is wide.
+
+use crate::aligned::Aligned;
+use pulp::{Arch, Simd, WithSimd};
+
+/// The vectors of a row of a tile, so that a tile and a row of weights fit in the registers.
+#[inline(always)]
+pub(crate) fn columns<S: Simd>() -> usize {
+    if S::REGISTER_COUNT >= 32 { 4 } else { 2 }
+}
+
+/// The outputs of a full panel, and of a vector, on this machine.
+fn widths() -> [usize; 2] {
+    struct Widths;
+    impl WithSimd for Widths {
+        type Output = [usize; 2];
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> [usize; 2] {
+            [columns::<S>() * S::F32_LANES, S::F32_LANES]
+        }
+    }
+    Arch::new().dispatch(Widths)
+}
+
+/// The outputs of a vector on this machine.
+pub(crate) fn lanes() -> usize {
+    widths()[1]
+}
+
+/// A matrix `[depth, outputs]` in panels, with a bias for each output.
+#[derive(Debug)]
+pub(crate) struct Panels {
+    weights: Aligned,
+    bias: Aligned,
+    depth: usize,
+    outputs: usize,
+    /// Outputs of a full panel.
+    width: usize,
+    lanes: usize,
+}
+
+/// Some outputs and their weights.
+pub(crate) struct Panel<'a> {
+    /// `[depth, width]`, zero beyond the outputs
+    pub weights: &'a [f32],
+    /// `[width]`
+    pub bias: &'a [f32],
+    /// Its first output.
+    pub first: usize,
+    /// How many outputs it has.
+    pub outputs: usize,
+    /// Outputs rounded up to vectors.
+    pub width: usize,
+}
+
+impl Panels {
+    /// Packs `weight(k, output)`.
+    pub(crate) fn new(
+        depth: usize,
+        outputs: usize,
+        bias: Option<&[f32]>,
+        weight: impl Fn(usize, usize) -> f32,
+    ) -> Self {
+        let [width, lanes] = widths();
+        let rounded = outputs.next_multiple_of(lanes);
+        let (weights, bias_of) = (Aligned::zeros(depth * rounded), Aligned::zeros(rounded));
+        let mut panels = Self { weights, bias: bias_of, depth, outputs, width, lanes };
+        if let Some(bias) = bias {
+            panels.bias.get_mut()[..outputs].copy_from_slice(bias);
+        }
+        for number in 0..panels.count() {
+            let (first, width) = panels.place(number);
+            let packed = &mut panels.weights.get_mut()[first * depth..][..width * depth];
+            for (k, row) in packed.chunks_exact_mut(width).enumerate() {
+                for (output, packed) in (first..outputs).zip(row) {
+                    *packed = weight(k, output);
+                }
+            }
+        }
+        panels
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.outputs.div_ceil(self.width)
+    }
+
+    /// The first output of a panel, and how wide it is.
+    fn place(&self, number: usize) -> (usize, usize) {
+        let first = number * self.width;
+        (first, (self.outputs.next_multiple_of(self.lanes) - first).min(self.width))
+    }
+
+    pub(crate) fn get(&self, number: usize) -> Panel<'_> {
+        let (first, width) = self.place(number);
+        Panel {
+            weights: &self.weights.get()[first * self.depth..][..width * self.depth],
+            bias: &self.bias.get()[first..][..width],
+            first,
+            outputs: width.min(self.outputs - first),
+            width,
+        }
+    }
+}

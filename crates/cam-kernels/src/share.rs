@@ -1,0 +1,16 @@
+//! How work is shared out: in strips of rows, and where those are few, in strips times parts of the panels.
+
+/// Pixels of a strip, so that their input stays in the cache.
+const PIXELS: usize = 400;
+
+/// Tasks for each thread, so that one that is held up does not hold up all.
+const TASKS: usize = 4;
+
+/// Rows of a strip, and parts of the panels.
+pub(crate) fn shares(rows: usize, row: usize, panels: usize) -> (usize, usize) {
+    let tasks = TASKS * rayon::current_num_threads();
+    let strips = tasks.div_ceil(panels).max((rows * row).div_ceil(PIXELS)).min(rows);
+    let height = rows.div_ceil(strips);
+    let parts = tasks.div_ceil(rows.div_ceil(height)).min(panels);
+    (height, parts)
+}

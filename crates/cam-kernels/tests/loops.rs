@@ -1,0 +1,238 @@
+//! The kernels against the formulas, written with loops.
+
+use cam_kernels::{Activation, Conv, Picture, Window, max_pool};
+use proptest::prelude::*;
+
+/// Rounding of a sum of `depth` products of numbers up to 1: a unit in the last place of a partial sum, which is a random walk that
+/// comes as far as 4 sqrt(depth) / 3, as a random walk itself.
+fn rounding(depth: usize) -> f32 {
+    1e-6 + 1.6e-7 * depth as f32
+}
+
+/// Numbers from -1 to 1 that are no pattern (splitmix64).
+fn floats(count: usize, seed: usize) -> Vec<f32> {
+    let mixed = |n: usize| {
+        let z = ((seed << 32 | n) as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..count).map(mixed).collect()
+}
+
+#[derive(Debug, Clone)]
+struct Case {
+    batch: usize,
+    size: [usize; 2],
+    groups: usize,
+    inputs: usize,
+    outputs: usize,
+    kernel: [usize; 2],
+    window: Window,
+    bias: bool,
+    residual: bool,
+    relu: bool,
+    channels_last: bool,
+    seed: usize,
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let sizes = (1..4_usize, [1..24_usize, 1..24_usize], 1..6_usize, 1..40_usize, 1..80_usize);
+    let windows = (
+        [1..6_usize, 1..6_usize],
+        [1..4_usize, 1..4_usize],
+        [0..4_usize, 0..4_usize],
+        [1..4_usize, 1..4_usize],
+    );
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..1000_usize, any::<bool>());
+    (sizes, windows, flags).prop_map(|(sizes, windows, flags)| {
+        let (batch, size, groups, inputs, outputs) = sizes;
+        let (kernel, stride, padding, dilation) = windows;
+        let (bias, residual, relu, channels_last, seed, depthwise) = flags;
+        let (groups, inputs, outputs) = if depthwise { (inputs, 1, 1) } else { (groups, inputs, outputs) };
+        let window = Window { stride, padding, dilation };
+        Case {
+            batch,
+            size,
+            groups,
+            inputs,
+            outputs,
+            kernel,
+            window,
+            bias,
+            residual,
+            relu,
+            channels_last,
+            seed,
+        }
+    })
+}
+
+fn nchw(x: &[f32], [batch, height, width, channels]: [usize; 4]) -> Vec<f32> {
+    let area = height * width;
+    let at = |at: usize| (at / (area * channels) * area + at % area) * channels + at / area % channels;
+    (0..batch * area * channels).map(|place| x[at(place)]).collect()
+}
+
+fn slow(case: &Case, x: &[f32], weight: &[f32], bias: &[f32], residual: &[f32]) -> Vec<f32> {
+    let Case { batch, size: [height, width], groups, inputs, outputs, kernel, window, .. } = case.clone();
+    let (from, to) = (inputs * groups, outputs * groups);
+    let [rows, columns] = window.output([height, width], kernel);
+    let mut y = vec![0.0; batch * rows * columns * to];
+    for n in 0..batch {
+        for i in 0..rows {
+            for j in 0..columns {
+                for o in 0..to {
+                    let mut sum = if case.bias { f64::from(bias[o]) } else { 0.0 };
+                    for c in 0..inputs {
+                        for r in 0..kernel[0] {
+                            for s in 0..kernel[1] {
+                                let row = (i * window.stride[0] + r * window.dilation[0])
+                                    .wrapping_sub(window.padding[0]);
+                                let column = (j * window.stride[1] + s * window.dilation[1])
+                                    .wrapping_sub(window.padding[1]);
+                                if row < height && column < width {
+                                    let channel = o / outputs * inputs + c;
+                                    let x = x[((n * height + row) * width + column) * from + channel];
+                                    let w = weight[((o * inputs + c) * kernel[0] + r) * kernel[1] + s];
+                                    sum += f64::from(w) * f64::from(x);
+                                }
+                            }
+                        }
+                    }
+                    let at = ((n * rows + i) * columns + j) * to + o;
+                    if case.residual {
+                        sum += f64::from(residual[at]);
+                    }
+                    y[at] = if case.relu { sum.max(0.0) } else { sum } as f32;
+                }
+            }
+        }
+    }
+    y
+}
+
+fn check(case: &Case) -> Result<(), TestCaseError> {
+    let Case { batch, size: [height, width], groups, inputs, outputs, kernel, window, seed, .. } =
+        case.clone();
+    let (from, to) = (inputs * groups, outputs * groups);
+    let shape = [batch, height, width, from];
+    let x = floats(shape.iter().product(), seed);
+    let weight = floats(to * inputs * kernel[0] * kernel[1], seed + 1);
+    let bias = floats(to, seed + 2);
+    let conv =
+        Conv::new(&weight, [to, inputs, kernel[0], kernel[1]], case.bias.then_some(&bias), window, groups);
+    let turned = nchw(&x, shape);
+    let picture = match case.channels_last {
+        true => Picture::nhwc(&x, shape),
+        false => Picture::nchw(&turned, [batch, from, height, width]),
+    };
+    let residual = floats(conv.output(&picture).iter().product(), seed + 3);
+    let activation = if case.relu { Activation::Relu } else { Activation::None };
+    // What the buffer held must not matter.
+    let fast = conv.forward(picture, case.residual.then_some(&residual), activation, vec![f32::NAN; 7]);
+    let expected = slow(case, &x, &weight, &bias, &residual);
+    prop_assert_eq!(fast.len(), expected.len());
+    let tolerance = rounding(inputs * kernel[0] * kernel[1]);
+    for (place, (fast, slow)) in fast.iter().zip(&expected).enumerate() {
+        prop_assert!((fast - slow).abs() <= tolerance, "{} is not {} at {}", fast, slow, place);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_convolution_is_its_sum(case in cases()) {
+        check(&case)?;
+    }
+
+    #[test]
+    fn a_pool_is_its_maximum(
+        batch in 1..3_usize, height in 1..20_usize, width in 1..20_usize, channels in 1..40_usize,
+        kernel in [2..4_usize, 2..4_usize], stride in [1..4_usize, 1..4_usize], pad in 0..2_usize, seed in 0..100_usize,
+    ) {
+        let window = Window { stride, padding: [pad; 2], ..Window::default() };
+        let shape = [batch, height, width, channels];
+        let x = floats(shape.iter().product(), seed);
+        let fast = max_pool(Picture::nhwc(&x, shape), kernel, window, vec![f32::NAN; 3]);
+        let [rows, columns] = window.output([height, width], kernel);
+        prop_assert_eq!(fast.len(), batch * rows * columns * channels);
+        for (at, &fast) in fast.iter().enumerate() {
+            let (c, j, i, n) = (at % channels, at / channels % columns, at / channels / columns % rows, at / channels / columns / rows);
+            let mut largest = f32::NEG_INFINITY;
+            for r in 0..kernel[0] {
+                for s in 0..kernel[1] {
+                    let (row, column) = ((i * stride[0] + r).wrapping_sub(pad), (j * stride[1] + s).wrapping_sub(pad));
+                    if row < height && column < width {
+                        largest = largest.max(x[((n * height + row) * width + column) * channels + c]);
+                    }
+                }
+            }
+            prop_assert_eq!(fast, largest);
+        }
+    }
+}
+
+/// Shapes of the real networks: several blocks, strips and parts.
+#[test]
+fn convolutions_of_real_networks_are_their_sums() {
+    let base = Case {
+        batch: 1,
+        size: [14, 14],
+        groups: 1,
+        inputs: 256,
+        outputs: 256,
+        kernel: [3, 3],
+        window: Window { padding: [1, 1], ..Window::default() },
+        bias: true,
+        residual: true,
+        relu: true,
+        channels_last: true,
+        seed: 5,
+    };
+    let strided = Window { stride: [2, 2], ..base.window };
+    let stem = Window { stride: [2, 2], padding: [3, 3], ..Window::default() };
+    let cases = [
+        base.clone(),
+        Case { batch: 3, size: [7, 7], inputs: 512, outputs: 130, ..base.clone() },
+        Case { size: [28, 28], inputs: 64, outputs: 64, window: strided, residual: false, ..base.clone() },
+        Case {
+            size: [28, 28],
+            kernel: [1, 1],
+            window: Window { stride: [2, 2], ..Window::default() },
+            ..base.clone()
+        },
+        Case {
+            batch: 2,
+            size: [7, 7],
+            inputs: 1000,
+            kernel: [1, 1],
+            window: Window::default(),
+            ..base.clone()
+        },
+        Case {
+            size: [60, 60],
+            inputs: 3,
+            outputs: 64,
+            kernel: [7, 7],
+            window: stem,
+            channels_last: false,
+            ..base.clone()
+        },
+        Case { groups: 32, inputs: 4, outputs: 4, ..base.clone() },
+        Case { groups: 8, inputs: 32, outputs: 32, ..base.clone() },
+        Case {
+            groups: 96,
+            inputs: 1,
+            outputs: 1,
+            kernel: [5, 5],
+            window: Window { padding: [2, 2], ..strided },
+            ..base
+        },
+    ];
+    for case in cases {
+        check(&case).unwrap_or_else(|error| panic!("{case:?}: {error}"));
+    }
+}
