@@ -236,7 +236,7 @@ fn a_network_of_any_size_is_recognised_and_looked_at_where_its_kin_is() {
         ("tiny_f16.safetensors", "resnet18 of another size", "layer4.0", 10),
         ("tiny_resnext.safetensors", "resnet18 of another size", "layer4.0", 10),
     ] {
-        let model = Classifier::load_file(&stored(file), &Device::flex()).unwrap();
+        let model = Classifier::load_file(stored(file), &Device::flex()).unwrap();
         let card = model.card();
         let found = (card.name.as_str(), card.layer.as_str(), model.labels().len());
         assert_eq!(found, (name, layer, classes), "{file}");

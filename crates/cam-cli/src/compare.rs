@@ -90,6 +90,9 @@ impl Args {
     }
 }
 
+/// Methods that cannot explain a network, each with the reason.
+type LeftOut = Vec<(&'static dyn Method, Error)>;
+
 /// The methods that can explain this network, and those that cannot, each with the reason. Who needs more of a network than a
 /// layer with a gradient is tried out on a blank picture.
 fn fitting(
@@ -98,7 +101,7 @@ fn fitting(
     wanted: &[&'static dyn Method],
     target: &dyn Target,
     device: &Device,
-) -> Result<(Vec<&'static dyn Method>, Vec<(&'static dyn Method, Error)>), Failure> {
+) -> Result<(Vec<&'static dyn Method>, LeftOut), Failure> {
     let [height, width] = model.card().size;
     let (mut fitting, mut left_out) = (Vec::new(), Vec::new());
     for &method in wanted {

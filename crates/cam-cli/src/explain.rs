@@ -303,7 +303,7 @@ impl Run<'_> {
         for found in self.studio.explain(pictures)? {
             match found {
                 Ok(explained) => self.found(explained)?,
-                Err((picture, failure)) => self.failed(&picture.source, failure)?,
+                Err(unexplained) => self.failed(&unexplained.picture.source, unexplained.failure)?,
             }
         }
         Ok(())

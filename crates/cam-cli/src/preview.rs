@@ -1,28 +1,103 @@
-//! A picture in the terminal: by the graphics of Kitty, iTerm or sixel where it has them, else by half blocks.
+//! A picture in the terminal: by the graphics of Kitty or iTerm where it has them, else by half blocks in 24-bit colours.
+//!
+//! Of our own, as the crate that does it stands on one under the LGPL.
 
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::sheet::Drawing;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use cam_viz::RgbImage;
+use image::imageops::{FilterType, resize};
+use std::env;
+use std::fmt::Write;
 use std::io::IsTerminal;
-use viuer::Config;
+use terminal_size::{Width, terminal_size};
 
 /// The columns that a picture takes at most where the terminal has more.
-const COLUMNS: u32 = 100;
+const COLUMNS: u16 = 100;
+
+/// The most of a picture that one sequence of Kitty's holds, in characters.
+const PIECE: usize = 4096;
 
 pub fn show(drawing: &Drawing, console: &Console) -> Result<(), Failure> {
-    // Only a terminal can be asked what it can do.
-    let graphics = std::io::stdout().is_terminal();
-    let config = Config {
-        absolute_offset: false,
-        use_kitty: graphics,
-        use_iterm: graphics,
-        use_sixel: graphics,
-        width: Some(u32::from(viuer::terminal_size().0).min(COLUMNS)),
-        ..Config::default()
+    let columns = terminal_size().map_or(COLUMNS, |(Width(columns), _)| columns.clamp(1, COLUMNS));
+    let picture = match graphics() {
+        Some(graphics) => graphics(&STANDARD.encode(drawing.encode("png")?), columns),
+        None => blocks(&*drawing.pixels()?, columns),
     };
-    let drawn = drawing.pixels()?.into_owned().into();
-    console
-        .aside(|| viuer::print(&drawn, &config))
-        .map(drop)
-        .map_err(|error| Failure::Output { path: "standard output".into(), reason: error.to_string() })
+    console.aside(|| console.bytes(format!("{picture}\n").as_bytes()))
+}
+
+/// How a PNG in base64 is shown on so many columns.
+type Graphics = fn(&str, u16) -> String;
+
+/// What the terminal says that it can show; where output goes elsewhere nothing is asked.
+fn graphics() -> Option<Graphics> {
+    let is = |name: &str, values: &[&str]| {
+        env::var(name).is_ok_and(|found| values.iter().any(|value| found.contains(value)))
+    };
+    match std::io::stdout().is_terminal() {
+        true if is("TERM", &["kitty", "ghostty"]) => Some(kitty),
+        true if is("TERM_PROGRAM", &["iTerm", "WezTerm"]) => Some(iterm),
+        _ => None,
+    }
+}
+
+/// <https://sw.kovidgoyal.net/kitty/graphics-protocol/>
+fn kitty(png: &str, columns: u16) -> String {
+    let mut text = String::new();
+    let mut control = format!("a=T,f=100,c={columns},");
+    for start in (0..png.len()).step_by(PIECE) {
+        let end = png.len().min(start + PIECE);
+        let more = u8::from(end < png.len());
+        let _ = write!(text, "\x1b_G{control}m={more};{}\x1b\\", &png[start..end]);
+        control.clear();
+    }
+    text
+}
+
+/// <https://iterm2.com/documentation-images.html>
+fn iterm(png: &str, columns: u16) -> String {
+    format!("\x1b]1337;File=inline=1;width={columns};preserveAspectRatio=1:{png}\x07")
+}
+
+/// A character for two pixels: the upper one behind a lower half block of the colour of the lower one.
+fn blocks(picture: &RgbImage, columns: u16) -> String {
+    let width = picture.width().clamp(1, u32::from(columns));
+    let rows =
+        (u64::from(picture.height()) * u64::from(width)).div_ceil(2 * u64::from(picture.width().max(1)));
+    let small = resize(picture, width, 2 * (rows.max(1) as u32), FilterType::Triangle);
+    let mut text = String::new();
+    for y in (0..small.height()).step_by(2) {
+        for x in 0..width {
+            let ([r, g, b], [red, green, blue]) = (small[(x, y)].0, small[(x, y + 1)].0);
+            let _ = write!(text, "\x1b[48;2;{r};{g};{b};38;2;{red};{green};{blue}m\u{2584}");
+        }
+        text += "\x1b[0m\n";
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::Rgb;
+
+    #[test]
+    fn two_pixels_are_one_half_block() {
+        let picture = RgbImage::from_fn(2, 2, |x, y| Rgb([x as u8, y as u8, 9]));
+        let rows = "\x1b[48;2;0;0;9;38;2;0;1;9m\u{2584}\x1b[48;2;1;0;9;38;2;1;1;9m\u{2584}\x1b[0m";
+        assert_eq!(blocks(&picture, 80), rows);
+        assert_eq!(blocks(&RgbImage::new(300, 100), 30).lines().count(), 5);
+    }
+
+    #[test]
+    fn a_long_picture_goes_in_pieces_of_which_the_last_says_so() {
+        let sent = kitty(&"A".repeat(PIECE + 4), 40);
+        assert!(sent.starts_with("\x1b_Ga=T,f=100,c=40,m=1;AAAA"));
+        assert!(sent.ends_with("\x1b_Gm=0;AAAA\x1b\\"));
+        assert!(iterm("AAAA", 40).ends_with(":AAAA\x07"));
+    }
 }

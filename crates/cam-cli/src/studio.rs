@@ -38,6 +38,12 @@ pub struct Explained {
     pub maps: Vec<OneMap>,
 }
 
+/// A picture that could not be explained, and why.
+pub struct Unexplained {
+    pub picture: Picture,
+    pub failure: Failure,
+}
+
 /// The explainers for these methods: one for all that are quick, which share the passes, and one for each slow one.
 pub fn explainers<'m>(
     look: &looking::Asked,
@@ -62,7 +68,7 @@ impl Studio<'_> {
     pub fn explain(
         &mut self,
         pictures: Vec<Picture>,
-    ) -> Result<Vec<Result<Explained, (Picture, Failure)>>, Failure> {
+    ) -> Result<Vec<Result<Explained, Box<Unexplained>>>, Failure> {
         if pictures.is_empty() {
             return Ok(Vec::new());
         }
@@ -94,7 +100,7 @@ impl Studio<'_> {
     /// Explains one picture.
     pub fn explain_one(&mut self, picture: Picture) -> Result<Explained, Failure> {
         let mut found = self.explain(vec![picture])?;
-        found.remove(0).map_err(|(_, failure)| failure)
+        found.remove(0).map_err(|unexplained| unexplained.failure)
     }
 
     fn explained(
@@ -102,15 +108,16 @@ impl Studio<'_> {
         picture: Picture,
         all: Vec<Prediction>,
         maps: Result<Vec<OneMap>, Failure>,
-    ) -> Result<Explained, (Picture, Failure)> {
+    ) -> Result<Explained, Box<Unexplained>> {
         if all.iter().any(|guess| !guess.logit.is_finite()) {
             let model = self.model.card().name.clone();
             let image = picture.source.name();
-            return Err((picture, Failure::NonFinite { model, image }));
+            let failure = Failure::NonFinite { model, image };
+            return Err(Box::new(Unexplained { picture, failure }));
         }
         let mut maps = match maps {
             Ok(maps) => maps,
-            Err(failure) => return Err((picture, failure)),
+            Err(failure) => return Err(Box::new(Unexplained { picture, failure })),
         };
         for map in &mut maps {
             let guess = all.iter().find(|guess| guess.class == map.class);

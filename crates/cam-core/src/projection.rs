@@ -190,6 +190,8 @@ mod tests {
         agrees(6, 6);
     }
 
+    type Entry<'a> = &'a dyn Fn(usize, usize) -> f32;
+
     #[test]
     fn the_eigenvector_is_that_of_the_whole_decomposition() {
         // A spectrum that falls slowly, two blocks that do not meet, nothing, one number, and a matrix of either sign.
@@ -197,7 +199,7 @@ mod tests {
         let blocks =
             |i: usize, j: usize| if (i < 20) == (j < 20) { if i < 20 { 1.0 } else { 1.5 } } else { 0.0 };
         let signed = |i: usize, j: usize| ((i * j) as f32 * 0.37).sin();
-        let cases: [(usize, &dyn Fn(usize, usize) -> f32); 5] =
+        let cases: [(usize, Entry); 5] =
             [(150, &slow), (45, &blocks), (7, &|_, _| 0.0), (1, &|_, _| 3.0), (60, &signed)];
         for (side, entry) in cases {
             let gram: Vec<f32> = (0..side * side).map(|place| entry(place / side, place % side)).collect();
