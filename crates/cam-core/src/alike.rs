@@ -1,6 +1,6 @@
 //! Changed copies of an image that are alike: one of them is run for all.
 //!
-//! Behind a ReLU a third of the channels and more are zero everywhere, and many others are seen at one place only. Ablating the
+//! Behind a ReLU channels can be zero everywhere, and others are seen at one place only. Ablating the
 //! first changes nothing, and as masks all that light up the same place are one mask. So a method labels its copies, and of
 //! those with one label the network sees the first.
 

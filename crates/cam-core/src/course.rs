@@ -31,7 +31,7 @@ impl Course {
 
     /// About how many bytes a pass from a layer on takes for each copy of an image of the batch.
     ///
-    /// It is an estimate, as a forward pass does not show what lies between its layers; `COMPARE.md` has it beside measurements.
+    /// It is an estimate, as a forward pass does not show what lies between its layers.
     pub fn bytes_of_copy(&self, from: &str, batch: usize, input: usize) -> usize {
         let (first, input) = match self.place(from) {
             Some(place) => (place, 0),

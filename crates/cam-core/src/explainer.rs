@@ -139,7 +139,7 @@ impl<'m, M> Explainer<'m, M> {
     /// always run. What a copy takes is estimated from the layers that the forward pass names; the model, its input and the
     /// layers that are looked at are not counted.
     ///
-    /// More is faster on a device that is not filled by a few copies; on a CPU small chunks stay in its cache.
+    /// More can be faster, on a device that is not filled by a few copies.
     pub fn memory(mut self, bytes: usize) -> Self {
         self.budget.bytes = bytes;
         self

@@ -92,8 +92,8 @@ pub(crate) fn largest_positive(projection: Tensor<2>) -> Tensor<2> {
 }
 
 /// The largest eigenvalue of a symmetric matrix and its eigenvector, by Lanczos' method: the matrix is brought to the space of a
-/// vector and its first few products with the matrix, which grows until the eigenvector lies in it. Of the 192 x 192 numbers of a
-/// small vision transformer that takes some twenty products; a whole decomposition takes as long as half the network.
+/// vector and its first few products with the matrix, which grows until the eigenvector lies in it. One
+/// vector is asked for, so the others are not computed.
 fn leading(gram: &[f32], side: usize) -> (f64, Vec<f64>) {
     /// How far the product of the vector with the matrix may be from a multiple of it, of the largest eigenvalue.
     const RESIDUAL: f64 = 1e-9;
