@@ -79,6 +79,22 @@ impl Conv {
         Self { work, from, to, kernel: [height, width], window }
     }
 
+    /// Packs the weights of a linear layer: to it a picture is as many rows as it has pixels.
+    ///
+    /// # Shapes
+    /// - weight: `[from, to]`
+    /// - bias: `[to]`
+    ///
+    /// # Panics
+    /// Where the slices are not of these shapes.
+    pub fn linear(weight: &[f32], [from, to]: [usize; 2], bias: Option<&[f32]>) -> Self {
+        assert_eq!(weight.len(), from * to, "floats of a weight");
+        assert!(bias.is_none_or(|bias| bias.len() == to), "floats of a bias");
+        let panels = Panels::new(from, to, bias, |k, output| weight[k * to + output]);
+        let work = Work::Products(vec![panels]);
+        Self { work, from, to, kernel: [1, 1], window: Window::default() }
+    }
+
     /// The shape of what it makes of a picture, `[batch, height, width, channels]`.
     pub fn output(&self, x: &Picture<'_>) -> [usize; 4] {
         let [height, width] = self.window.output([x.height, x.width], self.kernel);

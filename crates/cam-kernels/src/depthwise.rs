@@ -104,11 +104,7 @@ impl WithSimd for Row<'_> {
                     *out += residual;
                 }
             }
-            if activation == Activation::Relu {
-                for out in out {
-                    *out = out.max(0.0);
-                }
-            }
+            activation.apply(out);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What inference spends its time on, on the CPU: convolutions, linear layers and pooling, for pictures whose channels lie side by
-//! side (`[batch, height, width, channels]`).
+//! What inference spends its time on, on the CPU: convolutions, linear layers, attention, norms and pooling, for pictures whose
+//! channels lie side by side (`[batch, height, width, channels]`).
 //!
 //! Everything is a product of rows of the input with a panel of weights. Panels are packed once; rows are read where they lie, so that
 //! no matrix of patches is built. A bias, a residual and an activation are applied while the result is still in registers. Vectors
@@ -16,15 +16,20 @@
 //! ```
 
 mod aligned;
+mod attention;
 mod conv;
 mod depthwise;
+mod math;
+mod norm;
 mod panel;
 mod picture;
 mod pool;
 mod share;
 mod tile;
 
+pub use attention::Attention;
 pub use conv::Conv;
+pub use norm::layer_norm;
 pub use picture::{Picture, Window};
 pub use pool::max_pool;
 pub use tile::Activation;

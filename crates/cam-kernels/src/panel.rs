@@ -80,6 +80,10 @@ impl Panels {
         panels
     }
 
+    pub(crate) fn outputs(&self) -> usize {
+        self.outputs
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.outputs.div_ceil(self.width)
     }

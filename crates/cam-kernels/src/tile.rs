@@ -5,6 +5,7 @@
 //! A step takes one row of the panel into registers and multiplies it with one float of each input row: six rows by four vectors are
 //! 24 sums, which hide the latency of the multiplications and leave registers for the weights.
 
+use crate::math::gelu;
 use crate::panel::{Panel, columns};
 use pulp::{Simd, WithSimd};
 
@@ -15,6 +16,19 @@ pub enum Activation {
     None,
     /// Negative ones become zero.
     Relu,
+    /// $x\,\Phi(x)$, exact.
+    Gelu,
+}
+
+impl Activation {
+    #[inline(always)]
+    pub(crate) fn apply(self, floats: &mut [f32]) {
+        match self {
+            Activation::None => {}
+            Activation::Relu => floats.iter_mut().for_each(|x| *x = if *x > 0.0 { *x } else { 0.0 }),
+            Activation::Gelu => floats.iter_mut().for_each(|x| *x = gelu(*x)),
+        }
+    }
 }
 
 /// Floats of the input that lie side by side, and as many rows of weights.
@@ -150,6 +164,9 @@ impl Tiles<'_, '_> {
                 for (v, &sum) in sums.iter().enumerate() {
                     simd.partial_store_f32s(&mut out[part(v)], sum);
                 }
+            }
+            if step.last && self.activation == Activation::Gelu {
+                self.activation.apply(out);
             }
         }
     }

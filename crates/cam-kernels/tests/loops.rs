@@ -1,6 +1,6 @@
 //! The kernels against the formulas, written with loops.
 
-use cam_kernels::{Activation, Conv, Picture, Window, max_pool};
+use cam_kernels::{Activation, Attention, Conv, Picture, Window, layer_norm, max_pool};
 use proptest::prelude::*;
 
 /// Rounding of a sum of `depth` products of numbers up to 1: a unit in the last place of a partial sum, which is a random walk that
@@ -173,6 +173,103 @@ proptest! {
             prop_assert_eq!(fast, largest);
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_linear_layer_is_its_sum(
+        rows in 1..40_usize, from in 1..500_usize, to in 1..150_usize, gelu in any::<bool>(), seed in 0..100_usize,
+    ) {
+        let (x, weight) = (floats(rows * from, seed), floats(from * to, seed + 1));
+        let (bias, residual) = (floats(to, seed + 2), floats(rows * to, seed + 3));
+        let activation = if gelu { Activation::Gelu } else { Activation::None };
+        let picture = Picture::nhwc(&x, [1, 1, rows, from]);
+        let fast = Conv::linear(&weight, [from, to], Some(&bias)).forward(picture, Some(&residual), activation, vec![f32::NAN]);
+        prop_assert_eq!(fast.len(), rows * to);
+        for (at, fast) in fast.into_iter().enumerate() {
+            let (row, o) = (at / to, at % to);
+            let products = (0..from).map(|c| f64::from(x[row * from + c]) * f64::from(weight[c * to + o]));
+            let sum = products.sum::<f64>() + f64::from(bias[o]) + f64::from(residual[at]);
+            let slow = if gelu { slow_gelu(sum) } else { sum };
+            prop_assert!((f64::from(fast) - slow).abs() <= f64::from(rounding(from)), "{fast} is not {slow}");
+        }
+    }
+
+    #[test]
+    fn a_norm_has_mean_0_and_variance_1_before_its_scale(
+        rows in 1..70_usize, width in 1..200_usize, seed in 0..100_usize,
+    ) {
+        let (gamma, beta) = (floats(width, seed), floats(width, seed + 1));
+        let x: Vec<f32> = floats(rows * width, seed + 2).into_iter().map(|x| 3.0 * x + 5.0).collect();
+        let fast = layer_norm(&x, &gamma, &beta, 1e-2, vec![f32::NAN; 9]);
+        prop_assert_eq!(fast.len(), x.len());
+        for (row, fast) in x.chunks(width).zip(fast.chunks(width)) {
+            let mean = row.iter().map(|&x| f64::from(x)).sum::<f64>() / width as f64;
+            let variance = row.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / width as f64;
+            for c in 0..width {
+                let slow = (f64::from(row[c]) - mean) / (variance + 1e-2).sqrt() * f64::from(gamma[c]) + f64::from(beta[c]);
+                // The mean of numbers up to 8 is off by some units in the last place; a small deviation makes ten times of it.
+                prop_assert!((f64::from(fast[c]) - slow).abs() < 2e-5, "{} is not {slow}", fast[c]);
+            }
+        }
+    }
+
+    #[test]
+    fn attention_is_a_mean_of_values(
+        batch in 1..3_usize, heads in 1..4_usize, size in 1..40_usize, windows in 1..4_usize, keys in 1..120_usize,
+        all in any::<bool>(), bias in 0..3_usize, seed in 0..100_usize,
+    ) {
+        let tokens = windows * keys;
+        // Windows that are no runs of tokens.
+        let members: Vec<Vec<usize>> =
+            (0..windows).map(|window| (0..keys).rev().map(|key| key * windows + window).collect()).collect();
+        let queries = if all { keys } else { 1 };
+        let qkv: Vec<f32> = floats(batch * tokens * 3 * heads * size, seed).into_iter().map(|x| 2.0 * x).collect();
+        let biases = [0, 1, windows][bias];
+        let bias = floats(biases * heads * keys * keys, seed + 1);
+        let attention = Attention { heads, size, tokens, windows: &members, queries, bias: (biases > 0).then_some(&bias) };
+        let fast = attention.forward(&qkv, vec![7.0; batch * tokens * heads * size]);
+        prop_assert_eq!(fast.len(), batch * tokens * heads * size);
+        let at = |image: usize, token: usize, part: usize, head: usize, c: usize| {
+            f64::from(qkv[(((image * tokens + token) * 3 + part) * heads + head) * size + c])
+        };
+        for (place, fast) in fast.into_iter().enumerate() {
+            let (c, head, token, image) = (place % size, place / size % heads, place / size / heads % tokens, place / size / heads / tokens);
+            let (window, query) = (token % windows, keys - 1 - token / windows);
+            if query >= queries {
+                prop_assert_eq!(fast, 7.0);
+                continue;
+            }
+            let fits: Vec<f64> = (0..keys).map(|key| {
+                let products = (0..size).map(|c| at(image, token, 0, head, c) * at(image, members[window][key], 1, head, c));
+                let added = match biases {
+                    0 => 0.0,
+                    1 => f64::from(bias[(head * keys + query) * keys + key]),
+                    _ => f64::from(bias[((window * heads + head) * keys + query) * keys + key]),
+                };
+                (products.sum::<f64>() / (size as f64).sqrt() + added).exp()
+            }).collect();
+            let values = fits.iter().enumerate().map(|(key, fit)| fit * at(image, members[window][key], 2, head, c));
+            let slow = values.sum::<f64>() / fits.iter().sum::<f64>();
+            prop_assert!((f64::from(fast) - slow).abs() < 2e-5, "{fast} is not {slow}");
+        }
+    }
+}
+
+/// By the series of the error function.
+fn slow_gelu(x: f64) -> f64 {
+    let z = x / 2.0_f64.sqrt();
+    if z.abs() > 5.0 {
+        return x.max(0.0);
+    }
+    let (mut sum, mut term) = (z, z);
+    for n in 1..200 {
+        term *= -z * z / n as f64;
+        sum += term / (2 * n + 1) as f64;
+    }
+    0.5 * x * (1.0 + sum * std::f64::consts::FRAC_2_SQRT_PI)
 }
 
 /// Shapes of the real networks: several blocks, strips and parts.

@@ -1,0 +1,142 @@
+//! Attention within windows of tokens.
+//!
+//! $$ \text{out}_q = \sum_k \mathrm{softmax}_k\Big(\frac{Q_q \cdot K_k}{\sqrt{d}} + b_{qk}\Big) V_k $$
+//!
+//! Keys and values of a window are packed as weights are, and so both products are those of the kernel. Tokens are read and written
+//! where they lie, whichever of them make a window: nothing is rolled, cut or put together.
+
+use crate::math::{exp, max, sum};
+use crate::panel::Panels;
+use crate::tile::{Activation, Run, Tiles};
+use pulp::Arch;
+use rayon::prelude::*;
+
+/// Queries that one task answers.
+const QUERIES: usize = 100;
+
+/// Which tokens attend to which.
+#[derive(Debug, Clone, Copy)]
+pub struct Attention<'a> {
+    /// Heads.
+    pub heads: usize,
+    /// Channels of a head.
+    pub size: usize,
+    /// Tokens of an image.
+    pub tokens: usize,
+    /// The tokens of each window, counted within an image: they attend to each other. All windows have as many.
+    pub windows: &'a [Vec<usize>],
+    /// How many tokens of a window ask, from its first on; the others are only looked at.
+    pub queries: usize,
+    /// What is added to the fit of a query and a key: `[windows, heads, window tokens, window tokens]`, or the same for all windows,
+    /// `[1, heads, window tokens, window tokens]`.
+    pub bias: Option<&'a [f32]>,
+}
+
+/// A part of the queries of a window, for one head.
+struct Task<'a> {
+    image: usize,
+    window: usize,
+    head: usize,
+    /// The first query.
+    first: usize,
+    out: Vec<&'a mut [f32]>,
+}
+
+impl Attention<'_> {
+    /// Attention of each head. It is written into `out`, whatever that held; tokens that do not ask keep it.
+    ///
+    /// # Shapes
+    /// - qkv: `[batch, tokens, 3, heads, size]`
+    /// - output: `[batch, tokens, heads, size]`
+    ///
+    /// # Panics
+    /// Where the slices are not of these shapes.
+    pub fn forward(&self, qkv: &[f32], mut out: Vec<f32>) -> Vec<f32> {
+        let Self { heads, size, tokens, windows, .. } = *self;
+        let image = tokens * heads * size;
+        assert!(image > 0 && qkv.len().is_multiple_of(3 * image), "floats of queries, keys and values");
+        let batch = qkv.len() / (3 * image);
+        let keys = windows.first().map_or(0, Vec::len);
+        let square = heads * keys * keys;
+        let biases = self.bias.map_or(1, |bias| bias.len() / square.max(1));
+        assert!(self.bias.is_none_or(|bias| bias.len() == biases * square), "floats of a bias");
+        assert!(biases == 1 || biases == windows.len(), "windows of a bias");
+        out.resize(batch * image, 0.0);
+
+        let mut rows: Vec<Option<&mut [f32]>> = out.chunks_exact_mut(size).map(Some).collect();
+        let mut tasks = Vec::new();
+        for image in 0..batch {
+            for (window, members) in windows.iter().enumerate() {
+                for head in 0..heads {
+                    for (part, asking) in members[..self.queries.min(keys)].chunks(QUERIES).enumerate() {
+                        let mut row = |token: &usize| {
+                            rows[(image * tokens + token) * heads + head]
+                                .take()
+                                .expect("a token in two windows")
+                        };
+                        let out = asking.iter().map(&mut row).collect();
+                        tasks.push(Task { image, window, head, first: part * QUERIES, out });
+                    }
+                }
+            }
+        }
+        tasks.into_par_iter().for_each(|task| self.task(qkv, task));
+        out
+    }
+
+    fn task(&self, qkv: &[f32], mut task: Task<'_>) {
+        let Self { heads, size, tokens, windows, .. } = *self;
+        let members = &windows[task.window];
+        let (keys, queries) = (members.len(), task.out.len());
+        // Where a token's query, key and value start.
+        let place = |token: usize, part: usize| {
+            (((task.image * tokens + token) * 3 + part) * heads + task.head) * size
+        };
+        let scale = 1.0 / (size as f32).sqrt();
+        let packed_keys = Panels::new(size, keys, None, |k, key| scale * qkv[place(members[key], 1) + k]);
+        let packed_values = Panels::new(keys, size, None, |key, c| qkv[place(members[key], 2) + c]);
+        let bias = self.bias.map(|bias| {
+            let window = if bias.len() == heads * keys * keys { 0 } else { task.window };
+            &bias[((window * heads + task.head) * keys + task.first) * keys..][..queries * keys]
+        });
+
+        let mut fits = vec![0.0; queries * keys];
+        let asking = &members[task.first..][..queries];
+        let bases: Vec<usize> = asking.iter().map(|&token| place(token, 0)).collect();
+        let mut rows: Vec<&mut [f32]> = fits.chunks_exact_mut(keys).collect();
+        product(qkv, &bases, &packed_keys, &[Run { offset: 0, length: size }], bias, &mut rows);
+        Arch::new().dispatch(|| rows.iter_mut().for_each(|row| softmax(row)));
+
+        let bases: Vec<usize> = (0..queries).map(|row| row * keys).collect();
+        product(&fits, &bases, &packed_values, &[Run { offset: 0, length: keys }], None, &mut task.out);
+    }
+}
+
+/// Rows of the source times a packed matrix.
+fn product(
+    source: &[f32],
+    bases: &[usize],
+    panels: &Panels,
+    runs: &[Run],
+    residual: Option<&[f32]>,
+    out: &mut [&mut [f32]],
+) {
+    Arch::new().dispatch(Tiles {
+        source,
+        bases,
+        panels: (0..panels.count()).map(|number| (panels.get(number), runs)).collect(),
+        residual,
+        channels: panels.outputs(),
+        first: 0,
+        activation: Activation::None,
+        out,
+    });
+}
+
+#[inline(always)]
+fn softmax(row: &mut [f32]) {
+    let largest = max(row);
+    row.iter_mut().for_each(|x| *x = exp(*x - largest));
+    let scale = 1.0 / sum(row, |x| x);
+    row.iter_mut().for_each(|x| *x *= scale);
+}
