@@ -469,11 +469,11 @@ where
 }
 
 /// How the forward pass of a model goes.
-fn course<I, O>(model: &impl Model<I, O>, input: I) -> Result<Course, Error>
+pub(crate) fn course<I, O>(model: &impl Model<I, O>, input: I) -> Result<Course, Error>
 where
     I: Input,
 {
-    let every = Asked { attention: true, ..Asked::default() };
+    let every = Asked { listed: true, attention: true, ..Asked::default() };
     let taps = Taps::watch(&every, input.batch(), false, false);
     model.forward(input, &taps);
     let log = taps.into_log();

@@ -1,6 +1,7 @@
 //! One batch under explanation: the first pass and what later passes need of it.
 
 use crate::course::Course;
+use crate::explainer::course;
 use crate::read::{Checks, Judge};
 use crate::resize::{Sampling, resize};
 use crate::seen::{Edit, Finish, Passes, Round};
@@ -81,7 +82,7 @@ where
         }
         let is_watched = |name: &String| log.watched.iter().any(|seen| seen.name == *name);
         if let Some(name) = asked.names.iter().find(|name| !is_watched(name)) {
-            let known = log.course.names().map(String::from).collect();
+            let known = course(model, input)?.names().map(String::from).collect();
             return Err(Error::UnknownLayer { asked: name.clone(), known });
         }
         let axes = input.grid().len();

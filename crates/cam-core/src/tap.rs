@@ -63,6 +63,8 @@ pub(crate) struct Asked {
     pub names: Vec<String>,
     pub biased: bool,
     pub attention: bool,
+    /// Whether all layers are to be named, held or not.
+    pub listed: bool,
 }
 
 impl Asked {
@@ -73,6 +75,11 @@ impl Asked {
     /// Whether the input is held too, as a layer. What biases contribute is told beside what the input does.
     pub fn input(&self) -> bool {
         self.holds(INPUT, true, false)
+    }
+
+    /// Whether all layers have to be named: those of a kind are found by it.
+    fn all(&self) -> bool {
+        self.listed || self.biased || self.attention
     }
 
     fn holds(&self, name: &str, biased: bool, attention: bool) -> bool {
@@ -185,6 +192,8 @@ pub(crate) struct Log {
     /// Where the tape is cut, in a guided pass.
     pub cuts: Vec<Cut>,
     names: HashSet<String>,
+    /// Whether a replay has come to the layer that is edited.
+    edited: bool,
     /// The value that goes on to the end, once a replay is past its exit.
     exited: Option<Box<dyn Any>>,
 }
@@ -335,16 +344,31 @@ impl<'a> Taps<'a> {
         self.tap(name, layout, bias, forward)
     }
 
-    /// Whether anyone looks at the layer of this name in this pass. A model asks it where a layer costs something that plain
+    /// Whether anyone may look at the layer of this name in this pass. A model asks it where a layer costs something that plain
     /// inference can do without: fused attention computes no matrix of weights.
     pub fn asks(&self, name: impl Display) -> bool {
+        self.shows(|asked| asked == name.to_string())
+    }
+
+    /// Whether anyone may look at a layer inside the one of this name in this pass, at `layer4.2.bn1` for `layer4.2`. Where nobody
+    /// does, a model can compute the whole at once.
+    pub fn asks_inside(&self, name: impl Display) -> bool {
+        let inside = format!("{name}.");
+        self.shows(|asked| asked.starts_with(&inside))
+    }
+
+    /// Whether a layer has to be shown whose name is one of these.
+    fn shows(&self, is_one: impl Fn(&str) -> bool) -> bool {
+        let named = |asked: &Asked| asked.all() || asked.names.iter().any(|name| is_one(name));
         match &self.mode {
-            Mode::Off | Mode::Guided => false,
-            // An attention layer: whoever asks for the kind, and a pass that lists the layers.
-            Mode::Watch { asked, .. } => asked.attention || asked.holds(&name.to_string(), false, true),
+            Mode::Off => false,
+            Mode::Guided => true,
+            Mode::Watch { asked, .. } => named(asked),
             Mode::Replay { replay, watch } => {
-                let name = name.to_string();
-                replay.memory.places.contains_key(&name) || watch.holds(&name, false, true)
+                // What was shown when it was remembered is shown again.
+                let remembered = || replay.memory.names.iter().any(|name| is_one(name));
+                let gated = || replay.gates.is_some() && (replay.from == INPUT || self.log.borrow().edited);
+                named(watch) || is_one(replay.from) || remembered() || gated()
             }
         }
     }
@@ -433,6 +457,7 @@ impl<'a> Taps<'a> {
                     None => forward(),
                     Some(value) if name != replay.from => return replay.rows.of(value),
                     Some(value) => {
+                        self.log.borrow_mut().edited = true;
                         // The map of the batch is a view of it, and so are copies of one of its rows.
                         let map = replay.rows.of(single(layout.to_map(value.clone())));
                         let (value, edited) = (replay.rows.of(value), (replay.edit)(map));

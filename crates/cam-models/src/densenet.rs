@@ -9,7 +9,7 @@
 
 use crate::network::ShapeOf;
 use crate::numbered::Numbered;
-use crate::steps::{around, bias, conv, fold, norm, normed, scale_and_shift};
+use crate::steps::{around, bias, conv, convolved, fold, norm, normed, pooled, scale_and_shift};
 use burn::nn::conv::Conv2d;
 use burn::nn::pool::{AvgPool2d, AvgPool2dConfig, MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
@@ -210,14 +210,14 @@ impl DenseLayer {
         let y = taps.biased(format_args!("{name}.norm2"), Nchw, bias(conv1, norm2), || {
             normed(conv1, norm2, taps.relu(y))
         });
-        conv2.forward(taps.relu(y))
+        convolved(conv2, taps.relu(y))
     }
 }
 
 impl Transition {
     fn forward(&self, x: Tensor<4>, name: &str, taps: &Taps<'_>) -> Tensor<4> {
         let x = tapped(&self.norm, &format!("{name}.norm"), taps, || x);
-        self.pool.forward(self.conv.forward(taps.relu(x)))
+        self.pool.forward(convolved(&self.conv, taps.relu(x)))
     }
 }
 
@@ -227,7 +227,7 @@ impl Features {
             normed(&self.conv0, &self.norm0, images)
         });
         x = taps.layer("features.relu0", Nchw, || taps.relu(x));
-        x = taps.layer("features.pool0", Nchw, || self.pool0.forward(x));
+        x = taps.layer("features.pool0", Nchw, || pooled(&self.pool0, x));
         let stages = [
             (&self.denseblock1, &self.transition1),
             (&self.denseblock2, &self.transition2),

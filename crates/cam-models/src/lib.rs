@@ -26,6 +26,7 @@ mod hub;
 pub mod mnasnet;
 mod network;
 mod numbered;
+mod plane;
 mod precision;
 mod preprocess;
 pub mod resnet;

@@ -8,7 +8,8 @@
 //! each BatchNorm output in it (`layer4.2.bn3`, `layer4.0.downsample.1`).
 
 use crate::network::ShapeOf;
-use crate::steps::{around, bias, conv, fold, norm, normed};
+use crate::plane::{Activation, Plane};
+use crate::steps::{around, at_once, bias, conv, fold, norm, normed, pooled, rectified};
 use burn::nn::conv::Conv2d;
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, Linear, LinearConfig};
@@ -208,7 +209,33 @@ impl Block {
         self
     }
 
+    /// The block in main memory; `None` where it cannot be computed there.
+    fn at_once(&self, x: &Plane) -> Option<Plane> {
+        if self.bn1.is_some() {
+            return None;
+        }
+        let shortcut = match &self.downsample {
+            Some((conv, _)) => Some(x.conv(conv, None, Activation::None)?),
+            None => None,
+        };
+        let shortcut = Some(shortcut.as_ref().unwrap_or(x));
+        let y = x.conv(&self.conv1, None, Activation::Relu)?;
+        match &self.conv3 {
+            Some(conv3) => {
+                y.conv(&self.conv2, None, Activation::Relu)?.conv(conv3, shortcut, Activation::Relu)
+            }
+            None => y.conv(&self.conv2, shortcut, Activation::Relu),
+        }
+    }
+
     fn forward(&self, x: Tensor<4>, name: &str, taps: &Taps<'_>) -> Tensor<4> {
+        if taps.asks_inside(name) {
+            return self.in_steps(x, name, taps);
+        }
+        at_once(x, |x| self.at_once(x)).unwrap_or_else(|x| self.in_steps(x, name, taps))
+    }
+
+    fn in_steps(&self, x: Tensor<4>, name: &str, taps: &Taps<'_>) -> Tensor<4> {
         let (conv1, bn1, conv2, bn2) = (&self.conv1, &self.bn1, &self.conv2, &self.bn2);
         let shortcut = match &self.downsample {
             Some((conv, norm)) => {
@@ -236,11 +263,15 @@ impl Model for ResNet {
     /// - images: `[batch, 3, height, width]`, of any size that leaves a pixel after the last stage
     /// - output: logits `[batch, classes]`
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
-        let mut x =
-            taps.biased("bn1", Nchw, bias(&self.conv1, &self.bn1), || normed(&self.conv1, &self.bn1, images));
-        x = taps.layer("relu", Nchw, || taps.relu(x));
+        let (conv1, bn1) = (&self.conv1, &self.bn1);
+        let mut x = if taps.asks("bn1") {
+            let x = taps.biased("bn1", Nchw, bias(conv1, bn1), || normed(conv1, bn1, images));
+            taps.layer("relu", Nchw, || taps.relu(x))
+        } else {
+            taps.layer("relu", Nchw, || rectified(conv1, bn1, images))
+        };
         if let Some(maxpool) = &self.maxpool {
-            x = taps.layer("maxpool", Nchw, || maxpool.forward(x));
+            x = taps.layer("maxpool", Nchw, || pooled(maxpool, x));
         }
         for (number, stage) in
             [&self.layer1, &self.layer2, &self.layer3, &self.layer4].into_iter().enumerate()

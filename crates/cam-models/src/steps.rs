@@ -1,10 +1,12 @@
 //! What the convolutional families share: convolutions, the BatchNorms that follow them, and sequences of both.
 
+use crate::plane::{Activation, Plane};
 use burn::module::Param;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, PaddingConfig2d, Relu};
 use burn::prelude::*;
+use burn::tensor::activation::relu;
 use cam_core::{Nchw, Taps};
 use std::fmt::Display;
 
@@ -40,11 +42,35 @@ pub(crate) fn norm(channels: usize, device: &Device) -> Option<BatchNorm> {
 
 /// A convolution and its norm, which is `None` once it is folded.
 pub(crate) fn normed(conv: &Conv2d, norm: &Option<BatchNorm>, x: Tensor<4>) -> Tensor<4> {
-    let x = conv.forward(x);
     match norm {
-        Some(norm) => norm.forward(x),
-        None => x,
+        Some(norm) => norm.forward(conv.forward(x)),
+        None => convolved(conv, x),
     }
+}
+
+/// A convolution.
+pub(crate) fn convolved(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
+    at_once(x, |x| x.conv(conv, None, Activation::None)).unwrap_or_else(|x| conv.forward(x))
+}
+
+/// A convolution, its norm and a ReLU, between which nobody looks.
+pub(crate) fn rectified(conv: &Conv2d, norm: &Option<BatchNorm>, x: Tensor<4>) -> Tensor<4> {
+    let fused = |x: &Plane| norm.is_none().then(|| x.conv(conv, None, Activation::Relu)).flatten();
+    at_once(x, fused).unwrap_or_else(|x| relu(normed(conv, norm, x)))
+}
+
+/// A maximum over windows.
+pub(crate) fn pooled(pool: &MaxPool2d, x: Tensor<4>) -> Tensor<4> {
+    at_once(x, |x| x.max_pool(pool)).unwrap_or_else(|x| pool.forward(x))
+}
+
+/// Work in main memory; the input is given back where it cannot be done there.
+pub(crate) fn at_once(
+    x: Tensor<4>,
+    work: impl FnOnce(&Plane) -> Option<Plane>,
+) -> Result<Tensor<4>, Tensor<4>> {
+    let x = Plane::pictures(x)?;
+    work(&x).map(Plane::into_pictures).ok_or_else(|| x.into_pictures())
 }
 
 /// What a norm does in inference, $y = \gamma (x - \mu) / \sqrt{\sigma^2 + \epsilon} + \beta$, as a scale and a shift of each
@@ -135,32 +161,83 @@ impl Step {
 /// Runs a sequence, each step tapped as `name.N`. A convolution that a norm follows is no layer of its own, as it does not
 /// exist once the norm is folded: the two are one layer under the norm's name.
 pub(crate) fn run(steps: &[Step], name: impl Display, mut x: Tensor<4>, taps: &Taps<'_>) -> Tensor<4> {
+    let mut ran = 0;
     for (place, step) in steps.iter().enumerate() {
+        if place < ran {
+            continue; // with its convolution
+        }
+        ran = place + 1;
         let layer = format_args!("{name}.{place}");
         x = match step {
-            Step::Conv(conv) => match steps.get(place + 1) {
-                Some(Step::Norm(norm)) => {
-                    taps.biased(format_args!("{name}.{}", place + 1), Nchw, bias(conv, norm), || {
-                        normed(conv, norm, x)
-                    })
+            Step::Conv(conv) => {
+                let norm = norm_of(steps, place);
+                ran += usize::from(norm.is_some());
+                let (norm, own) = (norm.unwrap_or(&None), format!("{name}.{}", ran - 1));
+                match steps.get(ran) {
+                    Some(Step::Relu(_)) if !taps.asks(&own) => {
+                        ran += 1;
+                        taps.layer(format_args!("{name}.{}", ran - 1), Nchw, || rectified(conv, norm, x))
+                    }
+                    _ => taps.biased(own, Nchw, bias(conv, norm), || normed(conv, norm, x)),
                 }
-                _ => taps.biased(layer, Nchw, bias(conv, &None), || conv.forward(x)),
-            },
-            Step::Norm(_) => x, // ran with its convolution
+            }
+            Step::Norm(_) => x,
             Step::Relu(_) => taps.layer(layer, Nchw, || taps.relu(x)),
-            Step::Pool(pool) => taps.layer(layer, Nchw, || pool.forward(x)),
+            Step::Pool(pool) => taps.layer(layer, Nchw, || pooled(pool, x)),
             Step::Blocks(blocks) => taps.layer(layer, Nchw, || {
                 blocks.iter().enumerate().fold(x, |x, (number, block)| {
-                    let block_name = format!("{name}.{place}.{number}");
-                    taps.layer(&block_name, Nchw, || {
-                        let y = run(&block.layers, format_args!("{block_name}.layers"), x.clone(), taps);
-                        if block.shortcut { y + x } else { y }
-                    })
+                    let name = format!("{name}.{place}.{number}");
+                    taps.layer(&name, Nchw, || block.forward(x, &name, taps))
                 })
             }),
         };
     }
     x
+}
+
+/// The norm that follows a convolution.
+fn norm_of(steps: &[Step], place: usize) -> Option<&Option<BatchNorm>> {
+    match steps.get(place + 1) {
+        Some(Step::Norm(norm)) => Some(norm),
+        _ => None,
+    }
+}
+
+impl Residual {
+    fn forward(&self, x: Tensor<4>, name: &str, taps: &Taps<'_>) -> Tensor<4> {
+        let in_steps = |x: Tensor<4>| {
+            let y = run(&self.layers, format_args!("{name}.layers"), x.clone(), taps);
+            if self.shortcut { y + x } else { y }
+        };
+        match taps.asks_inside(name) {
+            true => in_steps(x),
+            false => at_once(x, |x| self.at_once(x)).unwrap_or_else(in_steps),
+        }
+    }
+
+    /// The block in main memory; `None` where it cannot be computed there.
+    fn at_once(&self, x: &Plane) -> Option<Plane> {
+        let last = self.layers.iter().rposition(|step| matches!(step, Step::Conv(_)))?;
+        let mut y = None;
+        for (place, step) in self.layers.iter().enumerate() {
+            let conv = match step {
+                Step::Conv(conv) => conv,
+                Step::Norm(None) | Step::Relu(_) => continue,
+                _ => return None,
+            };
+            let after = place + 1 + usize::from(norm_of(&self.layers, place).is_some());
+            let activation = match self.layers.get(after) {
+                Some(Step::Relu(_)) => Activation::Relu,
+                _ => Activation::None,
+            };
+            let shortcut = (self.shortcut && place == last).then_some(x);
+            if shortcut.is_some() && activation == Activation::Relu {
+                return None; // the activation comes before the sum
+            }
+            y = Some(y.as_ref().unwrap_or(x).conv(conv, shortcut, activation)?);
+        }
+        y
+    }
 }
 
 /// Folds each norm of a sequence into the convolution before it.

@@ -9,6 +9,8 @@
 //! here is put back from its windows into the picture.
 
 use crate::network::ShapeOf;
+use crate::plane::{Activation, Plane, packed, parameter};
+use crate::steps::convolved;
 use crate::vit::Mlp;
 use burn::module::{Initializer, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -17,6 +19,7 @@ use burn::prelude::*;
 use burn::tensor::activation::softmax;
 use burn::tensor::ops::PadMode;
 use cam_core::{Model, Nhwc, Taps};
+use cam_kernels::Attention;
 use std::borrow::Cow;
 
 /// What makes one Swin another.
@@ -165,7 +168,7 @@ struct Head {
 impl SwinConfig {
     /// A Swin with random weights, ready to be trained or loaded.
     pub fn init(&self, device: &Device) -> Swin {
-        let norm = |width| LayerNormConfig::new(width).init(device);
+        let norm = |width| LayerNormConfig::new(width).with_epsilon(EPSILON).init(device);
         let mut grid = self.image.map(|side| side / self.patch);
         let mut layers = Vec::new();
         for (number, (&depth, &heads)) in self.depths.iter().zip(self.heads.iter()).enumerate() {
@@ -335,8 +338,81 @@ impl WindowAttention {
     }
 }
 
+/// What keeps the deviation of a norm from zero.
+const EPSILON: f64 = 1e-5;
+
+/// Work in main memory; the input is given back where it cannot be done there.
+fn at_once(x: Tensor<4>, work: impl FnOnce(&Plane) -> Option<Plane>) -> Result<Tensor<4>, Tensor<4>> {
+    let whole = |x: Plane| {
+        let shape = x.shape();
+        x.into_tokens(shape)
+    };
+    let x = Plane::tokens(x)?;
+    work(&x).map(whole).ok_or_else(|| whole(x))
+}
+
+/// A norm over the channels.
+fn normalised(norm: &LayerNorm, x: Tensor<4>) -> Tensor<4> {
+    at_once(x, |x| x.layer_norm(norm, EPSILON)).unwrap_or_else(|x| norm.forward(x))
+}
+
+impl WindowAttention {
+    /// Attention and its linear layer; `x` is what it adds to.
+    fn at_once(&self, y: &Plane, x: &Plane, window: [usize; 2], shift: [usize; 2]) -> Option<Plane> {
+        let [_, rows, columns, width] = x.shape();
+        let table = parameter(&self.relative_position_bias_table)?;
+        let size = [rows, columns];
+        let bias = packed((&table, None), (size, window, shift), |_, _| {
+            let bias = self.position_bias(window);
+            let bias = match shift {
+                [0, 0] => bias,
+                _ => bias + mask(size, window, shift, &self.relative_position_bias_table.device()),
+            };
+            bias.into_data().into_vec::<f32>().expect("it is of single precision")
+        });
+        let seen = y.linear(&self.qkv, None, Activation::None)?.attend(Attention {
+            heads: self.heads,
+            size: width / self.heads,
+            tokens: rows * columns,
+            windows: &rolled(size, window, shift),
+            queries: window[0] * window[1],
+            bias: Some(&bias),
+        });
+        seen.linear(&self.proj, Some(x), Activation::None)
+    }
+}
+
+/// The places of each window in a picture that is rolled, row by row.
+fn rolled([height, width]: [usize; 2], [rows, columns]: [usize; 2], shift: [usize; 2]) -> Vec<Vec<usize>> {
+    let place = |row: usize, column: usize| (row + shift[0]) % height * width + (column + shift[1]) % width;
+    let window = |down: usize, across: usize| {
+        (0..rows * columns).map(|at| place(down + at / columns, across + at % columns)).collect()
+    };
+    (0..height)
+        .step_by(rows)
+        .flat_map(|down| (0..width).step_by(columns).map(move |across| window(down, across)))
+        .collect()
+}
+
 impl Block {
     fn forward(&self, x: Tensor<4>, name: &str, taps: &Taps<'_>) -> Tensor<4> {
+        match taps.asks_inside(name) {
+            true => self.in_steps(x, name, taps),
+            false => at_once(x, |x| self.at_once(x)).unwrap_or_else(|x| self.in_steps(x, name, taps)),
+        }
+    }
+
+    /// The block in main memory; `None` where it cannot be computed there, or where windows reach beyond the picture.
+    fn at_once(&self, x: &Plane) -> Option<Plane> {
+        let [_, height, width, _] = x.shape();
+        if !height.is_multiple_of(self.window[0]) || !width.is_multiple_of(self.window[1]) {
+            return None;
+        }
+        let x = self.attn.at_once(&x.layer_norm(&self.norm1, EPSILON)?, x, self.window, self.shift)?;
+        self.mlp.at_once(&x.layer_norm(&self.norm2, EPSILON)?, &x)
+    }
+
+    fn in_steps(&self, x: Tensor<4>, name: &str, taps: &Taps<'_>) -> Tensor<4> {
         let y = taps.layer(format_args!("{name}.norm1"), Nhwc, || self.norm1.forward(x.clone()));
         let x = x + taps.layer(format_args!("{name}.attn"), Nhwc, || self.attention(y));
         let y = taps.layer(format_args!("{name}.norm2"), Nhwc, || self.norm2.forward(x.clone()));
@@ -361,6 +437,29 @@ impl Block {
 
 impl PatchMerging {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        at_once(x, |x| self.at_once(x)).unwrap_or_else(|x| self.in_steps(x))
+    }
+
+    /// The merging in main memory; `None` where it cannot be computed there, or where a patch has no neighbour.
+    fn at_once(&self, x: &Plane) -> Option<Plane> {
+        let [batch, height, width, channels] = x.shape();
+        if height % 2 + width % 2 > 0 {
+            return None;
+        }
+        let (rows, columns) = (height / 2, width / 2);
+        // Of the four patches the left ones come first, then the right ones.
+        let patches = (0..batch * rows * columns).flat_map(|at| {
+            let left = at / columns * 2 * width + at % columns * 2;
+            [left, left + width, left + 1, left + width + 1]
+        });
+        x.gather(patches, [batch, rows, columns, 4 * channels]).layer_norm(&self.norm, EPSILON)?.linear(
+            &self.reduction,
+            None,
+            Activation::None,
+        )
+    }
+
+    fn in_steps(&self, x: Tensor<4>) -> Tensor<4> {
         let x = padded(x, [2, 2]);
         let [batch, height, width, channels] = x.dims();
         // Of the four patches the left ones come first, then the right ones.
@@ -385,7 +484,8 @@ impl Model for Swin {
     /// - output: logits `[batch, classes]`
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
         let mut x = taps.layer("patch_embed", Nhwc, || {
-            self.patch_embed.norm.forward(self.patch_embed.proj.forward(images).permute([0, 2, 3, 1]))
+            let x = convolved(&self.patch_embed.proj, images).permute([0, 2, 3, 1]);
+            normalised(&self.patch_embed.norm, x)
         });
         for (number, stage) in self.layers.iter().enumerate() {
             let stage_name = format!("layers.{number}");
@@ -399,7 +499,7 @@ impl Model for Swin {
                 })
             });
         }
-        let x = taps.layer("norm", Nhwc, || self.norm.forward(x));
+        let x = taps.layer("norm", Nhwc, || normalised(&self.norm, x));
         self.head.fc.forward(x.mean_dims(&[1, 2]).flatten(1, 3))
     }
 }

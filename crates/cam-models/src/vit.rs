@@ -12,6 +12,8 @@
 
 use crate::bicubic;
 use crate::network::ShapeOf;
+use crate::plane::{Activation, Plane};
+use crate::steps::convolved;
 use burn::module::{Initializer, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
@@ -190,7 +192,7 @@ impl VitConfig {
     pub fn init(&self, device: &Device) -> Vit {
         let Self { image, patch, width, depth, heads, .. } = *self;
         let tokens = |count| Initializer::Normal { mean: 0.0, std: 0.02 }.init([1, count, width], device);
-        let norm = || LayerNormConfig::new(width).with_epsilon(1e-6).init(device);
+        let norm = || LayerNormConfig::new(width).with_epsilon(EPSILON).init(device);
         let linear = |from, to| LinearConfig::new(from, to).init(device);
         let scale =
             || self.layer_scale.then(|| LayerScale { gamma: Initializer::Ones.init([width], device) });
@@ -235,22 +237,50 @@ impl Mlp {
         }
     }
 
+    /// The two layers and what they add to, in main memory.
+    pub(crate) fn at_once(&self, y: &Plane, x: &Plane) -> Option<Plane> {
+        y.linear(&self.fc1, None, Activation::Gelu)?.linear(&self.fc2, Some(x), Activation::None)
+    }
+
     pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>, taps: &Taps<'_>) -> Tensor<D> {
         self.fc2.forward(taps.gelu(self.fc1.forward(x)))
     }
 }
 
+/// What keeps the deviation of a norm from zero.
+const EPSILON: f64 = 1e-6;
+
 impl Attention {
+    /// The first tokens, `keep` of them, as they are after attention and its linear layer; `x` is what it adds to.
+    fn at_once(&self, y: &Plane, x: &Plane, keep: usize) -> Option<Plane> {
+        let [_, _, tokens, width] = x.shape();
+        let window = [(0..tokens).collect()];
+        let seen = y.linear(&self.qkv, None, Activation::None)?.attend(cam_kernels::Attention {
+            heads: self.heads,
+            size: width / self.heads,
+            tokens,
+            windows: &window,
+            queries: keep,
+            bias: None,
+        });
+        match keep < tokens {
+            true => seen.first(keep).linear(&self.proj, Some(&x.first(keep)), Activation::None),
+            false => seen.linear(&self.proj, Some(x), Activation::None),
+        }
+    }
+
     /// Each token as a mean of the values of all, by how well its query fits their keys:
     /// $\mathrm{softmax}(Q K^\top / \sqrt{d})\, V$.
     ///
     /// # Shapes
-    /// - x, output: `[batch, tokens, width]`
-    fn forward(&self, x: Tensor<3>, name: &str, grid: Tokens, taps: &Taps<'_>) -> Tensor<3> {
+    /// - x: `[batch, tokens, width]`
+    /// - output: `[batch, keep, width]`, the first tokens
+    fn forward(&self, x: Tensor<3>, keep: usize, name: &str, grid: Tokens, taps: &Taps<'_>) -> Tensor<3> {
         let [batch, tokens, width] = x.dims();
         let (heads, size) = (self.heads, width / self.heads);
         let qkv = self.qkv.forward(x).reshape([batch, tokens, 3, heads, size]).permute([2, 0, 3, 1, 4]);
         let [q, k, v] = [0, 1, 2].map(|part| qkv.clone().narrow(0, part, 1).squeeze_dim::<4>(0));
+        let q = q.narrow(2, 0, keep);
         let weights = format!("{name}.attn.attn_drop");
         let seen = if taps.asks(&weights) {
             let weights = taps.layer(&weights, Weights(grid), || {
@@ -260,21 +290,54 @@ impl Attention {
         } else {
             attention(q, k, v, None, None, Default::default())
         };
-        self.proj.forward(seen.swap_dims(1, 2).reshape([batch, tokens, width]))
+        self.proj.forward(seen.swap_dims(1, 2).reshape([batch, keep, width]))
     }
 }
 
 impl Block {
-    fn forward(&self, x: Tensor<3>, name: &str, grid: Tokens, taps: &Taps<'_>) -> Tensor<3> {
+    /// # Shapes
+    /// - x: `[batch, tokens, width]`
+    /// - output: `[batch, keep, width]`, the first tokens
+    fn forward(&self, x: Tensor<3>, keep: usize, name: &str, grid: Tokens, taps: &Taps<'_>) -> Tensor<3> {
+        if taps.asks_inside(name) {
+            return self.in_steps(x, keep, name, grid, taps);
+        }
+        let [batch, _, width] = x.dims();
+        let done = Plane::tokens(x).and_then(|x| {
+            let y = self.at_once(&x, keep).map(|y| y.into_tokens([batch, keep, width]));
+            y.ok_or_else(|| {
+                let [_, _, tokens, _] = x.shape();
+                x.into_tokens([batch, tokens, width])
+            })
+        });
+        done.unwrap_or_else(|x| self.in_steps(x, keep, name, grid, taps))
+    }
+
+    /// The block in main memory; `None` where it cannot be computed there.
+    fn at_once(&self, x: &Plane, keep: usize) -> Option<Plane> {
+        if self.ls1.is_some() || self.ls2.is_some() {
+            return None;
+        }
+        let x = self.attn.at_once(&x.layer_norm(&self.norm1, EPSILON)?, x, keep)?;
+        self.mlp.at_once(&x.layer_norm(&self.norm2, EPSILON)?, &x)
+    }
+
+    fn in_steps(&self, x: Tensor<3>, keep: usize, name: &str, grid: Tokens, taps: &Taps<'_>) -> Tensor<3> {
         let scaled = |x: Tensor<3>, scale: &Option<LayerScale>| match scale {
             Some(scale) => x * scale.gamma.val().reshape([1, 1, -1]),
             None => x,
         };
+        // Where only some tokens are left, nobody looks.
+        let all = keep == x.dims()[1];
+        let step = |layer: &str, forward: &dyn Fn() -> Tensor<3>| match all {
+            true => taps.layer(format_args!("{name}.{layer}"), grid, forward),
+            false => forward(),
+        };
         let y = taps.layer(format_args!("{name}.norm1"), grid, || self.norm1.forward(x.clone()));
-        let y = taps.layer(format_args!("{name}.attn"), grid, || self.attn.forward(y, name, grid, taps));
-        let x = x + scaled(y, &self.ls1);
-        let y = taps.layer(format_args!("{name}.norm2"), grid, || self.norm2.forward(x.clone()));
-        let y = taps.layer(format_args!("{name}.mlp"), grid, || self.mlp.forward(y, taps));
+        let y = step("attn", &|| self.attn.forward(y.clone(), keep, name, grid, taps));
+        let x = x.narrow(1, 0, keep) + scaled(y, &self.ls1);
+        let y = step("norm2", &|| self.norm2.forward(x.clone()));
+        let y = step("mlp", &|| self.mlp.forward(y.clone(), taps));
         x + scaled(y, &self.ls2)
     }
 }
@@ -283,6 +346,18 @@ impl Vit {
     /// The network for inference, which it is already: it has no BatchNorm.
     pub fn folded(self) -> Self {
         self
+    }
+
+    /// The tokens that the classifier reads: of the class, and of distillation.
+    fn read(&self) -> usize {
+        1 + usize::from(self.dist_token.is_some())
+    }
+
+    /// Whether nobody looks at what the last block makes of the patches.
+    fn only_reads(&self, block: &str, taps: &Taps<'_>) -> bool {
+        let after = ["attn", "attn.attn_drop", "norm2", "mlp"];
+        let looked_at = |layer: &str| taps.asks(format_args!("{block}.{layer}"));
+        !(taps.asks("norm") || taps.asks(block) || after.into_iter().any(looked_at))
     }
 
     /// The positional embedding for a grid of patches: the trained one, resampled as timm's `resample_abs_pos_embed` does where
@@ -327,7 +402,7 @@ impl Model for Vit {
         let [patch_height, patch_width] = self.patch_embed.proj.kernel_size;
         let (height, width) = (height / patch_height, width / patch_width);
         let patches = taps.layer("patch_embed", Tokens { prefix: 0, height, width }, || {
-            self.patch_embed.proj.forward(images).flatten::<3>(2, 3).swap_dims(1, 2)
+            convolved(&self.patch_embed.proj, images).flatten::<3>(2, 3).swap_dims(1, 2)
         });
 
         let batch = patches.dims()[0];
@@ -347,11 +422,19 @@ impl Model for Vit {
         };
 
         let grid = Tokens { prefix: x.dims()[1] - height * width, height, width };
+        let tokens = x.dims()[1];
         for (number, block) in self.blocks.iter().enumerate() {
             let name = format!("blocks.{number}");
-            x = taps.layer(&name, grid, || block.forward(x, &name, grid, taps));
+            x = match number + 1 == self.blocks.len() && self.only_reads(&name, taps) {
+                // What the patches become in the last block is read by nobody.
+                true => block.forward(x, self.read(), &name, grid, taps),
+                false => taps.layer(&name, grid, || block.forward(x, tokens, &name, grid, taps)),
+            };
         }
-        x = taps.layer("norm", grid, || self.norm.forward(x));
+        x = match x.dims()[1] == tokens {
+            true => taps.layer("norm", grid, || self.norm.forward(x)),
+            false => self.norm.forward(x),
+        };
         let token = |place| x.clone().narrow(1, place, 1).squeeze_dim::<2>(1);
         let logits = self.head.forward(token(0));
         match &self.head_dist {

@@ -1,0 +1,238 @@
+//! Inference in main memory: what a network computes on the CPU where no tape runs and nobody looks in between.
+//!
+//! Burn's CPU backend takes a weight apart and puts an input together anew at each convolution. Here weights are packed once
+//! ([`packed`]), values stay channels last from one layer to the next, and biases, residuals and activations are applied while a
+//! value is still in registers (`cam-kernels`). A tensor that is not of single precision in main memory, or that is on a tape, is
+//! given back as it was, and the network goes the way of Burn.
+
+mod memory;
+mod packed;
+
+use burn::backend::{
+    Flex,
+    flex::{FlexTensor, Layout},
+};
+use burn::nn::conv::Conv2d;
+use burn::nn::pool::MaxPool2d;
+use burn::nn::{LayerNorm, Linear, PaddingConfig2d};
+use burn::tensor::{DType, Shape, Tensor, TensorData};
+pub(crate) use cam_kernels::Activation;
+use cam_kernels::{Attention, Conv, Picture, Window};
+pub(crate) use packed::{packed, parameter};
+use std::borrow::Cow;
+
+/// A batch of pictures in main memory: `[batch, height, width, channels]`. Tokens are pictures of one row.
+#[derive(Debug)]
+pub(crate) struct Plane {
+    held: Held,
+    shape: [usize; 4],
+    /// Whether the channels lie side by side in memory, as they do in all that is computed here.
+    channels_last: bool,
+}
+
+/// Who owns the memory.
+#[derive(Debug)]
+enum Held {
+    Plane(Vec<f32>),
+    Tensor(FlexTensor),
+}
+
+/// A tensor in main memory, in single precision and on no tape.
+fn in_memory<const D: usize>(x: Tensor<D>) -> Result<FlexTensor, Tensor<D>> {
+    match x.clone().try_into_primitive::<Flex>() {
+        Ok(tensor) if tensor.dtype() == DType::F32 => Ok(tensor),
+        _ => Err(x),
+    }
+}
+
+impl Plane {
+    /// Pictures, `[batch, channels, height, width]`, or the tensor itself where it is not in main memory.
+    pub fn pictures(x: Tensor<4>) -> Result<Self, Tensor<4>> {
+        let [batch, channels, height, width] = x.dims();
+        let shape = [batch, height, width, channels];
+        let tensor = in_memory(x)?;
+        let channels_last = !tensor.is_contiguous();
+        let tensor = match channels_last {
+            true => tensor.permute(&[0, 2, 3, 1]).to_contiguous(),
+            false => tensor,
+        };
+        Ok(Self { held: Held::Tensor(tensor), shape, channels_last })
+    }
+
+    /// Tokens `[batch, tokens, channels]` or pictures `[batch, height, width, channels]`, or the tensor itself where it is not in main
+    /// memory.
+    pub fn tokens<const D: usize>(x: Tensor<D>) -> Result<Self, Tensor<D>> {
+        let mut shape = [1; 4];
+        shape[0] = x.dims()[0];
+        shape[5 - D..].copy_from_slice(&x.dims()[1..]);
+        let tensor = in_memory(x)?.to_contiguous();
+        Ok(Self { held: Held::Tensor(tensor), shape, channels_last: true })
+    }
+
+    fn new(floats: Vec<f32>, shape: [usize; 4]) -> Self {
+        Self { held: Held::Plane(floats), shape, channels_last: true }
+    }
+
+    /// `[batch, channels, height, width]`
+    pub fn into_pictures(self) -> Tensor<4> {
+        let shape = self.shape;
+        self.into_tokens(shape).permute([0, 3, 1, 2])
+    }
+
+    /// The values as a tensor of another shape, the channels last.
+    pub fn into_tokens<const D: usize>(self, shape: [usize; D]) -> Tensor<D> {
+        let floats = self.into_floats();
+        Tensor::from_primitive::<Flex>(FlexTensor::from_data(TensorData::new(floats, shape)))
+    }
+
+    /// The values, the channels side by side.
+    fn into_floats(mut self) -> Vec<f32> {
+        match &mut self.held {
+            Held::Plane(floats) => std::mem::take(floats),
+            Held::Tensor(_) => self.channels_last().into_owned(),
+        }
+    }
+
+    pub fn shape(&self) -> [usize; 4] {
+        self.shape
+    }
+
+    fn floats(&self) -> &[f32] {
+        match &self.held {
+            Held::Plane(floats) => floats,
+            Held::Tensor(tensor) => tensor.as_slice().expect("it was made contiguous"),
+        }
+    }
+
+    fn channels_last(&self) -> Cow<'_, [f32]> {
+        if self.channels_last {
+            return self.floats().into();
+        }
+        let [batch, height, width, channels] = self.shape;
+        let (floats, area) = (self.floats(), height * width);
+        let mut out = memory::take(floats.len());
+        out.clear();
+        for image in 0..batch {
+            let image = &floats[image * area * channels..][..area * channels];
+            out.extend((0..area).flat_map(|pixel| image[pixel..].iter().step_by(area)));
+        }
+        out.into()
+    }
+
+    fn picture(&self) -> Picture<'_> {
+        let [batch, height, width, channels] = self.shape;
+        match self.channels_last {
+            true => Picture::nhwc(self.floats(), self.shape),
+            false => Picture::nchw(self.floats(), [batch, channels, height, width]),
+        }
+    }
+
+    /// A convolution, plus a residual, through an activation. `None` where its weights are not in main memory, or it pads one side
+    /// otherwise than the other.
+    pub fn conv(&self, conv: &Conv2d, residual: Option<&Plane>, activation: Activation) -> Option<Plane> {
+        let window =
+            Window { stride: conv.stride, padding: padding(&conv.padding)?, dilation: conv.dilation };
+        let (weight, bias) = (parameter(&conv.weight)?, conv.bias.as_ref().map(parameter));
+        let bias = bias.map_or(Some(None), |bias| bias.map(Some))?;
+        let shape: [usize; 4] = conv.weight.shape().dims();
+        let options = [conv.stride, window.padding, conv.dilation, [conv.groups; 2]];
+        let kernel = packed((&weight, bias.as_ref()), (shape, options), |weight, bias| {
+            Conv::new(weight, shape, bias, window, conv.groups)
+        });
+        Some(self.through(&kernel, residual, activation))
+    }
+
+    /// A linear layer of the channels, plus a residual, through an activation.
+    pub fn linear(&self, linear: &Linear, residual: Option<&Plane>, activation: Activation) -> Option<Plane> {
+        let (weight, bias) = (parameter(&linear.weight)?, linear.bias.as_ref().map(parameter));
+        let bias = bias.map_or(Some(None), |bias| bias.map(Some))?;
+        let shape: [usize; 2] = linear.weight.shape().dims();
+        let kernel =
+            packed((&weight, bias.as_ref()), (shape, ()), |weight, bias| Conv::linear(weight, shape, bias));
+        Some(self.through(&kernel, residual, activation))
+    }
+
+    fn through(&self, kernel: &Conv, residual: Option<&Plane>, activation: Activation) -> Plane {
+        let picture = self.picture();
+        let shape = kernel.output(&picture);
+        let residual = residual.map(Plane::channels_last);
+        let out = memory::take(shape.iter().product());
+        Plane::new(kernel.forward(picture, residual.as_deref(), activation, out), shape)
+    }
+
+    /// The largest value of each channel in windows.
+    pub fn max_pool(&self, pool: &MaxPool2d) -> Option<Plane> {
+        let window =
+            Window { stride: pool.stride, padding: padding(&pool.padding)?, dilation: pool.dilation };
+        if pool.ceil_mode {
+            return None;
+        }
+        let [batch, height, width, channels] = self.shape;
+        let [rows, columns] = window.output([height, width], pool.kernel_size);
+        let floats = self.channels_last();
+        let out = memory::take(batch * rows * columns * channels);
+        let out = cam_kernels::max_pool(Picture::nhwc(&floats, self.shape), pool.kernel_size, window, out);
+        Some(Plane::new(out, [batch, rows, columns, channels]))
+    }
+
+    /// The norm of each pixel over its channels.
+    pub fn layer_norm(&self, norm: &LayerNorm, epsilon: f64) -> Option<Plane> {
+        let [gamma, beta] = [&norm.gamma, norm.beta.as_ref()?].map(parameter);
+        let (gamma, beta) = (gamma?.to_contiguous(), beta?.to_contiguous());
+        let (gamma, beta) = (gamma.as_slice::<f32>()?, beta.as_slice::<f32>()?);
+        let x = self.channels_last();
+        let out = cam_kernels::layer_norm(&x, gamma, beta, epsilon as f32, memory::take(x.len()));
+        Some(Plane::new(out, self.shape))
+    }
+
+    /// Attention in windows, of queries, keys and values `[.., 3 * heads * size]`.
+    pub fn attend(&self, attention: Attention<'_>) -> Plane {
+        let [batch, height, width, channels] = self.shape;
+        let out = memory::take(batch * height * width * channels / 3);
+        Plane::new(attention.forward(&self.channels_last(), out), [batch, height, width, channels / 3])
+    }
+
+    /// The first tokens of each image.
+    pub fn first(&self, count: usize) -> Plane {
+        let [batch, _, tokens, channels] = self.shape;
+        let pixels = (0..batch).flat_map(|image| (0..count).map(move |token| image * tokens + token));
+        self.gather(pixels, [batch, 1, count, channels])
+    }
+
+    /// Pixels put together from others: of each new pixel the old ones that it is made of, side by side.
+    pub fn gather(&self, pixels: impl Iterator<Item = usize>, shape: [usize; 4]) -> Plane {
+        let (from, channels) = (self.channels_last(), self.shape[3]);
+        let mut out = memory::take(shape.iter().product());
+        for (out, pixel) in out.chunks_exact_mut(channels).zip(pixels) {
+            out.copy_from_slice(&from[pixel * channels..][..channels]);
+        }
+        Plane::new(out, shape)
+    }
+}
+
+/// The memory goes back, unless somebody else has the tensor too.
+impl Drop for Plane {
+    fn drop(&mut self) {
+        match std::mem::replace(&mut self.held, Held::Plane(Vec::new())) {
+            Held::Plane(floats) => memory::give_back(floats),
+            Held::Tensor(tensor) if tensor.is_unique() => {
+                let all = Layout::contiguous(Shape::new([tensor.storage::<f32>().len()]));
+                if let Ok(floats) = tensor.with_layout(all).into_data().into_vec() {
+                    memory::give_back(floats);
+                }
+            }
+            Held::Tensor(_) => {}
+        }
+    }
+}
+
+/// Padding above and below, left and right, where it is the same.
+fn padding(padding: &PaddingConfig2d) -> Option<[usize; 2]> {
+    match *padding {
+        PaddingConfig2d::Valid => Some([0, 0]),
+        PaddingConfig2d::Explicit(top, left, bottom, right) if top == bottom && left == right => {
+            Some([top, left])
+        }
+        _ => None,
+    }
+}
