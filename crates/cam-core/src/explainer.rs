@@ -327,6 +327,7 @@ impl<'m, M> Explainer<'m, M> {
             names: self.names().to_vec(),
             biased: self.sees(Sight::Biases),
             attention: self.sees(Sight::Attention),
+            listed: false,
         })
     }
 

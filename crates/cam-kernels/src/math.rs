@@ -13,7 +13,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     const HIGH: f32 = 0.693_359_4;
     const LOW: f32 = -2.121_944_4e-4;
 
-    let x = if x > -87.0 { x } else { -87.0 };
+    let x = if x < -87.0 { -87.0 } else { x };
     let shifted = x * LOG2_E + WHOLE;
     let whole = shifted - WHOLE;
     let rest = x - whole * HIGH - whole * LOW;

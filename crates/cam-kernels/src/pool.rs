@@ -31,7 +31,7 @@ pub fn max_pool(x: Picture<'_>, kernel: [usize; 2], window: Window, mut out: Vec
                     for (_, column) in window.seen(1, kernel[1], x.width, column) {
                         let pixel = &image[(y * x.width + column) * x.channels..][..x.channels];
                         for (largest, &value) in out.iter_mut().zip(pixel) {
-                            *largest = if value > *largest { value } else { *largest };
+                            *largest = if value > *largest || value.is_nan() { value } else { *largest };
                         }
                     }
                 }

@@ -25,7 +25,7 @@ impl Activation {
     pub(crate) fn apply(self, floats: &mut [f32]) {
         match self {
             Activation::None => {}
-            Activation::Relu => floats.iter_mut().for_each(|x| *x = if *x > 0.0 { *x } else { 0.0 }),
+            Activation::Relu => floats.iter_mut().for_each(|x| *x = if *x < 0.0 { 0.0 } else { *x }),
             Activation::Gelu => floats.iter_mut().for_each(|x| *x = gelu(*x)),
         }
     }
@@ -153,7 +153,9 @@ impl Tiles<'_, '_> {
         }
         if step.last && self.activation == Activation::Relu {
             for sum in sums.as_flattened_mut() {
-                *sum = simd.max_f32s(*sum, simd.splat_f32s(0.0));
+                // Not their maximum, which hides what is not a number.
+                let zero = simd.splat_f32s(0.0);
+                *sum = simd.select_f32s(simd.less_than_f32s(*sum, zero), zero, *sum);
             }
         }
         for (sums, out) in sums.iter().zip(&mut self.out[pixel..pixel + M]) {

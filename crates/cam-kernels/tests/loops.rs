@@ -333,3 +333,24 @@ fn convolutions_of_real_networks_are_their_sums() {
         check(&case).unwrap_or_else(|error| panic!("{case:?}: {error}"));
     }
 }
+
+#[test]
+fn what_is_not_a_number_stays_seen() {
+    let window = Window { stride: [1, 1], padding: [0, 0], dilation: [1, 1] };
+    for groups in [1, 4] {
+        for activation in [Activation::None, Activation::Relu, Activation::Gelu] {
+            let weight = vec![1.0; 4 * 4 / groups];
+            let conv = Conv::new(&weight, [4, 4 / groups, 1, 1], None, window, groups);
+            let out = conv.forward(Picture::nhwc(&[f32::NAN; 8], [1, 1, 2, 4]), None, activation, Vec::new());
+            assert!(out.iter().all(|x| x.is_nan()), "{groups} {activation:?}: {out:?}");
+        }
+    }
+    let pooled = max_pool(Picture::nhwc(&[f32::NAN, 1.0, 2.0], [1, 1, 3, 1]), [1, 3], window, Vec::new());
+    assert!(pooled[0].is_nan());
+    let normed = layer_norm(&[f32::NAN, 1.0], &[1.0; 2], &[0.0; 2], 1e-5, Vec::new());
+    assert!(normed.iter().all(|x| x.is_nan()));
+    let attention =
+        Attention { heads: 1, size: 1, tokens: 2, windows: &[vec![0, 1]], queries: 2, bias: None };
+    let seen = attention.forward(&[1.0, f32::NAN, 1.0, 1.0, 1.0, 1.0], Vec::new());
+    assert!(seen.iter().all(|x| x.is_nan()), "{seen:?}");
+}

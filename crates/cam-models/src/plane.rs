@@ -217,7 +217,7 @@ impl Drop for Plane {
             Held::Plane(floats) => memory::give_back(floats),
             Held::Tensor(tensor) if tensor.is_unique() => {
                 let all = Layout::contiguous(Shape::new([tensor.storage::<f32>().len()]));
-                if let Ok(floats) = tensor.with_layout(all).into_data().into_vec() {
+                if let Ok(floats) = tensor.with_layout(all).into_data().try_into_vec::<f32>() {
                     memory::give_back(floats);
                 }
             }

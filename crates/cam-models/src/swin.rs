@@ -368,7 +368,7 @@ impl WindowAttention {
                 [0, 0] => bias,
                 _ => bias + mask(size, window, shift, &self.relative_position_bias_table.device()),
             };
-            bias.into_data().into_vec::<f32>().expect("it is of single precision")
+            bias.into_data().try_into_vec::<f32>().expect("it is of single precision")
         });
         let seen = y.linear(&self.qkv, None, Activation::None)?.attend(Attention {
             heads: self.heads,

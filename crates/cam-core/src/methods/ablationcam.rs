@@ -7,8 +7,9 @@ use burn::tensor::{Device, Int};
 /// $$ w_k = \frac{y - y_k}{|y|} $$
 ///
 /// with $y_k$ the score when channel $k$ is replaced. Only the part of the network after the layer is run again, and once for
-/// all channels that hold their replacement already, as the dead ones behind a ReLU do. The paper
-/// divides by $y$, which turns the map inside out where the score is negative; the magnitude does not.
+/// all channels that hold their replacement already, as the dead ones behind a ReLU do. $y$ is the score of a copy in which nothing
+/// is replaced and which goes the same way as the others: one channel of thousands changes the score by little more than
+/// rounding does, and what rounding has in common cancels. The paper divides by $y$, which turns the map inside out where the score is negative; the magnitude does not.
 ///
 /// Desai and Ramaswamy, *Ablation-CAM: Visual Explanations for Deep Convolutional Network via Gradient-free Localization*,
 /// WACV 2020, equation 2.
@@ -54,11 +55,12 @@ impl Method for AblationCam {
     fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
         let activation = seen.activation();
         let [batch, channels, _] = activation.dims();
-        let score = seen.score()?.reshape([batch, 1]);
         let unchanged = (activation.clone() - self.ablated.of(&activation)).abs().max_dim(2).equal_elem(0.0);
         let each = Tensor::<1, Int>::arange(0..channels as i64, &activation.device()).float();
         let labels = each.reshape([1, channels, 1]).expand([batch, channels, 1]).mask_fill(unchanged, -1.0);
-        let without = seen.scores_of_edited(&Alike::labelled(labels)?, &|activation, numbers| {
+        let whole = labels.clone().narrow(1, 0, 1).full_like(-1.0);
+        let labels = Tensor::cat(vec![labels, whole], 1);
+        let scores = seen.scores_of_edited(&Alike::labelled(labels)?, &|activation, numbers| {
             let channel = one_hot(numbers, channels, &activation.device());
             let kept = activation.clone() * (channel.clone().neg() + 1.0);
             match self.ablated {
@@ -66,6 +68,7 @@ impl Method for AblationCam {
                 _ => kept + channel * self.ablated.of(&activation.narrow(0, 0, 1)),
             }
         })?;
+        let (without, score) = (scores.clone().narrow(1, 0, channels), scores.narrow(1, channels, 1));
         let lost = (score.clone() - without) / score.abs().clamp_min(f32::MIN_POSITIVE);
         Ok(lost.reshape([batch, channels, 1]) * activation)
     }
