@@ -81,7 +81,7 @@ impl Plane {
 
     /// The values as a tensor of another shape, the channels last.
     pub fn into_tokens<const D: usize>(self, shape: [usize; D]) -> Tensor<D> {
-        let floats = self.into_floats();
+        let floats = memory::fitted(self.into_floats());
         Tensor::from_primitive::<Flex>(FlexTensor::from_data(TensorData::new(floats, shape)))
     }
 

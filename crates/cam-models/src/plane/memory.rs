@@ -1,22 +1,43 @@
 //! Memory that is used again: what one layer has read the next one writes into, without asking the system for it or filling it first.
 
+use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 
-/// The floats that wait to be used at most, 256 MiB: as much as copies of a picture take where nothing is said.
-const WAITING: usize = 64 << 20;
+/// The floats that wait to be used at most, 64 MiB.
+const WAITING: usize = 16 << 20;
+
+/// How many pieces of memory they may be: more than a block of a network needs at one time, and few, as inputs come in as well, which
+/// others have asked the system for.
+const PIECES: usize = 8;
 
 static HELD: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
 
-/// So many floats, whatever they are.
+/// So many floats, whatever they are, in the smallest memory that holds them.
 pub(crate) fn take(count: usize) -> Vec<f32> {
-    let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
-    // No more than twice what is asked for, as it may be kept for long.
-    let fits = |floats: &Vec<f32>| (count..=2 * count).contains(&floats.capacity());
-    let best = (0..held.len()).filter(|&at| fits(&held[at])).min_by_key(|&at| held[at].capacity());
-    let mut floats = best.map_or_else(Vec::new, |at| held.remove(at));
-    drop(held);
+    let mut floats = waiting(count..=usize::MAX);
     floats.resize(count, 0.0);
     floats
+}
+
+/// These floats in memory of about their size, as they may be kept for long.
+pub(crate) fn fitted(floats: Vec<f32>) -> Vec<f32> {
+    let room = floats.len()..=floats.len().saturating_mul(4);
+    if room.contains(&floats.capacity()) {
+        return floats;
+    }
+    let mut own = waiting(room);
+    own.clear();
+    own.extend_from_slice(&floats);
+    give_back(floats);
+    own
+}
+
+/// The smallest memory that waits and has room for so many floats, or none.
+fn waiting(room: RangeInclusive<usize>) -> Vec<f32> {
+    let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    let fits = |at: &usize| room.contains(&held[*at].capacity());
+    let best = (0..held.len()).filter(fits).min_by_key(|&at| held[at].capacity());
+    best.map_or_else(Vec::new, |at| held.remove(at))
 }
 
 /// Memory that nobody reads any more. Of too much the oldest is freed.
@@ -27,7 +48,7 @@ pub(crate) fn give_back(floats: Vec<f32>) {
     let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
     held.push(floats);
     let mut waiting: usize = held.iter().map(Vec::capacity).sum();
-    while waiting > WAITING {
+    while waiting > WAITING || held.len() > PIECES {
         waiting -= held.remove(0).capacity();
     }
 }
@@ -38,14 +59,17 @@ mod tests {
 
     #[test]
     fn what_is_given_back_is_taken_again() {
-        let mut floats = take(12_345);
+        let mut floats = take(12_345_678);
         floats.fill(7.0);
         let place = floats.as_ptr();
         give_back(floats);
-        let again = take(12_000);
-        assert_eq!((again.as_ptr(), again.len()), (place, 12_000));
-        assert_ne!(take(12_000).as_ptr(), place);
-        give_back(again);
-        assert_ne!(take(10).as_ptr(), place, "it is too large");
+        let mut again = take(12_000_000);
+        assert_eq!((again.as_ptr(), again.len()), (place, 12_000_000));
+        assert_ne!(take(12_000_000).as_ptr(), place);
+
+        again.truncate(10);
+        let kept = fitted(again);
+        assert_eq!((kept.as_slice(), kept.capacity()), (&[7.0; 10][..], 10));
+        assert_eq!(take(12_000_000).as_ptr(), place, "the large memory waits again");
     }
 }
