@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p cam-kernels`; a shape is from, to, kernel, side, stride. Items a second are multiplications with an addition.
 
-use cam_kernels::{Activation, Conv, Picture, Window, max_pool};
+use cam_kernels::{Activation, Attention, Conv, Picture, Window, layer_norm, max_pool};
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 
@@ -55,4 +55,55 @@ fn pool(bencher: Bencher<'_, '_>) {
         let x = Picture::nhwc(black_box(&x), [1, 112, 112, 64]);
         out = max_pool(x, [3, 3], window, std::mem::take(&mut out));
     });
+}
+
+/// Linear layers of DeiT-tiny and Swin-tiny: tokens, from, to.
+const LAYERS: &[[usize; 3]] = &[
+    [197, 192, 576],
+    [197, 768, 192],
+    [1576, 192, 576],
+    [1576, 192, 768],
+    [1576, 768, 192],
+    [3136, 96, 288],
+    [3136, 384, 96],
+    [25088, 96, 288],
+    [25088, 384, 96],
+    [392, 768, 3072],
+    [392, 3072, 768],
+];
+
+#[divan::bench(args = LAYERS)]
+fn linear(bencher: Bencher<'_, '_>, &[tokens, from, to]: &[usize; 3]) {
+    let layer = Conv::linear(&floats(from * to), [from, to], Some(&floats(to)));
+    let x = floats(tokens * from);
+    let mut out = Vec::new();
+    bencher.counter(ItemsCount::new(tokens * from * to)).bench_local(|| {
+        let x = Picture::nhwc(black_box(&x), [1, 1, tokens, from]);
+        out = layer.forward(x, None, Activation::None, std::mem::take(&mut out));
+    });
+}
+
+/// The attention of DeiT-tiny and of Swin-tiny's first stage: batch, windows, tokens of a window, heads, channels of a head.
+const ATTENTIONS: &[[usize; 5]] =
+    &[[1, 1, 197, 3, 64], [8, 1, 197, 3, 64], [1, 64, 49, 3, 32], [8, 1, 49, 24, 32]];
+
+#[divan::bench(args = ATTENTIONS)]
+fn attention(bencher: Bencher<'_, '_>, &[batch, windows, size, heads, channels]: &[usize; 5]) {
+    let tokens = windows * size;
+    let x = floats(batch * tokens * 3 * heads * channels);
+    let windows: Vec<Vec<usize>> =
+        (0..windows).map(|window| (window * size..(window + 1) * size).collect()).collect();
+    let attention = Attention { heads, size: channels, tokens, windows: &windows, queries: size, bias: None };
+    let mut out = Vec::new();
+    bencher.counter(ItemsCount::new(2 * batch * tokens * size * heads * channels)).bench_local(|| {
+        out = attention.forward(black_box(&x), std::mem::take(&mut out));
+    });
+}
+
+/// The norms of Swin-tiny's first stage.
+#[divan::bench(args = [3136, 25088])]
+fn norm(bencher: Bencher<'_, '_>, rows: usize) {
+    let (x, ones) = (floats(rows * 96), floats(96));
+    let mut out = Vec::new();
+    bencher.bench_local(|| out = layer_norm(black_box(&x), &ones, &ones, 1e-5, std::mem::take(&mut out)));
 }
