@@ -7,11 +7,13 @@
 
 use crate::math::{exp, max, sum};
 use crate::panel::Panels;
+use crate::share::TASKS;
 use crate::tile::{Activation, Run, Tiles};
 use pulp::Arch;
 use rayon::prelude::*;
+use std::cell::Cell;
 
-/// Queries that one task answers.
+/// Queries that one task answers, where there are few windows and heads.
 const QUERIES: usize = 100;
 
 /// Which tokens attend to which.
@@ -63,19 +65,23 @@ impl Attention<'_> {
         assert!(biases == 1 || biases == windows.len(), "windows of a bias");
         out.resize(batch * image, 0.0);
 
+        let few = batch * windows.len() * heads < TASKS * rayon::current_num_threads();
+        let asking_at_once = if few { QUERIES } else { keys };
+
         let mut rows: Vec<Option<&mut [f32]>> = out.chunks_exact_mut(size).map(Some).collect();
         let mut tasks = Vec::new();
         for image in 0..batch {
             for (window, members) in windows.iter().enumerate() {
                 for head in 0..heads {
-                    for (part, asking) in members[..self.queries.min(keys)].chunks(QUERIES).enumerate() {
+                    for (part, asking) in members[..self.queries.min(keys)].chunks(asking_at_once).enumerate()
+                    {
                         let mut row = |token: &usize| {
                             rows[(image * tokens + token) * heads + head]
                                 .take()
                                 .expect("a token in two windows")
                         };
                         let out = asking.iter().map(&mut row).collect();
-                        tasks.push(Task { image, window, head, first: part * QUERIES, out });
+                        tasks.push(Task { image, window, head, first: part * asking_at_once, out });
                     }
                 }
             }
@@ -93,14 +99,16 @@ impl Attention<'_> {
             (((task.image * tokens + token) * 3 + part) * heads + task.head) * size
         };
         let scale = 1.0 / (size as f32).sqrt();
-        let packed_keys = Panels::new(size, keys, None, |k, key| scale * qkv[place(members[key], 1) + k]);
-        let packed_values = Panels::new(keys, size, None, |key, c| qkv[place(members[key], 2) + c]);
+        let part = |key: usize, part| &qkv[place(members[key], part)..][..size];
+        let packed_keys = Panels::columns(size, keys, scale, |key| part(key, 1));
+        let packed_values = Panels::rows(keys, size, None, |key| part(key, 2));
         let bias = self.bias.map(|bias| {
             let window = if bias.len() == heads * keys * keys { 0 } else { task.window };
             &bias[((window * heads + task.head) * keys + task.first) * keys..][..queries * keys]
         });
 
-        let mut fits = vec![0.0; queries * keys];
+        let mut fits = FITS.take();
+        fits.resize(queries * keys, 0.0);
         let asking = &members[task.first..][..queries];
         let bases: Vec<usize> = asking.iter().map(|&token| place(token, 0)).collect();
         let mut rows: Vec<&mut [f32]> = fits.chunks_exact_mut(keys).collect();
@@ -109,7 +117,13 @@ impl Attention<'_> {
 
         let bases: Vec<usize> = (0..queries).map(|row| row * keys).collect();
         product(&fits, &bases, &packed_values, &[Run { offset: 0, length: keys }], None, &mut task.out);
+        FITS.set(fits);
     }
+}
+
+thread_local! {
+    /// How queries fit keys.
+    static FITS: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
 }
 
 /// Rows of the source times a packed matrix.

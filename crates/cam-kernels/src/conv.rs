@@ -90,7 +90,7 @@ impl Conv {
     pub fn linear(weight: &[f32], [from, to]: [usize; 2], bias: Option<&[f32]>) -> Self {
         assert_eq!(weight.len(), from * to, "floats of a weight");
         assert!(bias.is_none_or(|bias| bias.len() == to), "floats of a bias");
-        let panels = Panels::new(from, to, bias, |k, output| weight[k * to + output]);
+        let panels = Panels::rows(from, to, bias, |k| &weight[k * to..][..to]);
         let work = Work::Products(vec![panels]);
         Self { work, from, to, kernel: [1, 1], window: Window::default() }
     }

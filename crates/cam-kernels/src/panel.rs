@@ -2,6 +2,8 @@
 
 use crate::aligned::Aligned;
 use pulp::{Arch, Simd, WithSimd};
+use std::ops::Range;
+use std::slice::ChunksExactMut;
 
 /// The vectors of a row of a tile, so that a tile and a row of weights fit in the registers.
 #[inline(always)]
@@ -61,6 +63,53 @@ impl Panels {
         bias: Option<&[f32]>,
         weight: impl Fn(usize, usize) -> f32,
     ) -> Self {
+        Self::filled(depth, outputs, bias, |outputs, rows| {
+            for (k, row) in rows.enumerate() {
+                for (packed, output) in row.iter_mut().zip(outputs.clone()) {
+                    *packed = weight(k, output);
+                }
+            }
+        })
+    }
+
+    /// Packs rows of `outputs` floats.
+    pub(crate) fn rows<'a>(
+        depth: usize,
+        outputs: usize,
+        bias: Option<&[f32]>,
+        row: impl Fn(usize) -> &'a [f32],
+    ) -> Self {
+        Self::filled(depth, outputs, bias, |outputs, rows| {
+            for (k, packed) in rows.enumerate() {
+                packed[..outputs.len()].copy_from_slice(&row(k)[outputs.clone()]);
+            }
+        })
+    }
+
+    /// Packs columns of `depth` floats, times a factor.
+    pub(crate) fn columns<'a>(
+        depth: usize,
+        outputs: usize,
+        factor: f32,
+        column: impl Fn(usize) -> &'a [f32],
+    ) -> Self {
+        Self::filled(depth, outputs, None, |outputs, mut rows| {
+            let width = outputs.len();
+            let columns: Vec<&[f32]> = outputs.map(&column).collect();
+            for k in 0..depth {
+                let row = &mut rows.next().expect("a row for each float of a column")[..width];
+                row.iter_mut().zip(&columns).for_each(|(packed, column)| *packed = factor * column[k]);
+            }
+        })
+    }
+
+    /// Panels that are filled one by one: `fill` gets the outputs of a panel and its rows.
+    fn filled(
+        depth: usize,
+        outputs: usize,
+        bias: Option<&[f32]>,
+        fill: impl Fn(Range<usize>, ChunksExactMut<'_, f32>),
+    ) -> Self {
         let [width, lanes] = widths();
         let rounded = outputs.next_multiple_of(lanes);
         let (weights, bias_of) = (Aligned::zeros(depth * rounded), Aligned::zeros(rounded));
@@ -71,11 +120,7 @@ impl Panels {
         for number in 0..panels.count() {
             let (first, width) = panels.place(number);
             let packed = &mut panels.weights.get_mut()[first * depth..][..width * depth];
-            for (k, row) in packed.chunks_exact_mut(width).enumerate() {
-                for (output, packed) in (first..outputs).zip(row) {
-                    *packed = weight(k, output);
-                }
-            }
+            fill(first..outputs.min(first + width), packed.chunks_exact_mut(width));
         }
         panels
     }

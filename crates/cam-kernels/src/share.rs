@@ -4,7 +4,7 @@
 const PIXELS: usize = 400;
 
 /// Tasks for each thread, so that one that is held up does not hold up all.
-const TASKS: usize = 4;
+pub(crate) const TASKS: usize = 4;
 
 /// Rows of a strip, and parts of the panels.
 pub(crate) fn shares(rows: usize, row: usize, panels: usize) -> (usize, usize) {
