@@ -1,7 +1,7 @@
 //! How work is shared out: in strips of rows, and where those are few, in strips times parts of the panels.
 
 /// Pixels of a strip, so that their input stays in the cache.
-const PIXELS: usize = 400;
+const PIXELS: usize = 120;
 
 /// Tasks for each thread, so that one that is held up does not hold up all.
 pub(crate) const TASKS: usize = 4;
