@@ -73,13 +73,22 @@ const LAYERS: &[[usize; 3]] = &[
 ];
 
 #[divan::bench(args = LAYERS)]
-fn linear(bencher: Bencher<'_, '_>, &[tokens, from, to]: &[usize; 3]) {
+fn linear(bencher: Bencher<'_, '_>, layer: &[usize; 3]) {
+    through(bencher, layer, Activation::None);
+}
+
+#[divan::bench(args = [[1576, 192, 768], [25088, 96, 384]])]
+fn gelu(bencher: Bencher<'_, '_>, layer: &[usize; 3]) {
+    through(bencher, layer, Activation::Gelu);
+}
+
+fn through(bencher: Bencher<'_, '_>, &[tokens, from, to]: &[usize; 3], activation: Activation) {
     let layer = Conv::linear(&floats(from * to), [from, to], Some(&floats(to)));
     let x = floats(tokens * from);
     let mut out = Vec::new();
     bencher.counter(ItemsCount::new(tokens * from * to)).bench_local(|| {
         let x = Picture::nhwc(black_box(&x), [1, 1, tokens, from]);
-        out = layer.forward(x, None, Activation::None, std::mem::take(&mut out));
+        out = layer.forward(x, None, activation, std::mem::take(&mut out));
     });
 }
 

@@ -1,5 +1,6 @@
 //! Functions of one number without a branch or a call, so that the compiler computes a vector of them at once.
 
+use pulp::Simd;
 use std::f32::consts::{FRAC_1_SQRT_2, LOG2_E};
 
 /// $e^x$ within two units in the last place, for $x$ from -87 to 88; below it is that of -87, which is as good as none.
@@ -27,27 +28,28 @@ pub(crate) fn exp(x: f32) -> f32 {
 
 /// The error function within 4e-7, a quotient of two polynomials (as in Eigen). Beyond 4 it is 1 for a float.
 #[inline(always)]
-fn erf(x: f32) -> f32 {
-    let x = if x > 4.0 { 4.0 } else { x };
-    let x = if x < -4.0 { -4.0 } else { x };
-    let square = x * x;
-    let mut above = -2.726_142_3e-10;
-    for factor in
-        [2.770_681_4e-8, -2.101_024e-6, -5.692_506_4e-5, -7.349_906e-4, -2.954_599_8e-3, -1.609_603_3e-2]
-    {
-        above = above * square + factor;
-    }
-    let mut below = -1.456_607_2e-5;
-    for factor in [-2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2] {
-        below = below * square + factor;
-    }
-    x * above / below
+fn erf<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let x = simd.max_f32s(simd.splat_f32s(-4.0), simd.min_f32s(simd.splat_f32s(4.0), x));
+    let square = simd.mul_f32s(x, x);
+    let polynomial = |first: f32, factors: &[f32]| {
+        let next = |sum, &factor| simd.mul_add_e_f32s(sum, square, simd.splat_f32s(factor));
+        factors.iter().fold(simd.splat_f32s(first), next)
+    };
+    let above = polynomial(
+        -2.726_142_3e-10,
+        &[2.770_681_4e-8, -2.101_024e-6, -5.692_506_4e-5, -7.349_906e-4, -2.954_599_8e-3, -1.609_603_3e-2],
+    );
+    let below =
+        polynomial(-1.456_607_2e-5, &[-2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2]);
+    simd.div_f32s(simd.mul_f32s(x, above), below)
 }
 
 /// $x\,\Phi(x)$ with the exact distribution, not its approximation by tanh.
 #[inline(always)]
-pub(crate) fn gelu(x: f32) -> f32 {
-    0.5 * x * (1.0 + erf(x * FRAC_1_SQRT_2))
+pub(crate) fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let erf = erf(simd, simd.mul_f32s(x, simd.splat_f32s(FRAC_1_SQRT_2)));
+    let half = simd.mul_f32s(x, simd.splat_f32s(0.5));
+    simd.mul_add_e_f32s(half, erf, half)
 }
 
 /// The sum of a function of numbers, in as many partial sums as fill some vectors.
@@ -104,6 +106,10 @@ mod tests {
             );
         }
         assert!(exp(f32::NEG_INFINITY) < 2e-38);
+    }
+
+    fn gelu(x: f32) -> f32 {
+        super::gelu(pulp::Scalar, x)
     }
 
     #[test]

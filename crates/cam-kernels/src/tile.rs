@@ -7,7 +7,7 @@
 
 use crate::math::gelu;
 use crate::panel::{Panel, columns};
-use pulp::{Simd, WithSimd};
+use pulp::{Scalar, Simd, WithSimd};
 
 /// What is done to each output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Activation {
         match self {
             Activation::None => {}
             Activation::Relu => floats.iter_mut().for_each(|x| *x = if *x < 0.0 { 0.0 } else { *x }),
-            Activation::Gelu => floats.iter_mut().for_each(|x| *x = gelu(*x)),
+            Activation::Gelu => floats.iter_mut().for_each(|x| *x = gelu(Scalar, *x)),
         }
     }
 }
@@ -151,11 +151,16 @@ impl Tiles<'_, '_> {
                 }
             }
         }
-        if step.last && self.activation == Activation::Relu {
-            for sum in sums.as_flattened_mut() {
+        if step.last {
+            let zero = simd.splat_f32s(0.0);
+            let sums = sums.as_flattened_mut().iter_mut();
+            match self.activation {
+                Activation::None => {}
                 // Not their maximum, which hides what is not a number.
-                let zero = simd.splat_f32s(0.0);
-                *sum = simd.select_f32s(simd.less_than_f32s(*sum, zero), zero, *sum);
+                Activation::Relu => {
+                    sums.for_each(|x| *x = simd.select_f32s(simd.less_than_f32s(*x, zero), zero, *x));
+                }
+                Activation::Gelu => sums.for_each(|x| *x = gelu(simd, *x)),
             }
         }
         for (sums, out) in sums.iter().zip(&mut self.out[pixel..pixel + M]) {
@@ -166,9 +171,6 @@ impl Tiles<'_, '_> {
                 for (v, &sum) in sums.iter().enumerate() {
                     simd.partial_store_f32s(&mut out[part(v)], sum);
                 }
-            }
-            if step.last && self.activation == Activation::Gelu {
-                self.activation.apply(out);
             }
         }
     }
