@@ -7,7 +7,8 @@ use cam_core::{
     Class, Error, Explainer, Explanation, METHODS, Method, Model, Sight, Taps, choose_layer, guided_backprop,
 };
 use cam_models::Network;
-use support::{DENSENET, SWIN, TINY, VGG, VIT, device, hashed, hashed_on, mnasnet, picture};
+use cam_models::{swin::SwinConfig, vgg::VggConfig, vit::VitConfig};
+use support::{DENSENET, SWIN, TINY, TINY_RESNEXT, VGG, VIT, device, hashed, hashed_on, mnasnet, picture};
 
 /// A network, one of its inner layers with few channels, and what its forward pass names.
 struct Case {
@@ -169,6 +170,36 @@ fn unsquare_pictures_of_one_pixel_grids_have_a_defined_result() {
         assert!(heat.iter().all(|x| x.is_finite()), "{}", maps.method);
         // One place has nothing to stand out from; FullGrad looks at the input beside it.
         assert!(maps.method == "fullgrad" || heat.iter().all(|x| *x == 0.0), "{}", maps.method);
+    }
+}
+
+/// Sizes at which windows, patches and strides leave a remainder, where a family takes them.
+#[test]
+fn plain_inference_computes_what_layers_one_by_one_do() {
+    let (device, wide) = (device(), |case: &Case| [case.size[0] + 36, case.size[1] + 20]);
+    let siblings = [
+        ("resnext", hashed_on(TINY_RESNEXT, &device), [75, 50]),
+        ("vgg with norms", hashed_on(VggConfig { norms: true, ..VGG }, &device), [75, 50]),
+        ("deit", hashed_on(VitConfig { distilled: true, ..VIT }, &device), [64, 96]),
+        ("vit with registers", hashed_on(VitConfig { registers: 2, ..VIT }, &device), [80, 48]),
+        ("vit with scales", hashed_on(VitConfig { layer_scale: true, ..VIT }, &device), [64, 96]),
+        ("padded swin", hashed_on(SwinConfig { image: [36, 52], ..SWIN }, &device), [36, 52]),
+    ];
+    let cases = cases().into_iter().flat_map(|case| {
+        let sizes =
+            if case.attention || case.biases { vec![case.size, wide(&case)] } else { vec![case.size] };
+        sizes.into_iter().map(move |size| (case.name, case.network.clone(), size))
+    });
+    for (name, network, size) in cases.chain(siblings) {
+        let images = picture("conformance", [3, size[0], size[1]], 16);
+        // A tape goes through Burn's operations.
+        let [at_once, one_by_one] =
+            [images.clone(), images.autodiff()].map(|images| read(&network.forward(images, &Taps::off())));
+        let largest = one_by_one.iter().fold(0f32, |most, x| most.max(x.abs()));
+        let off = apart(&at_once, &one_by_one) / largest;
+        println!("{name} of {size:?}: {off:.1e}");
+        // Sums of up to a thousand products in another order.
+        assert!(off < 5e-6, "{name} of {size:?}: {off:.1e}");
     }
 }
 

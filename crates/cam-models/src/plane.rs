@@ -236,3 +236,46 @@ fn padding(padding: &PaddingConfig2d) -> Option<[usize; 2]> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::nn::LinearConfig;
+    use burn::tensor::{Device, Distribution};
+    use std::sync::Arc;
+
+    fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
+        Tensor::random(shape, Distribution::Default, &Device::flex())
+    }
+
+    #[test]
+    fn what_is_on_a_tape_is_given_back() {
+        let x = random([1, 2, 3, 4]);
+        assert!(Plane::pictures(x.clone()).is_ok());
+        let back = Plane::pictures(x.clone().autodiff()).expect_err("a tape runs");
+        assert_eq!(back.into_data(), x.into_data());
+        assert!(Plane::tokens(random([2, 3, 4]).autodiff()).is_err());
+    }
+
+    #[test]
+    fn a_weight_is_packed_once_and_anew_when_it_is_another() {
+        let layer = |linear: &Linear| {
+            let weight = parameter(&linear.weight).unwrap();
+            packed((&weight, None), (), |weight, _| weight.iter().sum::<f32>())
+        };
+        let mut linear = LinearConfig::new(3, 5).with_bias(false).init(&Device::flex());
+        let first = layer(&linear);
+        assert!(Arc::ptr_eq(&first, &layer(&linear)));
+        linear.weight = linear.weight.map(|weight| weight + 1.0);
+        assert!((*layer(&linear) - *first - 15.0).abs() < 1e-4);
+    }
+
+    #[test]
+    fn layers_are_those_of_burn() {
+        let linear = LinearConfig::new(4, 6).init(&Device::flex());
+        let x = random([2, 3, 4]);
+        let ours = Plane::tokens(x.clone()).unwrap().linear(&linear, None, Activation::None).unwrap();
+        let off = ours.into_tokens([2, 3, 6]) - linear.forward(x);
+        assert!(off.abs().max().into_scalar::<f32>() < 1e-6);
+    }
+}
