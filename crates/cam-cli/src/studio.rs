@@ -131,9 +131,8 @@ impl Studio<'_> {
 
     /// Where a map stands among all of its picture: those of the whole network come after those of layers.
     fn order(&self, map: &OneMap) -> [usize; 3] {
-        let whole = ["biases", "attention"].contains(&map.layer.as_str());
         let layer = self.layers.iter().position(|layer| *layer == map.layer).unwrap_or(0);
         let method = self.methods.iter().position(|method| method.name() == map.method).unwrap_or(0);
-        [map.target, if whole { usize::MAX } else { layer }, method]
+        [map.target, if map.is_of_whole() { usize::MAX } else { layer }, method]
     }
 }
