@@ -1,5 +1,6 @@
 //! `cam`: shows where an image classifier looked.
 
+mod album;
 mod args;
 mod array;
 mod bench;

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::looking::{self, Looking};
 use crate::maps::{Batch, OneMap};
 use crate::picture::Picture;
-use crate::report::{Guess, Seconds};
+use crate::report::Seconds;
 use burn::tensor::Tensor;
 use cam_core::{Explainer, Method, Target};
 use cam_models::{Classifier, Prediction};
@@ -33,7 +33,7 @@ pub struct Studio<'a> {
 pub struct Explained {
     pub picture: Picture,
     /// Its likeliest classes.
-    pub top: Vec<Guess>,
+    pub top: Vec<Prediction>,
     /// A target at a time, in it a layer, in it a method.
     pub maps: Vec<OneMap>,
 }
@@ -125,7 +125,7 @@ impl Studio<'_> {
             map.label = self.model.labels()[map.class].clone();
         }
         maps.sort_by_key(|map| self.order(map));
-        let top = all.into_iter().take(TOLD).map(Guess::from).collect();
+        let top = all.into_iter().take(TOLD).collect();
         Ok(Explained { picture, top, maps })
     }
 
