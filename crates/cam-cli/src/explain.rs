@@ -1,6 +1,7 @@
 //! `cam explain`: pictures in, maps out.
 
 use crate::console::{Console, head, peak_memory};
+use crate::crew::{self, Found, Order};
 use crate::failure::{Failure, folder};
 use crate::files::{self, Out};
 use crate::manifest::{Line, Manifest, Stamp};
@@ -12,7 +13,7 @@ use crate::picture::Picture;
 use crate::report::{Failed, Map, MapOf, Predictions, Report, Seconds};
 use crate::sheet::{self, Drawing};
 use crate::source::{Source, sources};
-use crate::studio::{Explained, Studio, explainers};
+use crate::studio::{Explained, Studio};
 use crate::{array, device, interrupt, looking, model, preview};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -119,7 +120,9 @@ struct Options<'a> {
 pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let methods = args.look.cost.methods(&args.methods)?;
     let painter = args.painting.painter(args.look.sign.is_signed())?;
-    let (device, device_name) = device::named(&args.place.device, console)?;
+    let devices = device::all(&args.place.device, console)?;
+    let device = &devices[0].device;
+    let device_name = device::names(&devices);
     let sources = sources(&args.photos, &args.out)?;
     let mut out = Out::of(&args.out)?;
     if !matches!(out, Out::Folder(_)) && (args.npy || args.raw) {
@@ -146,12 +149,10 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     };
 
     let started = Instant::now();
-    let model = model::load(&args.model, &device, console)?;
+    let model = model::load(&args.model, device, console)?;
     let load = started.elapsed().as_secs_f64();
     let targets = args.asked.targets(&model)?;
-    let layers = args.look.layers(&model, &device)?;
-    let explainers = explainers(&args.look, &model, &layers, &methods, console);
-    let lookings: Vec<_> = explainers.iter().map(|explainer| args.look.looking(explainer)).collect();
+    let layers = args.look.layers(&model, device)?;
     let preprocess = args.preparing.of(&model);
     console.detail(format_args!(
         "{} on {device_name}, by {} at {}",
@@ -165,7 +166,8 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         targets: &targets,
         layers: &layers,
         methods: &methods,
-        lookings: &lookings,
+        // The workers look.
+        lookings: &[],
         seconds: Seconds { load, ..Seconds::default() },
     };
     let options = serde_json::to_value(args.options(&studio)).expect("options are plain data");
@@ -215,30 +217,18 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         ))?;
     }
     let bar = console.bar("pictures", left.len());
-    let mut batch: Vec<Picture> = Vec::new();
-    for source in left {
-        let started = Instant::now();
-        let read = Picture::read(source, &preprocess, &device);
-        run.studio.seconds.preprocess += started.elapsed().as_secs_f64();
-        let pictures = match read {
-            Ok(pictures) => pictures,
-            Err(failure) => {
-                run.failed(source, failure)?;
-                bar.inc(1);
-                continue;
+    let order = Order { args, methods: &methods, layers: &layers, preprocess: &preprocess, console };
+    let seconds = crew::explain(order, &devices, &model, &left, |found| {
+        for found in found {
+            match found {
+                Found::Explained(explained) => run.found(*explained)?,
+                Found::Failed(source, failure) => run.failed(&source, failure)?,
             }
-        };
-        for picture in pictures {
-            let full = batch.len() == args.batch_size as usize;
-            if full || batch.first().is_some_and(|first| first.input.dims() != picture.input.dims()) {
-                run.batch(std::mem::take(&mut batch))?;
-            }
-            batch.push(picture);
         }
-        // Those that wait for a batch are not done yet.
         bar.set_position((run.count + run.failures.len()) as u64);
-    }
-    run.batch(batch)?;
+        Ok(())
+    })?;
+    run.studio.seconds += seconds;
     bar.finish_and_clear();
     run.end()
 }
@@ -294,17 +284,6 @@ impl Run<'_> {
     fn say_model(&self) -> Result<(), Failure> {
         if self.args.model.name.is_none() && self.args.model.weights.is_some() {
             self.console.say(format_args!("recognised {}", self.report.model))?;
-        }
-        Ok(())
-    }
-
-    /// Explains pictures of one size together.
-    fn batch(&mut self, pictures: Vec<Picture>) -> Result<(), Failure> {
-        for found in self.studio.explain(pictures)? {
-            match found {
-                Ok(explained) => self.found(explained)?,
-                Err(unexplained) => self.failed(&unexplained.picture.source, unexplained.failure)?,
-            }
         }
         Ok(())
     }

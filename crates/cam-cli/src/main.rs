@@ -7,6 +7,7 @@ mod compare;
 mod concepts;
 mod console;
 mod cost;
+mod crew;
 mod demo;
 mod device;
 mod explain;
