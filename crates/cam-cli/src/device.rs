@@ -8,8 +8,8 @@ use cam_device::{Opened, Taken};
 /// Where a command computes.
 #[derive(clap::Args)]
 pub struct Place {
-    /// Where to compute: `auto` takes the best device that works; see `cam devices`. `cam explain` spreads pictures over several:
-    /// `cuda:all`, or names with commas between
+    /// Where to compute: `auto` takes the best device that works; see `cam devices`. `remote:HOST:PORT` is that of a machine where
+    /// `cam serve` runs. `cam explain` spreads pictures over several: `cuda:all`, or names with commas between
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub device: String,
 }
@@ -20,19 +20,23 @@ pub struct Named {
     pub name: String,
 }
 
-/// The devices asked for. What `auto` passed over is told in one line.
-pub fn all(asked: &str, console: &Console) -> Result<Vec<Named>, Failure> {
+/// The devices asked for, started. What `auto` passed over is told in one line.
+pub fn opened(asked: &str, console: &Console) -> Result<Vec<Opened>, Failure> {
     let mut all = Vec::new();
     for word in asked.split(',') {
         let Taken { devices, passed_over } = cam_device::open(word.trim().parse()?)?;
         if !passed_over.is_empty() {
-            console.warn(format_args!("{}; computing on {}", passed_over.join("; "), devices[0].id));
+            console.warn(format_args!("{}; computing on {}", passed_over.join("; "), devices[0].word));
         }
-        all.extend(
-            devices.into_iter().map(|Opened { device, id, .. }| Named { device, name: id.to_string() }),
-        );
+        all.extend(devices);
     }
     Ok(all)
+}
+
+/// The devices asked for, and their names.
+pub fn all(asked: &str, console: &Console) -> Result<Vec<Named>, Failure> {
+    let named = |Opened { device, word, .. }: Opened| Named { device, name: word };
+    Ok(opened(asked, console)?.into_iter().map(named).collect())
 }
 
 /// How devices are named together.

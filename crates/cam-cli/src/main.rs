@@ -26,6 +26,7 @@ mod painting;
 mod picture;
 mod preview;
 mod report;
+mod serve;
 mod sheet;
 mod sheets;
 mod shell;
@@ -65,6 +66,7 @@ fn run(command: Command, console: &Console) -> Result<(), Failure> {
         Command::Models => list::models(console),
         Command::Methods => list::methods(console),
         Command::Devices => list::devices(console),
+        Command::Serve(args) => serve::run(&args, console),
         Command::Completions(args) => shell::completions(&args, console),
         Command::Man(args) => shell::man(&args, console),
     }

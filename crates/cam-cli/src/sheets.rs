@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 /// Pictures in, sheets out.
 #[derive(clap::Args)]
+#[group(id = "sheets")]
 pub struct Asked {
     /// Pictures (PNG, JPEG, WebP), folders of them, `-` for standard input, or .npy arrays; a sheet is made of each
     #[arg(required = true, value_name = "PHOTO")]
