@@ -158,7 +158,7 @@ impl<'m, M: PhotoModel> PhotoExplainer<'m, M> {
         let (kind, labels) = (self.model.logits(), self.model.labels());
         let mut answers: Vec<Found> = photos
             .iter()
-            .zip(Prediction::of(found.output, kind, labels, self.told))
+            .zip(Prediction::of(found.output, kind, labels, self.told)?)
             .map(|(photo, predictions)| Found {
                 image: photo.name().map(String::from),
                 predictions,

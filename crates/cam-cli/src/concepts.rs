@@ -51,7 +51,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
 
 /// Each concept with its number, what the rest of the network says to it, and where it is.
 fn named(model: &Classifier, found: Concepts) -> Result<Vec<(usize, String, HeatMap)>, Failure> {
-    let guesses = model.predictions(found.output, 1);
+    let guesses = model.predictions(found.output, 1)?;
     let concepts = found.heat.into_iter().zip(guesses).enumerate();
     concepts
         .map(|(place, (heat, guess))| {

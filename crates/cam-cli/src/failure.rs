@@ -94,7 +94,7 @@ impl Failure {
             Self::Device(_)
             | Self::Lost { .. }
             | Self::Core(Core::Device { .. })
-            | Self::Models(Models::Precision { .. }) => 13,
+            | Self::Models(Models::Precision { .. } | Models::Device { .. }) => 13,
             Self::Models(Models::UnreadableLabels { .. } | Models::LabelCount { .. }) => 14,
             Self::Models(Models::Fetch { .. }) => 15,
             Self::Models(Models::WrongHash { .. }) => 16,
@@ -111,7 +111,10 @@ impl Failure {
     /// The same, with the name of the device where that is what failed.
     pub fn of_device(self, device: &str) -> Self {
         match self {
-            Self::Core(cam_core::Error::Device { reason }) => Self::Lost { device: device.into(), reason },
+            Self::Core(cam_core::Error::Device { reason })
+            | Self::Models(cam_models::Error::Device { reason }) => {
+                Self::Lost { device: device.into(), reason }
+            }
             other => other,
         }
     }

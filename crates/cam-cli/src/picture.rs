@@ -33,12 +33,12 @@ impl Picture {
             return Ok(vec![Self { source: source.clone(), input, photo, area }]);
         }
         let inputs = array::decode(&bytes, path, device)?;
-        let pictures = (0..inputs.dims()[0]).map(|place| {
+        let pictures = (0..inputs.dims()[0]).map(|place| -> Result<Self, Failure> {
             let input = inputs.clone().narrow(0, place, 1);
-            let photo = preprocess.picture(input.clone());
-            Self { source: source.clone(), input, area: Area::whole(&photo), photo }
+            let photo = preprocess.picture(input.clone())?;
+            Ok(Self { source: source.clone(), input, area: Area::whole(&photo), photo })
         });
-        Ok(pictures.collect())
+        pictures.collect()
     }
 }
 
