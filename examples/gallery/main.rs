@@ -176,7 +176,7 @@ impl Subject {
     fn scene(&self, seed: u64) -> Result<Picture> {
         let scene = Scene::draw(seed, SIDE)?;
         let classes: Vec<usize> = scene.objects.iter().map(|object| object.class.index()).collect();
-        let mut picture = self.picture(scene.picture, &classes);
+        let mut picture = self.picture(scene.picture, &classes)?;
         for (asked, object) in picture.classes.iter_mut().zip(&scene.objects) {
             outline(&mut asked.truth, object.mask.as_slice(), Rgb([255; 3]))?;
         }
@@ -190,19 +190,19 @@ impl Subject {
             .iter()
             .map(|class| self.model.class(class))
             .collect::<std::result::Result<Vec<_>, _>>()?;
-        Ok(self.picture(photo, &named))
+        self.picture(photo, &named)
     }
 
-    fn picture(&self, photo: RgbImage, classes: &[usize]) -> Picture {
+    fn picture(&self, photo: RgbImage, classes: &[usize]) -> Result<Picture> {
         let (input, _) = self.model.card().preprocess(Resize::Squash).apply(&photo, &self.device);
         let logits = self.model.forward(input.clone(), &Taps::off());
-        let all = &self.model.predictions(logits, self.model.labels().len())[0];
+        let all = &self.model.predictions(logits, self.model.labels().len())?[0];
         let likeliest: Vec<usize> = all.iter().map(|guess| guess.class).take(2).collect();
         let asked = if classes.is_empty() { &likeliest } else { classes };
         let asked = asked.iter().filter_map(|class| all.iter().find(|guess| guess.class == *class));
         let classes =
             asked.map(|guess| Asked { class: guess.class, caption: told(guess), truth: photo.clone() });
-        Picture { classes: classes.collect(), photo, input }
+        Ok(Picture { classes: classes.collect(), photo, input })
     }
 
     fn methods(&self, patient: bool) -> Result<Vec<&'static dyn Method>> {

@@ -183,7 +183,7 @@ impl<'m, M: PhotoModel> PhotoExplainer<'m, M> {
         let found = self.look(Tensor::cat(inputs, 0))?;
         let (kind, labels) = (self.model.logits(), self.model.labels());
         let maps = read(&found, &photos, &areas, labels)?;
-        let predictions = Prediction::of(found.output, kind, labels, self.told);
+        let predictions = Prediction::of(found.output, kind, labels, self.told)?;
         let answers = photos.iter().zip(predictions).zip(maps);
         Ok(answers
             .map(|((photo, predictions), maps)| Found {

@@ -11,7 +11,9 @@ use crate::manifest::{Line, Manifest, Stamp};
 use crate::picture::{Part, Picture};
 use crate::report::{Failed, Map};
 use crate::source::Source;
-use cam_models::Prediction;
+use burn::tensor::Device;
+use cam_models::{Prediction, Preprocess};
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 /// The pictures of a run.
@@ -22,6 +24,22 @@ pub struct Album {
     done: usize,
     /// Pictures that could not be done.
     pub failures: Vec<Failed>,
+}
+
+/// A file with pictures that are left to do.
+pub struct Left {
+    pub source: Source,
+    /// Its pictures that are done.
+    done: HashSet<Part>,
+}
+
+impl Left {
+    /// Reads the pictures that are left to do.
+    pub fn read(&self, preprocess: &Preprocess, device: &Device) -> Result<Vec<Picture>, Failure> {
+        let mut pictures = Picture::read(&self.source, preprocess, device)?;
+        pictures.retain(|picture| !self.done.contains(&picture.part));
+        Ok(pictures)
+    }
 }
 
 impl Album {
@@ -48,23 +66,20 @@ impl Album {
     }
 
     /// The files that are left to do. How many are done already is said.
-    pub fn left(&self, console: &Console) -> Result<Vec<Source>, Failure> {
-        let is_done = |source: &Source| {
-            let manifest = self.manifest.as_ref().filter(|_| !source.is_stdin());
-            manifest.is_some_and(|manifest| manifest.has(&source.name()))
-        };
+    pub fn left(&self, console: &Console) -> Result<Vec<Left>, Failure> {
         let all = self.sources.len();
-        let left: Vec<Source> = self.sources.iter().filter(|source| !is_done(source)).cloned().collect();
+        let left: Vec<Left> = self.sources.iter().filter_map(|source| self.left_of(source)).collect();
         if left.len() < all {
             console.say(format_args!("{} of {all} pictures are done already", all - left.len()))?;
         }
         Ok(left)
     }
 
-    /// Whether a picture of an array is done, others of which are not.
-    pub fn has(&self, picture: &Picture) -> bool {
-        let manifest = self.manifest.as_ref().filter(|_| !picture.source.is_stdin());
-        manifest.is_some_and(|manifest| manifest.has_part(&picture.source.name(), picture.part))
+    fn left_of(&self, source: &Source) -> Option<Left> {
+        let manifest = self.manifest.as_ref().filter(|_| !source.is_stdin());
+        let done = manifest.map(|manifest| manifest.done(&source.name())).unwrap_or_default();
+        let whole = done.iter().any(|part| done.len() >= part.of);
+        (!whole).then(|| Left { source: source.clone(), done })
     }
 
     /// How many pictures are behind the run, done or failed.

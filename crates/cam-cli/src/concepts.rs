@@ -96,7 +96,7 @@ impl Concept {
 }
 
 fn named(model: &Classifier, found: Concepts) -> Result<Vec<Concept>, Failure> {
-    let guesses = model.predictions(found.output, 1).into_iter().flatten();
+    let guesses = model.predictions(found.output, 1)?.into_iter().flatten();
     let concepts = (1..).zip(guesses).zip(found.heat);
     concepts
         .map(|((number, guess), heat)| {

@@ -2,6 +2,7 @@
 
 use crate::album::Album;
 use crate::console::{Console, head, peak_memory};
+use crate::crew::{self, Found, Order};
 use crate::failure::{Failure, folder};
 use crate::files::{self, Out};
 use crate::options::{Asked, Preparing};
@@ -12,7 +13,7 @@ use crate::preview::Preview;
 use crate::report::{Map, MapOf, Predictions, Report, Seconds};
 use crate::sheet::{self, Drawing};
 use crate::source::sources;
-use crate::studio::{Explained, Studio, explainers};
+use crate::studio::{Explained, Studio};
 use crate::{array, device, looking, model};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -117,7 +118,9 @@ struct Options<'a> {
 pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let methods = args.look.cost.methods(&args.methods)?;
     let painter = args.painting.painter(args.look.sign.is_signed())?;
-    let (device, device_name) = device::named(&args.place.device, console)?;
+    let devices = device::all(&args.place.device, console)?;
+    let device = &devices[0].device;
+    let device_name = device::names(&devices);
     let sources = sources(&args.photos, &args.out)?;
     let mut out = Out::of(&args.out)?;
     if !matches!(out, Out::Folder(_)) && (args.npy || args.raw) {
@@ -144,12 +147,10 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     };
 
     let started = Instant::now();
-    let model = model::load(&args.model, &device, console)?;
+    let model = model::load(&args.model, device, console)?;
     let load = started.elapsed().as_secs_f64();
     let targets = args.asked.targets(&model)?;
-    let layers = args.look.layers(&model, &device)?;
-    let explainers = explainers(&args.look, &model, &layers, &methods, console);
-    let lookings: Vec<_> = explainers.iter().map(|explainer| args.look.looking(explainer)).collect();
+    let layers = args.look.layers(&model, device)?;
     let preprocess = args.preparing.of(&model);
     console.detail(format_args!(
         "{} on {device_name}, by {} at {}",
@@ -163,7 +164,8 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         targets: &targets,
         layers: &layers,
         methods: &methods,
-        lookings: &lookings,
+        // The workers look.
+        lookings: &[],
         seconds: Seconds { load, ..Seconds::default() },
     };
     let options = serde_json::to_value(args.options(&studio)).expect("options are plain data");
@@ -188,30 +190,18 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     run.say_model()?;
     let left = run.album.left(console)?;
     let bar = console.bar("pictures", left.len());
-    let mut batch: Vec<Picture> = Vec::new();
-    for source in left {
-        let started = Instant::now();
-        let read = Picture::read(&source, &preprocess, &device);
-        run.studio.seconds.preprocess += started.elapsed().as_secs_f64();
-        let pictures = match read {
-            Ok(pictures) => pictures,
-            Err(failure) => {
-                run.album.failed(&source, failure)?;
-                bar.inc(1);
-                continue;
+    let order = Order { args, methods: &methods, layers: &layers, preprocess: &preprocess, console };
+    let seconds = crew::explain(order, &devices, &model, &left, |found| {
+        for found in found {
+            match found {
+                Found::Explained(explained) => run.found(*explained)?,
+                Found::Failed(source, failure) => run.album.failed(&source, failure)?,
             }
-        };
-        for picture in pictures.into_iter().filter(|picture| !run.album.has(picture)).collect::<Vec<_>>() {
-            let full = batch.len() == args.batch_size as usize;
-            if full || batch.first().is_some_and(|first| first.input.dims() != picture.input.dims()) {
-                run.batch(std::mem::take(&mut batch))?;
-            }
-            batch.push(picture);
         }
-        // Those that wait for a batch are not done yet.
-        bar.set_position((run.album.behind()) as u64);
-    }
-    run.batch(batch)?;
+        bar.set_position(run.album.behind() as u64);
+        Ok(())
+    })?;
+    run.studio.seconds += seconds;
     bar.finish_and_clear();
     run.end()
 }
@@ -256,17 +246,6 @@ impl Run<'_> {
     fn say_model(&self) -> Result<(), Failure> {
         if self.args.model.name.is_none() && self.args.model.weights.is_some() {
             self.console.say(format_args!("recognised {}", self.studio.model.card().name))?;
-        }
-        Ok(())
-    }
-
-    /// Explains pictures of one size together.
-    fn batch(&mut self, pictures: Vec<Picture>) -> Result<(), Failure> {
-        for found in self.studio.explain(pictures)? {
-            match found {
-                Ok(explained) => self.found(explained)?,
-                Err(unexplained) => self.album.failed(&unexplained.picture.source, unexplained.failure)?,
-            }
         }
         Ok(())
     }

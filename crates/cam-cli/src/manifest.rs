@@ -137,15 +137,9 @@ impl Manifest {
         &self.path
     }
 
-    /// Whether nothing is left to do for a file.
-    pub fn has(&self, input: &str) -> bool {
-        let whole = |parts: &HashSet<Part>| parts.iter().all(|part| parts.len() >= part.of);
-        self.done.get(input).is_some_and(whole)
-    }
-
-    /// Whether nothing is left to do for this picture of a file.
-    pub fn has_part(&self, input: &str, part: Part) -> bool {
-        self.done.get(input).is_some_and(|parts| parts.contains(&part))
+    /// The pictures of a file that nothing is left to do for.
+    pub fn done(&self, input: &str) -> HashSet<Part> {
+        self.done.get(input).cloned().unwrap_or_default()
     }
 
     /// Adds a line, whole or not at all.

@@ -11,6 +11,7 @@ use std::str::FromStr;
 
 /// Which model, and where its weights come from.
 #[derive(clap::Args)]
+#[group(id = "model")]
 pub struct Asked {
     /// The model: see `cam models` [default: the one that the weights are of, or else the built-in one]
     #[arg(long = "model", value_name = "NAME")]

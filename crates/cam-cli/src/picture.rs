@@ -57,13 +57,13 @@ impl Picture {
         }
         let inputs = array::decode(&bytes, path, device)?;
         let of = inputs.dims()[0];
-        let pictures = (0..of).map(|place| {
+        let pictures = (0..of).map(|place| -> Result<Self, Failure> {
             let input = inputs.clone().narrow(0, place, 1);
-            let photo = preprocess.picture(input.clone());
+            let photo = preprocess.picture(input.clone())?;
             let part = Part { place, of };
-            Self { source: source.clone(), input, area: Area::whole(&photo), photo, part }
+            Ok(Self { source: source.clone(), input, area: Area::whole(&photo), photo, part })
         });
-        Ok(pictures.collect())
+        pictures.collect()
     }
 }
 

@@ -15,7 +15,7 @@ use tempfile::SpooledTempFile;
 pub struct Report {
     /// The model's name.
     model: String,
-    /// Where it ran.
+    /// Where it ran; of several devices, with commas between.
     device: String,
     /// One entry a picture, in the order of the command line: [`Predictions`].
     pub predictions: Spool,
@@ -151,7 +151,7 @@ pub struct Failed {
     pub error: String,
 }
 
-/// Seconds of each part of a run.
+/// Seconds of each part of a run; of several devices, those of all together.
 #[derive(Debug, Default, Serialize)]
 pub struct Seconds {
     /// Reading the weights.
@@ -164,6 +164,16 @@ pub struct Seconds {
     pub explain: f64,
     /// Painting and writing files.
     pub write: f64,
+}
+
+impl std::ops::AddAssign for Seconds {
+    fn add_assign(&mut self, more: Self) {
+        self.load += more.load;
+        self.preprocess += more.preprocess;
+        self.forward += more.forward;
+        self.explain += more.explain;
+        self.write += more.write;
+    }
 }
 
 impl std::fmt::Display for Seconds {

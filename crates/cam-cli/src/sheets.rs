@@ -17,6 +17,7 @@ use std::path::PathBuf;
 
 /// Pictures in, sheets out.
 #[derive(clap::Args)]
+#[group(id = "sheets")]
 pub struct Asked {
     /// Pictures (PNG, JPEG, WebP), folders of them, `-` for standard input, or .npy arrays; a sheet is made of each
     #[arg(required = true, value_name = "PHOTO")]
@@ -88,20 +89,21 @@ impl Sheets<'_> {
         let mut album = Album::open(photos, sources, &mut self.out, options, *fresh)?;
         let left = album.left(&self.console)?;
         let bar = self.console.bar("pictures", left.len());
-        for source in left {
-            let pictures = match Picture::read(&source, &preprocess, &self.device) {
-                Ok(pictures) => pictures,
-                Err(failure) => {
-                    album.failed(&source, failure)?;
-                    continue;
+        for left in left {
+            let source = &left.source;
+            match left.read(&preprocess, &self.device) {
+                Ok(pictures) => {
+                    for picture in pictures {
+                        let part = picture.part;
+                        match work(picture).and_then(|made| self.write(source, kind, made)) {
+                            Ok(Made { predictions, maps, .. }) => {
+                                album.done(source, part, &predictions, &maps)?;
+                            }
+                            Err(failure) => album.failed(source, failure)?,
+                        }
+                    }
                 }
-            };
-            for picture in pictures.into_iter().filter(|picture| !album.has(picture)).collect::<Vec<_>>() {
-                let part = picture.part;
-                match work(picture).and_then(|made| self.write(&source, kind, made)) {
-                    Ok(Made { predictions, maps, .. }) => album.done(&source, part, &predictions, &maps)?,
-                    Err(failure) => album.failed(&source, failure)?,
-                }
+                Err(failure) => album.failed(source, failure)?,
             }
             bar.inc(1);
         }

@@ -91,8 +91,8 @@ impl Studio<'_> {
             self.seconds.explain += started.elapsed().saturating_sub(found.forward).as_secs_f64();
             output.get_or_insert(found.output);
         }
-        let all =
-            output.map_or(Vec::new(), |output| self.model.predictions(output, self.model.labels().len()));
+        let all = output.map(|output| self.model.predictions(output, self.model.labels().len()));
+        let all = all.transpose()?.unwrap_or_default();
         let found = pictures.into_iter().zip(all).zip(maps);
         Ok(found.map(|((picture, all), maps)| self.explained(picture, all, maps)).collect())
     }
