@@ -2,6 +2,9 @@
 
 use assert_cmd::Command;
 use cam_device::{Api, Kind};
+use cam_scenes::Scene;
+use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Runs the tool in an empty folder: its exit code, what it says, and what it complains of.
 fn cam(args: &[&str]) -> (i32, String, String) {
@@ -71,4 +74,88 @@ fn a_word_that_is_no_device_is_told_with_those_that_are() {
         told.contains("no device is called `tpu`; this build knows auto,") && told.contains("cpu"),
         "{told}"
     );
+}
+
+/// A folder of scenes in folders of their own, so that names clash, and a file that is no picture.
+fn album(folder: &Path) {
+    for number in 0..7 {
+        let place = folder.join("album").join(["", "more", "most"][number % 3]);
+        std::fs::create_dir_all(&place).unwrap();
+        let scene = Scene::draw(30_000 + number as u64, 64).unwrap();
+        scene.picture.save(place.join(format!("{}.png", number / 3))).unwrap();
+    }
+    std::fs::write(folder.join("album/broken.png"), "no picture").unwrap();
+    std::fs::copy(folder.join("album/0.png"), folder.join("0.png")).unwrap();
+}
+
+/// All files of a folder and below.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(here) = folders.pop() {
+        for entry in std::fs::read_dir(here).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => {
+                    let name = path.strip_prefix(folder).unwrap().display().to_string();
+                    files.insert(name, std::fs::read(path).unwrap());
+                }
+            }
+        }
+    }
+    files
+}
+
+/// Explains an album on these devices: what is in the folder of outputs, and the report without its times.
+fn explained(devices: &str, batch: &str) -> (BTreeMap<String, Vec<u8>>, serde_json::Value) {
+    let folder = tempfile::tempdir().unwrap();
+    album(folder.path());
+    let arguments = ["explain", "album", "0.png", "--method", "gradcam,eigencam", "--npy", "--raw", "--json"];
+    let run = Command::cargo_bin("cam")
+        .unwrap()
+        .current_dir(&folder)
+        .args(arguments)
+        .args(["--batch-size", batch, "--device", devices])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert_eq!(run.status.code(), Some(17), "one of the pictures is none: {told}");
+    assert!(told.contains("broken.png") && told.contains("1 of 9 pictures"), "{told}");
+    let mut report: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+    report.as_object_mut().unwrap().remove("seconds");
+    let mut files = files(&folder.path().join("cam-out"));
+    // When the pictures were drawn is no part of what was found.
+    let manifest = String::from_utf8(files.remove("manifest.jsonl").unwrap()).unwrap();
+    let lines = manifest.lines().map(|line| {
+        let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line.as_object_mut().unwrap().remove("modified");
+        line.to_string()
+    });
+    files.insert("manifest.jsonl".into(), lines.collect::<Vec<_>>().join("\n").into_bytes());
+    (files, report)
+}
+
+#[test]
+fn pictures_are_spread_over_devices_and_nothing_else_changes() {
+    for batch in ["1", "3"] {
+        let (alone, mut said_alone) = explained("cpu", batch);
+        let (together, mut said) = explained("cpu,cpu:all,cpu:0", batch);
+        assert_eq!(said["device"].take(), "cpu, cpu, cpu");
+        assert_eq!(said_alone["device"].take(), "cpu");
+        assert_eq!(said, said_alone, "in batches of {batch}");
+        let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&alone), names(&together));
+        let differing: Vec<_> = alone.keys().filter(|name| alone[*name] != together[*name]).collect();
+        assert!(differing.is_empty(), "in batches of {batch}: {differing:?}");
+        assert_eq!(alone.len(), 8 * 2 * 3 + 1, "two maps of each picture, three files a map, a manifest");
+    }
+}
+
+#[test]
+fn what_looks_at_one_picture_takes_one_device() {
+    let (code, _, told) = cam(&["demo", "--device", "cpu,cpu"]);
+    assert_eq!(code, 2, "{told}");
+    assert!(told.contains("only `cam explain` spreads its pictures"), "{told}");
+    assert_eq!(cam(&["demo", "--device", "cpu,tpu"]).0, 13);
 }

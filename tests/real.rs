@@ -66,7 +66,7 @@ fn a_vit_is_as_sure_of_the_photos_as_timm() {
     for (photo, class, probability) in [("dog.jpg", 258, 0.873), ("both.png", 243, 0.572)] {
         let Some(photo) = data(photo) else { return };
         let (input, _) = model.card().preprocess(Resize::Crop).apply(&read_photo(&photo).unwrap(), &device);
-        let found = &model.predictions(model.forward(input, &Taps::off()), 1)[0][0];
+        let found = &model.predictions(model.forward(input, &Taps::off()), 1).unwrap()[0][0];
         println!("{}: {} at {}", photo.display(), found.label, found.probability);
         assert_eq!(found.class, class);
         // The probabilities are known to three places, and one byte of a hundred is a step of 255 off Pillow's resize, which

@@ -425,6 +425,62 @@ fn an_interrupted_run_goes_on_where_it_was() {
 }
 
 #[test]
+fn sheets_of_a_folder_go_on_too_and_a_bad_picture_stops_none() {
+    let desk = Desk::new();
+    desk.album();
+    for (arguments, kind) in [
+        (&["compare", "album", "--method", "gradcam,layercam"][..], "compare"),
+        (&["guided", "album"], "guided"),
+        (&["concepts", "album", "--count", "2"], "concepts"),
+    ] {
+        let (said, wrong) = desk.ends(arguments, 17);
+        assert!(said.contains(&format!("cam-out/more/c_{kind}.png\n")), "{said}");
+        assert!(said.ends_with("cam-out/manifest.jsonl\n"), "{said}");
+        assert!(wrong.contains("cam: cannot read the picture `album/broken.png`"), "{wrong}");
+        assert!(wrong.ends_with("cam: 1 of 3 pictures could not be explained\n"), "{wrong}");
+        let (said, _) = desk.ends(arguments, 17);
+        assert!(said.starts_with("2 of 3 pictures are done already\n"), "{said}");
+        assert!(!said.contains(&format!("_{kind}.png")), "{said}");
+        let again = desk.cam(arguments).arg("--fresh").assert().code(17);
+        assert!(!String::from_utf8_lossy(&again.get_output().stdout).contains("done already"));
+    }
+    let sheets = ["compare", "concepts", "guided"];
+    let want: Vec<String> = sheets.iter().map(|kind| format!("a_{kind}.png")).collect();
+    let files = desk.files("cam-out");
+    assert!(want.iter().all(|file| files.contains(file)) && files.len() == 7, "{files:?}");
+
+    let lines = desk.manifest();
+    assert_eq!(lines.len(), 9, "a line a picture and command");
+    let of = |kind: &str| {
+        lines.iter().find(|(name, line)| name == "album/a.png" && line["options"]["command"] == kind).unwrap()
+    };
+    assert_eq!(of("compare").1["maps"][1]["method"], "layercam");
+    assert_eq!(of("concepts").1["maps"].as_array().unwrap().len(), 2);
+    assert_eq!(of("guided").1["maps"][0]["png"], "cam-out/a_guided.png");
+}
+
+#[test]
+fn an_array_that_is_half_done_is_done_to_its_end() {
+    let desk = Desk::new();
+    desk.album();
+    let numbers: Vec<f32> = (0..2 * 3 * 64 * 64).map(|i| (i % 11) as f32 / 11.0).collect();
+    write_npy(desk.path("two.npy"), &[2, 3, 64, 64], &numbers);
+    let arguments = ["explain", "album", "two.npy"];
+    desk.ends(&arguments, 17);
+    let before = desk.manifest();
+    assert_eq!(before.iter().filter(|(name, _)| name == "two.npy").count(), 2);
+    assert!(desk.ends(&arguments, 17).0.starts_with("3 of 4 pictures are done already\n"));
+
+    let second = |line: &Value| line["part"]["place"] == 1;
+    let kept = before.iter().filter(|(_, line)| !second(line)).map(|(_, line)| format!("{line}\n"));
+    std::fs::write(desk.path("cam-out/manifest.jsonl"), kept.collect::<String>()).unwrap();
+    let (said, _) = desk.ends(&arguments, 17);
+    assert!(said.starts_with("2 of 4 pictures are done already\n"), "{said}");
+    assert_eq!(said.lines().filter(|line| *line == "two.npy").count(), 1, "only what is left: {said}");
+    assert!(desk.ends(&arguments, 17).0.starts_with("3 of 4 pictures are done already\n"));
+}
+
+#[test]
 fn what_the_tool_wrote_is_not_explained() {
     let desk = Desk::new();
     std::fs::remove_file(desk.path("huggingface")).ok();
@@ -665,6 +721,17 @@ fn a_preview_is_shown_when_it_is_asked_for() {
     let (said, _) = desk.ends(&["explain", "scene.png", "--preview"], 0);
     assert!(said.contains('\u{2584}') && said.contains("\x1b["), "half blocks where there are no graphics");
     assert!(!desk.says(&["explain", "scene.png"]).contains('\u{2584}'));
+    for (how, start) in
+        [("kitty", "\x1b_Ga=T"), ("iterm", "\x1b]1337;File="), ("sixel", "\x1bP"), ("blocks", "\x1b[48")]
+    {
+        let said = desk.says(&["concepts", "scene.png", &format!("--preview={how}")]);
+        assert!(said.contains(start), "{how}");
+    }
+    desk.refuses(
+        &["explain", "scene.png", "--preview=sixels"],
+        2,
+        "possible values: auto, kitty, iterm, sixel",
+    );
 }
 
 #[test]

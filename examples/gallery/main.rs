@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! cargo run --release --example gallery                  # writes examples/gallery
+//! cargo run --release --example gallery -- --data photos_and_weights
 //! cargo run --release --example gallery -- \
 //!     --weights vit_tiny_patch16_224.safetensors --class 'bull mastiff' --class tabby dog_and_cat.jpg more.jpg
 //! ```
 //!
-//! The second writes the same page of photos and weights of one's own, to `cam-out/gallery`.
+//! Where there is a folder with photos and weights (`--data`, or `../shared/data` beside the repository), the same page is made of
+//! them too: to `cam-out/gallery`, as they are no part of the repository. The third command makes that page alone.
 
 mod sections;
 
@@ -36,6 +38,10 @@ struct Args {
     /// The folder that the page goes to [default: examples/gallery, or cam-out/gallery where there are photos]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// A folder with photos and weights, of which a page more is made for each file of weights [default: ../shared/data beside the
+    /// repository, where it is there]
+    #[arg(long, value_name = "DIR", conflicts_with = "photos")]
+    data: Option<PathBuf>,
 }
 
 /// What the gallery is about: a model and pictures.
@@ -71,58 +77,106 @@ const SIDE: u32 = 384;
 /// Methods of so many passes that only the small built-in model is asked for them.
 const MANY: [&str; 2] = ["sscam", "iscam"];
 
+/// Where the pages of photos go: they are no part of the repository.
+const OWN: &str = "cam-out/gallery";
+
 fn main() -> Result<()> {
     let args = Args::parse();
-    let own = args.photos.is_empty();
     let device = Device::flex();
-    let model = match &args.weights {
-        Some(weights) => Classifier::load_file(weights, &device)?,
-        None => Classifier::builtin(&device)?,
-    };
-    let mut subject = Subject { device, model, pictures: vec![], methods: vec![] };
-    subject.pictures = match own {
-        true => SEEDS.iter().map(|seed| subject.scene(*seed)).collect::<Result<_>>()?,
-        false => {
-            let photo = |(place, path): (usize, &PathBuf)| {
-                subject.photo(path, if place == 0 { &args.classes } else { &[] })
-            };
-            args.photos.iter().enumerate().map(photo).collect::<Result<_>>()?
-        }
-    };
-    subject.methods = subject.methods(args.weights.is_none())?;
+    if !args.photos.is_empty() {
+        let (model, patient) = match &args.weights {
+            Some(weights) => (Classifier::load_file(weights, &device)?, false),
+            None => (Classifier::builtin(&device)?, true),
+        };
+        let subject = Subject::of_photos(model, &args.photos, &args.classes, patient)?;
+        return subject.page(&args.out.unwrap_or_else(|| OWN.into()));
+    }
+    Subject::of_scenes(&device)?.page(&args.out.unwrap_or_else(|| "examples/gallery".into()))?;
 
-    let usual = if own { "examples/gallery" } else { "cam-out/gallery" };
-    let out = args.out.unwrap_or_else(|| usual.into());
-    std::fs::create_dir_all(&out)?;
-    let mut page = format!(
-        "# Gallery\n\nEverything that `cam-viz` draws. The model is `{}`. The page is made by\n`cargo run --release --example gallery`, \
-         see [`main.rs`](main.rs) and [`sections.rs`](sections.rs).\n",
-        subject.model.card().name
-    );
-    for Section { file, title, about, code, draw } in SECTIONS {
-        eprintln!("{file}");
-        match draw(&subject) {
-            Ok(sheet) => {
-                sheet.save(out.join(file).with_extension("jpg"))?;
-                write!(
-                    page,
-                    "\n## {title}\n\n{about}\n\n![{title}]({file}.jpg)\n\n```rust,ignore\n{code}\n```\n"
-                )?;
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    let Some(data) = args.data.or_else(|| beside.is_dir().then_some(beside)) else { return Ok(()) };
+    let photos = files(&data, &["jpg", "jpeg", "png", "webp"])?;
+    for weights in files(&data, &["safetensors", "pth", "pt", "bpk"])? {
+        match Classifier::load_file(&weights, &device) {
+            Ok(model) => {
+                let out = Path::new(OWN).join(weights.file_stem().unwrap_or_default());
+                Subject::of_photos(model, &photos, &[], false)?.page(&out)?;
             }
-            Err(error) => write!(page, "\n## {title}\n\n{about}\n\nNot with this model: {error}.\n")?,
+            Err(error) => eprintln!("no page of {}: {error}", weights.display()),
         }
     }
-    cam_viz::write(out.join("README.md"), page.as_bytes())?;
-    println!("{}", out.join("README.md").display());
     Ok(())
 }
 
+/// The files of a folder with these endings, in the order of their names.
+fn files(folder: &Path, endings: &[&str]) -> Result<Vec<PathBuf>> {
+    let ends = |path: &PathBuf| {
+        path.extension().is_some_and(|ending| endings.iter().any(|known| ending.eq_ignore_ascii_case(known)))
+    };
+    let all = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    let mut files: Vec<PathBuf> = all.into_iter().filter(ends).collect();
+    files.sort();
+    Ok(files)
+}
+
 impl Subject {
+    /// The scenes of the gallery, and the built-in model.
+    fn of_scenes(device: &Device) -> Result<Self> {
+        let mut subject = Self::new(Classifier::builtin(device)?);
+        subject.pictures = SEEDS.iter().map(|seed| subject.scene(*seed)).collect::<Result<_>>()?;
+        subject.methods = subject.methods(true)?;
+        Ok(subject)
+    }
+
+    /// Photos and a model; of the first photo these classes. A patient one tries the methods of many passes too.
+    fn of_photos(model: Classifier, photos: &[PathBuf], classes: &[String], patient: bool) -> Result<Self> {
+        let mut subject = Self::new(model);
+        for (place, path) in photos.iter().enumerate() {
+            let picture = subject.photo(path, if place == 0 { classes } else { &[] })?;
+            subject.pictures.push(picture);
+        }
+        if subject.pictures.is_empty() {
+            return Err("there are no photos".into());
+        }
+        subject.methods = subject.methods(patient)?;
+        Ok(subject)
+    }
+
+    fn new(model: Classifier) -> Self {
+        Self { device: model.device().clone(), model, pictures: vec![], methods: vec![] }
+    }
+
+    /// Draws everything, and writes the page into this folder.
+    fn page(&self, out: &Path) -> Result<()> {
+        std::fs::create_dir_all(out)?;
+        let mut page = format!(
+            "# Gallery\n\nEverything that `cam-viz` draws. The model is `{}`. The page is made by\n`cargo run --release --example gallery`, \
+             see [`main.rs`](main.rs) and [`sections.rs`](sections.rs).\n",
+            self.model.card().name
+        );
+        for Section { file, title, about, code, draw } in SECTIONS {
+            eprintln!("{file}");
+            match draw(self) {
+                Ok(sheet) => {
+                    sheet.save(out.join(file).with_extension("jpg"))?;
+                    write!(
+                        page,
+                        "\n## {title}\n\n{about}\n\n![{title}]({file}.jpg)\n\n```rust,ignore\n{code}\n```\n"
+                    )?;
+                }
+                Err(error) => write!(page, "\n## {title}\n\n{about}\n\nNot with this model: {error}.\n")?,
+            }
+        }
+        cam_viz::write(out.join("README.md"), page.as_bytes())?;
+        println!("{}", out.join("README.md").display());
+        Ok(())
+    }
+
     /// A drawn scene, asked for its objects.
     fn scene(&self, seed: u64) -> Result<Picture> {
         let scene = Scene::draw(seed, SIDE)?;
         let classes: Vec<usize> = scene.objects.iter().map(|object| object.class.index()).collect();
-        let mut picture = self.picture(scene.picture, &classes);
+        let mut picture = self.picture(scene.picture, &classes)?;
         for (asked, object) in picture.classes.iter_mut().zip(&scene.objects) {
             outline(&mut asked.truth, object.mask.as_slice(), Rgb([255; 3]))?;
         }
@@ -136,19 +190,19 @@ impl Subject {
             .iter()
             .map(|class| self.model.class(class))
             .collect::<std::result::Result<Vec<_>, _>>()?;
-        Ok(self.picture(photo, &named))
+        self.picture(photo, &named)
     }
 
-    fn picture(&self, photo: RgbImage, classes: &[usize]) -> Picture {
+    fn picture(&self, photo: RgbImage, classes: &[usize]) -> Result<Picture> {
         let (input, _) = self.model.card().preprocess(Resize::Squash).apply(&photo, &self.device);
         let logits = self.model.forward(input.clone(), &Taps::off());
-        let all = &self.model.predictions(logits, self.model.labels().len())[0];
+        let all = &self.model.predictions(logits, self.model.labels().len())?[0];
         let likeliest: Vec<usize> = all.iter().map(|guess| guess.class).take(2).collect();
         let asked = if classes.is_empty() { &likeliest } else { classes };
         let asked = asked.iter().filter_map(|class| all.iter().find(|guess| guess.class == *class));
         let classes =
             asked.map(|guess| Asked { class: guess.class, caption: told(guess), truth: photo.clone() });
-        Picture { classes: classes.collect(), photo, input }
+        Ok(Picture { classes: classes.collect(), photo, input })
     }
 
     fn methods(&self, patient: bool) -> Result<Vec<&'static dyn Method>> {

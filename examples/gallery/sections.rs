@@ -198,7 +198,7 @@ fn mosaic(subject: &Subject) -> Result<Sheet> {
     let sheet = Sheet::new(subject.title(&format!("Concepts of {layer}"))).tile(240);
     let figures = subject.pictures.iter().take(3).map(|picture| {
         let found = concepts(&subject.model, layer, picture.input.clone(), 4, 0)?;
-        let classes = subject.model.predictions(found.output, 2);
+        let classes = subject.model.predictions(found.output, 2)?;
         let mut mosaic = Mosaic::new(&picture.photo);
         for (heat, classes) in found.heat.iter().zip(classes) {
             let classes: Vec<String> = classes.iter().map(told).collect();

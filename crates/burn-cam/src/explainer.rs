@@ -66,6 +66,18 @@ impl<'m, M: PhotoModel> PhotoExplainer<'m, M> {
     }
 
     /// Asks for this score too: of a class against its rivals, as a probability, any of [`cam_core`]'s targets or one's own.
+    ///
+    /// ```
+    /// # use burn_cam::{Classifier, Device};
+    /// use burn_cam::{Class, Finer, PhotoExplainer};
+    ///
+    /// # let model = Classifier::builtin(&Device::flex())?;
+    /// # let photo = cam_scenes::Scene::draw(7, 200)?.picture;
+    /// let clock = model.class("clock")?;
+    /// let found = PhotoExplainer::new(&model).target(Finer::paper(Class(clock))).explain(&photo)?;
+    /// assert_eq!(found.maps[0].label, "clock"); // what makes it a clock and not what is most like one
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn target(mut self, target: impl Target + Send + Sync + 'static) -> Self {
         self.targets.push(Box::new(target));
         self
@@ -133,6 +145,20 @@ impl<'m, M: PhotoModel> PhotoExplainer<'m, M> {
 
     /// Explains photos in one batch; each has an answer, in their order.
     ///
+    /// ```
+    /// # use burn_cam::{Classifier, Device};
+    /// use burn_cam::{Photo, PhotoExplainer};
+    ///
+    /// # let model = Classifier::builtin(&Device::flex())?;
+    /// # let [one, other] = [cam_scenes::Scene::draw(7, 200)?.picture, cam_scenes::Scene::draw(8, 150)?.picture];
+    /// let photos = [Photo::from(one).named("one"), Photo::from(other).named("other")];
+    /// for found in PhotoExplainer::new(&model).top(2).explain_all(&photos)? {
+    ///     println!("{:?}: {} {:.0} %", found.image, found.predictions[0].label, 100.0 * found.predictions[0].probability);
+    ///     assert_eq!(found.maps.len(), 2);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::EmptyPhoto`], and what [`Explainer::explain_each`] says of layers, methods, targets and the model.
     pub fn explain_all<P: Into<Photo>>(
@@ -156,21 +182,16 @@ impl<'m, M: PhotoModel> PhotoExplainer<'m, M> {
         }
         let found = self.look(Tensor::cat(inputs, 0))?;
         let (kind, labels) = (self.model.logits(), self.model.labels());
-        let mut answers: Vec<Found> = photos
-            .iter()
-            .zip(Prediction::of(found.output, kind, labels, self.told))
-            .map(|(photo, predictions)| Found {
+        let maps = read(&found, &photos, &areas, labels)?;
+        let predictions = Prediction::of(found.output, kind, labels, self.told)?;
+        let answers = photos.iter().zip(predictions).zip(maps);
+        Ok(answers
+            .map(|((photo, predictions), maps)| Found {
                 image: photo.name().map(String::from),
                 predictions,
-                maps: Vec::new(),
+                maps,
             })
-            .collect();
-        for maps in &found.maps {
-            for (answer, map) in answers.iter_mut().zip(read(maps, &photos, &areas, labels)?) {
-                answer.maps.push(map);
-            }
-        }
-        Ok(answers)
+            .collect())
     }
 
     /// The maps of a batch, on the device.

@@ -2,12 +2,25 @@
 
 use crate::{Area, ColourMap, Error, HeatMap, Overlay, Photo, Prediction, Warning};
 use burn::Tensor;
-use cam_core::Maps;
+use cam_core::{Explanation, MapNumbers, Maps};
 use image::RgbImage;
 use serde::Serialize;
 use std::path::Path;
 
-/// What was found in one photo.
+/// What was found in one photo. It serializes, with all numbers of the maps.
+///
+/// ```
+/// # use burn_cam::{Classifier, Device};
+/// use burn_cam::PhotoExplainer;
+///
+/// # let model = Classifier::builtin(&Device::flex())?;
+/// # let photo = cam_scenes::Scene::draw(7, 200)?.picture;
+/// let found = PhotoExplainer::new(&model).class("clock")?.explain(&photo)?;
+/// let json = serde_json::to_value(&found)?;
+/// assert_eq!(json["maps"][0]["label"], "clock");
+/// assert_eq!(json["maps"][0]["heat"]["width"], 128);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Serialize)]
 pub struct Found {
     /// What the photo is called.
@@ -120,38 +133,49 @@ pub fn heat_maps(maps: &Tensor<3>) -> Result<Vec<HeatMap>, Error> {
     values.chunks_exact(height * width).map(map).collect()
 }
 
-/// The maps of a batch of photos.
+/// What was found in a batch of photos, a photo at a time; all numbers in one read-back.
 pub(crate) fn read(
-    maps: &Maps,
+    found: &Explanation,
     photos: &[Photo],
     areas: &[Area],
     labels: &[String],
-) -> Result<Vec<PhotoMap>, Error> {
-    let numbers = |tensor: &Tensor<1>| tensor.try_to_vec_as::<f32>().map_err(cam_core::Error::from);
-    let classes: Option<Vec<i64>> = match &maps.classes {
-        Some(classes) => Some(classes.try_to_vec_as().map_err(cam_core::Error::from)?),
-        None => None,
+) -> Result<Vec<Vec<PhotoMap>>, Error> {
+    let (_, numbers) = found.read()?;
+    let maps = || found.maps.iter().zip(&numbers);
+    let of_photo = |(place, (photo, area)): (usize, (&Photo, &Area))| {
+        maps().map(|(maps, numbers)| one(maps, numbers, place, photo, *area, labels)).collect()
     };
-    let (scores, warnings) = (numbers(&maps.scores)?, maps.warnings()?);
-    let (heat, raw) = (heat_maps(&maps.heat)?, heat_maps(&maps.raw)?);
-    let spread = maps.spread.as_ref().map(heat_maps).transpose()?;
-    let map = |place: usize| {
-        let class = classes.as_ref().map(|classes| classes[place] as usize);
-        let named = |class: usize| labels.get(class).cloned().unwrap_or_else(|| class.to_string());
-        PhotoMap {
-            image: photos[place].name().map(String::from),
-            class,
-            label: class.map_or_else(|| "score".into(), named),
-            score: scores[place],
-            layer: maps.layer.clone(),
-            method: maps.method,
-            heat: heat[place].clone(),
-            raw: raw[place].clone(),
-            spread: spread.as_ref().map(|spread| spread[place].clone()),
-            area: areas[place],
-            warnings: warnings[place].clone(),
-            photo: photos[place].clone(),
-        }
+    photos.iter().zip(areas).enumerate().map(of_photo).collect()
+}
+
+/// The map of the photo at a place of the batch.
+fn one(
+    maps: &Maps,
+    numbers: &MapNumbers,
+    place: usize,
+    photo: &Photo,
+    area: Area,
+    labels: &[String],
+) -> Result<PhotoMap, Error> {
+    let map = |[_, height, width]: [usize; 3], values: &[f32]| {
+        let length = height * width;
+        HeatMap::new(width as u32, height as u32, &values[place * length..(place + 1) * length])
     };
-    Ok((0..photos.len()).map(map).collect())
+    let class = numbers.classes.as_ref().map(|classes| classes[place]);
+    let named = |class: usize| labels.get(class).cloned().unwrap_or_else(|| class.to_string());
+    let spread = numbers.spread.as_ref().map(|spread| map(maps.heat.dims(), spread));
+    Ok(PhotoMap {
+        image: photo.name().map(String::from),
+        class,
+        label: class.map_or_else(|| "score".into(), named),
+        score: numbers.scores[place],
+        layer: maps.layer.clone(),
+        method: maps.method,
+        heat: map(maps.heat.dims(), &numbers.heat)?,
+        raw: map(maps.raw.dims(), &numbers.raw)?,
+        spread: spread.transpose()?,
+        area,
+        warnings: numbers.warnings[place].clone(),
+        photo: photo.clone(),
+    })
 }

@@ -25,7 +25,7 @@ fn a_photo_gets_the_map_that_its_tensor_gets() {
     let map = explain(&model, &picture).unwrap();
     assert_eq!(map.heat, heat[0]);
     assert_eq!((map.layer.as_str(), map.method), ("layer3.0", "gradcam"));
-    let best = &model.predictions(by_tensor.output, 1)[0][0];
+    let best = &model.predictions(by_tensor.output, 1).unwrap()[0][0];
     assert_eq!((map.class, &map.label, map.score), (Some(best.class), &best.label, best.logit));
 }
 

@@ -2,7 +2,7 @@
 
 use crate::console::Loudness;
 use crate::failure::EXIT_CODES;
-use crate::{bench, compare, concepts, demo, explain, guided, list, shell};
+use crate::{bench, compare, concepts, demo, explain, guided, list, serve, shell};
 use clap::{Parser, Subcommand};
 
 /// Shows where an image classifier looked: class activation maps over a picture.
@@ -47,6 +47,9 @@ pub enum Command {
     /// List the devices of this build
     #[command(after_help = "Examples:\n  cam devices\n  cam explain dog.jpg --device cpu")]
     Devices,
+    /// Lend devices to other machines, in builds with the feature `remote`
+    #[command(after_help = serve::EXAMPLES)]
+    Serve(serve::Args),
     /// Print a script that completes command lines
     #[command(after_help = shell::COMPLETIONS_EXAMPLES)]
     Completions(shell::CompletionsArgs),

@@ -2,13 +2,17 @@
 
 use crate::console::{Console, head};
 use crate::failure::Failure;
+use crate::maps::OneMap;
 use crate::options::Asked;
-use crate::report::Seconds;
+use crate::picture::Picture;
+use crate::report::{Map, Seconds};
+use crate::sheets::Made;
 use crate::studio::{Explained, Studio, explainers};
 use crate::{looking, model, painting, sheet, sheets};
 use burn::tensor::{Device, Tensor};
 use cam_core::{Error, Explainer, METHODS, Method, Sight, Target};
 use cam_models::Classifier;
+use serde_json::json;
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -64,11 +68,22 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         seconds: Seconds::default(),
     };
     let speaker = sheets.console.clone();
-    sheets.each(&model, "compare", |picture| {
-        let explained = studio.explain_one(picture)?;
-        speaker.say(told(&explained))?;
-        sheet::of(&[explained], &studio, &painter)
-    })?;
+    let options = json!({
+        "model": args.model.identity(&model),
+        "methods": methods.iter().map(|method| method.name()).collect::<Vec<_>>(),
+        "layers": layers,
+        "asked": args.asked,
+        "look": args.look,
+        "painting": args.painting,
+    });
+    let made = sheets.each(&model, "compare", options, |picture| {
+        let explained = [studio.explain_one(picture)?];
+        let drawing = sheet::of(&explained, &studio, &painter)?;
+        let [Explained { picture, top, maps }] = explained;
+        speaker.say(told(&picture, &maps))?;
+        let maps = maps.iter().map(|map| Map::of(&picture, map, &painter)).collect::<Result<_, _>>()?;
+        Ok(Made { drawing, predictions: top, maps })
+    });
     console.detail(&studio.seconds);
     for (method, error) in left_out {
         console.warn(format_args!("left out {}: {error}", method.name()));
@@ -76,7 +91,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     if args.methods.is_empty() && !args.slow {
         console.warn(format_args!("left out {}, which are slow: `--slow` takes them", SLOW.join(", ")));
     }
-    Ok(())
+    made
 }
 
 impl Args {
@@ -128,7 +143,7 @@ fn fitting(
 }
 
 /// Where each method looks most.
-fn told(Explained { picture, maps, .. }: &Explained) -> String {
+fn told(picture: &Picture, maps: &[OneMap]) -> String {
     let mut text = head(picture.source.name());
     let longest = maps.iter().map(|map| map.method.len()).max().unwrap_or(0);
     let mut target = None;

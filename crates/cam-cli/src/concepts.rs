@@ -3,11 +3,14 @@
 use crate::console::{Console, head};
 use crate::failure::Failure;
 use crate::picture::Picture;
+use crate::report::Map;
 use crate::sheet::Drawing;
+use crate::sheets::Made;
 use crate::{model, sheets};
 use cam_core::Concepts;
-use cam_models::Classifier;
+use cam_models::{Classifier, Prediction};
 use cam_viz::{Figure, HeatMap, Mosaic, Overlay, Sheet};
+use serde_json::json;
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -37,42 +40,82 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let model = model::load(&args.model, &sheets.device, console)?;
     let layer = args.layer.as_ref().unwrap_or(&model.card().layer);
     let speaker = sheets.console.clone();
-    sheets.each(&model, "concepts", |picture| {
+    let options = json!({
+        "model": args.model.identity(&model),
+        "layer": layer,
+        "count": args.count,
+        "seed": args.seed,
+    });
+    sheets.each(&model, "concepts", options, |picture| {
         let found = cam_core::concepts(&model, layer, picture.input.clone(), args.count as usize, args.seed)?;
         let concepts = named(&model, found)?;
         speaker.say(head(picture.source.name()))?;
-        for (concept, name, heat) in &concepts {
-            let (x, y) = picture.area.peak(heat);
-            speaker.say(format_args!("  {concept}: {name}, most at {x}, {y}"))?;
+        for concept in &concepts {
+            let (x, y) = picture.area.peak(&concept.heat);
+            speaker.say(format_args!("  {}: {}, most at {x}, {y}", concept.number, concept.name()))?;
         }
-        sheet(&picture, &concepts, &format!("{} at {layer}", model.card().name))
+        Ok(Made {
+            drawing: sheet(&picture, &concepts, &format!("{} at {layer}", model.card().name))?,
+            predictions: Vec::new(),
+            maps: concepts.into_iter().map(|concept| concept.told(&picture, layer)).collect(),
+        })
     })
 }
 
-/// Each concept with its number, what the rest of the network says to it, and where it is.
-fn named(model: &Classifier, found: Concepts) -> Result<Vec<(usize, String, HeatMap)>, Failure> {
-    let guesses = model.predictions(found.output, 1);
-    let concepts = found.heat.into_iter().zip(guesses).enumerate();
+/// A concept: its number, what the rest of the network says to it, and where it is.
+struct Concept {
+    number: usize,
+    guess: Prediction,
+    heat: HeatMap,
+}
+
+impl Concept {
+    /// What the network says to it.
+    fn name(&self) -> String {
+        format!("{} {:.0} %", self.guess.label, 100.0 * self.guess.probability)
+    }
+
+    /// What is told of it.
+    fn told(self, picture: &Picture, layer: &str) -> Map {
+        let (x, y) = picture.area.peak(&self.heat);
+        Map {
+            class: self.guess.class,
+            label: self.guess.label,
+            probability: self.guess.probability,
+            score: self.guess.logit,
+            layer: layer.into(),
+            method: "concepts",
+            png: None,
+            npy: None,
+            raw: None,
+            peak: [x, y],
+            boxes: None,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+fn named(model: &Classifier, found: Concepts) -> Result<Vec<Concept>, Failure> {
+    let guesses = model.predictions(found.output, 1)?.into_iter().flatten();
+    let concepts = (1..).zip(guesses).zip(found.heat);
     concepts
-        .map(|(place, (heat, guess))| {
+        .map(|((number, guess), heat)| {
             let [_, height, width] = heat.dims();
             let values: Vec<f32> = heat.try_into_vec_as().map_err(cam_core::Error::from)?;
-            let name = format!("{} {:.0} %", guess[0].label, 100.0 * guess[0].probability);
-            Ok((place + 1, name, HeatMap::new(width as u32, height as u32, values)?))
+            Ok(Concept { number, guess, heat: HeatMap::new(width as u32, height as u32, values)? })
         })
         .collect()
 }
 
-fn sheet(picture: &Picture, concepts: &[(usize, String, HeatMap)], how: &str) -> Result<Drawing, Failure> {
-    let mosaic =
-        concepts.iter().fold(Mosaic::new(&picture.photo).area(picture.area), |all, (_, name, heat)| {
-            all.map(name.as_str(), heat.clone())
-        });
+fn sheet(picture: &Picture, concepts: &[Concept], how: &str) -> Result<Drawing, Failure> {
+    let mosaic = Mosaic::new(&picture.photo).area(picture.area);
+    let mosaic = concepts.iter().fold(mosaic, |all, concept| all.map(concept.name(), concept.heat.clone()));
     let mut figures =
         vec![Figure::new(picture.photo.clone()).above("photo"), mosaic.draw()?.above("all concepts")];
-    for (concept, name, heat) in concepts {
-        let overlay = Overlay::new(&picture.photo).area(picture.area).draw(heat)?;
-        figures.push(Figure::new(overlay).above(format!("concept {concept}")).below(name.as_str()));
+    for concept in concepts {
+        let overlay = Overlay::new(&picture.photo).area(picture.area).draw(&concept.heat)?;
+        let figure = Figure::new(overlay).above(format!("concept {}", concept.number));
+        figures.push(figure.below(concept.name()));
     }
     let title = format!("What {how} sees in {}", picture.source.title());
     let note = "Deep feature factorization; below each concept what the network says to it alone";

@@ -81,8 +81,13 @@ impl Console {
 
     /// Bytes that are asked for, on standard output.
     pub fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
+        self.write(|output| output.write_all(bytes))
+    }
+
+    /// What this work writes, on standard output.
+    pub fn write(&self, work: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<(), Failure> {
         let mut output = std::io::stdout().lock();
-        written(output.write_all(bytes).and_then(|()| output.flush()))
+        written(work(&mut output).and_then(|()| output.flush()))
     }
 
     /// Does what writes to the terminal by itself.

@@ -57,7 +57,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let mut sheet = Sheet::new(title).columns(columns).colour_bar(ColourMap::default());
     for (target, object) in scene.objects.iter().enumerate() {
         let maps = found.maps.iter().filter(|map| map.target == target);
-        let probability = model.predictions(found.output.clone(), model.labels().len())[0]
+        let probability = model.predictions(found.output.clone(), model.labels().len())?[0]
             .iter()
             .find(|guess| guess.class == object.class.index())
             .map_or(0.0, |guess| guess.probability);

@@ -8,19 +8,51 @@ use cam_device::{Opened, Taken};
 /// Where a command computes.
 #[derive(clap::Args)]
 pub struct Place {
-    /// Where to compute: `auto` takes the best device that works; see `cam devices`
+    /// Where to compute: `auto` takes the best device that works; see `cam devices`. `remote:HOST:PORT` is that of a machine where
+    /// `cam serve` runs. `cam explain` spreads pictures over several: `cuda:all`, or names with commas between
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub device: String,
 }
 
-/// The device asked for, and the name that it has in reports. What `auto` passed over is told in one line.
-pub fn named(asked: &str, console: &Console) -> Result<(Device, String), Failure> {
-    let Taken { mut devices, passed_over } = cam_device::open(asked.parse()?)?;
-    let Opened { device, id, .. } = devices.swap_remove(0);
-    if !passed_over.is_empty() {
-        console.warn(format_args!("{}; computing on {id}", passed_over.join("; ")));
+/// A device and the name that it has in reports.
+pub struct Named {
+    pub device: Device,
+    pub name: String,
+}
+
+/// The devices asked for, started. What `auto` passed over is told in one line.
+pub fn opened(asked: &str, console: &Console) -> Result<Vec<Opened>, Failure> {
+    let mut all = Vec::new();
+    for word in asked.split(',') {
+        let Taken { devices, passed_over } = cam_device::open(word.trim().parse()?)?;
+        if !passed_over.is_empty() {
+            console.warn(format_args!("{}; computing on {}", passed_over.join("; "), devices[0].word));
+        }
+        all.extend(devices);
     }
-    Ok((device, id.to_string()))
+    Ok(all)
+}
+
+/// The devices asked for, and their names.
+pub fn all(asked: &str, console: &Console) -> Result<Vec<Named>, Failure> {
+    let named = |Opened { device, word, .. }: Opened| Named { device, name: word };
+    Ok(opened(asked, console)?.into_iter().map(named).collect())
+}
+
+/// How devices are named together.
+pub fn names(devices: &[Named]) -> String {
+    devices.iter().map(|device| device.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// The one device asked for, and the name that it has in reports.
+pub fn named(asked: &str, console: &Console) -> Result<(Device, String), Failure> {
+    let mut all = all(asked, console)?;
+    match (all.pop(), all.is_empty()) {
+        (Some(Named { device, name }), true) => Ok((device, name)),
+        _ => Err(Failure::Usage(format!(
+            "`--device {asked}` means several: only `cam explain` spreads its pictures"
+        ))),
+    }
 }
 
 /// A list of devices for people.

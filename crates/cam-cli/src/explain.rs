@@ -1,19 +1,20 @@
 //! `cam explain`: pictures in, maps out.
 
+use crate::album::Album;
 use crate::console::{Console, head, peak_memory};
+use crate::crew::{self, Found, Order};
 use crate::failure::{Failure, folder};
 use crate::files::{self, Out};
-use crate::manifest::{Line, Manifest, Stamp};
-use crate::maps::OneMap;
 use crate::options::{Asked, Preparing};
 use crate::page::{self, Page};
 use crate::painting::{self, Painter};
 use crate::picture::Picture;
-use crate::report::{Failed, Map, MapOf, Predictions, Report, Seconds};
+use crate::preview::Preview;
+use crate::report::{Map, MapOf, Predictions, Report, Seconds};
 use crate::sheet::{self, Drawing};
-use crate::source::{Source, sources};
-use crate::studio::{Explained, Studio, explainers};
-use crate::{array, device, interrupt, looking, model, preview};
+use crate::source::sources;
+use crate::studio::{Explained, Studio};
+use crate::{array, device, looking, model};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -89,18 +90,16 @@ pub struct Args {
     /// they were made
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
-    /// Show the pictures in the terminal
-    #[arg(long, conflicts_with = "json")]
-    pub preview: bool,
+    /// Show the pictures in the terminal, as it is known to show them or as named: `--preview=sixel`
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "auto", conflicts_with = "json")]
+    pub preview: Option<Preview>,
 }
 
 /// All that decides what is found: pictures with the same are not explained again.
 #[derive(Serialize)]
 struct Options<'a> {
-    model: &'a str,
-    weights: Option<(&'a Path, Stamp)>,
-    labels: Option<(&'a Path, Stamp)>,
-    precision: String,
+    #[serde(flatten)]
+    model: model::Identity<'a>,
     methods: Vec<&'a str>,
     layers: &'a [String],
     #[serde(flatten)]
@@ -119,13 +118,15 @@ struct Options<'a> {
 pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let methods = args.look.cost.methods(&args.methods)?;
     let painter = args.painting.painter(args.look.sign.is_signed())?;
-    let (device, device_name) = device::named(&args.place.device, console)?;
+    let devices = device::all(&args.place.device, console)?;
+    let device = &devices[0].device;
+    let device_name = device::names(&devices);
     let sources = sources(&args.photos, &args.out)?;
     let mut out = Out::of(&args.out)?;
     if !matches!(out, Out::Folder(_)) && (args.npy || args.raw) {
         return Err(Failure::Usage("`--npy` and `--raw` need a folder to write to: `--out DIR`".into()));
     }
-    if matches!(out, Out::Stdout) && (args.json || args.preview) {
+    if matches!(out, Out::Stdout) && (args.json || args.preview.is_some()) {
         return Err(Failure::Usage(
             "standard output is for the picture: leave `--json` and `--preview` away".into(),
         ));
@@ -146,12 +147,10 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     };
 
     let started = Instant::now();
-    let model = model::load(&args.model, &device, console)?;
+    let model = model::load(&args.model, device, console)?;
     let load = started.elapsed().as_secs_f64();
     let targets = args.asked.targets(&model)?;
-    let layers = args.look.layers(&model, &device)?;
-    let explainers = explainers(&args.look, &model, &layers, &methods, console);
-    let lookings: Vec<_> = explainers.iter().map(|explainer| args.look.looking(explainer)).collect();
+    let layers = args.look.layers(&model, device)?;
     let preprocess = args.preparing.of(&model);
     console.detail(format_args!(
         "{} on {device_name}, by {} at {}",
@@ -165,7 +164,8 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         targets: &targets,
         layers: &layers,
         methods: &methods,
-        lookings: &lookings,
+        // The workers look.
+        lookings: &[],
         seconds: Seconds { load, ..Seconds::default() },
     };
     let options = serde_json::to_value(args.options(&studio)).expect("options are plain data");
@@ -173,84 +173,43 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     if args.html.is_some() {
         page = Some(Page::new(&model, &device_name, &methods, &options, painter.colours)?);
     }
-    let mut manifest = None;
-    if let (Out::Folder(files), true) = (&mut out, args.photos.iter().any(|path| path.is_dir())) {
-        let opened = Manifest::open(&files.folder, options, args.fresh)?;
-        files.hold(opened.taken.iter().cloned());
-        manifest = Some(opened);
-    }
-    interrupt::watch(match manifest {
-        Some(_) => "all files are whole, and the same command goes on",
-        None => "all files are whole",
-    });
+    let album = Album::open(&args.photos, sources, &mut out, options, args.fresh)?;
 
     let mut run = Run {
         args,
         console,
         painter,
-        many: sources.len() > 1,
         studio,
         out,
-        manifest,
+        album,
         page,
         kept: Vec::new(),
-        failures: Vec::new(),
         count: 0,
-        report: Report {
-            model: model.card().name.clone(),
-            device: device_name,
-            predictions: Vec::new(),
-            maps: Vec::new(),
-            failures: Vec::new(),
-            seconds: Seconds::default(),
-        },
+        report: Report::new(&model, device_name),
     };
     run.say_model()?;
-    let left: Vec<&Source> = sources.iter().filter(|source| !run.is_done(source)).collect();
-    if left.len() < sources.len() {
-        console.say(format_args!(
-            "{} of {} pictures are done already",
-            sources.len() - left.len(),
-            sources.len()
-        ))?;
-    }
+    let left = run.album.left(console)?;
     let bar = console.bar("pictures", left.len());
-    let mut batch: Vec<Picture> = Vec::new();
-    for source in left {
-        let started = Instant::now();
-        let read = Picture::read(source, &preprocess, &device);
-        run.studio.seconds.preprocess += started.elapsed().as_secs_f64();
-        let pictures = match read {
-            Ok(pictures) => pictures,
-            Err(failure) => {
-                run.failed(source, failure)?;
-                bar.inc(1);
-                continue;
+    let order = Order { args, methods: &methods, layers: &layers, preprocess: &preprocess, console };
+    let seconds = crew::explain(order, &devices, &model, &left, |found| {
+        for found in found {
+            match found {
+                Found::Explained(explained) => run.found(*explained)?,
+                Found::Failed(source, failure) => run.album.failed(&source, failure)?,
             }
-        };
-        for picture in pictures {
-            let full = batch.len() == args.batch_size as usize;
-            if full || batch.first().is_some_and(|first| first.input.dims() != picture.input.dims()) {
-                run.batch(std::mem::take(&mut batch))?;
-            }
-            batch.push(picture);
         }
-        // Those that wait for a batch are not done yet.
-        bar.set_position((run.count + run.failures.len()) as u64);
-    }
-    run.batch(batch)?;
+        bar.set_position(run.album.behind() as u64);
+        Ok(())
+    })?;
+    run.studio.seconds += seconds;
     bar.finish_and_clear();
     run.end()
 }
 
 impl Args {
     fn options<'a>(&'a self, studio: &Studio<'a>) -> Options<'a> {
-        let stamped = |path: &'a Option<PathBuf>| path.as_deref().map(|path| (path, Stamp::of(path)));
         Options {
-            model: &studio.model.card().name,
-            weights: stamped(&self.model.weights),
-            labels: stamped(&self.model.labels),
-            precision: self.model.precision.to_string(),
+            model: self.model.identity(studio.model),
             methods: studio.methods.iter().map(|method| method.name()).collect(),
             layers: studio.layers,
             asked: &self.asked,
@@ -269,16 +228,13 @@ struct Run<'a> {
     args: &'a Args,
     console: &'a Console,
     painter: Painter,
-    /// Whether one picture that fails leaves others to be explained.
-    many: bool,
     studio: Studio<'a>,
     out: Out,
-    manifest: Option<Manifest>,
+    album: Album,
     /// What `--html` writes.
     page: Option<Page>,
     /// What waits for the one picture that all go on.
     kept: Vec<Explained>,
-    failures: Vec<Failed>,
     /// Pictures explained.
     count: usize,
     /// What `--json` prints.
@@ -286,25 +242,10 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn is_done(&self, source: &Source) -> bool {
-        self.manifest.as_ref().is_some_and(|manifest| manifest.has(&source.name()))
-    }
-
     /// Whose weights these are, where only the file says.
     fn say_model(&self) -> Result<(), Failure> {
         if self.args.model.name.is_none() && self.args.model.weights.is_some() {
-            self.console.say(format_args!("recognised {}", self.report.model))?;
-        }
-        Ok(())
-    }
-
-    /// Explains pictures of one size together.
-    fn batch(&mut self, pictures: Vec<Picture>) -> Result<(), Failure> {
-        for found in self.studio.explain(pictures)? {
-            match found {
-                Ok(explained) => self.found(explained)?,
-                Err(unexplained) => self.failed(&unexplained.picture.source, unexplained.failure)?,
-            }
+            self.console.say(format_args!("recognised {}", self.studio.model.card().name))?;
         }
         Ok(())
     }
@@ -314,21 +255,12 @@ impl Run<'_> {
         let started = Instant::now();
         let maps = self.write(&explained)?;
         self.studio.seconds.write += started.elapsed().as_secs_f64();
-        if let Some(manifest) = &mut self.manifest {
-            let options = manifest.options.clone();
-            manifest.add(&Line {
-                input: explained.picture.source.name(),
-                stamp: Stamp::of(&explained.picture.source.path),
-                options: &options,
-                predictions: &explained.top,
-                maps: &maps,
-                error: None,
-            })?;
-        }
+        let Picture { source, part, .. } = &explained.picture;
+        self.album.done(source, *part, &explained.top, &maps)?;
         if let Some(page) = &mut self.page {
             page.add(&explained)?;
         }
-        let image = explained.picture.source.name();
+        let image = source.name();
         for map in &maps {
             for warning in &map.warnings {
                 self.console
@@ -337,9 +269,10 @@ impl Run<'_> {
         }
         if self.args.json {
             let index = self.count;
-            let maps = maps.into_iter().map(|map| MapOf { image: image.clone(), index, map });
-            self.report.maps.extend(maps);
-            self.report.predictions.push(Predictions { image, top: explained.top.clone() });
+            for map in maps {
+                self.report.maps.add(&MapOf { image: &image, index, map })?;
+            }
+            self.report.predictions.add(&Predictions { image: &image, top: &explained.top })?;
         } else {
             self.say(&image, &explained, &maps)?;
         }
@@ -385,8 +318,12 @@ impl Run<'_> {
         };
         maps.iter()
             .map(|map| {
-                let mut told = self.told(picture, map)?;
-                let Out::Folder(files) = &mut self.out else { return Ok(told) };
+                let mut told = Map::of(picture, map, &self.painter)?;
+                let files = match &mut self.out {
+                    Out::Folder(files) => files,
+                    Out::File(path) => return Ok(Map { png: Some(path.clone()), ..told }),
+                    Out::Stdout => return Ok(told),
+                };
                 let layer = map.layer.replace(" + ", "+");
                 let name = files.name(below, &format!("{stem}_{}_{layer}_{}", map.method, map.class))?;
                 if self.args.npy {
@@ -409,49 +346,9 @@ impl Run<'_> {
             .collect()
     }
 
-    /// What is told of a map, before any file is written.
-    fn told(&self, picture: &Picture, map: &OneMap) -> Result<Map, Failure> {
-        let (x, y) = picture.area.peak(&map.heat);
-        Ok(Map {
-            class: map.class,
-            label: map.label.clone(),
-            probability: map.probability,
-            score: map.score,
-            layer: map.layer.clone(),
-            method: map.method,
-            png: None,
-            npy: None,
-            raw: None,
-            peak: [x, y],
-            boxes: self.painter.boxes(picture, map)?,
-            warnings: map.warnings.clone(),
-        })
-    }
-
     /// Shows a picture in the terminal, where that is asked for.
     fn show(&self, drawing: &Drawing) -> Result<(), Failure> {
-        if self.args.preview { preview::show(drawing, self.console) } else { Ok(()) }
-    }
-
-    /// A picture that cannot be explained does not stop the others; what concerns all of them does.
-    fn failed(&mut self, source: &Source, failure: Failure) -> Result<(), Failure> {
-        if !self.many || !failure.is_of_one_picture() {
-            return Err(failure);
-        }
-        let error = failure.told();
-        if let Some(manifest) = &mut self.manifest {
-            let options = manifest.options.clone();
-            manifest.add(&Line {
-                input: source.name(),
-                stamp: Stamp::of(&source.path),
-                options: &options,
-                predictions: &[],
-                maps: &[],
-                error: Some(error.clone()),
-            })?;
-        }
-        self.failures.push(Failed { image: source.name(), error });
-        Ok(())
+        self.args.preview.map_or(Ok(()), |preview| preview.show(drawing, self.console))
     }
 
     /// Writes what waits for the end, and says what is left to say.
@@ -461,27 +358,14 @@ impl Run<'_> {
             let html = files::write_to(html.clone(), page.html().as_bytes())?;
             self.console.say(html.display())?;
         }
-        if let Some(manifest) = &self.manifest {
-            self.console.say(manifest.path().display())?;
-        }
-        self.report.seconds = self.studio.seconds;
-        self.console.detail(&self.report.seconds);
+        self.console.detail(&self.studio.seconds);
         if let Some(bytes) = peak_memory() {
             self.console.detail(format_args!("{:.2} GB of memory at most", bytes as f64 / 1e9));
         }
-        let failed = self.failures.len();
-        for failure in &self.failures {
-            self.console.fail(&failure.error);
-        }
         if self.args.json {
-            self.report.failures = self.failures;
-            self.console
-                .print(serde_json::to_string_pretty(&self.report).expect("a report is plain data"))?;
+            self.report.print(&self.album.failures, &self.studio.seconds, self.console)?;
         }
-        match failed {
-            0 => Ok(()),
-            _ => Err(Failure::Some { failed, all: failed + self.count }),
-        }
+        self.album.end(self.console)
     }
 
     /// Writes the one picture that all maps are on.
@@ -491,12 +375,6 @@ impl Run<'_> {
         }
         let drawn = sheet::of(&self.kept, &self.studio, &self.painter)?;
         self.show(&drawn)?;
-        self.out.deliver(&drawn, self.console)?;
-        if let Out::File(path) = &self.out {
-            for map in &mut self.report.maps {
-                map.map.png = Some(path.clone());
-            }
-        }
-        Ok(())
+        self.out.deliver(&drawn, self.console)
     }
 }

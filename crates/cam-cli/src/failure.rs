@@ -18,6 +18,8 @@ pub enum Failure {
     Output { path: PathBuf, reason: String },
     #[error(transparent)]
     Device(#[from] cam_device::Error),
+    #[error("`{device}` failed: {reason}")]
+    Lost { device: String, reason: String },
     #[error("cannot read the folder `{}`: {reason}", .path.display())]
     Folder { path: PathBuf, reason: String },
     #[error("there are no pictures in the folder `{}` ({known})", .path.display())]
@@ -89,7 +91,10 @@ impl Failure {
             | Self::Core(Core::NonFinite { .. })
             | Self::Picture(cam_viz::Error::NotFinite { .. }) => 11,
             Self::Output { .. } | Self::Picture(cam_viz::Error::Write { .. }) => 12,
-            Self::Device(_) | Self::Core(Core::Device { .. }) | Self::Models(Models::Precision { .. }) => 13,
+            Self::Device(_)
+            | Self::Lost { .. }
+            | Self::Core(Core::Device { .. })
+            | Self::Models(Models::Precision { .. } | Models::Device { .. }) => 13,
             Self::Models(Models::UnreadableLabels { .. } | Models::LabelCount { .. }) => 14,
             Self::Models(Models::Fetch { .. }) => 15,
             Self::Models(Models::WrongHash { .. }) => 16,
@@ -101,6 +106,17 @@ impl Failure {
     /// Whether it concerns one picture, so that others can be explained.
     pub fn is_of_one_picture(&self) -> bool {
         matches!(self.code(), 7 | 8 | 11)
+    }
+
+    /// The same, with the name of the device where that is what failed.
+    pub fn of_device(self, device: &str) -> Self {
+        match self {
+            Self::Core(cam_core::Error::Device { reason })
+            | Self::Models(cam_models::Error::Device { reason }) => {
+                Self::Lost { device: device.into(), reason }
+            }
+            other => other,
+        }
     }
 
     /// The failure and what caused it, in one line.

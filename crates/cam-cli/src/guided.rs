@@ -4,13 +4,15 @@ use crate::console::Console;
 use crate::failure::Failure;
 use crate::looking::Looking;
 use crate::options::Asked;
-use crate::report::Seconds;
+use crate::report::{Map, Seconds};
 use crate::sheet::{Drawing, class_caption};
+use crate::sheets::Made;
 use crate::studio::Studio;
 use crate::{model, painting, sheets};
 use burn::tensor::Tensor;
 use cam_core::{Explainer, GradCam, Method, guided_backprop};
 use cam_viz::{Area, Gradient, HeatMap, Sheet};
+use serde_json::json;
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -45,7 +47,12 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         lookings: &[Looking::Once(&explainer)],
         seconds: Seconds::default(),
     };
-    sheets.each(&model, "guided", |picture| {
+    let options = json!({
+        "model": args.model.identity(&model),
+        "asked": args.asked,
+        "painting": args.painting,
+    });
+    sheets.each(&model, "guided", options, |picture| {
         let input: Tensor<4> = picture.input.clone();
         let [_, _, height, width] = input.dims();
         let explained = studio.explain_one(picture)?;
@@ -64,7 +71,9 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
             ];
             sheet = sheet.row(class_caption(map), pictures);
         }
-        Ok(Drawing::Sheet(sheet))
+        let told = explained.maps.iter().map(|map| Map::of(&explained.picture, map, &painter));
+        let maps = told.collect::<Result<_, _>>()?;
+        Ok(Made { drawing: Drawing::Sheet(sheet), predictions: explained.top, maps })
     })
 }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 /// How pictures are looked at.
 #[derive(clap::Args, Serialize)]
+#[group(id = "looking")]
 pub struct Asked {
     /// A layer: see `cam layers`; several with commas between, or given several times. `all` takes the blocks of the network
     /// from shallow to deep, `auto` the last layer with a grid and a gradient, `input` the pixels [default: the one the

@@ -1,5 +1,6 @@
 //! `cam`: shows where an image classifier looked.
 
+mod album;
 mod args;
 mod array;
 mod bench;
@@ -7,6 +8,7 @@ mod compare;
 mod concepts;
 mod console;
 mod cost;
+mod crew;
 mod demo;
 mod device;
 mod explain;
@@ -25,6 +27,7 @@ mod painting;
 mod picture;
 mod preview;
 mod report;
+mod serve;
 mod sheet;
 mod sheets;
 mod shell;
@@ -64,6 +67,7 @@ fn run(command: Command, console: &Console) -> Result<(), Failure> {
         Command::Models => list::models(console),
         Command::Methods => list::methods(console),
         Command::Devices => list::devices(console),
+        Command::Serve(args) => serve::run(&args, console),
         Command::Completions(args) => shell::completions(&args, console),
         Command::Man(args) => shell::man(&args, console),
     }

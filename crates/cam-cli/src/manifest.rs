@@ -1,13 +1,15 @@
 //! The manifest of a folder: `manifest.jsonl`, one line a picture, from which an interrupted run goes on.
 //!
 //! A picture is done when a line has it with the same options, the file has not changed since, and all that was written is
-//! still there. Lines of failures are dropped when a run starts, as the pictures are tried again.
+//! still there; a file is done when all its pictures are. Lines of failures are dropped when a run starts, as the pictures are tried again.
 
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::report::{Guess, Map};
+use crate::picture::Part;
+use crate::report::Map;
+use cam_models::Prediction;
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -21,16 +23,26 @@ pub const NAME: &str = "manifest.jsonl";
 pub struct Line<'a> {
     /// The file.
     pub input: String,
+    /// Of an array of several, which picture.
+    #[serde(skip_serializing_if = "Part::is_all")]
+    pub part: Part,
     #[serde(flatten)]
     pub stamp: Stamp,
-    /// What it was explained with.
-    pub options: &'a serde_json::Value,
     /// Its likeliest classes.
-    pub predictions: &'a [Guess],
+    pub predictions: &'a [Prediction],
     /// Its maps and their files.
     pub maps: &'a [Map],
     /// Why there are none.
-    pub error: Option<String>,
+    pub error: Option<&'a str>,
+}
+
+/// A line as it is written.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    line: &'a Line<'a>,
+    /// What the picture was done with.
+    options: &'a serde_json::Value,
 }
 
 /// What tells that a file has changed.
@@ -54,6 +66,8 @@ impl Stamp {
 #[derive(Deserialize)]
 struct Found {
     input: String,
+    #[serde(default)]
+    part: Part,
     #[serde(flatten)]
     stamp: Stamp,
     options: serde_json::Value,
@@ -82,9 +96,9 @@ impl Found {
 pub struct Manifest {
     path: PathBuf,
     file: File,
-    pub options: serde_json::Value,
-    /// The pictures that are done.
-    done: HashSet<String>,
+    options: serde_json::Value,
+    /// The files with pictures that are done, and which of their pictures those are.
+    done: HashMap<String, HashSet<Part>>,
     /// The overlays that its lines name.
     pub taken: Vec<PathBuf>,
 }
@@ -96,12 +110,12 @@ impl Manifest {
         let failed =
             |error: std::io::Error| Failure::Output { path: path.clone(), reason: error.to_string() };
         let keeps = |found: &Found| found.options != options || (!afresh && found.finished());
-        let (mut done, mut taken, mut dropped) = (HashSet::new(), Vec::new(), false);
+        let (mut done, mut taken, mut dropped) = (HashMap::<_, HashSet<_>>::new(), Vec::new(), false);
         for line in lines(&path).map_err(failed)? {
             match read(&line.map_err(failed)?).filter(keeps) {
                 Some(found) if found.options == options => {
                     taken.extend(found.maps.into_iter().filter_map(|map| map.png));
-                    done.insert(found.input);
+                    done.entry(found.input).or_default().insert(found.part);
                 }
                 Some(_) => {}
                 None => dropped = true,
@@ -123,14 +137,15 @@ impl Manifest {
         &self.path
     }
 
-    /// Whether nothing is left to do for a picture.
-    pub fn has(&self, input: &str) -> bool {
-        self.done.contains(input)
+    /// The pictures of a file that nothing is left to do for.
+    pub fn done(&self, input: &str) -> HashSet<Part> {
+        self.done.get(input).cloned().unwrap_or_default()
     }
 
     /// Adds a line, whole or not at all.
     pub fn add(&mut self, line: &Line<'_>) -> Result<(), Failure> {
-        let mut text = serde_json::to_string(line).expect("a line is plain data");
+        let line = Told { line, options: &self.options };
+        let mut text = serde_json::to_string(&line).expect("a line is plain data");
         text.push('\n');
         let failed =
             |error: std::io::Error| Failure::Output { path: self.path.clone(), reason: error.to_string() };

@@ -27,6 +27,13 @@ pub struct OneMap {
     pub warnings: Vec<String>,
 }
 
+impl OneMap {
+    /// Whether it is of the whole network, and not of a layer.
+    pub fn is_of_whole(&self) -> bool {
+        ["biases", "attention"].contains(&self.layer.as_str())
+    }
+}
+
 /// The maps of a batch, read from the device.
 pub struct Batch<'a>(Vec<Numbers<'a>>);
 

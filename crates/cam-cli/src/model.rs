@@ -2,13 +2,16 @@
 
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::manifest::Stamp;
 use burn::tensor::Device;
 use cam_models::{Classifier, Precision};
-use std::path::PathBuf;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// Which model, and where its weights come from.
 #[derive(clap::Args)]
+#[group(id = "model")]
 pub struct Asked {
     /// The model: see `cam models` [default: the one that the weights are of, or else the built-in one]
     #[arg(long = "model", value_name = "NAME")]
@@ -23,6 +26,28 @@ pub struct Asked {
     /// What the network computes in: f32, f16, bf16; maps are computed in f32
     #[arg(long, value_name = "NAME", default_value_t, value_parser = Precision::from_str)]
     pub precision: Precision,
+}
+
+/// What decides, of a model, what is found.
+#[derive(Serialize)]
+pub struct Identity<'a> {
+    model: &'a str,
+    weights: Option<(&'a Path, Stamp)>,
+    labels: Option<(&'a Path, Stamp)>,
+    precision: String,
+}
+
+impl Asked {
+    /// What decides, of the model that was loaded, what is found.
+    pub fn identity<'a>(&'a self, model: &'a Classifier) -> Identity<'a> {
+        let stamped = |path: &'a Option<PathBuf>| path.as_deref().map(|path| (path, Stamp::of(path)));
+        Identity {
+            model: &model.card().name,
+            weights: stamped(&self.weights),
+            labels: stamped(&self.labels),
+            precision: self.precision.to_string(),
+        }
+    }
 }
 
 /// The model with its weights and the names of its classes. The weights are those of the file named, those built in, or those that the hub has.

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 /// What is asked of each picture.
 #[derive(clap::Args, Serialize)]
+#[group(id = "options")]
 pub struct Asked {
     /// A class, by number or name; may be given several times [default: the top class of each picture]
     #[arg(long = "class", value_name = "ID|NAME")]

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 /// How maps are painted.
 #[derive(clap::Args, Serialize)]
+#[group(id = "painting")]
 pub struct Asked {
     /// How a map lies over its photo
     #[arg(long, value_name = "MODE", default_value = Mode::default().name(), value_parser = modes())]

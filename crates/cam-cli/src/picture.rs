@@ -6,6 +6,7 @@ use crate::source::Source;
 use burn::tensor::{Device, Tensor};
 use cam_models::{Error, Preprocess, View, decode_photo};
 use cam_viz::{Area, RgbImage};
+use serde::{Deserialize, Serialize};
 
 /// A picture, as the model and as a person sees it.
 pub struct Picture {
@@ -15,6 +16,28 @@ pub struct Picture {
     pub photo: RgbImage,
     /// The part of the photo that the input shows.
     pub area: Area,
+    pub part: Part,
+}
+
+/// Which picture of its file it is, from 0 on: an array may have several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Part {
+    pub place: usize,
+    /// How many the file has.
+    pub of: usize,
+}
+
+impl Default for Part {
+    fn default() -> Self {
+        Self { place: 0, of: 1 }
+    }
+}
+
+impl Part {
+    /// Whether the file has no other.
+    pub fn is_all(&self) -> bool {
+        self.of == 1
+    }
 }
 
 impl Picture {
@@ -30,15 +53,17 @@ impl Picture {
             let photo = decode_photo(&bytes, path)?;
             let (input, view) = preprocess.apply(&photo, device);
             let area = area(view, &photo);
-            return Ok(vec![Self { source: source.clone(), input, photo, area }]);
+            return Ok(vec![Self { source: source.clone(), input, photo, area, part: Part::default() }]);
         }
         let inputs = array::decode(&bytes, path, device)?;
-        let pictures = (0..inputs.dims()[0]).map(|place| {
+        let of = inputs.dims()[0];
+        let pictures = (0..of).map(|place| -> Result<Self, Failure> {
             let input = inputs.clone().narrow(0, place, 1);
-            let photo = preprocess.picture(input.clone());
-            Self { source: source.clone(), input, area: Area::whole(&photo), photo }
+            let photo = preprocess.picture(input.clone())?;
+            let part = Part { place, of };
+            Ok(Self { source: source.clone(), input, area: Area::whole(&photo), photo, part })
         });
-        Ok(pictures.collect())
+        pictures.collect()
     }
 }
 

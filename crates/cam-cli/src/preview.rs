@@ -1,6 +1,7 @@
-//! A picture in the terminal: by the graphics of Kitty or iTerm where it has them, else by half blocks in 24-bit colours.
+//! A picture in the terminal: by the graphics of Kitty or iTerm or as sixels where it has them, else by half blocks in 24-bit
+//! colours.
 //!
-//! Of our own, as the crate that does it stands on one under the LGPL.
+//! Of our own but for the encoder of sixels, as the crate that does it all stands on one under the LGPL.
 
 use crate::console::Console;
 use crate::failure::Failure;
@@ -8,6 +9,9 @@ use crate::sheet::Drawing;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cam_viz::RgbImage;
+use clap::ValueEnum;
+use icy_sixel::SixelImage;
+use image::DynamicImage;
 use image::imageops::{FilterType, resize};
 use std::env;
 use std::fmt::Write;
@@ -17,31 +21,66 @@ use terminal_size::{Width, terminal_size};
 /// The columns that a picture takes at most where the terminal has more.
 const COLUMNS: u16 = 100;
 
+/// How wide a column is taken to be for sixels, in pixels: most terminals have wider ones.
+const COLUMN: u32 = 8;
+
 /// The most of a picture that one sequence of Kitty's holds, in characters.
 const PIECE: usize = 4096;
 
-pub fn show(drawing: &Drawing, console: &Console) -> Result<(), Failure> {
-    let columns = terminal_size().map_or(COLUMNS, |(Width(columns), _)| columns.clamp(1, COLUMNS));
-    let picture = match graphics() {
-        Some(graphics) => graphics(&STANDARD.encode(drawing.encode("png")?), columns),
-        None => blocks(&*drawing.pixels()?, columns),
-    };
-    console.aside(|| console.bytes(format!("{picture}\n").as_bytes()))
+/// How pictures are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Preview {
+    /// What the terminal is known to have
+    Auto,
+    /// The graphics of Kitty and Ghostty
+    Kitty,
+    /// The graphics of iTerm and WezTerm
+    Iterm,
+    /// Sixels: foot, mlterm, mintty, Konsole, Windows Terminal, xterm
+    Sixel,
+    /// Half blocks in 24-bit colours
+    Blocks,
 }
 
-/// How a PNG in base64 is shown on so many columns.
-type Graphics = fn(&str, u16) -> String;
-
-/// What the terminal says that it can show; where output goes elsewhere nothing is asked.
-fn graphics() -> Option<Graphics> {
-    let is = |name: &str, values: &[&str]| {
-        env::var(name).is_ok_and(|found| values.iter().any(|value| found.contains(value)))
-    };
-    match std::io::stdout().is_terminal() {
-        true if is("TERM", &["kitty", "ghostty"]) => Some(kitty),
-        true if is("TERM_PROGRAM", &["iTerm", "WezTerm"]) => Some(iterm),
-        _ => None,
+impl Preview {
+    /// Shows a picture on standard output.
+    pub fn show(self, drawing: &Drawing, console: &Console) -> Result<(), Failure> {
+        let columns = terminal_size().map_or(COLUMNS, |(Width(columns), _)| columns.clamp(1, COLUMNS));
+        let png = || Ok::<_, Failure>(STANDARD.encode(drawing.encode("png")?));
+        let how = if self == Self::Auto { Self::known() } else { self };
+        let picture = match how {
+            Self::Kitty => kitty(&png()?, columns),
+            Self::Iterm => iterm(&png()?, columns),
+            Self::Sixel => sixel(&*drawing.pixels()?, columns),
+            Self::Auto | Self::Blocks => blocks(&*drawing.pixels()?, columns),
+        };
+        console.aside(|| console.bytes(format!("{picture}\n").as_bytes()))
     }
+
+    /// What the terminal says that it is; where output goes elsewhere nothing is asked.
+    fn known() -> Self {
+        let is = |name: &str, values: &[&str]| {
+            env::var(name).is_ok_and(|found| values.iter().any(|value| found.contains(value)))
+        };
+        match std::io::stdout().is_terminal() {
+            true if is("TERM", &["kitty", "ghostty"]) => Self::Kitty,
+            true if is("TERM_PROGRAM", &["iTerm", "WezTerm"]) => Self::Iterm,
+            true if is("TERM", &["foot", "mlterm", "yaft", "sixel"]) => Self::Sixel,
+            true if is("TERM_PROGRAM", &["mintty"]) => Self::Sixel,
+            _ => Self::Blocks,
+        }
+    }
+}
+
+/// Sixels, which have no size in columns; half blocks where a picture is too long for them.
+/// <https://vt100.net/docs/vt3xx-gp/chapter14.html>
+fn sixel(picture: &RgbImage, columns: u16) -> String {
+    let width = picture.width().clamp(1, COLUMN * u32::from(columns));
+    let height = u64::from(picture.height().max(1)) * u64::from(width) / u64::from(picture.width().max(1));
+    let small = resize(picture, width, height.max(1) as u32, FilterType::Triangle);
+    let (width, height) = (small.width() as usize, small.height() as usize);
+    let pixels = DynamicImage::from(small).into_rgba8().into_raw();
+    SixelImage::from_rgba(pixels, width, height).encode().unwrap_or_else(|_| blocks(picture, columns))
 }
 
 /// <https://sw.kovidgoyal.net/kitty/graphics-protocol/>
@@ -91,6 +130,23 @@ mod tests {
         let rows = "\x1b[48;2;0;0;9;38;2;0;1;9m\u{2584}\x1b[48;2;1;0;9;38;2;1;1;9m\u{2584}\x1b[0m";
         assert_eq!(blocks(&picture, 80), rows);
         assert_eq!(blocks(&RgbImage::new(300, 100), 30).lines().count(), 5);
+    }
+
+    #[test]
+    fn sixels_show_what_they_were_made_of() {
+        let picture = RgbImage::from_fn(1200, 300, |x, y| Rgb([(x / 5) as u8, (255 * (y / 150)) as u8, 90]));
+        let sent = sixel(&picture, 60);
+        assert!(sent.starts_with("\x1bP") && sent.ends_with("\x1b\\"));
+        let seen = SixelImage::decode(sent.as_bytes()).unwrap();
+        assert_eq!(seen.dimensions(), (480, 120), "as wide as 60 columns");
+        let shrunk = resize(&picture, 480, 120, FilterType::Triangle);
+        let apart = shrunk.pixels().zip(seen.pixels.chunks_exact(4));
+        let apart: u64 = apart.flat_map(|(a, b)| (0..3).map(move |i| u64::from(a.0[i].abs_diff(b[i])))).sum();
+        assert!(apart < 4 * 3 * 480 * 120, "few shades off, as 256 colours are: {apart}");
+        assert_eq!(
+            SixelImage::decode(sixel(&RgbImage::new(9, 7), 60).as_bytes()).unwrap().dimensions(),
+            (9, 7)
+        );
     }
 
     #[test]

@@ -1,55 +1,95 @@
 //! What `cam explain` tells, as one JSON object.
 
-use cam_models::Prediction;
+use crate::console::Console;
+use crate::failure::Failure;
+use crate::maps::OneMap;
+use crate::painting::Painter;
+use crate::picture::Picture;
+use cam_models::{Classifier, Prediction};
 use serde::Serialize;
+use std::io::{self, Seek, Write};
 use std::path::PathBuf;
+use tempfile::SpooledTempFile;
 
-/// The whole run.
-#[derive(Debug, Serialize)]
+/// The whole run. What grows with the pictures does not wait in memory.
 pub struct Report {
     /// The model's name.
-    pub model: String,
-    /// Where it ran.
-    pub device: String,
-    /// One entry a picture, in the order of the command line.
-    pub predictions: Vec<Predictions>,
-    /// One entry for each picture, target, layer and method.
-    pub maps: Vec<MapOf>,
-    /// The pictures that could not be explained.
-    pub failures: Vec<Failed>,
-    /// Where the time went.
-    pub seconds: Seconds,
+    model: String,
+    /// Where it ran; of several devices, with commas between.
+    device: String,
+    /// One entry a picture, in the order of the command line: [`Predictions`].
+    pub predictions: Spool,
+    /// One entry for each picture, target, layer and method: [`MapOf`].
+    pub maps: Spool,
+}
+
+impl Report {
+    pub fn new(model: &Classifier, device: String) -> Self {
+        let model = model.card().name.clone();
+        Self { model, device, predictions: Spool::default(), maps: Spool::default() }
+    }
+
+    /// Prints it, with the pictures that could not be explained and where the time went.
+    pub fn print(mut self, failures: &[Failed], seconds: &Seconds, console: &Console) -> Result<(), Failure> {
+        console.write(|out| {
+            write!(out, "{{\n  \"model\": {},\n  \"device\": {}", json(&self.model), json(&self.device))?;
+            for (name, items) in [("predictions", &mut self.predictions), ("maps", &mut self.maps)] {
+                write!(out, ",\n  \"{name}\": [")?;
+                items.copy_to(out)?;
+                write!(out, "\n  ]")?;
+            }
+            writeln!(out, ",\n  \"failures\": {},\n  \"seconds\": {}\n}}", json(&failures), json(seconds))
+        })
+    }
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("a report is plain data")
+}
+
+/// JSON values that wait for the end of a run: few in memory, many in a file.
+pub struct Spool(SpooledTempFile);
+
+/// How much of a spool is held in memory, in bytes.
+const IN_MEMORY: usize = 1 << 20;
+
+impl Default for Spool {
+    fn default() -> Self {
+        Self(SpooledTempFile::new(IN_MEMORY))
+    }
+}
+
+impl Spool {
+    pub fn add(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+        self.append(&json(value))
+            .map_err(|error| Failure::Output { path: std::env::temp_dir(), reason: error.to_string() })
+    }
+
+    fn append(&mut self, value: &str) -> io::Result<()> {
+        let comma = if self.0.stream_position()? == 0 { "" } else { "," };
+        write!(self.0, "{comma}\n    {value}")
+    }
+
+    fn copy_to(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        self.0.rewind()?;
+        io::copy(&mut self.0, out).map(drop)
+    }
 }
 
 /// What the model makes of one picture.
 #[derive(Debug, Serialize)]
-pub struct Predictions {
+pub struct Predictions<'a> {
     /// The file.
-    pub image: String,
+    pub image: &'a str,
     /// Its likeliest classes.
-    pub top: Vec<Guess>,
-}
-
-/// A class and how sure the model is.
-#[derive(Debug, Clone, Serialize)]
-pub struct Guess {
-    pub class: usize,
-    pub label: String,
-    pub logit: f32,
-    pub probability: f32,
-}
-
-impl From<Prediction> for Guess {
-    fn from(Prediction { class, label, logit, probability }: Prediction) -> Self {
-        Self { class, label, logit, probability }
-    }
+    pub top: &'a [Prediction],
 }
 
 /// A map of one of the pictures.
 #[derive(Debug, Serialize)]
-pub struct MapOf {
+pub struct MapOf<'a> {
     /// The file of the picture.
-    pub image: String,
+    pub image: &'a str,
     /// Which of the predictions it belongs to.
     pub index: usize,
     #[serde(flatten)]
@@ -81,6 +121,27 @@ pub struct Map {
     pub warnings: Vec<String>,
 }
 
+impl Map {
+    /// What is told of a map, before any file is written.
+    pub fn of(picture: &Picture, map: &OneMap, painter: &Painter) -> Result<Self, Failure> {
+        let (x, y) = picture.area.peak(&map.heat);
+        Ok(Self {
+            class: map.class,
+            label: map.label.clone(),
+            probability: map.probability,
+            score: map.score,
+            layer: map.layer.clone(),
+            method: map.method,
+            png: None,
+            npy: None,
+            raw: None,
+            peak: [x, y],
+            boxes: painter.boxes(picture, map)?,
+            warnings: map.warnings.clone(),
+        })
+    }
+}
+
 /// A picture that could not be explained.
 #[derive(Debug, Serialize)]
 pub struct Failed {
@@ -90,7 +151,7 @@ pub struct Failed {
     pub error: String,
 }
 
-/// Seconds of each part of a run.
+/// Seconds of each part of a run; of several devices, those of all together.
 #[derive(Debug, Default, Serialize)]
 pub struct Seconds {
     /// Reading the weights.
@@ -105,6 +166,16 @@ pub struct Seconds {
     pub write: f64,
 }
 
+impl std::ops::AddAssign for Seconds {
+    fn add_assign(&mut self, more: Self) {
+        self.load += more.load;
+        self.preprocess += more.preprocess;
+        self.forward += more.forward;
+        self.explain += more.explain;
+        self.write += more.write;
+    }
+}
+
 impl std::fmt::Display for Seconds {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { load, preprocess, forward, explain, write } = self;
@@ -112,5 +183,22 @@ impl std::fmt::Display for Seconds {
             f,
             "seconds: load {load:.2}, preprocess {preprocess:.2}, forward {forward:.2}, explain {explain:.2}, write {write:.2}"
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_in_a_file_comes_out_as_it_went_in() {
+        let mut spool = Spool::default();
+        let values: Vec<String> = (0..3).map(|digit| digit.to_string().repeat(IN_MEMORY / 2)).collect();
+        values.iter().for_each(|value| spool.add(value).unwrap());
+        assert!(spool.0.is_rolled());
+        let mut out = b"[".to_vec();
+        spool.copy_to(&mut out).unwrap();
+        out.push(b']');
+        assert_eq!(serde_json::from_slice::<Vec<String>>(&out).unwrap(), values);
     }
 }

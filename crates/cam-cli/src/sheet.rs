@@ -41,7 +41,7 @@ const TILE: u32 = 256;
 
 /// The maps of some pictures, a picture below the other.
 ///
-/// With several layers and several methods each row is a layer and each column a method; else a row is a class, and goes on below
+/// With several layers and several methods each row is a layer and each column a method; else a row is a class. A row goes on below
 /// where it is long.
 pub fn of(pictures: &[Explained], studio: &Studio<'_>, painter: &Painter) -> Result<Drawing, Failure> {
     // One map needs no paper around it.
@@ -71,7 +71,8 @@ fn title(pictures: &[Explained], studio: &Studio<'_>) -> String {
     if let Some(method) = only(maps().map(|map| map.method)) {
         title += &format!(", by {method}");
     }
-    if let Some(layer) = only(maps().map(|map| map.layer.as_str())) {
+    let layered = maps().filter(|map| !map.is_of_whole());
+    if let Some(layer) = only(layered.map(|map| map.layer.as_str())) {
         title += &format!(", at {layer}");
     }
     title
@@ -86,37 +87,39 @@ fn rows(
 ) -> Result<Sheet, Failure> {
     let Some(first) = maps.first() else { return Ok(sheet) };
     let class = class_caption(first);
-    let one_layer = only(maps.iter().map(|map| map.layer.as_str())).is_some();
+    let (whole, layered): (Vec<&OneMap>, Vec<&OneMap>) = maps.iter().partition(|map| map.is_of_whole());
+    let one_layer = layered.is_empty() || only(layered.iter().map(|map| map.layer.as_str())).is_some();
     let one_method = only(maps.iter().map(|map| map.method)).is_some();
-    let figure = |map: &OneMap| -> Result<Figure, Failure> {
-        let figure = Figure::new(painter.paint(picture, map)?);
-        Ok(match (one_layer, one_method) {
-            (true, true) => figure,
-            (false, true) => figure.above(&map.layer),
-            _ => figure.above(map.method),
-        })
-    };
-    let photo = || Figure::new(picture.photo.clone()).above("photo");
-    let lines: Vec<&[&OneMap]> = match one_layer || one_method {
-        true => vec![maps],
-        false => maps.chunk_by(|a, b| a.layer == b.layer).collect(),
-    };
-    let mut sheet = sheet;
-    for (number, line) in lines.into_iter().enumerate() {
-        let caption = match (one_layer || one_method, number) {
-            (true, _) => class.clone(),
-            (false, 0) => format!("{class} {}", line[0].layer),
-            (false, _) => line[0].layer.clone(),
+    let figures = |maps: &[&OneMap]| {
+        let figure = |map: &&OneMap| {
+            let figure = Figure::new(painter.paint(picture, map)?);
+            Ok(match (one_layer, one_method) {
+                (true, true) => figure,
+                (false, true) => figure.above(&map.layer),
+                _ if map.is_of_whole() => figure.above(format!("{} ({})", map.method, map.layer)),
+                _ => figure.above(map.method),
+            })
         };
-        let mut figures = vec![if number == 0 { photo() } else { Figure::new(RgbImage::new(0, 0)) }];
-        for map in line {
-            figures.push(figure(map)?);
-        }
-        for (part, figures) in figures.chunks(ACROSS).enumerate() {
-            sheet = sheet.row(if part == 0 { caption.as_str() } else { "" }, figures.iter().cloned());
-        }
+        maps.iter().map(figure).collect::<Result<Vec<Figure>, Failure>>()
+    };
+    let photo = vec![Figure::new(picture.photo.clone()).above("photo")];
+    if one_layer || one_method {
+        return Ok(row(sheet, &class, [photo, figures(maps)?].concat()));
+    }
+    // Beside the photo stands what has no layer; below it each row is a layer, and each column a method.
+    let mut sheet = row(sheet, &class, [photo, figures(&whole)?].concat());
+    for line in layered.chunk_by(|a, b| a.layer == b.layer) {
+        sheet = row(sheet, &line[0].layer, figures(line)?);
     }
     Ok(sheet)
+}
+
+/// A row that goes on below where it is long.
+fn row(sheet: Sheet, caption: &str, figures: Vec<Figure>) -> Sheet {
+    let parts = figures.chunks(ACROSS).enumerate();
+    parts.fold(sheet, |sheet, (part, figures)| {
+        sheet.row(if part == 0 { caption } else { "" }, figures.iter().cloned())
+    })
 }
 
 /// The class of a map, and how sure the model is of it.

@@ -1,19 +1,23 @@
 //! What commands have in common that make one sheet of each picture.
 
+use crate::album::Album;
 use crate::console::Console;
+use crate::device;
 use crate::failure::Failure;
 use crate::files::{self, Out};
 use crate::options::Preparing;
 use crate::picture::Picture;
+use crate::preview::Preview;
+use crate::report::Map;
 use crate::sheet::Drawing;
 use crate::source::{Source, sources};
-use crate::{device, interrupt, preview};
 use burn::tensor::Device;
-use cam_models::Classifier;
+use cam_models::{Classifier, Prediction};
 use std::path::PathBuf;
 
 /// Pictures in, sheets out.
 #[derive(clap::Args)]
+#[group(id = "sheets")]
 pub struct Asked {
     /// Pictures (PNG, JPEG, WebP), folders of them, `-` for standard input, or .npy arrays; a sheet is made of each
     #[arg(required = true, value_name = "PHOTO")]
@@ -25,9 +29,12 @@ pub struct Asked {
     /// The folder that sheets go to; of one picture also a file (.png, .jpg, .webp, .svg), or `-` for standard output
     #[arg(long, value_name = "DIR|FILE|-", default_value = "cam-out")]
     pub out: PathBuf,
-    /// Show the sheets in the terminal
+    /// Make sheets again that the manifest of a folder says are there
     #[arg(long)]
-    pub preview: bool,
+    pub fresh: bool,
+    /// Show the sheets in the terminal, as it is known to show them or as named: `--preview=sixel`
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "auto")]
+    pub preview: Option<Preview>,
 }
 
 /// What is asked, made sure of before the weights are read.
@@ -41,49 +48,81 @@ pub struct Sheets<'a> {
     pub console: Console,
 }
 
+/// A sheet of one picture, and what is told of it.
+pub struct Made {
+    pub drawing: Drawing,
+    pub predictions: Vec<Prediction>,
+    /// What is on the sheet.
+    pub maps: Vec<Map>,
+}
+
 impl Asked {
     pub fn open(&self, console: &Console) -> Result<Sheets<'_>, Failure> {
         let (device, device_name) = device::named(&self.place.device, console)?;
         let sources = sources(&self.photos, &self.out)?;
         let out = Out::of(&self.out)?;
-        if matches!(out, Out::Stdout) && self.preview {
+        if matches!(out, Out::Stdout) && self.preview.is_some() {
             return Err(Failure::Usage("standard output is for the sheet: leave `--preview` away".into()));
         }
         if !matches!(out, Out::Folder(_)) && sources.len() > 1 {
             return Err(Failure::Usage("sheets of several pictures need a folder: `--out DIR`".into()));
         }
-        interrupt::watch("all files are whole");
         let console = if matches!(out, Out::Stdout) { console.diverted() } else { console.clone() };
         Ok(Sheets { asked: self, sources, out, device, device_name, console })
     }
 }
 
 impl Sheets<'_> {
-    /// Makes a sheet of each picture, called after it and `kind`. The work says what it found, and draws it.
+    /// Makes a sheet of each picture, called after it and `kind`. The work says what it found, and draws it; `options` are all that
+    /// decides what that is, beside how photos are prepared.
     pub fn each(
         mut self,
         model: &Classifier,
         kind: &str,
-        mut work: impl FnMut(Picture) -> Result<Drawing, Failure>,
+        options: serde_json::Value,
+        mut work: impl FnMut(Picture) -> Result<Made, Failure>,
     ) -> Result<(), Failure> {
-        let preprocess = self.asked.preparing.of(model);
-        let bar = self.console.bar("pictures", self.sources.len());
-        for source in &self.sources {
-            for picture in Picture::read(source, &preprocess, &self.device)? {
-                let drawn = work(picture)?;
-                if self.asked.preview {
-                    preview::show(&drawn, &self.console)?;
+        let Asked { photos, preparing, fresh, .. } = self.asked;
+        let preprocess = preparing.of(model);
+        let options = serde_json::json!({ "command": kind, "preparing": preparing, "options": options });
+        let sources = std::mem::take(&mut self.sources);
+        let mut album = Album::open(photos, sources, &mut self.out, options, *fresh)?;
+        let left = album.left(&self.console)?;
+        let bar = self.console.bar("pictures", left.len());
+        for left in left {
+            let source = &left.source;
+            match left.read(&preprocess, &self.device) {
+                Ok(pictures) => {
+                    for picture in pictures {
+                        let part = picture.part;
+                        match work(picture).and_then(|made| self.write(source, kind, made)) {
+                            Ok(Made { predictions, maps, .. }) => {
+                                album.done(source, part, &predictions, &maps)?;
+                            }
+                            Err(failure) => album.failed(source, failure)?,
+                        }
+                    }
                 }
-                if let Out::Folder(files) = &mut self.out {
-                    let name = files.name(&source.below, &format!("{}_{kind}", source.stem()))?;
-                    let path = files::write(&name, ".png", &drawn.encode("png")?)?;
-                    self.console.say(path.display())?;
-                }
-                self.out.deliver(&drawn, &self.console)?;
+                Err(failure) => album.failed(source, failure)?,
             }
             bar.inc(1);
         }
         bar.finish_and_clear();
-        Ok(())
+        album.end(&self.console)
+    }
+
+    /// Shows and writes a sheet, and tells which file it is in.
+    fn write(&mut self, source: &Source, kind: &str, mut made: Made) -> Result<Made, Failure> {
+        if let Some(preview) = self.asked.preview {
+            preview.show(&made.drawing, &self.console)?;
+        }
+        if let Out::Folder(files) = &mut self.out {
+            let name = files.name(&source.below, &format!("{}_{kind}", source.stem()))?;
+            let path = files::write(&name, ".png", &made.drawing.encode("png")?)?;
+            self.console.say(path.display())?;
+            made.maps.iter_mut().for_each(|map| map.png = Some(path.clone()));
+        }
+        self.out.deliver(&made.drawing, &self.console)?;
+        Ok(made)
     }
 }

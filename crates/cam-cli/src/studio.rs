@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::looking::{self, Looking};
 use crate::maps::{Batch, OneMap};
 use crate::picture::Picture;
-use crate::report::{Guess, Seconds};
+use crate::report::Seconds;
 use burn::tensor::Tensor;
 use cam_core::{Explainer, Method, Target};
 use cam_models::{Classifier, Prediction};
@@ -33,7 +33,7 @@ pub struct Studio<'a> {
 pub struct Explained {
     pub picture: Picture,
     /// Its likeliest classes.
-    pub top: Vec<Guess>,
+    pub top: Vec<Prediction>,
     /// A target at a time, in it a layer, in it a method.
     pub maps: Vec<OneMap>,
 }
@@ -91,8 +91,8 @@ impl Studio<'_> {
             self.seconds.explain += started.elapsed().saturating_sub(found.forward).as_secs_f64();
             output.get_or_insert(found.output);
         }
-        let all =
-            output.map_or(Vec::new(), |output| self.model.predictions(output, self.model.labels().len()));
+        let all = output.map(|output| self.model.predictions(output, self.model.labels().len()));
+        let all = all.transpose()?.unwrap_or_default();
         let found = pictures.into_iter().zip(all).zip(maps);
         Ok(found.map(|((picture, all), maps)| self.explained(picture, all, maps)).collect())
     }
@@ -125,15 +125,14 @@ impl Studio<'_> {
             map.label = self.model.labels()[map.class].clone();
         }
         maps.sort_by_key(|map| self.order(map));
-        let top = all.into_iter().take(TOLD).map(Guess::from).collect();
+        let top = all.into_iter().take(TOLD).collect();
         Ok(Explained { picture, top, maps })
     }
 
     /// Where a map stands among all of its picture: those of the whole network come after those of layers.
     fn order(&self, map: &OneMap) -> [usize; 3] {
-        let whole = ["biases", "attention"].contains(&map.layer.as_str());
         let layer = self.layers.iter().position(|layer| *layer == map.layer).unwrap_or(0);
         let method = self.methods.iter().position(|method| method.name() == map.method).unwrap_or(0);
-        [map.target, if whole { usize::MAX } else { layer }, method]
+        [map.target, if map.is_of_whole() { usize::MAX } else { layer }, method]
     }
 }

@@ -17,6 +17,8 @@ pub enum Kind {
     Processor,
     /// A graphics API computed by the processor, such as llvmpipe: slower than the processor is without it.
     Software,
+    /// Of another machine, which does not say.
+    Remote,
 }
 
 impl Kind {
@@ -29,6 +31,7 @@ impl Kind {
             Self::Unsaid => "unsaid",
             Self::Processor => "processor",
             Self::Software => "software",
+            Self::Remote => "remote",
         }
     }
 }
@@ -55,7 +58,7 @@ impl std::fmt::Display for Id {
 
 /// The devices to try for one that is asked for, the best first.
 ///
-/// `there` are those found; `built` says which ways are compiled in.
+/// `there` are those found; `built` says which ways are compiled in. Devices of other machines are not among those found.
 ///
 /// # Errors
 /// [`Error::NotBuilt`], [`Error::Nothing`] and [`Error::Number`], where the one asked for is not there.
@@ -87,6 +90,7 @@ pub fn candidates(wanted: Wanted, there: &[Id], built: impl Fn(Api) -> bool) -> 
             let cards: Vec<Id> = ids.iter().filter(|id| id.kind != Kind::Software).copied().collect();
             Ok(if cards.is_empty() { ids } else { cards })
         }
+        Wanted::Remote(_) => of(Api::Remote),
     }
 }
 

@@ -12,6 +12,14 @@ pub enum Error {
         /// The word.
         asked: String,
     },
+    /// The name of a device of another machine is not understood.
+    #[error(
+        "`{asked}` names no server: `remote:HOST:PORT` does, with `:NUMBER` or `:all` for others of its devices"
+    )]
+    Address {
+        /// The word.
+        asked: String,
+    },
     /// The way to the device is not compiled in.
     #[error("`{name}` is not compiled into this build; build with `--features {name}`", name = .api.name())]
     NotBuilt {
@@ -42,9 +50,18 @@ pub enum Error {
         /// What its driver says.
         reason: String,
     },
+    /// Devices cannot be lent.
+    #[error("cannot lend devices at `{address}`: {reason}")]
+    Serve {
+        /// Where they were to be lent.
+        address: String,
+        /// Why not.
+        reason: String,
+    },
 }
 
 fn known() -> String {
-    let built = Api::ALL.into_iter().filter(|api| api.is_built()).map(Api::name);
+    let all = Api::ALL.into_iter().chain([Api::Remote]);
+    let built = all.filter(|api| api.is_built()).map(Api::name);
     std::iter::once("auto").chain(built).collect::<Vec<_>>().join(", ")
 }

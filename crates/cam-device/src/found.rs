@@ -15,6 +15,8 @@ use std::sync::{Mutex, PoisonError};
 pub struct Opened {
     /// Its name here.
     pub id: Id,
+    /// The word that asks for it: `vulkan:0`, `remote:gpu1:3000`.
+    pub word: String,
     /// How it names itself.
     pub name: String,
     /// Its memory in bytes, where its driver tells.
@@ -54,12 +56,15 @@ pub fn list() -> Vec<Listed> {
 /// # Errors
 /// What is asked for is not compiled in, not there, or does not start.
 pub fn open(wanted: Wanted) -> Result<Taken, Error> {
-    let found = match wanted {
+    let found = match &wanted {
         Wanted::Auto => cards_first(),
-        Wanted::One(api, _) | Wanted::All(api) => found(api),
+        Wanted::One(api, _) | Wanted::All(api) => found(*api),
+        Wanted::Remote(server) => {
+            return Ok(Taken { devices: crate::remote::open(server)?, passed_over: Vec::new() });
+        }
     };
     let ids: Vec<Id> = found.iter().map(|(id, _)| *id).collect();
-    let started = candidates(wanted, &ids, Api::is_built)?.into_iter().map(|id| {
+    let started = candidates(wanted.clone(), &ids, Api::is_built)?.into_iter().map(|id| {
         let (_, device) = found.iter().find(|(other, _)| *other == id).expect("one of those found");
         start(id, device.clone())
     });
@@ -147,7 +152,7 @@ fn start(id: Id, device: Device) -> Result<Opened, Error> {
     }
     probe(&device).map_err(|reason| Error::Start { device: id.to_string(), reason })?;
     let (name, memory) = described(&device);
-    let opened = Opened { id, name, memory, device };
+    let opened = Opened { id, word: id.to_string(), name, memory, device };
     started.push(opened.clone());
     Ok(opened)
 }

@@ -16,9 +16,15 @@ mod found;
 #[cfg(gpu)]
 mod gpu;
 mod processor;
+#[cfg(feature = "remote")]
+mod remote;
+#[cfg(not(feature = "remote"))]
+#[path = "not_remote.rs"]
+mod remote;
 mod wanted;
 
 pub use choice::{Id, Kind, candidates};
 pub use error::Error;
 pub use found::{Listed, Opened, Taken, list, open};
-pub use wanted::{Api, Wanted};
+pub use remote::{TOKEN, serve};
+pub use wanted::{Api, Server, Wanted, Which};

@@ -271,7 +271,10 @@ impl Classifier {
     ///
     /// # Shapes
     /// - logits: `[batch, classes]`
-    pub fn predictions(&self, logits: Tensor<2>, count: usize) -> Vec<Vec<Prediction>> {
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub fn predictions(&self, logits: Tensor<2>, count: usize) -> Result<Vec<Vec<Prediction>>, Error> {
         Prediction::of(logits, self.card.logits, &self.labels, count)
     }
 }
@@ -323,14 +326,22 @@ impl Prediction {
     ///
     /// # Shapes
     /// - logits: `[batch, classes]`
-    pub fn of(logits: Tensor<2>, kind: Logits, labels: &[String], count: usize) -> Vec<Vec<Self>> {
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub fn of(
+        logits: Tensor<2>,
+        kind: Logits,
+        labels: &[String],
+        count: usize,
+    ) -> Result<Vec<Vec<Self>>, Error> {
         let [_, classes] = logits.dims();
         let logits = logits.inner();
         let probabilities = kind.probabilities(logits.clone());
-        let read: Vec<f32> = Tensor::cat(vec![logits, probabilities], 0).into_data().iter().collect();
+        let read: Vec<f32> = Tensor::cat(vec![logits, probabilities], 0).try_into_vec_as()?;
         let (logits, probabilities) = read.split_at(read.len() / 2);
         let rows = logits.chunks_exact(classes).zip(probabilities.chunks_exact(classes));
-        rows.map(|(logits, probabilities)| {
+        let predictions = rows.map(|(logits, probabilities)| {
             let mut order: Vec<usize> = (0..classes).collect();
             order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
             let prediction = |class: usize| Prediction {
@@ -340,8 +351,8 @@ impl Prediction {
                 probability: probabilities[class],
             };
             order.into_iter().take(count).map(prediction).collect()
-        })
-        .collect()
+        });
+        Ok(predictions.collect())
     }
 }
 

@@ -154,6 +154,18 @@ pub enum Error {
         /// Labels that are near it.
         close: Vec<String>,
     },
+    /// The device did not hand its numbers back.
+    #[error("the device failed: {reason}")]
+    Device {
+        /// What it said.
+        reason: String,
+    },
+}
+
+impl From<burn::tensor::TensorReadError> for Error {
+    fn from(error: burn::tensor::TensorReadError) -> Self {
+        Self::Device { reason: error.to_string() }
+    }
 }
 
 fn suggestion(close: &[String]) -> String {

@@ -157,15 +157,18 @@ impl Preprocess {
     ///
     /// # Shapes
     /// - input: `[1, 3, height, width]`
-    pub fn picture(&self, input: Tensor<4>) -> RgbImage {
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub fn picture(&self, input: Tensor<4>) -> Result<RgbImage, Error> {
         let [_, _, height, width] = input.dims();
-        let planes: Vec<f32> = input.into_data().iter().collect();
-        RgbImage::from_fn(width as u32, height as u32, |x, y| {
+        let planes: Vec<f32> = input.try_into_vec_as()?;
+        Ok(RgbImage::from_fn(width as u32, height as u32, |x, y| {
             image::Rgb([0, 1, 2].map(|channel| {
                 let value = planes[(channel * height + y as usize) * width + x as usize];
                 ((value * self.std[channel] + self.mean[channel]) * 255.0).round() as u8
             }))
-        })
+        }))
     }
 
     /// The picture that the network sees, before its colours are normalised.

@@ -48,7 +48,7 @@ fn the_mean_is_taken_off_and_the_rest_divided_by_the_deviation() {
         assert!((mean - expected).abs() < 1e-4, "{mean} is not {expected}");
     }
     assert_eq!((view.x, view.y, view.width, view.height), (0.0, 0.0, 10.0, 10.0));
-    assert_eq!(card.preprocess(Resize::Squash).picture(input).get_pixel(5, 5), &Rgb([255, 0, 51]));
+    assert_eq!(card.preprocess(Resize::Squash).picture(input).unwrap().get_pixel(5, 5), &Rgb([255, 0, 51]));
 }
 
 #[test]

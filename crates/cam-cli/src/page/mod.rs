@@ -6,12 +6,11 @@
 
 use crate::failure::Failure;
 use crate::maps::OneMap;
-use crate::report::Guess;
 use crate::studio::Explained;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cam_core::{METHODS, Method};
-use cam_models::Classifier;
+use cam_models::{Classifier, Prediction};
 use cam_viz::{ColourMap, RgbImage};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
@@ -84,7 +83,7 @@ struct Picture {
     area: [u32; 4],
     /// A data URI.
     photo: String,
-    top: Vec<Guess>,
+    top: Vec<Prediction>,
     maps: Vec<Map>,
 }
 

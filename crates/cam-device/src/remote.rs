@@ -1,0 +1,81 @@
+//! Devices of other machines, over Burn's remote backend: lent by a server, used by a client.
+
+use crate::{Api, Error, Id, Kind, Opened, Server, Which};
+use burn::tensor::Device;
+use burn::tensor::remote::{RemoteHost, RemoteOptions};
+use burn::tensor::server::{RemoteServer, TokenAuthorizer, WebSocketTransport};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+/// The variable of the environment that holds the word by which server and client know each other.
+pub const TOKEN: &str = "CAM_REMOTE_TOKEN";
+
+/// How long a server may take to answer at all.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The devices of a server, connected.
+pub(crate) fn open(server: &Server) -> Result<Vec<Opened>, Error> {
+    let failed = |reason: String| Error::Start { device: format!("remote:{server}"), reason };
+    answers(server).map_err(failed)?;
+    let host = RemoteHost::websocket(&format!("ws://{}:{}", server.host, server.port));
+    let host = match std::env::var(TOKEN) {
+        Ok(token) => host.with_credential(token.as_str()),
+        Err(_) => host,
+    };
+    // A device that is only listed connects on first use, where it would panic.
+    let connect = |number: usize| -> Result<Device, Error> {
+        let options: RemoteOptions = Device::remote_options(&host);
+        options.device_index(number).init().map_err(|error| failed(error.to_string()))
+    };
+    let numbers = match server.which {
+        Which::First => 0..1,
+        Which::Number(number) => number..number + 1,
+        Which::All => 0..host.devices().map_err(|error| failed(error.to_string()))?.into_vec().len(),
+    };
+    numbers.map(|number| Ok(opened(server, number, connect(number)?))).collect()
+}
+
+fn opened(server: &Server, number: usize, device: Device) -> Opened {
+    let which = if number == 0 { Which::First } else { Which::Number(number) };
+    let server = Server { which, ..server.clone() };
+    Opened {
+        id: Id { api: Api::Remote, number, kind: Kind::Remote },
+        word: format!("remote:{server}"),
+        name: format!("device {number} of {}:{}", server.host, server.port),
+        memory: None,
+        device,
+    }
+}
+
+/// Whether anybody listens there. Burn would try for a quarter of a minute before it says that nobody does.
+fn answers(server: &Server) -> Result<(), String> {
+    let name = server.host.trim_start_matches('[').trim_end_matches(']');
+    let addresses = (name, server.port).to_socket_addrs().map_err(|error| error.to_string())?;
+    let mut reason = "its name has no address".to_string();
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(_) => return Ok(()),
+            Err(error) => reason = format!("nobody answers at {address}: {error}"),
+        }
+    }
+    Err(reason)
+}
+
+/// Lends devices to other machines until the process is asked to end (Ctrl-C, or `SIGTERM`). All of them must be of one backend:
+/// the processor, or cards.
+///
+/// What is sent is not encrypted, and whoever reaches the port computes here; the word in [`TOKEN`], where there is one, keeps out
+/// those who do not know it.
+///
+/// # Errors
+/// [`Error::Serve`].
+pub fn serve(devices: &[Opened], listener: TcpListener) -> Result<(), Error> {
+    let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+    let failed = |reason: String| Error::Serve { address: address.clone(), reason };
+    let mut server = RemoteServer::new(devices.iter().map(|opened| opened.device.clone()));
+    if let Ok(token) = std::env::var(TOKEN) {
+        let empty = |_| failed(format!("{TOKEN} is empty"));
+        server = server.with_authorizer(TokenAuthorizer::new(token.as_str()).map_err(empty)?);
+    }
+    server.serve(WebSocketTransport::from_listener(listener)).map_err(|error| failed(error.to_string()))
+}

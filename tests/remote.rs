@@ -1,0 +1,161 @@
+//! `cam serve` and `--device remote:HOST:PORT`, over the loopback.
+
+use assert_cmd::Command;
+use cam_scenes::Scene;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// A `cam serve` that ends with the test.
+struct Serving {
+    process: Child,
+    /// `HOST:PORT`
+    address: String,
+}
+
+impl Serving {
+    /// Lends the processor at this address.
+    fn at(address: &str, token: Option<&str>) -> Self {
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("cam"));
+        command.args(["serve", "--device", "cpu", "--listen", address]).stdout(Stdio::piped());
+        command.stderr(Stdio::null()).env("RUST_LOG", "off");
+        if let Some(token) = token {
+            command.env(cam_device::TOKEN, token);
+        }
+        let mut process = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.strip_prefix("lending cpu at ").and_then(|rest| rest.split(',').next());
+        let address = address.unwrap_or_else(|| panic!("{line}")).to_string();
+        Self { process, address }
+    }
+
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A folder with an album of this many scenes.
+fn desk(scenes: u64) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("album")).unwrap();
+    for number in 0..scenes {
+        let scene = Scene::draw(40_000 + number, 96).unwrap();
+        scene.picture.save(folder.path().join(format!("album/{number:02}.png"))).unwrap();
+    }
+    folder
+}
+
+/// Explains the album: `cam explain album --device DEVICE ...`.
+fn explain(folder: &Path, device: &str, more: &[&str]) -> Command {
+    let mut cam = Command::cargo_bin("cam").unwrap();
+    cam.current_dir(folder).args(["explain", "album", "--device", device]).args(more);
+    cam.env_remove(cam_device::TOKEN);
+    cam
+}
+
+/// The maps in a folder of outputs.
+fn maps(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let maps =
+        entries.filter(|path| path.extension().is_some_and(|ending| ending == "npy" || ending == "png"));
+    maps.map(|path| (path.file_name().unwrap().into(), std::fs::read(&path).unwrap())).collect()
+}
+
+/// The one line that a run which fails complains in.
+#[track_caller]
+fn complaint(mut run: Command, code: i32) -> String {
+    let output = run.output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
+    told
+}
+
+#[test]
+fn maps_of_another_machine_are_those_of_this_one_to_the_bit() {
+    let folder = desk(5);
+    let serving = [(); 2].map(|()| Serving::at("127.0.0.1:0", None));
+    let [first, second] = [0, 1].map(|number| format!("remote:{}", serving[number].address));
+    let runs =
+        [("here", "cpu".into()), ("there", first.clone()), ("spread", format!("{first}:all,{second}"))];
+    let methods = ["--method", "gradcam,eigencam,scorecam", "--channels", "4", "--npy", "--raw", "-q"];
+    for (out, device) in &runs {
+        explain(folder.path(), device, &methods).args(["--batch-size", "2", "--out", out]).assert().success();
+    }
+    let here = maps(&folder.path().join("here"));
+    assert_eq!(here.len(), 5 * 3 * 3);
+    for out in ["there", "spread"] {
+        let there = maps(&folder.path().join(out));
+        assert!(here.keys().eq(there.keys()), "{out}");
+        let differing: Vec<_> = here.keys().filter(|name| here[*name] != there[*name]).collect();
+        assert!(differing.is_empty(), "{out}: {differing:?}");
+    }
+}
+
+#[test]
+fn a_server_that_is_killed_is_told_in_one_line_and_the_same_command_goes_on() {
+    const PICTURES: usize = 40;
+    let folder = desk(PICTURES as u64);
+    let mut serving = Serving::at("127.0.0.1:0", None);
+    let device = format!("remote:{}", serving.address);
+    // A picture a batch, and a method of many passes: it lasts.
+    let slow = ["--method", "scorecam", "--batch-size", "1", "--out", "out", "-q"];
+    let lines = || std::fs::read_to_string(folder.path().join("out/manifest.jsonl")).unwrap_or_default();
+    let run = explain(folder.path(), &device, &slow);
+    let told = std::thread::scope(|scope| {
+        let told = scope.spawn(|| complaint(run, 13));
+        let started = Instant::now();
+        while lines().lines().count() < 3 && started.elapsed() < Duration::from_secs(120) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        serving.kill();
+        told.join().unwrap()
+    });
+    assert!(told.contains(&format!("`{device}` failed")), "{told}");
+    let done = lines().lines().count();
+    assert!((3..PICTURES).contains(&done), "{done} pictures were done");
+
+    let told = complaint(explain(folder.path(), &device, &slow), 13);
+    assert!(told.contains("nobody answers"), "{told}");
+
+    let again = Serving::at(&serving.address, None);
+    assert_eq!(again.address, serving.address);
+    let run = explain(folder.path(), &device, &slow[..slow.len() - 1]).assert().success();
+    let said = String::from_utf8_lossy(&run.get_output().stdout).into_owned();
+    assert!(said.contains(&format!("{done} of {PICTURES} pictures are done already")), "{said}");
+    assert_eq!(lines().lines().count(), PICTURES);
+}
+
+#[test]
+fn who_does_not_know_the_word_is_turned_away() {
+    let folder = desk(1);
+    let serving = Serving::at("127.0.0.1:0", Some("open sesame"));
+    let device = format!("remote:{}", serving.address);
+    let told = complaint(explain(folder.path(), &device, &[]), 13);
+    assert!(told.contains("rejected the credential"), "{told}");
+    explain(folder.path(), &device, &["-q"]).env(cam_device::TOKEN, "open sesame").assert().success();
+}
+
+#[test]
+fn what_is_not_there_is_told_in_one_line() {
+    let folder = desk(1);
+    let serving = Serving::at("127.0.0.1:0", None);
+    let told = complaint(explain(folder.path(), &format!("remote:{}:7", serving.address), &[]), 13);
+    assert!(told.contains("hosts only 1 device"), "{told}");
+    assert!(complaint(explain(folder.path(), "remote:127.0.0.1", &[]), 13).contains("names no server"));
+    let mut second = Command::cargo_bin("cam").unwrap();
+    second.args(["serve", "--device", "cpu", "--listen", &serving.address]);
+    assert!(complaint(second, 13).contains("cannot lend devices at"));
+}
