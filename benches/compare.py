@@ -83,6 +83,7 @@ for variable in ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPE
     os.environ[variable] = str(args.threads)
 os.environ["TQDM_DISABLE"] = "1"
 
+import numpy  # noqa: E402
 import pytorch_grad_cam as reference  # noqa: E402
 import timm  # noqa: E402
 import torch  # noqa: E402
@@ -123,6 +124,11 @@ class SampledScoreCAM(reference.ScoreCAM):
         return weights.repeat(-(-activations.shape[1] // weights.shape[1]), axis=1)[:, :activations.shape[1]]
 
 
+def first_channels(ablation):
+    ablation.indices = numpy.arange(args.sample)
+    return ablation.indices
+
+
 class Explaining:
     """A method of the reference, on one network and layer."""
 
@@ -132,7 +138,7 @@ class Explaining:
         if method == "ablationcam":
             ablation = (AblationLayer if layout is None else AblationLayerVit)()
             if args.sample:
-                ablation.activations_to_be_ablated = lambda activations, ratio: list(range(args.sample))
+                ablation.activations_to_be_ablated = lambda activations, ratio: first_channels(ablation)
             self.options["ablation_layer"] = ablation
         if method == "scorecam" and args.sample:
             self.kind = SampledScoreCAM
