@@ -422,6 +422,10 @@ fn an_interrupted_run_goes_on_where_it_was() {
     assert!(desk.says(&["explain", "album"]).starts_with("3 of 3"), "other options leave these lines");
     assert!(!desk.says(&["explain", "album", "--fresh"]).contains("done already"));
     assert_eq!(desk.manifest().len(), 6);
+    // Masks have the names of the overlays, and are written over them.
+    assert!(!desk.says(&["explain", "album", "--overlay", "mask"]).contains("done already"));
+    assert!(!desk.says(&["explain", "album"]).contains("done already"));
+    assert!(desk.says(&["explain", "album"]).starts_with("3 of 3 pictures are done already\n"));
 }
 
 #[test]

@@ -84,11 +84,15 @@ struct Written {
 }
 
 impl Found {
-    /// Whether nothing is left to do.
+    fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.maps.iter().flat_map(|map| [&map.png, &map.npy, &map.raw]).flatten()
+    }
+
+    /// Whether nothing is left to do, if its files are as they were.
     fn finished(&self) -> bool {
-        let files =
-            |map: &Written| [&map.png, &map.npy, &map.raw].into_iter().flatten().all(|file| file.exists());
-        self.error.is_none() && self.stamp == Stamp::of(Path::new(&self.input)) && self.maps.iter().all(files)
+        self.error.is_none()
+            && self.stamp == Stamp::of(Path::new(&self.input))
+            && self.files().all(|file| file.exists())
     }
 }
 
@@ -109,10 +113,19 @@ impl Manifest {
         let path = folder.join(NAME);
         let failed =
             |error: std::io::Error| Failure::Output { path: path.clone(), reason: error.to_string() };
-        let keeps = |found: &Found| found.options != options || (!afresh && found.finished());
+        let mut last = HashMap::new();
+        for (number, line) in lines(&path).map_err(failed)?.enumerate() {
+            let found = read(&line.map_err(failed)?);
+            last.extend(found.iter().flat_map(Found::files).map(|file| (file.clone(), number)));
+        }
+        // Files that a later line names hold what that line says.
+        let own = |number, found: &Found| found.files().all(|file| last.get(file) == Some(&number));
+        let keeps = |number: usize, found: &Found| {
+            found.options != options || (!afresh && found.finished() && own(number, found))
+        };
         let (mut done, mut taken, mut dropped) = (HashMap::<_, HashSet<_>>::new(), Vec::new(), false);
-        for line in lines(&path).map_err(failed)? {
-            match read(&line.map_err(failed)?).filter(keeps) {
+        for (number, line) in lines(&path).map_err(failed)?.enumerate() {
+            match read(&line.map_err(failed)?).filter(|found| keeps(number, found)) {
                 Some(found) if found.options == options => {
                     taken.extend(found.maps.into_iter().filter_map(|map| map.png));
                     done.entry(found.input).or_default().insert(found.part);
@@ -125,8 +138,9 @@ impl Manifest {
             let kept = lines(&path)
                 .map_err(failed)?
                 .map_while(Result::ok)
-                .filter(|line| read(line).is_some_and(|found| keeps(&found)));
-            let kept: String = kept.flat_map(|line| [line, "\n".into()]).collect();
+                .enumerate()
+                .filter(|(number, line)| read(line).is_some_and(|found| keeps(*number, &found)));
+            let kept: String = kept.flat_map(|(_, line)| [line, "\n".into()]).collect();
             interrupt::whole(|| cam_viz::write(&path, kept.as_bytes()))?;
         }
         let file = OpenOptions::new().append(true).create(true).open(&path).map_err(failed)?;
