@@ -192,6 +192,11 @@ impl Sizes {
         most(captions.chain(key))
     }
 
+    /// How high a colour and its meaning are, of which there may be none.
+    fn key_row(&self, meaning: &Paragraph) -> u32 {
+        meaning.height().max(self.number.height) + self.gap / 4
+    }
+
     /// The square of a colour and the gap behind it.
     fn swatch(&self) -> u32 {
         self.number.height + self.gap / 2
@@ -258,7 +263,7 @@ impl<'a> Block<'a> {
     /// What it needs below its picture.
     fn below(&self, sizes: &Sizes) -> u32 {
         let lines: u32 = self.below.iter().map(|caption| caption.height()).sum();
-        let key: u32 = self.key.iter().map(|(_, meaning)| meaning.height() + sizes.gap / 4).sum();
+        let key: u32 = self.key.iter().map(|(_, meaning)| sizes.key_row(meaning)).sum();
         lines + key + if lines > 0 { sizes.gap / 2 } else { 0 } + if key > 0 { sizes.gap / 2 } else { 0 }
     }
 
@@ -291,7 +296,7 @@ impl<'a> Block<'a> {
             let swatch = RgbImage::from_pixel(side, side, *colour);
             page.picture(self.column.place.start, y + (sizes.number.height - side) / 2, Cow::Owned(swatch));
             meaning.put(page, Align::Start, y);
-            y = y.saturating_add(meaning.height() + sizes.gap / 4);
+            y = y.saturating_add(sizes.key_row(meaning));
         }
     }
 }
