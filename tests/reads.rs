@@ -4,9 +4,11 @@
 mod support;
 
 use burn::tensor::Tensor;
-use cam_core::{Class, Explainer, METHODS, Maps, Method, Sight, Smooth, Top, read_backs};
+use cam_core::{
+    Class, EigenCam, EigenGradCam, Error, Explainer, GradCam, METHODS, Maps, Method, Sess, Sight, Smooth,
+    Top, concepts, concepts_async, rank_layers, rank_layers_async, read_backs, waits,
+};
 use cam_models::Network;
-use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -105,15 +107,41 @@ fn without_blocking_the_maps_are_the_same() {
             .filter(|method| !["cam", "sscam", "iscam"].contains(&method.name()));
         let explainer = || methods.clone().fold(Explainer::new(&network), |all, method| all.method(*method));
         let blocking = explainer().explain(images.clone(), &Top).unwrap().read().unwrap();
-        let awaited = block_on(async {
+        let awaited = awaited(async {
             let found = explainer().explain_async(images, &Top).await?;
             let one = found.maps[0].read_async().await?;
             let all = found.read_async().await?;
             assert_eq!(one, all.1[0]);
-            Ok::<_, cam_core::Error>(all)
+            assert_eq!(found.maps[0].warnings_async().await?, one.warnings);
+            Ok(all)
         });
-        assert_eq!(awaited.unwrap(), blocking);
+        assert_eq!(awaited, blocking);
     }
+}
+
+#[test]
+fn what_stands_around_the_methods_has_a_form_that_does_not_block() {
+    let network = hashed(TINY);
+    let images = || picture("reads", [2, 64, 96], 16);
+    let explainer =
+        Explainer::new(&network).layer("layer4.0").eigen_smooth(true).method(GradCam).method(EigenGradCam);
+    let smooth = Smooth::noisy(&explainer, 2, 0.1, 0);
+    let blocking = smooth.explain(images(), &Top).unwrap().read().unwrap();
+    let found = awaited(async { smooth.explain_async(images(), &Top).await?.read_async().await });
+    assert_eq!(found, blocking);
+
+    let sess = Sess { scales: 2, ..Sess::PAPER };
+    let blocking = sess.explain_each(&explainer, images(), &[&Top]).unwrap().read().unwrap();
+    let slid = async { sess.explain_each_async(&explainer, images(), &[&Top]).await?.read_async().await };
+    assert_eq!(awaited(slid), blocking);
+
+    let blocking = concepts(&network, "layer4.0", images(), 3, 0).unwrap();
+    let found = awaited(concepts_async(&network, "layer4.0", images(), 3, 0));
+    assert_eq!(numbers(&found.vectors), numbers(&blocking.vectors));
+    assert_eq!(numbers(&found.heat[2]), numbers(&blocking.heat[2]));
+
+    let blocking = rank_layers(&network, EigenCam, images(), &Top).unwrap();
+    assert_eq!(awaited(rank_layers_async(&network, EigenCam, images(), &Top)), blocking);
 }
 
 #[test]
@@ -122,7 +150,7 @@ fn what_is_wrong_is_told_without_blocking_too() {
     let cam = Explainer::new(&network).layer("layer3.0").method(cam_core::Cam);
     let images = picture("reads", [1, 64, 96], 16);
     let awaited = block_on(cam.explain_async(images, &Top)).err();
-    assert_eq!(awaited, Some(cam_core::Error::NotLinear { layer: "layer3.0".into() }));
+    assert_eq!(awaited, Some(Error::NotLinear { layer: "layer3.0".into() }));
 }
 
 #[test]
@@ -147,6 +175,15 @@ fn there_is_one_way_to_the_host() {
 
 fn numbers<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
     tensor.to_data().try_to_vec().unwrap()
+}
+
+/// What a future gives that never blocks, though it reads.
+fn awaited<T>(future: impl Future<Output = Result<T, Error>>) -> T {
+    let before = waits();
+    let (reads, done) = counted(|| block_on(future));
+    assert!(reads > 0, "it reads");
+    assert_eq!(waits() - before, 0, "it does not block");
+    done.unwrap()
 }
 
 /// Polls a future on this thread and sleeps until it is woken.

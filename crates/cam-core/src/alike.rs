@@ -4,7 +4,8 @@
 //! first changes nothing, and as masks all that light up the same place are one mask. So a method labels its copies, and of
 //! those with one label the network sees the first.
 
-use crate::{Error, read};
+use crate::Error;
+use crate::read::{self, now};
 use burn::Tensor;
 use std::collections::HashMap;
 
@@ -41,8 +42,16 @@ impl Alike {
     /// # Errors
     /// [`Error::Device`] when they cannot be read.
     pub fn labelled(labels: Tensor<3>) -> Result<Self, Error> {
+        now(Self::labelled_async(labels))
+    }
+
+    /// As [`labelled`](Self::labelled), without blocking.
+    ///
+    /// # Errors
+    /// As [`labelled`](Self::labelled).
+    pub async fn labelled_async(labels: Tensor<3>) -> Result<Self, Error> {
         let [_, copies, length] = labels.dims();
-        let labels = read::numbers(labels)?;
+        let labels = read::numbers(labels).await?;
         let images = labels.chunks_exact((copies * length).max(1));
         Ok(Self { images: images.map(|labels| Groups::of(labels.chunks_exact(length.max(1)))).collect() })
     }

@@ -1,6 +1,6 @@
 //! Which layer to look at, where nobody says.
 
-use crate::read::{self, Reading};
+use crate::read::{self, Reading, now};
 use crate::seen::Passes;
 use crate::session::Session;
 use crate::tap::Asked;
@@ -19,15 +19,7 @@ where
     I: Input,
     M: Model<I, O>,
 {
-    let known = layers(model, input.clone())?;
-    for layer in known.iter().rev().filter(|layer| has_places(layer)) {
-        if let Some(strongest) = strongest_gradient(model, &layer.name, input, target)?
-            && read::numbers(strongest)?[0] > 0.0
-        {
-            return Ok(layer.name.clone());
-        }
-    }
-    Err(Error::NoLayer { known: known.into_iter().map(|layer| layer.name).collect() })
+    now(choose_layer_async(model, input, target))
 }
 
 /// As [`choose_layer`], without blocking: for event loops and browsers.
@@ -46,7 +38,7 @@ where
     let known = layers(model, input.clone())?;
     for layer in known.iter().rev().filter(|layer| has_places(layer)) {
         if let Some(strongest) = strongest_gradient(model, &layer.name, input, target)?
-            && read::numbers_async(strongest).await?[0] > 0.0
+            && read::numbers(strongest).await?[0] > 0.0
         {
             return Ok(layer.name.clone());
         }
@@ -116,11 +108,28 @@ where
     I: Input,
     M: Model<I, O>,
 {
+    now(rank_layers_async(model, method, input, target))
+}
+
+/// As [`rank_layers`], without blocking.
+///
+/// # Errors
+/// As [`rank_layers`].
+pub async fn rank_layers_async<I, O, M>(
+    model: &M,
+    method: impl Method + 'static,
+    input: I,
+    target: &dyn Target<O>,
+) -> Result<Vec<RankedLayer>, Error>
+where
+    I: Input,
+    M: Model<I, O>,
+{
     let mut explainer = Explainer::new(model).method(method);
     for layer in layers(model, input.clone())?.into_iter().filter(has_places) {
         explainer = explainer.layer(layer.name);
     }
-    let run = explainer.run(input.clone(), &[target])?;
+    let run = explainer.run(input.clone(), &[target]).await?;
     let goal = &run.goals[0];
     let score_of = |weights: Tensor<2>| {
         let part = input.with_layer(input.to_layer() * weights.unsqueeze_dim(1));
@@ -131,7 +140,7 @@ where
         let left = score_of(map.heat.clone().neg() + 1.0);
         Tensor::cat(vec![map.scores.clone().mean(), kept, left], 0)
     });
-    let mut read = scores.fold(Reading::default(), Reading::add).now()?;
+    let mut read = scores.fold(Reading::default(), Reading::add).read().await?;
     let mut ranked = Vec::new();
     for map in run.maps {
         let scores = read::floats(&mut read)?;

@@ -10,10 +10,11 @@
 //! (<https://arxiv.org/abs/1806.10206>). The factors are found by hierarchical alternating least squares (Cichocki and Phan,
 //! 2009), as scikit-learn's coordinate descent does.
 
+use crate::read::{self, now};
 use crate::resize::{Sampling, resize};
 use crate::session::Session;
 use crate::tap::Asked;
-use crate::{Error, Input, Model, Scale, read};
+use crate::{Error, Input, Model, Scale};
 use burn::Tensor;
 use burn::tensor::TensorData;
 use nalgebra::DMatrix;
@@ -55,6 +56,23 @@ pub fn concepts<I, O>(
 where
     I: Input,
 {
+    now(concepts_async(model, layer, input, count, seed))
+}
+
+/// As [`concepts`], without blocking.
+///
+/// # Errors
+/// As [`concepts`].
+pub async fn concepts_async<I, O>(
+    model: &impl Model<I, O>,
+    layer: &str,
+    input: I,
+    count: usize,
+    seed: u64,
+) -> Result<Concepts<I::Map, O>, Error>
+where
+    I: Input,
+{
     let grid = input.grid();
     let batch = input.batch();
     let shape = [&[batch], grid.as_slice()].concat();
@@ -71,7 +89,7 @@ where
     let places = batch * positions;
     let activation: Tensor<2> = seen.activation.clone().swap_dims(0, 1).reshape([channels, places]);
     let least = activation.clone().min_dim(1);
-    let numbers = read::numbers(activation - least.clone())?;
+    let numbers = read::numbers(activation - least.clone()).await?;
     if numbers.iter().any(|x| !x.is_finite()) {
         return Err(Error::NonFinite { what: "an activation".into() });
     }

@@ -4,7 +4,7 @@ use crate::course::Course;
 use crate::explanation::{Flat, Health};
 use crate::fusion::Fusion;
 use crate::projection::first_component;
-use crate::read::Checks;
+use crate::read::now;
 use crate::resize::{Sampling, resize};
 use crate::seen::{Passes, Seen};
 use crate::session::{Budget, Session};
@@ -188,7 +188,7 @@ impl<'m, M> Explainer<'m, M> {
         I: Input,
         M: Model<I, O>,
     {
-        Ok(self.run(input, targets)?.explanation::<I>())
+        now(self.explain_each_async(input, targets))
     }
 
     /// As [`explain`](Self::explain), without blocking: [`explain_each_async`](Self::explain_each_async) with a list of one.
@@ -208,10 +208,8 @@ impl<'m, M> Explainer<'m, M> {
     }
 
     /// As [`explain_each`](Self::explain_each), without blocking: for event loops and browsers, whose devices cannot be waited for.
-    /// What is awaited are the numbers that the first call looks at; [`Explanation::read_async`] reads the maps.
-    ///
-    /// Methods that project (Eigen-CAM and its kin, eigen smoothing) still wait for the device, once a call, as their eigenvectors
-    /// are found on the host.
+    /// What is awaited are the numbers that the first call and some methods look at; [`Explanation::read_async`] reads the maps. A
+    /// method of one's own that reads blocks here, if it does not write [`Method::evidence_async`].
     ///
     /// # Errors
     /// As [`explain_each`](Self::explain_each).
@@ -224,30 +222,11 @@ impl<'m, M> Explainer<'m, M> {
         I: Input,
         M: Model<I, O>,
     {
-        if let (true, Some(target)) = (self.has_to_choose(), targets.first()) {
-            let chosen = choice::choose_layer_async(self.model, &input, *target).await?;
-            self.chosen.get_or_init(|| chosen);
-        }
-        let (run, checks) = self.queue(input, targets)?;
-        checks.settle_async().await?;
-        self.checked.fetch_or(!targets.is_empty(), Ordering::Relaxed);
-        Ok(run.explanation::<I>())
+        Ok(self.run(input, targets).await?.explanation::<I>())
     }
 
     /// The maps, whatever the rank of the input.
-    pub(crate) fn run<I, O>(&self, input: I, targets: &[&dyn Target<O>]) -> Result<Run<O>, Error>
-    where
-        I: Input,
-        M: Model<I, O>,
-    {
-        let (run, checks) = self.queue(input, targets)?;
-        checks.settle()?;
-        self.checked.fetch_or(!targets.is_empty(), Ordering::Relaxed);
-        Ok(run)
-    }
-
-    /// The maps before they are looked at: on a device that computes in the background they are queued.
-    fn queue<I, O>(&self, input: I, targets: &[&dyn Target<O>]) -> Result<(Run<O>, Checks), Error>
+    pub(crate) async fn run<I, O>(&self, input: I, targets: &[&dyn Target<O>]) -> Result<Run<O>, Error>
     where
         I: Input,
         M: Model<I, O>,
@@ -257,7 +236,7 @@ impl<'m, M> Explainer<'m, M> {
         if shape.contains(&0) {
             return Err(Error::EmptyInput { shape });
         }
-        let asked = self.asked(&input, targets)?;
+        let asked = self.asked(&input, targets).await?;
         let checked = self.checked.load(Ordering::Relaxed);
         let tape = !targets.is_empty() && (!checked || self.walks.load(Ordering::Relaxed));
         let record = targets.len() > 1 || !checked || self.replays.load(Ordering::Relaxed);
@@ -273,7 +252,7 @@ impl<'m, M> Explainer<'m, M> {
             session.has_replayed();
         }
 
-        let maps = self.maps(&session, &grid);
+        let maps = self.maps(&session, &grid).await;
         if session.has_walked() {
             self.walks.store(true, Ordering::Relaxed);
         }
@@ -285,11 +264,14 @@ impl<'m, M> Explainer<'m, M> {
             maps = fusion.of(maps, &grid, self.scale);
         }
         let (checks, passes) = (session.checks.take(), session.passes());
-        Ok((Run { output: session.output, goals: session.goals, forward, passes, grid, maps }, checks))
+        // On a device that computes in the background all is queued: now it is looked at.
+        checks.settle().await?;
+        self.checked.fetch_or(!targets.is_empty(), Ordering::Relaxed);
+        Ok(Run { output: session.output, goals: session.goals, forward, passes, grid, maps })
     }
 
     /// The maps of every target, in it of every layer, in it of every method.
-    fn maps<I, O>(&self, session: &Session<'_, M, I, O>, grid: &[usize]) -> Result<Vec<Flat>, Error>
+    async fn maps<I, O>(&self, session: &Session<'_, M, I, O>, grid: &[usize]) -> Result<Vec<Flat>, Error>
     where
         I: Input,
         M: Model<I, O>,
@@ -306,7 +288,8 @@ impl<'m, M> Explainer<'m, M> {
                         method: number,
                         rounds: Cell::new(0),
                     };
-                    maps.push(self.flat(&seen, method.as_ref(), place.name, &session.goals[target], grid)?);
+                    let goal = &session.goals[target];
+                    maps.push(self.flat(&seen, method.as_ref(), place.name, goal, grid).await?);
                 }
             }
         }
@@ -314,13 +297,13 @@ impl<'m, M> Explainer<'m, M> {
     }
 
     /// The layers and kinds of layers that the methods look at.
-    fn asked<I, O>(&self, input: &I, targets: &[&dyn Target<O>]) -> Result<Asked, Error>
+    async fn asked<I, O>(&self, input: &I, targets: &[&dyn Target<O>]) -> Result<Asked, Error>
     where
         I: Input,
         M: Model<I, O>,
     {
         if let (true, Some(target)) = (self.has_to_choose(), targets.first()) {
-            let chosen = choice::choose_layer(self.model, input, *target)?;
+            let chosen = choice::choose_layer_async(self.model, input, *target).await?;
             self.chosen.get_or_init(|| chosen);
         }
         Ok(Asked {
@@ -389,7 +372,7 @@ impl<'m, M> Explainer<'m, M> {
     }
 
     /// The map of one method at one place for one target.
-    fn flat<O>(
+    async fn flat<O>(
         &self,
         seen: &Seen<'_>,
         method: &dyn Method,
@@ -397,9 +380,9 @@ impl<'m, M> Explainer<'m, M> {
         goal: &Goal<O>,
         grid: &[usize],
     ) -> Result<Flat, Error> {
-        let evidence = method.evidence(seen)?;
+        let evidence = method.evidence_async(seen).await?;
         let raw = match evidence.dims()[1] {
-            channels if self.eigen_smooth && channels > 1 => first_component(evidence)?,
+            channels if self.eigen_smooth && channels > 1 => first_component(evidence).await?,
             _ => evidence.sum_dim(1).squeeze_dim(1),
         };
         let kept = self.rectify.apply(raw.clone());

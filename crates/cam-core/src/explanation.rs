@@ -1,6 +1,6 @@
 //! What an explainer gives back: the output of the model and the maps over its inputs.
 
-use crate::read::{Reading, floats};
+use crate::read::{Reading, floats, now};
 use crate::{Error, Input, Warning};
 use burn::Tensor;
 use burn::tensor::{Int, TensorData};
@@ -48,7 +48,15 @@ impl<T> Maps<T> {
     /// # Errors
     /// [`Error::Device`] when the numbers cannot be read.
     pub fn warnings(&self) -> Result<Vec<Vec<Warning>>, Error> {
-        let mut read = Reading::default().add(self.health.numbers.clone()).now()?;
+        now(self.warnings_async())
+    }
+
+    /// As [`warnings`](Self::warnings), without blocking.
+    ///
+    /// # Errors
+    /// As [`warnings`](Self::warnings).
+    pub async fn warnings_async(&self) -> Result<Vec<Vec<Warning>>, Error> {
+        let mut read = Reading::default().add(self.health.numbers.clone()).read().await?;
         self.health.warnings(&mut read)
     }
 }
@@ -76,7 +84,7 @@ impl<const D: usize> Maps<Tensor<D>> {
     /// # Errors
     /// [`Error::Device`] when the numbers cannot be read.
     pub fn read(&self) -> Result<MapNumbers, Error> {
-        self.unpacked(&mut self.added(Reading::default()).now()?)
+        now(self.read_async())
     }
 
     /// As [`read`](Self::read), without blocking.
@@ -84,7 +92,7 @@ impl<const D: usize> Maps<Tensor<D>> {
     /// # Errors
     /// As [`read`](Self::read).
     pub async fn read_async(&self) -> Result<MapNumbers, Error> {
-        self.unpacked(&mut self.added(Reading::default()).later().await?)
+        self.unpacked(&mut self.added(Reading::default()).read().await?)
     }
 
     fn added(&self, mut reading: Reading) -> Reading {
@@ -117,7 +125,7 @@ impl<const D: usize, const E: usize> Explanation<Tensor<D>, Tensor<E>> {
     /// # Errors
     /// [`Error::Device`] when the numbers cannot be read.
     pub fn read(&self) -> Result<(Vec<f32>, Vec<MapNumbers>), Error> {
-        self.unpacked(self.reading().now()?)
+        now(self.read_async())
     }
 
     /// As [`read`](Self::read), without blocking.
@@ -125,7 +133,7 @@ impl<const D: usize, const E: usize> Explanation<Tensor<D>, Tensor<E>> {
     /// # Errors
     /// As [`read`](Self::read).
     pub async fn read_async(&self) -> Result<(Vec<f32>, Vec<MapNumbers>), Error> {
-        self.unpacked(self.reading().later().await?)
+        self.unpacked(self.reading().read().await?)
     }
 
     fn reading(&self) -> Reading {

@@ -55,19 +55,19 @@ mod target;
 mod warning;
 
 pub use alike::Alike;
-pub use choice::{RankedLayer, choose_layer, choose_layer_async, rank_layers};
-pub use concepts::{Concepts, concepts};
+pub use choice::{RankedLayer, choose_layer, choose_layer_async, rank_layers, rank_layers_async};
+pub use concepts::{Concepts, concepts, concepts_async};
 pub use error::Error;
 pub use explainer::{Explainer, Progress, layers};
 pub use explanation::{Explanation, MapNumbers, Maps};
 pub use fusion::Fusion;
 pub use guided::{guided_backprop, guided_gradcam};
 pub use layout::{Attention, Layout, Ncdhw, Nchw, Ncl, Nhwc, Tokens};
-pub use method::{METHODS, Method, Sight, method_named};
+pub use method::{Evidence, METHODS, Method, Sight, method_named};
 pub use methods::*;
 pub use model::{Input, Model};
 #[doc(hidden)]
-pub use read::read_backs;
+pub use read::{read_backs, waits};
 pub use resize::Sampling;
 pub use scale::{Rectify, Scale};
 pub use seen::{Edit, Finish, Seen};

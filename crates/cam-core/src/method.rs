@@ -3,6 +3,10 @@
 use crate::methods::*;
 use crate::{Error, Seen};
 use burn::Tensor;
+use std::pin::Pin;
+
+/// The evidence of a method that is still to come.
+pub type Evidence<'a> = Pin<Box<dyn Future<Output = Result<Tensor<3>, Error>> + 'a>>;
 
 /// A class activation map method: $L = \sum_k E_k$, where for most methods $E_k = w_k A_k$.
 ///
@@ -37,6 +41,13 @@ pub trait Method: Send + Sync {
     /// What a method needs is what it asks [`Seen`] for: one that never asks for a gradient costs no backward pass.
     fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error>;
 
+    /// As [`evidence`](Self::evidence), without blocking; this is what an explainer asks. Only a method that waits for the device has
+    /// to write it, because it needs numbers on the host before its maps are done (as with
+    /// [`Alike::labelled_async`](crate::Alike::labelled_async)).
+    fn evidence_async<'a>(&'a self, seen: &'a Seen<'_>) -> Evidence<'a> {
+        Box::pin(async move { self.evidence(seen) })
+    }
+
     /// What one map is made of.
     fn sight(&self) -> Sight {
         Sight::Layer
@@ -67,6 +78,10 @@ macro_rules! delegated {
 
             fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
                 (**self).evidence(seen)
+            }
+
+            fn evidence_async<'a>(&'a self, seen: &'a Seen<'_>) -> Evidence<'a> {
+                (**self).evidence_async(seen)
             }
 
             fn sight(&self) -> Sight {

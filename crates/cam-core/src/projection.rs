@@ -19,15 +19,15 @@ use nalgebra::{DMatrix, DVector, SymmetricEigen};
 ///
 /// # Errors
 /// [`Error::NonFinite`] where the activation is, [`Error::Device`] where its Gram matrix cannot be read.
-pub(crate) fn first_component(activation: Tensor<3>) -> Result<Tensor<2>, Error> {
+pub(crate) async fn first_component(activation: Tensor<3>) -> Result<Tensor<2>, Error> {
     let [_, channels, positions] = activation.dims();
     let centred = activation.clone() - activation.mean_dim(2);
     let projection = if positions <= channels {
         let gram = centred.clone().swap_dims(1, 2).matmul(centred.clone());
-        leading_vectors(gram, |value| value.max(0.0).sqrt())?
+        leading_vectors(gram, |value| value.max(0.0).sqrt()).await?
     } else {
         let gram = centred.clone().matmul(centred.clone().swap_dims(1, 2));
-        leading_vectors(gram, |_| 1.0)?.matmul(centred.clone())
+        leading_vectors(gram, |_| 1.0).await?.matmul(centred.clone())
     };
     Ok(standing_out_positive(projection, centred))
 }
@@ -41,7 +41,7 @@ pub(crate) fn first_component(activation: Tensor<3>) -> Result<Tensor<2>, Error>
 ///
 /// # Errors
 /// As [`first_component`].
-pub(crate) fn kernel_component(
+pub(crate) async fn kernel_component(
     activation: Tensor<3>,
     kernel: impl Fn(Tensor<3>) -> Tensor<3>,
 ) -> Result<Tensor<2>, Error> {
@@ -53,7 +53,7 @@ pub(crate) fn kernel_component(
     // Of equal positions centring leaves the rounding of the kernel, which is of order one.
     let rounding = f64::from(f32::EPSILON) * positions;
     let length = |value: f64| if value > rounding { value.sqrt() } else { 0.0 };
-    let projection = leading_vectors(matrix - rows - columns + all, length)?;
+    let projection = leading_vectors(matrix - rows - columns + all, length).await?;
     Ok(standing_out_positive(projection, centred))
 }
 
@@ -62,10 +62,10 @@ pub(crate) fn kernel_component(
 /// # Shapes
 /// - matrices: `[batch, side, side]`
 /// - output: `[batch, 1, side]`
-fn leading_vectors(matrices: Tensor<3>, length: impl Fn(f64) -> f64) -> Result<Tensor<3>, Error> {
+async fn leading_vectors(matrices: Tensor<3>, length: impl Fn(f64) -> f64) -> Result<Tensor<3>, Error> {
     let [batch, side, _] = matrices.dims();
     let device = matrices.device();
-    let numbers = read::numbers(matrices)?;
+    let numbers = read::numbers(matrices).await?;
     if numbers.iter().any(|x| !x.is_finite()) {
         return Err(Error::NonFinite { what: "an activation".into() });
     }
@@ -136,6 +136,7 @@ fn leading(gram: &[f32], side: usize) -> (f64, Vec<f64>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::read::now;
     use burn::tensor::{Device, Distribution};
 
     /// Power iteration on the covariance of the channels, with loops.
@@ -168,7 +169,7 @@ mod tests {
         let device = Device::flex();
         device.seed(7);
         let batch = Tensor::<3>::random([2, channels, positions], Distribution::Uniform(0.0, 1.0), &device);
-        let ours: Vec<f32> = first_component(batch.clone()).unwrap().into_data().try_to_vec().unwrap();
+        let ours: Vec<f32> = now(first_component(batch.clone())).unwrap().into_data().try_to_vec().unwrap();
         let numbers: Vec<f32> = batch.into_data().try_to_vec().unwrap();
         for (image, ours) in numbers.chunks_exact(channels * positions).zip(ours.chunks_exact(positions)) {
             let slow = slowly(image, channels, positions);
@@ -223,7 +224,7 @@ mod tests {
                 numbers[c * 16 + 6] = 2.0;
             }
             let data = TensorData::new(numbers, [1, channels, 16]);
-            let map: Vec<f32> = first_component(Tensor::from_data(data, &Device::flex()))
+            let map: Vec<f32> = now(first_component(Tensor::from_data(data, &Device::flex())))
                 .unwrap()
                 .into_data()
                 .try_to_vec()
@@ -235,13 +236,13 @@ mod tests {
 
     #[test]
     fn a_constant_activation_gives_zeros() {
-        let map = first_component(Tensor::ones([1, 4, 9], &Device::flex())).unwrap();
+        let map = now(first_component(Tensor::ones([1, 4, 9], &Device::flex()))).unwrap();
         assert!(map.into_data().try_to_vec::<f32>().unwrap().iter().all(|x| x.abs() < 1e-6));
     }
 
     #[test]
     fn what_is_not_finite_is_told() {
         let activation = Tensor::<3>::full([1, 2, 4], f32::NAN, &Device::flex());
-        assert!(matches!(first_component(activation), Err(Error::NonFinite { .. })));
+        assert!(matches!(now(first_component(activation)), Err(Error::NonFinite { .. })));
     }
 }

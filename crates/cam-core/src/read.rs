@@ -1,22 +1,41 @@
 //! The way from the device to the host: whatever is read goes through here, as many tensors at once as are to be had.
 //!
+//! Whatever reads is written without blocking, and [`now`] is the one place that blocks: what is public in two forms is one.
+//!
 //! A device that computes in the background is waited for at each read, so a call reads once, at its end. What has to be looked
 //! at before then (whether the model is in inference, whether a layer is linear) is kept as a [`Checks`] and judged with it.
 
 use crate::Error;
 use burn::Tensor;
 use burn::tensor::kind::Transaction as Kind;
-use burn::tensor::{TensorData, Transaction};
+use burn::tensor::{TensorData, Transaction, try_read_sync};
 use std::cell::Cell;
 
 thread_local! {
     static READ_BACKS: Cell<usize> = const { Cell::new(0) };
+    static WAITS: Cell<usize> = const { Cell::new(0) };
 }
 
 /// How often this thread has asked a device for numbers; tests hold methods to it.
 #[doc(hidden)]
 pub fn read_backs() -> usize {
     READ_BACKS.get()
+}
+
+/// How often this thread has blocked to wait for a device; tests hold what awaits to it.
+#[doc(hidden)]
+pub fn waits() -> usize {
+    WAITS.get()
+}
+
+/// Waits for what reads.
+///
+/// # Errors
+/// Its own, and [`Error::Device`] in a browser, where a device cannot be waited for.
+pub(crate) fn now<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    WAITS.set(WAITS.get() + 1);
+    let cannot = "its numbers can only be awaited here: there is a form of the call that ends in `_async`";
+    try_read_sync(work).unwrap_or_else(|| Err(Error::Device { reason: cannot.into() }))
 }
 
 /// Tensors that are read together: the device is waited for once.
@@ -29,13 +48,7 @@ impl Reading {
     }
 
     /// The tensors in the order in which they were added.
-    pub fn now(self) -> Result<std::vec::IntoIter<TensorData>, Error> {
-        READ_BACKS.set(READ_BACKS.get() + 1);
-        Ok(self.0.try_execute()?.into_iter())
-    }
-
-    /// As [`now`](Self::now), without blocking.
-    pub async fn later(self) -> Result<std::vec::IntoIter<TensorData>, Error> {
+    pub async fn read(self) -> Result<std::vec::IntoIter<TensorData>, Error> {
         READ_BACKS.set(READ_BACKS.get() + 1);
         Ok(self.0.execute_async().await?.into_iter())
     }
@@ -49,13 +62,8 @@ pub(crate) fn floats(data: &mut impl Iterator<Item = TensorData>) -> Result<Vec<
 }
 
 /// The numbers of one tensor.
-pub(crate) fn numbers<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, Error> {
-    floats(&mut Reading::default().add(tensor).now()?)
-}
-
-/// As [`numbers`], without blocking.
-pub(crate) async fn numbers_async<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, Error> {
-    floats(&mut Reading::default().add(tensor).later().await?)
+pub(crate) async fn numbers<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, Error> {
+    floats(&mut Reading::default().add(tensor).read().await?)
 }
 
 /// Looks at numbers once they are read, and says what is wrong with them.
@@ -71,28 +79,12 @@ impl Checks {
     }
 
     /// Reads all of them at once and judges them in order.
-    pub fn settle(self) -> Result<(), Error> {
-        match self.reading() {
-            (None, _) => Ok(()),
-            (Some(reading), judges) => judge(judges, reading.now()?),
+    pub async fn settle(self) -> Result<(), Error> {
+        if self.0.is_empty() {
+            return Ok(());
         }
-    }
-
-    /// As [`settle`](Self::settle), without blocking.
-    pub async fn settle_async(self) -> Result<(), Error> {
-        match self.reading() {
-            (None, _) => Ok(()),
-            (Some(reading), judges) => judge(judges, reading.later().await?),
-        }
-    }
-
-    fn reading(self) -> (Option<Reading>, Vec<Judge>) {
         let (tensors, judges): (Vec<_>, Vec<_>) = self.0.into_iter().unzip();
-        let add = |reading: Option<Reading>, tensor| Some(reading.unwrap_or_default().add(tensor));
-        (tensors.into_iter().fold(None, add), judges)
+        let mut read = tensors.into_iter().fold(Reading::default(), Reading::add).read().await?;
+        judges.into_iter().try_for_each(|judge| judge(&floats(&mut read)?))
     }
-}
-
-fn judge(judges: Vec<Judge>, mut read: impl Iterator<Item = TensorData>) -> Result<(), Error> {
-    judges.into_iter().try_for_each(|judge| judge(&floats(&mut read)?))
 }

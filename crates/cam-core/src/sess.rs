@@ -1,8 +1,9 @@
 //! SESS: one map from the maps of windows that slide over the picture at several scales.
 
 use crate::explanation::{Flat, Health};
+use crate::read::{self, now};
 use crate::resize::{Sampling, resize};
-use crate::{Error, Explainer, Explanation, Goal, Model, Rows, Taps, Target, read};
+use crate::{Error, Explainer, Explanation, Goal, Model, Rows, Taps, Target};
 use burn::Tensor;
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, TensorData};
@@ -77,6 +78,22 @@ impl Sess {
     where
         M: Model,
     {
+        now(self.explain_each_async(explainer, images, targets))
+    }
+
+    /// As [`explain_each`](Self::explain_each), without blocking.
+    ///
+    /// # Errors
+    /// As [`Explainer::explain_each`].
+    pub async fn explain_each_async<M>(
+        &self,
+        explainer: &Explainer<'_, M>,
+        images: Tensor<4>,
+        targets: &[&dyn Target],
+    ) -> Result<Explanation, Error>
+    where
+        M: Model,
+    {
         let [batch, _, height, width] = images.dims();
         if [batch, height, width].contains(&0) {
             return Err(Error::EmptyInput { shape: vec![batch, height, width] });
@@ -95,7 +112,7 @@ impl Sess {
             let mut of_images: Vec<Vec<Flat>> = Vec::new();
             for image in 0..batch {
                 let picture = images.clone().narrow(0, image, 1);
-                let (maps, ran) = self.one(explainer, picture, (goal, image), &windows, at_once)?;
+                let (maps, ran) = self.one(explainer, picture, (goal, image), &windows, at_once).await?;
                 of_images.push(maps);
                 work += ran;
             }
@@ -123,7 +140,7 @@ impl Sess {
 
     /// The fused maps of one picture `[1, channels, height, width]`, the image of this number for the goal, and how many passes of
     /// one window they took.
-    fn one<M>(
+    async fn one<M>(
         &self,
         explainer: &Explainer<'_, M>,
         picture: Tensor<4>,
@@ -138,7 +155,7 @@ impl Sess {
             let output = explainer.model().forward(cut(&picture, chunk), &Taps::off());
             goal.score(&softmax(output, 1), Rows::Copies { image, copies: chunk.len() })
         });
-        let probabilities = read::numbers(Tensor::cat(scores.collect(), 0).clamp_min(0.0))?;
+        let probabilities = read::numbers(Tensor::cat(scores.collect(), 0).clamp_min(0.0)).await?;
         let mut order: Vec<usize> = (0..windows.len()).collect();
         order.sort_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
         order.drain(..((windows.len() as f32 * self.skipped) as usize).min(windows.len() - 1));
@@ -148,7 +165,7 @@ impl Sess {
         let mut canvases: Vec<Canvas> = Vec::new();
         for chunk in order.chunks(at_once) {
             let chosen: Vec<Window> = chunk.iter().map(|&window| windows[window]).collect();
-            let run = explainer.run(cut(&picture, &chosen), &[&goal.of_image(image, chunk.len())])?;
+            let run = explainer.run(cut(&picture, &chosen), &[&goal.of_image(image, chunk.len())]).await?;
             work += run.passes * chunk.len() as f64;
             for (place, map) in run.maps.into_iter().enumerate() {
                 if canvases.len() == place {

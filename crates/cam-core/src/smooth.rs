@@ -2,6 +2,7 @@
 
 use crate::explanation::{Flat, Health};
 use crate::noise::normal;
+use crate::read::now;
 use crate::{Error, Explainer, Explanation, Input, Model, Taps, Target};
 use burn::Tensor;
 use std::time::Instant;
@@ -151,6 +152,21 @@ impl<'e, 'm, M, I: Input> Smooth<'e, 'm, M, I> {
         self.explain_each(input, &[target])
     }
 
+    /// As [`explain`](Self::explain), without blocking.
+    ///
+    /// # Errors
+    /// As [`Explainer::explain_each`].
+    pub async fn explain_async<O>(
+        &self,
+        input: I,
+        target: &dyn Target<O>,
+    ) -> Result<Explanation<I::Map, O>, Error>
+    where
+        M: Model<I, O>,
+    {
+        self.explain_each_async(input, &[target]).await
+    }
+
     /// Explains several targets of the same images, as [`Explainer::explain_each`] does. The output is that of the images
     /// as they are, a score the mean over the views; a mean map is scaled again.
     ///
@@ -164,8 +180,23 @@ impl<'e, 'm, M, I: Input> Smooth<'e, 'm, M, I> {
     where
         M: Model<I, O>,
     {
+        now(self.explain_each_async(input, targets))
+    }
+
+    /// As [`explain_each`](Self::explain_each), without blocking.
+    ///
+    /// # Errors
+    /// As [`Explainer::explain_each`].
+    pub async fn explain_each_async<O>(
+        &self,
+        input: I,
+        targets: &[&dyn Target<O>],
+    ) -> Result<Explanation<I::Map, O>, Error>
+    where
+        M: Model<I, O>,
+    {
         if self.views.is_empty() {
-            return self.explainer.explain_each(input, targets);
+            return self.explainer.explain_each_async(input, targets).await;
         }
         let started = Instant::now();
         let output = self.explainer.model().forward(input.clone(), &Taps::off());
@@ -177,7 +208,7 @@ impl<'e, 'm, M, I: Input> Smooth<'e, 'm, M, I> {
         let mut passes = 1.0;
         let mut views: Vec<Vec<Flat>> = Vec::new();
         for view in &self.views {
-            let mut run = self.explainer.run(view.apply(input.clone()), &goals)?;
+            let mut run = self.explainer.run(view.apply(input.clone()), &goals).await?;
             for map in &mut run.maps {
                 map.raw = view.undo(map.raw.clone(), &map.raw_grid);
                 map.heat = view.undo(map.heat.clone(), &grid);

@@ -1,3 +1,5 @@
+use crate::method::Evidence;
+use crate::read::now;
 use crate::{Alike, Error, Method, Seen};
 use burn::Tensor;
 use burn::tensor::{Device, Int};
@@ -53,14 +55,24 @@ impl Method for AblationCam {
     }
 
     fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
+        now(self.evidence_async(seen))
+    }
+
+    fn evidence_async<'a>(&'a self, seen: &'a Seen<'_>) -> Evidence<'a> {
+        Box::pin(self.lost(seen))
+    }
+}
+
+impl AblationCam {
+    async fn lost(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
         let activation = seen.activation();
         let [batch, channels, _] = activation.dims();
         let unchanged = (activation.clone() - self.ablated.of(&activation)).abs().max_dim(2).equal_elem(0.0);
         let each = Tensor::<1, Int>::arange(0..channels as i64, &activation.device()).float();
         let labels = each.reshape([1, channels, 1]).expand([batch, channels, 1]).mask_fill(unchanged, -1.0);
         let whole = labels.clone().narrow(1, 0, 1).full_like(-1.0);
-        let labels = Tensor::cat(vec![labels, whole], 1);
-        let scores = seen.scores_of_edited(&Alike::labelled(labels)?, &|activation, numbers| {
+        let alike = Alike::labelled_async(Tensor::cat(vec![labels, whole], 1)).await?;
+        let scores = seen.scores_of_edited(&alike, &|activation, numbers| {
             let channel = one_hot(numbers, channels, &activation.device());
             let kept = activation.clone() * (channel.clone().neg() + 1.0);
             match self.ablated {

@@ -1,4 +1,6 @@
+use crate::method::Evidence;
 use crate::projection::first_component;
+use crate::read::now;
 use crate::{Error, Method, Seen};
 use burn::Tensor;
 
@@ -23,6 +25,10 @@ impl Method for EigenCam {
     }
 
     fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        Ok(first_component(seen.activation())?.unsqueeze_dim(1))
+        now(self.evidence_async(seen))
+    }
+
+    fn evidence_async<'a>(&'a self, seen: &'a Seen<'_>) -> Evidence<'a> {
+        Box::pin(async move { Ok(first_component(seen.activation()).await?.unsqueeze_dim(1)) })
     }
 }

@@ -1,4 +1,6 @@
 use super::scorecam::{alike, tried, weighted};
+use crate::method::Evidence;
+use crate::read::now;
 use crate::{Error, Method, Sampling, Scale, Seen};
 use burn::Tensor;
 
@@ -47,19 +49,25 @@ impl Method for IsCam {
     }
 
     fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        let activation = tried(seen.activation(), self.channels);
-        let [batch, channels, _] = activation.dims();
-        let (steps, alike) = (self.steps.max(1), alike(&activation)?);
-        let mut sum = Tensor::zeros([batch, channels], &activation.device());
-        for step in 1..=steps {
-            let count = match self.fading {
-                Fading::Even => step,
-                Fading::Accumulated => step * (step + 1) / 2,
-            };
-            let share = count as f32 / steps as f32;
-            let faded = |masks, _: &[usize]| Scale::PerMap.apply(masks) * share;
-            sum = sum + seen.scores_of_masked(activation.clone(), &alike, Sampling::HalfPixel, &faded)?;
-        }
-        Ok(weighted(sum / steps as f32, activation))
+        now(self.evidence_async(seen))
+    }
+
+    fn evidence_async<'a>(&'a self, seen: &'a Seen<'_>) -> Evidence<'a> {
+        Box::pin(async move {
+            let activation = tried(seen.activation(), self.channels);
+            let [batch, channels, _] = activation.dims();
+            let (steps, alike) = (self.steps.max(1), alike(&activation).await?);
+            let mut sum = Tensor::zeros([batch, channels], &activation.device());
+            for step in 1..=steps {
+                let count = match self.fading {
+                    Fading::Even => step,
+                    Fading::Accumulated => step * (step + 1) / 2,
+                };
+                let share = count as f32 / steps as f32;
+                let faded = |masks, _: &[usize]| Scale::PerMap.apply(masks) * share;
+                sum = sum + seen.scores_of_masked(activation.clone(), &alike, Sampling::HalfPixel, &faded)?;
+            }
+            Ok(weighted(sum / steps as f32, activation))
+        })
     }
 }

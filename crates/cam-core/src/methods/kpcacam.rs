@@ -1,4 +1,6 @@
+use crate::method::Evidence;
 use crate::projection::kernel_component;
+use crate::read::now;
 use crate::{Error, Method, Seen};
 use burn::Tensor;
 
@@ -40,9 +42,15 @@ impl Method for KpcaCam {
     }
 
     fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        let activation = seen.activation();
-        let gamma = self.gamma.unwrap_or(1.0 / activation.dims()[1] as f32);
-        let kernel = |products: Tensor<3>| (products * gamma + self.offset).tanh();
-        Ok(kernel_component(activation, kernel)?.unsqueeze_dim(1))
+        now(self.evidence_async(seen))
+    }
+
+    fn evidence_async<'a>(&'a self, seen: &'a Seen<'_>) -> Evidence<'a> {
+        Box::pin(async move {
+            let activation = seen.activation();
+            let gamma = self.gamma.unwrap_or(1.0 / activation.dims()[1] as f32);
+            let kernel = |products: Tensor<3>| (products * gamma + self.offset).tanh();
+            Ok(kernel_component(activation, kernel).await?.unsqueeze_dim(1))
+        })
     }
 }

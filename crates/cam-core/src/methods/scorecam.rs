@@ -1,4 +1,6 @@
+use crate::method::Evidence;
 use crate::noise::uniform;
+use crate::read::now;
 use crate::{Alike, Error, Method, Sampling, Scale, Seen};
 use burn::Tensor;
 use burn::tensor::Int;
@@ -37,12 +39,18 @@ impl Method for ScoreCam {
     }
 
     fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        let activation = tried(seen.activation(), self.channels);
-        let alike = alike(&activation)?;
-        let scores = seen.scores_of_masked(activation.clone(), &alike, self.sampling, &|masks, _| {
-            Scale::PerMap.apply(masks)
-        })?;
-        Ok(weighted(scores, activation))
+        now(self.evidence_async(seen))
+    }
+
+    fn evidence_async<'a>(&'a self, seen: &'a Seen<'_>) -> Evidence<'a> {
+        Box::pin(async move {
+            let activation = tried(seen.activation(), self.channels);
+            let alike = alike(&activation).await?;
+            let scores = seen.scores_of_masked(activation.clone(), &alike, self.sampling, &|masks, _| {
+                Scale::PerMap.apply(masks)
+            })?;
+            Ok(weighted(scores, activation))
+        })
     }
 }
 
@@ -50,11 +58,11 @@ impl Method for ScoreCam {
 /// at the same single place are.
 ///
 /// A channel is labelled with two sums over its places, weighted at random.
-pub(super) fn alike(activation: &Tensor<3>) -> Result<Alike, Error> {
+pub(super) async fn alike(activation: &Tensor<3>) -> Result<Alike, Error> {
     let [batch, channels, positions] = activation.dims();
     let masks = Scale::PerMap.apply(activation.clone().reshape([batch * channels, positions]));
     let sum = |seed| (masks.clone() * uniform([1, positions], seed, &masks.device())).sum_dim(1);
-    Alike::labelled(Tensor::cat(vec![sum(0), sum(1)], 1).reshape([batch, channels, 2]))
+    Alike::labelled_async(Tensor::cat(vec![sum(0), sum(1)], 1).reshape([batch, channels, 2])).await
 }
 
 /// The evidence of channels with these scores, `[batch, channels]`.

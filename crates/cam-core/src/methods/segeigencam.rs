@@ -1,4 +1,6 @@
+use crate::method::Evidence;
 use crate::projection::{first_component, largest_positive};
+use crate::read::now;
 use crate::{Error, Method, Seen};
 use burn::Tensor;
 
@@ -23,7 +25,13 @@ impl Method for SegEigenCam {
     }
 
     fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        let weighted = seen.gradient()?.abs() * seen.activation();
-        Ok(largest_positive(first_component(weighted)?).unsqueeze_dim(1))
+        now(self.evidence_async(seen))
+    }
+
+    fn evidence_async<'a>(&'a self, seen: &'a Seen<'_>) -> Evidence<'a> {
+        Box::pin(async move {
+            let weighted = seen.gradient()?.abs() * seen.activation();
+            Ok(largest_positive(first_component(weighted).await?).unsqueeze_dim(1))
+        })
     }
 }
