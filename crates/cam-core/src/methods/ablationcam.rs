@@ -11,7 +11,8 @@ use burn::tensor::{Device, Int};
 /// with $y_k$ the score when channel $k$ is replaced. Only the part of the network after the layer is run again, and once for
 /// all channels that hold their replacement already, as the dead ones behind a ReLU do. $y$ is the score of a copy in which nothing
 /// is replaced and which goes the same way as the others: one channel of thousands changes the score by little more than
-/// rounding does, and what rounding has in common cancels. The paper divides by $y$, which turns the map inside out where the score is negative; the magnitude does not.
+/// rounding does, and what rounding has in common cancels. The paper divides by $y$, which turns the map inside out where the
+/// score is negative; the magnitude does not.
 ///
 /// Desai and Ramaswamy, *Ablation-CAM: Visual Explanations for Deep Convolutional Network via Gradient-free Localization*,
 /// WACV 2020, equation 2.
