@@ -22,8 +22,8 @@ const TOLERANCE: f32 = 5e-5;
 /// sums that are near zero in some channels of layers with negative values, which lifts the rounding of f32.
 const TIMES_THE_REFERENCE: f32 = 10.0;
 
-/// Of full scale, of ShapleyCAM: the error of its central differences goes with the square of their step, 5e-3.
-const CENTRAL_DIFFERENCES: f32 = 1e-3;
+/// Of full scale, of ShapleyCAM: its central differences divide rounding by their step, 1e-2.
+const CENTRAL_DIFFERENCES: f32 = 2e-4;
 
 /// Of full scale, of FullGrad with each channel scaled on its own: pytorch-grad-cam adds 1e-7 to the range of a channel, which is a
 /// part in some thousands where the range is small.

@@ -118,11 +118,11 @@ impl<'a> Seen<'a> {
     }
 
     /// The product $H A$ of the Hessian of the score in the activation with the activation itself, `[batch, channels, positions]`:
-    /// how the gradient changes along the activation, by a central difference of this relative step.
+    /// how the gradient changes along the activation, by central differences of this relative step and of twice it.
     ///
     /// Only the part of the network after the layer is run. ReLUs that the forward pass names with
     /// [`Taps::relu`](crate::Taps::relu) keep letting through what they do in plain inference, as a derivative has it; of others the
-    /// difference counts the corners that lie within the step.
+    /// differences count the corners that lie within the steps.
     ///
     /// # Errors
     /// [`Error::NotConnected`] when the score does not depend on the layer.
