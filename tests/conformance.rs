@@ -63,6 +63,13 @@ impl Case {
         picture("conformance", [batch, self.size[0], self.size[1]], 16)
     }
 
+    /// The map of one image in the numbers that are shown and in its own; nothing where the method cannot explain.
+    fn maps(&self, method: &'static dyn Method, images: Tensor<4>) -> Option<Numbers> {
+        let explainer = Explainer::new(&self.network).layer(self.layer).method(method);
+        let found: Explanation = explainer.explain(images, &Class(3)).ok()?;
+        Some(Numbers { heat: read(&found.maps[0].heat), raw: read(&found.maps[0].raw) })
+    }
+
     /// Whether the network lacks what the method looks at, as its error says.
     fn lacks(&self, method: &dyn Method, error: &Error) -> bool {
         match error {
@@ -71,6 +78,20 @@ impl Case {
             Error::NotLinear { layer } => method.name() == "cam" && layer == self.layer,
             _ => false,
         }
+    }
+}
+
+struct Numbers {
+    heat: Vec<f32>,
+    raw: Vec<f32>,
+}
+
+impl Numbers {
+    /// The largest difference of either, of full scale; NaN where one holds it.
+    fn apart(&self, other: &Self) -> f32 {
+        let largest = self.raw.iter().fold(f32::MIN_POSITIVE, |most, x| most.max(x.abs()));
+        let differences = [apart(&self.heat, &other.heat), apart(&self.raw, &other.raw) / largest];
+        differences.into_iter().fold(0.0, |off, more| if off.is_nan() || off > more { off } else { more })
     }
 }
 
@@ -203,10 +224,14 @@ fn plain_inference_computes_what_layers_one_by_one_do() {
     }
 }
 
-/// How far maps of two devices may be apart, of full scale: sums in another order. ShapleyCAM divides their rounding by its step of 0.005.
-fn between_devices(method: &dyn Method) -> f32 {
-    if method.name() == "shapleycam" { 5e-4 } else { 1e-4 }
-}
+/// How far maps of two devices may be apart, of full scale: sums in another order.
+const BETWEEN_DEVICES: f32 = 1e-4;
+
+/// Grad-CAM++ divides by `2 + gradient * sum of activations`, which is next to nothing in some channels behind a LayerNorm: it magnifies the
+/// rounding of the network. A map that is farther off may be so by as much as it moves on the processor alone when
+/// the picture is `ROUNDING` off, `SEVERAL` times over: the picture is one of many places where devices round.
+const ROUNDING: f32 = 1e-6;
+const SEVERAL: f32 = 4.0;
 
 #[test]
 fn another_device_gives_the_same_maps_as_the_processor() {
@@ -219,27 +244,25 @@ fn another_device_gives_the_same_maps_as_the_processor() {
     for (case, known) in cases().into_iter().zip(cases_on(&here)) {
         let mut farthest = (0f32, "none");
         for method in METHODS {
-            let maps = |network: &Network, images: Tensor<4>| -> Option<[Vec<f32>; 2]> {
-                let explainer = Explainer::new(network).layer(case.layer).method(*method);
-                let mut found: Explanation = explainer.explain(images, &Class(3)).ok()?;
-                let maps = found.maps.remove(0);
-                Some([read(&maps.heat), read(&maps.raw)])
-            };
             let images = case.images(1);
-            let ours = maps(&case.network, images.clone());
-            let theirs = maps(&known.network, images.to_device(&here));
-            let (Some([heat, raw]), Some([other_heat, other_raw])) = (&ours, &theirs) else {
+            let ours = case.maps(*method, images.clone());
+            let images = images.to_device(&here);
+            let theirs = known.maps(*method, images.clone());
+            let (Some(ours), Some(theirs)) = (&ours, &theirs) else {
                 assert_eq!(ours.is_some(), theirs.is_some(), "{} of {}", method.name(), case.name);
                 continue;
             };
-            let largest = other_raw.iter().fold(0f32, |most, x| most.max(x.abs()));
-            let raw = apart(raw, other_raw) / largest.max(f32::MIN_POSITIVE);
-            let off = apart(heat, other_heat).max(raw);
-            println!("{:10} {:20} {off:.1e}, before it is scaled {raw:.1e}", case.name, method.name());
+            let off = theirs.apart(ours);
+            let mut allowed = BETWEEN_DEVICES;
+            if off > allowed {
+                let nudged = images.clone() + (images.clone() * 1e3).sin() * ROUNDING;
+                allowed = allowed.max(SEVERAL * theirs.apart(&known.maps(*method, nudged).unwrap()));
+            }
+            println!("{:10} {:20} {off:.1e}, of {allowed:.1e} allowed", case.name, method.name());
             if off > farthest.0 {
                 farthest = (off, method.name());
             }
-            if off.is_nan() || off > between_devices(*method) {
+            if off.is_nan() || off > allowed {
                 failed.push(format!("{} of {}: {off:.1e}", method.name(), case.name));
             }
         }
