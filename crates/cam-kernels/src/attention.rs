@@ -9,7 +9,7 @@ use crate::math::{exp, max, sum};
 use crate::panel::Panels;
 use crate::share::TASKS;
 use crate::tile::{Activation, Run, Tiles};
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::cell::Cell;
 
@@ -113,7 +113,7 @@ impl Attention<'_> {
         let bases: Vec<usize> = asking.iter().map(|&token| place(token, 0)).collect();
         let mut rows: Vec<&mut [f32]> = fits.chunks_exact_mut(keys).collect();
         product(qkv, &bases, &packed_keys, &[Run { offset: 0, length: size }], bias, &mut rows);
-        Arch::new().dispatch(|| rows.iter_mut().for_each(|row| softmax(row)));
+        Arch::new().dispatch(Softmax { rows: &mut fits, width: keys });
 
         let bases: Vec<usize> = (0..queries).map(|row| row * keys).collect();
         product(&fits, &bases, &packed_values, &[Run { offset: 0, length: keys }], None, &mut task.out);
@@ -147,10 +147,26 @@ fn product(
     });
 }
 
-#[inline(always)]
-fn softmax(row: &mut [f32]) {
-    let largest = max(row);
-    row.iter_mut().for_each(|x| *x = exp(*x - largest));
-    let scale = 1.0 / sum(row, |x| x);
-    row.iter_mut().for_each(|x| *x *= scale);
+/// Makes each row positive with a sum of one. A closure in its place would not be compiled for the vectors of this machine.
+struct Softmax<'a> {
+    rows: &'a mut [f32],
+    width: usize,
+}
+
+impl WithSimd for Softmax<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for row in self.rows.chunks_exact_mut(self.width) {
+            let largest = max(row);
+            for x in &mut *row {
+                *x = exp(*x - largest);
+            }
+            let scale = 1.0 / sum(row, |x| x);
+            for x in row {
+                *x *= scale;
+            }
+        }
+    }
 }

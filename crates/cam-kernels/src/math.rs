@@ -26,30 +26,61 @@ pub(crate) fn exp(x: f32) -> f32 {
     (sum * rest * rest + rest + 1.0) * power
 }
 
-/// The error function within 4e-7, a quotient of two polynomials (as in Eigen). Beyond 4 it is 1 for a float.
-#[inline(always)]
-fn erf<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let x = simd.max_f32s(simd.splat_f32s(-4.0), simd.min_f32s(simd.splat_f32s(4.0), x));
-    let square = simd.mul_f32s(x, x);
-    let polynomial = |first: f32, factors: &[f32]| {
-        let next = |sum, &factor| simd.mul_add_e_f32s(sum, square, simd.splat_f32s(factor));
-        factors.iter().fold(simd.splat_f32s(first), next)
-    };
-    let above = polynomial(
-        -2.726_142_3e-10,
-        &[2.770_681_4e-8, -2.101_024e-6, -5.692_506_4e-5, -7.349_906e-4, -2.954_6e-3, -1.609_603_3e-2],
-    );
-    let below =
-        polynomial(-1.456_607_2e-5, &[-2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2]);
-    simd.div_f32s(simd.mul_f32s(x, above), below)
-}
-
 /// $x\,\Phi(x)$ with the exact distribution, not its approximation by tanh.
 #[inline(always)]
-pub(crate) fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let erf = erf(simd, simd.mul_f32s(x, simd.splat_f32s(FRAC_1_SQRT_2)));
-    let half = simd.mul_f32s(x, simd.splat_f32s(0.5));
-    simd.mul_add_e_f32s(half, erf, half)
+pub(crate) fn gelu<S: Simd, const N: usize>(simd: S, mut x: [S::f32s; N]) -> [S::f32s; N] {
+    let mut scaled = x;
+    for x in &mut scaled {
+        *x = simd.mul_f32s(*x, simd.splat_f32s(FRAC_1_SQRT_2));
+    }
+    for (x, erf) in x.iter_mut().zip(erf(simd, scaled)) {
+        let half = simd.mul_f32s(*x, simd.splat_f32s(0.5));
+        *x = simd.mul_add_e_f32s(half, erf, half);
+    }
+    x
+}
+
+/// The error function within 4e-7, a quotient of two polynomials (as in Eigen). Beyond 4 it is 1 for a float.
+#[inline(always)]
+fn erf<S: Simd, const N: usize>(simd: S, mut x: [S::f32s; N]) -> [S::f32s; N] {
+    for x in &mut x {
+        *x = simd.max_f32s(simd.splat_f32s(-4.0), simd.min_f32s(simd.splat_f32s(4.0), *x));
+    }
+    let mut squares = x;
+    for x in &mut squares {
+        *x = simd.mul_f32s(*x, *x);
+    }
+    let above = [
+        -2.726_142_3e-10,
+        2.770_681_4e-8,
+        -2.101_024e-6,
+        -5.692_506_4e-5,
+        -7.349_906e-4,
+        -2.954_6e-3,
+        -1.609_603_3e-2,
+    ];
+    let below = [-1.456_607_2e-5, -2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2];
+    let (above, below) = (polynomial(simd, squares, above), polynomial(simd, squares, below));
+    for (x, (above, below)) in x.iter_mut().zip(above.into_iter().zip(below)) {
+        *x = simd.div_f32s(simd.mul_f32s(*x, above), below);
+    }
+    x
+}
+
+/// By Horner's rule, the highest power first. Several vectors at once: a multiplication of one is under way while another's waits.
+#[inline(always)]
+fn polynomial<S: Simd, const N: usize, const K: usize>(
+    simd: S,
+    x: [S::f32s; N],
+    factors: [f32; K],
+) -> [S::f32s; N] {
+    let mut sums = [simd.splat_f32s(factors[0]); N];
+    for &factor in &factors[1..] {
+        for (sum, x) in sums.iter_mut().zip(x) {
+            *sum = simd.mul_add_e_f32s(*sum, x, simd.splat_f32s(factor));
+        }
+    }
+    sums
 }
 
 /// The sum of a function of numbers, in as many partial sums as fill some vectors.
@@ -109,7 +140,7 @@ mod tests {
     }
 
     fn gelu(x: f32) -> f32 {
-        super::gelu(pulp::Scalar, x)
+        super::gelu(pulp::Scalar, [x])[0]
     }
 
     #[test]

@@ -26,7 +26,7 @@ impl Activation {
         match self {
             Activation::None => {}
             Activation::Relu => floats.iter_mut().for_each(|x| *x = if *x < 0.0 { 0.0 } else { *x }),
-            Activation::Gelu => floats.iter_mut().for_each(|x| *x = gelu(Scalar, *x)),
+            Activation::Gelu => floats.iter_mut().for_each(|x| *x = gelu(Scalar, [*x])[0]),
         }
     }
 }
@@ -137,8 +137,8 @@ impl Tiles<'_, '_> {
         for run in step.runs {
             let (here, rest) = weights.split_at(run.length * panel.width);
             weights = rest;
-            let rows = bases.map(|base| &self.source[base + run.offset..][..run.length]);
-            sums = product(simd, sums, rows, vectors::<S, N>(here));
+            let row = |number: usize| &self.source[bases[number] + run.offset..][..run.length];
+            sums = product(simd, sums, row, vectors::<S, N>(here));
         }
 
         if step.last
@@ -153,14 +153,20 @@ impl Tiles<'_, '_> {
         }
         if step.last {
             let zero = simd.splat_f32s(0.0);
-            let sums = sums.as_flattened_mut().iter_mut();
+            // Loops, as closures are not always compiled for the vectors of this machine.
             match self.activation {
                 Activation::None => {}
                 // Not their maximum, which hides what is not a number.
                 Activation::Relu => {
-                    sums.for_each(|x| *x = simd.select_f32s(simd.less_than_f32s(*x, zero), zero, *x));
+                    for x in sums.as_flattened_mut() {
+                        *x = simd.select_f32s(simd.less_than_f32s(*x, zero), zero, *x);
+                    }
                 }
-                Activation::Gelu => sums.for_each(|x| *x = gelu(simd, *x)),
+                Activation::Gelu => {
+                    for row in &mut sums {
+                        *row = gelu(simd, *row);
+                    }
+                }
             }
         }
         for (sums, out) in sums.iter().zip(&mut self.out[pixel..pixel + M]) {
@@ -211,12 +217,12 @@ fn vectors<S: Simd, const N: usize>(floats: &[f32]) -> &[[S::f32s; N]] {
 }
 
 /// The products of M rows with a panel, added to `sums`. The rows are walked together by iterators, which leaves no bounds to check;
-/// `sums` is a value, which the compiler keeps in registers.
+/// `sums` is a value and the rows are never an array, so that the compiler keeps them in registers.
 #[inline(always)]
-fn product<S: Simd, const M: usize, const N: usize>(
+fn product<'a, S: Simd, const M: usize, const N: usize>(
     simd: S,
     mut sums: [[S::f32s; N]; M],
-    rows: [&[f32]; M],
+    row: impl Fn(usize) -> &'a [f32],
     weights: &[[S::f32s; N]],
 ) -> [[S::f32s; N]; M] {
     macro_rules! walk {
@@ -231,16 +237,16 @@ fn product<S: Simd, const M: usize, const N: usize>(
             }
         };
         ([$($done:tt)*] $pattern:pat, $iterator:expr; $row:literal $x:ident $($rest:tt)*) => {
-            walk!([$($done)* $row $x] ($pattern, $x), $iterator.zip(rows[$row]); $($rest)*)
+            walk!([$($done)* $row $x] ($pattern, $x), $iterator.zip(row($row)); $($rest)*)
         };
     }
     match M {
-        1 => walk!([0 a] a, rows[0].iter();),
-        2 => walk!([0 a] a, rows[0].iter(); 1 b),
-        3 => walk!([0 a] a, rows[0].iter(); 1 b 2 c),
-        4 => walk!([0 a] a, rows[0].iter(); 1 b 2 c 3 d),
-        5 => walk!([0 a] a, rows[0].iter(); 1 b 2 c 3 d 4 e),
-        6 => walk!([0 a] a, rows[0].iter(); 1 b 2 c 3 d 4 e 5 f),
+        1 => walk!([0 a] a, row(0).iter();),
+        2 => walk!([0 a] a, row(0).iter(); 1 b),
+        3 => walk!([0 a] a, row(0).iter(); 1 b 2 c),
+        4 => walk!([0 a] a, row(0).iter(); 1 b 2 c 3 d),
+        5 => walk!([0 a] a, row(0).iter(); 1 b 2 c 3 d 4 e),
+        6 => walk!([0 a] a, row(0).iter(); 1 b 2 c 3 d 4 e 5 f),
         _ => unreachable!("a tile has six rows at most"),
     }
     sums
