@@ -5,8 +5,8 @@
 //! Keys and values of a window are packed as weights are, and so both products are those of the kernel. Tokens are read and written
 //! where they lie, whichever of them make a window: nothing is rolled, cut or put together.
 
-use crate::math::{exp, max, sum};
-use crate::panel::Panels;
+use crate::math::exp;
+use crate::panel::{Panels, lanes};
 use crate::share::TASKS;
 use crate::tile::{Activation, Run, Tiles};
 use pulp::{Arch, Simd, WithSimd};
@@ -107,15 +107,17 @@ impl Attention<'_> {
             &bias[((window * heads + task.head) * keys + task.first) * keys..][..queries * keys]
         });
 
+        let stride = keys.next_multiple_of(lanes());
         let mut fits = FITS.take();
-        fits.resize(queries * keys, 0.0);
+        fits.clear();
+        fits.resize(queries * stride, f32::NEG_INFINITY);
         let asking = &members[task.first..][..queries];
         let bases: Vec<usize> = asking.iter().map(|&token| place(token, 0)).collect();
-        let mut rows: Vec<&mut [f32]> = fits.chunks_exact_mut(keys).collect();
+        let mut rows: Vec<&mut [f32]> = fits.chunks_exact_mut(stride).map(|row| &mut row[..keys]).collect();
         product(qkv, &bases, &packed_keys, &[Run { offset: 0, length: size }], bias, &mut rows);
-        Arch::new().dispatch(Softmax { rows: &mut fits, width: keys });
+        Arch::new().dispatch(Softmax { rows: &mut fits, stride });
 
-        let bases: Vec<usize> = (0..queries).map(|row| row * keys).collect();
+        let bases: Vec<usize> = (0..queries).map(|row| row * stride).collect();
         product(&fits, &bases, &packed_values, &[Run { offset: 0, length: keys }], None, &mut task.out);
         FITS.set(fits);
     }
@@ -147,25 +149,32 @@ fn product(
     });
 }
 
-/// Makes each row positive with a sum of one. A closure in its place would not be compiled for the vectors of this machine.
+/// Makes each row positive with a sum of one. A row has whole vectors; what is beyond its numbers is negative infinity.
 struct Softmax<'a> {
     rows: &'a mut [f32],
-    width: usize,
+    stride: usize,
 }
 
 impl WithSimd for Softmax<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        for row in self.rows.chunks_exact_mut(self.width) {
-            let largest = max(row);
-            for x in &mut *row {
-                *x = exp(*x - largest);
+    fn with_simd<S: Simd>(self, simd: S) {
+        for row in self.rows.chunks_exact_mut(self.stride) {
+            let (row, _) = S::as_mut_simd_f32s(row);
+            let mut largest = simd.splat_f32s(f32::NEG_INFINITY);
+            for &x in &*row {
+                largest = simd.max_f32s(x, largest);
             }
-            let scale = 1.0 / sum(row, |x| x);
+            let largest = simd.splat_f32s(simd.reduce_max_f32s(largest));
+            let mut sum = simd.splat_f32s(0.0);
+            for x in &mut *row {
+                *x = exp(simd, simd.sub_f32s(*x, largest));
+                sum = simd.add_f32s(sum, *x);
+            }
+            let scale = simd.splat_f32s(1.0 / simd.reduce_sum_f32s(sum));
             for x in row {
-                *x *= scale;
+                *x = simd.mul_f32s(*x, scale);
             }
         }
     }
