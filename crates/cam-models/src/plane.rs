@@ -45,9 +45,32 @@ fn in_memory<const D: usize>(x: Tensor<D>) -> Result<FlexTensor, Tensor<D>> {
     }
 }
 
+/// Work on pictures, `[batch, channels, height, width]`; they are given back where it cannot be done in main memory.
+pub(crate) fn pictures_at_once(
+    x: Tensor<4>,
+    work: impl FnOnce(&Plane) -> Option<Plane>,
+) -> Result<Tensor<4>, Tensor<4>> {
+    let x = Plane::pictures(x)?;
+    work(&x).map(Plane::into_pictures).ok_or_else(|| x.into_pictures())
+}
+
+/// Work on tokens, `[batch, tokens, channels]` or `[batch, height, width, channels]`; they are given back where it cannot be done in
+/// main memory.
+pub(crate) fn tokens_at_once<const D: usize, const N: usize>(
+    x: [Tensor<D>; N],
+    work: impl FnOnce([&Plane; N]) -> Option<Plane>,
+) -> Result<Tensor<D>, [Tensor<D>; N]> {
+    let x = x.map(Plane::tokens);
+    let done = match x.iter().all(Result::is_ok) {
+        true => work(x.each_ref().map(|x| x.as_ref().expect("all are in main memory"))),
+        false => None,
+    };
+    done.map(Plane::into_tokens).ok_or_else(|| x.map(|x| x.map_or_else(|x| x, Plane::into_tokens)))
+}
+
 impl Plane {
     /// Pictures, `[batch, channels, height, width]`, or the tensor itself where it is not in main memory.
-    pub fn pictures(x: Tensor<4>) -> Result<Self, Tensor<4>> {
+    fn pictures(x: Tensor<4>) -> Result<Self, Tensor<4>> {
         let [batch, channels, height, width] = x.dims();
         let shape = [batch, height, width, channels];
         let tensor = in_memory(x)?;
@@ -61,7 +84,7 @@ impl Plane {
 
     /// Tokens `[batch, tokens, channels]` or pictures `[batch, height, width, channels]`, or the tensor itself where it is not in main
     /// memory.
-    pub fn tokens<const D: usize>(x: Tensor<D>) -> Result<Self, Tensor<D>> {
+    fn tokens<const D: usize>(x: Tensor<D>) -> Result<Self, Tensor<D>> {
         let mut shape = [1; 4];
         shape[0] = x.dims()[0];
         shape[5 - D..].copy_from_slice(&x.dims()[1..]);
@@ -74,13 +97,14 @@ impl Plane {
     }
 
     /// `[batch, channels, height, width]`
-    pub fn into_pictures(self) -> Tensor<4> {
-        let shape = self.shape;
-        self.into_tokens(shape).permute([0, 3, 1, 2])
+    fn into_pictures(self) -> Tensor<4> {
+        self.into_tokens().permute([0, 3, 1, 2])
     }
 
-    /// The values as a tensor of another shape, the channels last.
-    pub fn into_tokens<const D: usize>(self, shape: [usize; D]) -> Tensor<D> {
+    /// `[batch, tokens, channels]` where they are one row, or `[batch, height, width, channels]`
+    fn into_tokens<const D: usize>(self) -> Tensor<D> {
+        let mut shape = [self.shape[0]; D];
+        shape[1..].copy_from_slice(&self.shape[5 - D..]);
         let floats = memory::fitted(self.into_floats());
         Tensor::from_primitive::<Flex>(FlexTensor::from_data(TensorData::new(floats, shape)))
     }
@@ -275,7 +299,7 @@ mod tests {
         let linear = LinearConfig::new(4, 6).init(&Device::flex());
         let x = random([2, 3, 4]);
         let ours = Plane::tokens(x.clone()).unwrap().linear(&linear, None, Activation::None).unwrap();
-        let off = ours.into_tokens([2, 3, 6]) - linear.forward(x);
+        let off = ours.into_tokens() - linear.forward(x);
         assert!(off.abs().max().into_scalar::<f32>() < 1e-6);
     }
 }

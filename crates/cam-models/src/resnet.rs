@@ -8,8 +8,8 @@
 //! each BatchNorm output in it (`layer4.2.bn3`, `layer4.0.downsample.1`).
 
 use crate::network::ShapeOf;
-use crate::plane::{Activation, Plane};
-use crate::steps::{around, at_once, bias, conv, fold, norm, normed, pooled, rectified};
+use crate::plane::{Activation, Plane, pictures_at_once};
+use crate::steps::{around, bias, conv, fold, norm, normed, pooled, rectified};
 use burn::nn::conv::Conv2d;
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, Linear, LinearConfig};
@@ -232,7 +232,7 @@ impl Block {
         if taps.asks_inside(name) {
             return self.in_steps(x, name, taps);
         }
-        at_once(x, |x| self.at_once(x)).unwrap_or_else(|x| self.in_steps(x, name, taps))
+        pictures_at_once(x, |x| self.at_once(x)).unwrap_or_else(|x| self.in_steps(x, name, taps))
     }
 
     fn in_steps(&self, x: Tensor<4>, name: &str, taps: &Taps<'_>) -> Tensor<4> {

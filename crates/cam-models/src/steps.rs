@@ -1,6 +1,6 @@
 //! What the convolutional families share: convolutions, the BatchNorms that follow them, and sequences of both.
 
-use crate::plane::{Activation, Plane};
+use crate::plane::{Activation, Plane, pictures_at_once};
 use burn::module::Param;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
@@ -50,27 +50,18 @@ pub(crate) fn normed(conv: &Conv2d, norm: &Option<BatchNorm>, x: Tensor<4>) -> T
 
 /// A convolution.
 pub(crate) fn convolved(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
-    at_once(x, |x| x.conv(conv, None, Activation::None)).unwrap_or_else(|x| conv.forward(x))
+    pictures_at_once(x, |x| x.conv(conv, None, Activation::None)).unwrap_or_else(|x| conv.forward(x))
 }
 
 /// A convolution, its norm and a ReLU, between which nobody looks.
 pub(crate) fn rectified(conv: &Conv2d, norm: &Option<BatchNorm>, x: Tensor<4>) -> Tensor<4> {
     let fused = |x: &Plane| norm.is_none().then(|| x.conv(conv, None, Activation::Relu)).flatten();
-    at_once(x, fused).unwrap_or_else(|x| relu(normed(conv, norm, x)))
+    pictures_at_once(x, fused).unwrap_or_else(|x| relu(normed(conv, norm, x)))
 }
 
 /// A maximum over windows.
 pub(crate) fn pooled(pool: &MaxPool2d, x: Tensor<4>) -> Tensor<4> {
-    at_once(x, |x| x.max_pool(pool)).unwrap_or_else(|x| pool.forward(x))
-}
-
-/// Work in main memory; the input is given back where it cannot be done there.
-pub(crate) fn at_once(
-    x: Tensor<4>,
-    work: impl FnOnce(&Plane) -> Option<Plane>,
-) -> Result<Tensor<4>, Tensor<4>> {
-    let x = Plane::pictures(x)?;
-    work(&x).map(Plane::into_pictures).ok_or_else(|| x.into_pictures())
+    pictures_at_once(x, |x| x.max_pool(pool)).unwrap_or_else(|x| pool.forward(x))
 }
 
 /// What a norm does in inference, $y = \gamma (x - \mu) / \sqrt{\sigma^2 + \epsilon} + \beta$, as a scale and a shift of each
@@ -211,7 +202,7 @@ impl Residual {
         };
         match taps.asks_inside(name) {
             true => in_steps(x),
-            false => at_once(x, |x| self.at_once(x)).unwrap_or_else(in_steps),
+            false => pictures_at_once(x, |x| self.at_once(x)).unwrap_or_else(in_steps),
         }
     }
 

@@ -9,7 +9,7 @@
 //! here is put back from its windows into the picture.
 
 use crate::network::ShapeOf;
-use crate::plane::{Activation, Plane, packed, parameter};
+use crate::plane::{Activation, Plane, packed, parameter, tokens_at_once};
 use crate::steps::convolved;
 use crate::vit::Mlp;
 use burn::module::{Initializer, Param};
@@ -341,25 +341,20 @@ impl WindowAttention {
 /// What keeps the deviation of a norm from zero.
 const EPSILON: f64 = 1e-5;
 
-/// Work in main memory; the input is given back where it cannot be done there.
-fn at_once(x: Tensor<4>, work: impl FnOnce(&Plane) -> Option<Plane>) -> Result<Tensor<4>, Tensor<4>> {
-    let whole = |x: Plane| {
-        let shape = x.shape();
-        x.into_tokens(shape)
-    };
-    let x = Plane::tokens(x)?;
-    work(&x).map(whole).ok_or_else(|| whole(x))
-}
-
 /// A norm over the channels.
 fn normalised(norm: &LayerNorm, x: Tensor<4>) -> Tensor<4> {
-    at_once(x, |x| x.layer_norm(norm, EPSILON)).unwrap_or_else(|x| norm.forward(x))
+    tokens_at_once([x], |[x]| x.layer_norm(norm, EPSILON)).unwrap_or_else(|[x]| norm.forward(x))
 }
 
 impl WindowAttention {
     /// Attention and its linear layer; `x` is what it adds to.
+    ///
+    /// `None` where it cannot be computed in main memory, or where windows reach beyond the picture.
     fn at_once(&self, y: &Plane, x: &Plane, window: [usize; 2], shift: [usize; 2]) -> Option<Plane> {
         let [_, rows, columns, width] = x.shape();
+        if !rows.is_multiple_of(window[0]) || !columns.is_multiple_of(window[1]) {
+            return None;
+        }
         let table = parameter(&self.relative_position_bias_table)?;
         let size = [rows, columns];
         let bias = packed((&table, None), (size, window, shift), |_, _| {
@@ -398,25 +393,32 @@ impl Block {
     fn forward(&self, x: Tensor<4>, name: &str, taps: &Taps<'_>) -> Tensor<4> {
         match taps.asks_inside(name) {
             true => self.in_steps(x, name, taps),
-            false => at_once(x, |x| self.at_once(x)).unwrap_or_else(|x| self.in_steps(x, name, taps)),
+            false => tokens_at_once([x], |[x]| self.at_once(x))
+                .unwrap_or_else(|[x]| self.in_steps(x, name, taps)),
         }
     }
 
-    /// The block in main memory; `None` where it cannot be computed there, or where windows reach beyond the picture.
+    /// The block in main memory; `None` where it cannot be computed there.
     fn at_once(&self, x: &Plane) -> Option<Plane> {
-        let [_, height, width, _] = x.shape();
-        if !height.is_multiple_of(self.window[0]) || !width.is_multiple_of(self.window[1]) {
-            return None;
-        }
         let x = self.attn.at_once(&x.layer_norm(&self.norm1, EPSILON)?, x, self.window, self.shift)?;
         self.mlp.at_once(&x.layer_norm(&self.norm2, EPSILON)?, &x)
     }
 
     fn in_steps(&self, x: Tensor<4>, name: &str, taps: &Taps<'_>) -> Tensor<4> {
-        let y = taps.layer(format_args!("{name}.norm1"), Nhwc, || self.norm1.forward(x.clone()));
-        let x = x + taps.layer(format_args!("{name}.attn"), Nhwc, || self.attention(y));
-        let y = taps.layer(format_args!("{name}.norm2"), Nhwc, || self.norm2.forward(x.clone()));
-        x + taps.layer(format_args!("{name}.mlp"), Nhwc, || self.mlp.forward(y, taps))
+        let [attn, mlp] = ["attn", "mlp"].map(|layer| format!("{name}.{layer}"));
+        let y = taps.layer(format_args!("{name}.norm1"), Nhwc, || normalised(&self.norm1, x.clone()));
+        let attended = |[x, y]: [Tensor<4>; 2]| x + taps.layer(&attn, Nhwc, || self.attention(y));
+        let x = match taps.asks(&attn) {
+            true => attended([x, y]),
+            false => tokens_at_once([x, y], |[x, y]| self.attn.at_once(y, x, self.window, self.shift))
+                .unwrap_or_else(attended),
+        };
+        let y = taps.layer(format_args!("{name}.norm2"), Nhwc, || normalised(&self.norm2, x.clone()));
+        let perceived = |[x, y]: [Tensor<4>; 2]| x + taps.layer(&mlp, Nhwc, || self.mlp.forward(y, taps));
+        match taps.asks(&mlp) {
+            true => perceived([x, y]),
+            false => tokens_at_once([x, y], |[x, y]| self.mlp.at_once(y, x)).unwrap_or_else(perceived),
+        }
     }
 
     /// Attention in windows of the picture, which is rolled before and rolled back after where windows shift.
@@ -437,7 +439,7 @@ impl Block {
 
 impl PatchMerging {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        at_once(x, |x| self.at_once(x)).unwrap_or_else(|x| self.in_steps(x))
+        tokens_at_once([x], |[x]| self.at_once(x)).unwrap_or_else(|[x]| self.in_steps(x))
     }
 
     /// The merging in main memory; `None` where it cannot be computed there, or where a patch has no neighbour.

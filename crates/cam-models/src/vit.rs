@@ -12,7 +12,7 @@
 
 use crate::bicubic;
 use crate::network::ShapeOf;
-use crate::plane::{Activation, Plane};
+use crate::plane::{Activation, Plane, tokens_at_once};
 use crate::steps::convolved;
 use burn::module::{Initializer, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -250,6 +250,11 @@ impl Mlp {
 /// What keeps the deviation of a norm from zero.
 const EPSILON: f64 = 1e-6;
 
+/// A norm over the channels.
+fn normalised(norm: &LayerNorm, x: Tensor<3>) -> Tensor<3> {
+    tokens_at_once([x], |[x]| x.layer_norm(norm, EPSILON)).unwrap_or_else(|[x]| norm.forward(x))
+}
+
 impl Attention {
     /// The first tokens, `keep` of them, as they are after attention and its linear layer; `x` is what it adds to.
     fn at_once(&self, y: &Plane, x: &Plane, keep: usize) -> Option<Plane> {
@@ -299,18 +304,11 @@ impl Block {
     /// - x: `[batch, tokens, width]`
     /// - output: `[batch, keep, width]`, the first tokens
     fn forward(&self, x: Tensor<3>, keep: usize, name: &str, grid: Tokens, taps: &Taps<'_>) -> Tensor<3> {
-        if taps.asks_inside(name) {
-            return self.in_steps(x, keep, name, grid, taps);
+        match taps.asks_inside(name) {
+            true => self.in_steps(x, keep, name, grid, taps),
+            false => tokens_at_once([x], |[x]| self.at_once(x, keep))
+                .unwrap_or_else(|[x]| self.in_steps(x, keep, name, grid, taps)),
         }
-        let [batch, _, width] = x.dims();
-        let done = Plane::tokens(x).and_then(|x| {
-            let y = self.at_once(&x, keep).map(|y| y.into_tokens([batch, keep, width]));
-            y.ok_or_else(|| {
-                let [_, _, tokens, _] = x.shape();
-                x.into_tokens([batch, tokens, width])
-            })
-        });
-        done.unwrap_or_else(|x| self.in_steps(x, keep, name, grid, taps))
     }
 
     /// The block in main memory; `None` where it cannot be computed there.
@@ -333,12 +331,27 @@ impl Block {
             true => taps.layer(format_args!("{name}.{layer}"), grid, forward),
             false => forward(),
         };
-        let y = taps.layer(format_args!("{name}.norm1"), grid, || self.norm1.forward(x.clone()));
-        let y = step("attn", &|| self.attn.forward(y.clone(), keep, name, grid, taps));
-        let x = x.narrow(1, 0, keep) + scaled(y, &self.ls1);
-        let y = step("norm2", &|| self.norm2.forward(x.clone()));
-        let y = step("mlp", &|| self.mlp.forward(y.clone(), taps));
-        x + scaled(y, &self.ls2)
+        let unseen =
+            |layers: &[&str]| !layers.iter().any(|layer| all && taps.asks(format_args!("{name}.{layer}")));
+
+        let y = taps.layer(format_args!("{name}.norm1"), grid, || normalised(&self.norm1, x.clone()));
+        let x = tokens_at_once([x, y], |[x, y]| match &self.ls1 {
+            None if unseen(&["attn", "attn.attn_drop"]) => self.attn.at_once(y, x, keep),
+            _ => None,
+        });
+        let x = x.unwrap_or_else(|[x, y]| {
+            let y = step("attn", &|| self.attn.forward(y.clone(), keep, name, grid, taps));
+            x.narrow(1, 0, keep) + scaled(y, &self.ls1)
+        });
+        let y = step("norm2", &|| normalised(&self.norm2, x.clone()));
+        let x = tokens_at_once([x, y], |[x, y]| match &self.ls2 {
+            None if unseen(&["mlp"]) => self.mlp.at_once(y, x),
+            _ => None,
+        });
+        x.unwrap_or_else(|[x, y]| {
+            let y = step("mlp", &|| self.mlp.forward(y.clone(), taps));
+            x + scaled(y, &self.ls2)
+        })
     }
 }
 
@@ -432,7 +445,7 @@ impl Model for Vit {
             };
         }
         x = match x.dims()[1] == tokens {
-            true => taps.layer("norm", grid, || self.norm.forward(x)),
+            true => taps.layer("norm", grid, || normalised(&self.norm, x)),
             false => self.norm.forward(x),
         };
         let token = |place| x.clone().narrow(1, place, 1).squeeze_dim::<2>(1);
