@@ -7,6 +7,7 @@
 
 mod memory;
 mod packed;
+mod taped;
 
 use burn::backend::{
     Flex,
@@ -68,6 +69,13 @@ pub(crate) fn tokens_at_once<const D: usize, const N: usize>(
     done.map(Plane::into_tokens).ok_or_else(|| x.map(|x| x.map_or_else(|x| x, Plane::into_tokens)))
 }
 
+/// A linear layer of tokens, also on a tape.
+pub(crate) fn linear<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
+    tokens_at_once([x], |[x]| x.linear(layer, None, Activation::None))
+        .or_else(|[x]| taped::linear(layer, x))
+        .unwrap_or_else(|x| layer.forward(x))
+}
+
 impl Plane {
     /// Pictures, `[batch, channels, height, width]`, or the tensor itself where it is not in main memory.
     fn pictures(x: Tensor<4>) -> Result<Self, Tensor<4>> {
@@ -103,10 +111,13 @@ impl Plane {
 
     /// `[batch, tokens, channels]` where they are one row, or `[batch, height, width, channels]`
     fn into_tokens<const D: usize>(self) -> Tensor<D> {
-        let mut shape = [self.shape[0]; D];
-        shape[1..].copy_from_slice(&self.shape[5 - D..]);
-        let floats = memory::fitted(self.into_floats());
-        Tensor::from_primitive::<Flex>(FlexTensor::from_data(TensorData::new(floats, shape)))
+        Tensor::from_primitive::<Flex>(self.into_tensor(D))
+    }
+
+    /// A tensor of so many axes.
+    fn into_tensor(self, axes: usize) -> FlexTensor {
+        let shape = [&self.shape[..1], &self.shape[5 - axes..]].concat();
+        FlexTensor::from_data(TensorData::new(memory::fitted(self.into_floats()), shape))
     }
 
     /// The values, the channels side by side.
@@ -301,5 +312,23 @@ mod tests {
         let ours = Plane::tokens(x.clone()).unwrap().linear(&linear, None, Activation::None).unwrap();
         let off = ours.into_tokens() - linear.forward(x);
         assert!(off.abs().max().into_scalar::<f32>() < 1e-6);
+    }
+
+    #[test]
+    fn a_linear_layer_on_a_tape_is_that_of_burn_both_ways() {
+        let layer = LinearConfig::new(4, 6).init(&Device::flex());
+        let x = random([2, 3, 4]);
+        let both_ways = |forward: &dyn Fn(Tensor<3>) -> Tensor<3>| {
+            let x = x.clone().autodiff().require_grad();
+            let y = forward(x.clone());
+            let gradients = (y.clone() * y.clone()).sum().backward();
+            [y.inner().reshape([36]), x.grad(&gradients).expect("y depends on x").reshape([24])]
+        };
+        let ours = both_ways(&|x| taped::linear(&layer, x).expect("x is on a tape in main memory"));
+        for (ours, theirs) in ours.into_iter().zip(both_ways(&|x| layer.forward(x))) {
+            assert!((ours - theirs).abs().max().into_scalar::<f32>() < 1e-5);
+        }
+        let once = taped::linear(&layer, random([2, 3, 4]));
+        assert!(once.is_err(), "what is on no tape is given back");
     }
 }

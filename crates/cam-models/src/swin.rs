@@ -9,7 +9,7 @@
 //! here is put back from its windows into the picture.
 
 use crate::network::ShapeOf;
-use crate::plane::{Activation, Plane, packed, parameter, tokens_at_once};
+use crate::plane::{Activation, Plane, linear, packed, parameter, tokens_at_once};
 use crate::steps::convolved;
 use crate::vit::Mlp;
 use burn::module::{Initializer, Param};
@@ -323,7 +323,7 @@ impl WindowAttention {
     fn forward(&self, x: Tensor<3>, window: [usize; 2], mask: Option<Tensor<5>>) -> Tensor<3> {
         let [count, positions, width] = x.dims();
         let (heads, size) = (self.heads, width / self.heads);
-        let qkv = self.qkv.forward(x).reshape([count, positions, 3, heads, size]).permute([2, 0, 3, 1, 4]);
+        let qkv = linear(&self.qkv, x).reshape([count, positions, 3, heads, size]).permute([2, 0, 3, 1, 4]);
         let [q, k, v] = [0, 1, 2].map(|part| qkv.clone().narrow(0, part, 1).squeeze_dim::<4>(0));
         let fit = (q * (size as f64).powf(-0.5)).matmul(k.swap_dims(2, 3));
         let bias = self.position_bias(window);
@@ -334,7 +334,7 @@ impl WindowAttention {
         let each = bias.dims()[1];
         let fit = fit.reshape([count / each, each, heads, positions, positions]) + bias;
         let weights = softmax(fit, 4).reshape([count, heads, positions, positions]);
-        self.proj.forward(weights.matmul(v).swap_dims(1, 2).reshape([count, positions, width]))
+        linear(&self.proj, weights.matmul(v).swap_dims(1, 2).reshape([count, positions, width]))
     }
 }
 
@@ -393,8 +393,9 @@ impl Block {
     fn forward(&self, x: Tensor<4>, name: &str, taps: &Taps<'_>) -> Tensor<4> {
         match taps.asks_inside(name) {
             true => self.in_steps(x, name, taps),
-            false => tokens_at_once([x], |[x]| self.at_once(x))
-                .unwrap_or_else(|[x]| self.in_steps(x, name, taps)),
+            false => {
+                tokens_at_once([x], |[x]| self.at_once(x)).unwrap_or_else(|[x]| self.in_steps(x, name, taps))
+            }
         }
     }
 

@@ -12,7 +12,7 @@
 
 use crate::bicubic;
 use crate::network::ShapeOf;
-use crate::plane::{Activation, Plane, tokens_at_once};
+use crate::plane::{Activation, Plane, linear, tokens_at_once};
 use crate::steps::convolved;
 use burn::module::{Initializer, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -243,7 +243,7 @@ impl Mlp {
     }
 
     pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>, taps: &Taps<'_>) -> Tensor<D> {
-        self.fc2.forward(taps.gelu(self.fc1.forward(x)))
+        linear(&self.fc2, taps.gelu(linear(&self.fc1, x)))
     }
 }
 
@@ -283,7 +283,7 @@ impl Attention {
     fn forward(&self, x: Tensor<3>, keep: usize, name: &str, grid: Tokens, taps: &Taps<'_>) -> Tensor<3> {
         let [batch, tokens, width] = x.dims();
         let (heads, size) = (self.heads, width / self.heads);
-        let qkv = self.qkv.forward(x).reshape([batch, tokens, 3, heads, size]).permute([2, 0, 3, 1, 4]);
+        let qkv = linear(&self.qkv, x).reshape([batch, tokens, 3, heads, size]).permute([2, 0, 3, 1, 4]);
         let [q, k, v] = [0, 1, 2].map(|part| qkv.clone().narrow(0, part, 1).squeeze_dim::<4>(0));
         let q = q.narrow(2, 0, keep);
         let weights = format!("{name}.attn.attn_drop");
@@ -295,7 +295,7 @@ impl Attention {
         } else {
             attention(q, k, v, None, None, Default::default())
         };
-        self.proj.forward(seen.swap_dims(1, 2).reshape([batch, keep, width]))
+        linear(&self.proj, seen.swap_dims(1, 2).reshape([batch, keep, width]))
     }
 }
 
