@@ -67,7 +67,7 @@ pub use method::{Evidence, METHODS, Method, Sight, method_named};
 pub use methods::*;
 pub use model::{Input, Model};
 #[doc(hidden)]
-pub use read::{read_backs, waits};
+pub use read::{now, read_backs, waits};
 pub use resize::Sampling;
 pub use scale::{Rectify, Scale};
 pub use seen::{Edit, Finish, Seen};
