@@ -1,32 +1,120 @@
 #!/usr/bin/env bash
-# For whoever has an NVIDIA card: `pip install -r tests/golden/requirements.txt` with a PyTorch that knows CUDA, then `benches/gpu.sh`.
-#
-# It builds the tool with CUDA and Vulkan, runs the tests of methods and models on the card by both, and then times Grad-CAM, AblationCAM and
-# ScoreCAM on four networks beside the reference on the same card. What it writes to `target/gpu.md` goes into COMPARE.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-command -v nvidia-smi >/dev/null || { echo "no NVIDIA driver here: nvidia-smi is not found" >&2; exit 1; }
+help() {
+    cat <<'END'
+For whoever has a card: builds the tool, runs the tests of methods and models on the card, and times the tool there beside the Python
+reference. The table that it prints, with the day and the names of the cards, is kept in a file and goes into COMPARE.md.
+
+    pip install -r tests/golden/requirements.txt      # on an NVIDIA card with a PyTorch that knows CUDA
+    benches/gpu.sh                                    # CUDA and Vulkan on an NVIDIA card
+    benches/gpu.sh --device vulkan:0                  # another card; the reference on the same one if it can, or the processor
+
+What runs the network once a channel (--slow) is measured once, and of the reference --sample channels are tried: its time is scaled up.
+Batches of 256 take those hours: ask for them with --slow-batches "1 32 256".
+
+Options, each with a list in one word where it takes several:
+  --device "NAMES"         where we compute, see `cam devices` [default: "cuda:0 vulkan:0"]
+  --reference NAME         where PyTorch computes, cuda or cpu [default: cuda where PyTorch knows it, else cpu]
+  --networks "NAMES"       [default: "resnet50 vgg16 deit_small_patch16_224 swin_tiny_patch4_window7_224"]
+  --methods "NAMES"        [default: "gradcam"; "" for none]
+  --batches "NUMBERS"      [default: "1 32 256"]
+  --slow "NAMES"           [default: "ablationcam scorecam"; "" for none]
+  --slow-batches "NUMBERS" [default: "1 32"]
+  --sample NUMBER          [default: 64]
+  --repeat NUMBER          how often each is measured in a round [default: 5]
+  --rounds NUMBER          [default: 3]
+  --memory SIZE            what our changed copies of the pictures may take [default: 4GiB]
+  --tests "NAMES"          test programs to run on each device ["" for none; default: "conformance devices golden precision reads"]
+  --features NAMES         what is built, with commas between [default: what the devices need]
+  --profile NAME           Cargo's [default: release]
+  --output FILE            where the table is kept [default: gpu.md in Cargo's target folder]
+PYTHON names the interpreter [default: python3].
+END
+}
+
+fail() { echo "gpu.sh: $*" >&2; exit 1; }
+# What another program said is shown, and one line says what is to be done.
+tried() { "$@" >&2 || return 1; }
+
+devices="cuda:0 vulkan:0" reference="" networks="resnet50 vgg16 deit_small_patch16_224 swin_tiny_patch4_window7_224"
+methods=gradcam batches="1 32 256" slow="ablationcam scorecam" slow_batches="1 32" sample=64 repeat=5 rounds=3 memory=4GiB
+tests="conformance devices golden precision reads" features="" profile=release
+output=""
+while [ $# -gt 0 ]; do
+    case $1 in -h | --help) help; exit ;; esac
+    [ $# -gt 1 ] || fail "\`$1\` needs a value; see --help"
+    case $1 in
+        --device | --devices) devices=$2 ;;
+        --reference) reference=$2 ;;
+        --networks) networks=$2 ;;
+        --methods) methods=$2 ;;
+        --batches) batches=$2 ;;
+        --slow) slow=$2 ;;
+        --slow-batches) slow_batches=$2 ;;
+        --sample) sample=$2 ;;
+        --repeat) repeat=$2 ;;
+        --rounds) rounds=$2 ;;
+        --memory) memory=$2 ;;
+        --tests) tests=$2 ;;
+        --features) features=$2 ;;
+        --profile) profile=$2 ;;
+        --output) output=$2 ;;
+        *) fail "there is no option \`$1\`; see --help" ;;
+    esac
+    shift 2
+done
 python=${PYTHON:-python3}
-"$python" -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null ||
-    { echo "the reference needs a PyTorch that knows CUDA: PYTHON names another interpreter" >&2; exit 1; }
-table=target/gpu.md
-features=cuda,vulkan
+target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+output=${output:-$target/gpu.md}
+[ -n "$devices" ] || fail "--device names none"
 
-cargo build --release --features "$features"
-target/release/cam devices
+# What is missing is told before anything is built.
+command -v "$python" >/dev/null || fail "there is no $python: PYTHON names another interpreter"
+nvidia() { command -v nvidia-smi >/dev/null && tried nvidia-smi -L; }
+if nvidia; then
+    # A card beside the processor would be no comparison: that has to be asked for.
+    reference=${reference:-cuda}
+elif [[ " $devices" == *" cuda"* ]]; then
+    fail "no NVIDIA card answers: nvidia-smi is not there or fails; --device names other devices"
+fi
+if [ -n "$methods$slow" ]; then
+    tried "$python" benches/compare.py --check ${reference:+--reference "$reference"} --networks $networks --methods $methods $slow ||
+        fail "the reference cannot run so; pip install -r tests/golden/requirements.txt brings it, PYTHON names another interpreter"
+fi
 
-for device in cuda:0 vulkan:0; do
-    # One after another: kernels that are tuned while others run are tuned wrongly.
-    CAM_TEST_DEVICE=$device cargo test --release --features "$features" -p cam-cli -p cam-device --lib \
-        --test conformance --test devices --test golden --test precision --test reads -- --test-threads 1
+# `cuda:0 vulkan:0 cpu` are built with cuda,vulkan.
+if [ -z "$features" ]; then
+    features=$(tr ' ' '\n' <<<"$devices" | sed 's/:.*//' | grep -vx 'cpu\|' | sort -u | paste -sd, - || true)
+fi
+build=(--profile "$profile" ${features:+--features "$features"} -p cam-cli -p cam-device)
+cargo build "${build[@]}"
+cam=$target/$profile/cam
+"$cam" devices
+for device in $devices; do
+    # Two seconds of work: a card that is not there or does not start is told here.
+    "$cam" bench --device "$device" --repeat 1 >/dev/null || fail "\`$device\` cannot be used; --device names others"
 done
 
-{
-    echo "$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader), $(date -I)"
-    echo
-    networks=(resnet50 vgg16 deit_small_patch16_224 swin_tiny_patch4_window7_224)
-    "$python" benches/compare.py --device cuda --networks "${networks[@]}" --methods gradcam --batch 1 32 256
-    # The reference runs the network once a channel: it tries some of them, and its time is scaled up.
-    "$python" benches/compare.py --device cuda --networks "${networks[@]}" --methods ablationcam scorecam --batch 1 32 256 --sample 256
-} | tee "$table"
+for device in $devices; do
+    [ -n "$tests" ] || continue
+    echo "tests on $device"
+    # One after another: kernels that are tuned while others run are tuned wrongly.
+    CAM_TEST_DEVICE=$device cargo test "${build[@]}" --lib $(printf -- '--test %s ' $tests) -- --test-threads 1
+done
+# Building the tests may have linked the tool anew; that is not to be measured.
+cargo build "${build[@]}"
+
+timed() { "$python" benches/compare.py --cam "$cam" ${reference:+--reference "$reference"} --networks $networks --memory "$memory" "$@"; echo; }
+measured() {
+    for device in $devices; do
+        [ -z "$methods" ] || timed --device "$device" --methods $methods --batch $batches --repeat "$repeat" --rounds "$rounds"
+        [ -z "$slow" ] || timed --device "$device" --methods $slow --batch $slow_batches --repeat 1 --rounds 1 --sample "$sample"
+    done
+}
+new=$(mktemp "$output.XXXXXX")
+trap 'echo "gpu.sh: ended early; what was measured is in $new" >&2' ERR INT TERM
+measured | tee "$new"
+mv "$new" "$output"
+echo "kept in $output: for COMPARE.md"

@@ -44,11 +44,13 @@ fn every_layer_and_method_is_one_object() {
             "model",
             "peak_memory",
             "threads",
+            "warm_up",
         ];
         assert_eq!(fields.len(), expected.len());
         assert!(expected.iter().all(|field| fields.contains(field)), "{fields:?}");
         assert_eq!((row["model"].as_str(), row["batch"].as_u64()), (Some("scenes"), Some(2)));
         assert!(row["forward"].as_f64().unwrap() > 0.0 && row["explain"].as_f64().unwrap() > 0.0);
+        assert!(row["warm_up"].as_f64().unwrap() > 0.0);
         assert!(row["threads"].as_u64().unwrap() >= 1 && row["peak_memory"].as_u64().unwrap() > 1000);
     }
     // One pass and part of a walk back; one pass for each channel that is not like another (64 in the third stage).

@@ -20,6 +20,7 @@ fn every_device_of_the_list_can_be_asked_for_or_says_why_not() {
     assert_eq!(code, 0);
     let names: Vec<&str> = list.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert!(names.contains(&"cpu"), "{list}");
+    assert!(list.lines().all(|line| line.contains(" GB  ") || line.contains(" unknown  ")), "{list}");
     for listed in cam_device::list() {
         let name = listed.id.to_string();
         assert!(names.contains(&name.as_str()), "{name} is not in {list}");

@@ -5,7 +5,7 @@ use crate::{
     Area, Class, Error, Explainer, Method, Photo, PhotoModel, Prediction, Resize, Smooth, Target, Top,
 };
 use burn::Tensor;
-use cam_core::{Explanation, Ranked};
+use cam_core::{Explanation, Ranked, now};
 use cam_models::{View, class_named};
 use image::RgbImage;
 use std::fmt::Display;
@@ -139,7 +139,25 @@ impl<'m, M: PhotoModel> PhotoExplainer<'m, M> {
     /// # Errors
     /// As [`explain_all`](Self::explain_all).
     pub fn explain(&self, photo: impl Into<Photo>) -> Result<Found, Error> {
-        let found = self.explain_all([photo])?;
+        now(self.explain_async(photo))
+    }
+
+    /// As [`explain`](Self::explain), without blocking: for event loops and browsers, whose devices cannot be waited for.
+    ///
+    /// ```
+    /// use burn_cam::{Classifier, Error, Photo, PhotoExplainer};
+    ///
+    /// /// What a photo shows: the name of its likeliest class, and where that is.
+    /// async fn seen(model: &Classifier, photo: Photo) -> Result<(String, (u32, u32)), Error> {
+    ///     let found = PhotoExplainer::new(model).explain_async(photo).await?;
+    ///     Ok((found.predictions[0].label.clone(), found.maps[0].peak()))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`explain_all`](Self::explain_all).
+    pub async fn explain_async(&self, photo: impl Into<Photo>) -> Result<Found, Error> {
+        let found = self.explain_all_async([photo]).await?;
         Ok(found.into_iter().next().expect("one photo, one answer"))
     }
 
@@ -165,6 +183,18 @@ impl<'m, M: PhotoModel> PhotoExplainer<'m, M> {
         &self,
         photos: impl IntoIterator<Item = P>,
     ) -> Result<Vec<Found>, Error> {
+        now(self.explain_all_async(photos))
+    }
+
+    /// As [`explain_all`](Self::explain_all), without blocking. What is awaited is what [`Explainer::explain_each_async`] awaits, then
+    /// the maps, then the predictions.
+    ///
+    /// # Errors
+    /// As [`explain_all`](Self::explain_all).
+    pub async fn explain_all_async<P: Into<Photo>>(
+        &self,
+        photos: impl IntoIterator<Item = P>,
+    ) -> Result<Vec<Found>, Error> {
         let photos: Vec<Photo> = photos.into_iter().map(Into::into).collect();
         if photos.is_empty() {
             return Ok(Vec::new());
@@ -180,10 +210,10 @@ impl<'m, M: PhotoModel> PhotoExplainer<'m, M> {
             inputs.push(input);
             areas.push(area(view, photo.pixels()));
         }
-        let found = self.look(Tensor::cat(inputs, 0))?;
+        let found = self.look(Tensor::cat(inputs, 0)).await?;
         let (kind, labels) = (self.model.logits(), self.model.labels());
-        let maps = read(&found, &photos, &areas, labels)?;
-        let predictions = Prediction::of(found.output, kind, labels, self.told)?;
+        let maps = read(&found, &photos, &areas, labels).await?;
+        let predictions = Prediction::of_async(found.output, kind, labels, self.told).await?;
         let answers = photos.iter().zip(predictions).zip(maps);
         Ok(answers
             .map(|((photo, predictions), maps)| Found {
@@ -195,16 +225,18 @@ impl<'m, M: PhotoModel> PhotoExplainer<'m, M> {
     }
 
     /// The maps of a batch, on the device.
-    fn look(&self, images: Tensor<4>) -> Result<Explanation, cam_core::Error> {
+    async fn look(&self, images: Tensor<4>) -> Result<Explanation, cam_core::Error> {
         let targets: Vec<&dyn Target> = match &self.targets[..] {
             [] => vec![&Top],
             asked => asked.iter().map(|target| target.as_ref() as &dyn Target).collect(),
         };
         match self.views {
-            Views::Once => self.explainer.explain_each(images, &targets),
-            Views::Augmented => Smooth::augmented(&self.explainer).explain_each(images, &targets),
+            Views::Once => self.explainer.explain_each_async(images, &targets).await,
+            Views::Augmented => Smooth::augmented(&self.explainer).explain_each_async(images, &targets).await,
             Views::Noisy { samples, sigma, seed } => {
-                Smooth::noisy(&self.explainer, samples, sigma, seed).explain_each(images, &targets)
+                Smooth::noisy(&self.explainer, samples, sigma, seed)
+                    .explain_each_async(images, &targets)
+                    .await
             }
         }
     }

@@ -134,13 +134,13 @@ pub fn heat_maps(maps: &Tensor<3>) -> Result<Vec<HeatMap>, Error> {
 }
 
 /// What was found in a batch of photos, a photo at a time; all numbers in one read-back.
-pub(crate) fn read(
+pub(crate) async fn read(
     found: &Explanation,
     photos: &[Photo],
     areas: &[Area],
     labels: &[String],
 ) -> Result<Vec<Vec<PhotoMap>>, Error> {
-    let (_, numbers) = found.read()?;
+    let (_, numbers) = found.read_async().await?;
     let maps = || found.maps.iter().zip(&numbers);
     let of_photo = |(place, (photo, area)): (usize, (&Photo, &Area))| {
         maps().map(|(maps, numbers)| one(maps, numbers, place, photo, *area, labels)).collect()

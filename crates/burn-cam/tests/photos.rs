@@ -4,9 +4,13 @@ use burn_cam::{
     Classifier, Device, Error, GradCam, HeatMap, LayerCam, Photo, PhotoExplainer, Rectify, Resize, Scale,
     Softmax, Top, explain,
 };
-use cam_core::{Class, Explainer};
+use cam_core::{Class, Explainer, waits};
 use cam_scenes::Scene;
 use image::{DynamicImage, RgbImage};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
 
 fn model() -> Classifier {
     Classifier::builtin(&Device::flex()).unwrap()
@@ -139,4 +143,37 @@ fn what_is_wrong_is_an_error_that_says_so() {
     let layer = PhotoExplainer::new(&model).layer("layer9").explain(scene(128)).unwrap_err();
     assert!(matches!(layer, Error::Core(cam_core::Error::UnknownLayer { .. })));
     assert!(Photo::open("there/is/none.png").is_err());
+}
+
+#[test]
+fn without_blocking_a_photo_gets_the_same() {
+    let model = model();
+    let explainer = || PhotoExplainer::new(&model).method(GradCam).top(2);
+    for explainer in [explainer(), explainer().augmented(), explainer().noisy(2, 0.1, 0)] {
+        let blocking = explainer.explain(scene(150)).unwrap();
+        let before = waits();
+        let awaited = block_on(explainer.explain_async(scene(150))).unwrap();
+        assert_eq!(waits(), before, "it does not block");
+        assert_eq!(serde_json::to_value(awaited).unwrap(), serde_json::to_value(blocking).unwrap());
+    }
+    let nothing = block_on(explainer().explain_async(RgbImage::new(0, 7))).unwrap_err();
+    assert!(matches!(nothing, Error::EmptyPhoto { width: 0, .. }), "{nothing}");
+}
+
+/// Polls a future on this thread and sleeps until it is woken.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(done) => return done,
+            Poll::Pending => std::thread::park(),
+        }
+    }
 }

@@ -58,7 +58,9 @@ pub struct Args {
     /// on the device to the map read back, forward pass included; `forwards`, what was run in forward passes of the batch (a
     /// replay of the part after the layer counts with its share of the layers, a backward walk as the forward pass that it
     /// goes back); `peak_memory`, the most bytes that an explanation took at one time beside the model and its input (null
-    /// where that cannot be told, as for the memory of a graphics card)
+    /// where that cannot be told, as for the memory of a graphics card); `warm_up`, the seconds of the first forward pass and
+    /// explanation together, which are not counted: on a graphics card kernels are compiled and chosen in them, which is
+    /// remembered
     #[arg(long)]
     pub json: bool,
 }
@@ -80,6 +82,8 @@ struct Row {
     forwards: f64,
     /// The most bytes that an explanation took at one time, beside the model and its input.
     peak_memory: Option<usize>,
+    /// Seconds of what came before: the first forward pass and explanation, in which devices compile and choose their kernels.
+    warm_up: f64,
 }
 
 pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
@@ -162,8 +166,10 @@ impl Bench<'_> {
     /// The medians of a plain forward pass and of an explanation, run in turn.
     fn measure(&self, explainer: &Explainer<'_, Classifier>) -> Result<Row, Error> {
         // The first call looks whether the model is in inference, and devices compile what they run.
+        let started = Instant::now();
         self.forward()?;
         self.explain(explainer)?;
+        let warm_up = started.elapsed().as_secs_f64();
         let (mut forward, mut explain) = (Vec::new(), Vec::new());
         let mut peak = 0;
         let mut found = None;
@@ -190,6 +196,7 @@ impl Bench<'_> {
             explain: median(explain),
             forwards: found.passes,
             peak_memory: self.on_cpu.then_some(peak),
+            warm_up,
         })
     }
 
@@ -225,13 +232,13 @@ fn print(rows: &[Row], console: &Console) -> Result<(), Failure> {
     let longest = |text: fn(&Row) -> &str| rows.iter().map(|row| text(row).len()).max().unwrap_or(0);
     let (method, layer) = (longest(|row| row.method).max(6), longest(|row| &row.layer).max(5));
     console.print(format_args!(
-        "{:method$}  {:layer$}  {:>10}  {:>10}  {:>8}  {:>9}  {:>10}",
-        "method", "layer", "forward", "explain", "times", "forwards", "memory"
+        "{:method$}  {:layer$}  {:>10}  {:>10}  {:>8}  {:>9}  {:>10}  {:>8}",
+        "method", "layer", "forward", "explain", "times", "forwards", "memory", "warm-up"
     ))?;
     for row in rows {
         let milliseconds = |seconds: f64| format!("{:.2} ms", 1e3 * seconds);
         console.print(format_args!(
-            "{:method$}  {:layer$}  {:>10}  {:>10}  {:>8.2}  {:>9.2}  {:>10}",
+            "{:method$}  {:layer$}  {:>10}  {:>10}  {:>8.2}  {:>9.2}  {:>10}  {:>8}",
             row.method,
             row.layer,
             milliseconds(row.forward),
@@ -239,6 +246,7 @@ fn print(rows: &[Row], console: &Console) -> Result<(), Failure> {
             row.explain / row.forward,
             row.forwards,
             row.peak_memory.map_or("unknown".into(), |bytes| ByteSize(bytes as u64).to_string()),
+            format!("{:.2} s", row.warm_up),
         ))?;
     }
     Ok(())

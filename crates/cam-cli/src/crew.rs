@@ -11,12 +11,10 @@ use crate::picture::Picture;
 use crate::report::Seconds;
 use crate::source::Source;
 use crate::studio::{Explained, Studio, explainers};
-use crate::{console::Console, device, model};
+use crate::{console::Console, device, model, panics};
 use cam_core::Method;
 use cam_models::{Classifier, Preprocess};
-use std::any::Any;
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::Builder;
@@ -157,12 +155,9 @@ fn work(
         }
         Ok(())
     };
-    let failure = match catch_unwind(AssertUnwindSafe(at_work)) {
-        Ok(Ok(())) => return,
-        Ok(Err(failure)) => failure.of_device(&device.name),
-        Err(panic) => Failure::Lost { device: device.name.clone(), reason: said(&*panic) },
-    };
-    let _ = tell(News::Lost(failure));
+    let lost = |reason| Failure::Lost { device: device.name.clone(), reason };
+    let Err(failure) = panics::caught(at_work, lost) else { return };
+    let _ = tell(News::Lost(failure.of_device(&device.name)));
 }
 
 /// Reads the pictures of a job and explains those of one size together; ends early where nobody listens.
@@ -206,10 +201,4 @@ fn found(studio: &mut Studio<'_>, pictures: Vec<Picture>) -> Result<Vec<Found>, 
         Err(unexplained) => Found::Failed(unexplained.picture.source, unexplained.failure),
     });
     Ok(found.collect())
-}
-
-/// What a panic says.
-fn said(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_string());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "it panics".into())
 }

@@ -61,8 +61,8 @@ pub fn list(console: &Console) -> Result<(), Failure> {
         .into_iter()
         .map(|listed| {
             let (about, memory) = match listed.opened {
-                Ok(opened) => (opened.name, opened.memory.map(gigabytes).unwrap_or_default()),
-                Err(error) => (error.to_string(), String::new()),
+                Ok(opened) => (opened.name, opened.memory.map_or("unknown".into(), gigabytes)),
+                Err(error) => (error.to_string(), "unknown".into()),
             };
             [listed.id.to_string(), listed.id.kind.name().into(), memory, about]
         })

@@ -27,6 +27,9 @@ pub enum Failure {
     /// The command line asks for what does not go together.
     #[error("{0}")]
     Usage(String),
+    /// A mistake in the tool or in what it is made of.
+    #[error("something unforeseen: {0}; `--verbose` says where")]
+    Unforeseen(String),
     #[error("{failed} of {all} pictures could not be explained")]
     Some { failed: usize, all: usize },
     #[error(transparent)]
@@ -99,7 +102,7 @@ impl Failure {
             Self::Models(Models::Fetch { .. }) => 15,
             Self::Models(Models::WrongHash { .. }) => 16,
             Self::Some { .. } => 17,
-            Self::Core(_) | Self::Models(_) | Self::Picture(_) | Self::Scene(_) => 1,
+            Self::Unforeseen(_) | Self::Core(_) | Self::Models(_) | Self::Picture(_) | Self::Scene(_) => 1,
         }
     }
 

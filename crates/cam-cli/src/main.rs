@@ -24,6 +24,7 @@ mod model;
 mod options;
 mod page;
 mod painting;
+mod panics;
 mod picture;
 mod preview;
 mod report;
@@ -46,7 +47,11 @@ fn main() -> ExitCode {
         Err(error) => return misunderstood(&error),
     };
     let console = Console::new(&args.loudness);
-    match run(args.command, &console) {
+    // A panic of a server's thread ends nothing, and nobody else tells of it.
+    if !args.loudness.verbose && !matches!(args.command, Command::Serve(_)) {
+        panics::hush();
+    }
+    match panics::caught(|| run(args.command, &console), Failure::Unforeseen) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             console.fail(failure.told());

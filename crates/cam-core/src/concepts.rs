@@ -12,11 +12,11 @@
 
 use crate::read::{self, now};
 use crate::resize::{Sampling, resize};
+use crate::send;
 use crate::session::Session;
 use crate::tap::Asked;
 use crate::{Error, Input, Model, Scale};
 use burn::Tensor;
-use burn::tensor::TensorData;
 use nalgebra::DMatrix;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -97,9 +97,9 @@ where
     let [w, h] = factorize(&matrix, count, seed);
 
     let flat = |matrix: &DMatrix<f64>| matrix.transpose().iter().map(|x| *x as f32).collect::<Vec<_>>();
-    let vectors = Tensor::<2>::from_data(TensorData::new(flat(&w.transpose()), [count, channels]), &device);
+    let vectors = send::numbers(flat(&w.transpose()), [count, channels], &device);
     let vectors = vectors + least.transpose();
-    let maps = Tensor::<3>::from_data(TensorData::new(flat(&h), [count, batch, positions]), &device);
+    let maps = send::numbers(flat(&h), [count, batch, positions], &device);
     let of_concept = |concept: usize| maps.clone().narrow(0, concept, 1).squeeze_dim::<2>(0);
     let heat = |concept| {
         let map = resize(of_concept(concept), &seen.grid, &grid, Sampling::HalfPixel);

@@ -211,6 +211,9 @@ impl<'m, M> Explainer<'m, M> {
     /// What is awaited are the numbers that the first call and some methods look at; [`Explanation::read_async`] reads the maps. A
     /// method of one's own that reads blocks here, if it does not write [`Method::evidence_async`].
     ///
+    /// The future is not `Send`: a call counts and remembers what it has run without locks, and targets need not be shareable. It stays
+    /// on the thread that polls it (`block_on`, `spawn_local`); other threads explain with the same explainer at the same time.
+    ///
     /// # Errors
     /// As [`explain_each`](Self::explain_each).
     pub async fn explain_each_async<I, O>(

@@ -47,6 +47,7 @@ mod read;
 mod resize;
 mod scale;
 mod seen;
+mod send;
 mod sess;
 mod session;
 mod smooth;
@@ -67,10 +68,12 @@ pub use method::{Evidence, METHODS, Method, Sight, method_named};
 pub use methods::*;
 pub use model::{Input, Model};
 #[doc(hidden)]
-pub use read::{read_backs, waits};
+pub use read::{now, read_backs, waits};
 pub use resize::Sampling;
 pub use scale::{Rectify, Scale};
 pub use seen::{Edit, Finish, Seen};
+#[doc(hidden)]
+pub use send::uploads;
 pub use sess::{Pool, Sess};
 pub use smooth::{Brightness, Flip, Noise, Smooth, View};
 pub use tap::{INPUT, LayerInfo, Rows, Taps};

@@ -1,7 +1,8 @@
 //! Seeded random numbers: the same on every device and every run. A seed has many streams, which do not depend on each other.
 
+use crate::send;
 use burn::Tensor;
-use burn::tensor::{Device, TensorData};
+use burn::tensor::Device;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, Normal, Uniform};
@@ -35,5 +36,5 @@ fn draw<const D: usize>(
     rng.set_stream(stream);
     let count = shape.iter().product();
     let numbers: Vec<f32> = (0..count).map(|_| distribution.sample(&mut rng) as f32).collect();
-    Tensor::from_data(TensorData::new(numbers, shape), device)
+    send::numbers(numbers, shape, device)
 }

@@ -8,9 +8,8 @@
 //! rule: the projection is positive where the activation stands out from its mean, $\sum_n p_n (e_n - \bar e) \ge 0$ with
 //! $e_n = \sum_c M_{nc}^2$.
 
-use crate::{Error, read};
+use crate::{Error, read, send};
 use burn::Tensor;
-use burn::tensor::TensorData;
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
 
 /// # Shapes
@@ -74,7 +73,7 @@ async fn leading_vectors(matrices: Tensor<3>, length: impl Fn(f64) -> f64) -> Re
         let (value, vector) = leading(matrix, side);
         vectors.extend(vector.iter().map(|x| (x * length(value)) as f32));
     }
-    Ok(Tensor::from_data(TensorData::new(vectors, [batch, 1, side]), &device))
+    Ok(send::numbers(vectors, [batch, 1, side], &device))
 }
 
 /// A projection `[batch, 1, positions]` with the sign of our rule: `[batch, positions]`.
@@ -137,7 +136,7 @@ fn leading(gram: &[f32], side: usize) -> (f64, Vec<f64>) {
 mod tests {
     use super::*;
     use crate::read::now;
-    use burn::tensor::{Device, Distribution};
+    use burn::tensor::{Device, Distribution, TensorData};
 
     /// Power iteration on the covariance of the channels, with loops.
     fn slowly(activation: &[f32], channels: usize, positions: usize) -> Vec<f64> {

@@ -28,14 +28,15 @@ pub fn waits() -> usize {
     WAITS.get()
 }
 
-/// Waits for what reads.
+/// Waits for what reads: the crates of this project that offer both forms of a call wait by it.
 ///
 /// # Errors
 /// Its own, and [`Error::Device`] in a browser, where a device cannot be waited for.
-pub(crate) fn now<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+#[doc(hidden)]
+pub fn now<T, E: From<Error>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
     WAITS.set(WAITS.get() + 1);
     let cannot = "its numbers can only be awaited here: there is a form of the call that ends in `_async`";
-    try_read_sync(work).unwrap_or_else(|| Err(Error::Device { reason: cannot.into() }))
+    try_read_sync(work).unwrap_or_else(|| Err(Error::Device { reason: cannot.into() }.into()))
 }
 
 /// Tensors that are read together: the device is waited for once.

@@ -4,8 +4,9 @@
 //! last centre: what OpenCV's `resize` and PyTorch's `interpolate(align_corners=False)` do, without antialiasing. It is
 //! separable, so each axis is one product with an $n' \times n$ matrix, and signals, pictures and volumes are one case.
 
+use crate::send;
 use burn::Tensor;
-use burn::tensor::{Device, TensorData};
+use burn::tensor::Device;
 
 /// Where the values of a grid are taken to lie.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -60,7 +61,7 @@ fn matrix(from: usize, to: usize, sampling: Sampling, device: &Device) -> Tensor
         row[low] += 1.0 - share;
         row[(low + 1).min(from - 1)] += share;
     }
-    Tensor::from_data(TensorData::new(weights, [to, from]), device)
+    send::numbers(weights, [to, from], device)
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 use crate::explanation::{Flat, Health};
 use crate::read::{self, now};
 use crate::resize::{Sampling, resize};
+use crate::send;
 use crate::{Error, Explainer, Explanation, Goal, Model, Rows, Taps, Target};
 use burn::Tensor;
+use burn::tensor::Device;
 use burn::tensor::activation::softmax;
-use burn::tensor::{Device, TensorData};
 use std::time::Instant;
 
 /// SESS, saliency enhancing with scaling and sliding: an explainer of pictures whose maps are put together from those of
@@ -286,5 +287,5 @@ fn gauss(length: usize, device: &Device) -> Tensor<2> {
             numbers[(place * length as i64 + there) as usize] += (weight(offset) / all) as f32;
         }
     }
-    Tensor::from_data(TensorData::new(numbers, [length, length]), device)
+    send::numbers(numbers, [length, length], device)
 }

@@ -5,10 +5,11 @@ use crate::explainer::course;
 use crate::read::{Checks, Judge};
 use crate::resize::{Sampling, resize};
 use crate::seen::{Edit, Finish, Passes, Round};
+use crate::send;
 use crate::tap::{Asked, Gates, INPUT, Leaf, Memory, Replay, Watched};
 use crate::{Alike, Error, Goal, Input, LayerInfo, Model, Progress, Rows, Taps};
 use burn::Tensor;
-use burn::tensor::{DType, Device, Int};
+use burn::tensor::DType;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 
@@ -306,7 +307,7 @@ where
             for (row, found) in rows.iter_mut().zip(found) {
                 let mut found = Tensor::cat(found, 0);
                 if !groups.all_run() {
-                    let like = places(&groups.like, &found.device());
+                    let like = send::places(&groups.like, &found.device());
                     found = found.select(0, like);
                 }
                 row.push(found);
@@ -344,16 +345,10 @@ fn chosen(rows: Tensor<2>, numbers: &[usize]) -> Tensor<2> {
     match numbers {
         [first, .., last] if last - first + 1 == numbers.len() => rows.narrow(0, *first, numbers.len()),
         _ => {
-            let numbers = places(numbers, &rows.device());
+            let numbers = send::places(numbers, &rows.device());
             rows.select(0, numbers)
         }
     }
-}
-
-/// Numbers of rows, on a device.
-fn places(numbers: &[usize], device: &Device) -> Tensor<1, Int> {
-    let numbers: Vec<i64> = numbers.iter().map(|&number| number as i64).collect();
-    Tensor::from_data(numbers.as_slice(), device)
 }
 
 /// The input as it goes into a pass: the first layer, where it is asked for.

@@ -1,6 +1,6 @@
 //! Targets: which score of the output a map explains.
 
-use crate::{Error, Rows};
+use crate::{Error, Rows, send};
 use burn::Tensor;
 use burn::tensor::Int;
 use burn::tensor::activation::{log_softmax, softmax};
@@ -154,9 +154,7 @@ impl Target for Classes {
         if let Some(&asked) = self.0.iter().find(|&&class| class >= classes) {
             return Err(Error::UnknownClass { asked, classes });
         }
-        let numbers: Vec<i64> = self.0.iter().map(|&class| class as i64).collect();
-        let device = output.device().without_autodiff();
-        Ok(Goal::of_classes(Tensor::from_data(numbers.as_slice(), &device)))
+        Ok(Goal::of_classes(send::places(&self.0, &output.device().without_autodiff())))
     }
 }
 

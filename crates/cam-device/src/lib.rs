@@ -26,5 +26,8 @@ mod wanted;
 pub use choice::{Id, Kind, candidates};
 pub use error::Error;
 pub use found::{Listed, Opened, Taken, list, open};
-pub use remote::{TOKEN, serve};
+pub use remote::serve;
 pub use wanted::{Api, Server, Wanted, Which};
+
+/// The variable of the environment that holds the word by which server and client know each other.
+pub const TOKEN: &str = "CAM_REMOTE_TOKEN";

@@ -3,9 +3,6 @@
 use crate::{Api, Error, Opened, Server};
 use std::net::TcpListener;
 
-/// The variable of the environment that holds the word by which server and client know each other.
-pub const TOKEN: &str = "CAM_REMOTE_TOKEN";
-
 const NOT_BUILT: Error = Error::NotBuilt { api: Api::Remote };
 
 /// The devices of a server.

@@ -1,4 +1,4 @@
-//! A build that knows the processor only.
+//! The processor, which every build knows, and all that a build without graphics cards knows.
 
 use crate::Kind;
 use burn::tensor::Device;

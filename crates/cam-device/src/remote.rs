@@ -1,14 +1,11 @@
 //! Devices of other machines, over Burn's remote backend: lent by a server, used by a client.
 
-use crate::{Api, Error, Id, Kind, Opened, Server, Which};
+use crate::{Api, Error, Id, Kind, Opened, Server, TOKEN, Which};
 use burn::tensor::Device;
 use burn::tensor::remote::{RemoteHost, RemoteOptions};
 use burn::tensor::server::{RemoteServer, TokenAuthorizer, WebSocketTransport};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::time::Duration;
-
-/// The variable of the environment that holds the word by which server and client know each other.
-pub const TOKEN: &str = "CAM_REMOTE_TOKEN";
 
 /// How long a server may take to answer at all.
 const PATIENCE: Duration = Duration::from_secs(5);

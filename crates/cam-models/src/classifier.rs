@@ -6,7 +6,7 @@ use crate::resnet::ResNetConfig;
 use crate::weights::{Comparison, Outline, Weights, count};
 use crate::{Card, Error, Labels, Logits, Precision, Resize};
 use burn::tensor::activation::{sigmoid, softmax};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorReadError, try_read_sync};
 use cam_core::{Model, Taps};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
@@ -277,6 +277,18 @@ impl Classifier {
     pub fn predictions(&self, logits: Tensor<2>, count: usize) -> Result<Vec<Vec<Prediction>>, Error> {
         Prediction::of(logits, self.card.logits, &self.labels, count)
     }
+
+    /// As [`predictions`](Self::predictions), without blocking.
+    ///
+    /// # Errors
+    /// As [`predictions`](Self::predictions).
+    pub async fn predictions_async(
+        &self,
+        logits: Tensor<2>,
+        count: usize,
+    ) -> Result<Vec<Vec<Prediction>>, Error> {
+        Prediction::of_async(logits, self.card.logits, &self.labels, count).await
+    }
 }
 
 /// The number of the class of this name (capitals do not matter), or of this number. Without names any number is one.
@@ -335,10 +347,25 @@ impl Prediction {
         labels: &[String],
         count: usize,
     ) -> Result<Vec<Vec<Self>>, Error> {
+        let cannot = || Err(Error::Device { reason: "its numbers can only be awaited here".into() });
+        try_read_sync(Self::of_async(logits, kind, labels, count)).unwrap_or_else(cannot)
+    }
+
+    /// As [`of`](Self::of), without blocking.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub async fn of_async(
+        logits: Tensor<2>,
+        kind: Logits,
+        labels: &[String],
+        count: usize,
+    ) -> Result<Vec<Vec<Self>>, Error> {
         let [_, classes] = logits.dims();
         let logits = logits.inner();
         let probabilities = kind.probabilities(logits.clone());
-        let read: Vec<f32> = Tensor::cat(vec![logits, probabilities], 0).try_into_vec_as()?;
+        let read = Tensor::cat(vec![logits, probabilities], 0).into_data_async().await?;
+        let read: Vec<f32> = read.try_into_vec_as().map_err(TensorReadError::from)?;
         let (logits, probabilities) = read.split_at(read.len() / 2);
         let rows = logits.chunks_exact(classes).zip(probabilities.chunks_exact(classes));
         let predictions = rows.map(|(logits, probabilities)| {

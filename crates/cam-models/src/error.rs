@@ -162,6 +162,12 @@ pub enum Error {
     },
 }
 
+impl From<burn::tensor::ExecutionError> for Error {
+    fn from(error: burn::tensor::ExecutionError) -> Self {
+        Self::Device { reason: error.to_string() }
+    }
+}
+
 impl From<burn::tensor::TensorReadError> for Error {
     fn from(error: burn::tensor::TensorReadError) -> Self {
         Self::Device { reason: error.to_string() }

@@ -1,6 +1,6 @@
 use crate::method::Evidence;
 use crate::read::now;
-use crate::{Alike, Error, Method, Seen};
+use crate::{Alike, Error, Method, Seen, send};
 use burn::Tensor;
 use burn::tensor::{Device, Int};
 
@@ -103,8 +103,7 @@ impl Ablated {
 /// For each copy the channel of its number: 1 there, 0 beside it. `[numbers.len(), channels, 1]`
 fn one_hot(numbers: &[usize], channels: usize, device: &Device) -> Tensor<3> {
     let copies = numbers.len();
-    let numbers: Vec<i64> = numbers.iter().map(|&number| number as i64).collect();
-    let numbers = Tensor::<1, Int>::from_data(numbers.as_slice(), device).reshape([copies, 1]);
+    let numbers = send::places(numbers, device).reshape([copies, 1]);
     let each = Tensor::<1, Int>::arange(0..channels as i64, device).reshape([1, channels]);
     let same = each.expand([copies, channels]).equal(numbers.expand([copies, channels]));
     same.float().reshape([copies, channels, 1])
