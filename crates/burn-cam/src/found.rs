@@ -96,7 +96,7 @@ impl PhotoMap {
         Ok(style(overlay).draw(&self.heat)?)
     }
 
-    /// Writes [`overlay`](Self::overlay) as a PNG or JPEG file, whole or not at all.
+    /// Writes [`overlay`](Self::overlay) as a PNG, JPEG or WebP file, whole or not at all.
     ///
     /// # Errors
     /// [`cam_viz::Error::UnknownFormat`] and [`cam_viz::Error::Write`].
