@@ -778,6 +778,22 @@ fn a_class_is_asked_for_by_name_and_names_near_it_are_told() {
 }
 
 #[test]
+fn a_sheet_says_whose_maps_it_shows() {
+    let desk = Desk::new();
+    std::fs::copy(desk.path("scene.png"), desk.path("other.png")).unwrap();
+    let title = |photos: &[&str]| {
+        desk.says(&[&["explain"], photos, &["--out", "sheet.svg"]].concat());
+        let sheet = std::fs::read_to_string(desk.path("sheet.svg")).unwrap();
+        let end = sheet.find("</text>").unwrap();
+        sheet[..end].rsplit('>').next().unwrap().to_string()
+    };
+    let one = title(&["scene.png", "--method", "gradcam,layercam"]);
+    assert!(one.starts_with("scene.png, as scenes sees it"), "{one}");
+    let two = title(&["scene.png", "other.png"]);
+    assert!(two.starts_with("2 pictures, as scenes sees them"), "{two}");
+}
+
+#[test]
 fn guided_backpropagation_and_concepts_are_sheets_too() {
     let desk = Desk::new();
     desk.says(&["guided", "scene.png", "--class", "fish", "--class", "football"]);

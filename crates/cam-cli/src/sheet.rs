@@ -62,12 +62,12 @@ pub fn of(pictures: &[Explained], studio: &Studio<'_>, painter: &Painter) -> Res
 
 /// What all maps have in common.
 fn title(pictures: &[Explained], studio: &Studio<'_>) -> String {
-    let what = match pictures {
-        [one] => one.picture.source.title(),
-        many => format!("{} pictures", many.len()),
+    let (what, them) = match pictures {
+        [one] => (one.picture.source.title(), "it"),
+        many => (format!("{} pictures", many.len()), "them"),
     };
     let maps = || pictures.iter().flat_map(|explained| &explained.maps);
-    let mut title = format!("{what}, as {} sees it", studio.model.card().name);
+    let mut title = format!("{what}, as {} sees {them}", studio.model.card().name);
     if let Some(method) = only(maps().map(|map| map.method)) {
         title += &format!(", by {method}");
     }
