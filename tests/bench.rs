@@ -35,6 +35,7 @@ fn every_layer_and_method_is_one_object() {
         let fields: Vec<&str> = row.as_object().unwrap().keys().map(String::as_str).collect();
         let expected = [
             "batch",
+            "classes",
             "device",
             "explain",
             "forward",
@@ -109,6 +110,17 @@ fn what_is_not_there_is_told_before_anything_runs() {
     refused(&["--memory", "much"], 2, "256MiB");
     refused(&["--repeat", "0"], 2, "--repeat");
     refused(&["--device", "abacus"], 13, "abacus");
+}
+
+#[test]
+fn classes_layers_and_methods_share_one_forward_pass() {
+    let asked = ["--layer", "layer3.0", "--layer", "layer4.0", "--method", "gradcam", "--method", "layercam"];
+    let rows = rows(&[&asked[..], &["--classes", "3", "--together", "--repeat", "1", "--json"]].concat());
+    let [row] = &rows[..] else { panic!("{rows:?}") };
+    assert_eq!((row["layer"].as_str(), row["classes"].as_u64()), (Some("layer3.0, layer4.0"), Some(3)));
+    assert_eq!(row["method"].as_str(), Some("gradcam + layercam"));
+    // A forward pass, and three walks back through less than half of the layers, whatever the methods.
+    assert!((1.0..2.5).contains(&row["forwards"].as_f64().unwrap()), "{row}");
 }
 
 /// What a process holds, in bytes; nothing where the system does not tell.

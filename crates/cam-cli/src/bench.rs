@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::{device, model};
 use burn::tensor::{Device, Tensor};
 use bytesize::ByteSize;
-use cam_core::{Error, Explainer, Explanation, METHODS, Method, Model, Sight, Taps, Top};
+use cam_core::{Class, Error, Explainer, Explanation, METHODS, Method, Model, Sight, Taps, Target, Top};
 use cam_models::{Classifier, Resize};
 use cam_scenes::Scene;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -21,6 +21,8 @@ Examples:
       Grad-CAM beside plain inference of the full-size network with random weights; nothing is fetched
   cam bench --model resnet50 --method all --batch 8 --repeat 20
       Every method that the network has something for; Score-CAM and its kin run it once a channel and more
+  cam bench --model resnet50 --method gradcam --method layercam --layer layer3.5 --layer layer4.2 --classes 5 --together
+      Two methods at two layers for five classes, of one forward pass
   cam bench --model vit_tiny_patch16_224 --method scorecam --channels 20 --memory 1GiB --json
       Score-CAM of the 20 channels that vary most, with larger chunks, as JSON
 
@@ -43,6 +45,12 @@ pub struct Args {
     /// A layer: see `cam layers`; may be given several times [default: the one that the model's card names]
     #[arg(long = "layer", value_name = "NAME")]
     pub layers: Vec<String>,
+    /// Explain the classes 0 to N-1 of each picture in one call [default: the most likely one]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub classes: Option<u32>,
+    /// Explain by all methods at all layers in one call, which is one row
+    #[arg(long)]
+    pub together: bool,
     /// Pictures in one pass
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: u32,
@@ -54,7 +62,7 @@ pub struct Args {
     #[command(flatten)]
     pub cost: Cost,
     /// Print one JSON list on standard output, and nothing else there: an object for each layer and method with `model`, `method`,
-    /// `layer`, `batch`, `device`, `threads`; `forward`, the seconds of a plain forward pass; `explain`, those from the input
+    /// `layer`, `classes`, `batch`, `device`, `threads`; `forward`, the seconds of a plain forward pass; `explain`, those from the input
     /// on the device to the map read back, forward pass included; `forwards`, what was run in forward passes of the batch (a
     /// replay of the part after the layer counts with its share of the layers, a backward walk as the forward pass that it
     /// goes back); `peak_memory`, the most bytes that an explanation took at one time beside the model and its input (null
@@ -69,8 +77,9 @@ pub struct Args {
 #[derive(Serialize)]
 struct Row {
     model: String,
-    method: &'static str,
+    method: String,
     layer: String,
+    classes: usize,
     batch: usize,
     device: String,
     threads: usize,
@@ -104,32 +113,36 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let default_layer = [model.card().layer.clone()];
     let layers = if args.layers.is_empty() { &default_layer[..] } else { &args.layers };
 
-    let bench = Bench { model: &model, input, repeat: args.repeat, on_cpu: device_name.starts_with("cpu") };
+    let targets: Vec<Box<dyn Target>> = match args.classes {
+        None => vec![Box::new(Top)],
+        Some(count) => (0..count as usize).map(|class| Box::new(Class(class)) as Box<dyn Target>).collect(),
+    };
+    let on_cpu = device_name.starts_with("cpu");
+    let bench = Bench { model: &model, input, targets, repeat: args.repeat, on_cpu };
     let style = ProgressStyle::with_template("{spinner} {msg}, {elapsed}").expect("a template of ours");
     let bar = console.add(ProgressBar::no_length().with_style(style));
     bar.enable_steady_tick(Duration::from_millis(200));
     let mut rows: Vec<Row> = Vec::new();
-    for (place, layer) in layers.iter().enumerate() {
-        for method in args.cost.methods(&names)? {
-            // What looks at the whole network is one row, whatever the layers.
-            if place > 0 && method.sight() != Sight::Layer {
-                continue;
+    for (layers, methods) in calls(layers, args.cost.methods(&names)?, args.together) {
+        let of = methods.iter().map(|method| method.name()).collect::<Vec<_>>().join(" + ");
+        bar.set_message(format!("{of} at {}", layers.join(", ")));
+        let explainer = args.cost.limit(Explainer::new(&model));
+        let explainer = layers.iter().fold(explainer, |explainer, layer| explainer.layer(layer));
+        let explainer = methods.into_iter().fold(explainer, |explainer, method| explainer.method(method));
+        match bench.measure(&explainer) {
+            Ok(measured) => rows.push(Row {
+                model: model.card().name.clone(),
+                method: of,
+                classes: bench.targets.len(),
+                batch: args.batch as usize,
+                device: device_name.to_string(),
+                threads: rayon::current_num_threads(),
+                ..measured
+            }),
+            Err(reason) if all && has_nothing_to_see(&reason) => {
+                console.warn(format_args!("left out: {reason}"));
             }
-            bar.set_message(format!("{} at {layer}", method.name()));
-            let explainer = args.cost.limit(Explainer::new(&model)).layer(layer).method(method);
-            match bench.measure(&explainer) {
-                Ok(measured) => rows.push(Row {
-                    model: model.card().name.clone(),
-                    batch: args.batch as usize,
-                    device: device_name.to_string(),
-                    threads: rayon::current_num_threads(),
-                    ..measured
-                }),
-                Err(reason) if all && has_nothing_to_see(&reason) => {
-                    console.warn(format_args!("left out: {reason}"));
-                }
-                Err(error) => return Err(error.into()),
-            }
+            Err(error) => return Err(error.into()),
         }
     }
     bar.finish_and_clear();
@@ -137,6 +150,23 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         true => console.print(serde_json::to_string_pretty(&rows).expect("rows are plain data")),
         false => print(&rows, console),
     }
+}
+
+/// The layers and methods of each call that is measured.
+fn calls(
+    layers: &[String],
+    methods: Vec<&'static dyn Method>,
+    together: bool,
+) -> Vec<(&[String], Vec<&'static dyn Method>)> {
+    if together {
+        return vec![(layers, methods)];
+    }
+    let each = layers.chunks(1).enumerate().flat_map(|(place, layer)| {
+        // What looks at the whole network is one row, whatever the layers.
+        let fits = move |method: &&&dyn Method| place == 0 || method.sight() == Sight::Layer;
+        methods.iter().filter(fits).map(move |method| (layer, vec![*method]))
+    });
+    each.collect()
 }
 
 /// Whether a method has nothing to look at in a model.
@@ -158,6 +188,7 @@ fn scenes(model: &Classifier, count: usize, device: &Device) -> Result<Tensor<4>
 struct Bench<'a> {
     model: &'a Classifier,
     input: Tensor<4>,
+    targets: Vec<Box<dyn Target>>,
     repeat: u32,
     on_cpu: bool,
 }
@@ -185,10 +216,17 @@ impl Bench<'_> {
             peak = peak.max(MEMORY.get_peak_memory());
         }
         let found = found.expect("it is measured once at least");
+        let mut layers: Vec<&str> = Vec::new();
+        for maps in &found.maps {
+            if !layers.contains(&&*maps.layer) {
+                layers.push(&maps.layer);
+            }
+        }
         Ok(Row {
             model: String::new(),
-            method: found.maps[0].method,
-            layer: found.maps[0].layer.clone(),
+            method: String::new(),
+            layer: layers.join(", "),
+            classes: 0,
             batch: 0,
             device: String::new(),
             threads: 0,
@@ -207,10 +245,11 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// An explanation of the top class, its map read back.
+    /// An explanation, its maps read back.
     fn explain(&self, explainer: &Explainer<'_, Classifier>) -> Result<Explanation, Error> {
-        let found: Explanation = explainer.explain(self.input.clone(), &Top)?;
-        found.maps[0].heat.try_to_vec_as::<f32>()?;
+        let targets: Vec<&dyn Target> = self.targets.iter().map(|target| &**target).collect();
+        let found: Explanation = explainer.explain_each(self.input.clone(), &targets)?;
+        found.read()?;
         Ok(found)
     }
 }
@@ -230,7 +269,7 @@ fn print(rows: &[Row], console: &Console) -> Result<(), Failure> {
     let Some(Row { model, batch, device, threads, .. }) = rows.first() else { return Ok(()) };
     console.print(format_args!("{model}, batch of {batch}, {device}, {threads} threads; medians"))?;
     let longest = |text: fn(&Row) -> &str| rows.iter().map(|row| text(row).len()).max().unwrap_or(0);
-    let (method, layer) = (longest(|row| row.method).max(6), longest(|row| &row.layer).max(5));
+    let (method, layer) = (longest(|row| &row.method).max(6), longest(|row| &row.layer).max(5));
     console.print(format_args!(
         "{:method$}  {:layer$}  {:>10}  {:>10}  {:>8}  {:>9}  {:>10}  {:>8}",
         "method", "layer", "forward", "explain", "times", "forwards", "memory", "warm-up"
