@@ -197,7 +197,7 @@ class Picture {
       ["Score", `${number(map.score)} (${report.score})`],
       ["Method", link(map.method, map.paper)],
       ["Layer", `${map.layer}, ${this.raw.height} × ${this.raw.width} cells`],
-      ["Hottest", `${map.peak[0]}, ${map.peak[1]}`],
+      ["Hottest", this.heat.values.some((value) => value) ? `${map.peak[0]}, ${map.peak[1]}` : "zero everywhere"],
     ];
     this.find("dl.map").replaceChildren(...rows(facts));
     this.find(".warnings").replaceChildren(...map.warnings.map((text) => element("li", {}, `⚠ ${text}`)));
