@@ -442,8 +442,9 @@ fn sheets_of_a_folder_go_on_too_and_a_bad_picture_stops_none() {
         assert!(said.ends_with("cam-out/manifest.jsonl\n"), "{said}");
         assert!(wrong.contains("cam: cannot read the picture `album/broken.png`"), "{wrong}");
         assert!(wrong.ends_with("cam: 1 of 3 pictures could not be explained\n"), "{wrong}");
-        let (said, _) = desk.ends(arguments, 17);
+        let (said, wrong) = desk.ends(arguments, 17);
         assert!(said.starts_with("2 of 3 pictures are done already\n"), "{said}");
+        assert!(wrong.ends_with("cam: 1 of 3 pictures could not be explained\n"), "of all: {wrong}");
         assert!(!said.contains(&format!("_{kind}.png")), "{said}");
         let again = desk.cam(arguments).arg("--fresh").assert().code(17);
         assert!(!String::from_utf8_lossy(&again.get_output().stdout).contains("done already"));
@@ -464,6 +465,48 @@ fn sheets_of_a_folder_go_on_too_and_a_bad_picture_stops_none() {
 }
 
 #[test]
+fn lines_of_json_are_one_a_picture_bad_ones_too() {
+    let desk = Desk::new();
+    desk.album();
+    let (said, wrong) = desk.ends(&["explain", "album", "--json=lines", "--overlay", "box"], 17);
+    let mut lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    lines.sort_by_key(|line| line["image"].to_string());
+    let [a, broken, c] = &lines[..] else { panic!("{said}") };
+    assert_eq!(a["image"], "album/a.png");
+    assert_eq!(c["maps"][0]["label"], c["predictions"][0]["label"]);
+    assert!(c["error"].is_null() && c["maps"][0]["boxes"][0][3].as_u64() > Some(0), "{c}");
+    assert!(desk.path(a["maps"][0]["png"].as_str().unwrap()).exists());
+    assert!(broken["error"].as_str().unwrap().contains("cannot read the picture `album/broken.png`"));
+    assert_eq!(broken["maps"], serde_json::json!([]));
+    assert!(wrong.ends_with("cam: 1 of 3 pictures could not be explained\n"), "{wrong}");
+    desk.refuses(&["explain", "scene.png", "--json=line"], 2, "lines");
+}
+
+#[test]
+fn a_line_of_json_does_not_wait_for_the_next_picture() {
+    use std::io::{BufRead, BufReader, Write};
+    use std::process::Stdio;
+    let desk = Desk::new();
+    let mut cam = std::process::Command::new(assert_cmd::cargo::cargo_bin("cam"));
+    cam.current_dir(desk.folder.path());
+    cam.args(["explain", "scene.png", "-", "--json=lines", "--batch-size", "1"]);
+    let mut cam = cam.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (read, lines) = std::sync::mpsc::channel();
+    let output = BufReader::new(cam.stdout.take().unwrap());
+    std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| read.send(line)));
+    let next = || -> Value {
+        let line = lines.recv_timeout(std::time::Duration::from_secs(300)).expect("a line in time");
+        serde_json::from_str(&line).unwrap()
+    };
+    // The second picture has not come yet.
+    assert_eq!(next()["image"], "scene.png");
+    let picture = std::fs::read(desk.path("scene.png")).unwrap();
+    cam.stdin.take().unwrap().write_all(&picture).unwrap();
+    assert_eq!(next()["image"], "-");
+    assert!(cam.wait().unwrap().success());
+}
+
+#[test]
 fn an_array_that_is_half_done_is_done_to_its_end() {
     let desk = Desk::new();
     desk.album();
@@ -473,7 +516,9 @@ fn an_array_that_is_half_done_is_done_to_its_end() {
     desk.ends(&arguments, 17);
     let before = desk.manifest();
     assert_eq!(before.iter().filter(|(name, _)| name == "two.npy").count(), 2);
-    assert!(desk.ends(&arguments, 17).0.starts_with("3 of 4 pictures are done already\n"));
+    let (said, wrong) = desk.ends(&arguments, 17);
+    assert!(said.starts_with("3 of 4 pictures are done already\n"), "{said}");
+    assert!(wrong.ends_with("cam: 1 of 5 pictures could not be explained\n"), "two in the array: {wrong}");
 
     let second = |line: &Value| line["part"]["place"] == 1;
     let kept = before.iter().filter(|(_, line)| !second(line)).map(|(_, line)| format!("{line}\n"));
@@ -590,6 +635,7 @@ fn one_file_may_take_all_maps() {
     assert_eq!(report["maps"][1]["png"], "sheet.png");
     assert!(image::open(desk.path("sheet.png")).unwrap().height() > 400);
     desk.refuses(&["explain", "scene.png", "--out", "sheet.png", "--npy"], 2, "need a folder");
+    desk.refuses(&["explain", "scene.png", "--out", "sheet.gif"], 2, "pictures end in png, jpg");
     desk.refuses(&["explain", "scene.png", "--out", "-", "--json"], 2, "standard output is for the picture");
 }
 

@@ -139,6 +139,7 @@ fn strip(subject: &Subject) -> Result<Sheet> {
         .filter(|layer| !layer.attention && layer.grid.iter().product::<usize>() > 1)
         .map(|layer| layer.name)
         .collect();
+    let all = blocks(all, &subject.model.card().layer);
     let count = all.len().min(7);
     let some: Vec<&String> = (1..=count).map(|place| &all[place * all.len() / count - 1]).collect();
     let sheet =
@@ -154,6 +155,20 @@ fn strip(subject: &Subject) -> Result<Sheet> {
         Ok::<_, Box<dyn std::error::Error>>(sheet.row(method, overlays.collect::<Result<Vec<RgbImage>>>()?))
     })?;
     Ok(sheet.colour_bar(ColourMap::default()))
+}
+
+/// The blocks among layers, the last of them where it is looked at by default; all layers where there are no blocks.
+fn blocks(all: Vec<String>, default: &str) -> Vec<String> {
+    let numbered = |name: &str| name.rsplit('.').next().is_some_and(|part| part.parse::<u32>().is_ok());
+    let whole =
+        |name: &str| all.iter().any(|part| part.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')));
+    let mut blocks: Vec<String> = all.iter().filter(|name| numbered(name) && whole(name)).cloned().collect();
+    match blocks.last_mut() {
+        None => return all,
+        Some(last) if default.starts_with(last.as_str()) => *last = default.into(),
+        Some(_) => {}
+    }
+    blocks
 }
 
 fn pictures(subject: &Subject) -> Result<Sheet> {

@@ -6,8 +6,7 @@ use crate::{
 };
 use burn::Tensor;
 use cam_core::{Explanation, Ranked, now};
-use cam_models::{View, class_named};
-use image::RgbImage;
+use cam_models::class_named;
 use std::fmt::Display;
 
 /// How many predictions are told of each photo, where nothing is said.
@@ -208,7 +207,7 @@ impl<'m, M: PhotoModel> PhotoExplainer<'m, M> {
             }
             let (input, view) = preprocess.apply(photo.pixels(), &device);
             inputs.push(input);
-            areas.push(area(view, photo.pixels()));
+            areas.push(Area::nearest(photo.pixels(), view.into()));
         }
         let found = self.look(Tensor::cat(inputs, 0)).await?;
         let (kind, labels) = (self.model.logits(), self.model.labels());
@@ -240,12 +239,4 @@ impl<'m, M: PhotoModel> PhotoExplainer<'m, M> {
             }
         }
     }
-}
-
-/// The whole pixels of a view.
-fn area(view: View, photo: &RgbImage) -> Area {
-    let (x, y) = (view.x.round() as u32, view.y.round() as u32);
-    let width = (view.width.round() as u32).clamp(1, photo.width() - x);
-    let height = (view.height.round() as u32).clamp(1, photo.height() - y);
-    Area { x, y, width, height }
 }

@@ -76,13 +76,18 @@ impl Album {
     }
 
     fn left_of(&self, source: &Source) -> Option<Left> {
-        let manifest = self.manifest.as_ref().filter(|_| !source.is_stdin());
-        let done = manifest.map(|manifest| manifest.done(&source.name())).unwrap_or_default();
+        let done = self.done_before(source);
         let whole = done.iter().any(|part| done.len() >= part.of);
         (!whole).then(|| Left { source: source.clone(), done })
     }
 
-    /// How many pictures are behind the run, done or failed.
+    /// The pictures of a file that runs before this one have done.
+    fn done_before(&self, source: &Source) -> HashSet<Part> {
+        let manifest = self.manifest.as_ref().filter(|_| !source.is_stdin());
+        manifest.map(|manifest| manifest.done(&source.name())).unwrap_or_default()
+    }
+
+    /// How many pictures are behind this run, done or failed.
     pub fn behind(&self) -> usize {
         self.done + self.failures.len()
     }
@@ -121,7 +126,10 @@ impl Album {
         }
         match self.failures.len() {
             0 => Ok(()),
-            failed => Err(Failure::Some { failed, all: self.behind() }),
+            failed => {
+                let before: usize = self.sources.iter().map(|source| self.done_before(source).len()).sum();
+                Err(Failure::Some { failed, all: before + self.behind() })
+            }
         }
     }
 

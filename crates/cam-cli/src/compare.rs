@@ -151,8 +151,7 @@ fn told(picture: &Picture, maps: &[OneMap]) -> String {
         if target.replace(map.target) != Some(map.target) {
             text += &format!("\n  {} ({}) {:.1} %", map.label, map.class, 100.0 * map.probability);
         }
-        let (x, y) = picture.area.peak(&map.heat);
-        text += &format!("\n    {:longest$}  at {}: hottest at {x}, {y}", map.method, map.layer);
+        text += &format!("\n    {:longest$}  at {}: {}", map.method, map.layer, map.hottest(picture));
         for warning in &map.warnings {
             text += &format!("; {warning}");
         }

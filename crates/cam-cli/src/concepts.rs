@@ -3,7 +3,7 @@
 use crate::console::{Console, head};
 use crate::failure::Failure;
 use crate::picture::Picture;
-use crate::report::Map;
+use crate::report::{About, Map};
 use crate::sheet::Drawing;
 use crate::sheets::Made;
 use crate::{model, sheets};
@@ -77,21 +77,17 @@ impl Concept {
 
     /// What is told of it.
     fn told(self, picture: &Picture, layer: &str) -> Map {
-        let (x, y) = picture.area.peak(&self.heat);
-        Map {
+        let about = About {
             class: self.guess.class,
             label: self.guess.label,
             probability: self.guess.probability,
             score: self.guess.logit,
             layer: layer.into(),
             method: "concepts",
-            png: None,
-            npy: None,
-            raw: None,
-            peak: [x, y],
-            boxes: None,
+            peak: picture.area.peak(&self.heat).into(),
             warnings: Vec::new(),
-        }
+        };
+        about.into()
     }
 }
 
@@ -109,7 +105,9 @@ fn named(model: &Classifier, found: Concepts) -> Result<Vec<Concept>, Failure> {
 
 fn sheet(picture: &Picture, concepts: &[Concept], how: &str) -> Result<Drawing, Failure> {
     let mosaic = Mosaic::new(&picture.photo).area(picture.area);
-    let mosaic = concepts.iter().fold(mosaic, |all, concept| all.map(concept.name(), concept.heat.clone()));
+    let mosaic = concepts.iter().fold(mosaic, |all, concept| {
+        all.map(format!("{}: {}", concept.number, concept.name()), concept.heat.clone())
+    });
     let mut figures =
         vec![Figure::new(picture.photo.clone()).above("photo"), mosaic.draw()?.above("all concepts")];
     for concept in concepts {

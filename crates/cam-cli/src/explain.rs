@@ -10,9 +10,9 @@ use crate::page::{self, Page};
 use crate::painting::{self, Painter};
 use crate::picture::Picture;
 use crate::preview::Preview;
-use crate::report::{Map, MapOf, Predictions, Report, Seconds};
+use crate::report::{About, Json, Line, Map, MapOf, Predictions, Report, Seconds};
 use crate::sheet::{self, Drawing};
-use crate::source::sources;
+use crate::source::{Source, sources};
 use crate::studio::{Explained, Studio};
 use crate::{array, device, looking, model};
 use serde::Serialize;
@@ -26,10 +26,10 @@ Examples:
   cam explain dog.jpg --model resnet50 --class 'bull mastiff' --class tabby
       Two classes of one photo; the weights are fetched on first use
   cam explain leaf.jpg --weights my_finetuned.pth --labels my_classes.txt
-      A model of one's own: its architecture, size and number of classes are recognised from the file
+      A model of one's own: the file tells its architecture, size and number of classes
   cam explain photos --weights resnet18.safetensors --method gradcam,layercam --top 3
-      Two methods for the three likeliest classes of every photo in a folder and below. When it is interrupted, the same
-      command goes on; photos/../cam-out/manifest.jsonl says what was found in each
+      Two methods, the three likeliest classes of every photo in a folder and below. When it
+      is interrupted, the same command goes on: cam-out/manifest.jsonl says what is done
   cam explain dog.jpg --model resnet50 --layer all --sheet
       From shallow to deep on one sheet
   cam explain dog.jpg --model resnet50 --layer layer3.5,layer4.2 --fuse product --aug-smooth
@@ -40,6 +40,8 @@ Examples:
       Other ways to see it
   cam explain input.npy --weights resnet50.pth --class 243 --npy --json
       An array that is preprocessed already; the numbers of the maps beside the pictures
+  cam explain photos --json=lines | jq -r '[.image, .maps[0].label] | @tsv'
+      A line of JSON a photo, as soon as it is done
   curl -s https://example.org/dog.jpg | cam explain - --out - > where.png
       In a pipe";
 
@@ -83,9 +85,10 @@ pub struct Args {
     /// Explain again what the manifest of a folder says is done
     #[arg(long)]
     pub fresh: bool,
-    /// Print one JSON object on standard output, and nothing else there
-    #[arg(long)]
-    pub json: bool,
+    /// Print JSON on standard output, and nothing else there: one object at the end, or with `--json=lines` a line a picture as
+    /// soon as it is done
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "object")]
+    pub json: Option<Json>,
     /// One page of all that was found, whole in one file, to hand to a colleague: photos, maps, values under the pointer, and how
     /// they were made
     #[arg(long, value_name = "FILE")]
@@ -126,7 +129,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     if !matches!(out, Out::Folder(_)) && (args.npy || args.raw) {
         return Err(Failure::Usage("`--npy` and `--raw` need a folder to write to: `--out DIR`".into()));
     }
-    if matches!(out, Out::Stdout) && (args.json || args.preview.is_some()) {
+    if matches!(out, Out::Stdout) && (args.json.is_some() || args.preview.is_some()) {
         return Err(Failure::Usage(
             "standard output is for the picture: leave `--json` and `--preview` away".into(),
         ));
@@ -141,7 +144,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         folder(html.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
     }
     let console = &match (args.json, &out) {
-        (true, _) => console.without_results(),
+        (Some(_), _) => console.without_results(),
         (_, Out::Stdout) => console.diverted(),
         _ => console.clone(),
     };
@@ -195,7 +198,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         for found in found {
             match found {
                 Found::Explained(explained) => run.found(*explained)?,
-                Found::Failed(source, failure) => run.album.failed(&source, failure)?,
+                Found::Failed(source, failure) => run.failed(&source, failure)?,
             }
         }
         bar.set_position(run.album.behind() as u64);
@@ -237,7 +240,7 @@ struct Run<'a> {
     kept: Vec<Explained>,
     /// Pictures explained.
     count: usize,
-    /// What `--json` prints.
+    /// What `--json` prints at the end.
     report: Report,
 }
 
@@ -262,19 +265,30 @@ impl Run<'_> {
         }
         let image = source.name();
         for map in &maps {
-            for warning in &map.warnings {
-                self.console
-                    .warn(format_args!("{image}, {}, {} at {}: {warning}", map.label, map.method, map.layer));
+            let About { label, method, layer, warnings, .. } = &map.about;
+            for warning in warnings {
+                self.console.warn(format_args!("{image}, {label}, {method} at {layer}: {warning}"));
             }
         }
-        if self.args.json {
-            let index = self.count;
-            for map in maps {
-                self.report.maps.add(&MapOf { image: &image, index, map })?;
+        match self.args.json {
+            Some(Json::Object) => {
+                let index = self.count;
+                for map in maps {
+                    self.report.maps.add(&MapOf { image: &image, index, map })?;
+                }
+                self.report.predictions.add(&Predictions { image: &image, top: &explained.top })?;
             }
-            self.report.predictions.add(&Predictions { image: &image, top: &explained.top })?;
-        } else {
-            self.say(&image, &explained, &maps)?;
+            Some(Json::Lines) => {
+                let line = Line {
+                    image: &image,
+                    part: *part,
+                    predictions: &explained.top,
+                    maps: &maps,
+                    error: None,
+                };
+                line.print(self.console)?;
+            }
+            None => self.say(&image, &explained, &maps)?,
         }
         self.count += 1;
         if !matches!(self.out, Out::Folder(_)) {
@@ -283,15 +297,24 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Notes a picture that could not be explained.
+    fn failed(&mut self, source: &Source, failure: Failure) -> Result<(), Failure> {
+        self.album.failed(source, failure)?;
+        match (self.args.json, self.album.failures.last()) {
+            (Some(Json::Lines), Some(failed)) => Line::failed(failed).print(self.console),
+            _ => Ok(()),
+        }
+    }
+
     /// Says what was found in a picture to a person.
     fn say(&self, image: &str, explained: &Explained, maps: &[Map]) -> Result<(), Failure> {
         let mut text = head(image);
         for guess in &explained.top {
             text += &format!("\n    {:5.1} %  {} ({})", 100.0 * guess.probability, guess.label, guess.class);
         }
-        for map in maps {
-            let [x, y] = map.peak;
-            text += &format!("\n  {} by {} at {}: hottest at {x}, {y}", map.label, map.method, map.layer);
+        for (map, numbers) in maps.iter().zip(&explained.maps) {
+            let About { label, method, layer, .. } = &map.about;
+            text += &format!("\n  {label} by {method} at {layer}: {}", numbers.hottest(&explained.picture));
             if let Some(png) = map.png.as_ref().filter(|_| !self.args.sheet) {
                 text += &format!(": {}", png.display());
             }
@@ -362,7 +385,7 @@ impl Run<'_> {
         if let Some(bytes) = peak_memory() {
             self.console.detail(format_args!("{:.2} GB of memory at most", bytes as f64 / 1e9));
         }
-        if self.args.json {
+        if let Some(Json::Object) = self.args.json {
             self.report.print(&self.album.failures, &self.studio.seconds, self.console)?;
         }
         self.album.end(self.console)

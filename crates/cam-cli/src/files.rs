@@ -4,6 +4,7 @@ use crate::console::Console;
 use crate::failure::{Failure, folder};
 use crate::interrupt;
 use crate::sheet::Drawing;
+use image::ImageFormat;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,10 @@ impl Out {
                 folder(parent)?;
             }
             return Ok(Self::File(path.into()));
+        }
+        if ImageFormat::from_extension(ending).is_some() && !path.is_dir() {
+            let (path, known) = (path.display(), PICTURES.join(", "));
+            return Err(Failure::Usage(format!("`{path}` cannot be written: pictures end in {known}")));
         }
         folder(path)?;
         Ok(Self::Folder(Files { folder: path.into(), taken: HashSet::new() }))

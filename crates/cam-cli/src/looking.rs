@@ -129,10 +129,9 @@ impl Looking<'_, '_> {
     }
 }
 
-/// The blocks of a network from shallow to deep: the layers that are called like the default one but for their numbers, or where
-/// there are few of them the last layer of each resolution. Of many, some at even distances, the first and the last among them.
+/// The blocks of a network from shallow to deep: the layers that are called like the default one but for the numbers of blocks, or
+/// where there are few of them the last layer of each resolution. Of many, some at even distances, the first and the last among them.
 fn strip(layers: &[LayerInfo], default: &str) -> Vec<String> {
-    let kind = |name: &str| name.split(|c: char| c.is_ascii_digit()).collect::<String>();
     let maps: Vec<&LayerInfo> =
         layers.iter().filter(|layer| !layer.attention && layer.grid.iter().product::<usize>() > 1).collect();
     let alike: Vec<&LayerInfo> =
@@ -141,6 +140,17 @@ fn strip(layers: &[LayerInfo], default: &str) -> Vec<String> {
     let last = chosen.len().saturating_sub(1);
     let count = chosen.len().min(STRIP);
     (0..count).map(|place| chosen[place * last / (count - 1).max(1)].name.clone()).collect()
+}
+
+/// A name without the numbers of blocks: `layer1.0` and `layer2.1` are of one kind, `blocks.0.norm1` and `blocks.0.norm2` of two.
+fn kind(name: &str) -> String {
+    let unnumbered = |text: &str| text.split(|c: char| c.is_ascii_digit()).collect::<String>();
+    match name.rsplit_once('.') {
+        Some((block, part)) if !part.starts_with(|c: char| c.is_ascii_digit()) => {
+            format!("{}.{part}", unnumbered(block))
+        }
+        _ => unnumbered(name),
+    }
 }
 
 /// The last layer of each resolution.
@@ -176,6 +186,14 @@ mod tests {
         ]);
         assert_eq!(strip(&resnet, "layer2.1"), ["layer1.0", "layer2.0", "layer2.1"]);
         assert_eq!(strip(&resnet, "norm"), ["layer1", "layer2.1"], "the last of each resolution");
+        let blocks = (0..3).flat_map(|block| ["norm1", "norm2"].map(|part| format!("blocks.{block}.{part}")));
+        let blocks: Vec<String> = blocks.collect();
+        let vit = network(&blocks.iter().map(|name| (name.as_str(), 14)).collect::<Vec<_>>());
+        assert_eq!(
+            strip(&vit, "blocks.2.norm1"),
+            ["blocks.0.norm1", "blocks.1.norm1", "blocks.2.norm1"],
+            "the second norms are another kind"
+        );
     }
 
     #[test]

@@ -86,12 +86,23 @@ fn misunderstood(error: &clap::Error) -> ExitCode {
         // A reader that has gone away (`| head`) has what it wants.
         let _ = error.print();
     } else {
-        let text = error.render().to_string();
-        let text = text.split("\nUsage:").next().unwrap_or(&text).split("\nFor more").next().unwrap_or(&text);
+        let rendered = error.render().to_string();
+        let text = before(before(&rendered, "\nUsage:"), "\nFor more");
         let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let line = line.strip_prefix("error: ").unwrap_or(&line);
         Console::new(&Loudness { quiet: false, verbose: false })
-            .fail(format_args!("{line}; see `cam --help`"));
+            .fail(format_args!("{line}; see `{} --help`", command_of(&rendered)));
     }
     u8::try_from(error.exit_code()).unwrap_or(2).into()
+}
+
+fn before<'t>(text: &'t str, end: &str) -> &'t str {
+    text.split(end).next().unwrap_or(text)
+}
+
+/// The command that a message is about, as its line of usage has it.
+fn command_of(message: &str) -> String {
+    let usage = message.split("\nUsage: ").nth(1).unwrap_or("cam");
+    let names = usage.split_whitespace().take_while(|word| word.chars().all(|c| c.is_ascii_lowercase()));
+    names.collect::<Vec<_>>().join(" ")
 }

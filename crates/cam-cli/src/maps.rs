@@ -1,6 +1,7 @@
 //! Maps as numbers, read from the device.
 
 use crate::failure::Failure;
+use crate::picture::Picture;
 use cam_core::{Explanation, MapNumbers, Maps};
 use cam_viz::HeatMap;
 
@@ -31,6 +32,15 @@ impl OneMap {
     /// Whether it is of the whole network, and not of a layer.
     pub fn is_of_whole(&self) -> bool {
         ["biases", "attention"].contains(&self.layer.as_str())
+    }
+
+    /// Where in its picture it is hottest, for a person.
+    pub fn hottest(&self, picture: &Picture) -> String {
+        let (x, y) = picture.area.peak(&self.heat);
+        match self.heat.values().iter().all(|value| *value == 0.0) {
+            true => "zero everywhere".into(),
+            false => format!("hottest at {x}, {y}"),
+        }
     }
 }
 

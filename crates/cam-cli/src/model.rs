@@ -13,7 +13,8 @@ use std::str::FromStr;
 #[derive(clap::Args)]
 #[group(id = "model")]
 pub struct Asked {
-    /// The model: see `cam models` [default: the one that the weights are of, or else the built-in one]
+    /// The model: see `cam models` [default: the one that the weights are of, or else the built-in one, which knows ten things
+    /// that `cam demo` draws, and no photos]
     #[arg(long = "model", value_name = "NAME")]
     pub name: Option<String>,
     /// Its weights: a .safetensors, .pth or .pt file of torchvision or timm, or Burn's .bpk [default: from the cache of the

@@ -63,6 +63,7 @@ impl Preparing {
 
 /// Which score of a class is explained.
 #[derive(Clone, Copy, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ScoreArg {
     /// The output of the network for the class
     Logit,
@@ -76,6 +77,7 @@ pub enum ScoreArg {
 
 /// Which evidence is shown.
 #[derive(Clone, Copy, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SignArg {
     /// What speaks for the class
     Positive,
@@ -107,6 +109,7 @@ impl From<SignArg> for Rectify {
 
 /// How the maps of several layers become one.
 #[derive(Clone, Copy, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum FuseArg {
     Mean,
     Max,
@@ -128,6 +131,7 @@ impl From<FuseArg> for Fusion {
 }
 
 #[derive(Clone, Copy, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ResizeArg {
     Squash,
     Crop,

@@ -4,7 +4,7 @@ use crate::array;
 use crate::failure::Failure;
 use crate::source::Source;
 use burn::tensor::{Device, Tensor};
-use cam_models::{Error, Preprocess, View, decode_photo};
+use cam_models::{Error, Preprocess, decode_photo};
 use cam_viz::{Area, RgbImage};
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +52,7 @@ impl Picture {
         if !named && !array::is_array(&bytes) {
             let photo = decode_photo(&bytes, path)?;
             let (input, view) = preprocess.apply(&photo, device);
-            let area = area(view, &photo);
+            let area = Area::nearest(&photo, view.into());
             return Ok(vec![Self { source: source.clone(), input, photo, area, part: Part::default() }]);
         }
         let inputs = array::decode(&bytes, path, device)?;
@@ -65,12 +65,4 @@ impl Picture {
         });
         pictures.collect()
     }
-}
-
-/// The whole pixels of a view.
-fn area(view: View, photo: &RgbImage) -> Area {
-    let (x, y) = (view.x.round() as u32, view.y.round() as u32);
-    let width = (view.width.round() as u32).clamp(1, photo.width() - x);
-    let height = (view.height.round() as u32).clamp(1, photo.height() - y);
-    Area { x, y, width, height }
 }

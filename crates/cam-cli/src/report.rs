@@ -1,15 +1,25 @@
-//! What `cam explain` tells, as one JSON object.
+//! What `cam explain` tells as JSON.
 
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::maps::OneMap;
 use crate::painting::Painter;
-use crate::picture::Picture;
+use crate::picture::{Part, Picture};
 use cam_models::{Classifier, Prediction};
+use clap::ValueEnum;
 use serde::Serialize;
 use std::io::{self, Seek, Write};
 use std::path::PathBuf;
 use tempfile::SpooledTempFile;
+
+/// How it is told.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Json {
+    /// One object of the whole run, at its end
+    Object,
+    /// A line a picture, as soon as it is done
+    Lines,
+}
 
 /// The whole run. What grows with the pictures does not wait in memory.
 pub struct Report {
@@ -76,6 +86,32 @@ impl Spool {
     }
 }
 
+/// One picture, whole on one line.
+#[derive(Debug, Serialize)]
+pub struct Line<'a> {
+    /// The file.
+    pub image: &'a str,
+    /// Of an array of several, which picture.
+    #[serde(skip_serializing_if = "Part::is_all")]
+    pub part: Part,
+    /// Its likeliest classes.
+    pub predictions: &'a [Prediction],
+    pub maps: &'a [Map],
+    /// Why there are none.
+    pub error: Option<&'a str>,
+}
+
+impl<'a> Line<'a> {
+    /// The line of a picture that could not be explained.
+    pub fn failed(Failed { image, error }: &'a Failed) -> Self {
+        Self { image, part: Part::default(), predictions: &[], maps: &[], error: Some(error) }
+    }
+
+    pub fn print(&self, console: &Console) -> Result<(), Failure> {
+        console.print(json(self))
+    }
+}
+
 /// What the model makes of one picture.
 #[derive(Debug, Serialize)]
 pub struct Predictions<'a> {
@@ -99,6 +135,22 @@ pub struct MapOf<'a> {
 /// One map.
 #[derive(Debug, Clone, Serialize)]
 pub struct Map {
+    #[serde(flatten)]
+    pub about: About,
+    /// The overlay, or with `--sheet` the sheet.
+    pub png: Option<PathBuf>,
+    /// The numbers, with `--npy`.
+    pub npy: Option<PathBuf>,
+    /// The raw numbers, with `--raw`.
+    pub raw: Option<PathBuf>,
+    /// With `--overlay box` the boxes, the largest first: left, top, width, height in pixels of the picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boxes: Option<Vec<[u32; 4]>>,
+}
+
+/// What a map is of.
+#[derive(Debug, Clone, Serialize)]
+pub struct About {
     pub class: usize,
     pub label: String,
     /// How sure the model is of the class.
@@ -107,38 +159,37 @@ pub struct Map {
     pub score: f32,
     pub layer: String,
     pub method: &'static str,
-    /// The overlay, or with `--sheet` the sheet.
-    pub png: Option<PathBuf>,
-    /// The numbers, with `--npy`.
-    pub npy: Option<PathBuf>,
-    /// The raw numbers, with `--raw`.
-    pub raw: Option<PathBuf>,
     /// The hottest pixel of the picture: x, y.
     pub peak: [u32; 2],
-    /// With `--overlay box` the boxes, the largest first: left, top, width, height in pixels of the picture.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub boxes: Option<Vec<[u32; 4]>>,
     pub warnings: Vec<String>,
 }
 
-impl Map {
-    /// What is told of a map, before any file is written.
-    pub fn of(picture: &Picture, map: &OneMap, painter: &Painter) -> Result<Self, Failure> {
-        let (x, y) = picture.area.peak(&map.heat);
-        Ok(Self {
+impl About {
+    pub fn of(picture: &Picture, map: &OneMap) -> Self {
+        Self {
             class: map.class,
             label: map.label.clone(),
             probability: map.probability,
             score: map.score,
             layer: map.layer.clone(),
             method: map.method,
-            png: None,
-            npy: None,
-            raw: None,
-            peak: [x, y],
-            boxes: painter.boxes(picture, map)?,
+            peak: picture.area.peak(&map.heat).into(),
             warnings: map.warnings.clone(),
-        })
+        }
+    }
+}
+
+impl From<About> for Map {
+    /// Before any file is written.
+    fn from(about: About) -> Self {
+        Self { about, png: None, npy: None, raw: None, boxes: None }
+    }
+}
+
+impl Map {
+    /// What is told of a map, before any file is written.
+    pub fn of(picture: &Picture, map: &OneMap, painter: &Painter) -> Result<Self, Failure> {
+        Ok(Self { boxes: painter.boxes(picture, map)?, ..About::of(picture, map).into() })
     }
 }
 

@@ -75,6 +75,12 @@ pub struct View {
     pub height: f32,
 }
 
+impl From<View> for [f32; 4] {
+    fn from(View { x, y, width, height }: View) -> Self {
+        [x, y, width, height]
+    }
+}
+
 /// The sides of photos that can be explained, in pixels.
 const SIDES: std::ops::RangeInclusive<u32> = 8..=20_000;
 /// The most memory that decoding may take, in bytes.

@@ -37,6 +37,26 @@ impl Area {
         Self { x: 0, y: 0, width: picture.width(), height: picture.height() }
     }
 
+    /// The whole pixels of a picture that are nearest to a rectangle: left, top, width, height. It is a pixel wide and high at least,
+    /// and within the picture.
+    ///
+    /// ```
+    /// use cam_viz::{Area, RgbImage};
+    ///
+    /// let picture = RgbImage::new(101, 50);
+    /// let area = Area::nearest(&picture, [25.5, 0.0, 50.0, 50.0]);
+    /// assert_eq!(area, Area { x: 26, y: 0, width: 50, height: 50 });
+    /// ```
+    pub fn nearest(picture: &RgbImage, [x, y, width, height]: [f32; 4]) -> Self {
+        let along = |start: f32, length: f32, whole: u32| {
+            let start = (start.round() as u32).min(whole.saturating_sub(1));
+            (start, (length.round() as u32).clamp(1, (whole - start).max(1)))
+        };
+        let ((x, width), (y, height)) =
+            (along(x, width, picture.width()), along(y, height, picture.height()));
+        Self { x, y, width, height }
+    }
+
     /// Whether the pixel `(x, y)` lies within.
     pub fn contains(&self, x: u32, y: u32) -> bool {
         let within = |at: u32, start: u32, length: u32| at >= start && at - start < length;

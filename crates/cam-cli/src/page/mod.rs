@@ -6,6 +6,7 @@
 
 use crate::failure::Failure;
 use crate::maps::OneMap;
+use crate::report::About;
 use crate::studio::Explained;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -90,15 +91,9 @@ struct Picture {
 /// One map.
 #[derive(Serialize)]
 struct Map {
-    class: usize,
-    label: String,
-    probability: f32,
-    score: f32,
-    layer: String,
-    method: &'static str,
+    #[serde(flatten)]
+    about: About,
     paper: &'static str,
-    peak: [u32; 2],
-    warnings: Vec<String>,
     heat: Heat,
     raw: Raw,
 }
@@ -158,7 +153,7 @@ impl Page {
         let signed = colours.is_diverging();
         Ok(Self {
             made,
-            score: options["score"].as_str().unwrap_or("score").to_lowercase(),
+            score: options["score"].as_str().unwrap_or("score").into(),
             colours: palette(colours),
             diverging: palette(ColourMap::RedBlue),
             pictures: Vec::new(),
@@ -178,29 +173,22 @@ impl Page {
             area: [area.x, area.y, area.width, area.height],
             photo: data_uri(&picture.photo)?,
             top: top.clone(),
-            maps: maps.iter().map(|map| self.map(map, area.peak(&map.heat).into())).collect(),
+            maps: maps.iter().map(|map| self.map(map, About::of(picture, map))).collect(),
         });
         Ok(())
     }
 
-    fn map(&self, map: &OneMap, peak: [u32; 2]) -> Map {
+    fn map(&self, map: &OneMap, about: About) -> Map {
         let (low, high) = if self.signed { (-1.0, 1.0) } else { (0.0, 1.0) };
         let shade = |heat: &f32| (SHADES * (heat - low) / (high - low)).round().clamp(0.0, SHADES) as u8;
         let shades: Vec<u8> = map.heat.values().iter().map(shade).collect();
         let raw: Vec<u8> = map.raw.iter().flat_map(|value| value.to_le_bytes()).collect();
         Map {
-            class: map.class,
-            label: map.label.clone(),
-            probability: map.probability,
-            score: map.score,
-            layer: map.layer.clone(),
-            method: map.method,
+            about,
             paper: METHODS
                 .iter()
                 .find(|method| method.name() == map.method)
                 .map_or("", |method| method.paper()),
-            peak,
-            warnings: map.warnings.clone(),
             heat: Heat { size: [map.heat.height(), map.heat.width()], low, high, data: packed(&shades) },
             raw: Raw { size: map.raw_size, data: packed(&raw) },
         }
@@ -241,7 +229,7 @@ fn data_uri(photo: &RgbImage) -> Result<String, Failure> {
     Ok(format!("data:image/{kind};base64,{}", STANDARD.encode(bytes)))
 }
 
-/// The options of a run that are set, for a person.
+/// The options of a run that are set and matter, for a person.
 fn told(options: &serde_json::Value) -> Vec<(String, String)> {
     use serde_json::Value;
     fn text(value: &Value) -> Option<String> {
@@ -257,8 +245,13 @@ fn told(options: &serde_json::Value) -> Vec<(String, String)> {
         }
     }
     let elsewhere = ["model", "weights", "methods", "sheet", "npy", "raw"];
+    let idle = |name: &str| match name {
+        "sigma" => options["noise"].is_null(),
+        "top" => options["classes"].as_array().is_some_and(|classes| !classes.is_empty()),
+        _ => elsewhere.contains(&name),
+    };
     let all = options.as_object().into_iter().flatten();
-    all.filter(|(name, _)| !elsewhere.contains(&name.as_str()))
+    all.filter(|(name, _)| !idle(name))
         .filter_map(|(name, value)| Some((name.replace('_', " "), text(value)?)))
         .collect()
 }

@@ -191,13 +191,14 @@ class Picture {
   choose(place) {
     const map = this.data.maps[place];
     Object.assign(this, { map }, this.grids[place]);
+    this.blank = this.heat.values.every((value) => value === 0);
     const facts = [
       ["Class", `${map.label} (${map.class})`],
       ["Probability", percent(map.probability)],
       ["Score", `${number(map.score)} (${report.score})`],
       ["Method", link(map.method, map.paper)],
       ["Layer", `${map.layer}, ${this.raw.height} × ${this.raw.width} cells`],
-      ["Hottest", `${map.peak[0]}, ${map.peak[1]}`],
+      ["Hottest", this.blank ? "zero everywhere" : `${map.peak[0]}, ${map.peak[1]}`],
     ];
     this.find("dl.map").replaceChildren(...rows(facts));
     this.find(".warnings").replaceChildren(...map.warnings.map((text) => element("li", {}, `⚠ ${text}`)));
@@ -275,7 +276,7 @@ class Picture {
       height: `${(100 * part.height) / raw.height}%`,
     });
     reading.replaceChildren(
-      place ? "pixel " : "hottest at ", element("b", {}, pixel),
+      place ? "pixel " : this.blank ? "zero everywhere, as at " : "hottest at ", element("b", {}, pixel),
       "  ·  heat ", element("b", {}, heat.toFixed(2).replace("-", "−")),
       "  ·  raw evidence ", element("b", {}, number(cell.value, true, raw.largest)),
       `  ·  cell ${cell.column}, ${cell.row} of ${raw.width} × ${raw.height}`,
