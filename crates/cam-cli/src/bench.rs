@@ -153,17 +153,17 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
 }
 
 /// The layers and methods of each call that is measured.
-fn calls(
-    layers: &[String],
+fn calls<'l>(
+    layers: &'l [String],
     methods: Vec<&'static dyn Method>,
     together: bool,
-) -> Vec<(&[String], Vec<&'static dyn Method>)> {
+) -> Vec<(&'l [String], Vec<&'static dyn Method>)> {
     if together {
         return vec![(layers, methods)];
     }
     let each = layers.chunks(1).enumerate().flat_map(|(place, layer)| {
         // What looks at the whole network is one row, whatever the layers.
-        let fits = move |method: &&&dyn Method| place == 0 || method.sight() == Sight::Layer;
+        let fits = move |method: &&&'static dyn Method| place == 0 || method.sight() == Sight::Layer;
         methods.iter().filter(fits).map(move |method| (layer, vec![*method]))
     });
     each.collect()
