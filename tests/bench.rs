@@ -119,8 +119,8 @@ fn classes_layers_and_methods_share_one_forward_pass() {
     let [row] = &rows[..] else { panic!("{rows:?}") };
     assert_eq!((row["layer"].as_str(), row["classes"].as_u64()), (Some("layer3.0, layer4.0"), Some(3)));
     assert_eq!(row["method"].as_str(), Some("gradcam + layercam"));
-    // A forward pass, and three walks back through less than half of the layers, whatever the methods.
-    assert!((1.0..2.5).contains(&row["forwards"].as_f64().unwrap()), "{row}");
+    // A forward pass and a walk back through the half that is behind layer3.0; for each further class that half again, both ways.
+    assert!((1.0..=3.6).contains(&row["forwards"].as_f64().unwrap()), "{row}");
 }
 
 /// What a process holds, in bytes; nothing where the system does not tell.
