@@ -4,12 +4,13 @@ mod support;
 
 use burn::tensor::{Device, Tensor};
 use cam_core::{
-    Class, Error, Explainer, Explanation, METHODS, Method, Model, Sight, SsCam, Taps, choose_layer,
-    guided_backprop,
+    Class, Error, Explainer, Explanation, METHODS, Method, Model, Sight, Taps, choose_layer, guided_backprop,
 };
 use cam_models::Network;
 use cam_models::{swin::SwinConfig, vgg::VggConfig, vit::VitConfig};
-use support::{DENSENET, SWIN, TINY, TINY_RESNEXT, VGG, VIT, device, hashed, hashed_on, mnasnet, picture};
+use support::{
+    DENSENET, SWIN, TINY, TINY_RESNEXT, VGG, VIT, device, hashed, hashed_on, methods, mnasnet, picture,
+};
 
 /// A network, one of its inner layers with few channels, and what its forward pass names.
 struct Case {
@@ -94,14 +95,6 @@ impl Numbers {
         let differences = [apart(&self.heat, &other.heat), apart(&self.raw, &other.raw) / largest];
         differences.into_iter().fold(0.0, |off, more| if off.is_nan() || off > more { off } else { more })
     }
-}
-
-/// Every method, SS-CAM of few samples: the paper's 35 passes for each channel take a software device an hour.
-fn methods() -> impl Iterator<Item = &'static dyn Method> {
-    METHODS.iter().map(|method| match method.name() {
-        "sscam" => &SsCam { samples: 3, ..SsCam::PAPER } as &dyn Method,
-        _ => *method,
-    })
 }
 
 fn read<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {

@@ -4,6 +4,7 @@
 
 use burn::store::{BurnToPyTorchAdapter, ModuleSnapshot};
 use burn::tensor::{Device, Tensor, TensorData};
+use cam_core::{METHODS, Method, SsCam};
 use cam_models::densenet::DenseNetConfig;
 use cam_models::mnasnet::MnasNetConfig;
 use cam_models::resnet::ResNetConfig;
@@ -75,6 +76,14 @@ pub const DENSENET: DenseNetConfig =
 /// The small MNASNet.
 pub fn mnasnet() -> MnasNetConfig {
     MnasNetConfig { classes: 10, ..MnasNetConfig::scaled(0.25) }
+}
+
+/// Every method, SS-CAM of few samples: the paper's 35 passes for each channel take a software device an hour.
+pub fn methods() -> impl Iterator<Item = &'static dyn Method> {
+    METHODS.iter().map(|method| match method.name() {
+        "sscam" => &SsCam { samples: 3, ..SsCam::PAPER } as &dyn Method,
+        _ => *method,
+    })
 }
 
 /// The device of the tests of models and methods: what `CAM_TEST_DEVICE` says, a word as `--device` takes it, or the processor.
