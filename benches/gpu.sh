@@ -89,7 +89,9 @@ if [ -z "$features" ]; then
     features=$(tr ' ' '\n' <<<"$devices" | sed 's/:.*//' | grep -vx 'cpu\|' | sort -u | paste -sd, - || true)
 fi
 build=(--profile "$profile" ${features:+--features "$features"} -p cam-cli -p cam-device)
-cargo build "${build[@]}"
+suites=(--lib $(printf -- '--test %s ' $tests))
+# The tests bring the tool with them. Built on its own it has other features of Burn, which would be built twice.
+if [ -n "$tests" ]; then cargo test "${build[@]}" --no-run "${suites[@]}"; else cargo build "${build[@]}"; fi
 cam=$target/$profile/cam
 "$cam" devices
 for device in $devices; do
@@ -101,10 +103,8 @@ for device in $devices; do
     [ -n "$tests" ] || continue
     echo "tests on $device"
     # One after another: kernels that are tuned while others run are tuned wrongly.
-    CAM_TEST_DEVICE=$device cargo test "${build[@]}" --lib $(printf -- '--test %s ' $tests) -- --test-threads 1
+    CAM_TEST_DEVICE=$device cargo test "${build[@]}" "${suites[@]}" -- --test-threads 1
 done
-# Building the tests may have linked the tool anew; that is not to be measured.
-cargo build "${build[@]}"
 
 timed() { "$python" benches/compare.py --cam "$cam" ${reference:+--reference "$reference"} --networks $networks --memory "$memory" "$@"; echo; }
 measured() {
