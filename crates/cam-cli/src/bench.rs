@@ -62,13 +62,12 @@ pub struct Args {
     #[command(flatten)]
     pub cost: Cost,
     /// Print one JSON list on standard output, and nothing else there: an object for each layer and method with `model`, `method`,
-    /// `layer`, `classes`, `batch`, `device`, `threads`; `forward`, the seconds of a plain forward pass; `explain`, those from the input
-    /// on the device to the map read back, forward pass included; `forwards`, what was run in forward passes of the batch (a
-    /// replay of the part after the layer counts with its share of the layers, a backward walk as the forward pass that it
-    /// goes back); `peak_memory`, the most bytes that an explanation took at one time beside the model and its input (null
-    /// where that cannot be told, as for the memory of a graphics card); `warm_up`, the seconds of the first forward pass and
-    /// explanation together, which are not counted: on a graphics card kernels are compiled and chosen in them, which is
-    /// remembered
+    /// `layer`, `classes`, `batch`, `device`, `threads`; `forward`, the seconds of a plain forward pass; `explain`, those from the
+    /// input on the device to the map read back, forward pass included; `forwards`, what was run in forward passes of the batch (a
+    /// replay of the part after the layer counts with its share of the layers, a backward walk as the forward pass that it goes
+    /// back); `peak_memory`, the most bytes that an explanation took at one time beside the model and its input (null where that
+    /// cannot be told, as for the memory of a graphics card); `warm_up`, the seconds of the first forward pass and explanation
+    /// together, which are not counted: on a graphics card kernels are compiled and chosen in them, which is remembered
     #[arg(long)]
     pub json: bool,
 }
