@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p cam-kernels`; a shape is from, to, kernel, side, stride. Items a second are multiplications with an addition.
 
-use cam_kernels::{Activation, Attention, Conv, Picture, Window, layer_norm, max_pool};
+use cam_kernels::{Activation, Attention, Conv, Picture, Window, Winograd, layer_norm, max_pool};
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 
@@ -42,6 +42,31 @@ fn conv(bencher: Bencher<'_, '_>, &[from, to, kernel, side, stride]: &[usize; 5]
     let mut out = Vec::new();
     let steps = conv.output(&picture).iter().product::<usize>() * from * kernel * kernel;
     bencher.counter(ItemsCount::new(steps)).bench_local(|| {
+        out = conv.forward(black_box(picture), None, Activation::Relu, std::mem::take(&mut out));
+    });
+}
+
+/// Convolutions of 3x3 places as Winograd has them: channels, side, batch. Items are multiplications of the plain sum.
+const SQUARES: &[[usize; 3]] = &[
+    [64, 56, 1],
+    [128, 28, 1],
+    [256, 14, 1],
+    [512, 7, 8],
+    [64, 224, 1],
+    [128, 112, 1],
+    [256, 56, 1],
+    [512, 28, 1],
+    [512, 14, 1],
+];
+
+#[divan::bench(args = SQUARES)]
+fn winograd(bencher: Bencher<'_, '_>, &[channels, side, batch]: &[usize; 3]) {
+    let window = Window { padding: [1; 2], ..Window::default() };
+    let conv = Conv::winograd(&floats(channels * channels * 9), [channels; 2], None, window);
+    let x = floats(batch * side * side * channels);
+    let picture = Picture::nhwc(&x, [batch, side, side, channels]);
+    let mut out = Vec::new();
+    bencher.counter(ItemsCount::new(x.len() * channels * 9)).bench_local(|| {
         out = conv.forward(black_box(picture), None, Activation::Relu, std::mem::take(&mut out));
     });
 }

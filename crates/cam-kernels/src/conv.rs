@@ -10,6 +10,7 @@ use crate::depthwise::Depthwise;
 use crate::panel::{Panels, lanes};
 use crate::share::shares;
 use crate::tile::{Activation, Run, Tiles};
+use crate::winograd::Winograd;
 use crate::{Picture, Window};
 use pulp::Arch;
 use rayon::prelude::*;
@@ -32,6 +33,8 @@ enum Work {
     Products(Vec<Panels>),
     /// Each channel by itself.
     Depthwise(Depthwise),
+    /// Tiles, with fewer multiplications.
+    Winograd(Winograd),
 }
 
 impl Conv {
@@ -79,6 +82,40 @@ impl Conv {
         Self { work, from, to, kernel: [height, width], window }
     }
 
+    /// Whether Winograd's minimal filtering can compute such a convolution of this picture, and is faster.
+    ///
+    /// # Shapes
+    /// - weight: `[to, from / groups, kernel height, kernel width]`
+    pub fn winograd_suits(weight: [usize; 4], window: Window, groups: usize, x: &Picture<'_>) -> bool {
+        groups == 1 && Winograd::suits(weight, window, x)
+    }
+
+    /// Packs the weights for Winograd's minimal filtering: of pictures whose channels lie side by side.
+    ///
+    /// # Shapes
+    /// - weight: `[to, from, 3, 3]`
+    /// - bias: `[to]`
+    ///
+    /// # Panics
+    /// Where the slices are not of these shapes, the channels are not whole vectors of this machine, or the window has a stride or a
+    /// dilation.
+    pub fn winograd(weight: &[f32], [to, from]: [usize; 2], bias: Option<&[f32]>, window: Window) -> Self {
+        assert_eq!(weight.len(), to * from * 9, "floats of a weight");
+        assert!(bias.is_none_or(|bias| bias.len() == to), "floats of a bias");
+        assert!(
+            [to, from].iter().all(|channels| channels.is_multiple_of(lanes())),
+            "{from} channels to {to}"
+        );
+        assert_eq!(Window { padding: [0, 0], ..window }, Window::default(), "a window");
+        Self {
+            work: Work::Winograd(Winograd::new(weight, [to, from], bias)),
+            from,
+            to,
+            kernel: [3, 3],
+            window,
+        }
+    }
+
     /// Packs the weights of a linear layer: to it a picture is as many rows as it has pixels.
     ///
     /// # Shapes
@@ -108,7 +145,8 @@ impl Conv {
     /// - residual, output: `[batch, height, width, channels]`, as [`output`](Self::output) says
     ///
     /// # Panics
-    /// Where the picture has other channels, or the residual is of another shape.
+    /// Where the picture has other channels, or the residual is of another shape, or the channels of a picture for
+    /// [`winograd`](Self::winograd) do not lie side by side.
     pub fn forward(
         &self,
         x: Picture<'_>,
@@ -125,6 +163,10 @@ impl Conv {
             match &self.work {
                 Work::Depthwise(depthwise) => {
                     depthwise.forward(x, self.window, [height, width], residual, activation, &mut out);
+                }
+                Work::Winograd(winograd) => {
+                    assert!(x.channels_last, "channels lie side by side");
+                    winograd.forward(x, self.window.padding, [height, width], residual, activation, &mut out);
                 }
                 Work::Products(panels) => {
                     self.products(panels, x, [height, width], residual, activation, &mut out);

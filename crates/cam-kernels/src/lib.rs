@@ -26,6 +26,7 @@ mod picture;
 mod pool;
 mod share;
 mod tile;
+mod winograd;
 
 pub use attention::Attention;
 pub use conv::Conv;

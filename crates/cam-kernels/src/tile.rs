@@ -21,6 +21,23 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// Of some vectors. By loops, as closures are not always compiled for the vectors of this machine.
+    #[inline(always)]
+    pub(crate) fn of<S: Simd, const N: usize>(self, simd: S, mut x: [S::f32s; N]) -> [S::f32s; N] {
+        let zero = simd.splat_f32s(0.0);
+        match self {
+            Activation::None => x,
+            // Not their maximum, which hides what is not a number.
+            Activation::Relu => {
+                for x in &mut x {
+                    *x = simd.select_f32s(simd.less_than_f32s(*x, zero), zero, *x);
+                }
+                x
+            }
+            Activation::Gelu => gelu(simd, x),
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn apply(self, floats: &mut [f32]) {
         match self {
@@ -152,21 +169,8 @@ impl Tiles<'_, '_> {
             }
         }
         if step.last {
-            let zero = simd.splat_f32s(0.0);
-            // Loops, as closures are not always compiled for the vectors of this machine.
-            match self.activation {
-                Activation::None => {}
-                // Not their maximum, which hides what is not a number.
-                Activation::Relu => {
-                    for x in sums.as_flattened_mut() {
-                        *x = simd.select_f32s(simd.less_than_f32s(*x, zero), zero, *x);
-                    }
-                }
-                Activation::Gelu => {
-                    for row in &mut sums {
-                        *row = gelu(simd, *row);
-                    }
-                }
+            for row in &mut sums {
+                *row = self.activation.of(simd, *row);
             }
         }
         for (sums, out) in sums.iter().zip(&mut self.out[pixel..pixel + M]) {

@@ -122,16 +122,29 @@ fn check(case: &Case) -> Result<(), TestCaseError> {
     let bias = floats(to, seed + 2);
     let conv =
         Conv::new(&weight, [to, inputs, kernel[0], kernel[1]], case.bias.then_some(&bias), window, groups);
-    let turned = nchw(&x, shape);
+    check_against_the_sum(case, &conv, &x, &weight, &bias)
+}
+
+fn check_against_the_sum(
+    case: &Case,
+    conv: &Conv,
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+) -> Result<(), TestCaseError> {
+    let Case { batch, size: [height, width], groups, inputs, kernel, seed, .. } = case.clone();
+    let from = inputs * groups;
+    let shape = [batch, height, width, from];
+    let turned = nchw(x, shape);
     let picture = match case.channels_last {
-        true => Picture::nhwc(&x, shape),
+        true => Picture::nhwc(x, shape),
         false => Picture::nchw(&turned, [batch, from, height, width]),
     };
     let residual = floats(conv.output(&picture).iter().product(), seed + 3);
     let activation = if case.relu { Activation::Relu } else { Activation::None };
     // What the buffer held must not matter.
     let fast = conv.forward(picture, case.residual.then_some(&residual), activation, vec![f32::NAN; 7]);
-    let expected = slow(case, &x, &weight, &bias, &residual);
+    let expected = slow(case, x, weight, bias, &residual);
     prop_assert_eq!(fast.len(), expected.len());
     let tolerance = rounding(inputs * kernel[0] * kernel[1]);
     for (place, (fast, slow)) in fast.iter().zip(&expected).enumerate() {
@@ -172,6 +185,33 @@ proptest! {
             }
             prop_assert_eq!(fast, largest);
         }
+    }
+}
+
+/// The channels of a vector, on any machine.
+const LANES: usize = 16;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    /// In tiles it is as far from the sum as the plain sum may be: the transforms add terms of the same size, and sums are shorter.
+    #[test]
+    fn winograd_is_the_same_convolution(
+        batch in 1..4_usize, size in [1..20_usize, 1..20_usize], padding in [0..3_usize, 0..3_usize],
+        inputs in 1..5_usize, outputs in 1..9_usize, bias in any::<bool>(), residual in any::<bool>(), relu in any::<bool>(),
+        seed in 0..1000_usize,
+    ) {
+        let (inputs, outputs) = (inputs * LANES, outputs * LANES);
+        let window = Window { padding, ..Window::default() };
+        let case = Case {
+            batch, size, groups: 1, inputs, outputs, kernel: [3, 3], window, bias, residual, relu, channels_last: true, seed,
+        };
+        let shape = [batch, size[0], size[1], inputs];
+        let picture = floats(shape.iter().product(), seed);
+        let weight = floats(outputs * inputs * 9, seed + 1);
+        let added = floats(outputs, seed + 2);
+        let conv = Conv::winograd(&weight, [outputs, inputs], bias.then_some(&added), window);
+        check_against_the_sum(&case, &conv, &picture, &weight, &added)?;
     }
 }
 

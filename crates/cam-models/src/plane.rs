@@ -171,9 +171,12 @@ impl Plane {
         let bias = bias.map_or(Some(None), |bias| bias.map(Some))?;
         let shape: [usize; 4] = conv.weight.shape().dims();
         let options = [conv.stride, window.padding, conv.dilation, [conv.groups; 2]];
-        let kernel = packed((&weight, bias.as_ref()), (shape, options), |weight, bias| {
-            Conv::new(weight, shape, bias, window, conv.groups)
-        });
+        let winograd = Conv::winograd_suits(shape, window, conv.groups, &self.picture());
+        let kernel =
+            packed((&weight, bias.as_ref()), (shape, options, winograd), |weight, bias| match winograd {
+                true => Conv::winograd(weight, [shape[0], shape[1]], bias, window),
+                false => Conv::new(weight, shape, bias, window, conv.groups),
+            });
         Some(self.through(&kernel, residual, activation))
     }
 
