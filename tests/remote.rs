@@ -92,7 +92,12 @@ fn maps_of_another_machine_are_those_of_this_one_to_the_bit() {
         [("here", "cpu".into()), ("there", first.clone()), ("spread", format!("{first}:all,{second}"))];
     let methods = ["--method", "gradcam,eigencam,scorecam", "--channels", "4", "--npy", "--raw", "-q"];
     for (out, device) in &runs {
-        explain(folder.path(), device, &methods).args(["--batch-size", "2", "--out", out]).assert().success();
+        // A server computes what it is told to, operation by operation: here too, that is Burn's own.
+        explain(folder.path(), device, &methods)
+            .args(["--batch-size", "2", "--out", out])
+            .env("CAM_KERNELS", "off")
+            .assert()
+            .success();
     }
     let here = maps(&folder.path().join("here"));
     assert_eq!(here.len(), 5 * 3 * 3);
