@@ -5,6 +5,8 @@
 //! Keys and values of a window are packed as weights are, and so both products are those of the kernel. Tokens are read and written
 //! where they lie, whichever of them make a window: nothing is rolled, cut or put together.
 
+mod back;
+
 use crate::math::exp;
 use crate::panel::{Panels, lanes};
 use crate::share::TASKS;
@@ -91,41 +93,65 @@ impl Attention<'_> {
     }
 
     fn task(&self, qkv: &[f32], mut task: Task<'_>) {
-        let Self { heads, size, tokens, windows, .. } = *self;
-        let members = &windows[task.window];
-        let (keys, queries) = (members.len(), task.out.len());
-        // Where a token's query, key and value start.
-        let place = |token: usize, part: usize| {
-            (((task.image * tokens + token) * 3 + part) * heads + task.head) * size
-        };
-        let scale = 1.0 / (size as f32).sqrt();
-        let part = |key: usize, part| &qkv[place(members[key], part)..][..size];
-        let packed_keys = Panels::columns(size, keys, scale, |key| part(key, 1));
-        let packed_values = Panels::rows(keys, size, None, |key| part(key, 2));
-        let bias = self.bias.map(|bias| {
-            let window = if bias.len() == heads * keys * keys { 0 } else { task.window };
-            &bias[((window * heads + task.head) * keys + task.first) * keys..][..queries * keys]
-        });
-
-        let stride = keys.next_multiple_of(lanes());
-        let mut fits = FITS.take();
-        fits.clear();
-        fits.resize(queries * stride, f32::NEG_INFINITY);
-        let asking = &members[task.first..][..queries];
-        let bases: Vec<usize> = asking.iter().map(|&token| place(token, 0)).collect();
-        let mut rows: Vec<&mut [f32]> = fits.chunks_exact_mut(stride).map(|row| &mut row[..keys]).collect();
-        product(qkv, &bases, &packed_keys, &[Run { offset: 0, length: size }], bias, &mut rows);
-        Arch::new().dispatch(Softmax { rows: &mut fits, stride });
-
+        let members = &self.windows[task.window];
+        let queries = task.out.len();
+        let mut weights = WEIGHTS.take();
+        let stride = self.weigh(qkv, [task.image, task.window, task.head], task.first, queries, &mut weights);
+        let packed_values = self.packed(qkv, [task.image, task.window, task.head], 2);
         let bases: Vec<usize> = (0..queries).map(|row| row * stride).collect();
-        product(&fits, &bases, &packed_values, &[Run { offset: 0, length: keys }], None, &mut task.out);
-        FITS.set(fits);
+        let run = [Run { offset: 0, length: members.len() }];
+        product(&weights, &bases, &packed_values, &run, None, &mut task.out);
+        WEIGHTS.set(weights);
+    }
+
+    /// Where a part of a token stands for a head: its query (0), its key (1) or its value (2).
+    fn place(&self, image: usize, head: usize, token: usize, part: usize) -> usize {
+        (((image * self.tokens + token) * 3 + part) * self.heads + head) * self.size
+    }
+
+    /// A part of the tokens of a window, as a matrix of weights `[window tokens, size]`.
+    fn packed(&self, qkv: &[f32], [image, window, head]: [usize; 3], part: usize) -> Panels {
+        let members = &self.windows[window];
+        let row = |key: usize| &qkv[self.place(image, head, members[key], part)..][..self.size];
+        Panels::rows(members.len(), self.size, None, row)
+    }
+
+    /// How much some queries of a window look at each of its keys: `[queries, window tokens]`, whole vectors a row. Returns the
+    /// floats of a row.
+    fn weigh(
+        &self,
+        qkv: &[f32],
+        [image, window, head]: [usize; 3],
+        first: usize,
+        queries: usize,
+        weights: &mut Vec<f32>,
+    ) -> usize {
+        let Self { heads, size, windows, .. } = *self;
+        let members = &windows[window];
+        let keys = members.len();
+        let scale = 1.0 / (size as f32).sqrt();
+        let key = |key: usize| &qkv[self.place(image, head, members[key], 1)..][..size];
+        let packed_keys = Panels::columns(size, keys, scale, key);
+        let bias = self.bias.map(|bias| {
+            let window = if bias.len() == heads * keys * keys { 0 } else { window };
+            &bias[((window * heads + head) * keys + first) * keys..][..queries * keys]
+        });
+        let stride = keys.next_multiple_of(lanes());
+        weights.clear();
+        weights.resize(queries * stride, f32::NEG_INFINITY);
+        let asking = &members[first..][..queries];
+        let bases: Vec<usize> = asking.iter().map(|&token| self.place(image, head, token, 0)).collect();
+        let mut rows: Vec<&mut [f32]> =
+            weights.chunks_exact_mut(stride).map(|row| &mut row[..keys]).collect();
+        product(qkv, &bases, &packed_keys, &[Run { offset: 0, length: size }], bias, &mut rows);
+        Arch::new().dispatch(Softmax { rows: weights, stride });
+        stride
     }
 }
 
 thread_local! {
-    /// How queries fit keys.
-    static FITS: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+    /// How much queries look at keys.
+    static WEIGHTS: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
 }
 
 /// Rows of the source times a packed matrix.

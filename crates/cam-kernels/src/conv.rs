@@ -132,6 +132,20 @@ impl Conv {
         Self { work, from, to, kernel: [1, 1], window: Window::default() }
     }
 
+    /// Packs the weights for the way back through a linear layer: of gradients at its output it makes those at its input.
+    ///
+    /// # Shapes
+    /// - weight: `[from, to]`, that of the layer
+    ///
+    /// # Panics
+    /// Where the slice is not of this shape.
+    pub fn linear_back(weight: &[f32], [from, to]: [usize; 2]) -> Self {
+        assert_eq!(weight.len(), from * to, "floats of a weight");
+        let panels = Panels::columns(to, from, 1.0, |input| &weight[input * to..][..to]);
+        let work = Work::Products(vec![panels]);
+        Self { work, from: to, to: from, kernel: [1, 1], window: Window::default() }
+    }
+
     /// The shape of what it makes of a picture, `[batch, height, width, channels]`.
     pub fn output(&self, x: &Picture<'_>) -> [usize; 4] {
         let [height, width] = self.window.output([x.height, x.width], self.kernel);

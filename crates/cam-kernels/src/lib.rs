@@ -1,4 +1,5 @@
-//! What inference spends its time on, on the CPU: convolutions, linear layers, attention, norms and pooling, for pictures whose
+//! What inference spends its time on, on the CPU: convolutions, linear layers, attention, norms and pooling, and the ways back through what
+//! transformers are made of, for pictures whose
 //! channels lie side by side (`[batch, height, width, channels]`).
 //!
 //! Everything is a product of rows of the input with a panel of weights. Panels are packed once; rows are read where they lie, so that
@@ -19,6 +20,7 @@ mod aligned;
 mod attention;
 mod conv;
 mod depthwise;
+mod gelu;
 mod math;
 mod norm;
 mod panel;
@@ -30,7 +32,8 @@ mod winograd;
 
 pub use attention::Attention;
 pub use conv::Conv;
-pub use norm::layer_norm;
+pub use gelu::{gelu, gelu_back};
+pub use norm::{layer_norm, layer_norm_back};
 pub use picture::{Picture, Window};
 pub use pool::max_pool;
 pub use tile::Activation;

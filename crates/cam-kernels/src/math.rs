@@ -42,6 +42,24 @@ pub(crate) fn gelu<S: Simd, const N: usize>(simd: S, mut x: [S::f32s; N]) -> [S:
     x
 }
 
+/// The derivative of [`gelu`], $\Phi(x) + x\,\varphi(x)$.
+#[inline(always)]
+pub(crate) fn gelu_slope<S: Simd, const N: usize>(simd: S, mut x: [S::f32s; N]) -> [S::f32s; N] {
+    /// $1 / \sqrt{2 \pi}$
+    const PEAK: f32 = 0.398_942_3;
+    let splat = |x| simd.splat_f32s(x);
+    let mut scaled = x;
+    for x in &mut scaled {
+        *x = simd.mul_f32s(*x, splat(FRAC_1_SQRT_2));
+    }
+    for (x, erf) in x.iter_mut().zip(erf(simd, scaled)) {
+        let density = exp(simd, simd.mul_f32s(simd.mul_f32s(*x, *x), splat(-0.5)));
+        let below = simd.mul_add_e_f32s(erf, splat(0.5), splat(0.5));
+        *x = simd.mul_add_e_f32s(simd.mul_f32s(*x, splat(PEAK)), density, below);
+    }
+    x
+}
+
 /// The error function within 4e-7, a quotient of two polynomials (as in Eigen). Beyond 4 it is 1 for a float.
 #[inline(always)]
 fn erf<S: Simd, const N: usize>(simd: S, mut x: [S::f32s; N]) -> [S::f32s; N] {
@@ -98,7 +116,24 @@ pub(crate) fn sum(numbers: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     for (part, &x) in parts.iter_mut().zip(rest) {
         *part += of(x);
     }
-    // In halves: one after the other each would wait for the one before.
+    in_halves(parts)
+}
+
+/// The sum of products, in as many partial sums as fill some vectors.
+#[inline(always)]
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut parts = [0.0; 32];
+    for (a, b) in a.chunks(32).zip(b.chunks(32)) {
+        for ((part, &a), &b) in parts.iter_mut().zip(a).zip(b) {
+            *part += a * b;
+        }
+    }
+    in_halves(parts)
+}
+
+/// The sum of partial sums: one after the other each would wait for the one before.
+#[inline(always)]
+fn in_halves(mut parts: [f32; 32]) -> f32 {
     for half in [16, 8, 4, 2, 1] {
         for n in 0..half {
             parts[n] += parts[n + half];
@@ -155,6 +190,20 @@ mod tests {
             );
         }
         assert!((gelu(50.0) - 50.0).abs() < 1e-5 && gelu(-50.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn the_slope_of_gelu_is_its_derivative() {
+        // Farther out the series loses the digits that a difference needs.
+        for step in -5000..=5000 {
+            let x = step as f32 / 1000.0;
+            let gelu = |x: f64| 0.5 * x * (1.0 + slow_erf(x * std::f64::consts::FRAC_1_SQRT_2));
+            let (from, to) = (f64::from(x) - 1e-4, f64::from(x) + 1e-4);
+            let slope = (gelu(to) - gelu(from)) / (to - from);
+            let ours = gelu_slope(pulp::Scalar, [x])[0];
+            assert!((f64::from(ours) - slope).abs() <= 1e-6, "{x}: {ours} is not {slope}");
+        }
+        assert_eq!([50.0, -50.0].map(|x| gelu_slope(pulp::Scalar, [x])[0].round()), [1.0, 0.0]);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The kernels against the formulas, written with loops.
 
-use cam_kernels::{Activation, Attention, Conv, Picture, Window, layer_norm, max_pool};
+use cam_kernels::{
+    Activation, Attention, Conv, Picture, Window, gelu, gelu_back, layer_norm, layer_norm_back, max_pool,
+};
 use proptest::prelude::*;
 
 /// Rounding of a sum of `depth` products of numbers up to 1: a unit in the last place of a partial sum, which is a random walk that
@@ -393,4 +395,121 @@ fn what_is_not_a_number_stays_seen() {
         Attention { heads: 1, size: 1, tokens: 2, windows: &[vec![0, 1]], queries: 2, bias: None };
     let seen = attention.forward(&[1.0, f32::NAN, 1.0, 1.0, 1.0, 1.0], Vec::new());
     assert!(seen.iter().all(|x| x.is_nan()), "{seen:?}");
+}
+
+/// The gradient of $\sum_i g_i\, f(x)_i$ by differences in f64: $f$ is written again slowly.
+fn slow_gradient(x: &[f32], gradient: &[f32], f: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
+    let mut x: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
+    let score = |x: &[f64]| f(x).iter().zip(gradient).map(|(y, &g)| y * f64::from(g)).sum::<f64>();
+    (0..x.len())
+        .map(|place| {
+            let here = x[place];
+            let mut at = |step: f64| {
+                x[place] = here + step;
+                score(&x)
+            };
+            let slope = (at(1e-5) - at(-1e-5)) / 2e-5;
+            x[place] = here;
+            slope
+        })
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_way_back_through_a_linear_layer_is_the_transposed_product(
+        rows in 1..20_usize, from in 1..90_usize, to in 1..90_usize, seed in 0..100_usize,
+    ) {
+        let (gradient, weight) = (floats(rows * to, seed), floats(from * to, seed + 1));
+        let picture = Picture::nhwc(&gradient, [1, 1, rows, to]);
+        let fast = Conv::linear_back(&weight, [from, to]).forward(picture, None, Activation::None, vec![]);
+        prop_assert_eq!(fast.len(), rows * from);
+        for (at, fast) in fast.into_iter().enumerate() {
+            let (row, i) = (at / from, at % from);
+            let slow: f64 = (0..to).map(|o| f64::from(gradient[row * to + o]) * f64::from(weight[i * to + o])).sum();
+            prop_assert!((f64::from(fast) - slow).abs() <= f64::from(rounding(to)), "{fast} is not {slow}");
+        }
+    }
+
+    #[test]
+    fn the_way_back_through_gelu_is_its_gradient(count in 1..60_usize, seed in 0..100_usize) {
+        let x: Vec<f32> = floats(count, seed).into_iter().map(|x| 4.0 * x).collect();
+        let gradient = floats(count, seed + 1);
+        let whole = gelu(&x, vec![f32::NAN]);
+        let back = gelu_back(&x, &gradient, vec![f32::NAN; 99]);
+        let slow = slow_gradient(&x, &gradient, |x| x.iter().map(|&x| slow_gelu(x)).collect());
+        for place in 0..count {
+            prop_assert!((f64::from(whole[place]) - slow_gelu(f64::from(x[place]))).abs() < 1e-5);
+            prop_assert!((f64::from(back[place]) - slow[place]).abs() < 1e-5, "{} is not {}", back[place], slow[place]);
+        }
+        prop_assert_eq!(back.len(), count);
+    }
+
+    #[test]
+    fn the_way_back_through_a_norm_is_its_gradient(rows in 1..4_usize, width in 2..70_usize, seed in 0..100_usize) {
+        let gamma = floats(width, seed);
+        let x: Vec<f32> = floats(rows * width, seed + 1).into_iter().map(|x| 3.0 * x + 5.0).collect();
+        let gradient = floats(rows * width, seed + 2);
+        let norm = |x: &[f64]| {
+            let row = |row: &[f64]| {
+                let mean = row.iter().sum::<f64>() / width as f64;
+                let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / width as f64;
+                let scale = 1.0 / (variance + 1e-2).sqrt();
+                row.iter().zip(&gamma).map(|(x, &gamma)| (x - mean) * scale * f64::from(gamma)).collect::<Vec<_>>()
+            };
+            x.chunks(width).flat_map(row).collect()
+        };
+        let back = layer_norm_back(&x, &gamma, 1e-2, &gradient, vec![f32::NAN]);
+        let slow = slow_gradient(&x, &gradient, norm);
+        prop_assert_eq!(back.len(), slow.len());
+        for (fast, slow) in back.into_iter().zip(slow) {
+            prop_assert!((f64::from(fast) - slow).abs() < 5e-5, "{fast} is not {slow}");
+        }
+    }
+
+    #[test]
+    fn the_way_back_through_attention_is_its_gradient(
+        heads in 1..3_usize, size in 1..9_usize, windows in 1..3_usize, keys in 1..20_usize,
+        all in any::<bool>(), biased in any::<bool>(), seed in 0..100_usize,
+    ) {
+        let tokens = windows * keys;
+        let members: Vec<Vec<usize>> =
+            (0..windows).map(|window| (0..keys).rev().map(|key| key * windows + window).collect()).collect();
+        let queries = if all { keys } else { 1 };
+        let qkv: Vec<f32> = floats(tokens * 3 * heads * size, seed).into_iter().map(|x| 2.0 * x).collect();
+        let bias = floats(windows * heads * keys * keys, seed + 1);
+        let attention = Attention { heads, size, tokens, windows: &members, queries, bias: biased.then_some(&bias) };
+        // Of tokens that do not ask there is no output, whatever is given.
+        let gradient = floats(tokens * heads * size, seed + 2);
+        let attended = |qkv: &[f64]| {
+            let mut seen = vec![0.0; tokens * heads * size];
+            let at = |token: usize, part: usize, head: usize| &qkv[((token * 3 + part) * heads + head) * size..][..size];
+            let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+            for (window, members) in members.iter().enumerate() {
+                for head in 0..heads {
+                    for query in 0..queries {
+                        let fits: Vec<f64> = (0..keys).map(|key| {
+                            let fit = product(at(members[query], 0, head), at(members[key], 1, head)) / (size as f64).sqrt();
+                            let added = if biased { f64::from(bias[((window * heads + head) * keys + query) * keys + key]) } else { 0.0 };
+                            (fit + added).exp()
+                        }).collect();
+                        let sum: f64 = fits.iter().sum();
+                        for c in 0..size {
+                            seen[(members[query] * heads + head) * size + c] =
+                                (0..keys).map(|key| fits[key] / sum * at(members[key], 2, head)[c]).sum();
+                        }
+                    }
+                }
+            }
+            seen
+        };
+        let back = attention.backward(&qkv, &gradient, vec![f32::NAN; 3]);
+        let slow = slow_gradient(&qkv, &gradient, attended);
+        prop_assert_eq!(back.len(), slow.len());
+        for (place, (fast, slow)) in back.into_iter().zip(slow).enumerate() {
+            prop_assert!((f64::from(fast) - slow).abs() < 2e-5, "{fast} is not {slow} at {place}");
+        }
+    }
 }
