@@ -405,7 +405,9 @@ impl<'a> Taps<'a> {
         activation::silu(x)
     }
 
-    fn unguided(&self, activation: &'static str) {
+    /// Says that an activation is none that guided backpropagation has a rule for, which refuses it then. For models that compute one
+    /// otherwise than by these taps.
+    pub fn unguided(&self, activation: &'static str) {
         if let Mode::Guided = self.mode {
             self.log.borrow_mut().trouble.get_or_insert(Error::NotGuided { activation });
         }

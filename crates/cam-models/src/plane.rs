@@ -21,7 +21,8 @@ pub(crate) use cam_kernels::Activation;
 use cam_kernels::{Attention, Conv, Picture, Window};
 pub(crate) use packed::{packed, parameter};
 use std::borrow::Cow;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
+pub(crate) use taped::{Back, on_tape};
 
 /// A batch of pictures in main memory: `[batch, height, width, channels]`. Tokens are pictures of one row.
 #[derive(Debug)]
@@ -77,8 +78,61 @@ pub(crate) fn tokens_at_once<const D: usize, const N: usize>(
 /// A linear layer of tokens, also on a tape.
 pub(crate) fn linear<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
     tokens_at_once([x], |[x]| x.linear(layer, None, Activation::None))
-        .or_else(|[x]| taped::linear(layer, x))
+        .or_else(|[x]| {
+            on_tape(x, |x| {
+                let back = linear_back(layer)?;
+                let y = x.linear(layer, None, Activation::None)?;
+                Some((y, Back::new(move |gradient| gradient.back_through(&back))))
+            })
+        })
         .unwrap_or_else(|x| layer.forward(x))
+}
+
+/// The norm of each token over its channels, also on a tape.
+pub(crate) fn layer_norm<const D: usize>(norm: &LayerNorm, epsilon: f64, x: Tensor<D>) -> Tensor<D> {
+    tokens_at_once([x], |[x]| x.layer_norm(norm, epsilon))
+        .or_else(|[x]| {
+            on_tape(x, |x| {
+                let gamma = parameter(&norm.gamma)?;
+                let y = x.layer_norm(norm, epsilon)?;
+                Some((y, Back::new(move |gradient| x.layer_norm_back(&gamma, epsilon, gradient))))
+            })
+        })
+        .unwrap_or_else(|x| norm.forward(x))
+}
+
+/// What leads back through a linear layer.
+pub(crate) fn linear_back(layer: &Linear) -> Option<Arc<Conv>> {
+    let (weight, shape) = (parameter(&layer.weight)?, layer.weight.shape().dims());
+    Some(packed((&weight, None), "back", |weight, _| Conv::linear_back(weight, shape)))
+}
+
+/// Which tokens attend to which.
+#[derive(Debug)]
+pub(crate) struct Windows {
+    /// Heads, among which the channels are shared out.
+    pub heads: usize,
+    /// The tokens of each window, counted within an image.
+    pub members: Vec<Vec<usize>>,
+    /// How many tokens of a window ask, from its first on.
+    pub queries: usize,
+    /// What is added to the fit of a query and a key.
+    pub bias: Option<Arc<Vec<f32>>>,
+}
+
+impl Windows {
+    /// Attention in them, of queries, keys and values.
+    fn of(&self, qkv: &Plane) -> Attention<'_> {
+        let [_, height, width, channels] = qkv.shape;
+        Attention {
+            heads: self.heads,
+            size: channels / 3 / self.heads,
+            tokens: height * width,
+            windows: &self.members,
+            queries: self.queries,
+            bias: self.bias.as_ref().map(|bias| bias.as_slice()),
+        }
+    }
 }
 
 impl Plane {
@@ -229,10 +283,45 @@ impl Plane {
     }
 
     /// Attention in windows, of queries, keys and values `[.., 3 * heads * size]`.
-    pub fn attend(&self, attention: Attention<'_>) -> Plane {
+    pub fn attend(&self, windows: &Windows) -> Plane {
         let [batch, height, width, channels] = self.shape;
         let out = memory::take(batch * height * width * channels / 3);
-        Plane::new(attention.forward(&self.channels_last(), out), [batch, height, width, channels / 3])
+        let out = windows.of(self).forward(&self.channels_last(), out);
+        Plane::new(out, [batch, height, width, channels / 3])
+    }
+
+    /// The gradient at queries, keys and values of that at what [`attend`](Self::attend) makes of them.
+    pub fn attend_back(&self, windows: &Windows, gradient: &Plane) -> Plane {
+        let qkv = self.channels_last();
+        let out = windows.of(self).backward(&qkv, &gradient.channels_last(), memory::take(qkv.len()));
+        Plane::new(out, self.shape)
+    }
+
+    /// The gradient of that at what [`layer_norm`](Self::layer_norm) makes of this.
+    fn layer_norm_back(&self, gamma: &FlexTensor, epsilon: f64, gradient: &Plane) -> Plane {
+        let (x, gamma) = (self.channels_last(), gamma.to_contiguous());
+        let gamma = gamma.as_slice::<f32>().expect("a parameter of single precision");
+        let out = memory::take(x.len());
+        let out = cam_kernels::layer_norm_back(&x, gamma, epsilon as f32, &gradient.channels_last(), out);
+        Plane::new(out, self.shape)
+    }
+
+    /// A GELU of each value.
+    pub fn gelu(&self) -> Plane {
+        let x = self.channels_last();
+        Plane::new(cam_kernels::gelu(&x, memory::take(x.len())), self.shape)
+    }
+
+    /// The gradient of that at what [`gelu`](Self::gelu) makes of this.
+    pub fn gelu_back(&self, gradient: &Plane) -> Plane {
+        let x = self.channels_last();
+        let out = cam_kernels::gelu_back(&x, &gradient.channels_last(), memory::take(x.len()));
+        Plane::new(out, self.shape)
+    }
+
+    /// The gradient before a linear layer, of that behind it.
+    pub fn back_through(&self, back: &Conv) -> Plane {
+        self.through(back, None, Activation::None)
     }
 
     /// The first tokens of each image.
@@ -240,6 +329,20 @@ impl Plane {
         let [batch, _, tokens, channels] = self.shape;
         let pixels = (0..batch).flat_map(|image| (0..count).map(move |token| image * tokens + token));
         self.gather(pixels, [batch, 1, count, channels])
+    }
+
+    /// So many tokens, of which these are the first and the others zero.
+    pub fn among(&self, count: usize) -> Plane {
+        let [batch, _, tokens, channels] = self.shape;
+        let from = self.channels_last();
+        let mut out = memory::take(batch * count * channels);
+        let images = out.chunks_exact_mut(count * channels).zip(from.chunks_exact(tokens * channels));
+        for (out, image) in images {
+            let (first, rest) = out.split_at_mut(image.len());
+            first.copy_from_slice(image);
+            rest.fill(0.0);
+        }
+        Plane::new(out, [batch, 1, count, channels])
     }
 
     /// Pixels put together from others: of each new pixel the old ones that it is made of, side by side.
@@ -283,9 +386,8 @@ fn padding(padding: &PaddingConfig2d) -> Option<[usize; 2]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::nn::LinearConfig;
-    use burn::tensor::{Device, Distribution};
-    use std::sync::Arc;
+    use burn::nn::{LayerNormConfig, LinearConfig};
+    use burn::tensor::{Device, Distribution, Tolerance};
 
     fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
         Tensor::random(shape, Distribution::Default, &Device::flex())
@@ -322,21 +424,34 @@ mod tests {
         assert!(off.abs().max().into_scalar::<f32>() < 1e-6);
     }
 
-    #[test]
-    fn a_linear_layer_on_a_tape_is_that_of_burn_both_ways() {
-        let layer = LinearConfig::new(4, 6).init(&Device::flex());
-        let x = random([2, 3, 4]);
-        let both_ways = |forward: &dyn Fn(Tensor<3>) -> Tensor<3>| {
-            let x = x.clone().autodiff().require_grad();
-            let y = forward(x.clone());
-            let gradients = (y.clone() * y.clone()).sum().backward();
-            [y.inner().reshape([36]), x.grad(&gradients).expect("y depends on x").reshape([24])]
-        };
-        let ours = both_ways(&|x| taped::linear(&layer, x).expect("x is on a tape in main memory"));
-        for (ours, theirs) in ours.into_iter().zip(both_ways(&|x| layer.forward(x))) {
-            assert!((ours - theirs).abs().max().into_scalar::<f32>() < 1e-5);
+    /// What a step makes of tokens on a tape, and the gradient of its squares there.
+    fn both_ways(x: &Tensor<3>, forward: impl Fn(Tensor<3>) -> Tensor<3>) -> [TensorData; 2] {
+        let x = x.clone().autodiff().require_grad();
+        let y = forward(x.clone());
+        let gradients = (y.clone() * y.clone()).sum().backward();
+        [y.inner(), x.grad(&gradients).expect("y depends on x")].map(Tensor::into_data)
+    }
+
+    fn assert_same(ours: [TensorData; 2], theirs: [TensorData; 2]) {
+        for (ours, theirs) in ours.into_iter().zip(theirs) {
+            ours.assert_approx_eq::<f32>(&theirs, Tolerance::absolute(1e-5));
         }
-        let once = taped::linear(&layer, random([2, 3, 4]));
-        assert!(once.is_err(), "what is on no tape is given back");
+    }
+
+    #[test]
+    fn layers_on_a_tape_are_those_of_burn_both_ways() {
+        let (device, x) = (Device::flex(), random([2, 3, 4]));
+        let layer = LinearConfig::new(4, 6).init(&device);
+        assert_same(both_ways(&x, |x| linear(&layer, x)), both_ways(&x, |x| layer.forward(x)));
+        let mut norm = LayerNormConfig::new(4).with_epsilon(1e-3).init(&device);
+        norm.gamma = norm.gamma.map(|gamma| gamma * 1.5);
+        assert_same(both_ways(&x, |x| layer_norm(&norm, 1e-3, x)), both_ways(&x, |x| norm.forward(x)));
+        let gelu = |x| {
+            on_tape(x, |x| Some((x.gelu(), Back::new(move |gradient| x.gelu_back(gradient)))))
+                .expect("it can")
+        };
+        assert_same(both_ways(&x, gelu), both_ways(&x, burn::tensor::activation::gelu));
+        let off = on_tape(x, |x| Some((x.gelu(), Back::new(move |gradient| x.gelu_back(gradient)))));
+        assert!(off.is_err(), "what is on no tape is given back");
     }
 }

@@ -9,7 +9,10 @@
 //! here is put back from its windows into the picture.
 
 use crate::network::ShapeOf;
-use crate::plane::{Activation, Plane, linear, packed, parameter, tokens_at_once};
+use crate::plane::{
+    Activation, Back, Plane, Windows, layer_norm, linear, linear_back, on_tape, packed, parameter,
+    tokens_at_once,
+};
 use crate::steps::convolved;
 use crate::vit::Mlp;
 use burn::module::{Initializer, Param};
@@ -19,7 +22,6 @@ use burn::prelude::*;
 use burn::tensor::activation::softmax;
 use burn::tensor::ops::PadMode;
 use cam_core::{Model, Nhwc, Taps};
-use cam_kernels::Attention;
 use std::borrow::Cow;
 
 /// What makes one Swin another.
@@ -341,17 +343,30 @@ impl WindowAttention {
 /// What keeps the deviation of a norm from zero.
 const EPSILON: f64 = 1e-5;
 
-/// A norm over the channels.
-fn normalised(norm: &LayerNorm, x: Tensor<4>) -> Tensor<4> {
-    tokens_at_once([x], |[x]| x.layer_norm(norm, EPSILON)).unwrap_or_else(|[x]| norm.forward(x))
-}
-
 impl WindowAttention {
     /// Attention and its linear layer; `x` is what it adds to.
     ///
     /// `None` where it cannot be computed in main memory, or where windows reach beyond the picture.
     fn at_once(&self, y: &Plane, x: &Plane, window: [usize; 2], shift: [usize; 2]) -> Option<Plane> {
-        let [_, rows, columns, width] = x.shape();
+        let windows = self.windows(y, window, shift)?;
+        let seen = y.linear(&self.qkv, None, Activation::None)?.attend(&windows);
+        seen.linear(&self.proj, Some(x), Activation::None)
+    }
+
+    /// The same as one step of a tape, without what it adds to.
+    fn step(&self, y: &Plane, window: [usize; 2], shift: [usize; 2]) -> Option<(Plane, Back)> {
+        let windows = self.windows(y, window, shift)?;
+        let [before, after] = [linear_back(&self.qkv)?, linear_back(&self.proj)?];
+        let qkv = y.linear(&self.qkv, None, Activation::None)?;
+        let seen = qkv.attend(&windows).linear(&self.proj, None, Activation::None)?;
+        let back = move |gradient: &Plane| {
+            qkv.attend_back(&windows, &gradient.back_through(&after)).back_through(&before)
+        };
+        Some((seen, Back::new(back)))
+    }
+
+    fn windows(&self, y: &Plane, window: [usize; 2], shift: [usize; 2]) -> Option<Windows> {
+        let [_, rows, columns, _] = y.shape();
         if !rows.is_multiple_of(window[0]) || !columns.is_multiple_of(window[1]) {
             return None;
         }
@@ -365,15 +380,8 @@ impl WindowAttention {
             };
             bias.into_data().try_into_vec::<f32>().expect("it is of single precision")
         });
-        let seen = y.linear(&self.qkv, None, Activation::None)?.attend(Attention {
-            heads: self.heads,
-            size: width / self.heads,
-            tokens: rows * columns,
-            windows: &rolled(size, window, shift),
-            queries: window[0] * window[1],
-            bias: Some(&bias),
-        });
-        seen.linear(&self.proj, Some(x), Activation::None)
+        let members = rolled(size, window, shift);
+        Some(Windows { heads: self.heads, members, queries: window[0] * window[1], bias: Some(bias) })
     }
 }
 
@@ -407,14 +415,16 @@ impl Block {
 
     fn in_steps(&self, x: Tensor<4>, name: &str, taps: &Taps<'_>) -> Tensor<4> {
         let [attn, mlp] = ["attn", "mlp"].map(|layer| format!("{name}.{layer}"));
-        let y = taps.layer(format_args!("{name}.norm1"), Nhwc, || normalised(&self.norm1, x.clone()));
+        let y =
+            taps.layer(format_args!("{name}.norm1"), Nhwc, || layer_norm(&self.norm1, EPSILON, x.clone()));
         let attended = |[x, y]: [Tensor<4>; 2]| x + taps.layer(&attn, Nhwc, || self.attention(y));
         let x = match taps.asks(&attn) {
             true => attended([x, y]),
             false => tokens_at_once([x, y], |[x, y]| self.attn.at_once(y, x, self.window, self.shift))
                 .unwrap_or_else(attended),
         };
-        let y = taps.layer(format_args!("{name}.norm2"), Nhwc, || normalised(&self.norm2, x.clone()));
+        let y =
+            taps.layer(format_args!("{name}.norm2"), Nhwc, || layer_norm(&self.norm2, EPSILON, x.clone()));
         let perceived = |[x, y]: [Tensor<4>; 2]| x + taps.layer(&mlp, Nhwc, || self.mlp.forward(y, taps));
         match taps.asks(&mlp) {
             true => perceived([x, y]),
@@ -424,6 +434,10 @@ impl Block {
 
     /// Attention in windows of the picture, which is rolled before and rolled back after where windows shift.
     fn attention(&self, x: Tensor<4>) -> Tensor<4> {
+        let x = match on_tape(x, |x| self.attn.step(&x, self.window, self.shift)) {
+            Ok(seen) => return seen,
+            Err(x) => x,
+        };
         let [batch, height, width, channels] = x.dims();
         let shift = self.shift.map(|by| by as i64);
         let shifts = shift != [0, 0];
@@ -488,7 +502,7 @@ impl Model for Swin {
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
         let mut x = taps.layer("patch_embed", Nhwc, || {
             let x = convolved(&self.patch_embed.proj, images).permute([0, 2, 3, 1]);
-            normalised(&self.patch_embed.norm, x)
+            layer_norm(&self.patch_embed.norm, EPSILON, x)
         });
         for (number, stage) in self.layers.iter().enumerate() {
             let stage_name = format!("layers.{number}");
@@ -502,7 +516,7 @@ impl Model for Swin {
                 })
             });
         }
-        let x = taps.layer("norm", Nhwc, || normalised(&self.norm, x));
+        let x = taps.layer("norm", Nhwc, || layer_norm(&self.norm, EPSILON, x));
         self.head.fc.forward(x.mean_dims(&[1, 2]).flatten(1, 3))
     }
 }

@@ -12,7 +12,9 @@
 
 use crate::bicubic;
 use crate::network::ShapeOf;
-use crate::plane::{Activation, Plane, linear, tokens_at_once};
+use crate::plane::{
+    Activation, Back, Plane, Windows, layer_norm, linear, linear_back, on_tape, tokens_at_once,
+};
 use crate::steps::convolved;
 use burn::module::{Initializer, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -242,36 +244,53 @@ impl Mlp {
         y.linear(&self.fc1, None, Activation::Gelu)?.linear(&self.fc2, Some(x), Activation::None)
     }
 
+    /// The two layers as one step of a tape.
+    fn step(&self, x: &Plane) -> Option<(Plane, Back)> {
+        let [before, after] = [linear_back(&self.fc1)?, linear_back(&self.fc2)?];
+        let inner = x.linear(&self.fc1, None, Activation::None)?;
+        let y = inner.gelu().linear(&self.fc2, None, Activation::None)?;
+        let back =
+            move |gradient: &Plane| inner.gelu_back(&gradient.back_through(&after)).back_through(&before);
+        Some((y, Back::new(back)))
+    }
+
     pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>, taps: &Taps<'_>) -> Tensor<D> {
-        linear(&self.fc2, taps.gelu(linear(&self.fc1, x)))
+        taps.unguided("GELU");
+        on_tape(x, |x| self.step(&x)).unwrap_or_else(|x| linear(&self.fc2, taps.gelu(linear(&self.fc1, x))))
     }
 }
 
 /// What keeps the deviation of a norm from zero.
 const EPSILON: f64 = 1e-6;
 
-/// A norm over the channels.
-fn normalised(norm: &LayerNorm, x: Tensor<3>) -> Tensor<3> {
-    tokens_at_once([x], |[x]| x.layer_norm(norm, EPSILON)).unwrap_or_else(|[x]| norm.forward(x))
-}
-
 impl Attention {
+    /// All tokens in one window, of which the first ones ask.
+    fn windows(&self, tokens: usize, keep: usize) -> Windows {
+        Windows { heads: self.heads, members: vec![(0..tokens).collect()], queries: keep, bias: None }
+    }
+
     /// The first tokens, `keep` of them, as they are after attention and its linear layer; `x` is what it adds to.
     fn at_once(&self, y: &Plane, x: &Plane, keep: usize) -> Option<Plane> {
-        let [_, _, tokens, width] = x.shape();
-        let window = [(0..tokens).collect()];
-        let seen = y.linear(&self.qkv, None, Activation::None)?.attend(cam_kernels::Attention {
-            heads: self.heads,
-            size: width / self.heads,
-            tokens,
-            windows: &window,
-            queries: keep,
-            bias: None,
-        });
+        let [_, _, tokens, _] = x.shape();
+        let seen = y.linear(&self.qkv, None, Activation::None)?.attend(&self.windows(tokens, keep));
         match keep < tokens {
             true => seen.first(keep).linear(&self.proj, Some(&x.first(keep)), Activation::None),
             false => seen.linear(&self.proj, Some(x), Activation::None),
         }
+    }
+
+    /// Attention and its linear layer as one step of a tape.
+    fn step(&self, y: &Plane, keep: usize) -> Option<(Plane, Back)> {
+        let [_, _, tokens, _] = y.shape();
+        let [before, after] = [linear_back(&self.qkv)?, linear_back(&self.proj)?];
+        let windows = self.windows(tokens, keep);
+        let qkv = y.linear(&self.qkv, None, Activation::None)?;
+        let seen = qkv.attend(&windows).first(keep).linear(&self.proj, None, Activation::None)?;
+        let back = move |gradient: &Plane| {
+            let gradient = gradient.back_through(&after).among(tokens);
+            qkv.attend_back(&windows, &gradient).back_through(&before)
+        };
+        Some((seen, Back::new(back)))
     }
 
     /// Each token as a mean of the values of all, by how well its query fits their keys:
@@ -281,19 +300,28 @@ impl Attention {
     /// - x: `[batch, tokens, width]`
     /// - output: `[batch, keep, width]`, the first tokens
     fn forward(&self, x: Tensor<3>, keep: usize, name: &str, grid: Tokens, taps: &Taps<'_>) -> Tensor<3> {
+        let weights = format!("{name}.attn.attn_drop");
+        let asks = taps.asks(&weights);
+        let x = match asks {
+            true => x,
+            false => match on_tape(x, |x| self.step(&x, keep)) {
+                Ok(seen) => return seen,
+                Err(x) => x,
+            },
+        };
         let [batch, tokens, width] = x.dims();
         let (heads, size) = (self.heads, width / self.heads);
         let qkv = linear(&self.qkv, x).reshape([batch, tokens, 3, heads, size]).permute([2, 0, 3, 1, 4]);
         let [q, k, v] = [0, 1, 2].map(|part| qkv.clone().narrow(0, part, 1).squeeze_dim::<4>(0));
         let q = q.narrow(2, 0, keep);
-        let weights = format!("{name}.attn.attn_drop");
-        let seen = if taps.asks(&weights) {
-            let weights = taps.layer(&weights, Weights(grid), || {
-                softmax((q * (size as f64).powf(-0.5)).matmul(k.swap_dims(2, 3)), 3)
-            });
-            weights.matmul(v)
-        } else {
-            attention(q, k, v, None, None, Default::default())
+        let seen = match asks {
+            true => {
+                let weights = taps.layer(&weights, Weights(grid), || {
+                    softmax((q * (size as f64).powf(-0.5)).matmul(k.swap_dims(2, 3)), 3)
+                });
+                weights.matmul(v)
+            }
+            false => attention(q, k, v, None, None, Default::default()),
         };
         linear(&self.proj, seen.swap_dims(1, 2).reshape([batch, keep, width]))
     }
@@ -334,7 +362,8 @@ impl Block {
         let unseen =
             |layers: &[&str]| !layers.iter().any(|layer| all && taps.asks(format_args!("{name}.{layer}")));
 
-        let y = taps.layer(format_args!("{name}.norm1"), grid, || normalised(&self.norm1, x.clone()));
+        let y =
+            taps.layer(format_args!("{name}.norm1"), grid, || layer_norm(&self.norm1, EPSILON, x.clone()));
         let x = tokens_at_once([x, y], |[x, y]| match &self.ls1 {
             None if unseen(&["attn", "attn.attn_drop"]) => self.attn.at_once(y, x, keep),
             _ => None,
@@ -343,7 +372,7 @@ impl Block {
             let y = step("attn", &|| self.attn.forward(y.clone(), keep, name, grid, taps));
             x.narrow(1, 0, keep) + scaled(y, &self.ls1)
         });
-        let y = step("norm2", &|| normalised(&self.norm2, x.clone()));
+        let y = step("norm2", &|| layer_norm(&self.norm2, EPSILON, x.clone()));
         let x = tokens_at_once([x, y], |[x, y]| match &self.ls2 {
             None if unseen(&["mlp"]) => self.mlp.at_once(y, x),
             _ => None,
@@ -445,8 +474,8 @@ impl Model for Vit {
             };
         }
         x = match x.dims()[1] == tokens {
-            true => taps.layer("norm", grid, || normalised(&self.norm, x)),
-            false => self.norm.forward(x),
+            true => taps.layer("norm", grid, || layer_norm(&self.norm, EPSILON, x)),
+            false => layer_norm(&self.norm, EPSILON, x),
         };
         let token = |place| x.clone().narrow(1, place, 1).squeeze_dim::<2>(1);
         let logits = self.head.forward(token(0));

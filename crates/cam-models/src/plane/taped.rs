@@ -1,4 +1,4 @@
-//! A linear layer on a tape: forwards as in plain inference, backwards by Burn's matrix product.
+//! Work in main memory as one step of a tape: forwards as in plain inference, and back by kernels too.
 
 use super::Plane;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -6,44 +6,55 @@ use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
 use burn::backend::flex::FlexTensor;
-use burn::backend::ops::FloatTensorOps;
-use burn::backend::{Autodiff, Flex, TensorMetadata};
-use burn::nn::Linear;
-use burn::tensor::{Shape, Tensor};
-use cam_kernels::Activation;
+use burn::backend::{Autodiff, Flex};
+use burn::tensor::Tensor;
+use std::fmt::{Debug, Formatter};
+use std::sync::Arc;
 
-/// The layer of a tensor on a tape, or the tensor itself where it is on none or not in main memory.
-pub(crate) fn linear<const D: usize>(layer: &Linear, x: Tensor<D>) -> Result<Tensor<D>, Tensor<D>> {
-    let Ok(on_tape) = x.clone().try_into_primitive::<Autodiff<Flex>>() else { return Err(x) };
-    let plane = Plane::tokens(Tensor::<D>::from_primitive::<Flex>(on_tape.primitive().clone()));
-    let y = plane.ok().and_then(|plane| plane.linear(layer, None, Activation::None));
-    let (Some(y), Some(weight)) = (y, super::parameter(&layer.weight)) else { return Err(x) };
+/// The way back: of the gradient at what was made that at what it was made of.
+#[derive(Clone)]
+pub(crate) struct Back(Arc<dyn Fn(&Plane) -> Plane + Send + Sync>);
+
+impl Back {
+    pub fn new(back: impl Fn(&Plane) -> Plane + Send + Sync + 'static) -> Self {
+        Self(Arc::new(back))
+    }
+}
+
+impl Debug for Back {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Back")
+    }
+}
+
+/// Work on a tensor on a tape; it is given back where it is on none, or where the work cannot be done in main memory.
+pub(crate) fn on_tape<const D: usize>(
+    x: Tensor<D>,
+    work: impl FnOnce(Plane) -> Option<(Plane, Back)>,
+) -> Result<Tensor<D>, Tensor<D>> {
+    let Ok(taped) = x.clone().try_into_primitive::<Autodiff<Flex>>() else { return Err(x) };
+    let plane = Plane::tokens(Tensor::<D>::from_primitive::<Flex>(taped.primitive().clone()));
+    let Some((y, back)) = plane.ok().and_then(work) else { return Err(x) };
     let y = y.into_tensor(D);
-    let y = match Transposed.prepare::<NoCheckpointing>([on_tape.node()]).compute_bound().stateful() {
-        OpsKind::Tracked(tape) => tape.finish(weight, y),
+    let y = match Step::<D>.prepare::<NoCheckpointing>([taped.node()]).compute_bound().stateful() {
+        OpsKind::Tracked(tape) => tape.finish(back, y),
         OpsKind::UnTracked(tape) => tape.finish(y),
     };
     Ok(Tensor::from_primitive::<Autodiff<Flex>>(y))
 }
 
-/// The way back: $\partial s / \partial x = (\partial s / \partial y)\, W^\top$.
+/// A step, of tensors of so many axes.
 #[derive(Debug)]
-struct Transposed;
+struct Step<const D: usize>;
 
-impl Backward<Flex, 1> for Transposed {
-    /// $W$, `[from, to]`
-    type State = FlexTensor;
+impl<const D: usize> Backward<Flex, 1> for Step<D> {
+    type State = Back;
 
-    fn backward(self, ops: Ops<FlexTensor, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let [from, to] = ops.state.shape().dims();
-        unary::<Flex, _>(ops.parents, ops.node, gradients, |gradient| {
-            let mut shape = gradient.shape();
-            let rows = shape.num_elements() / to;
-            let rows = Flex::float_reshape(gradient, Shape::new([rows, to]));
-            let back = Flex::float_matmul(rows, Flex::float_transpose(ops.state));
-            let last = shape.num_dims() - 1;
-            shape[last] = from;
-            Flex::float_reshape(back, shape)
+    fn backward(self, ops: Ops<Back, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        unary::<Flex, _>(ops.parents, ops.node, gradients, |gradient: FlexTensor| {
+            let gradient = Plane::tokens(Tensor::<D>::from_primitive::<Flex>(gradient));
+            let gradient = gradient.expect("a gradient stands where its value does");
+            (ops.state.0)(&gradient).into_tensor(D)
         });
     }
 }
