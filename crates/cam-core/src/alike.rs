@@ -198,7 +198,9 @@ mod tests {
     #[test]
     fn chunks_are_of_one_size_and_know_their_copies_on_the_device() {
         let device = Device::flex();
-        let ints = |tensor: Tensor<1, Int>| tensor.to_data().iter::<usize>().collect::<Vec<_>>();
+        let ints = |tensor: Tensor<1, Int>| {
+            tensor.to_data().iter::<i64>().map(|place| place as usize).collect::<Vec<_>>()
+        };
         let labels = Tensor::<1>::from_floats([5., 6., 5., 7., 8., 9., 6.], &device).reshape([1, 7, 1]);
         for (alike, expected) in [
             (Alike::labelled(labels).unwrap(), vec![vec![0, 1, 3], vec![4, 5]]),
