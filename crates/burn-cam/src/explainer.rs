@@ -1,6 +1,6 @@
 //! Photos in, maps over them out.
 
-use crate::found::{Found, PhotoMap, read};
+use crate::found::{Found, PhotoMap, of_photos};
 use crate::{
     Area, Class, Error, Explainer, Method, Photo, PhotoModel, Prediction, Resize, Smooth, Target, Top,
 };
@@ -186,7 +186,7 @@ impl<'m, M: PhotoModel> PhotoExplainer<'m, M> {
     }
 
     /// As [`explain_all`](Self::explain_all), without blocking. What is awaited is what [`Explainer::explain_each_async`] awaits, then
-    /// the maps, then the predictions.
+    /// the predictions and all maps together.
     ///
     /// # Errors
     /// As [`explain_all`](Self::explain_all).
@@ -198,21 +198,19 @@ impl<'m, M: PhotoModel> PhotoExplainer<'m, M> {
         if photos.is_empty() {
             return Ok(Vec::new());
         }
-        let (preprocess, device) = (self.model.preprocess(self.resize), self.model.device());
-        let (mut inputs, mut areas) = (Vec::new(), Vec::new());
-        for photo in &photos {
-            let (width, height) = photo.pixels().dimensions();
-            if width == 0 || height == 0 {
-                return Err(Error::EmptyPhoto { name: photo.name().map(String::from), width, height });
-            }
-            let (input, view) = preprocess.apply(photo.pixels(), &device);
-            inputs.push(input);
-            areas.push(Area::nearest(photo.pixels(), view.into()));
+        let pixels = || photos.iter().map(Photo::pixels);
+        if let Some(empty) = photos.iter().find(|photo| photo.pixels().is_empty()) {
+            let (width, height) = empty.pixels().dimensions();
+            return Err(Error::EmptyPhoto { name: empty.name().map(String::from), width, height });
         }
-        let found = self.look(Tensor::cat(inputs, 0)).await?;
-        let (kind, labels) = (self.model.logits(), self.model.labels());
-        let maps = read(&found, &photos, &areas, labels).await?;
-        let predictions = Prediction::of_async(found.output, kind, labels, self.told).await?;
+        let (input, views) = self.model.preprocess(self.resize).apply_all(pixels(), &self.model.device());
+        let areas: Vec<Area> =
+            pixels().zip(views).map(|(pixels, view)| Area::nearest(pixels, view.into())).collect();
+        let found = self.look(input).await?;
+        let (logits, numbers) = found.read_async().await?;
+        let (kind, labels, [_, classes]) = (self.model.logits(), self.model.labels(), found.output.dims());
+        let maps = of_photos(&found, &numbers, &photos, &areas, labels)?;
+        let predictions = Prediction::of_numbers(&logits, classes, kind, labels, self.told);
         let answers = photos.iter().zip(predictions).zip(maps);
         Ok(answers
             .map(|((photo, predictions), maps)| Found {

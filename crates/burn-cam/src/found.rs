@@ -133,15 +133,15 @@ pub fn heat_maps(maps: &Tensor<3>) -> Result<Vec<HeatMap>, Error> {
     values.chunks_exact(height * width).map(map).collect()
 }
 
-/// What was found in a batch of photos, a photo at a time; all numbers in one read-back.
-pub(crate) async fn read(
+/// The maps of a batch of photos, a photo at a time, from the numbers that were read.
+pub(crate) fn of_photos(
     found: &Explanation,
+    numbers: &[MapNumbers],
     photos: &[Photo],
     areas: &[Area],
     labels: &[String],
 ) -> Result<Vec<Vec<PhotoMap>>, Error> {
-    let (_, numbers) = found.read_async().await?;
-    let maps = || found.maps.iter().zip(&numbers);
+    let maps = || found.maps.iter().zip(numbers);
     let of_photo = |(place, (photo, area)): (usize, (&Photo, &Area))| {
         maps().map(|(maps, numbers)| one(maps, numbers, place, photo, *area, labels)).collect()
     };

@@ -4,7 +4,7 @@ use burn_cam::{
     Classifier, Device, Error, GradCam, HeatMap, LayerCam, Photo, PhotoExplainer, Rectify, Resize, Scale,
     Softmax, Top, explain,
 };
-use cam_core::{Class, Explainer, waits};
+use cam_core::{Class, Explainer, read_backs, waits};
 use cam_scenes::Scene;
 use image::{DynamicImage, RgbImage};
 use std::pin::pin;
@@ -151,9 +151,9 @@ fn without_blocking_a_photo_gets_the_same() {
     let explainer = || PhotoExplainer::new(&model).method(GradCam).top(2);
     for explainer in [explainer(), explainer().augmented(), explainer().noisy(2, 0.1, 0)] {
         let blocking = explainer.explain(scene(150)).unwrap();
-        let before = waits();
+        let before = (waits(), read_backs());
         let awaited = block_on(explainer.explain_async(scene(150))).unwrap();
-        assert_eq!(waits(), before, "it does not block");
+        assert_eq!((waits(), read_backs()), (before.0, before.1 + 1), "it does not block, and reads once");
         assert_eq!(serde_json::to_value(awaited).unwrap(), serde_json::to_value(blocking).unwrap());
     }
     let nothing = block_on(explainer().explain_async(RgbImage::new(0, 7))).unwrap_err();

@@ -11,7 +11,6 @@ use crate::manifest::{Line, Manifest, Stamp};
 use crate::picture::{Part, Picture};
 use crate::report::{Failed, Map};
 use crate::source::Source;
-use burn::tensor::Device;
 use cam_models::{Prediction, Preprocess};
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -35,8 +34,8 @@ pub struct Left {
 
 impl Left {
     /// Reads the pictures that are left to do.
-    pub fn read(&self, preprocess: &Preprocess, device: &Device) -> Result<Vec<Picture>, Failure> {
-        let mut pictures = Picture::read(&self.source, preprocess, device)?;
+    pub fn read(&self, preprocess: &Preprocess) -> Result<Vec<Picture>, Failure> {
+        let mut pictures = Picture::read(&self.source, preprocess)?;
         pictures.retain(|picture| !self.done.contains(&picture.part));
         Ok(pictures)
     }

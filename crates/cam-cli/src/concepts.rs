@@ -7,6 +7,7 @@ use crate::report::{About, Map};
 use crate::sheet::Drawing;
 use crate::sheets::Made;
 use crate::{model, sheets};
+use burn::tensor::Tensor;
 use cam_core::Concepts;
 use cam_models::{Classifier, Prediction};
 use cam_viz::{Figure, HeatMap, Mosaic, Overlay, Sheet};
@@ -47,7 +48,8 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         "seed": args.seed,
     });
     sheets.each(&model, "concepts", options, |picture| {
-        let found = cam_core::concepts(&model, layer, picture.input.clone(), args.count as usize, args.seed)?;
+        let input = picture.input.clone().to_device(model.device());
+        let found = cam_core::concepts(&model, layer, input, args.count as usize, args.seed)?;
         let concepts = named(&model, found)?;
         speaker.say(head(picture.source.name()))?;
         for concept in &concepts {
@@ -93,11 +95,12 @@ impl Concept {
 
 fn named(model: &Classifier, found: Concepts) -> Result<Vec<Concept>, Failure> {
     let guesses = model.predictions(found.output, 1)?.into_iter().flatten();
-    let concepts = (1..).zip(guesses).zip(found.heat);
+    let heat = Tensor::cat(found.heat, 0);
+    let [_, height, width] = heat.dims();
+    let heat: Vec<f32> = heat.try_into_vec_as().map_err(cam_core::Error::from)?;
+    let concepts = (1..).zip(guesses).zip(heat.chunks_exact(height * width));
     concepts
-        .map(|((number, guess), heat)| {
-            let [_, height, width] = heat.dims();
-            let values: Vec<f32> = heat.try_into_vec_as().map_err(cam_core::Error::from)?;
+        .map(|((number, guess), values)| {
             Ok(Concept { number, guess, heat: HeatMap::new(width as u32, height as u32, values)? })
         })
         .collect()

@@ -148,7 +148,7 @@ fn work(
         let mut job = Some(job);
         while let Some(Job { files, news }) = job {
             *told.lock().unwrap_or_else(PoisonError::into_inner) = news;
-            look_at(order, device, &mut studio, files, &|found| tell(News::Found(found)).is_ok())?;
+            look_at(order, &mut studio, files, &|found| tell(News::Found(found)).is_ok())?;
             // Nobody listens any more where the run has ended.
             let _ = tell(News::End(std::mem::take(&mut studio.seconds)));
             job = next();
@@ -163,7 +163,6 @@ fn work(
 /// Reads the pictures of a job and explains those of one size together; ends early where nobody listens.
 fn look_at(
     order: Order<'_>,
-    device: &device::Named,
     studio: &mut Studio<'_>,
     files: &[Left],
     tell: &dyn Fn(Vec<Found>) -> bool,
@@ -172,7 +171,7 @@ fn look_at(
     let mut failed = Vec::new();
     for file in files {
         let started = std::time::Instant::now();
-        let read = file.read(order.preprocess, &device.device);
+        let read = file.read(order.preprocess);
         studio.seconds.preprocess += started.elapsed().as_secs_f64();
         match read {
             Ok(pictures) => {

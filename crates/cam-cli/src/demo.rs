@@ -4,7 +4,7 @@ use crate::console::Console;
 use crate::device;
 use crate::failure::{Failure, folder};
 use cam_core::{Class, Explainer, Explanation, Target};
-use cam_models::{Classifier, Resize};
+use cam_models::{Classifier, Prediction, Resize};
 use cam_scenes::{Object, Scene};
 use cam_viz::{ColourMap, HeatMap, Marker, Overlay, Rgb, RgbImage, Sheet, outline};
 use std::path::PathBuf;
@@ -55,18 +55,20 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         scene.objects[0].class, scene.objects[1].class
     );
     let mut sheet = Sheet::new(title).columns(columns).colour_bar(ColourMap::default());
+    let (logits, numbers) = found.read()?;
+    let (classes, kind) = (model.labels().len(), model.card().logits);
+    let predictions = Prediction::of_numbers(&logits, classes, kind, model.labels(), classes);
     for (target, object) in scene.objects.iter().enumerate() {
-        let maps = found.maps.iter().filter(|map| map.target == target);
-        let probability = model.predictions(found.output.clone(), model.labels().len())?[0]
+        let maps = found.maps.iter().zip(&numbers).filter(|(map, _)| map.target == target);
+        let probability = predictions[0]
             .iter()
             .find(|guess| guess.class == object.class.index())
             .map_or(0.0, |guess| guess.probability);
         console.say(format_args!("{}: {:.1} % sure", object.class, 100.0 * probability))?;
         let mut row = vec![outlined(&scene.picture, object)?];
-        for map in maps {
-            let heat: Vec<f32> = map.heat.try_to_vec_as().map_err(cam_core::Error::from)?;
+        for (map, numbers) in maps {
             let [_, height, width] = map.heat.dims();
-            let heat = HeatMap::new(width as u32, height as u32, heat)?;
+            let heat = HeatMap::new(width as u32, height as u32, &*numbers.heat)?;
             let overlay = Overlay::new(&scene.picture).peak(Marker::Cross);
             row.push(overlay.draw(&heat)?);
             let (x, y) = cam_viz::Area::whole(&scene.picture).peak(&heat);

@@ -52,8 +52,9 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         "asked": args.asked,
         "painting": args.painting,
     });
-    sheets.each(&model, "guided", options, |picture| {
-        let input: Tensor<4> = picture.input.clone();
+    sheets.each(&model, "guided", options, |mut picture| {
+        let input: Tensor<4> = picture.input.to_device(model.device());
+        picture.input = input.clone();
         let [_, _, height, width] = input.dims();
         let explained = studio.explain_one(picture)?;
         let title = format!("{}, as {} sees it", explained.picture.source.title(), model.card().name);

@@ -44,51 +44,40 @@ impl OneMap {
     }
 }
 
-/// The maps of a batch, read from the device.
-pub struct Batch<'a>(Vec<Numbers<'a>>);
-
-struct Numbers<'a> {
-    maps: &'a Maps,
-    heat: Vec<f32>,
-    raw: Vec<f32>,
-    scores: Vec<f32>,
-    classes: Vec<usize>,
-    warnings: Vec<Vec<cam_core::Warning>>,
+/// What was found in a batch, read from the device at once.
+pub struct Batch<'a> {
+    /// Row-major.
+    pub logits: Vec<f32>,
+    maps: Vec<(&'a Maps, MapNumbers)>,
 }
 
 impl<'a> Batch<'a> {
     pub fn read(found: &'a Explanation) -> Result<Self, cam_core::Error> {
-        Ok(Self(found.maps.iter().map(Numbers::read).collect::<Result<_, _>>()?))
+        let (logits, numbers) = found.read()?;
+        Ok(Self { logits, maps: found.maps.iter().zip(numbers).collect() })
     }
 
     /// The maps of one image of the batch.
     pub fn of(&self, place: usize) -> Result<Vec<OneMap>, Failure> {
-        self.0.iter().map(|numbers| numbers.of(place)).collect()
+        self.maps.iter().map(|(maps, numbers)| one(maps, numbers, place)).collect()
     }
 }
 
-impl<'a> Numbers<'a> {
-    fn read(maps: &'a Maps) -> Result<Self, cam_core::Error> {
-        let MapNumbers { heat, raw, scores, classes, warnings, .. } = maps.read()?;
-        Ok(Self { maps, heat, raw, scores, classes: classes.unwrap_or_default(), warnings })
-    }
-
-    fn of(&self, place: usize) -> Result<OneMap, Failure> {
-        let ([_, height, width], [_, raw_height, raw_width]) = (self.maps.heat.dims(), self.maps.raw.dims());
-        let (many, few) = (height * width, raw_height * raw_width);
-        let heat = &self.heat[place * many..(place + 1) * many];
-        Ok(OneMap {
-            method: self.maps.method,
-            layer: self.maps.layer.clone(),
-            target: self.maps.target,
-            class: self.classes[place],
-            label: String::new(),
-            probability: 0.0,
-            score: self.scores[place],
-            heat: HeatMap::new(width as u32, height as u32, heat)?,
-            raw: self.raw[place * few..(place + 1) * few].to_vec(),
-            raw_size: [raw_height, raw_width],
-            warnings: self.warnings[place].iter().map(ToString::to_string).collect(),
-        })
-    }
+fn one(maps: &Maps, numbers: &MapNumbers, place: usize) -> Result<OneMap, Failure> {
+    let ([_, height, width], [_, raw_height, raw_width]) = (maps.heat.dims(), maps.raw.dims());
+    let (many, few) = (height * width, raw_height * raw_width);
+    let heat = &numbers.heat[place * many..(place + 1) * many];
+    Ok(OneMap {
+        method: maps.method,
+        layer: maps.layer.clone(),
+        target: maps.target,
+        class: numbers.classes.as_ref().map_or(0, |classes| classes[place]),
+        label: String::new(),
+        probability: 0.0,
+        score: numbers.scores[place],
+        heat: HeatMap::new(width as u32, height as u32, heat)?,
+        raw: numbers.raw[place * few..(place + 1) * few].to_vec(),
+        raw_size: [raw_height, raw_width],
+        warnings: numbers.warnings[place].iter().map(ToString::to_string).collect(),
+    })
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// A picture, as the model and as a person sees it.
 pub struct Picture {
     pub source: Source,
-    /// `[1, 3, height, width]`
+    /// In main memory, from where pictures go to a device together: `[1, 3, height, width]`
     pub input: Tensor<4>,
     pub photo: RgbImage,
     /// The part of the photo that the input shows.
@@ -42,7 +42,8 @@ impl Part {
 
 impl Picture {
     /// The pictures of a file: one of a photo, any number of an array.
-    pub fn read(source: &Source, preprocess: &Preprocess, device: &Device) -> Result<Vec<Self>, Failure> {
+    pub fn read(source: &Source, preprocess: &Preprocess) -> Result<Vec<Self>, Failure> {
+        let device = &Device::flex();
         let path = &source.path;
         let named = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy"));
         let bytes = source.bytes().map_err(|error| match named {

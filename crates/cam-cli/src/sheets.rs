@@ -91,7 +91,7 @@ impl Sheets<'_> {
         let bar = self.console.bar("pictures", left.len());
         for left in left {
             let source = &left.source;
-            match left.read(&preprocess, &self.device) {
+            match left.read(&preprocess) {
                 Ok(pictures) => {
                     for picture in pictures {
                         let part = picture.part;

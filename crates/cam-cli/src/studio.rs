@@ -73,8 +73,9 @@ impl Studio<'_> {
             return Ok(Vec::new());
         }
         let input = Tensor::cat(pictures.iter().map(|picture| picture.input.clone()).collect(), 0);
+        let input = input.to_device(self.model.device());
         let targets: Vec<&dyn Target> = self.targets.iter().map(Box::as_ref).collect();
-        let mut output = None;
+        let mut logits = Vec::new();
         let mut maps: Vec<Result<Vec<OneMap>, Failure>> = pictures.iter().map(|_| Ok(Vec::new())).collect();
         for looking in self.lookings {
             let started = Instant::now();
@@ -89,10 +90,10 @@ impl Studio<'_> {
             }
             self.seconds.forward += found.forward.as_secs_f64();
             self.seconds.explain += started.elapsed().saturating_sub(found.forward).as_secs_f64();
-            output.get_or_insert(found.output);
+            logits = batch.logits;
         }
-        let all = output.map(|output| self.model.predictions(output, self.model.labels().len()));
-        let all = all.transpose()?.unwrap_or_default();
+        let (classes, kind) = (logits.len() / pictures.len(), self.model.card().logits);
+        let all = Prediction::of_numbers(&logits, classes, kind, self.model.labels(), classes);
         let found = pictures.into_iter().zip(all).zip(maps);
         Ok(found.map(|((picture, all), maps)| self.explained(picture, all, maps)).collect())
     }

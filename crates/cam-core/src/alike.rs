@@ -4,15 +4,54 @@
 //! first changes nothing, and as masks all that light up the same place are one mask. So a method labels its copies, and of
 //! those with one label the network sees the first.
 
-use crate::Error;
 use crate::read::{self, now};
+use crate::{Error, send};
 use burn::Tensor;
+use burn::tensor::{Device, Int};
 use std::collections::HashMap;
 
 /// Which of the changed copies of each image are alike, and so have one score.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Alike {
     images: Vec<Groups>,
+    /// The groups on the device, where some copies are alike.
+    sent: Option<Vec<Sent>>,
+}
+
+/// [`Groups`] on the device.
+#[derive(Debug, Clone)]
+struct Sent {
+    run: Tensor<1, Int>,
+    like: Tensor<1, Int>,
+}
+
+/// Copies of one image that are run together.
+#[derive(Debug, Clone)]
+pub struct Chunk<'a> {
+    numbers: &'a [usize],
+    places: Tensor<1, Int>,
+    /// Whether they follow each other.
+    is_range: bool,
+}
+
+impl Chunk<'_> {
+    /// Which of the image's copies they are.
+    pub fn numbers(&self) -> &[usize] {
+        self.numbers
+    }
+
+    /// The same on the device, to select by or to compare with: `[copies]`.
+    pub fn places(&self) -> Tensor<1, Int> {
+        self.places.clone()
+    }
+
+    /// The rows of these copies, of a row for each copy of the image.
+    pub(crate) fn of(&self, rows: Tensor<2>) -> Tensor<2> {
+        match self.is_range {
+            true => rows.narrow(0, self.numbers[0], self.numbers.len()),
+            false => rows.select(0, self.places()),
+        }
+    }
 }
 
 /// The copies of one image.
@@ -28,7 +67,7 @@ impl Alike {
     /// Every copy is its own.
     pub fn none(images: usize, copies: usize) -> Self {
         let each: Vec<usize> = (0..copies).collect();
-        Self { images: vec![Groups { run: each.clone(), like: each }; images] }
+        Self { images: vec![Groups { run: each.clone(), like: each }; images], sent: None }
     }
 
     /// Copies of an image whose labels are the same numbers are alike. A label that is not finite is like no other.
@@ -50,10 +89,12 @@ impl Alike {
     /// # Errors
     /// As [`labelled`](Self::labelled).
     pub async fn labelled_async(labels: Tensor<3>) -> Result<Self, Error> {
-        let [_, copies, length] = labels.dims();
+        let ([_, copies, length], device) = (labels.dims(), labels.device());
         let labels = read::numbers(labels).await?;
         let images = labels.chunks_exact((copies * length).max(1));
-        Ok(Self { images: images.map(|labels| Groups::of(labels.chunks_exact(length.max(1)))).collect() })
+        let images: Vec<_> = images.map(|labels| Groups::of(labels.chunks_exact(length.max(1)))).collect();
+        let sent = (!images.iter().all(Groups::all_run)).then(|| sent(&images, &device));
+        Ok(Self { images, sent })
     }
 
     /// How many copies of each image there are.
@@ -61,14 +102,49 @@ impl Alike {
         self.images.first().map_or(0, |image| image.like.len())
     }
 
-    pub(crate) fn image(&self, image: usize) -> &Groups {
-        &self.images[image]
+    /// The copies of an image that are run, so many at once at most; chunks are of one size, as far as they divide.
+    pub(crate) fn chunks(
+        &self,
+        image: usize,
+        at_once: usize,
+        device: &Device,
+    ) -> impl Iterator<Item = Chunk<'_>> {
+        let (run, sent) = (&self.images[image].run, self.sent.as_ref().map(|sent| &sent[image].run));
+        let size = run.len().div_ceil(run.len().div_ceil(at_once).max(1)).max(1);
+        run.chunks(size).enumerate().map(move |(chunk, numbers)| Chunk {
+            numbers,
+            places: match sent {
+                Some(run) => run.clone().narrow(0, chunk * size, numbers.len()),
+                None => Tensor::arange(numbers[0] as i64..(numbers[0] + numbers.len()) as i64, device),
+            },
+            is_range: numbers[numbers.len() - 1] - numbers[0] + 1 == numbers.len(),
+        })
+    }
+
+    /// What was found of the copies of an image that were run, for every copy.
+    pub(crate) fn to_each(&self, image: usize, found: Tensor<1>) -> Tensor<1> {
+        match &self.sent {
+            Some(sent) => found.select(0, sent[image].like.clone()),
+            None => found,
+        }
     }
 
     /// How many copies of all images are run.
     pub(crate) fn runs(&self) -> usize {
         self.images.iter().map(|image| image.run.len()).sum()
     }
+}
+
+/// The groups of all images in one upload.
+fn sent(images: &[Groups], device: &Device) -> Vec<Sent> {
+    let numbers: Vec<usize> =
+        images.iter().flat_map(|image| [&image.run, &image.like]).flatten().copied().collect();
+    let (numbers, mut start) = (send::places(&numbers, device), 0);
+    let mut next = |length| {
+        start += length;
+        numbers.clone().narrow(0, start - length, length)
+    };
+    images.iter().map(|image| Sent { run: next(image.run.len()), like: next(image.like.len()) }).collect()
 }
 
 impl Groups {
@@ -108,14 +184,45 @@ mod tests {
             [[f32::NAN, 0.0], [f32::NAN, 0.0], [3.0, 1.0], [3.0, 2.0]],
         ];
         let alike = Alike::labelled(Tensor::from_floats(labels, &Device::flex())).unwrap();
-        assert_eq!(*alike.image(0), Groups { run: vec![0, 1], like: vec![0, 1, 0, 1] });
-        assert_eq!(*alike.image(1), Groups { run: vec![0, 1, 2, 3], like: vec![0, 1, 2, 3] });
+        assert_eq!(alike.images[0], Groups { run: vec![0, 1], like: vec![0, 1, 0, 1] });
+        assert_eq!(alike.images[1], Groups { run: vec![0, 1, 2, 3], like: vec![0, 1, 2, 3] });
         assert_eq!((alike.copies(), alike.runs()), (4, 6));
     }
 
     #[test]
     fn where_nothing_is_alike_every_copy_is_run() {
         let alike = Alike::none(2, 3);
-        assert!(alike.image(1).all_run() && alike.runs() == 6);
+        assert!(alike.images[1].all_run() && alike.runs() == 6);
+    }
+
+    #[test]
+    fn chunks_are_of_one_size_and_know_their_copies_on_the_device() {
+        let device = Device::flex();
+        let ints = |tensor: Tensor<1, Int>| {
+            tensor.to_data().iter::<i64>().map(|place| place as usize).collect::<Vec<_>>()
+        };
+        let labels = Tensor::<1>::from_floats([5., 6., 5., 7., 8., 9., 6.], &device).reshape([1, 7, 1]);
+        for (alike, expected) in [
+            (Alike::labelled(labels).unwrap(), vec![vec![0, 1, 3], vec![4, 5]]),
+            (Alike::none(1, 7), vec![vec![0, 1, 2, 3], vec![4, 5, 6]]),
+        ] {
+            let rows = Tensor::<1>::from_floats([0., 1., 2., 3., 4., 5., 6.], &device).reshape([7, 1]);
+            let chunks: Vec<Chunk<'_>> = alike.chunks(0, 4, &device).collect();
+            for (chunk, numbers) in chunks.iter().zip(&expected) {
+                assert_eq!((chunk.numbers(), &ints(chunk.places())), (&numbers[..], numbers));
+                assert_eq!(ints(chunk.of(rows.clone()).reshape([-1]).int()), *numbers);
+            }
+            assert_eq!(chunks.len(), expected.len());
+        }
+    }
+
+    #[test]
+    fn each_copy_gets_what_was_found_of_the_one_it_is_like() {
+        let device = Device::flex();
+        let labels = Tensor::from_floats([[[1.0], [2.0], [3.0]], [[4.0], [5.0], [4.0]]], &device);
+        let alike = Alike::labelled(labels).unwrap();
+        let each: Vec<f32> =
+            alike.to_each(1, Tensor::from_floats([0.5, 0.7], &device)).to_data().try_to_vec().unwrap();
+        assert_eq!(each, [0.5, 0.7, 0.5]);
     }
 }

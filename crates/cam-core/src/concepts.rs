@@ -11,7 +11,7 @@
 //! 2009), as scikit-learn's coordinate descent does.
 
 use crate::read::{self, now};
-use crate::resize::{Sampling, resize};
+use crate::resize::Sampling;
 use crate::send;
 use crate::session::Session;
 use crate::tap::Asked;
@@ -102,7 +102,7 @@ where
     let maps = send::numbers(flat(&h), [count, batch, positions], &device);
     let of_concept = |concept: usize| maps.clone().narrow(0, concept, 1).squeeze_dim::<2>(0);
     let heat = |concept| {
-        let map = resize(of_concept(concept), &seen.grid, &grid, Sampling::HalfPixel);
+        let map = session.resizer.resize(of_concept(concept), &seen.grid, &grid, Sampling::HalfPixel);
         I::to_map(Scale::PerMap.apply(map), &grid)
     };
     let shown = vectors.clone().unsqueeze_dim::<3>(2);

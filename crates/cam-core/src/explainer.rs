@@ -5,7 +5,7 @@ use crate::explanation::{Flat, Health};
 use crate::fusion::Fusion;
 use crate::projection::first_component;
 use crate::read::now;
-use crate::resize::{Sampling, resize};
+use crate::resize::Resizer;
 use crate::seen::{Passes, Seen};
 use crate::session::{Budget, Session};
 use crate::tap::{Asked, INPUT};
@@ -15,8 +15,8 @@ use crate::{
 use crate::{Target, choice};
 use burn::Tensor;
 use std::cell::Cell;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Explains the scores of a model.
@@ -49,6 +49,7 @@ pub struct Explainer<'m, M> {
     scale: Scale,
     fusion: Option<Fusion>,
     budget: Budget,
+    resizer: Arc<Resizer>,
     progress: Option<Box<dyn Fn(Progress) + Send + Sync>>,
     checked: AtomicBool,
     /// Whether an earlier call asked for gradients: only then the first pass starts a tape.
@@ -80,6 +81,7 @@ impl<'m, M> Explainer<'m, M> {
             scale: Scale::default(),
             fusion: None,
             budget: Budget::default(),
+            resizer: Arc::default(),
             progress: None,
             checked: AtomicBool::new(false),
             walks: AtomicBool::new(false),
@@ -247,6 +249,7 @@ impl<'m, M> Explainer<'m, M> {
         let mut session = Session::start(self.model, &asked, input, tape, record)?;
         let forward = started.elapsed();
         session.budget = self.budget;
+        session.resizer = self.resizer.clone();
         session.progress = self.progress.as_deref();
         session.goals =
             targets.iter().map(|target| target.resolve(&session.output)).collect::<Result<_, _>>()?;
@@ -339,6 +342,10 @@ impl<'m, M> Explainer<'m, M> {
         self.model
     }
 
+    pub(crate) fn resizer(&self) -> &Resizer {
+        &self.resizer
+    }
+
     /// How many inputs like this one, of which there is one, a pass carries.
     pub(crate) fn at_once<I, O>(&self, input: I) -> Result<usize, Error>
     where
@@ -389,7 +396,7 @@ impl<'m, M> Explainer<'m, M> {
             _ => evidence.sum_dim(1).squeeze_dim(1),
         };
         let kept = self.rectify.apply(raw.clone());
-        let heat = self.scale.apply(resize(kept.clone(), seen.grid(), grid, Sampling::HalfPixel));
+        let heat = self.scale.apply(seen.resized(kept.clone(), grid));
         let scores = seen.score()?;
         Ok(Flat {
             layer: layer.into(),

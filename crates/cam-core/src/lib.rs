@@ -55,7 +55,7 @@ mod tap;
 mod target;
 mod warning;
 
-pub use alike::Alike;
+pub use alike::{Alike, Chunk};
 pub use choice::{RankedLayer, choose_layer, choose_layer_async, rank_layers, rank_layers_async};
 pub use concepts::{Concepts, concepts, concepts_async};
 pub use error::Error;

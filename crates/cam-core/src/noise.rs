@@ -7,34 +7,39 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, Normal, Uniform};
 
-/// Numbers of the normal distribution with mean 0; zeros where the deviation is no positive number.
+/// Where numbers are drawn from: a seed and one of its streams.
+pub(crate) type Source = [u64; 2];
+
+/// Numbers of the normal distribution with mean 0; zeros where the deviation is no positive number. Each source gives as many, one
+/// after the other.
 pub(crate) fn normal<const D: usize>(
     shape: [usize; D],
     sigma: f64,
-    [seed, stream]: [u64; 2],
+    sources: &[Source],
     device: &Device,
 ) -> Tensor<D> {
     match Normal::new(0.0, sigma) {
-        Ok(normal) if sigma > 0.0 => draw(shape, normal, [seed, stream], device),
+        Ok(normal) if sigma > 0.0 => draw(shape, normal, sources, device),
         _ => Tensor::zeros(shape, device),
     }
 }
 
-/// Numbers between -1 and 1.
-pub(crate) fn uniform<const D: usize>(shape: [usize; D], seed: u64, device: &Device) -> Tensor<D> {
-    let uniform = Uniform::new(-1.0, 1.0).expect("-1 is less than 1");
-    draw(shape, uniform, [seed, 0], device)
+/// Numbers between -1 and 1; each source gives as many, one after the other.
+pub(crate) fn uniform<const D: usize>(shape: [usize; D], sources: &[Source], device: &Device) -> Tensor<D> {
+    draw(shape, Uniform::new(-1.0, 1.0).expect("-1 is less than 1"), sources, device)
 }
 
 fn draw<const D: usize>(
     shape: [usize; D],
     distribution: impl Distribution<f64>,
-    [seed, stream]: [u64; 2],
+    sources: &[Source],
     device: &Device,
 ) -> Tensor<D> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(stream);
-    let count = shape.iter().product();
-    let numbers: Vec<f32> = (0..count).map(|_| distribution.sample(&mut rng) as f32).collect();
-    send::numbers(numbers, shape, device)
+    let each = shape.iter().product::<usize>() / sources.len();
+    let drawn = |&[seed, stream]: &Source| {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(stream);
+        (&distribution).sample_iter(rng).take(each).map(|number| number as f32).collect::<Vec<_>>()
+    };
+    send::numbers(sources.iter().flat_map(drawn).collect(), shape, device)
 }

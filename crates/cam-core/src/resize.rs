@@ -7,6 +7,7 @@
 use crate::send;
 use burn::Tensor;
 use burn::tensor::Device;
+use std::sync::{Mutex, PoisonError};
 
 /// Where the values of a grid are taken to lie.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,33 +19,65 @@ pub enum Sampling {
     AlignedCorners,
 }
 
-/// Maps on the grid `from`, read at the grid `to`.
-///
-/// # Shapes
-/// - maps: `[batch, positions of from]`
-/// - output: `[batch, positions of to]`
-pub(crate) fn resize(maps: Tensor<2>, from: &[usize], to: &[usize], sampling: Sampling) -> Tensor<2> {
-    let batch = maps.dims()[0];
-    let device = maps.device();
-    let mut grid = from.to_vec();
-    let mut maps = maps;
-    for axis in 0..grid.len() {
-        let (before, after) =
-            (grid[..axis].iter().product::<usize>(), grid[axis + 1..].iter().product::<usize>());
-        if grid[axis] == to[axis] {
-            continue;
+/// Resizes, and keeps its matrices on the device: each is uploaded once, however many maps and chunks of masks it resizes.
+#[derive(Default)]
+pub(crate) struct Resizer(Mutex<Vec<Kept>>);
+
+struct Kept {
+    lengths: [usize; 2],
+    sampling: Sampling,
+    device: Device,
+    matrix: Tensor<2>,
+}
+
+impl Resizer {
+    /// How many matrices are kept, the newest: inputs of ever new sizes must not fill the device.
+    const MOST: usize = 64;
+
+    /// Maps on the grid `from`, read at the grid `to`.
+    ///
+    /// # Shapes
+    /// - maps: `[batch, positions of from]`
+    /// - output: `[batch, positions of to]`
+    pub fn resize(&self, maps: Tensor<2>, from: &[usize], to: &[usize], sampling: Sampling) -> Tensor<2> {
+        let batch = maps.dims()[0];
+        let device = maps.device();
+        let mut grid = from.to_vec();
+        let mut maps = maps;
+        for axis in 0..grid.len() {
+            let (before, after) =
+                (grid[..axis].iter().product::<usize>(), grid[axis + 1..].iter().product::<usize>());
+            if grid[axis] == to[axis] {
+                continue;
+            }
+            let matrix = self.matrix([grid[axis], to[axis]], sampling, &device);
+            maps = if after == 1 {
+                maps.reshape([batch * before, grid[axis]]).matmul(matrix.transpose())
+            } else {
+                let slabs: Tensor<3> = maps.reshape([batch * before, grid[axis], after]);
+                matrix.unsqueeze::<3>().matmul(slabs).reshape([batch * before, to[axis] * after])
+            };
+            grid[axis] = to[axis];
+            maps = maps.reshape([batch, grid.iter().product()]);
         }
-        let matrix = matrix(grid[axis], to[axis], sampling, &device);
-        maps = if after == 1 {
-            maps.reshape([batch * before, grid[axis]]).matmul(matrix.transpose())
-        } else {
-            let slabs: Tensor<3> = maps.reshape([batch * before, grid[axis], after]);
-            matrix.unsqueeze::<3>().matmul(slabs).reshape([batch * before, to[axis] * after])
-        };
-        grid[axis] = to[axis];
-        maps = maps.reshape([batch, grid.iter().product()]);
+        maps
     }
-    maps
+
+    fn matrix(&self, lengths: [usize; 2], sampling: Sampling, device: &Device) -> Tensor<2> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Devices are equal whether they record gradients or not.
+        let there = |other: &Device| other == device && other.is_autodiff() == device.is_autodiff();
+        let same = |one: &&Kept| one.lengths == lengths && one.sampling == sampling && there(&one.device);
+        if let Some(one) = kept.iter().find(same) {
+            return one.matrix.clone();
+        }
+        let matrix = matrix(lengths[0], lengths[1], sampling, device);
+        if kept.len() == Self::MOST {
+            kept.remove(0);
+        }
+        kept.push(Kept { lengths, sampling, device: device.clone(), matrix: matrix.clone() });
+        matrix
+    }
 }
 
 /// The weights of linear interpolation from `from` to `to` places: `[to, from]`.
@@ -91,7 +124,11 @@ mod tests {
 
     fn resized(map: Vec<f32>, from: &[usize], to: &[usize]) -> Vec<f32> {
         let map = Tensor::<1>::from_floats(map.as_slice(), &Device::flex());
-        resize(map.unsqueeze(), from, to, Sampling::HalfPixel).into_data().try_to_vec().unwrap()
+        Resizer::default()
+            .resize(map.unsqueeze(), from, to, Sampling::HalfPixel)
+            .into_data()
+            .try_to_vec()
+            .unwrap()
     }
 
     proptest! {
@@ -107,10 +144,29 @@ mod tests {
     #[test]
     fn aligned_corners_keep_the_corners() {
         let map = Tensor::<2>::from_floats([[0.0, 1.0, 4.0]], &Device::flex());
-        let wide: Vec<f32> =
-            resize(map.clone(), &[3], &[5], Sampling::AlignedCorners).into_data().try_to_vec().unwrap();
+        let resizer = Resizer::default();
+        let resize = |map, from, to| resizer.resize(map, &[from], &[to], Sampling::AlignedCorners);
+        let wide: Vec<f32> = resize(map.clone(), 3, 5).into_data().try_to_vec().unwrap();
         assert_eq!(wide, [0.0, 0.5, 1.0, 2.5, 4.0]);
-        assert_eq!(resize(map, &[3], &[1], Sampling::AlignedCorners).into_scalar::<f32>(), 0.0);
+        assert_eq!(resize(map, 3, 1).into_scalar::<f32>(), 0.0);
+    }
+
+    #[test]
+    fn a_matrix_is_uploaded_once_and_the_oldest_of_many_is_forgotten() {
+        let (resizer, map) = (Resizer::default(), Tensor::<2>::ones([1, 9], &Device::flex()));
+        let uploads_of = |to: [usize; 2], sampling| {
+            let before = send::uploads();
+            resizer.resize(map.clone(), &[3, 3], &to, sampling);
+            send::uploads() - before
+        };
+        let (half, aligned) = (Sampling::HalfPixel, Sampling::AlignedCorners);
+        assert_eq!([(); 2].map(|()| uploads_of([5, 7], half)), [2, 0]);
+        assert_eq!([(); 2].map(|()| uploads_of([5, 5], aligned)), [1, 0], "both axes are one");
+        for to in 8..8 + Resizer::MOST {
+            assert_eq!(uploads_of([to, 3], half), 1);
+        }
+        assert_eq!(uploads_of([5, 7], half), 2);
+        assert_eq!(resizer.0.lock().unwrap().len(), Resizer::MOST);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What a method may ask for: the activation of a layer, its gradient, and the scores of changed copies.
 
 use crate::read::Judge;
-use crate::{Alike, Error, Sampling};
+use crate::resize::Resizer;
+use crate::{Alike, Chunk, Error, Sampling};
 use burn::Tensor;
 use std::cell::Cell;
 
@@ -20,11 +21,11 @@ pub struct Seen<'a> {
 /// Scores of one layer by one method that all targets share: the layer, the method, the round.
 pub(crate) type Round = (usize, usize, usize);
 
-/// Changes copies of the activation of one image, `[numbers.len(), channels, positions]`; the numbers say which copies.
-pub type Edit<'a> = &'a dyn Fn(Tensor<3>, &[usize]) -> Tensor<3>;
+/// Changes copies of the activation of one image, `[copies, channels, positions]`; the chunk says which copies.
+pub type Edit<'a> = &'a dyn Fn(Tensor<3>, &Chunk<'_>) -> Tensor<3>;
 
-/// Brings masks of the size of the input into range, `[numbers.len(), positions]`; the numbers say which masks.
-pub type Finish<'a> = &'a dyn Fn(Tensor<2>, &[usize]) -> Tensor<2>;
+/// Brings masks of the size of the input into range, `[masks, positions]`; the chunk says which masks.
+pub type Finish<'a> = &'a dyn Fn(Tensor<2>, &Chunk<'_>) -> Tensor<2>;
 
 /// The passes through a model, whatever its input and output.
 pub(crate) trait Passes {
@@ -61,6 +62,7 @@ pub(crate) trait Passes {
         sampling: Sampling,
         finish: Finish<'_>,
     ) -> Result<Tensor<2>, Error>;
+    fn resizer(&self) -> &Resizer;
     fn check(&self, numbers: Tensor<1>, judge: Judge);
     fn name(&self, layer: usize) -> &str;
     fn biases(&self) -> Vec<(usize, Tensor<1>)>;
@@ -145,8 +147,8 @@ impl<'a> Seen<'a> {
     /// network after the layer is run, once for all targets and once for copies that are alike: what is edited must not depend
     /// on the target.
     ///
-    /// `edit` gets copies of the activation of one image, `[numbers.len(), channels, positions]`, and the numbers they
-    /// stand for among the copies; it returns them edited.
+    /// `edit` gets copies of the activation of one image, `[copies, channels, positions]`, and which of the copies they are; it
+    /// returns them edited.
     pub fn scores_of_edited(&self, alike: &Alike, edit: Edit<'_>) -> Result<Tensor<2>, Error> {
         self.passes.scores_of_edited(self.next_round(), self.target, alike, edit)
     }
@@ -193,6 +195,11 @@ impl<'a> Seen<'a> {
     /// [`Error::NotConnected`] when that score does not depend on the layer.
     pub fn gradient_at_exit(&self) -> Result<Tensor<3>, Error> {
         self.passes.gradient_at_exit(self.layer, self.target)
+    }
+
+    /// Maps on the grid of the layer, `[batch, positions]`, read at another.
+    pub(crate) fn resized(&self, maps: Tensor<2>, to: &[usize]) -> Tensor<2> {
+        self.passes.resizer().resize(maps, self.grid(), to, Sampling::HalfPixel)
     }
 
     fn at(&self, layer: usize) -> Seen<'a> {

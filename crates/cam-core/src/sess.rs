@@ -2,7 +2,7 @@
 
 use crate::explanation::{Flat, Health};
 use crate::read::{self, now};
-use crate::resize::{Sampling, resize};
+use crate::resize::{Resizer, Sampling};
 use crate::send;
 use crate::{Error, Explainer, Explanation, Goal, Model, Rows, Taps, Target};
 use burn::Tensor;
@@ -104,7 +104,9 @@ impl Sess {
         let forward = started.elapsed();
         let goals = targets.iter().map(|target| target.resolve(&output)).collect::<Result<Vec<_>, _>>()?;
         let windows = self.windows(height, width);
-        let at_once = explainer.at_once(cut(&images.clone().narrow(0, 0, 1), &windows[..1]))?;
+        let at_once =
+            explainer.at_once(cut(&images.clone().narrow(0, 0, 1), &windows[..1], explainer.resizer()))?;
+        let blur = self.blur.then(|| [height, width].map(|length| gauss(length, &images.device())));
         // In passes of one picture: the plain one of each.
         let mut work = batch as f64;
 
@@ -120,7 +122,11 @@ impl Sess {
             let scores = goal.score(&output, Rows::All).inner();
             for place in 0..of_images[0].len() {
                 let of_images: Vec<&Flat> = of_images.iter().map(|maps| &maps[place]).collect();
-                let raw = Tensor::cat(of_images.iter().map(|map| map.raw.clone()).collect(), 0);
+                let raw = of_images.iter().map(|map| match &blur {
+                    Some(blur) => blurred(map.raw.clone(), blur),
+                    None => map.raw.clone(),
+                });
+                let raw = Tensor::cat(raw.collect(), 0);
                 maps.push(Flat {
                     layer: of_images[0].layer.clone(),
                     method: of_images[0].method,
@@ -152,8 +158,9 @@ impl Sess {
     where
         M: Model,
     {
+        let resizer = explainer.resizer();
         let scores = windows.chunks(at_once).map(|chunk| {
-            let output = explainer.model().forward(cut(&picture, chunk), &Taps::off());
+            let output = explainer.model().forward(cut(&picture, chunk, resizer), &Taps::off());
             goal.score(&softmax(output, 1), Rows::Copies { image, copies: chunk.len() })
         });
         let probabilities = read::numbers(Tensor::cat(scores.collect(), 0).clamp_min(0.0)).await?;
@@ -166,7 +173,8 @@ impl Sess {
         let mut canvases: Vec<Canvas> = Vec::new();
         for chunk in order.chunks(at_once) {
             let chosen: Vec<Window> = chunk.iter().map(|&window| windows[window]).collect();
-            let run = explainer.run(cut(&picture, &chosen), &[&goal.of_image(image, chunk.len())]).await?;
+            let run =
+                explainer.run(cut(&picture, &chosen, resizer), &[&goal.of_image(image, chunk.len())]).await?;
             work += run.passes * chunk.len() as f64;
             for (place, map) in run.maps.into_iter().enumerate() {
                 if canvases.len() == place {
@@ -174,7 +182,11 @@ impl Sess {
                 }
                 for (row, &window) in chunk.iter().enumerate() {
                     let weight = if most > 0.0 { probabilities[window] / most } else { 1.0 };
-                    canvases[place].paste(map.heat.clone().narrow(0, row, 1) * weight, windows[window]);
+                    canvases[place].paste(
+                        map.heat.clone().narrow(0, row, 1) * weight,
+                        windows[window],
+                        resizer,
+                    );
                 }
             }
         }
@@ -207,12 +219,13 @@ fn starts(length: usize, side: usize) -> impl Iterator<Item = usize> {
 }
 
 /// What the windows show of a picture `[1, channels, height, width]`: `[windows, channels, side, side]`.
-fn cut(picture: &Tensor<4>, windows: &[Window]) -> Tensor<4> {
+fn cut(picture: &Tensor<4>, windows: &[Window], resizer: &Resizer) -> Tensor<4> {
     let [_, channels, height, width] = picture.dims();
     let rows: Tensor<2> = picture.clone().reshape([channels, height * width]);
     let one = |window: &Window| {
         let Window { scaled: [rows_there, columns_there], corner: [top, left], side } = *window;
-        resize(rows.clone(), &[height, width], &window.scaled, Sampling::HalfPixel)
+        resizer
+            .resize(rows.clone(), &[height, width], &window.scaled, Sampling::HalfPixel)
             .reshape([1, channels, rows_there, columns_there])
             .slice([0..1, 0..channels, top..top + side, left..left + side])
     };
@@ -239,11 +252,12 @@ impl Canvas {
     }
 
     /// Puts the map of a window, `[1, side * side]`, where the window is.
-    fn paste(&mut self, heat: Tensor<2>, window: Window) {
+    fn paste(&mut self, heat: Tensor<2>, window: Window, resizer: &Resizer) {
         let Window { scaled: [rows, columns], corner: [top, left], side } = window;
         let heat: Tensor<2> = heat.reshape([side, side]);
         let heat = heat.pad((left, columns - left - side, top, rows - top - side), 0.0);
-        let heat = resize(heat.reshape([1, rows * columns]), &window.scaled, &self.size, Sampling::HalfPixel);
+        let heat = heat.reshape([1, rows * columns]);
+        let heat = resizer.resize(heat, &window.scaled, &self.size, Sampling::HalfPixel);
         let counts = heat.clone().greater_elem(self.sess.threshold).float();
         self.total = match self.sess.pool {
             Pool::Mean => self.total.clone() + heat * counts.clone(),
@@ -257,20 +271,19 @@ impl Canvas {
             Pool::Mean => self.total / self.count.clamp_min(1.0),
             Pool::Max => self.total,
         };
-        let raw = if self.sess.blur { blurred(fused, self.size) } else { fused };
-        Flat { raw, health: self.map.health.mean_row(), ..self.map }
+        Flat { raw: fused, health: self.map.health.mean_row(), ..self.map }
     }
 }
 
-/// A map `[1, positions]` blurred by a Gaussian of 11 x 11 pixels and deviation 5; the picture goes on mirrored at its borders.
-fn blurred(map: Tensor<2>, [height, width]: [usize; 2]) -> Tensor<2> {
-    let device = map.device();
-    let map: Tensor<2> = map.reshape([height, width]);
-    let map = gauss(height, &device).matmul(map).matmul(gauss(width, &device).transpose());
+/// A map `[1, positions]` blurred along both axes.
+fn blurred(map: Tensor<2>, [down, across]: &[Tensor<2>; 2]) -> Tensor<2> {
+    let [height, width] = [down.dims()[0], across.dims()[0]];
+    let map = down.clone().matmul(map.reshape([height, width])).matmul(across.clone().transpose());
     map.reshape([1, height * width])
 }
 
-/// The blur along an axis as a matrix `[length, length]`.
+/// The blur along an axis as a matrix `[length, length]`: a Gaussian of 11 pixels and deviation 5; the picture goes on mirrored at
+/// its borders.
 fn gauss(length: usize, device: &Device) -> Tensor<2> {
     const REACH: i64 = 5;
     const SIGMA: f64 = 5.0;

@@ -3,15 +3,15 @@
 use crate::course::Course;
 use crate::explainer::course;
 use crate::read::{Checks, Judge};
-use crate::resize::{Sampling, resize};
+use crate::resize::{Resizer, Sampling};
 use crate::seen::{Edit, Finish, Passes, Round};
-use crate::send;
 use crate::tap::{Asked, Gates, INPUT, Leaf, Memory, Replay, Watched};
-use crate::{Alike, Error, Goal, Input, LayerInfo, Model, Progress, Rows, Taps};
+use crate::{Alike, Chunk, Error, Goal, Input, LayerInfo, Model, Progress, Rows, Taps};
 use burn::Tensor;
 use burn::tensor::DType;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 pub(crate) struct Session<'a, M, I, O> {
     pub model: &'a M,
@@ -25,6 +25,7 @@ pub(crate) struct Session<'a, M, I, O> {
     memory: OnceCell<Memory>,
     /// How much the copies of a pass may take, in bytes, and how many there may be.
     pub budget: Budget,
+    pub resizer: Arc<Resizer>,
     pub progress: Option<&'a (dyn Fn(Progress) + Send + Sync)>,
     /// Where the tape of the first pass starts, until a backward pass consumes it.
     tape: RefCell<Option<Vec<Leaf>>>,
@@ -111,6 +112,7 @@ where
             asked,
             memory,
             budget: Budget::default(),
+            resizer: Arc::default(),
             progress: None,
             tape: RefCell::new(tape.then_some(leaves)),
             gradients: RefCell::new(None),
@@ -281,36 +283,29 @@ where
         target: usize,
         alike: &Alike,
         at_once: usize,
-        output: impl Fn(usize, &[usize]) -> O,
+        output: impl Fn(usize, &Chunk<'_>) -> O,
     ) -> Result<Tensor<2>, Error> {
         if let Some(scores) = self.scores.borrow().get(&round) {
             return Ok(scores[target].clone());
         }
         let mut rows: Vec<Vec<Tensor<1>>> = vec![Vec::new(); self.goals.len()];
         let (mut done, total) = (0, alike.runs());
+        let device = self.watched[round.0].activation.device();
         for image in 0..self.input.batch() {
-            let groups = alike.image(image);
             let mut found: Vec<Vec<Tensor<1>>> = vec![Vec::new(); self.goals.len()];
-            // Chunks of one size, as far as they divide.
-            let size = groups.run.len().div_ceil(groups.run.len().div_ceil(at_once).max(1)).max(1);
-            for numbers in groups.run.chunks(size) {
-                let output = output(image, numbers);
-                let copies = Rows::Copies { image, copies: numbers.len() };
+            for chunk in alike.chunks(image, at_once, &device) {
+                let output = output(image, &chunk);
+                let copies = Rows::Copies { image, copies: chunk.numbers().len() };
                 for (target, found) in found.iter_mut().enumerate() {
                     found.push(self.score_on(&output, target, copies)?.inner());
                 }
-                done += numbers.len();
+                done += chunk.numbers().len();
                 if let Some(report) = self.progress {
                     report(Progress { done, total });
                 }
             }
             for (row, found) in rows.iter_mut().zip(found) {
-                let mut found = Tensor::cat(found, 0);
-                if !groups.all_run() {
-                    let like = send::places(&groups.like, &found.device());
-                    found = found.select(0, like);
-                }
-                row.push(found);
+                row.push(alike.to_each(image, Tensor::cat(found, 0)));
             }
         }
         let scores: Vec<Tensor<2>> = rows.into_iter().map(|rows| Tensor::stack(rows, 0)).collect();
@@ -338,17 +333,6 @@ fn is_same_score([plain, taped]: [f32; 2], share: f32) -> Result<(), Error> {
     let rounding = share * plain.abs().max(taped.abs()) + 1e-5;
     let same = (plain - taped).abs() <= rounding || !plain.is_finite();
     if same { Ok(()) } else { Err(Error::TrainingMode { plain, taped }) }
-}
-
-/// Rows of these numbers, `[numbers.len(), positions]`; a view, where they follow each other.
-fn chosen(rows: Tensor<2>, numbers: &[usize]) -> Tensor<2> {
-    match numbers {
-        [first, .., last] if last - first + 1 == numbers.len() => rows.narrow(0, *first, numbers.len()),
-        _ => {
-            let numbers = send::places(numbers, &rows.device());
-            rows.select(0, numbers)
-        }
-    }
 }
 
 /// The input as it goes into a pass: the first layer, where it is asked for.
@@ -448,9 +432,9 @@ where
     ) -> Result<Tensor<2>, Error> {
         let (layer, ..) = round;
         let at_once = self.at_once(&self.watched[layer].name);
-        self.in_chunks(round, target, alike, at_once, |image, numbers| {
-            let rows = Rows::Copies { image, copies: numbers.len() };
-            self.replay(layer, rows, &|activation| edit(activation, numbers), None, &Asked::default()).0
+        self.in_chunks(round, target, alike, at_once, |image, chunk| {
+            let rows = Rows::Copies { image, copies: chunk.numbers().len() };
+            self.replay(layer, rows, &|activation| edit(activation, chunk), None, &Asked::default()).0
         })
     }
 
@@ -464,14 +448,19 @@ where
         finish: Finish<'_>,
     ) -> Result<Tensor<2>, Error> {
         let (grid, from) = (self.input.grid(), &self.watched[round.0].grid);
-        self.in_chunks(round, target, alike, self.at_once(INPUT), |image, numbers| {
+        self.in_chunks(round, target, alike, self.at_once(INPUT), |image, chunk| {
             let masks: Tensor<2> = masks.clone().narrow(0, image, 1).squeeze_dim(0);
-            let chunk = resize(chosen(masks, numbers), from, &grid, sampling);
+            let masks = self.resizer.resize(chunk.of(masks), from, &grid, sampling);
             let picture = self.input.copies(image, 1).to_layer();
-            let masked = picture * finish(chunk, numbers).unsqueeze_dim(1);
-            self.ran(numbers.len(), 1.0);
-            self.model.forward(self.input.copies(image, numbers.len()).with_layer(masked), &Taps::off())
+            let masked = picture * finish(masks, chunk).unsqueeze_dim(1);
+            let copies = chunk.numbers().len();
+            self.ran(copies, 1.0);
+            self.model.forward(self.input.copies(image, copies).with_layer(masked), &Taps::off())
         })
+    }
+
+    fn resizer(&self) -> &Resizer {
+        &self.resizer
     }
 
     fn check(&self, numbers: Tensor<1>, judge: Judge) {

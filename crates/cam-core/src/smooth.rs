@@ -88,7 +88,8 @@ impl<I: Input> View<I> for Noise {
     fn apply(&self, input: I) -> I {
         let values = input.to_layer();
         let [_, channels, positions] = values.dims();
-        let noise = normal([1, channels, positions], self.sigma, [self.seed, self.stream], &values.device());
+        let noise =
+            normal([1, channels, positions], self.sigma, &[[self.seed, self.stream]], &values.device());
         input.with_layer(values + noise)
     }
 }

@@ -92,8 +92,8 @@ impl Method for Scaled {
 
     fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
         let alike = Alike::none(seen.activation().dims()[0], self.factors.len());
-        let scores = seen.scores_of_edited(&alike, &|activation, numbers| {
-            let factors: Vec<f32> = numbers.iter().map(|&number| self.factors[number]).collect();
+        let scores = seen.scores_of_edited(&alike, &|activation, chunk| {
+            let factors: Vec<f32> = chunk.numbers().iter().map(|&number| self.factors[number]).collect();
             let factors = Tensor::<1>::from_floats(factors.as_slice(), &activation.device());
             activation * factors.reshape([-1, 1, 1])
         })?;

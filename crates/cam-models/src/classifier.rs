@@ -331,6 +331,20 @@ impl Logits {
             Self::Sigmoid => sigmoid(logits),
         }
     }
+
+    /// The same of the logits of one image that have been read.
+    fn likely(self, logits: &[f32]) -> Vec<f32> {
+        let logits = logits.iter().map(|&logit| f64::from(logit));
+        match self {
+            Self::Softmax => {
+                let most = logits.clone().fold(f64::NEG_INFINITY, f64::max);
+                let powers: Vec<f64> = logits.map(|logit| (logit - most).exp()).collect();
+                let sum: f64 = powers.iter().sum();
+                powers.into_iter().map(|power| (power / sum) as f32).collect()
+            }
+            Self::Sigmoid => logits.map(|logit| (1.0 / (1.0 + (-logit).exp())) as f32).collect(),
+        }
+    }
 }
 
 impl Prediction {
@@ -362,13 +376,30 @@ impl Prediction {
         count: usize,
     ) -> Result<Vec<Vec<Self>>, Error> {
         let [_, classes] = logits.dims();
-        let logits = logits.inner();
-        let probabilities = kind.probabilities(logits.clone());
-        let read = Tensor::cat(vec![logits, probabilities], 0).into_data_async().await?;
-        let read: Vec<f32> = read.try_into_vec_as().map_err(TensorReadError::from)?;
-        let (logits, probabilities) = read.split_at(read.len() / 2);
-        let rows = logits.chunks_exact(classes).zip(probabilities.chunks_exact(classes));
-        let predictions = rows.map(|(logits, probabilities)| {
+        let read = logits.inner().into_data_async().await?;
+        let logits: Vec<f32> = read.try_into_vec_as().map_err(TensorReadError::from)?;
+        Ok(Self::of_numbers(&logits, classes, kind, labels, count))
+    }
+
+    /// As [`of`](Self::of), of logits that have been read: row-major, so many of each image.
+    ///
+    /// ```
+    /// use cam_models::{Logits, Prediction};
+    ///
+    /// let labels = ["tabby".to_string(), "tiger cat".to_string()];
+    /// let found = Prediction::of_numbers(&[0.0, 2.0, 3.0, 1.0], 2, Logits::Softmax, &labels, 1);
+    /// assert_eq!([&found[0][0].label, &found[1][0].label], ["tiger cat", "tabby"]);
+    /// assert!((found[0][0].probability - 0.88).abs() < 0.01);
+    /// ```
+    pub fn of_numbers(
+        logits: &[f32],
+        classes: usize,
+        kind: Logits,
+        labels: &[String],
+        count: usize,
+    ) -> Vec<Vec<Self>> {
+        let of_image = |logits: &[f32]| {
+            let probabilities = kind.likely(logits);
             let mut order: Vec<usize> = (0..classes).collect();
             order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
             let prediction = |class: usize| Prediction {
@@ -378,8 +409,8 @@ impl Prediction {
                 probability: probabilities[class],
             };
             order.into_iter().take(count).map(prediction).collect()
-        });
-        Ok(predictions.collect())
+        };
+        logits.chunks_exact(classes.max(1)).map(of_image).collect()
     }
 }
 

@@ -149,14 +149,31 @@ impl Preprocess {
     /// # Shapes
     /// - output: `[1, 3, height, width]`
     pub fn apply(&self, photo: &RgbImage, device: &Device) -> (Tensor<4>, View) {
+        let (input, views) = self.apply_all([photo], device);
+        (input, views[0])
+    }
+
+    /// The input of the network of several photos, in one upload, and the part of each that it shows.
+    ///
+    /// # Shapes
+    /// - output: `[photos, 3, height, width]`
+    pub fn apply_all<'a>(
+        &self,
+        photos: impl IntoIterator<Item = &'a RgbImage>,
+        device: &Device,
+    ) -> (Tensor<4>, Vec<View>) {
         let [height, width] = self.size;
-        let (pixels, view) = self.resized(photo);
-        let mut planes = Vec::with_capacity(3 * height * width);
-        for channel in 0..3 {
-            let (mean, std) = (self.mean[channel], self.std[channel]);
-            planes.extend(pixels.pixels().map(|p| (f32::from(p.0[channel]) / 255.0 - mean) / std));
+        let (mut planes, mut views) = (Vec::new(), Vec::new());
+        for photo in photos {
+            let (pixels, view) = self.resized(photo);
+            planes.reserve(3 * height * width);
+            for channel in 0..3 {
+                let (mean, std) = (self.mean[channel], self.std[channel]);
+                planes.extend(pixels.pixels().map(|p| (f32::from(p.0[channel]) / 255.0 - mean) / std));
+            }
+            views.push(view);
         }
-        (Tensor::from_data(TensorData::new(planes, [1, 3, height, width]), device), view)
+        (Tensor::from_data(TensorData::new(planes, [views.len(), 3, height, width]), device), views)
     }
 
     /// The picture of an input that is preprocessed already: the way back.

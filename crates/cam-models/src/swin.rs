@@ -271,19 +271,17 @@ fn padded(x: Tensor<4>, [rows, columns]: [usize; 2]) -> Tensor<4> {
 /// - output: `[1, windows, 1, positions, positions]`
 fn mask([height, width]: [usize; 2], window: [usize; 2], shift: [usize; 2], device: &Device) -> Tensor<5> {
     // Parts of an axis that were neighbours before the roll: the rest, the last window's own, and what came around.
-    let part = |place: usize, length: usize, window: usize, shift: usize| match place {
-        _ if shift == 0 || place < length - window => 0,
-        _ if place < length - shift => 1,
-        _ => 2,
+    let part = |length: usize, window: usize, shift: usize| {
+        let place = Tensor::<1, Int>::arange(0..length as i64, device);
+        let beyond = |border: usize| place.clone().greater_equal_elem(border as i64).float();
+        match shift {
+            0 => place.zeros_like().float(),
+            _ => beyond(length - window) + beyond(length - shift),
+        }
     };
-    let parts: Vec<f32> = (0..height * width)
-        .map(|place| {
-            let row = part(place / width, height, window[0], shift[0]);
-            let column = part(place % width, width, window[1], shift[1]);
-            (3 * row + column) as f32
-        })
-        .collect();
-    let parts = windows(Tensor::from_data(TensorData::new(parts, [1, height, width, 1]), device), window);
+    let rows: Tensor<4> = part(height, window[0], shift[0]).reshape([1, height, 1, 1]);
+    let columns: Tensor<4> = part(width, window[1], shift[1]).reshape([1, 1, width, 1]);
+    let parts = windows(rows * 3.0 + columns, window);
     let [count, positions, _] = parts.dims();
     let square = [count, positions, positions];
     let apart = parts.clone().expand(square).not_equal(parts.swap_dims(1, 2).expand(square));
@@ -308,15 +306,14 @@ impl WindowAttention {
     /// - output: `[1, 1, heads, positions, positions]`
     fn position_bias(&self, [rows, columns]: [usize; 2]) -> Tensor<5> {
         let positions = rows * columns;
-        let offset = |query: usize, key: usize| {
-            let down = query / columns + rows - 1 - key / columns;
-            let across = query % columns + columns - 1 - key % columns;
-            (down * (2 * columns - 1) + across) as i32
-        };
-        let offsets: Vec<i32> =
-            (0..positions * positions).map(|pair| offset(pair / positions, pair % positions)).collect();
         let table = self.relative_position_bias_table.val();
-        let offsets = Tensor::from_data(TensorData::new(offsets, [positions * positions]), &table.device());
+        let line = |length: usize| Tensor::<1, Int>::arange(0..length as i64, &table.device());
+        // The place of a position in the table, but for where the table's middle is: its offset is that of query less key.
+        let row: Tensor<2, Int> = line(rows).reshape([rows, 1]) * (2 * columns as i64 - 1);
+        let place: Tensor<2, Int> = (row + line(columns).reshape([1, columns])).reshape([positions, 1]);
+        let middle = ((rows - 1) * (2 * columns - 1) + columns - 1) as i64;
+        let offsets = place.clone() - place.transpose() + middle;
+        let offsets = offsets.reshape([positions * positions]);
         table.select(0, offsets).transpose().reshape([1, 1, self.heads, positions, positions])
     }
 

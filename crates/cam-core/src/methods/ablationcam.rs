@@ -1,8 +1,8 @@
 use crate::method::Evidence;
 use crate::read::now;
-use crate::{Alike, Error, Method, Seen, send};
+use crate::{Alike, Chunk, Error, Method, Seen};
 use burn::Tensor;
-use burn::tensor::{Device, Int};
+use burn::tensor::Int;
 
 /// Ablation-CAM: the weight of a channel is the share of the score that is lost without it.
 ///
@@ -73,8 +73,8 @@ impl AblationCam {
         let labels = each.reshape([1, channels, 1]).expand([batch, channels, 1]).mask_fill(unchanged, -1.0);
         let whole = labels.clone().narrow(1, 0, 1).full_like(-1.0);
         let alike = Alike::labelled_async(Tensor::cat(vec![labels, whole], 1)).await?;
-        let scores = seen.scores_of_edited(&alike, &|activation, numbers| {
-            let channel = one_hot(numbers, channels, &activation.device());
+        let scores = seen.scores_of_edited(&alike, &|activation, chunk| {
+            let channel = one_hot(chunk, channels);
             let kept = activation.clone() * (channel.clone().neg() + 1.0);
             match self.ablated {
                 Ablated::Zero => kept,
@@ -100,11 +100,11 @@ impl Ablated {
     }
 }
 
-/// For each copy the channel of its number: 1 there, 0 beside it. `[numbers.len(), channels, 1]`
-fn one_hot(numbers: &[usize], channels: usize, device: &Device) -> Tensor<3> {
-    let copies = numbers.len();
-    let numbers = send::places(numbers, device).reshape([copies, 1]);
-    let each = Tensor::<1, Int>::arange(0..channels as i64, device).reshape([1, channels]);
-    let same = each.expand([copies, channels]).equal(numbers.expand([copies, channels]));
+/// For each copy the channel of its number: 1 there, 0 beside it. `[copies, channels, 1]`
+fn one_hot(chunk: &Chunk<'_>, channels: usize) -> Tensor<3> {
+    let (copies, numbers) = (chunk.numbers().len(), chunk.places());
+    let each = Tensor::<1, Int>::arange(0..channels as i64, &numbers.device()).reshape([1, channels]);
+    let numbers = numbers.reshape([copies, 1]).expand([copies, channels]);
+    let same = each.expand([copies, channels]).equal(numbers);
     same.float().reshape([copies, channels, 1])
 }

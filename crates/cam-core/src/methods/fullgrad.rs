@@ -1,5 +1,4 @@
-use crate::resize::resize;
-use crate::{Error, Method, Sampling, Scale, Seen, Sight};
+use crate::{Error, Method, Scale, Seen, Sight};
 use burn::Tensor;
 
 /// FullGrad: what the input and every bias of the network contribute to the score.
@@ -67,7 +66,7 @@ impl Method for FullGrad {
         for (layer, bias) in biases {
             let channels = bias.dims()[0];
             let part = self.psi(layer.gradient()? * bias.reshape([1, channels, 1]));
-            map = map + resize(part, layer.grid(), seen.grid(), Sampling::HalfPixel);
+            map = map + layer.resized(part, seen.grid());
         }
         Ok(map.unsqueeze_dim(1))
     }

@@ -1,7 +1,7 @@
 use super::scorecam::{alike, tried, weighted};
 use crate::method::Evidence;
 use crate::read::now;
-use crate::{Error, Method, Sampling, Scale, Seen};
+use crate::{Chunk, Error, Method, Sampling, Scale, Seen};
 use burn::Tensor;
 
 /// IS-CAM: Score-CAM with the score of a channel integrated as its mask is faded in.
@@ -64,7 +64,7 @@ impl Method for IsCam {
                     Fading::Accumulated => step * (step + 1) / 2,
                 };
                 let share = count as f32 / steps as f32;
-                let faded = |masks, _: &[usize]| Scale::PerMap.apply(masks) * share;
+                let faded = |masks, _: &Chunk<'_>| Scale::PerMap.apply(masks) * share;
                 sum = sum + seen.scores_of_masked(activation.clone(), &alike, Sampling::HalfPixel, &faded)?;
             }
             Ok(weighted(sum / steps as f32, activation))

@@ -32,6 +32,6 @@ impl Method for RandomCam {
     fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
         let activation = seen.activation();
         let [_, channels, _] = activation.dims();
-        Ok(uniform([1, channels, 1], self.seed, &activation.device()) * activation)
+        Ok(uniform([1, channels, 1], &[[self.seed, 0]], &activation.device()) * activation)
     }
 }

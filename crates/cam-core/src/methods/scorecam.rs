@@ -61,7 +61,8 @@ impl Method for ScoreCam {
 pub(super) async fn alike(activation: &Tensor<3>) -> Result<Alike, Error> {
     let [batch, channels, positions] = activation.dims();
     let masks = Scale::PerMap.apply(activation.clone().reshape([batch * channels, positions]));
-    let sum = |seed| (masks.clone() * uniform([1, positions], seed, &masks.device())).sum_dim(1);
+    let shares: Tensor<2> = uniform([2, positions], &[[0, 0], [1, 0]], &masks.device());
+    let sum = |row| (masks.clone() * shares.clone().narrow(0, row, 1)).sum_dim(1);
     Alike::labelled_async(Tensor::cat(vec![sum(0), sum(1)], 1).reshape([batch, channels, 2])).await
 }
 

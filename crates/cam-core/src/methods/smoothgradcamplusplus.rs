@@ -49,7 +49,7 @@ impl Method for SmoothGradCamPlusPlus {
         for sample in 0..samples {
             let stream = [self.seed, sample as u64];
             let [_, g] = seen.under_noise(|shape| {
-                normal([1, shape[1], shape[2]], self.sigma, stream, &activation.device())
+                normal([1, shape[1], shape[2]], self.sigma, &[stream], &activation.device())
             })?;
             let now = [g.clone(), g.clone().square(), g.clone().square() * g];
             powers = Some(match powers {

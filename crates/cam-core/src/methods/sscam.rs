@@ -1,6 +1,6 @@
 use super::scorecam::{tried, weighted};
 use crate::noise::normal;
-use crate::{Alike, Error, Method, Sampling, Scale, Seen};
+use crate::{Alike, Chunk, Error, Method, Sampling, Scale, Seen};
 use burn::Tensor;
 
 /// SS-CAM: Score-CAM with the score of a channel averaged over noisy copies of its mask.
@@ -50,13 +50,11 @@ impl Method for SsCam {
         let (samples, alike) = (self.samples.max(1), Alike::none(batch, channels));
         let mut sum = Tensor::zeros([batch, channels], &activation.device());
         for sample in 0..samples {
-            let noisy = |masks: Tensor<2>, numbers: &[usize]| {
-                let ([_, places], device) = (masks.dims(), masks.device());
-                let noise = |&channel: &usize| {
-                    let stream = (sample * channels + channel) as u64;
-                    normal([1, places], self.sigma, [self.seed, stream], &device)
-                };
-                Scale::PerMap.apply(masks) + Tensor::cat(numbers.iter().map(noise).collect(), 0)
+            let noisy = |masks: Tensor<2>, chunk: &Chunk<'_>| {
+                let stream = |&channel: &usize| [self.seed, (sample * channels + channel) as u64];
+                let streams: Vec<_> = chunk.numbers().iter().map(stream).collect();
+                let noise = normal(masks.dims(), self.sigma, &streams, &masks.device());
+                Scale::PerMap.apply(masks) + noise
             };
             sum = sum + seen.scores_of_masked(activation.clone(), &alike, Sampling::HalfPixel, &noisy)?;
         }
