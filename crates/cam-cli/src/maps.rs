@@ -21,6 +21,8 @@ pub struct OneMap {
     pub score: f32,
     /// Of the size of the input.
     pub heat: HeatMap,
+    /// How far the heat varies over several views, where that is asked for: its standard deviation.
+    pub spread: Option<HeatMap>,
     /// Signed, unscaled, of the layer's resolution.
     pub raw: Vec<f32>,
     /// Height and width of the raw map.
@@ -50,6 +52,7 @@ pub struct Batch<'a>(Vec<Numbers<'a>>);
 struct Numbers<'a> {
     maps: &'a Maps,
     heat: Vec<f32>,
+    spread: Option<Vec<f32>>,
     raw: Vec<f32>,
     scores: Vec<f32>,
     classes: Vec<usize>,
@@ -69,14 +72,16 @@ impl<'a> Batch<'a> {
 
 impl<'a> Numbers<'a> {
     fn read(maps: &'a Maps) -> Result<Self, cam_core::Error> {
-        let MapNumbers { heat, raw, scores, classes, warnings, .. } = maps.read()?;
-        Ok(Self { maps, heat, raw, scores, classes: classes.unwrap_or_default(), warnings })
+        let MapNumbers { heat, spread, raw, scores, classes, warnings } = maps.read()?;
+        Ok(Self { maps, heat, spread, raw, scores, classes: classes.unwrap_or_default(), warnings })
     }
 
     fn of(&self, place: usize) -> Result<OneMap, Failure> {
         let ([_, height, width], [_, raw_height, raw_width]) = (self.maps.heat.dims(), self.maps.raw.dims());
         let (many, few) = (height * width, raw_height * raw_width);
-        let heat = &self.heat[place * many..(place + 1) * many];
+        let map = |values: &Vec<f32>| {
+            HeatMap::new(width as u32, height as u32, &values[place * many..(place + 1) * many])
+        };
         Ok(OneMap {
             method: self.maps.method,
             layer: self.maps.layer.clone(),
@@ -85,7 +90,8 @@ impl<'a> Numbers<'a> {
             label: String::new(),
             probability: 0.0,
             score: self.scores[place],
-            heat: HeatMap::new(width as u32, height as u32, heat)?,
+            heat: map(&self.heat)?,
+            spread: self.spread.as_ref().map(map).transpose()?,
             raw: self.raw[place * few..(place + 1) * few].to_vec(),
             raw_size: [raw_height, raw_width],
             warnings: self.warnings[place].iter().map(ToString::to_string).collect(),
