@@ -779,7 +779,7 @@ fn how_sure_a_map_is_stands_beside_it() {
     let width = |name| image::open(desk.path(name)).unwrap().width();
     assert!(width("with.png") > width("without.png") + 2 * 200, "a spread beside each map");
     desk.refuses(&["explain", "scene.png", "--spread"], 2, "--aug-smooth|--noise");
-    desk.refuses(&["explain", "scene.png", "--spread", "--sess", "3"], 2, "--sess");
+    desk.refuses(&["explain", "scene.png", "--aug-smooth", "--sess", "3"], 2, "cannot be used with");
 }
 
 #[test]

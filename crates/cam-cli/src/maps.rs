@@ -47,54 +47,42 @@ impl OneMap {
 }
 
 /// The maps of a batch, read from the device.
-pub struct Batch<'a>(Vec<Numbers<'a>>);
-
-struct Numbers<'a> {
-    maps: &'a Maps,
-    heat: Vec<f32>,
-    spread: Option<Vec<f32>>,
-    raw: Vec<f32>,
-    scores: Vec<f32>,
-    classes: Vec<usize>,
-    warnings: Vec<Vec<cam_core::Warning>>,
+pub struct Batch<'a> {
+    maps: &'a [Maps],
+    numbers: Vec<MapNumbers>,
 }
 
 impl<'a> Batch<'a> {
+    /// All of them in one read-back.
     pub fn read(found: &'a Explanation) -> Result<Self, cam_core::Error> {
-        Ok(Self(found.maps.iter().map(Numbers::read).collect::<Result<_, _>>()?))
+        let (_, numbers) = found.read()?;
+        Ok(Self { maps: &found.maps, numbers })
     }
 
     /// The maps of one image of the batch.
     pub fn of(&self, place: usize) -> Result<Vec<OneMap>, Failure> {
-        self.0.iter().map(|numbers| numbers.of(place)).collect()
+        self.maps.iter().zip(&self.numbers).map(|(maps, numbers)| one(maps, numbers, place)).collect()
     }
 }
 
-impl<'a> Numbers<'a> {
-    fn read(maps: &'a Maps) -> Result<Self, cam_core::Error> {
-        let MapNumbers { heat, spread, raw, scores, classes, warnings } = maps.read()?;
-        Ok(Self { maps, heat, spread, raw, scores, classes: classes.unwrap_or_default(), warnings })
-    }
-
-    fn of(&self, place: usize) -> Result<OneMap, Failure> {
-        let ([_, height, width], [_, raw_height, raw_width]) = (self.maps.heat.dims(), self.maps.raw.dims());
-        let (many, few) = (height * width, raw_height * raw_width);
-        let map = |values: &Vec<f32>| {
-            HeatMap::new(width as u32, height as u32, &values[place * many..(place + 1) * many])
-        };
-        Ok(OneMap {
-            method: self.maps.method,
-            layer: self.maps.layer.clone(),
-            target: self.maps.target,
-            class: self.classes[place],
-            label: String::new(),
-            probability: 0.0,
-            score: self.scores[place],
-            heat: map(&self.heat)?,
-            spread: self.spread.as_ref().map(map).transpose()?,
-            raw: self.raw[place * few..(place + 1) * few].to_vec(),
-            raw_size: [raw_height, raw_width],
-            warnings: self.warnings[place].iter().map(ToString::to_string).collect(),
-        })
-    }
+/// The map of the image at a place of the batch.
+fn one(maps: &Maps, numbers: &MapNumbers, place: usize) -> Result<OneMap, Failure> {
+    let ([_, height, width], [_, raw_height, raw_width]) = (maps.heat.dims(), maps.raw.dims());
+    let of_image = |values: &[f32], length: usize| values[place * length..(place + 1) * length].to_vec();
+    let map = |values: &Vec<f32>| HeatMap::new(width as u32, height as u32, of_image(values, height * width));
+    Ok(OneMap {
+        method: maps.method,
+        layer: maps.layer.clone(),
+        target: maps.target,
+        // Every target of the tool's is a class.
+        class: numbers.classes.as_ref().map_or(0, |classes| classes[place]),
+        label: String::new(),
+        probability: 0.0,
+        score: numbers.scores[place],
+        heat: map(&numbers.heat)?,
+        spread: numbers.spread.as_ref().map(map).transpose()?,
+        raw: of_image(&numbers.raw, raw_height * raw_width),
+        raw_size: [raw_height, raw_width],
+        warnings: numbers.warnings[place].iter().map(ToString::to_string).collect(),
+    })
 }
