@@ -152,6 +152,16 @@ fn a_photo_is_explained_with_no_more_than_its_name() {
 }
 
 #[test]
+fn a_photo_that_the_built_in_model_does_not_know_wants_another() {
+    let desk = Desk::new();
+    RgbImage::from_pixel(64, 64, Rgb([90, 90, 90])).save(desk.path("grey.png")).unwrap();
+    let (_, said) = desk.ends(&["explain", "grey.png", "grey.png"], 0);
+    assert_eq!(said.matches("photos want `--model` or `--weights`").count(), 1, "{said}");
+    let (_, said) = desk.ends(&["explain", "scene.png"], 0);
+    assert_eq!(said, "", "what it knows it says nothing of");
+}
+
+#[test]
 fn json_holds_all_that_was_asked() {
     let desk = Desk::new();
     Scene::draw(10_001, 150).unwrap().picture.save(desk.path("other.png")).unwrap();
@@ -469,10 +479,11 @@ fn lines_of_json_are_one_a_picture_bad_ones_too() {
     let desk = Desk::new();
     desk.album();
     let (said, wrong) = desk.ends(&["explain", "album", "--json=lines", "--overlay", "box"], 17);
-    let mut lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    lines.sort_by_key(|line| line["image"].to_string());
+    let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // In the order of the folder, all of one batch.
     let [a, broken, c] = &lines[..] else { panic!("{said}") };
     assert_eq!(a["image"], "album/a.png");
+    assert_eq!(broken["image"], "album/broken.png");
     assert_eq!(c["maps"][0]["label"], c["predictions"][0]["label"]);
     assert!(c["error"].is_null() && c["maps"][0]["boxes"][0][3].as_u64() > Some(0), "{c}");
     assert!(desk.path(a["maps"][0]["png"].as_str().unwrap()).exists());
@@ -503,6 +514,24 @@ fn a_line_of_json_does_not_wait_for_the_next_picture() {
     let picture = std::fs::read(desk.path("scene.png")).unwrap();
     cam.stdin.take().unwrap().write_all(&picture).unwrap();
     assert_eq!(next()["image"], "-");
+    assert!(cam.wait().unwrap().success());
+}
+
+#[test]
+fn a_line_of_json_names_one_file_for_all_when_it_is_there() {
+    let desk = Desk::new();
+    let mut cam = std::process::Command::new(assert_cmd::cargo::cargo_bin("cam"));
+    cam.current_dir(desk.folder.path()).stdout(std::process::Stdio::piped());
+    cam.args(["explain", "scene.png", "scene.png", "--json=lines", "--batch-size", "1", "--out", "all.png"]);
+    let mut cam = cam.spawn().unwrap();
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(cam.stdout.take().unwrap()));
+    let mut count = 0;
+    for line in lines {
+        let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        assert!(desk.path(line["maps"][0]["png"].as_str().unwrap()).exists(), "{line}");
+        count += 1;
+    }
+    assert_eq!(count, 2);
     assert!(cam.wait().unwrap().success());
 }
 
@@ -728,6 +757,32 @@ fn both_signs_are_shown_in_colours_that_diverge() {
 }
 
 #[test]
+fn how_sure_a_map_is_stands_beside_it() {
+    let desk = Desk::new();
+    let asked =
+        ["explain", "scene.png", "--method", "gradcam,layercam", "--aug-smooth", "--spread", "--json"];
+    let found = desk.json(&[&asked[..], &["--npy"]].concat());
+    for map in found["maps"].as_array().unwrap() {
+        let spread = &map["spread"];
+        let (shape, numbers) = read_npy(desk.path(spread["npy"].as_str().unwrap()));
+        assert_eq!(shape, [128, 128]);
+        let most = numbers.iter().fold(0.0, |most: f32, value| most.max(*value));
+        assert!(numbers.iter().all(|value| *value >= 0.0) && most > 0.0 && most <= 0.5, "{most}");
+        assert!((spread["most"].as_f64().unwrap() - f64::from(most)).abs() < 1e-6, "{map}");
+        let drawn = image::open(desk.path(spread["png"].as_str().unwrap())).unwrap();
+        assert!(drawn.width() > 200 && drawn.height() > 200, "the photo, and the numbers of its colours");
+    }
+    let without = desk.json(&[&asked[..5], &["--json", "--fresh"]].concat());
+    assert!(without["maps"][0]["spread"].is_null(), "it is asked for by name");
+    desk.says(&[&asked[..6], &["--out", "with.png"]].concat());
+    desk.says(&[&asked[..5], &["--out", "without.png"]].concat());
+    let width = |name| image::open(desk.path(name)).unwrap().width();
+    assert!(width("with.png") > width("without.png") + 2 * 200, "a spread beside each map");
+    desk.refuses(&["explain", "scene.png", "--spread"], 2, "--aug-smooth|--noise");
+    desk.refuses(&["explain", "scene.png", "--aug-smooth", "--sess", "3"], 2, "cannot be used with");
+}
+
+#[test]
 fn windows_at_several_scales_are_put_together() {
     let desk = Desk::new();
     let maps = |more: &[&str]| {
@@ -806,6 +861,14 @@ fn a_command_line_that_is_not_understood_is_told_in_one_line() {
     desk.refuses(&["explain", "scene.png", "--overlay", "blent"], 2, "possible values: blend, heat");
     desk.refuses(&["explain"], 2, "<PHOTO>");
     desk.refuses(&["explian"], 2, "'explain'");
+    for (arguments, help) in [
+        (&["explain", "scene.png", "--alpha", "7"][..], "`cam explain --help`"),
+        (&["--quiet", "compare", "scene.png", "--top", "0"], "`cam compare --help`"),
+        (&["bench", "--metod", "x"], "`cam bench --help`"),
+        (&["--loud"], "`cam --help`"),
+    ] {
+        desk.refuses(arguments, 2, help);
+    }
 }
 
 #[test]

@@ -76,7 +76,8 @@ pub const SECTIONS: [Section; 9] = [
     Section {
         file: "spread",
         title: "How sure is a map?",
-        about: "The mean over noisy views of the picture, and the standard deviation beside it.",
+        about: "The mean over noisy views of the picture, and the standard deviation beside it. \
+                The tool draws it with `--noise 16 --spread --sheet`.",
         code: "let highest = spread.peak().2;\n\
                let picture = Overlay::new(&photo).colours(ColourMap::Magma).draw(&spread.scaled(0.0, highest))?;\n\
                let figure = Figure::new(picture).colour_bar(ColourBar::from(ColourMap::Magma).range(0.0, highest));",

@@ -246,3 +246,18 @@ fn in_a_browser_the_slider_moves_and_the_pointer_reads() {
     );
     assert_eq!(seen["chosen"], "layercam", "another map is chosen");
 }
+
+#[test]
+fn how_far_a_map_varies_is_on_the_page_where_it_is_asked_for() {
+    let folder = desk();
+    let page = |line: &str| {
+        cam(folder.path(), &format!("explain scene.png {line} --html page.html")).success();
+        data(&std::fs::read_to_string(folder.path().join("page.html")).unwrap())
+    };
+    let spread = page("--aug-smooth --spread")["pictures"][0]["maps"][0]["spread"].clone();
+    assert_eq!((spread["size"][0].as_u64(), spread["low"].as_f64()), (Some(128), Some(0.0)));
+    assert!(spread["high"].as_f64().is_some_and(|most| most > 0.0 && most <= 0.5), "{spread}");
+    let shades = unpacked(&spread["data"]);
+    assert_eq!((shades.len(), shades.iter().max()), (128 * 128, Some(&254)), "up to the largest value");
+    assert!(page("--aug-smooth")["pictures"][0]["maps"][0]["spread"].is_null());
+}

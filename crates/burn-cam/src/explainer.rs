@@ -14,6 +14,16 @@ const TOLD: usize = 5;
 
 /// The map of the top class of a photo, by Grad-CAM at the layer that the model is best looked at.
 ///
+/// ```
+/// # use burn_cam::{Classifier, Device};
+/// # let model = Classifier::builtin(&Device::flex())?;
+/// # let photo = cam_scenes::Scene::draw(7, 200)?.picture;
+/// let map = burn_cam::explain(&model, &photo)?;
+/// assert_eq!((map.method, map.layer.as_str()), ("gradcam", "layer3.0"));
+/// assert_eq!(map.overlay()?.dimensions(), (200, 200));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// As [`PhotoExplainer::explain`].
 pub fn explain(model: &impl PhotoModel, photo: impl Into<Photo>) -> Result<PhotoMap, Error> {

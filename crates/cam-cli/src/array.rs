@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use burn::tensor::{Device, Tensor, TensorData};
+use cam_viz::HeatMap;
 use npyz::{DType, NpyFile, Order, TypeChar, WriterBuilder};
 use std::path::Path;
 
@@ -45,6 +46,11 @@ pub fn decode(bytes: &[u8], path: &Path, device: &Device) -> Result<Tensor<4>, F
         }));
     }
     Ok(Tensor::from_data(TensorData::new(numbers, dims.map(|side| side as usize)), device))
+}
+
+/// The `.npy` file of a map, `[height, width]`.
+pub fn of(map: &HeatMap) -> Vec<u8> {
+    encode(map.values(), [map.height(), map.width()].map(|side| side as usize))
 }
 
 /// The bytes of a float32 `.npy` file `[height, width]`.

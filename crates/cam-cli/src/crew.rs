@@ -167,8 +167,7 @@ fn look_at(
     files: &[Left],
     tell: &dyn Fn(Vec<Found>) -> bool,
 ) -> Result<(), Failure> {
-    let mut batch: Vec<Picture> = Vec::new();
-    let mut failed = Vec::new();
+    let mut batch: Vec<Read> = Vec::new();
     for file in files {
         let started = std::time::Instant::now();
         let read = file.read(order.preprocess);
@@ -176,28 +175,43 @@ fn look_at(
         match read {
             Ok(pictures) => {
                 for picture in pictures {
-                    let full = batch.len() == order.args.batch_size as usize;
-                    if (full || batch.first().is_some_and(|first| first.input.dims() != picture.input.dims()))
+                    let of_batch = || batch.iter().flatten();
+                    let full = of_batch().count() == order.args.batch_size as usize;
+                    let other = |first: &Picture| first.input.dims() != picture.input.dims();
+                    if (full || of_batch().next().is_some_and(other))
                         && !tell(found(studio, std::mem::take(&mut batch))?)
                     {
                         return Ok(());
                     }
-                    batch.push(picture);
+                    batch.push(Ok(picture));
                 }
             }
-            Err(failure) => failed.push(Found::Failed(file.source.clone(), failure)),
+            Err(failure) => batch.push(Err((file.source.clone(), failure))),
         }
     }
-    failed.extend(found(studio, batch)?);
-    tell(failed);
+    tell(found(studio, batch)?);
     Ok(())
 }
 
-/// What is found in pictures of one size.
-fn found(studio: &mut Studio<'_>, pictures: Vec<Picture>) -> Result<Vec<Found>, Failure> {
-    let found = studio.explain(pictures)?.into_iter().map(|found| match found {
+/// A picture, or a file that none can be read from and why.
+type Read = Result<Picture, (Source, Failure)>;
+
+/// What is found in pictures of one size; files that cannot be read keep their place among them.
+fn found(studio: &mut Studio<'_>, batch: Vec<Read>) -> Result<Vec<Found>, Failure> {
+    let mut pictures = Vec::new();
+    let unread: Vec<Option<Found>> = batch
+        .into_iter()
+        .map(|read| match read {
+            Ok(picture) => {
+                pictures.push(picture);
+                None
+            }
+            Err((source, failure)) => Some(Found::Failed(source, failure)),
+        })
+        .collect();
+    let mut found = studio.explain(pictures)?.into_iter().map(|found| match found {
         Ok(explained) => Found::Explained(Box::new(explained)),
         Err(unexplained) => Found::Failed(unexplained.picture.source, unexplained.failure),
     });
-    Ok(found.collect())
+    Ok(unread.into_iter().filter_map(|unread| unread.or_else(|| found.next())).collect())
 }

@@ -10,11 +10,13 @@ use crate::page::{self, Page};
 use crate::painting::{self, Painter};
 use crate::picture::Picture;
 use crate::preview::Preview;
-use crate::report::{About, Json, Line, Map, MapOf, Predictions, Report, Seconds};
+use crate::report::{About, Json, Line, Map, MapOf, Predictions, Report, Seconds, Spread};
 use crate::sheet::{self, Drawing};
 use crate::source::{Source, sources};
 use crate::studio::{Explained, Studio};
 use crate::{array, device, looking, model};
+use cam_models::Prediction;
+use cam_viz::HeatMap;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -34,6 +36,8 @@ Examples:
       From shallow to deep on one sheet
   cam explain dog.jpg --model resnet50 --layer layer3.5,layer4.2 --fuse product --aug-smooth
       One map of two layers, averaged over six views
+  cam explain dog.jpg --model resnet50 --noise 16 --spread --sheet
+      How sure is the map? Beside it, how far it varies over 16 noisy views
   cam explain dog.jpg --model resnet50 --method gradcam,layercam --html dog.html
       A page to hand to a colleague
   cam explain dog.jpg --overlay box --threshold otsu --sign both --preview
@@ -187,6 +191,8 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         album,
         page,
         kept: Vec::new(),
+        lines: Vec::new(),
+        doubted: false,
         count: 0,
         report: Report::new(&model, device_name),
     };
@@ -238,6 +244,10 @@ struct Run<'a> {
     page: Option<Page>,
     /// What waits for the one picture that all go on.
     kept: Vec<Explained>,
+    /// The lines of JSON that name it.
+    lines: Vec<String>,
+    /// Whether it is said that the built-in model is not for such pictures.
+    doubted: bool,
     /// Pictures explained.
     count: usize,
     /// What `--json` prints at the end.
@@ -286,10 +296,11 @@ impl Run<'_> {
                     maps: &maps,
                     error: None,
                 };
-                line.print(self.console)?;
+                self.line(line.text())?;
             }
             None => self.say(&image, &explained, &maps)?,
         }
+        self.doubt(&image, &explained.top);
         self.count += 1;
         if !matches!(self.out, Out::Folder(_)) {
             self.kept.push(explained);
@@ -297,13 +308,34 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Says, once, that a photo wants another model, where nobody named one and the built-in one is sure of nothing.
+    fn doubt(&mut self, image: &str, top: &[Prediction]) {
+        const SURE: f32 = 0.5;
+        let named = self.args.model.name.is_some() || self.args.model.weights.is_some();
+        if !named && !self.doubted && top.iter().all(|guess| guess.probability < SURE) {
+            self.doubted = true;
+            self.console.warn(format_args!(
+                "the built-in model is sure of nothing in `{image}`: it knows what `cam demo` draws, and photos want `--model` or `--weights`"
+            ));
+        }
+    }
+
     /// Notes a picture that could not be explained.
     fn failed(&mut self, source: &Source, failure: Failure) -> Result<(), Failure> {
         self.album.failed(source, failure)?;
         match (self.args.json, self.album.failures.last()) {
-            (Some(Json::Lines), Some(failed)) => Line::failed(failed).print(self.console),
+            (Some(Json::Lines), Some(failed)) => self.line(Line::failed(failed).text()),
             _ => Ok(()),
         }
+    }
+
+    /// Prints a line of JSON, when the files that it names are there.
+    fn line(&mut self, line: String) -> Result<(), Failure> {
+        if let Out::File(_) = self.out {
+            self.lines.push(line);
+            return Ok(());
+        }
+        self.console.print(line)
     }
 
     /// Says what was found in a picture to a person.
@@ -317,6 +349,13 @@ impl Run<'_> {
             text += &format!("\n  {label} by {method} at {layer}: {}", numbers.hottest(&explained.picture));
             if let Some(png) = map.png.as_ref().filter(|_| !self.args.sheet) {
                 text += &format!(": {}", png.display());
+            }
+            if let Some(spread) = &map.spread {
+                let ([x, y], most) = (spread.peak, spread.most);
+                text += &format!("\n    spread up to {most:.2}, at {x}, {y}");
+                if let Some(png) = spread.png.as_ref().filter(|_| !self.args.sheet) {
+                    text += &format!(": {}", png.display());
+                }
             }
         }
         if let Some(sheet) = maps.first().and_then(|map| map.png.as_ref()).filter(|_| self.args.sheet) {
@@ -344,14 +383,13 @@ impl Run<'_> {
                 let mut told = Map::of(picture, map, &self.painter)?;
                 let files = match &mut self.out {
                     Out::Folder(files) => files,
-                    Out::File(path) => return Ok(Map { png: Some(path.clone()), ..told }),
+                    Out::File(path) => return Ok(told.on(path)),
                     Out::Stdout => return Ok(told),
                 };
                 let layer = map.layer.replace(" + ", "+");
                 let name = files.name(below, &format!("{stem}_{}_{layer}_{}", map.method, map.class))?;
                 if self.args.npy {
-                    let size = [map.heat.height(), map.heat.width()].map(|side| side as usize);
-                    told.npy = Some(files::write(&name, ".npy", &array::encode(map.heat.values(), size))?);
+                    told.npy = Some(files::write(&name, ".npy", &array::of(&map.heat))?);
                 }
                 if self.args.raw {
                     told.raw = Some(files::write(&name, "_raw.npy", &array::encode(&map.raw, map.raw_size))?);
@@ -364,9 +402,35 @@ impl Run<'_> {
                         Some(files::write(&name, ".png", &overlay.encode("png")?)?)
                     }
                 };
+                if let Some(spread) = &map.spread {
+                    told.spread = Some(self.write_spread(picture, spread, &name, sheet.as_ref())?);
+                }
                 Ok(told)
             })
             .collect()
+    }
+
+    /// Writes a spread beside the map of this name; its picture where that is not on a sheet.
+    fn write_spread(
+        &self,
+        picture: &Picture,
+        spread: &HeatMap,
+        name: &Path,
+        sheet: Option<&PathBuf>,
+    ) -> Result<Spread, Failure> {
+        let mut told = Spread::of(picture, spread);
+        if self.args.npy {
+            told.npy = Some(files::write(name, "_spread.npy", &array::of(spread))?);
+        }
+        told.png = match sheet {
+            Some(sheet) => Some(sheet.clone()),
+            None => {
+                let drawing = Drawing::Sheet(self.painter.paint_spread(picture, spread)?.sheet());
+                self.show(&drawing)?;
+                Some(files::write(name, "_spread.png", &drawing.encode("png")?)?)
+            }
+        };
+        Ok(told)
     }
 
     /// Shows a picture in the terminal, where that is asked for.
@@ -377,6 +441,7 @@ impl Run<'_> {
     /// Writes what waits for the end, and says what is left to say.
     fn end(mut self) -> Result<(), Failure> {
         self.write_one()?;
+        self.lines.iter().try_for_each(|line| self.console.print(line))?;
         if let (Some(page), Some(html)) = (&self.page, &self.args.html) {
             let html = files::write_to(html.clone(), page.html().as_bytes())?;
             self.console.say(html.display())?;

@@ -25,17 +25,20 @@ pub struct Asked {
     #[arg(long)]
     pub eigen_smooth: bool,
     /// Average over six views: plain and mirrored, each in three brightnesses
-    #[arg(long)]
+    #[arg(long, group = "views")]
     pub aug_smooth: bool,
     /// Average over N views with noise
-    #[arg(long, value_name = "N", conflicts_with = "aug_smooth", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", group = "views", value_parser = clap::value_parser!(u32).range(1..))]
     pub noise: Option<u32>,
     /// The deviation of that noise, of inputs as the model gets them (normalised)
     #[arg(long, value_name = "SIGMA", default_value_t = 0.3, requires = "noise", value_parser = positive)]
     pub sigma: f64,
+    /// Show beside each map how far it varies over those views: the standard deviation of its heat
+    #[arg(long, requires = "views")]
+    pub spread: bool,
     /// Put maps together from windows over the picture at N scales (SESS), so that small objects and several of them are
     /// found; the paper has 12
-    #[arg(long, value_name = "N", conflicts_with_all = ["aug_smooth", "noise"], value_parser = clap::value_parser!(u32).range(1..=24))]
+    #[arg(long, value_name = "N", conflicts_with = "views", value_parser = clap::value_parser!(u32).range(1..=24))]
     pub sess: Option<u32>,
     /// Make one map of all layers
     #[arg(long, value_name = "HOW")]
@@ -98,8 +101,11 @@ impl Asked {
     /// How the explainer is used.
     pub fn looking<'e, 'm>(&self, explainer: &'e Explainer<'m, Classifier>) -> Looking<'e, 'm> {
         match (self.aug_smooth, self.noise, self.sess) {
-            (true, ..) => Looking::Over(Smooth::augmented(explainer)),
-            (_, Some(samples), _) => Looking::Over(Smooth::noisy(explainer, samples as usize, self.sigma, 0)),
+            (true, ..) => Looking::Over { smooth: Smooth::augmented(explainer), spread: self.spread },
+            (_, Some(samples), _) => {
+                let smooth = Smooth::noisy(explainer, samples as usize, self.sigma, 0);
+                Looking::Over { smooth, spread: self.spread }
+            }
             (.., Some(scales)) => {
                 Looking::Sliding(Sess { scales: scales as usize, ..Sess::PAPER }, explainer)
             }
@@ -111,7 +117,11 @@ impl Asked {
 /// How often each picture is looked at.
 pub enum Looking<'e, 'm> {
     Once(&'e Explainer<'m, Classifier>),
-    Over(Smooth<'e, 'm, Classifier, Tensor<4>>),
+    Over {
+        smooth: Smooth<'e, 'm, Classifier, Tensor<4>>,
+        /// Whether anyone asks how far the maps vary over the views.
+        spread: bool,
+    },
     Sliding(Sess, &'e Explainer<'m, Classifier>),
 }
 
@@ -123,7 +133,13 @@ impl Looking<'_, '_> {
     ) -> Result<Explanation, cam_core::Error> {
         match self {
             Self::Once(explainer) => explainer.explain_each(input, targets),
-            Self::Over(smooth) => smooth.explain_each(input, targets),
+            Self::Over { smooth, spread } => {
+                let mut found = smooth.explain_each(input, targets)?;
+                if !spread {
+                    found.maps.iter_mut().for_each(|map| map.spread = None);
+                }
+                Ok(found)
+            }
             Self::Sliding(sess, explainer) => sess.explain_each(explainer, input, targets),
         }
     }

@@ -36,9 +36,10 @@ mod source;
 mod studio;
 
 use args::{Args, Command};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use console::{Console, Loudness};
 use failure::Failure;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -91,7 +92,7 @@ fn misunderstood(error: &clap::Error) -> ExitCode {
         let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let line = line.strip_prefix("error: ").unwrap_or(&line);
         Console::new(&Loudness { quiet: false, verbose: false })
-            .fail(format_args!("{line}; see `{} --help`", command_of(&rendered)));
+            .fail(format_args!("{line}; see `{} --help`", command_asked(std::env::args_os())));
     }
     u8::try_from(error.exit_code()).unwrap_or(2).into()
 }
@@ -100,9 +101,10 @@ fn before<'t>(text: &'t str, end: &str) -> &'t str {
     text.split(end).next().unwrap_or(text)
 }
 
-/// The command that a message is about, as its line of usage has it.
-fn command_of(message: &str) -> String {
-    let usage = message.split("\nUsage: ").nth(1).unwrap_or("cam");
-    let names = usage.split_whitespace().take_while(|word| word.chars().all(|c| c.is_ascii_lowercase()));
-    names.collect::<Vec<_>>().join(" ")
+/// The command that a command line asks for, as one would call it: `cam explain`, or `cam` where it names none.
+fn command_asked(words: impl Iterator<Item = OsString>) -> String {
+    let cam = Args::command();
+    let mut plain = words.skip(1).filter(|word| !word.to_string_lossy().starts_with('-'));
+    let named = plain.next().and_then(|word| cam.find_subcommand(word));
+    named.map_or("cam".into(), |command| format!("cam {}", command.get_name()))
 }

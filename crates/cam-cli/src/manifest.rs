@@ -81,11 +81,26 @@ struct Written {
     png: Option<PathBuf>,
     npy: Option<PathBuf>,
     raw: Option<PathBuf>,
+    spread: Option<Spread>,
+}
+
+/// The files of a spread.
+#[derive(Deserialize)]
+struct Spread {
+    png: Option<PathBuf>,
+    npy: Option<PathBuf>,
+}
+
+impl Written {
+    fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let spread = self.spread.iter().flat_map(|spread| [&spread.png, &spread.npy]);
+        [&self.png, &self.npy, &self.raw].into_iter().chain(spread).flatten()
+    }
 }
 
 impl Found {
     fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        self.maps.iter().flat_map(|map| [&map.png, &map.npy, &map.raw]).flatten()
+        self.maps.iter().flat_map(Written::files)
     }
 
     /// Whether nothing is left to do, if its files are as they were.

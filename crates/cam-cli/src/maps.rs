@@ -21,6 +21,8 @@ pub struct OneMap {
     pub score: f32,
     /// Of the size of the input.
     pub heat: HeatMap,
+    /// How far the heat varies over several views, where that is asked for: its standard deviation.
+    pub spread: Option<HeatMap>,
     /// Signed, unscaled, of the layer's resolution.
     pub raw: Vec<f32>,
     /// Height and width of the raw map.
@@ -48,35 +50,40 @@ impl OneMap {
 pub struct Batch<'a> {
     /// Row-major.
     pub logits: Vec<f32>,
-    maps: Vec<(&'a Maps, MapNumbers)>,
+    maps: &'a [Maps],
+    numbers: Vec<MapNumbers>,
 }
 
 impl<'a> Batch<'a> {
+    /// All of them in one read-back.
     pub fn read(found: &'a Explanation) -> Result<Self, cam_core::Error> {
         let (logits, numbers) = found.read()?;
-        Ok(Self { logits, maps: found.maps.iter().zip(numbers).collect() })
+        Ok(Self { logits, maps: &found.maps, numbers })
     }
 
     /// The maps of one image of the batch.
     pub fn of(&self, place: usize) -> Result<Vec<OneMap>, Failure> {
-        self.maps.iter().map(|(maps, numbers)| one(maps, numbers, place)).collect()
+        self.maps.iter().zip(&self.numbers).map(|(maps, numbers)| one(maps, numbers, place)).collect()
     }
 }
 
+/// The map of the image at a place of the batch.
 fn one(maps: &Maps, numbers: &MapNumbers, place: usize) -> Result<OneMap, Failure> {
     let ([_, height, width], [_, raw_height, raw_width]) = (maps.heat.dims(), maps.raw.dims());
-    let (many, few) = (height * width, raw_height * raw_width);
-    let heat = &numbers.heat[place * many..(place + 1) * many];
+    let of_image = |values: &[f32], length: usize| values[place * length..(place + 1) * length].to_vec();
+    let map = |values: &Vec<f32>| HeatMap::new(width as u32, height as u32, of_image(values, height * width));
     Ok(OneMap {
         method: maps.method,
         layer: maps.layer.clone(),
         target: maps.target,
+        // Every target of the tool's is a class.
         class: numbers.classes.as_ref().map_or(0, |classes| classes[place]),
         label: String::new(),
         probability: 0.0,
         score: numbers.scores[place],
-        heat: HeatMap::new(width as u32, height as u32, heat)?,
-        raw: numbers.raw[place * few..(place + 1) * few].to_vec(),
+        heat: map(&numbers.heat)?,
+        spread: numbers.spread.as_ref().map(map).transpose()?,
+        raw: of_image(&numbers.raw, raw_height * raw_width),
         raw_size: [raw_height, raw_width],
         warnings: numbers.warnings[place].iter().map(ToString::to_string).collect(),
     })

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::maps::OneMap;
 use crate::picture::Picture;
-use cam_viz::{ColourMap, Mode, Overlay, RgbImage, Threshold};
+use cam_viz::{ColourBar, ColourMap, Figure, HeatMap, Mode, Overlay, RgbImage, Threshold};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use serde::Serialize;
 
@@ -46,6 +46,9 @@ fn threshold(text: &str) -> Result<String, String> {
         .ok_or_else(|| "a number from 0 to 1, or otsu".into())
 }
 
+/// The colours of spreads, which are none of a map's.
+pub const SPREAD: ColourMap = ColourMap::Magma;
+
 /// How maps are painted, made sure of.
 pub struct Painter {
     pub mode: Mode,
@@ -80,6 +83,14 @@ impl Painter {
     /// The photo with a map over it.
     pub fn paint(&self, picture: &Picture, map: &OneMap) -> Result<RgbImage, Failure> {
         Ok(self.over(picture).draw(&map.heat)?)
+    }
+
+    /// The photo with a spread over it, and the numbers of its colours: they go up to the largest value that it has.
+    pub fn paint_spread(&self, picture: &Picture, spread: &HeatMap) -> Result<Figure, Failure> {
+        let most = spread.peak().2;
+        let overlay = Overlay::new(&picture.photo).colours(SPREAD).area(picture.area);
+        let painted = overlay.draw(&spread.scaled(0.0, most))?;
+        Ok(Figure::new(painted).above("spread").colour_bar(ColourBar::from(SPREAD).range(0.0, most)))
     }
 
     /// The boxes that the overlay shows, the largest first: left, top, width and height in pixels of the photo.

@@ -147,6 +147,31 @@ mod tests {
         assert_eq!(small.dimensions(), (9, 12), "not enlarged, in whole bands of six rows");
     }
 
+    /// What a terminal would decode: the picture in the payload of the sequences.
+    fn shown(payload: &str) -> RgbImage {
+        image::load_from_memory(&STANDARD.decode(payload).unwrap()).unwrap().into_rgb8()
+    }
+
+    #[test]
+    fn kitty_and_iterm_show_the_picture_itself() {
+        let picture = RgbImage::from_fn(90, 60, |x, y| Rgb([x as u8, (x * y) as u8, (7 * x + 3 * y) as u8]));
+        let png = STANDARD.encode(cam_viz::encode(&picture, "png").unwrap());
+        assert!(png.len() > 2 * PIECE, "in several pieces");
+        let sent = kitty(&png, 40);
+        let pieces: Vec<&str> = sent
+            .split_terminator("\x1b\\")
+            .map(|piece| piece.strip_prefix("\x1b_G").unwrap().split_once(';').unwrap().1)
+            .collect();
+        let (last, others) = pieces.split_last().unwrap();
+        assert!(
+            others.iter().all(|piece| piece.len() % 4 == 0 && piece.len() <= PIECE) && last.len() <= PIECE
+        );
+        assert_eq!(shown(&pieces.concat()), picture);
+        let sent = iterm(&png, 40);
+        let payload = sent.strip_prefix("\x1b]1337;File=").unwrap().strip_suffix('\x07').unwrap();
+        assert_eq!(shown(payload.split_once(':').unwrap().1), picture);
+    }
+
     #[test]
     fn a_long_picture_goes_in_pieces_of_which_the_last_says_so() {
         let sent = kitty(&"A".repeat(PIECE + 4), 40);

@@ -6,10 +6,11 @@ use crate::maps::OneMap;
 use crate::painting::Painter;
 use crate::picture::{Part, Picture};
 use cam_models::{Classifier, Prediction};
+use cam_viz::HeatMap;
 use clap::ValueEnum;
 use serde::Serialize;
 use std::io::{self, Seek, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tempfile::SpooledTempFile;
 
 /// How it is told.
@@ -107,8 +108,9 @@ impl<'a> Line<'a> {
         Self { image, part: Part::default(), predictions: &[], maps: &[], error: Some(error) }
     }
 
-    pub fn print(&self, console: &Console) -> Result<(), Failure> {
-        console.print(json(self))
+    /// The line itself.
+    pub fn text(&self) -> String {
+        json(self)
     }
 }
 
@@ -143,9 +145,33 @@ pub struct Map {
     pub npy: Option<PathBuf>,
     /// The raw numbers, with `--raw`.
     pub raw: Option<PathBuf>,
+    /// With `--spread` how far the map varies over the views.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spread: Option<Spread>,
     /// With `--overlay box` the boxes, the largest first: left, top, width, height in pixels of the picture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boxes: Option<Vec<[u32; 4]>>,
+}
+
+/// How far a map varies over views of its picture.
+#[derive(Debug, Clone, Serialize)]
+pub struct Spread {
+    /// The largest standard deviation of its heat.
+    pub most: f32,
+    /// Where that is, as a pixel of the picture: x, y.
+    pub peak: [u32; 2],
+    /// The picture of it, or with `--sheet` the sheet.
+    pub png: Option<PathBuf>,
+    /// The numbers, with `--npy`.
+    pub npy: Option<PathBuf>,
+}
+
+impl Spread {
+    /// What is told of it before any file is written.
+    pub fn of(picture: &Picture, spread: &HeatMap) -> Self {
+        let peak = picture.area.peak(spread).into();
+        Self { most: spread.peak().2, peak, png: None, npy: None }
+    }
 }
 
 /// What a map is of.
@@ -182,14 +208,27 @@ impl About {
 impl From<About> for Map {
     /// Before any file is written.
     fn from(about: About) -> Self {
-        Self { about, png: None, npy: None, raw: None, boxes: None }
+        Self { about, png: None, npy: None, raw: None, spread: None, boxes: None }
     }
 }
 
 impl Map {
+    /// The same, all of it on one picture.
+    pub fn on(mut self, picture: &Path) -> Self {
+        self.png = Some(picture.into());
+        if let Some(spread) = &mut self.spread {
+            spread.png = Some(picture.into());
+        }
+        self
+    }
+
     /// What is told of a map, before any file is written.
     pub fn of(picture: &Picture, map: &OneMap, painter: &Painter) -> Result<Self, Failure> {
-        Ok(Self { boxes: painter.boxes(picture, map)?, ..About::of(picture, map).into() })
+        Ok(Self {
+            spread: map.spread.as_ref().map(|spread| Spread::of(picture, spread)),
+            boxes: painter.boxes(picture, map)?,
+            ..About::of(picture, map).into()
+        })
     }
 }
 

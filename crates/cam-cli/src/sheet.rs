@@ -46,7 +46,7 @@ const TILE: u32 = 256;
 pub fn of(pictures: &[Explained], studio: &Studio<'_>, painter: &Painter) -> Result<Drawing, Failure> {
     // One map needs no paper around it.
     if let [Explained { picture, maps, .. }] = pictures
-        && let [map] = &maps[..]
+        && let [map @ OneMap { spread: None, .. }] = &maps[..]
     {
         return Ok(Drawing::Picture(painter.paint(picture, map)?));
     }
@@ -93,16 +93,18 @@ fn rows(
     let figures = |maps: &[&OneMap]| {
         let figure = |map: &&OneMap| {
             let figure = Figure::new(painter.paint(picture, map)?);
-            Ok(match (one_layer, one_method) {
+            let figure = match (one_layer, one_method) {
                 (true, true) => figure,
                 (false, true) => figure.above(&map.layer),
                 _ if map.is_of_whole() => figure.above(format!("{} ({})", map.method, map.layer)),
                 _ => figure.above(map.method),
-            })
+            };
+            let spread = map.spread.as_ref().map(|spread| painter.paint_spread(picture, spread));
+            Ok([Some(figure), spread.transpose()?].into_iter().flatten().collect())
         };
-        maps.iter().map(figure).collect::<Result<Vec<Figure>, Failure>>()
+        maps.iter().map(figure).collect::<Result<Vec<Vec<Figure>>, Failure>>()
     };
-    let photo = vec![Figure::new(picture.photo.clone()).above("photo")];
+    let photo = vec![vec![Figure::new(picture.photo.clone()).above("photo")]];
     if one_layer || one_method {
         return Ok(row(sheet, &class, [photo, figures(maps)?].concat()));
     }
@@ -114,12 +116,19 @@ fn rows(
     Ok(sheet)
 }
 
-/// A row that goes on below where it is long.
-fn row(sheet: Sheet, caption: &str, figures: Vec<Figure>) -> Sheet {
-    let parts = figures.chunks(ACROSS).enumerate();
-    parts.fold(sheet, |sheet, (part, figures)| {
-        sheet.row(if part == 0 { caption } else { "" }, figures.iter().cloned())
-    })
+/// A row that goes on below where it is long; a map and its spread stay together.
+fn row(sheet: Sheet, caption: &str, figures: Vec<Vec<Figure>>) -> Sheet {
+    let mut parts = vec![Vec::new()];
+    for together in figures {
+        if parts[parts.len() - 1].len() + together.len() > ACROSS {
+            parts.push(Vec::new());
+        }
+        parts.last_mut().expect("one part at least").extend(together);
+    }
+    parts
+        .into_iter()
+        .enumerate()
+        .fold(sheet, |sheet, (part, figures)| sheet.row(if part == 0 { caption } else { "" }, figures))
 }
 
 /// The class of a map, and how sure the model is of it.

@@ -120,7 +120,7 @@ impl Sheets<'_> {
             let name = files.name(&source.below, &format!("{}_{kind}", source.stem()))?;
             let path = files::write(&name, ".png", &made.drawing.encode("png")?)?;
             self.console.say(path.display())?;
-            made.maps.iter_mut().for_each(|map| map.png = Some(path.clone()));
+            made.maps = made.maps.into_iter().map(|map| map.on(&path)).collect();
         }
         self.out.deliver(&made.drawing, &self.console)?;
         Ok(made)

@@ -12,6 +12,20 @@ use serde::{Deserialize, Serialize};
 /// convolutional network; of a vision transformer the norm in front of the last attention, as behind it only the class
 /// token counts.
 ///
+/// ```
+/// use burn::prelude::*;
+/// use cam_core::{Nchw, Taps, Top, choose_layer};
+///
+/// # let model = |images: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+/// #     let x = taps.layer("edges", Nchw, || images.clone() - images.clone().mean_dims(&[2, 3]));
+/// #     let x = taps.layer("features", Nchw, || x.square());
+/// #     x.mean_dims(&[2, 3]).flatten(1, 3)
+/// # };
+/// # let images = Tensor::<4>::from_floats([[[[1.0, 5.0], [1.0, 1.0]], [[1.0, 1.0], [4.0, 1.0]]]], &Device::flex());
+/// assert_eq!(choose_layer(&model, &images, &Top)?, "features");
+/// # Ok::<(), cam_core::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::NoLayer`] when there is none, and what is wrong with the taps or the target.
 pub fn choose_layer<I, O, M>(model: &M, input: &I, target: &dyn Target<O>) -> Result<String, Error>
@@ -95,6 +109,22 @@ impl RankedLayer {
 /// All layers that have a grid, by how well the maps of a method explain the score; the best first.
 ///
 /// One pass shows all layers; each costs two more, of the image in the light of its map and in its shadow.
+///
+/// ```
+/// use burn::prelude::*;
+/// use cam_core::{GradCam, Nchw, Taps, Top, rank_layers};
+///
+/// # let model = |images: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+/// #     let x = taps.layer("edges", Nchw, || images.clone() - images.clone().mean_dims(&[2, 3]));
+/// #     let x = taps.layer("features", Nchw, || x.square());
+/// #     x.mean_dims(&[2, 3]).flatten(1, 3)
+/// # };
+/// # let images = Tensor::<4>::from_floats([[[[1.0, 5.0], [1.0, 1.0]], [[1.0, 1.0], [4.0, 1.0]]]], &Device::flex());
+/// let ranked = rank_layers(&model, GradCam, images, &Top)?;
+/// assert_eq!(ranked.len(), 2);
+/// assert!(ranked[0].faithfulness() >= ranked[1].faithfulness());
+/// # Ok::<(), cam_core::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`Explainer::explain`].

@@ -43,6 +43,23 @@ const TOLERANCE: f64 = 1e-4;
 ///
 /// The same seed gives the same concepts. `count` concepts are asked for, at most as many as the layer has channels.
 ///
+/// ```
+/// use burn::prelude::*;
+/// use cam_core::{Nchw, Taps, concepts};
+///
+/// # let model = |images: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+/// #     let x = taps.layer("edges", Nchw, || images.clone() - images.clone().mean_dims(&[2, 3]));
+/// #     let x = taps.layer("features", Nchw, || x.square());
+/// #     x.mean_dims(&[2, 3]).flatten(1, 3)
+/// # };
+/// # let images = Tensor::<4>::from_floats([[[[1.0, 5.0], [1.0, 1.0]], [[1.0, 1.0], [4.0, 1.0]]]], &Device::flex());
+/// let found = concepts(&model, "features", images, 2, 0)?;
+/// assert_eq!(found.heat.len(), 2);
+/// assert_eq!(found.heat[0].dims(), [1, 2, 2]); // where the first one is
+/// assert_eq!(found.output.dims(), [2, 2]); // what the rest of the network says to each
+/// # Ok::<(), cam_core::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::UnknownLayer`], [`Error::EmptyInput`], [`Error::NonFinite`] where the activation is not finite, and what is wrong
 /// with the taps.

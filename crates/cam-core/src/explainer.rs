@@ -453,6 +453,21 @@ impl<O> Run<O> {
 
 /// The layers that the forward pass of a model names, in the order in which they finish.
 ///
+/// ```
+/// use burn::prelude::*;
+/// use cam_core::{Nchw, Taps, layers};
+///
+/// # let model = |images: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+/// #     let x = taps.layer("edges", Nchw, || images.clone() - images.clone().mean_dims(&[2, 3]));
+/// #     let x = taps.layer("features", Nchw, || x.square());
+/// #     x.mean_dims(&[2, 3]).flatten(1, 3)
+/// # };
+/// # let images = Tensor::<4>::from_floats([[[[1.0, 5.0], [1.0, 1.0]], [[1.0, 1.0], [4.0, 1.0]]]], &Device::flex());
+/// let names: Vec<String> = layers(&model, images)?.into_iter().map(|layer| layer.name).collect();
+/// assert_eq!(names, ["edges", "features"]);
+/// # Ok::<(), cam_core::Error>(())
+/// ```
+///
 /// # Errors
 /// What is wrong with the taps.
 pub fn layers<I, O>(model: &impl Model<I, O>, input: I) -> Result<Vec<LayerInfo>, Error>

@@ -19,6 +19,20 @@ use std::time::Instant;
 /// $$ L = \mathrm{Gauss}\left(\frac{\sum_p [s_p L_p > \theta]\, s_p L_p}{\sum_p [s_p L_p > \theta]}\right) $$
 ///
 /// Tursun et al., *SESS: Saliency Enhancing with Scaling and Sliding*, ECCV 2022, section 3.
+///
+/// ```
+/// use burn::prelude::*;
+/// use cam_core::{Explainer, Nchw, Sess, Taps, Top};
+///
+/// # let model = |images: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+/// #     taps.layer("features", Nchw, || images).mean_dims(&[2, 3]).flatten(1, 3)
+/// # };
+/// # let images = Tensor::<4>::ones([1, 3, 14, 14], &Device::flex());
+/// let explainer = Explainer::new(&model).layer("features");
+/// let found = Sess { scales: 3, ..Sess::PAPER }.explain_each(&explainer, images, &[&Top])?;
+/// assert_eq!(found.maps[0].heat.dims(), [1, 14, 14]);
+/// # Ok::<(), cam_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sess {
     /// How many scales; the shorter side grows by 2/7 of the window from one to the next.

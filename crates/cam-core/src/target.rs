@@ -9,7 +9,22 @@ use std::rc::Rc;
 /// What is asked of an output of type `O`: one score an image, whose origin the map shows.
 ///
 /// It is resolved once on the plain output of the batch, so that every further pass (gradients, ablations, masks, views)
-/// asks for the same thing. A closure `|output: &O| -> Tensor<1>` that gives one score a row is a target too.
+/// asks for the same thing. A closure `|output: &O| -> Tensor<1>` that gives one score a row is a target too:
+///
+/// ```
+/// use burn::prelude::*;
+/// use cam_core::{Rows, Target};
+///
+/// // How much likelier the first class is than the second.
+/// let margin = |logits: &Tensor<2>| -> Tensor<1> {
+///     let of = |class| logits.clone().narrow(1, class, 1).squeeze_dim(1);
+///     of(0) - of(1)
+/// };
+/// let logits = Tensor::<2>::from_floats([[3.0, 1.0, 0.0]], &Device::flex());
+/// let score = margin.resolve(&logits)?.score(&logits, Rows::All);
+/// assert_eq!(score.into_data().try_to_vec::<f32>().unwrap(), [2.0]);
+/// # Ok::<(), cam_core::Error>(())
+/// ```
 pub trait Target<O = Tensor<2>> {
     /// Looks at the output of the batch and fixes what is asked of each image.
     fn resolve(&self, output: &O) -> Result<Goal<O>, Error>;
@@ -222,6 +237,17 @@ impl Target for Binary {
 /// every further pass asks for the same one.
 ///
 /// Zhang et al., *Finer-CAM: Spotting the Difference Reveals Finer Details for Visual Explanation*, CVPR 2025, equation 5.
+///
+/// ```
+/// use burn::prelude::*;
+/// use cam_core::{Class, Finer, Rows, Target};
+///
+/// let logits = Tensor::<2>::from_floats([[3.0, 2.0, -9.0]], &Device::flex());
+/// let against_the_nearest = Finer { with: 1, alpha: 1.0, ..Finer::paper(Class(0)) };
+/// let score = against_the_nearest.resolve(&logits)?.score(&logits, Rows::All);
+/// assert_eq!(score.into_data().try_to_vec::<f32>().unwrap(), [1.0]); // 3 - 2
+/// # Ok::<(), cam_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Finer<T = Top> {
     /// Which class is explained.
@@ -299,6 +325,18 @@ impl<T: Target> Target for Finer<T> {
 /// - mask: `[1, height, width]` for all images, or `[batch, height, width]` with one each; 1 inside, 0 outside
 ///
 /// Vinogradova et al., *Towards Interpretable Semantic Segmentation via Gradient-weighted Class Activation Mapping*, AAAI 2020.
+///
+/// ```
+/// use burn::prelude::*;
+/// use cam_core::{Region, Rows, Target};
+///
+/// # let device = Device::flex();
+/// let logits = Tensor::<4>::from_floats([[[[1.0, 2.0], [3.0, 4.0]]]], &device);
+/// let right = Region { class: 0, mask: Tensor::from_floats([[[0.0, 1.0], [0.0, 1.0]]], &device) };
+/// let score = right.resolve(&logits)?.score(&logits, Rows::All);
+/// assert_eq!(score.into_data().try_to_vec::<f32>().unwrap(), [6.0]);
+/// # Ok::<(), cam_core::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Region {
     /// The class.

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p cam-kernels`; a shape is from, to, kernel, side, stride. Items a second are multiplications with an addition.
 
-use cam_kernels::{Activation, Attention, Conv, Picture, Window, Winograd, layer_norm, max_pool};
+use cam_kernels::{Activation, Attention, Conv, Picture, Window, layer_norm, max_pool};
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 

@@ -50,6 +50,18 @@ pub fn encode(picture: &RgbImage, extension: &str) -> Result<Vec<u8>, Error> {
 
 /// Writes a picture file, PNG, JPEG or WebP by the path's extension, in place of the one that may be there.
 /// Its folder has to exist.
+///
+/// ```
+/// use cam_viz::{HeatMap, Overlay, RgbImage};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("where.png");
+/// let photo = RgbImage::new(40, 30);
+/// let heat = HeatMap::new(2, 1, [0.0, 1.0])?;
+/// cam_viz::save(&Overlay::new(&photo).draw(&heat)?, &path)?;
+/// assert!(path.exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn save(picture: &RgbImage, path: impl AsRef<Path>) -> Result<(), Error> {
     let path = path.as_ref();
     let extension = path.extension().unwrap_or_default().to_string_lossy();

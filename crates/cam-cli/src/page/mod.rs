@@ -6,13 +6,14 @@
 
 use crate::failure::Failure;
 use crate::maps::OneMap;
+use crate::painting::SPREAD;
 use crate::report::About;
 use crate::studio::Explained;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cam_core::{METHODS, Method};
 use cam_models::{Classifier, Prediction};
-use cam_viz::{ColourMap, RgbImage};
+use cam_viz::{ColourMap, HeatMap, RgbImage};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use image::imageops;
@@ -44,6 +45,8 @@ pub struct Page {
     score: String,
     /// The colours of the shades of heat.
     colours: String,
+    /// The colours of spreads.
+    spreads: String,
     /// The colours of raw evidence, from the lowest to the highest.
     diverging: String,
     pictures: Vec<Picture>,
@@ -95,10 +98,11 @@ struct Map {
     about: About,
     paper: &'static str,
     heat: Heat,
+    spread: Option<Heat>,
     raw: Raw,
 }
 
-/// The heat, a byte a pixel of the input.
+/// The heat or its spread, a byte a pixel of the input.
 #[derive(Serialize)]
 struct Heat {
     size: [u32; 2],
@@ -106,6 +110,15 @@ struct Heat {
     low: f32,
     high: f32,
     data: String,
+}
+
+impl Heat {
+    /// In shades from the lowest value to the highest.
+    fn of(map: &HeatMap, low: f32, high: f32) -> Self {
+        let shade = |value: &f32| (SHADES * value).round().clamp(0.0, SHADES) as u8;
+        let shades: Vec<u8> = map.scaled(low, high).values().iter().map(shade).collect();
+        Self { size: [map.height(), map.width()], low, high, data: packed(&shades) }
+    }
 }
 
 /// The raw evidence, a float32 a cell of the layer.
@@ -155,6 +168,7 @@ impl Page {
             made,
             score: options["score"].as_str().unwrap_or("score").into(),
             colours: palette(colours),
+            spreads: palette(SPREAD),
             diverging: palette(ColourMap::RedBlue),
             pictures: Vec::new(),
             signed,
@@ -180,8 +194,6 @@ impl Page {
 
     fn map(&self, map: &OneMap, about: About) -> Map {
         let (low, high) = if self.signed { (-1.0, 1.0) } else { (0.0, 1.0) };
-        let shade = |heat: &f32| (SHADES * (heat - low) / (high - low)).round().clamp(0.0, SHADES) as u8;
-        let shades: Vec<u8> = map.heat.values().iter().map(shade).collect();
         let raw: Vec<u8> = map.raw.iter().flat_map(|value| value.to_le_bytes()).collect();
         Map {
             about,
@@ -189,7 +201,8 @@ impl Page {
                 .iter()
                 .find(|method| method.name() == map.method)
                 .map_or("", |method| method.paper()),
-            heat: Heat { size: [map.heat.height(), map.heat.width()], low, high, data: packed(&shades) },
+            heat: Heat::of(&map.heat, low, high),
+            spread: map.spread.as_ref().map(|spread| Heat::of(spread, 0.0, spread.peak().2)),
             raw: Raw { size: map.raw_size, data: packed(&raw) },
         }
     }

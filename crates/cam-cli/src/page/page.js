@@ -32,6 +32,7 @@ function colours(text) {
 
 const HEAT = colours(report.colours);
 const SIGNED = colours(report.diverging);
+const SPREAD = colours(report.spreads);
 
 /** Four digits, with its sign where it is wanted; what is next to nothing beside `scale` is 0. */
 function number(value, signed = false, scale = 0) {
@@ -64,11 +65,11 @@ class Grid {
   }
 }
 
-/** The heat, in the shades that it is drawn with. */
-async function heatOf({ size, low, high, data }) {
+/** The heat or its spread, in the shades that it is drawn with. */
+async function heatOf({ size, low, high, data }, palette) {
   const shades = new Uint8Array(await unpack(data));
   const values = Float32Array.from(shades, (shade) => low + ((high - low) * shade) / 254);
-  return new Grid(size, values, (place) => shades[place], HEAT);
+  return new Grid(size, values, (place) => shades[place], palette);
 }
 
 /** The signed evidence, in colours that are white at zero. */
@@ -135,6 +136,7 @@ class Picture {
     this.choices = data.maps.map((map, at) => this.choice(map, at, place));
     this.find(".maps").append(...this.choices.map((choice) => choice.label));
     this.find(".maps").hidden = data.maps.length < 2;
+    if (!data.maps.every((map) => map.spread)) this.find(".spread").remove();
   }
 
   guesses() {
@@ -168,7 +170,8 @@ class Picture {
     this.view.height = Math.round(enlarge * height);
     this.grids = [];
     for (const [number, map] of this.data.maps.entries()) {
-      this.grids.push({ heat: await heatOf(map.heat), raw: await rawOf(map.raw) });
+      const spread = map.spread && (await heatOf(map.spread, SPREAD));
+      this.grids.push({ heat: await heatOf(map.heat, HEAT), raw: await rawOf(map.raw), spread });
       const { canvas } = this.choices[number];
       const shrink = Math.min(1, 320 / Math.max(this.view.width, this.view.height));
       canvas.width = Math.max(1, Math.round(shrink * this.view.width));
@@ -212,15 +215,20 @@ class Picture {
     const chosen = (group) => this.find(`${group} :checked`).value;
     const [how, what] = [chosen(".how"), chosen(".what")];
     const share = this.find(".share").valueAsNumber / 100;
-    const heat = what === "heat";
-    paint(this.view.getContext("2d"), this.photo, heat ? this.heat : this.raw, this.part, share, how, heat);
+    const { heat, spread } = this.map;
+    const { largest } = this.raw;
+    const [palette, low, high] = {
+      heat: () => [HEAT, number(heat.low, true), number(heat.high)],
+      raw: () => [SIGNED, number(-largest), number(largest, true)],
+      spread: () => [SPREAD, number(spread.low), number(spread.high)],
+    }[what]();
+    paint(this.view.getContext("2d"), this.photo, this[what], this.part, share, how, what !== "raw");
     const divider = this.find(".divider");
     divider.hidden = how !== "wipe";
     divider.style.left = `${100 * share}%`;
-    bar(this.find(".bar"), heat ? HEAT : SIGNED);
-    const { largest } = this.raw;
-    this.find(".low").textContent = heat ? number(this.map.heat.low, true) : number(-largest);
-    this.find(".high").textContent = heat ? number(this.map.heat.high) : number(largest, true);
+    bar(this.find(".bar"), palette);
+    this.find(".low").textContent = low;
+    this.find(".high").textContent = high;
   }
 
   point(event) {
@@ -278,6 +286,7 @@ class Picture {
     reading.replaceChildren(
       place ? "pixel " : this.blank ? "zero everywhere, as at " : "hottest at ", element("b", {}, pixel),
       "  ·  heat ", element("b", {}, heat.toFixed(2).replace("-", "−")),
+      ...(this.spread ? ["  ·  spread ", element("b", {}, this.spread.at(across, down).value.toFixed(2))] : []),
       "  ·  raw evidence ", element("b", {}, number(cell.value, true, raw.largest)),
       `  ·  cell ${cell.column}, ${cell.row} of ${raw.width} × ${raw.height}`,
     );
