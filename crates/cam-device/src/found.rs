@@ -173,6 +173,11 @@ mod tests {
     }
 
     #[test]
+    fn the_processor_tells_the_memory_of_the_machine() {
+        assert!(cpu().memory.is_some_and(|bytes| bytes > 64 << 20), "{:?}", cpu().memory);
+    }
+
+    #[test]
     fn whatever_is_listed_has_started_or_says_why_not_and_can_be_asked_for_by_its_name() {
         for listed in list() {
             let asked = open(listed.id.to_string().parse().unwrap());

@@ -2,6 +2,7 @@
 
 use crate::Kind;
 use burn::tensor::Device;
+use sysinfo::{CpuRefreshKind, System};
 
 /// What a device is made of.
 pub(crate) fn kind(_: &Device) -> Kind {
@@ -13,7 +14,12 @@ pub(crate) fn probe(_: &Device) -> Result<(), String> {
     Ok(())
 }
 
-/// How the processor is named, and its memory in bytes, which is not told.
+/// How the processor is named, and the memory of the machine in bytes.
 pub(crate) fn described(_: &Device) -> (String, Option<u64>) {
-    ("the processor of this machine, by Burn's flex backend".into(), None)
+    let mut machine = System::new();
+    machine.refresh_cpu_list(CpuRefreshKind::nothing());
+    machine.refresh_memory();
+    let name = machine.cpus().first().map_or("", |core| core.brand().trim());
+    let name = if name.is_empty() { "the processor of this machine" } else { name };
+    (format!("{name}, by Burn's flex backend"), Some(machine.total_memory()).filter(|bytes| *bytes > 0))
 }
