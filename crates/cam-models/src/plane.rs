@@ -434,16 +434,17 @@ mod tests {
 
     fn assert_same(ours: [TensorData; 2], theirs: [TensorData; 2]) {
         for (ours, theirs) in ours.into_iter().zip(theirs) {
-            ours.assert_approx_eq::<f32>(&theirs, Tolerance::absolute(1e-5));
+            // Some units in the last place of sums of 64 products.
+            ours.assert_approx_eq::<f32>(&theirs, Tolerance::rel_abs(2e-5, 2e-5));
         }
     }
 
     #[test]
     fn layers_on_a_tape_are_those_of_burn_both_ways() {
-        let (device, x) = (Device::flex(), random([2, 3, 4]));
-        let layer = LinearConfig::new(4, 6).init(&device);
+        let (device, x) = (Device::flex(), random([2, 3, 64]));
+        let layer = LinearConfig::new(64, 40).init(&device);
         assert_same(both_ways(&x, |x| linear(&layer, x)), both_ways(&x, |x| layer.forward(x)));
-        let mut norm = LayerNormConfig::new(4).with_epsilon(1e-3).init(&device);
+        let mut norm = LayerNormConfig::new(64).with_epsilon(1e-3).init(&device);
         norm.gamma = norm.gamma.map(|gamma| gamma * 1.5);
         assert_same(both_ways(&x, |x| layer_norm(&norm, 1e-3, x)), both_ways(&x, |x| norm.forward(x)));
         let gelu = |x| {
