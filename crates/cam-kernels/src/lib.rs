@@ -1,6 +1,5 @@
-//! What inference spends its time on, on the CPU: convolutions, linear layers, attention, norms and pooling, and the ways back through what
-//! transformers are made of, for pictures whose
-//! channels lie side by side (`[batch, height, width, channels]`).
+//! What inference spends its time on, on the CPU: convolutions, linear layers, attention, norms and pooling, and the ways back
+//! through what transformers are made of, for pictures whose channels lie side by side (`[batch, height, width, channels]`).
 //!
 //! Everything is a product of rows of the input with a panel of weights. Panels are packed once; rows are read where they lie, so that
 //! no matrix of patches is built. A bias, a residual and an activation are applied while the result is still in registers. Vectors
