@@ -405,8 +405,8 @@ impl<'a> Taps<'a> {
         activation::silu(x)
     }
 
-    /// Says that an activation is none that guided backpropagation has a rule for, which refuses it then. For models that compute one
-    /// otherwise than by these taps.
+    /// Says that an activation follows that guided backpropagation has no rule for: a guided pass ends in
+    /// [`Error::NotGuided`], which names it; every other pass goes on. For models that compute one otherwise than by these taps.
     pub fn unguided(&self, activation: &'static str) {
         if let Mode::Guided = self.mode {
             self.log.borrow_mut().trouble.get_or_insert(Error::NotGuided { activation });

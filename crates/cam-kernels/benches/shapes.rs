@@ -37,10 +37,15 @@ fn floats(count: usize) -> Vec<f32> {
 fn conv(bencher: Bencher<'_, '_>, &[from, to, kernel, side, stride]: &[usize; 5]) {
     let window = Window { stride: [stride; 2], padding: [kernel / 2; 2], ..Window::default() };
     let conv = Conv::new(&floats(to * from * kernel * kernel), [to, from, kernel, kernel], None, window, 1);
-    let x = floats(from * side * side);
-    let picture = Picture::nhwc(&x, [1, side, side, from]);
+    convolve(bencher, &conv, [1, side, side, from], from * kernel * kernel);
+}
+
+/// A convolution of pictures of a shape, which takes so many multiplications an output.
+fn convolve(bencher: Bencher<'_, '_>, conv: &Conv, shape: [usize; 4], steps: usize) {
+    let x = floats(shape.iter().product());
+    let picture = Picture::nhwc(&x, shape);
     let mut out = Vec::new();
-    let steps = conv.output(&picture).iter().product::<usize>() * from * kernel * kernel;
+    let steps = conv.output(&picture).iter().product::<usize>() * steps;
     bencher.counter(ItemsCount::new(steps)).bench_local(|| {
         out = conv.forward(black_box(picture), None, Activation::Relu, std::mem::take(&mut out));
     });
@@ -63,12 +68,7 @@ const SQUARES: &[[usize; 3]] = &[
 fn winograd(bencher: Bencher<'_, '_>, &[channels, side, batch]: &[usize; 3]) {
     let window = Window { padding: [1; 2], ..Window::default() };
     let conv = Conv::winograd(&floats(channels * channels * 9), [channels; 2], None, window);
-    let x = floats(batch * side * side * channels);
-    let picture = Picture::nhwc(&x, [batch, side, side, channels]);
-    let mut out = Vec::new();
-    bencher.counter(ItemsCount::new(x.len() * channels * 9)).bench_local(|| {
-        out = conv.forward(black_box(picture), None, Activation::Relu, std::mem::take(&mut out));
-    });
+    convolve(bencher, &conv, [batch, side, side, channels], channels * 9);
 }
 
 #[divan::bench]

@@ -8,7 +8,7 @@
 
 use crate::depthwise::Depthwise;
 use crate::panel::{Panels, lanes};
-use crate::share::shares;
+use crate::share::{first_channels, shares};
 use crate::tile::{Activation, Run, Tiles};
 use crate::winograd::Winograd;
 use crate::{Picture, Window};
@@ -251,10 +251,7 @@ impl Conv {
                     let outputs =
                         |&(group, number): &(usize, usize)| Panels::get(&panels[group], number).outputs;
                     let outputs = <[(usize, usize)]>::iter(panels_of).map(outputs).sum();
-                    let mine: Vec<&mut [f32]> = pixels
-                        .iter_mut()
-                        .map(|pixel| pixel.split_off_mut(..outputs).expect("a pixel has all channels"))
-                        .collect();
+                    let mine = first_channels(&mut pixels, outputs);
                     first += outputs;
                     (panels_of, first - outputs, mine)
                 };

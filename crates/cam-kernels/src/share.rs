@@ -14,3 +14,9 @@ pub(crate) fn shares(rows: usize, row: usize, panels: usize) -> (usize, usize) {
     let parts = tasks.div_ceil(rows.div_ceil(height)).min(panels);
     (height, parts)
 }
+
+/// The first channels of each pixel that are left: a part writes them, and the next part those behind.
+pub(crate) fn first_channels<'a>(pixels: &mut [&'a mut [f32]], count: usize) -> Vec<&'a mut [f32]> {
+    let split = |pixel: &mut &'a mut [f32]| pixel.split_off_mut(..count).expect("a pixel has all channels");
+    pixels.iter_mut().map(split).collect()
+}

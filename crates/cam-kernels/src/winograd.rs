@@ -8,7 +8,7 @@
 //! comes out becomes 2x2 pixels. The matrices hold nothing but 0, 1 and a half, so that rounding stays that of the plain sum.
 
 use crate::panel::{Panels, lanes};
-use crate::share::shares;
+use crate::share::{first_channels, shares};
 use crate::tile::{Activation, Run, Tiles};
 use crate::{Picture, Window};
 use pulp::{Arch, Simd, WithSimd};
@@ -110,11 +110,7 @@ impl Winograd {
             for first in (0..count).step_by(part) {
                 let panels = first..(first + part).min(count);
                 let outputs = panels.clone().map(|number| self.panels[0].get(number).outputs).sum();
-                let mine: Vec<&mut [f32]> = pixels
-                    .iter_mut()
-                    .map(|pixel| pixel.split_off_mut(..outputs).expect("a pixel has all channels"))
-                    .collect();
-                tasks.push((rows.clone(), panels, mine));
+                tasks.push((rows.clone(), panels, first_channels(&mut pixels, outputs)));
             }
         }
         tasks.into_par_iter().for_each(|(rows, panels, pixels)| {
@@ -239,12 +235,15 @@ impl Grid<'_> {
         })
     }
 
-    /// The pixels that a tile makes: of which row and column of it, and where among all pixels.
-    fn made(&self, tile: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+    /// The pixels that a tile makes, where they are within the output: counted over the batch.
+    fn made(&self, tile: usize) -> [[Option<usize>; OUT]; OUT] {
         let (image, [top, left]) = self.place(tile);
         let [height, width] = self.size;
-        (0..OUT.min(height - top)).flat_map(move |y| {
-            (0..OUT.min(width - left)).map(move |x| (y, x, (image * height + top + y) * width + left + x))
+        std::array::from_fn(|y| {
+            std::array::from_fn(|x| {
+                let inside = top + y < height && left + x < width;
+                inside.then(|| (image * height + top + y) * width + left + x)
+            })
         })
     }
 }
@@ -327,6 +326,7 @@ impl WithSimd for After<'_, '_> {
             let read: [&[S::f32s]; PLACES] = std::array::from_fn(|_| {
                 S::as_simd_f32s(&places.next().expect("there are as many")[number * outputs..][..outputs]).0
             });
+            let made = grid.made(tile);
             for v in 0..outputs / S::F32_LANES {
                 let mut half = [[simd.splat_f32s(0.0); SIDE]; OUT];
                 for x in 0..SIDE {
@@ -339,18 +339,18 @@ impl WithSimd for After<'_, '_> {
                         half[y][x] = column[y];
                     }
                 }
-                let mut whole = [[simd.splat_f32s(0.0); OUT]; OUT];
                 for y in 0..OUT {
-                    whole[y] = after(simd, half[y]);
-                }
-                for (y, x, pixel) in grid.made(tile) {
-                    let mut sum = simd.add_f32s(whole[y][x], bias[v]);
-                    if let Some(residual) = residual {
-                        let residual = &residual[pixel * channels + v * S::F32_LANES..][..S::F32_LANES];
-                        sum = simd.add_f32s(sum, S::as_simd_f32s(residual).0[0]);
+                    let row = after(simd, half[y]);
+                    for x in 0..OUT {
+                        let Some(pixel) = made[y][x] else { continue };
+                        let mut sum = simd.add_f32s(row[x], bias[v]);
+                        if let Some(residual) = residual {
+                            let residual = &residual[pixel * channels + v * S::F32_LANES..][..S::F32_LANES];
+                            sum = simd.add_f32s(sum, S::as_simd_f32s(residual).0[0]);
+                        }
+                        let [sum] = activation.of(simd, [sum]);
+                        S::as_mut_simd_f32s(out[pixel - strip]).0[v] = sum;
                     }
-                    let [sum] = activation.of(simd, [sum]);
-                    S::as_mut_simd_f32s(out[pixel - strip]).0[v] = sum;
                 }
             }
         }

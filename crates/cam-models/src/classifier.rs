@@ -5,7 +5,6 @@ use crate::network::{Config, Network};
 use crate::resnet::ResNetConfig;
 use crate::weights::{Comparison, Outline, Weights, count};
 use crate::{Card, Error, Labels, Logits, Precision, Resize};
-use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{Device, Tensor, TensorReadError, try_read_sync};
 use cam_core::{Model, Taps};
 use image::RgbImage;
@@ -321,19 +320,11 @@ pub fn class_named(labels: &[String], asked: &str) -> Result<usize, Error> {
 }
 
 impl Logits {
-    /// The probabilities that logits stand for.
+    /// The probabilities that the logits of one image stand for.
     ///
     /// # Shapes
-    /// - logits, output: `[batch, classes]`
-    pub fn probabilities(self, logits: Tensor<2>) -> Tensor<2> {
-        match self {
-            Self::Softmax => softmax(logits, 1),
-            Self::Sigmoid => sigmoid(logits),
-        }
-    }
-
-    /// The same of the logits of one image that have been read.
-    fn likely(self, logits: &[f32]) -> Vec<f32> {
+    /// - logits, output: `[classes]`
+    pub fn probabilities(self, logits: &[f32]) -> Vec<f32> {
         let logits = logits.iter().map(|&logit| f64::from(logit));
         match self {
             Self::Softmax => {
@@ -399,7 +390,7 @@ impl Prediction {
         count: usize,
     ) -> Vec<Vec<Self>> {
         let of_image = |logits: &[f32]| {
-            let probabilities = kind.likely(logits);
+            let probabilities = kind.probabilities(logits);
             let mut order: Vec<usize> = (0..classes).collect();
             order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
             let prediction = |class: usize| Prediction {
