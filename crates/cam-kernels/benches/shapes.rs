@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p cam-kernels`; a shape is from, to, kernel, side, stride. Items a second are multiplications with an addition.
 
-use cam_kernels::{Activation, Attention, Conv, Picture, Window, layer_norm, max_pool};
+use cam_kernels::{Activation, Attention, Conv, Outputs, Picture, Window, layer_norm, max_pool};
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 
@@ -140,4 +140,27 @@ fn norm(bencher: Bencher<'_, '_>, rows: usize) {
     let (x, ones) = (floats(rows * 96), floats(96));
     let mut out = Vec::new();
     bencher.bench_local(|| out = layer_norm(black_box(&x), &ones, &ones, 1e-5, std::mem::take(&mut out)));
+}
+
+/// VGG's first linear layer, of so many rows: items are floats of its weights.
+#[divan::bench(args = [1, 8])]
+fn outputs(bencher: Bencher<'_, '_>, rows: usize) {
+    let (weight, x) = (floats(4096 * 25088), floats(rows * 25088));
+    let layer = Outputs::new(&weight, [4096, 25088], None);
+    let mut out = Vec::new();
+    bencher.counter(ItemsCount::new(weight.len())).bench_local(|| {
+        out = layer.forward(black_box(&x), std::mem::take(&mut out));
+    });
+}
+
+/// The way back through it, of which half of the outputs have no gradient.
+#[divan::bench(args = [1, 8])]
+fn outputs_back(bencher: Bencher<'_, '_>, rows: usize) {
+    let (weight, gradient) = (floats(4096 * 25088), floats(rows * 4096));
+    let gradient: Vec<f32> = gradient.into_iter().map(|g| g.max(0.0)).collect();
+    let layer = Outputs::new(&weight, [4096, 25088], None);
+    let mut out = Vec::new();
+    bencher.counter(ItemsCount::new(weight.len())).bench_local(|| {
+        out = layer.backward(black_box(&gradient), std::mem::take(&mut out));
+    });
 }

@@ -1,7 +1,8 @@
 //! The kernels against the formulas, written with loops.
 
 use cam_kernels::{
-    Activation, Attention, Conv, Picture, Window, gelu, gelu_back, layer_norm, layer_norm_back, max_pool,
+    Activation, Attention, Conv, Outputs, Picture, Window, gelu, gelu_back, layer_norm, layer_norm_back,
+    max_pool,
 };
 use proptest::prelude::*;
 
@@ -431,6 +432,34 @@ proptest! {
             let slow: f64 = (0..to).map(|o| f64::from(gradient[row * to + o]) * f64::from(weight[i * to + o])).sum();
             prop_assert!((f64::from(fast) - slow).abs() <= f64::from(rounding(to)), "{fast} is not {slow}");
         }
+    }
+
+    #[test]
+    fn a_layer_read_where_it_lies_is_the_product_both_ways(
+        rows in 1..6_usize, from in prop_oneof![1..90_usize, 2040..2060_usize], to in 1..40_usize, biased in any::<bool>(),
+        silent in 0..4_usize, seed in 0..100_usize,
+    ) {
+        let (x, weight, bias) = (floats(rows * from, seed), floats(to * from, seed + 1), floats(to, seed + 2));
+        let layer = Outputs::new(&weight, [to, from], biased.then_some(&bias));
+        let heard = |place: usize| place % to % 4 >= silent;
+        let gradient: Vec<f32> =
+            floats(rows * to, seed + 3).into_iter().enumerate().map(|(place, g)| if heard(place) { g } else { 0.0 }).collect();
+        let (there, back) = (layer.forward(&x, vec![f32::NAN; 7]), layer.backward(&gradient, vec![f32::NAN; 7]));
+        prop_assert_eq!([there.len(), back.len()], [rows * to, rows * from]);
+        for (place, fast) in there.iter().enumerate() {
+            let (row, o) = (place / to, place % to);
+            let bias = if biased { f64::from(bias[o]) } else { 0.0 };
+            let slow = (0..from).fold(bias, |sum, i| sum + f64::from(x[row * from + i]) * f64::from(weight[o * from + i]));
+            prop_assert!((f64::from(*fast) - slow).abs() <= f64::from(rounding(from)), "{fast} is not {slow}");
+        }
+        for (place, fast) in back.iter().enumerate() {
+            let (row, i) = (place / from, place % from);
+            let slow: f64 = (0..to).map(|o| f64::from(gradient[row * to + o]) * f64::from(weight[o * from + i])).sum();
+            prop_assert!((f64::from(*fast) - slow).abs() <= f64::from(rounding(to)), "{fast} is not {slow}");
+        }
+        // Whatever is beside it, a row has the same numbers.
+        prop_assert_eq!(&layer.forward(&x[..from], vec![])[..], &there[..to]);
+        prop_assert_eq!(&layer.backward(&gradient[..to], vec![])[..], &back[..from]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! value is still in registers (`cam-kernels`). A tensor that is not of single precision in main memory, or that is on a tape, is
 //! given back as it was, and the network goes the way of Burn.
 
+mod in_place;
 mod memory;
 mod packed;
 mod taped;
@@ -19,6 +20,7 @@ use burn::nn::{LayerNorm, Linear, PaddingConfig2d};
 use burn::tensor::{DType, Shape, Tensor, TensorData};
 pub(crate) use cam_kernels::Activation;
 use cam_kernels::{Attention, Conv, Picture, Window};
+pub(crate) use in_place::{by_outputs, linear_in_place};
 pub(crate) use packed::{packed, parameter};
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};

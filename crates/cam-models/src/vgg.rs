@@ -7,6 +7,7 @@
 //! under the norm's name, and the convolution's number is no layer: once the norm is folded, its output alone does not exist.
 
 use crate::network::ShapeOf;
+use crate::plane::{by_outputs, linear_in_place};
 use crate::steps::{self, Step};
 use burn::nn::{Linear, LinearConfig};
 use burn::prelude::*;
@@ -132,9 +133,11 @@ impl VggConfig {
 }
 
 impl Vgg {
-    /// The network for inference: every BatchNorm is folded into its convolution.
+    /// The network for inference: every BatchNorm is folded into its convolution, and the weights of the classifier lie in memory as
+    /// they are read.
     pub fn folded(self) -> Self {
-        Self { features: steps::folded(self.features), ..self }
+        let classifier = self.classifier.into_iter().map(|linear| linear.map(by_outputs));
+        Self { features: steps::folded(self.features), classifier: classifier.collect() }
     }
 }
 
@@ -150,7 +153,7 @@ impl Model for Vgg {
         }
         let mut x = x.flatten(1, 3);
         for (place, linear) in self.classifier.iter().flatten().enumerate() {
-            x = linear.forward(if place == 0 { x } else { taps.relu(x) });
+            x = linear_in_place(linear, if place == 0 { x } else { taps.relu(x) });
         }
         x
     }
