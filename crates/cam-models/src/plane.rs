@@ -77,6 +77,28 @@ pub(crate) fn tokens_at_once<const D: usize, const N: usize>(
     done.map(Plane::into_tokens).ok_or_else(|| x.map(|x| x.map_or_else(|x| x, Plane::into_tokens)))
 }
 
+/// The floats of the images that a block is computed of together. What it makes of them on its way is some four times as much, and is
+/// to stay in the cache; with fewer images the weights would be read more often.
+const TOGETHER: usize = 150_000;
+
+/// A block of a transformer, of tokens as in [`tokens_at_once`]: some images of the batch at a time.
+pub(crate) fn block_at_once<const D: usize>(
+    x: Tensor<D>,
+    block: impl Fn(&Plane) -> Option<Plane>,
+) -> Result<Tensor<D>, Tensor<D>> {
+    let x = in_memory(x)?.to_contiguous();
+    let batch = x.layout().shape()[0];
+    let count = (TOGETHER * batch / x.layout().num_elements().max(1)).clamp(1, batch.max(1));
+    let parts = (0..batch).step_by(count).map(|first| {
+        let images = x.narrow(0, first, count.min(batch - first));
+        block(&Plane::of_tokens(images))
+    });
+    match Plane::cat(parts) {
+        Some(y) => Ok(y.into_tokens()),
+        None => Err(Tensor::from_primitive::<Flex>(x)),
+    }
+}
+
 /// A linear layer of tokens, also on a tape.
 pub(crate) fn linear<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
     tokens_at_once([x], |[x]| x.linear(layer, None, Activation::None))
@@ -154,11 +176,36 @@ impl Plane {
     /// Tokens `[batch, tokens, channels]` or pictures `[batch, height, width, channels]`, or the tensor itself where it is not in main
     /// memory.
     fn tokens<const D: usize>(x: Tensor<D>) -> Result<Self, Tensor<D>> {
+        Ok(Self::of_tokens(in_memory(x)?.to_contiguous()))
+    }
+
+    fn of_tokens(tensor: FlexTensor) -> Self {
+        let dims = tensor.layout().shape().to_vec();
         let mut shape = [1; 4];
-        shape[0] = x.dims()[0];
-        shape[5 - D..].copy_from_slice(&x.dims()[1..]);
-        let tensor = in_memory(x)?.to_contiguous();
-        Ok(Self { held: Held::Tensor(tensor), shape, channels_last: true })
+        shape[0] = dims[0];
+        shape[5 - dims.len()..].copy_from_slice(&dims[1..]);
+        Self { held: Held::Tensor(tensor), shape, channels_last: true }
+    }
+
+    /// A batch of what parts of it became; `None` where one of them or all are missing.
+    fn cat(parts: impl ExactSizeIterator<Item = Option<Plane>>) -> Option<Plane> {
+        let (count, mut whole) = (parts.len(), None);
+        for part in parts {
+            let part = part?;
+            if count == 1 {
+                return Some(part);
+            }
+            let [images, height, width, channels] = part.shape;
+            let (floats, shape) = whole.get_or_insert_with(|| {
+                // The first part is none of the smaller ones.
+                let mut floats = memory::take(count * part.floats().len());
+                floats.clear();
+                (floats, [0, height, width, channels])
+            });
+            floats.extend_from_slice(&part.channels_last());
+            shape[0] += images;
+        }
+        whole.map(|(floats, shape)| Plane::new(floats, shape))
     }
 
     fn new(floats: Vec<f32>, shape: [usize; 4]) -> Self {

@@ -10,8 +10,8 @@
 
 use crate::network::ShapeOf;
 use crate::plane::{
-    Activation, Back, Plane, Windows, layer_norm, linear, linear_back, on_tape, packed, parameter,
-    tokens_at_once,
+    Activation, Back, Plane, Windows, block_at_once, layer_norm, linear, linear_back, on_tape, packed,
+    parameter, tokens_at_once,
 };
 use crate::steps::convolved;
 use crate::vit::Mlp;
@@ -398,9 +398,7 @@ impl Block {
     fn forward(&self, x: Tensor<4>, name: &str, taps: &Taps<'_>) -> Tensor<4> {
         match taps.asks_inside(name) {
             true => self.in_steps(x, name, taps),
-            false => {
-                tokens_at_once([x], |[x]| self.at_once(x)).unwrap_or_else(|[x]| self.in_steps(x, name, taps))
-            }
+            false => block_at_once(x, |x| self.at_once(x)).unwrap_or_else(|x| self.in_steps(x, name, taps)),
         }
     }
 

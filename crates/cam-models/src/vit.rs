@@ -13,7 +13,7 @@
 use crate::bicubic;
 use crate::network::ShapeOf;
 use crate::plane::{
-    Activation, Back, Plane, Windows, layer_norm, linear, linear_back, on_tape, tokens_at_once,
+    Activation, Back, Plane, Windows, block_at_once, layer_norm, linear, linear_back, on_tape, tokens_at_once,
 };
 use crate::steps::convolved;
 use burn::module::{Initializer, Param};
@@ -334,8 +334,8 @@ impl Block {
     fn forward(&self, x: Tensor<3>, keep: usize, name: &str, grid: Tokens, taps: &Taps<'_>) -> Tensor<3> {
         match taps.asks_inside(name) {
             true => self.in_steps(x, keep, name, grid, taps),
-            false => tokens_at_once([x], |[x]| self.at_once(x, keep))
-                .unwrap_or_else(|[x]| self.in_steps(x, keep, name, grid, taps)),
+            false => block_at_once(x, |x| self.at_once(x, keep))
+                .unwrap_or_else(|x| self.in_steps(x, keep, name, grid, taps)),
         }
     }
 
