@@ -12,16 +12,17 @@ reference. The table that it prints, with the day and the names of the cards, is
     benches/gpu.sh --device vulkan:0                  # another card; the reference on the same one if it can, or the processor
 
 What runs the network once a channel (--slow) is measured once, and of the reference --sample channels are tried: its time is scaled up.
-Batches of 256 take those hours: ask for them with --slow-batches "1 32 256".
+It comes last, batches of 256 at the very end: they may take an hour a device. What is measured is kept if it is ended before.
+A test that fails is told, and ends the script with 1 when all is measured.
 
 Options, each with a list in one word where it takes several:
-  --device "NAMES"         where we compute, see `cam devices` [default: "cuda:0 vulkan:0"]
+  --device "NAMES"         where we compute, see `cam devices` [default: "cuda:0 vulkan:0", or that of them which can be used]
   --reference NAME         where PyTorch computes, cuda or cpu [default: cuda where PyTorch knows it, else cpu]
   --networks "NAMES"       [default: "resnet50 vgg16 deit_small_patch16_224 swin_tiny_patch4_window7_224"]
   --methods "NAMES"        [default: "gradcam"; "" for none]
   --batches "NUMBERS"      [default: "1 32 256"]
   --slow "NAMES"           [default: "ablationcam scorecam"; "" for none]
-  --slow-batches "NUMBERS" [default: "1 32"]
+  --slow-batches "NUMBERS" [default: "1 32 256"]
   --sample NUMBER          [default: 64]
   --repeat NUMBER          how often each is measured in a round [default: 5]
   --rounds NUMBER          [default: 3]
@@ -38,8 +39,8 @@ fail() { echo "gpu.sh: $*" >&2; exit 1; }
 # What another program said is shown, and one line says what is to be done.
 tried() { "$@" >&2 || return 1; }
 
-devices="cuda:0 vulkan:0" reference="" networks="resnet50 vgg16 deit_small_patch16_224 swin_tiny_patch4_window7_224"
-methods=gradcam batches="1 32 256" slow="ablationcam scorecam" slow_batches="1 32" sample=64 repeat=5 rounds=3 memory=4GiB
+devices="" reference="" networks="resnet50 vgg16 deit_small_patch16_224 swin_tiny_patch4_window7_224"
+methods=gradcam batches="1 32 256" slow="ablationcam scorecam" slow_batches="1 32 256" sample=64 repeat=5 rounds=3 memory=4GiB
 tests="conformance devices golden precision reads" features="" profile=release
 output=""
 while [ $# -gt 0 ]; do
@@ -68,7 +69,8 @@ done
 python=${PYTHON:-python3}
 target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 output=${output:-$target/gpu.md}
-[ -n "$devices" ] || fail "--device names none"
+asked=$devices
+devices=${devices:-cuda:0 vulkan:0}
 
 # What is missing is told before anything is built.
 command -v "$python" >/dev/null || fail "there is no $python: PYTHON names another interpreter"
@@ -76,6 +78,16 @@ nvidia() { command -v nvidia-smi >/dev/null && tried nvidia-smi -L; }
 if nvidia; then
     # A card beside the processor would be no comparison: that has to be asked for.
     reference=${reference:-cuda}
+    # What Burn's CUDA takes from a toolkit comes with PyTorch too, in Triton.
+    if [ -z "${CUDA_PATH:-}$(ls -d /{usr/local/cuda,opt/cuda,usr/lib/cuda,usr}/nvvm/libdevice 2>/dev/null)" ]; then
+        triton=$("$python" -c 'import os, triton; print(os.path.dirname(triton.__file__))' 2>/dev/null || true)
+        library=$triton/backends/nvidia/lib/libdevice.10.bc
+        if [ -f "$library" ]; then
+            export CUDA_PATH=$target/libdevice
+            mkdir -p "$CUDA_PATH/nvvm/libdevice"
+            ln -sf "$library" "$CUDA_PATH/nvvm/libdevice/"
+        fi
+    fi
 elif [[ " $devices" == *" cuda"* ]]; then
     fail "no NVIDIA card answers: nvidia-smi is not there or fails; --device names other devices"
 fi
@@ -94,23 +106,39 @@ suites=(--lib $(printf -- '--test %s ' $tests))
 if [ -n "$tests" ]; then cargo test "${build[@]}" --no-run "${suites[@]}"; else cargo build "${build[@]}"; fi
 cam=$target/$profile/cam
 "$cam" devices
+usable=""
 for device in $devices; do
     # Two seconds of work: a card that is not there or does not start is told here.
-    "$cam" bench --device "$device" --repeat 1 >/dev/null || fail "\`$device\` cannot be used; --device names others"
+    if "$cam" bench --device "$device" --repeat 1 >/dev/null; then usable="$usable $device"
+    elif [ -n "$asked" ]; then fail "\`$device\` cannot be used; --device names others"
+    else echo "left out: $device"; fi
 done
+devices=$usable
+[ -n "$devices" ] || fail "no device can be used; see \`cam devices\`"
 
+tested=""
+failed=0
 for device in $devices; do
     [ -n "$tests" ] || continue
     echo "tests on $device"
     # One after another: kernels that are tuned while others run are tuned wrongly.
-    CAM_TEST_DEVICE=$device cargo test "${build[@]}" "${suites[@]}" -- --test-threads 1
+    if CAM_TEST_DEVICE=$device cargo test "${build[@]}" "${suites[@]}" --no-fail-fast -- --test-threads 1; then said=pass
+    else said=fail failed=1; fi
+    tested="$tested- \`$device\`: the tests ($tests) $said."$'\n'
 done
 
 timed() { "$python" benches/compare.py --cam "$cam" ${reference:+--reference "$reference"} --networks $networks --memory "$memory" "$@"; echo; }
+# What takes long comes last.
 measured() {
+    [ -z "$tested" ] || echo "$tested"
     for device in $devices; do
         [ -z "$methods" ] || timed --device "$device" --methods $methods --batch $batches --repeat "$repeat" --rounds "$rounds"
-        [ -z "$slow" ] || timed --device "$device" --methods $slow --batch $slow_batches --repeat 1 --rounds 1 --sample "$sample"
+    done
+    [ -n "$slow" ] || return 0
+    for batch in $slow_batches; do
+        for device in $devices; do
+            timed --device "$device" --methods $slow --batch "$batch" --repeat 1 --rounds 1 --sample "$sample"
+        done
     done
 }
 new=$(mktemp "$output.XXXXXX")
@@ -118,3 +146,4 @@ trap 'echo "gpu.sh: ended early; what was measured is in $new" >&2' ERR INT TERM
 measured | tee "$new"
 mv "$new" "$output"
 echo "kept in $output: for COMPARE.md"
+exit "$failed"

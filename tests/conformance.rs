@@ -4,10 +4,12 @@ mod support;
 
 use burn::tensor::{Device, Tensor};
 use cam_core::{
-    Class, Error, Explainer, Explanation, METHODS, Method, Model, Sight, Taps, choose_layer, guided_backprop,
+    Class, Error, Explainer, Explanation, GradCam, METHODS, Method, Model, Sess, Sight, Smooth, Taps,
+    choose_layer, concepts, guided_backprop,
 };
 use cam_models::Network;
 use cam_models::{swin::SwinConfig, vgg::VggConfig, vit::VitConfig};
+use support::arithmetic::Differences;
 use support::{
     DENSENET, SWIN, TINY, TINY_RESNEXT, VGG, VIT, device, hashed, hashed_on, methods, mnasnet, picture,
 };
@@ -89,11 +91,9 @@ struct Numbers {
 }
 
 impl Numbers {
-    /// The largest difference of either, of full scale; NaN where one holds it.
-    fn apart(&self, other: &Self) -> f32 {
-        let largest = self.raw.iter().fold(f32::MIN_POSITIVE, |most, x| most.max(x.abs()));
-        let differences = [apart(&self.heat, &other.heat), apart(&self.raw, &other.raw) / largest];
-        differences.into_iter().fold(0.0, |off, more| if off.is_nan() || off > more { off } else { more })
+    /// The differences of both, of full scale.
+    fn apart(&self, other: &Self) -> Vec<f32> {
+        [differences(&self.heat, &other.heat, 1.0), apart(&self.raw, &other.raw)].concat()
     }
 }
 
@@ -142,16 +142,18 @@ fn images_of_a_batch_do_not_mix_in_any_family() {
             .filter(fits)
             .fold(Explainer::new(&case.network).layer(case.layer), |all, method| all.method(**method));
         let pair = case.images(2);
+        let mut found = Differences::default();
         let together = explainer.explain(pair.clone(), &Class(1)).unwrap();
         for image in 0..2 {
             let alone = explainer.explain(pair.clone().narrow(0, image, 1), &Class(1)).unwrap();
             for (many, one) in together.maps.iter().zip(&alone.maps) {
                 let many = read(&many.heat.clone().narrow(0, image, 1));
-                let off = many.iter().zip(read(&one.heat)).fold(0f32, |off, (a, b)| off.max((a - b).abs()));
                 // Sums in another order; units at the corner of their ReLU pass their gradient or not, as in the golden tests.
-                assert!(off < 5e-3, "{} of {}: {off}", one.method, case.name);
+                let off = differences(&many, &read(&one.heat), 1.0);
+                found.add(format!("{} of {}", one.method, case.name), &off, 5e-3);
             }
         }
+        found.judge();
     }
 }
 
@@ -213,17 +215,16 @@ fn plain_inference_computes_what_layers_one_by_one_do() {
             if case.attention || case.biases { vec![case.size, wide(&case)] } else { vec![case.size] };
         sizes.into_iter().map(move |size| (case.name, case.network.clone(), size))
     });
+    let mut found = Differences::default();
     for (name, network, size) in cases.chain(siblings) {
         let images = picture("conformance", [3, size[0], size[1]], 16);
         // A tape goes through Burn's operations but for linear layers, whose own test is beside them.
         let [at_once, one_by_one] =
             [images.clone(), images.autodiff()].map(|images| read(&network.forward(images, &Taps::off())));
-        let largest = one_by_one.iter().fold(0f32, |most, x| most.max(x.abs()));
-        let off = apart(&at_once, &one_by_one) / largest;
-        println!("{name} of {size:?}: {off:.1e}");
         // Sums of up to a thousand products in another order.
-        assert!(off < 5e-6, "{name} of {size:?}: {off:.1e}");
+        found.add(format!("{name} of {size:?}"), &apart(&one_by_one, &at_once), 5e-6);
     }
+    found.judge();
 }
 
 /// How far maps of two devices may be apart, of full scale: sums in another order.
@@ -242,9 +243,8 @@ fn another_device_gives_the_same_maps_as_the_processor() {
         println!("skipped: CAM_TEST_DEVICE names no device beside the processor");
         return;
     }
-    let mut failed = Vec::new();
     for (case, known) in cases().into_iter().zip(cases_on(&here)) {
-        let mut farthest = (0f32, "none");
+        let mut found = Differences::default();
         for method in methods() {
             let images = case.images(1);
             let ours = case.maps(method, images.clone());
@@ -256,26 +256,67 @@ fn another_device_gives_the_same_maps_as_the_processor() {
             };
             let off = theirs.apart(ours);
             let mut allowed = BETWEEN_DEVICES;
-            if off > allowed {
+            if largest(&off) > allowed {
                 let nudged = images.clone() + (images.clone() * 1e3).sin() * ROUNDING;
-                allowed = allowed.max(SEVERAL * theirs.apart(&known.maps(method, nudged).unwrap()));
+                let moved = theirs.apart(&known.maps(method, nudged).unwrap());
+                allowed = allowed.max(SEVERAL * largest(&moved));
             }
-            println!("{:10} {:20} {off:.1e}, of {allowed:.1e} allowed", case.name, method.name());
-            if off > farthest.0 {
-                farthest = (off, method.name());
-            }
-            if off.is_nan() || off > allowed {
-                failed.push(format!("{} of {}: {off:.1e}", method.name(), case.name));
-            }
+            found.add(format!("{} of {}", method.name(), case.name), &off, allowed);
         }
-        println!("{}: at most {:.1e} ({}) between the devices", case.name, farthest.0, farthest.1);
+        found.judge();
     }
-    assert!(failed.is_empty(), "{failed:#?}");
 }
 
-/// The largest difference; NaN where either holds one.
-fn apart(a: &[f32], b: &[f32]) -> f32 {
-    assert_eq!(a.len(), b.len());
-    let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
-    differences.fold(0.0, |off, more| if off.is_nan() || off > more { off } else { more })
+/// What stands beside and around the methods: of each its numbers, the largest of which is full scale.
+fn around(case: &Case, images: Tensor<4>) -> Vec<(&'static str, Vec<f32>)> {
+    let explainer = Explainer::new(&case.network).layer(case.layer).method(GradCam);
+    let smooth = Explainer::new(&case.network).layer(case.layer).method(GradCam).eigen_smooth(true);
+    let heat = |found: Result<Explanation, Error>| read(&found.unwrap().maps[0].heat);
+    let sess = Sess { scales: 2, ..Sess::PAPER };
+    let found = concepts(&case.network, case.layer, images.clone(), 3, 0).unwrap();
+    let mut all = vec![
+        ("eigen smooth", heat(smooth.explain(images.clone(), &Class(3)))),
+        ("mirrored, brighter", heat(Smooth::augmented(&explainer).explain(images.clone(), &Class(3)))),
+        ("noisy", heat(Smooth::noisy(&explainer, 2, 0.1, 0).explain(images.clone(), &Class(3)))),
+        ("windows", heat(sess.explain_each(&explainer, images.clone(), &[&Class(3)]))),
+        ("concepts", found.heat.iter().flat_map(read).collect()),
+        ("what they look like", read(&found.vectors)),
+    ];
+    if case.relus {
+        all.push(("guided", read(&guided_backprop(&case.network, &images, &Class(3)).unwrap())));
+    }
+    all
+}
+
+#[test]
+fn another_device_gives_the_same_of_what_stands_around_the_methods() {
+    let (there, here) = (device(), Device::flex());
+    if there == here {
+        println!("skipped: CAM_TEST_DEVICE names no device beside the processor");
+        return;
+    }
+    for (case, known) in cases().into_iter().zip(cases_on(&here)) {
+        let mut found = Differences::default();
+        let images = case.images(1);
+        let theirs = around(&known, images.clone().to_device(&here));
+        for ((what, ours), (_, theirs)) in around(&case, images).into_iter().zip(theirs) {
+            found.add(format!("{what} of {}", case.name), &apart(&theirs, &ours), BETWEEN_DEVICES);
+        }
+        found.judge();
+    }
+}
+
+/// The differences, of the largest magnitude of those expected.
+fn apart(expected: &[f32], found: &[f32]) -> Vec<f32> {
+    differences(expected, found, largest(expected))
+}
+
+fn differences(expected: &[f32], found: &[f32], full: f32) -> Vec<f32> {
+    assert_eq!(expected.len(), found.len());
+    expected.iter().zip(found).map(|(a, b)| (a - b).abs() / full).collect()
+}
+
+/// The largest magnitude.
+fn largest(numbers: &[f32]) -> f32 {
+    numbers.iter().fold(f32::MIN_POSITIVE, |most, x| most.max(x.abs()))
 }

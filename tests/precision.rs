@@ -7,14 +7,12 @@ use burn::tensor::{FloatDType, Tensor};
 use cam_core::{Class, Error, Explainer, METHODS, Model, Taps};
 use cam_models::{Classifier, Network, Precision, Resize};
 use cam_scenes::Scene;
+use support::arithmetic::{ROUNDINGS, TEN_BITS};
 use support::{SWIN, TINY, VGG, VIT, device, hashed, picture};
 
 /// Half a unit in the last place, of 1: what one rounding costs.
 const PRECISIONS: [(Precision, FloatDType, f32); 2] =
-    [(Precision::F16, FloatDType::F16, 4.9e-4), (Precision::Bf16, FloatDType::BF16, 3.9e-3)];
-
-/// The mean difference of a map, in roundings: a network of a dozen layers adds some up.
-const ROUNDINGS: f32 = 16.0;
+    [(Precision::F16, FloatDType::F16, TEN_BITS), (Precision::Bf16, FloatDType::BF16, 3.9e-3)];
 
 /// The methods that run the network so often that two would not tell more than one.
 const LONG: [&str; 3] = ["sscam", "iscam", "cam"];

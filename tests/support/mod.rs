@@ -2,6 +2,8 @@
 
 #![allow(dead_code)]
 
+pub mod arithmetic;
+
 use burn::store::{BurnToPyTorchAdapter, ModuleSnapshot};
 use burn::tensor::{Device, Tensor, TensorData};
 use cam_core::{METHODS, Method, SsCam};

@@ -3,6 +3,7 @@
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::looking::Looking;
+use crate::maps::OneMap;
 use crate::options::Asked;
 use crate::report::{Map, Seconds};
 use crate::sheet::{Drawing, class_caption};
@@ -60,10 +61,13 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         let title = format!("{}, as {} sees it", explained.picture.source.title(), model.card().name);
         let columns = ["photo", "Grad-CAM", "guided backpropagation", "Guided Grad-CAM"];
         let mut sheet = Sheet::new(title).columns(columns);
-        for map in &explained.maps {
-            let gradient = guided_backprop(&model, &input, targets[map.target].as_ref())?;
-            let gradient: Vec<f32> = gradient.try_into_vec_as().map_err(cam_core::Error::from)?;
-            let gradient = on_photo(&gradient, [height, width], explained.picture.area)?;
+        let guided = |map: &OneMap| guided_backprop(&model, &input, targets[map.target].as_ref());
+        let gradients = explained.maps.iter().map(guided).collect::<Result<Vec<_>, _>>()?;
+        // Read together, so that the device is waited for once.
+        let gradients: Vec<f32> =
+            Tensor::cat(gradients, 0).try_into_vec_as().map_err(cam_core::Error::from)?;
+        for (map, gradient) in explained.maps.iter().zip(gradients.chunks_exact(3 * height * width)) {
+            let gradient = on_photo(gradient, [height, width], explained.picture.area)?;
             let pictures = [
                 explained.picture.photo.clone(),
                 painter.paint(&explained.picture, map)?,

@@ -10,7 +10,7 @@
 //! they pass through). The weights are a layer only of a pass that asks for them; any other runs Burn's fused attention, which
 //! never builds the matrix.
 
-use crate::bicubic;
+use crate::bicubic::Matrices;
 use crate::network::ShapeOf;
 use crate::plane::{
     Activation, Back, Plane, Windows, block_at_once, layer_norm, linear, linear_back, on_tape, tokens_at_once,
@@ -151,6 +151,9 @@ pub struct Vit {
     head_dist: Option<Linear>,
     grid: [usize; 2],
     prefix_embedded: bool,
+    /// By which the positions are resampled.
+    #[module(skip)]
+    resampling: Matrices,
 }
 
 /// A linear layer of each patch, as a convolution.
@@ -222,6 +225,7 @@ impl VitConfig {
             head_dist: self.distilled.then(|| linear(width, self.classes)),
             grid,
             prefix_embedded: self.prefix_embedded,
+            resampling: Matrices::default(),
         }
     }
 
@@ -416,13 +420,17 @@ impl Vit {
         let ([from_rows, from_columns], [rows, columns]) = (self.grid, grid);
         let prefix = tokens - from_rows * from_columns;
         let x = trained.clone().narrow(1, prefix, from_rows * from_columns);
-        let x = bicubic::matrix(from_rows, rows, &x.device())
+        let x = self
+            .resampling
+            .of(from_rows, rows, &x.device())
             .cast(x.dtype())
             .matmul(x.reshape([from_rows, from_columns * width]))
             .reshape([rows, from_columns, width])
             .swap_dims(0, 1)
             .reshape([from_columns, rows * width]);
-        let x = bicubic::matrix(from_columns, columns, &x.device())
+        let x = self
+            .resampling
+            .of(from_columns, columns, &x.device())
             .cast(x.dtype())
             .matmul(x)
             .reshape([columns, rows, width])
