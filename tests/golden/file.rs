@@ -74,9 +74,9 @@ pub fn largest(numbers: &[f32]) -> f32 {
     numbers.iter().fold(0.0, |largest, x| largest.max(x.abs()))
 }
 
-/// How far two lists of numbers are apart at the farthest place, of the largest magnitude in the first.
-pub fn apart(expected: &[f32], found: &[f32]) -> f32 {
+/// How far two lists of numbers are apart, of the largest magnitude in the first.
+pub fn apart(expected: &[f32], found: &[f32]) -> Vec<f32> {
     assert_eq!(expected.len(), found.len());
-    let off = expected.iter().zip(found).fold(0f32, |off, (a, b)| off.max((a - b).abs()));
-    off / largest(expected).max(f32::MIN_POSITIVE)
+    let full = largest(expected).max(f32::MIN_POSITIVE);
+    expected.iter().zip(found).map(|(a, b)| (a - b).abs() / full).collect()
 }

@@ -7,6 +7,11 @@ use crate::file::{Golden, largest};
 pub struct Distance(Vec<f32>);
 
 impl Distance {
+    /// At every place.
+    pub fn everywhere(&self) -> &[f32] {
+        &self.0
+    }
+
     /// At the farthest place.
     pub fn farthest(&self) -> f32 {
         largest(&self.0)

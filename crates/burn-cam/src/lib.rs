@@ -47,8 +47,8 @@
 //!
 //! # Devices
 //!
-//! The feature `cpu`, on by default, brings Burn's CPU backend. Others are features of `burn`: name it in your manifest,
-//! `burn = { version = "0.22", features = ["cuda"] }`, and give the device to the model.
+//! The feature `cpu`, on by default, brings Burn's CPU backend; `gpu`, `vulkan`, `metal`, `wgpu` and `cuda` bring graphics cards,
+//! and the crate `cam_device`, which finds them and starts the best that works, `cam_device::open("auto".parse()?)?`.
 //!
 //! # Threads
 //!
@@ -72,6 +72,8 @@ pub use cam_core::{
     Class, Explainer, Finer, Layout, LogOdds, Method, Model, Nchw, Nhwc, Ranked, Rectify, Scale, Smooth,
     Softmax, Taps, Target, Tokens, Top, Warning, method_named, methods::*,
 };
+#[cfg(feature = "device")]
+pub use cam_device;
 pub use cam_models::{Card, Classifier, Logits, Prediction, Preprocess, Resize};
 pub use cam_viz::{Area, ColourMap, HeatMap, Overlay};
 pub use {cam_core, cam_models, cam_viz, image};

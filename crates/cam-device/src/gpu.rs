@@ -44,20 +44,22 @@ pub(crate) fn probe(device: &Device) -> Result<(), String> {
                 .map_err(|error| error.to_string())
         }
         #[cfg(feature = "cuda")]
-        DispatchDevice::Cube(CubeDevice::Cuda(device)) => {
-            cudarc::driver::CudaContext::new(device.index).map(drop).map_err(|error| error.to_string())
-        }
+        DispatchDevice::Cube(CubeDevice::Cuda(device)) => crate::cuda::probe(device.index),
         _ => processor::probe(device),
     }
 }
 
-/// How a started device names itself, and its memory in bytes.
+/// How a started device names itself, and its memory in bytes: WebGPU does not tell a card's, and what is made of software has the machine's.
 pub(crate) fn described(device: &Device) -> (String, Option<u64>) {
     match device.as_dispatch() {
-        DispatchDevice::Cube(device) => {
-            let client = device.client();
+        DispatchDevice::Cube(card) => {
+            let client = card.client();
             let properties = client.properties();
-            (properties.identity.name.clone(), properties.memory.max_memory())
+            let memory = match kind(device) {
+                Kind::Software => processor::memory(),
+                _ => properties.memory.max_memory(),
+            };
+            (properties.identity.name.clone(), memory)
         }
         _ => processor::described(device),
     }

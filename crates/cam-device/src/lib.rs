@@ -11,6 +11,8 @@
 //! for first: found, then started, and only then used.
 
 mod choice;
+#[cfg(any(feature = "cuda", test))]
+mod cuda;
 mod error;
 mod found;
 #[cfg(gpu)]

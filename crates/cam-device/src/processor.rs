@@ -18,8 +18,14 @@ pub(crate) fn probe(_: &Device) -> Result<(), String> {
 pub(crate) fn described(_: &Device) -> (String, Option<u64>) {
     let mut machine = System::new();
     machine.refresh_cpu_list(CpuRefreshKind::nothing());
-    machine.refresh_memory();
     let name = machine.cpus().first().map_or("", |core| core.brand().trim());
     let name = if name.is_empty() { "the processor of this machine" } else { name };
-    (format!("{name}, by Burn's flex backend"), Some(machine.total_memory()).filter(|bytes| *bytes > 0))
+    (format!("{name}, by Burn's flex backend"), memory())
+}
+
+/// The memory of the machine in bytes.
+pub(crate) fn memory() -> Option<u64> {
+    let mut machine = System::new();
+    machine.refresh_memory();
+    Some(machine.total_memory()).filter(|bytes| *bytes > 0)
 }
