@@ -107,7 +107,7 @@ fn fit(picture: &RgbImage, side: u32) -> Cow<'_, RgbImage> {
 
 /// A stretch of the sheet along one axis, in pixels.
 #[derive(Clone, Copy)]
-struct Place {
+pub struct Place {
     start: u32,
     length: u32,
 }
