@@ -3,6 +3,7 @@
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::looking::Looking;
+use crate::maps::heat_maps;
 use crate::options::Asked;
 use crate::report::{Map, Seconds};
 use crate::sheet::{Drawing, class_caption};
@@ -55,15 +56,13 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     sheets.each(&model, "guided", options, |mut picture| {
         let input: Tensor<4> = picture.input.to_device(model.device());
         picture.input = input.clone();
-        let [_, _, height, width] = input.dims();
         let explained = studio.explain_one(picture)?;
-        let title = format!("{}, as {} sees it", explained.picture.source.title(), model.card().name);
+        let title = format!("{}, as {} sees it", explained.picture.title(), model.card().name);
         let columns = ["photo", "Grad-CAM", "guided backpropagation", "Guided Grad-CAM"];
         let mut sheet = Sheet::new(title).columns(columns);
         for map in &explained.maps {
             let gradient = guided_backprop(&model, &input, targets[map.target].as_ref())?;
-            let gradient: Vec<f32> = gradient.try_into_vec_as().map_err(cam_core::Error::from)?;
-            let gradient = on_photo(&gradient, [height, width], explained.picture.area)?;
+            let gradient = on_photo(&heat_maps(gradient)?, explained.picture.area)?;
             let pictures = [
                 explained.picture.photo.clone(),
                 painter.paint(&explained.picture, map)?,
@@ -79,10 +78,9 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
 }
 
 /// The gradient at the size of the part of the photo that it is of.
-fn on_photo(planes: &[f32], [height, width]: [usize; 2], area: Area) -> Result<Gradient, Failure> {
+fn on_photo(planes: &[HeatMap], area: Area) -> Result<Gradient, Failure> {
     let mut values = Vec::new();
-    for plane in planes.chunks_exact(height * width) {
-        let plane = HeatMap::new(width as u32, height as u32, plane)?;
+    for plane in planes {
         values.extend_from_slice(plane.resize(area.width, area.height)?.values());
     }
     Ok(Gradient::new(area.width, area.height, values)?)
