@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! cargo run --release --example squeezenet -- squeezenet1_0.safetensors photo.jpg
+//! cargo run --release --example squeezenet -- squeezenet1_0.safetensors photo.jpg 281    # a tabby, in place of the top class
 //! ```
 //!
-//! What the library asks for is the line `taps.layer(...)` in the forward pass. Everything else here is any Burn model.
+//! What the library asks for is the line `taps.layer(...)` in the forward pass, and for guided backpropagation `taps.relu(...)`
+//! where there is a ReLU. Everything else here is any Burn model.
 
 use burn::module::Module;
 use burn::nn::PaddingConfig2d::Explicit;
@@ -12,10 +14,9 @@ use burn::nn::Relu;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::prelude::*;
-use burn::tensor::activation::relu;
-use cam_core::{Explainer, GradCam, LayerCam, Model, Nchw, Taps, Top};
+use cam_core::{Class, Explainer, GradCam, LayerCam, Model, Nchw, Taps, Target, Top, guided_backprop};
 use cam_models::{Preprocess, Weights, read_photo};
-use cam_viz::{HeatMap, Overlay, save};
+use cam_viz::{Gradient, HeatMap, Overlay, save};
 
 /// SqueezeNet 1.0 (<https://arxiv.org/abs/1602.07360>), with the names of torchvision's checkpoint.
 #[derive(Module, Debug)]
@@ -65,14 +66,14 @@ impl SqueezeNet {
 }
 
 impl Feature {
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    fn forward(&self, x: Tensor<4>, taps: &Taps<'_>) -> Tensor<4> {
         match self {
             Feature::Conv(conv) => conv.forward(x),
-            Feature::Relu(relu) => relu.forward(x),
+            Feature::Relu(_) => taps.relu(x),
             Feature::Pool(pool) => pool.forward(x),
             Feature::Fire(fire) => {
-                let x = relu(fire.squeeze.forward(x));
-                relu(Tensor::cat(vec![fire.expand1x1.forward(x.clone()), fire.expand3x3.forward(x)], 1))
+                let x = taps.relu(fire.squeeze.forward(x));
+                taps.relu(Tensor::cat(vec![fire.expand1x1.forward(x.clone()), fire.expand3x3.forward(x)], 1))
             }
         }
     }
@@ -82,26 +83,36 @@ impl Model for SqueezeNet {
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
         let mut x = images;
         for (place, feature) in self.features.iter().enumerate() {
-            x = taps.layer(format_args!("features.{place}"), Nchw, || feature.forward(x)); // the one changed line
+            x = taps.layer(format_args!("features.{place}"), Nchw, || feature.forward(x, taps)); // the one changed line
         }
-        relu(self.classifier.1.forward(x)).mean_dims(&[2, 3]).flatten(1, 3)
+        taps.relu(self.classifier.1.forward(x)).mean_dims(&[2, 3]).flatten(1, 3)
     }
 }
 
 #[allow(dead_code, reason = "tests use the model alone")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let [weights, photo] = [1, 2].map(|place| std::env::args().nth(place).expect("squeezenet WEIGHTS PHOTO"));
+    let word = |place: usize| std::env::args().nth(place);
+    let [weights, photo] = [1, 2].map(|place| word(place).expect("squeezenet WEIGHTS PHOTO [CLASS]"));
+    let target: Box<dyn Target> = match word(3) {
+        Some(class) => Box::new(Class(class.parse()?)),
+        None => Box::new(Top),
+    };
     let device = Device::flex();
     let model = Weights::open(weights.as_ref())?.load("squeezenet1_0", SqueezeNet::new(&device))?;
     let photo = read_photo(photo.as_ref())?;
     let (input, _) = Preprocess::IMAGENET.apply(&photo, &device);
 
+    let guided = guided_backprop(&model, &input, &*target)?;
+    let guided = Gradient::new(224, 224, guided.try_into_vec_as::<f32>()?)?;
+    save(&guided.colour(), "squeezenet_guided.png")?;
+
     let explainer = Explainer::new(&model).layer("features.12").method(GradCam).method(LayerCam);
-    for maps in explainer.explain(input, &Top)?.maps {
+    for maps in explainer.explain(input, &*target)?.maps {
         let heat = HeatMap::new(224, 224, maps.heat.try_to_vec_as::<f32>()?)?;
-        let file = format!("squeezenet_{}.png", maps.method);
-        save(&Overlay::new(&photo).draw(&heat)?, &file)?;
-        println!("{file}: class {}", maps.classes.expect("the top is a class").into_scalar::<i64>());
+        save(&Overlay::new(&photo).draw(&heat)?, format!("squeezenet_{}.png", maps.method))?;
+        save(&guided.times(&heat)?.colour(), format!("squeezenet_guided_{}.png", maps.method))?;
+        let class = maps.classes.expect("a class is asked for").into_scalar::<i64>();
+        println!("class {class}: squeezenet_{0}.png, squeezenet_guided_{0}.png", maps.method);
     }
     Ok(())
 }

@@ -4,8 +4,11 @@
 #[path = "../examples/squeezenet.rs"]
 mod squeezenet;
 
-use burn::tensor::Device;
-use cam_core::{Class, Explainer, Explanation, METHODS, Model, ScoreCam, Sight, Taps, Target, method_named};
+use burn::tensor::{Device, Tensor};
+use cam_core::{
+    Class, Explainer, Explanation, METHODS, Model, ScoreCam, Sight, Taps, Target, guided_backprop,
+    guided_gradcam, method_named,
+};
 use cam_models::{Classifier, Preprocess, Resize, Weights, read_photo};
 use squeezenet::SqueezeNet;
 use std::path::PathBuf;
@@ -55,6 +58,26 @@ fn the_dog_and_the_cat_are_each_found_by_a_model_of_ones_own() {
             assert!(y > 120, "{} finds the cat at {x}, {y}", maps.method);
         }
     }
+}
+
+#[test]
+fn the_guided_gradient_draws_the_dog() {
+    let (Some(weights), Some(photo)) = (data("squeezenet1_0.safetensors"), data("both.png")) else { return };
+    let device = Device::flex();
+    let model = Weights::open(&weights).unwrap().load("squeezenet1_0", SqueezeNet::new(&device)).unwrap();
+    let (input, _) = Preprocess::IMAGENET.apply(&read_photo(&photo).unwrap(), &device);
+    // How much of the gradient lies in the upper half, where the dog's head is, and how much in the lower one with the cat.
+    let upper_share = |class: usize| {
+        let explainer = Explainer::new(&model).layer("features.12");
+        let found: Explanation = explainer.explain(input.clone(), &Class(class)).unwrap();
+        let gradient = guided_backprop(&model, &input, &Class(class)).unwrap();
+        let heat: Tensor<3> = found.maps[0].heat.clone();
+        let guided = guided_gradcam(&gradient, heat.flatten(1, 2));
+        let rows: Vec<f32> = guided.abs().sum_dims(&[1, 3]).into_data().try_to_vec().unwrap();
+        rows[..112].iter().sum::<f32>() / rows.iter().sum::<f32>()
+    };
+    let (dog, cat) = (upper_share(243), upper_share(281));
+    assert!(dog > 0.6 && cat < 0.4, "{dog} of the dog's in the upper half, {cat} of the cat's");
 }
 
 #[test]

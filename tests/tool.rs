@@ -846,6 +846,11 @@ fn shells_get_completions_and_manual_pages() {
         let script = desk.says(&["completions", shell]);
         assert!(script.contains("explain") && script.contains("eigen-smooth"), "{shell}");
     }
+    let script = desk.says(&["completions", "bash"]);
+    assert!(
+        script.contains("gradcamelementwise") && script.contains("swin_tiny_patch4_window7_224"),
+        "names too"
+    );
     assert!(desk.says(&["man"]).contains(".SH SUBCOMMANDS"));
     let page = desk.says(&["man", "explain"]);
     assert!(page.starts_with(".ie") && page.contains("eigen") && page.contains("curl"), "{page}");
@@ -890,16 +895,42 @@ fn a_class_is_asked_for_by_name_and_names_near_it_are_told() {
 fn a_sheet_says_whose_maps_it_shows() {
     let desk = Desk::new();
     std::fs::copy(desk.path("scene.png"), desk.path("other.png")).unwrap();
-    let title = |photos: &[&str]| {
-        desk.says(&[&["explain"], photos, &["--out", "sheet.svg"]].concat());
+    desk.album();
+    let texts = |arguments: &[&str]| -> Vec<String> {
+        desk.says(&[&["explain"], arguments, &["--out", "sheet.svg", "--quiet"]].concat());
         let sheet = std::fs::read_to_string(desk.path("sheet.svg")).unwrap();
-        let end = sheet.find("</text>").unwrap();
-        sheet[..end].rsplit('>').next().unwrap().to_string()
+        let texts = sheet.split("</text>").filter_map(|text| text.rsplit_once('>'));
+        texts.map(|(_, text)| text.to_string()).collect()
     };
-    let one = title(&["scene.png", "--method", "gradcam,layercam"]);
-    assert!(one.starts_with("scene.png, as scenes sees it"), "{one}");
-    let two = title(&["scene.png", "other.png"]);
-    assert!(two.starts_with("2 pictures, as scenes sees them"), "{two}");
+    let one = texts(&["scene.png", "--method", "gradcam,layercam"]);
+    assert!(one[0].starts_with("scene.png, as scenes sees it") && one.contains(&"photo".into()), "{one:?}");
+    let two = texts(&["scene.png", "album/more"]);
+    assert!(two[0].starts_with("2 pictures, as scenes sees them"), "{two:?}");
+    for name in ["scene.png", "c.jpg"] {
+        assert!(two.contains(&name.into()), "each photo is called by its name: {two:?}");
+    }
+    let numbers: Vec<f32> = (0..2 * 3 * 64 * 64).map(|i| (i % 7) as f32 / 7.0).collect();
+    write_npy(desk.path("two.npy"), &[2, 3, 64, 64], &numbers);
+    let parts = texts(&["two.npy"]).join(" ");
+    assert!(parts.contains("two.npy, 1 of 2") && parts.contains("two.npy, 2 of 2"), "{parts}");
+}
+
+#[test]
+fn a_sheet_with_spreads_is_a_grid_without_gaps() {
+    let desk = Desk::new();
+    let asked = "explain scene.png --method gradcam,layercam,fullgrad --layer layer2.0,layer3.0 --noise 2 --spread --out sheet.svg";
+    desk.says(&asked.split(' ').collect::<Vec<_>>());
+    let sheet = std::fs::read_to_string(desk.path("sheet.svg")).unwrap();
+    let number = |tag: &str, name: &str| -> u32 {
+        tag.split(&format!("{name}=\"")).nth(1).unwrap().split('"').next().unwrap().parse().unwrap()
+    };
+    let pictures: Vec<&str> =
+        sheet.split("<image ").skip(1).filter(|tag| number(tag, "width") == 200).collect();
+    assert_eq!(pictures.len(), 1 + 2 * (1 + 2 * 2), "the photo, and a spread beside each map");
+    let mut lefts: Vec<u32> = pictures.iter().map(|tag| number(tag, "x")).collect();
+    lefts.sort();
+    lefts.dedup();
+    assert!(lefts.windows(2).all(|pair| pair[1] - pair[0] == 210), "columns at even distances: {lefts:?}");
 }
 
 #[test]

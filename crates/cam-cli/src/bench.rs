@@ -3,7 +3,7 @@
 use crate::console::Console;
 use crate::cost::Cost;
 use crate::failure::Failure;
-use crate::{device, model};
+use crate::{device, model, words};
 use burn::tensor::{Device, Tensor};
 use bytesize::ByteSize;
 use cam_core::{Class, Error, Explainer, Explanation, METHODS, Method, Model, Sight, Taps, Target, Top};
@@ -21,7 +21,7 @@ Examples:
       Grad-CAM beside plain inference of the full-size network with random weights; nothing is fetched
   cam bench --model resnet50 --method all --batch 8 --repeat 20
       Every method that the network has something for; Score-CAM and its kin run it once a channel and more
-  cam bench --model resnet50 --method gradcam --method layercam --layer layer3.5 --layer layer4.2 --classes 5 --together
+  cam bench --model resnet50 --method gradcam,layercam --layer layer3.5,layer4.2 --classes 5 --together
       Two methods at two layers for five classes, of one forward pass
   cam bench --model vit_tiny_patch16_224 --method scorecam --channels 20 --memory 1GiB --json
       Score-CAM of the 20 channels that vary most, with larger chunks, as JSON
@@ -38,12 +38,13 @@ static MEMORY: &PeakMemAlloc<System> = &INSTRUMENTED_SYSTEM;
 pub struct Args {
     #[command(flatten)]
     pub model: model::Asked,
-    /// A method: see `cam methods`; may be given several times; `all` for every one that finds something to look at in this
-    /// model [default: gradcam]
-    #[arg(long = "method", value_name = "NAME")]
+    /// A method: see `cam methods`; several with commas between, or given several times; `all` for every one that finds something to
+    /// look at in this model [default: gradcam]
+    #[arg(long = "method", value_name = "NAME", value_delimiter = ',', value_parser = words::METHODS, hide_possible_values = true)]
     pub methods: Vec<String>,
-    /// A layer: see `cam layers`; may be given several times [default: the one that the model's card names]
-    #[arg(long = "layer", value_name = "NAME")]
+    /// A layer: see `cam layers`; several with commas between, or given several times [default: the one that the model's card
+    /// names]
+    #[arg(long = "layer", value_name = "NAME", value_delimiter = ',')]
     pub layers: Vec<String>,
     /// Explain the classes 0 to N-1 of each picture in one call [default: the most likely one]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]

@@ -8,7 +8,7 @@ use crate::picture::Picture;
 use crate::report::{Map, Seconds};
 use crate::sheets::Made;
 use crate::studio::{Explained, Studio, explainers};
-use crate::{looking, model, painting, sheet, sheets};
+use crate::{looking, model, painting, sheet, sheets, words};
 use burn::tensor::{Device, Tensor};
 use cam_core::{Error, Explainer, METHODS, Method, Sight, Target};
 use cam_models::Classifier;
@@ -35,7 +35,7 @@ pub struct Args {
     #[command(flatten)]
     pub model: model::Asked,
     /// A method: see `cam methods`; several with commas between, or given several times [default: all that are quick]
-    #[arg(long = "method", value_name = "NAME", value_delimiter = ',')]
+    #[arg(long = "method", value_name = "NAME", value_delimiter = ',', value_parser = words::METHODS, hide_possible_values = true)]
     pub methods: Vec<String>,
     /// The slow methods too: scorecam, sscam and iscam run the network for every channel, the last two many times
     #[arg(long, conflicts_with = "methods")]

@@ -2,6 +2,7 @@
 
 use crate::console::{Console, head};
 use crate::failure::Failure;
+use crate::maps::heat_maps;
 use crate::picture::Picture;
 use crate::report::{About, Map};
 use crate::sheet::Drawing;
@@ -95,15 +96,8 @@ impl Concept {
 
 fn named(model: &Classifier, found: Concepts) -> Result<Vec<Concept>, Failure> {
     let guesses = model.predictions(found.output, 1)?.into_iter().flatten();
-    let heat = Tensor::cat(found.heat, 0);
-    let [_, height, width] = heat.dims();
-    let heat: Vec<f32> = heat.try_into_vec_as().map_err(cam_core::Error::from)?;
-    let concepts = (1..).zip(guesses).zip(heat.chunks_exact(height * width));
-    concepts
-        .map(|((number, guess), values)| {
-            Ok(Concept { number, guess, heat: HeatMap::new(width as u32, height as u32, values)? })
-        })
-        .collect()
+    let concepts = (1..).zip(guesses).zip(heat_maps(Tensor::cat(found.heat, 0))?);
+    Ok(concepts.map(|((number, guess), heat)| Concept { number, guess, heat }).collect())
 }
 
 fn sheet(picture: &Picture, concepts: &[Concept], how: &str) -> Result<Drawing, Failure> {
@@ -118,7 +112,7 @@ fn sheet(picture: &Picture, concepts: &[Concept], how: &str) -> Result<Drawing, 
         let figure = Figure::new(overlay).above(format!("concept {}", concept.number));
         figures.push(figure.below(concept.name()));
     }
-    let title = format!("What {how} sees in {}", picture.source.title());
+    let title = format!("What {how} sees in {}", picture.title());
     let note = "Deep feature factorization; below each concept what the network says to it alone";
     Ok(Drawing::Sheet(Sheet::new(title).flow(4, figures).note(note)))
 }

@@ -3,10 +3,15 @@
 use crate::console::Console;
 use crate::device;
 use crate::failure::{Failure, folder};
-use cam_core::{Class, Explainer, Explanation, Target};
-use cam_models::{Classifier, Prediction, Resize};
+use crate::looking::Looking;
+use crate::picture::Picture;
+use crate::report::Seconds;
+use crate::source::Source;
+use crate::studio::{Explained, Studio};
+use cam_core::{Class, Explainer, Target};
+use cam_models::{Classifier, Resize};
 use cam_scenes::{Object, Scene};
-use cam_viz::{ColourMap, HeatMap, Marker, Overlay, Rgb, RgbImage, Sheet, outline};
+use cam_viz::{ColourMap, Marker, Overlay, Rgb, RgbImage, Sheet, outline};
 use std::path::PathBuf;
 
 pub const EXAMPLES: &str = "\
@@ -38,44 +43,41 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     folder(&args.out)?;
     let model = Classifier::builtin(&device)?;
     let scene = Scene::with_classes(args.seed, SIDE, &two_classes(args.seed))?;
-    let (input, _) = model.card().preprocess(Resize::Squash).apply(&scene.picture, &device);
+    let layers = [model.card().layer.clone()];
+    let methods = METHODS.map(cam_core::method_named).into_iter().collect::<Result<Vec<_>, _>>()?;
+    let explainer = Explainer::new(&model).layer(&layers[0]);
+    let explainer = methods.iter().fold(explainer, |all, method| all.method(*method));
+    let classes = scene.objects.iter().map(|object| Class(object.class.index()));
+    let mut studio = Studio {
+        model: &model,
+        targets: &classes.map(|class| Box::new(class) as Box<dyn Target>).collect::<Vec<_>>(),
+        layers: &layers,
+        methods: &methods,
+        lookings: &[Looking::Once(&explainer)],
+        seconds: Seconds::default(),
+    };
+    let source = Source { path: "scene".into(), below: PathBuf::new() };
+    let preprocess = model.card().preprocess(Resize::Squash);
+    let Explained { picture, maps, .. } =
+        studio.explain_one(Picture::of(source, scene.picture, &preprocess))?;
 
-    let layer = &model.card().layer;
-    let mut explainer = Explainer::new(&model).layer(layer);
-    for method in METHODS {
-        explainer = explainer.method(cam_core::method_named(method)?);
-    }
-    let targets: Vec<Class> = scene.objects.iter().map(|object| Class(object.class.index())).collect();
-    let targets: Vec<&dyn Target> = targets.iter().map(|class| class as &dyn Target).collect();
-    let found: Explanation = explainer.explain_each(input, &targets)?;
-
-    let columns = std::iter::once("the object").chain(METHODS);
     let title = format!(
         "Where the built-in model sees a {} and a {}",
         scene.objects[0].class, scene.objects[1].class
     );
+    let columns = std::iter::once("the object").chain(METHODS);
     let mut sheet = Sheet::new(title).columns(columns).colour_bar(ColourMap::default());
-    let (logits, numbers) = found.read()?;
-    let (classes, kind) = (model.labels().len(), model.card().logits);
-    let predictions = Prediction::of_numbers(&logits, classes, kind, model.labels(), classes);
-    for (target, object) in scene.objects.iter().enumerate() {
-        let maps = found.maps.iter().zip(&numbers).filter(|(map, _)| map.target == target);
-        let probability = predictions[0]
-            .iter()
-            .find(|guess| guess.class == object.class.index())
-            .map_or(0.0, |guess| guess.probability);
-        console.say(format_args!("{}: {:.1} % sure", object.class, 100.0 * probability))?;
-        let mut row = vec![outlined(&scene.picture, object)?];
-        for (map, numbers) in maps {
-            let [_, height, width] = map.heat.dims();
-            let heat = HeatMap::new(width as u32, height as u32, &*numbers.heat)?;
-            let overlay = Overlay::new(&scene.picture).peak(Marker::Cross);
-            row.push(overlay.draw(&heat)?);
-            let (x, y) = cam_viz::Area::whole(&scene.picture).peak(&heat);
+    for (object, maps) in scene.objects.iter().zip(maps.chunk_by(|a, b| a.target == b.target)) {
+        let sure = 100.0 * maps[0].probability;
+        console.say(format_args!("{}: {sure:.1} % sure", object.class))?;
+        let mut row = vec![outlined(&picture.photo, object)?];
+        for map in maps {
+            row.push(Overlay::new(&picture.photo).peak(Marker::Cross).draw(&map.heat)?);
+            let (x, y) = picture.area.peak(&map.heat);
             let verdict = if object.mask.contains(x, y) { "on the object" } else { "beside the object" };
-            console.say(format_args!("    {:12} hottest at {x}, {y}: {verdict}", map.method))?;
+            console.say(format_args!("    {:12} {}: {verdict}", map.method, map.hottest(&picture)))?;
         }
-        sheet = sheet.row(format!("{} {:.0} %", object.class, 100.0 * probability), row);
+        sheet = sheet.row(format!("{} {sure:.0} %", object.class), row);
     }
     let path = args.out.join("demo.png");
     cam_viz::save(&sheet.draw()?, &path)?;

@@ -3,7 +3,7 @@
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::looking::Looking;
-use crate::maps::OneMap;
+use crate::maps::{OneMap, heat_maps};
 use crate::options::Asked;
 use crate::report::{Map, Seconds};
 use crate::sheet::{Drawing, class_caption};
@@ -56,18 +56,16 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     sheets.each(&model, "guided", options, |mut picture| {
         let input: Tensor<4> = picture.input.to_device(model.device());
         picture.input = input.clone();
-        let [_, _, height, width] = input.dims();
         let explained = studio.explain_one(picture)?;
-        let title = format!("{}, as {} sees it", explained.picture.source.title(), model.card().name);
+        let title = format!("{}, as {} sees it", explained.picture.title(), model.card().name);
         let columns = ["photo", "Grad-CAM", "guided backpropagation", "Guided Grad-CAM"];
         let mut sheet = Sheet::new(title).columns(columns);
         let guided = |map: &OneMap| guided_backprop(&model, &input, targets[map.target].as_ref());
         let gradients = explained.maps.iter().map(guided).collect::<Result<Vec<_>, _>>()?;
         // Read together, so that the device is waited for once.
-        let gradients: Vec<f32> =
-            Tensor::cat(gradients, 0).try_into_vec_as().map_err(cam_core::Error::from)?;
-        for (map, gradient) in explained.maps.iter().zip(gradients.chunks_exact(3 * height * width)) {
-            let gradient = on_photo(gradient, [height, width], explained.picture.area)?;
+        let planes = heat_maps(Tensor::cat(gradients, 0))?;
+        for (map, planes) in explained.maps.iter().zip(planes.chunks_exact(3)) {
+            let gradient = on_photo(planes, explained.picture.area)?;
             let pictures = [
                 explained.picture.photo.clone(),
                 painter.paint(&explained.picture, map)?,
@@ -83,10 +81,9 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
 }
 
 /// The gradient at the size of the part of the photo that it is of.
-fn on_photo(planes: &[f32], [height, width]: [usize; 2], area: Area) -> Result<Gradient, Failure> {
+fn on_photo(planes: &[HeatMap], area: Area) -> Result<Gradient, Failure> {
     let mut values = Vec::new();
-    for plane in planes.chunks_exact(height * width) {
-        let plane = HeatMap::new(width as u32, height as u32, plane)?;
+    for plane in planes {
         values.extend_from_slice(plane.resize(area.width, area.height)?.values());
     }
     Ok(Gradient::new(area.width, area.height, values)?)

@@ -3,7 +3,7 @@
 use crate::console::Console;
 use crate::device;
 use crate::failure::Failure;
-use crate::model;
+use crate::{model, words};
 use burn::tensor::{Device, Tensor};
 use cam_core::{METHODS, Method, Top, rank_layers};
 use cam_models::{Card, Classifier, Resize, read_photo};
@@ -23,7 +23,7 @@ pub struct LayersArgs {
     #[arg(long, value_name = "PHOTO")]
     pub rank: Option<PathBuf>,
     /// The method of those maps: see `cam methods`
-    #[arg(long, value_name = "NAME", default_value = METHODS[0].name(), requires = "rank")]
+    #[arg(long, value_name = "NAME", default_value = METHODS[0].name(), requires = "rank", value_parser = words::METHODS, hide_possible_values = true)]
     pub method: String,
 }
 

@@ -33,7 +33,9 @@ mod sheet;
 mod sheets;
 mod shell;
 mod source;
+mod strip;
 mod studio;
+mod words;
 
 use args::{Args, Command};
 use clap::{CommandFactory, Parser};

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::picture::Picture;
+use burn::Tensor;
 use cam_core::{Explanation, MapNumbers, Maps};
 use cam_viz::HeatMap;
 
@@ -71,7 +72,7 @@ impl<'a> Batch<'a> {
 fn one(maps: &Maps, numbers: &MapNumbers, place: usize) -> Result<OneMap, Failure> {
     let ([_, height, width], [_, raw_height, raw_width]) = (maps.heat.dims(), maps.raw.dims());
     let of_image = |values: &[f32], length: usize| values[place * length..(place + 1) * length].to_vec();
-    let map = |values: &Vec<f32>| HeatMap::new(width as u32, height as u32, of_image(values, height * width));
+    let map = |values: &Vec<f32>| heat_map(of_image(values, height * width), [height, width]);
     Ok(OneMap {
         method: maps.method,
         layer: maps.layer.clone(),
@@ -87,4 +88,16 @@ fn one(maps: &Maps, numbers: &MapNumbers, place: usize) -> Result<OneMap, Failur
         raw_size: [raw_height, raw_width],
         warnings: numbers.warnings[place].iter().map(ToString::to_string).collect(),
     })
+}
+
+/// The maps of a tensor whose last two dimensions are height and width, read from the device.
+pub fn heat_maps<const D: usize>(values: Tensor<D>) -> Result<Vec<HeatMap>, Failure> {
+    let size = values.dims().last_chunk().copied().unwrap_or([1, 1]);
+    let numbers: Vec<f32> = values.try_into_vec_as().map_err(cam_core::Error::from)?;
+    let maps = numbers.chunks_exact(size.iter().product()).map(|values| heat_map(values.to_vec(), size));
+    Ok(maps.collect::<Result<_, _>>()?)
+}
+
+fn heat_map(values: Vec<f32>, [height, width]: [usize; 2]) -> Result<HeatMap, cam_viz::Error> {
+    HeatMap::new(width as u32, height as u32, values)
 }

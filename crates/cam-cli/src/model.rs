@@ -3,6 +3,7 @@
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::manifest::Stamp;
+use crate::words;
 use burn::tensor::Device;
 use cam_models::{Classifier, Precision};
 use serde::Serialize;
@@ -15,7 +16,7 @@ use std::str::FromStr;
 pub struct Asked {
     /// The model: see `cam models` [default: the one that the weights are of, or else the built-in one, which knows ten things
     /// that `cam demo` draws, and no photos]
-    #[arg(long = "model", value_name = "NAME")]
+    #[arg(long = "model", value_name = "NAME", value_parser = words::MODELS, hide_possible_values = true)]
     pub name: Option<String>,
     /// Its weights: a .safetensors, .pth or .pt file of torchvision or timm, or Burn's .bpk [default: from the cache of the
     /// Hugging Face hub, fetched on first use]

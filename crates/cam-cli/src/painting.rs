@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::maps::OneMap;
 use crate::picture::Picture;
-use cam_viz::{ColourBar, ColourMap, Figure, HeatMap, Mode, Overlay, RgbImage, Threshold};
+use cam_viz::{ColourBar, ColourMap, HeatMap, Mode, Overlay, RgbImage, Threshold};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use serde::Serialize;
 
@@ -49,6 +49,11 @@ fn threshold(text: &str) -> Result<String, String> {
 /// The colours of spreads, which are none of a map's.
 pub const SPREAD: ColourMap = ColourMap::Magma;
 
+/// The numbers of those colours, where they go up to this value.
+pub fn spread_bar(most: f32) -> ColourBar {
+    ColourBar::from(SPREAD).range(0.0, most)
+}
+
 /// How maps are painted, made sure of.
 pub struct Painter {
     pub mode: Mode,
@@ -85,12 +90,10 @@ impl Painter {
         Ok(self.over(picture).draw(&map.heat)?)
     }
 
-    /// The photo with a spread over it, and the numbers of its colours: they go up to the largest value that it has.
-    pub fn paint_spread(&self, picture: &Picture, spread: &HeatMap) -> Result<Figure, Failure> {
-        let most = spread.peak().2;
+    /// The photo with a spread over it, in colours that go up to this value.
+    pub fn paint_spread(&self, picture: &Picture, spread: &HeatMap, most: f32) -> Result<RgbImage, Failure> {
         let overlay = Overlay::new(&picture.photo).colours(SPREAD).area(picture.area);
-        let painted = overlay.draw(&spread.scaled(0.0, most))?;
-        Ok(Figure::new(painted).above("spread").colour_bar(ColourBar::from(SPREAD).range(0.0, most)))
+        Ok(overlay.draw(&spread.scaled(0.0, most))?)
     }
 
     /// The boxes that the overlay shows, the largest first: left, top, width and height in pixels of the photo.

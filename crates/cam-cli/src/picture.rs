@@ -41,9 +41,21 @@ impl Part {
 }
 
 impl Picture {
+    /// A photo.
+    pub fn of(source: Source, photo: RgbImage, preprocess: &Preprocess) -> Self {
+        let (input, view) = preprocess.apply(&photo, &Device::flex());
+        let area = Area::nearest(&photo, view.into());
+        Self { source, input, photo, area, part: Part::default() }
+    }
+
+    /// What a sheet calls it.
+    pub fn title(&self) -> String {
+        let (file, Part { place, of }) = (self.source.title(), self.part);
+        if self.part.is_all() { file } else { format!("{file}, {} of {of}", place + 1) }
+    }
+
     /// The pictures of a file: one of a photo, any number of an array.
     pub fn read(source: &Source, preprocess: &Preprocess) -> Result<Vec<Self>, Failure> {
-        let device = &Device::flex();
         let path = &source.path;
         let named = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy"));
         let bytes = source.bytes().map_err(|error| match named {
@@ -51,12 +63,9 @@ impl Picture {
             false => Error::UnreadablePhoto { path: path.clone(), reason: error.to_string() }.into(),
         })?;
         if !named && !array::is_array(&bytes) {
-            let photo = decode_photo(&bytes, path)?;
-            let (input, view) = preprocess.apply(&photo, device);
-            let area = Area::nearest(&photo, view.into());
-            return Ok(vec![Self { source: source.clone(), input, photo, area, part: Part::default() }]);
+            return Ok(vec![Self::of(source.clone(), decode_photo(&bytes, path)?, preprocess)]);
         }
-        let inputs = array::decode(&bytes, path, device)?;
+        let inputs = array::decode(&bytes, path, &Device::flex())?;
         let of = inputs.dims()[0];
         let pictures = (0..of).map(|place| -> Result<Self, Failure> {
             let input = inputs.clone().narrow(0, place, 1);

@@ -2,7 +2,8 @@
 
 use crate::failure::Failure;
 use crate::maps::OneMap;
-use crate::painting::Painter;
+use crate::painting::{Painter, spread_bar};
+use crate::picture::Picture;
 use crate::studio::{Explained, Studio};
 use cam_viz::{Figure, RgbImage, Sheet};
 use std::borrow::Cow;
@@ -36,6 +37,8 @@ impl Drawing {
 
 /// The most pictures in a row.
 const ACROSS: usize = 7;
+/// What a sheet with spreads says of them.
+const SPREAD_NOTE: &str = "Spread: how far the heat of a map varies over the views, as standard deviation; its colours are those of the last bar.";
 /// The longer side of a picture on a sheet with many, in pixels.
 const TILE: u32 = 256;
 
@@ -51,10 +54,15 @@ pub fn of(pictures: &[Explained], studio: &Studio<'_>, painter: &Painter) -> Res
         return Ok(Drawing::Picture(painter.paint(picture, map)?));
     }
     let mut sheet = Sheet::new(title(pictures, studio)).colour_bar(painter.colours).tile(TILE);
+    let spreads = pictures.iter().flat_map(|explained| &explained.maps).filter_map(|map| map.spread.as_ref());
+    let widest = spreads.map(|spread| spread.peak().2).reduce(f32::max);
+    if let Some(widest) = widest {
+        sheet = sheet.colour_bar(spread_bar(widest)).note(SPREAD_NOTE);
+    }
+    let rows = Rows { painter, named: pictures.len() > 1, widest: widest.unwrap_or(0.0) };
     for explained in pictures {
-        for target in 0..studio.targets.len() {
-            let maps: Vec<&OneMap> = explained.maps.iter().filter(|map| map.target == target).collect();
-            sheet = rows(sheet, explained, &maps, painter)?;
+        for maps in explained.maps.chunk_by(|a, b| a.target == b.target) {
+            sheet = rows.of(sheet, &explained.picture, maps)?;
         }
     }
     Ok(Drawing::Sheet(sheet))
@@ -63,7 +71,7 @@ pub fn of(pictures: &[Explained], studio: &Studio<'_>, painter: &Painter) -> Res
 /// What all maps have in common.
 fn title(pictures: &[Explained], studio: &Studio<'_>) -> String {
     let (what, them) = match pictures {
-        [one] => (one.picture.source.title(), "it"),
+        [one] => (one.picture.title(), "it"),
         many => (format!("{} pictures", many.len()), "them"),
     };
     let maps = || pictures.iter().flat_map(|explained| &explained.maps);
@@ -78,42 +86,62 @@ fn title(pictures: &[Explained], studio: &Studio<'_>) -> String {
     title
 }
 
-/// The rows of one class of one picture.
-fn rows(
-    sheet: Sheet,
-    Explained { picture, .. }: &Explained,
-    maps: &[&OneMap],
-    painter: &Painter,
-) -> Result<Sheet, Failure> {
-    let Some(first) = maps.first() else { return Ok(sheet) };
-    let class = class_caption(first);
-    let (whole, layered): (Vec<&OneMap>, Vec<&OneMap>) = maps.iter().partition(|map| map.is_of_whole());
-    let one_layer = layered.is_empty() || only(layered.iter().map(|map| map.layer.as_str())).is_some();
-    let one_method = only(maps.iter().map(|map| map.method)).is_some();
-    let figures = |maps: &[&OneMap]| {
-        let figure = |map: &&OneMap| {
-            let figure = Figure::new(painter.paint(picture, map)?);
-            let figure = match (one_layer, one_method) {
-                (true, true) => figure,
-                (false, true) => figure.above(&map.layer),
-                _ if map.is_of_whole() => figure.above(format!("{} ({})", map.method, map.layer)),
-                _ => figure.above(map.method),
-            };
-            let spread = map.spread.as_ref().map(|spread| painter.paint_spread(picture, spread));
-            Ok([Some(figure), spread.transpose()?].into_iter().flatten().collect())
+/// How the rows of a sheet are drawn.
+struct Rows<'a> {
+    painter: &'a Painter,
+    /// Whether each photo is called by its name.
+    named: bool,
+    /// The largest of all spreads.
+    widest: f32,
+}
+
+impl Rows<'_> {
+    /// With the rows of one class of one picture.
+    fn of(&self, sheet: Sheet, picture: &Picture, maps: &[OneMap]) -> Result<Sheet, Failure> {
+        let Some(first) = maps.first() else { return Ok(sheet) };
+        let class = class_caption(first);
+        let (whole, layered): (Vec<&OneMap>, Vec<&OneMap>) = maps.iter().partition(|map| map.is_of_whole());
+        let one_layer = layered.is_empty() || only(layered.iter().map(|map| map.layer.as_str())).is_some();
+        let one_method = only(maps.iter().map(|map| map.method)).is_some();
+        let caption = |map: &OneMap| match (one_layer, one_method) {
+            (true, true) => None,
+            (false, true) => Some(map.layer.clone()),
+            _ if map.is_of_whole() => Some(format!("{} ({})", map.method, map.layer)),
+            _ => Some(map.method.into()),
         };
-        maps.iter().map(figure).collect::<Result<Vec<Vec<Figure>>, Failure>>()
-    };
-    let photo = vec![vec![Figure::new(picture.photo.clone()).above("photo")]];
-    if one_layer || one_method {
-        return Ok(row(sheet, &class, [photo, figures(maps)?].concat()));
+        let figures = |maps: &[&OneMap]| {
+            let figures = maps.iter().map(|map| self.figures(picture, map, caption(map)));
+            figures.collect::<Result<Vec<_>, Failure>>()
+        };
+        let name = if self.named { picture.title() } else { "photo".into() };
+        let photo = vec![vec![Figure::new(picture.photo.clone()).above(name)]];
+        if one_layer || one_method {
+            let maps: Vec<&OneMap> = maps.iter().collect();
+            return Ok(row(sheet, &class, [photo, figures(&maps)?].concat()));
+        }
+        // Beside the photo stands what has no layer; below it each row is a layer, and each column a method.
+        let mut sheet = row(sheet, &class, [photo, figures(&whole)?].concat());
+        for line in layered.chunk_by(|a, b| a.layer == b.layer) {
+            sheet = row(sheet, &line[0].layer, figures(line)?);
+        }
+        Ok(sheet)
     }
-    // Beside the photo stands what has no layer; below it each row is a layer, and each column a method.
-    let mut sheet = row(sheet, &class, [photo, figures(&whole)?].concat());
-    for line in layered.chunk_by(|a, b| a.layer == b.layer) {
-        sheet = row(sheet, &line[0].layer, figures(line)?);
+
+    /// A map, and its spread where there is one.
+    fn figures(
+        &self,
+        picture: &Picture,
+        map: &OneMap,
+        caption: Option<String>,
+    ) -> Result<Vec<Figure>, Failure> {
+        let figure = Figure::new(self.painter.paint(picture, map)?);
+        let mut figures = vec![caption.into_iter().fold(figure, Figure::above)];
+        if let Some(spread) = &map.spread {
+            let painted = self.painter.paint_spread(picture, spread, self.widest)?;
+            figures.push(Figure::new(painted).above("spread"));
+        }
+        Ok(figures)
     }
-    Ok(sheet)
 }
 
 /// A row that goes on below where it is long; a map and its spread stay together.

@@ -43,7 +43,7 @@ impl Source {
     pub fn title(&self) -> String {
         match self.is_stdin() {
             true => "standard input".into(),
-            false => self.path.file_name().unwrap_or_default().to_string_lossy().into(),
+            false => self.below.join(self.path.file_name().unwrap_or_default()).display().to_string(),
         }
     }
 

@@ -5,6 +5,25 @@ use crate::explanation::Flat;
 use burn::Tensor;
 
 /// How the maps of several layers become one.
+///
+/// ```
+/// use burn::prelude::*;
+/// use cam_core::{Class, Explainer, Explanation, Fusion, LayerCam, Nchw, Taps};
+///
+/// let model = |x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+///     let x = taps.layer("shallow", Nchw, || x);
+///     let x = taps.layer("deep", Nchw, || x.square());
+///     x.mean_dims(&[2, 3]).flatten(1, 3)
+/// };
+/// let image = Tensor::<4>::from_floats([[[[4.0, 0.0, 8.0]]]], &Device::flex());
+/// let explainer = Explainer::new(&model).layer("shallow").layer("deep").method(LayerCam).fuse(Fusion::Product);
+/// let found: Explanation = explainer.explain(image, &Class(0))?;
+/// assert_eq!(found.maps[0].layer, "shallow + deep");
+/// // Both layers have a quarter of their largest evidence at the first place.
+/// let heat: Vec<f32> = found.maps[0].heat.to_data().try_to_vec().unwrap();
+/// assert_eq!(heat, [0.0625, 0.0, 1.0]);
+/// # Ok::<(), cam_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Fusion {
     /// The mean, as pytorch-grad-cam.

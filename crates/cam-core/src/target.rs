@@ -372,6 +372,18 @@ impl Target<Tensor<4>> for Region {
 ///
 /// # Shapes
 /// - concept: `[features]`, the embedding of what is looked for
+///
+/// ```
+/// use burn::prelude::*;
+/// use cam_core::{Rows, Similarity, Target};
+///
+/// # let device = Device::flex();
+/// let embedding = Tensor::<2>::from_floats([[3.0, 4.0]], &device);
+/// let like_it = Similarity(Tensor::from_floats([0.0, 2.0], &device)); // the embedding of another picture, or of a text
+/// let score = like_it.resolve(&embedding)?.score(&embedding, Rows::All);
+/// assert_eq!(score.into_data().try_to_vec::<f32>().unwrap(), [0.8]);
+/// # Ok::<(), cam_core::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Similarity(pub Tensor<1>);
 
@@ -405,6 +417,22 @@ pub struct Detections {
 /// $$ y = \max_d \mathrm{IoU}(b, b_d)\, s_{d c} $$
 ///
 /// The detection is looked for anew in each pass, as its place in the list may change. Where nothing is detected the score is 0.
+///
+/// ```
+/// use burn::prelude::*;
+/// use cam_core::{BestBox, Detections, Rows, Target};
+///
+/// # let device = Device::flex();
+/// let found = Detections {
+///     boxes: Tensor::from_floats([[[0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 4.0, 4.0]]], &device),
+///     scores: Tensor::from_floats([[[0.9], [0.5]]], &device),
+/// };
+/// let wanted = BestBox { bounds: [0.0, 0.0, 4.0, 4.0], class: 0 };
+/// let score = wanted.resolve(&found)?.score(&found, Rows::All);
+/// // The first is surer, but overlaps the box by a quarter: 0.225.
+/// assert_eq!(score.into_data().try_to_vec::<f32>().unwrap(), [0.5]);
+/// # Ok::<(), cam_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BestBox {
     /// Left, top, right, bottom, in the unit of the detector.

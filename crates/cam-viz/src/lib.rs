@@ -40,6 +40,7 @@
 
 #![deny(missing_docs)]
 
+mod area;
 mod bar;
 mod colour;
 mod contour;
@@ -50,15 +51,19 @@ mod gradient;
 mod layout;
 mod line;
 mod map;
+mod marker;
 mod mode;
 mod mosaic;
 mod outline;
 mod overlay;
 mod page;
+mod pixel;
 mod region;
 mod sheet;
 mod text;
+mod threshold;
 
+pub use area::Area;
 pub use bar::ColourBar;
 pub use colour::ColourMap;
 pub use error::Error;
@@ -67,9 +72,11 @@ pub use file::{encode, save, write};
 pub use gradient::Gradient;
 pub use image::{Rgb, RgbImage};
 pub use map::HeatMap;
+pub use marker::Marker;
 pub use mode::Mode;
 pub use mosaic::Mosaic;
-pub use outline::{Marker, outline};
-pub use overlay::{Area, Overlay};
-pub use region::{Region, Threshold};
+pub use outline::outline;
+pub use overlay::Overlay;
+pub use region::Region;
 pub use sheet::{Background, Sheet};
+pub use threshold::Threshold;

@@ -4,7 +4,7 @@
 //! `half the width + 0.5 - distance`, kept within 0 and 1.
 
 use crate::Area;
-use crate::overlay::{blend, luma};
+use crate::pixel::{blend, luma};
 use image::{Rgb, RgbImage};
 
 /// A straight line between two points, in pixels; the middle of the first pixel is at `(0.5, 0.5)`.

@@ -1,7 +1,7 @@
 //! Several maps over one photo, a colour each: at every place the colour of the hottest, as opaque as that is hot. The
 //! photo is grey, so that what has a colour is a map.
 
-use crate::overlay::{blend, fitted, luma, unseen};
+use crate::pixel::{blend, luma, unseen};
 use crate::{Area, Error, Figure, HeatMap};
 use image::{Rgb, RgbImage};
 
@@ -70,8 +70,8 @@ impl<'a> Mosaic<'a> {
         if !(0.0..=1.0).contains(&self.alpha) {
             return Err(Error::Alpha { alpha: self.alpha });
         }
-        let fitted = |(_, map): &(String, HeatMap)| fitted(map, self.area, self.photo);
-        let maps: Vec<HeatMap> = self.maps.iter().map(fitted).collect::<Result<_, _>>()?;
+        let fit = |(_, map): &(String, HeatMap)| self.area.fit(map, self.photo);
+        let maps: Vec<HeatMap> = self.maps.iter().map(fit).collect::<Result<_, _>>()?;
         let hottest = |at: usize| {
             let values = maps.iter().map(|map| map.values()[at]).enumerate();
             values.fold((0, 0.0), |best, one| if one.1 > best.1 { one } else { best })

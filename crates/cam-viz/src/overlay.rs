@@ -10,107 +10,9 @@
 
 use crate::contour::contour;
 use crate::line::{self, Segment};
-use crate::{ColourMap, Error, HeatMap, Marker, Mode, Region, Threshold};
+use crate::pixel::{BLACK, WHITE, blend, unseen};
+use crate::{Area, ColourMap, Error, HeatMap, Marker, Mode, Region, Threshold};
 use image::{Rgb, RgbImage};
-use std::fmt;
-
-const WHITE: Rgb<u8> = Rgb([255; 3]);
-const BLACK: Rgb<u8> = Rgb([0; 3]);
-
-/// A rectangle in pixels of a photo.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Area {
-    /// Its left column.
-    pub x: u32,
-    /// Its top row.
-    pub y: u32,
-    /// Its width in pixels.
-    pub width: u32,
-    /// Its height in pixels.
-    pub height: u32,
-}
-
-impl Area {
-    /// All of a picture.
-    pub fn whole(picture: &RgbImage) -> Self {
-        Self { x: 0, y: 0, width: picture.width(), height: picture.height() }
-    }
-
-    /// The whole pixels of a picture that are nearest to a rectangle: left, top, width, height. It is a pixel wide and high at least,
-    /// and within the picture.
-    ///
-    /// ```
-    /// use cam_viz::{Area, RgbImage};
-    ///
-    /// let picture = RgbImage::new(101, 50);
-    /// let area = Area::nearest(&picture, [25.5, 0.0, 50.0, 50.0]);
-    /// assert_eq!(area, Area { x: 26, y: 0, width: 50, height: 50 });
-    /// ```
-    pub fn nearest(picture: &RgbImage, [x, y, width, height]: [f32; 4]) -> Self {
-        let along = |start: f32, length: f32, whole: u32| {
-            let start = (start.round() as u32).min(whole.saturating_sub(1));
-            (start, (length.round() as u32).clamp(1, (whole - start).max(1)))
-        };
-        let ((x, width), (y, height)) =
-            (along(x, width, picture.width()), along(y, height, picture.height()));
-        Self { x, y, width, height }
-    }
-
-    /// Whether the pixel `(x, y)` lies within.
-    pub fn contains(&self, x: u32, y: u32) -> bool {
-        let within = |at: u32, start: u32, length: u32| at >= start && at - start < length;
-        within(x, self.x, self.width) && within(y, self.y, self.height)
-    }
-
-    /// The photo pixel in the middle of the peak of a map that covers this area.
-    ///
-    /// ```
-    /// use cam_viz::{Area, HeatMap};
-    ///
-    /// let heat = HeatMap::new(2, 1, [0.0, 1.0])?;
-    /// let area = Area { x: 100, y: 0, width: 40, height: 20 };
-    /// assert_eq!(area.peak(&heat), (130, 10));
-    /// # Ok::<(), cam_viz::Error>(())
-    /// ```
-    pub fn peak(&self, map: &HeatMap) -> (u32, u32) {
-        let middle = |start: u32, length: u32, at: u32, count: u32| {
-            let along = (2 * u64::from(at) + 1) * u64::from(length) / (2 * u64::from(count));
-            start.saturating_add(along as u32)
-        };
-        let (x, y, _) = map.peak();
-        (middle(self.x, self.width, x, map.width()), middle(self.y, self.height, y, map.height()))
-    }
-
-    /// What becomes of a photo within the area, whose pixels are counted row by row, and outside of it.
-    pub(crate) fn over(
-        &self,
-        photo: &RgbImage,
-        seen: impl Fn(Rgb<u8>, usize) -> Rgb<u8>,
-        unseen: impl Fn(Rgb<u8>) -> Rgb<u8>,
-    ) -> RgbImage {
-        let mut picture = photo.clone();
-        for (x, y, pixel) in picture.enumerate_pixels_mut() {
-            *pixel = match self.contains(x, y) {
-                true => seen(*pixel, (y - self.y) as usize * self.width as usize + (x - self.x) as usize),
-                false => unseen(*pixel),
-            };
-        }
-        picture
-    }
-
-    fn lies_within(&self, picture: &RgbImage) -> bool {
-        let fits =
-            |start: u32, length: u32, whole: u32| length > 0 && start < whole && length <= whole - start;
-        fits(self.x, self.width, picture.width()) && fits(self.y, self.height, picture.height())
-    }
-}
-
-impl fmt::Display for Area {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} x {} at ({}, {})", self.width, self.height, self.x, self.y)
-    }
-}
 
 /// Draws heat maps over one photo.
 ///
@@ -196,7 +98,7 @@ impl<'a> Overlay<'a> {
         if !(0.0..=1.0).contains(&alpha) {
             return Err(Error::Alpha { alpha });
         }
-        let heat = fitted(map, self.area, self.photo)?;
+        let heat = self.area.fit(map, self.photo)?;
         let mut picture = match self.mode {
             Mode::Blend | Mode::Heat => self.coloured(&heat, |_| alpha),
             Mode::Alpha => self.coloured(&heat, |value| alpha * value.abs().min(1.0)),
@@ -214,7 +116,7 @@ impl<'a> Overlay<'a> {
     /// The hot regions of a map in pixels of the photo, the largest first, as [`Mode::Box`] shows them: without those
     /// that are smaller than a twentieth of the largest.
     pub fn regions(&self, map: &HeatMap) -> Result<Vec<Region>, Error> {
-        self.regions_of(&fitted(map, self.area, self.photo)?)
+        self.regions_of(&self.area.fit(map, self.photo)?)
     }
 
     /// The colours of the heat over the photo, as opaque as their value says.
@@ -292,29 +194,4 @@ impl<'a> Overlay<'a> {
 
 fn finite(level: f32) -> Result<f32, Error> {
     if level.is_finite() { Ok(level) } else { Err(Error::Level { level }) }
-}
-
-/// The map, one value for each pixel of an area of the photo.
-pub(crate) fn fitted(map: &HeatMap, area: Area, photo: &RgbImage) -> Result<HeatMap, Error> {
-    let (width, height) = photo.dimensions();
-    if !area.lies_within(photo) {
-        return Err(Error::AreaOutside { area, width, height });
-    }
-    map.resize(area.width, area.height)
-}
-
-/// `(1 - share) * under + share * over`, rounded to nearest.
-pub(crate) fn blend(under: Rgb<u8>, over: Rgb<u8>, share: f32) -> Rgb<u8> {
-    let mix = |i: usize| ((1.0 - share) * f32::from(under[i]) + share * f32::from(over[i]) + 0.5) as u8;
-    Rgb([mix(0), mix(1), mix(2)])
-}
-
-/// Half of the brightness and no colour.
-pub(crate) fn unseen(photo: Rgb<u8>) -> Rgb<u8> {
-    Rgb([luma(photo) / 2; 3])
-}
-
-/// The brightness, by Rec. 601.
-pub(crate) fn luma(Rgb([red, green, blue]): Rgb<u8>) -> u8 {
-    ((299 * u32::from(red) + 587 * u32::from(green) + 114 * u32::from(blue)) / 1000) as u8
 }

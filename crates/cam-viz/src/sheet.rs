@@ -67,7 +67,7 @@ pub struct Sheet {
     pub(crate) columns: Vec<String>,
     pub(crate) rows: Vec<Row>,
     pub(crate) background: Background,
-    pub(crate) bar: Option<ColourBar>,
+    pub(crate) bars: Vec<ColourBar>,
     pub(crate) tile: u32,
 }
 
@@ -86,7 +86,7 @@ impl Sheet {
             columns: vec![],
             rows: vec![],
             background: Background::default(),
-            bar: None,
+            bars: vec![],
             tile: 320,
         }
     }
@@ -133,9 +133,10 @@ impl Sheet {
         Self { background, ..self }
     }
 
-    /// With a bar at the right that says which colour is which value.
-    pub fn colour_bar(self, bar: impl Into<ColourBar>) -> Self {
-        Self { bar: Some(bar.into()), ..self }
+    /// With one more bar at the right that says which colour is which value.
+    pub fn colour_bar(mut self, bar: impl Into<ColourBar>) -> Self {
+        self.bars.push(bar.into());
+        self
     }
 
     /// With pictures of at most this many pixels on their longer side; at first 320.

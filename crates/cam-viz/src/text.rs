@@ -2,7 +2,7 @@
 //!
 //! Good for Latin, Greek and Cyrillic; what the font lacks is a box.
 
-use crate::overlay::blend;
+use crate::pixel::blend;
 use ab_glyph::{Font, FontRef, Glyph, GlyphId, PxScale, ScaleFont, point};
 use image::{Rgb, RgbImage};
 use std::sync::LazyLock;

@@ -180,9 +180,8 @@ impl Page {
         let Explained { picture, top, maps } = explained;
         let (width, height) = picture.photo.dimensions();
         let area = picture.area;
-        let path = &picture.source.path;
         self.pictures.push(Picture {
-            name: path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into(),
+            name: picture.title(),
             size: [height, width],
             area: [area.x, area.y, area.width, area.height],
             photo: data_uri(&picture.photo)?,

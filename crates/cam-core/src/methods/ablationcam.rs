@@ -16,6 +16,26 @@ use burn::tensor::Int;
 ///
 /// Desai and Ramaswamy, *Ablation-CAM: Visual Explanations for Deep Convolutional Network via Gradient-free Localization*,
 /// WACV 2020, equation 2.
+///
+/// ```
+/// use burn::prelude::*;
+/// use cam_core::{Ablated, AblationCam, Class, Explainer, Explanation, Nchw, Taps};
+///
+/// // The score: the mean of the first channel less half of that of the second.
+/// let model = |x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+///     let x = taps.layer("x", Nchw, || x);
+///     let mean: Tensor<2> = x.mean_dims(&[2, 3]).flatten(1, 3);
+///     mean.clone().narrow(1, 0, 1) - mean.narrow(1, 1, 1) * 0.5
+/// };
+/// let image = Tensor::<4>::from_floats([[[[4.0, 0.0]], [[2.0, 2.0]]]], &Device::flex());
+/// let forgetting_places = AblationCam { ablated: Ablated::Mean };
+/// let explainer = Explainer::new(&model).layer("x").method(AblationCam::PAPER).method(forgetting_places);
+/// let found: Explanation = explainer.explain(image, &Class(0))?;
+/// let raw = |map: usize| found.maps[map].raw.to_data().try_to_vec::<f32>().unwrap();
+/// assert_eq!(raw(0), [6.0, -2.0]); // of a score of 1, 2 is lost without the first channel, and 1 won without the second
+/// assert_eq!(raw(1), [0.0, 0.0]); // this score does not ask where a channel is strong
+/// # Ok::<(), cam_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct AblationCam {
     /// What an ablated channel is replaced with.

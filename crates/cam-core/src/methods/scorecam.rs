@@ -15,6 +15,24 @@ use burn::tensor::activation::softmax;
 ///
 /// Wang et al., *Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks*, CVPRW 2020, equations 6
 /// to 9.
+///
+/// ```
+/// use burn::prelude::*;
+/// use cam_core::{Class, Explainer, Explanation, Nchw, ScoreCam, Taps};
+///
+/// // The score: the mean of the first channel less half of that of the second.
+/// let model = |x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+///     let x = taps.layer("x", Nchw, || x);
+///     let mean: Tensor<2> = x.mean_dims(&[2, 3]).flatten(1, 3);
+///     mean.clone().narrow(1, 0, 1) - mean.narrow(1, 1, 1) * 0.5
+/// };
+/// let image = Tensor::<4>::from_floats([[[[4.0, 0.0]], [[2.0, 2.0]]]], &Device::flex());
+/// let faster = ScoreCam { channels: Some(1), ..ScoreCam::PAPER };
+/// let found: Explanation = Explainer::new(&model).layer("x").method(faster).explain(image, &Class(0))?;
+/// let raw: Vec<f32> = found.maps[0].raw.to_data().try_to_vec().unwrap();
+/// assert_eq!(raw, [4.0, 0.0]); // the first channel alone: the second is the same everywhere
+/// # Ok::<(), cam_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ScoreCam {
     /// How masks are enlarged: half-pixel centres as the authors' code has it, or aligned corners as pytorch-grad-cam.

@@ -98,9 +98,8 @@ fn a_sheet_looks_as_it_should() {
     let sheet = Sheet::new("Größe & Ort – a sheet")
         .columns(["photo", "Grad-CAM++", "jet, and too long"])
         .row("ball", [photo(), overlay(ColourMap::Viridis), overlay(ColourMap::Jet)])
-        .row("truth", [ringed(), overlay(ColourMap::Cividis)])
-        .colour_bar(ColourMap::Viridis);
-    compare("sheet.png", &sheet.draw().unwrap());
+        .row("truth", [ringed(), overlay(ColourMap::Cividis)]);
+    compare("sheet.png", &sheet.clone().colour_bar(ColourMap::Viridis).draw().unwrap());
     let dark = sheet.background(Background::Dark).colour_bar(ColourMap::RedBlue).tile(48);
     compare("dark.png", &dark.draw().unwrap());
 }
@@ -242,18 +241,17 @@ fn guided_gradients_look_as_they_should() {
 #[test]
 fn a_mean_and_its_spread_look_as_they_should() {
     let photo = meadow(1.0);
-    let spread = HeatMap::new(
-        14,
-        14,
-        heat().values().iter().map(|mean| 0.8 * mean * (1.0 - mean)).collect::<Vec<_>>(),
-    )
-    .unwrap();
-    let highest = spread.peak().2;
+    let spread = |most: f32| {
+        let values = heat().values().iter().map(|mean| 4.0 * most * mean * (1.0 - mean)).collect::<Vec<_>>();
+        HeatMap::new(14, 14, values).unwrap().scaled(0.0, 0.2)
+    };
     let shown = |map: &HeatMap, colours| Overlay::new(&photo).colours(colours).draw(map).unwrap();
-    let mean = Figure::new(shown(&heat(), ColourMap::Viridis)).colour_bar(ColourMap::Viridis);
-    let spread = Figure::new(shown(&spread.scaled(0.0, highest), ColourMap::Magma))
-        .colour_bar(ColourBar::from(ColourMap::Magma).range(0.0, highest));
-    let sheet =
-        Sheet::new("Over 6 views").columns(["mean", "standard deviation"]).row("ball", [mean, spread]);
+    let pair = |most| [shown(&heat(), ColourMap::Viridis), shown(&spread(most), ColourMap::Magma)];
+    let sheet = Sheet::new("Over 6 views")
+        .columns(["mean", "standard deviation"])
+        .row("ball", pair(0.2))
+        .row("surer", pair(0.1))
+        .colour_bar(ColourMap::Viridis)
+        .colour_bar(ColourBar::from(ColourMap::Magma).range(0.0, 0.2));
     compare("spread.png", &sheet.draw().unwrap());
 }
