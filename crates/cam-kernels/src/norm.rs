@@ -30,6 +30,15 @@ pub fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, mut out:
     out
 }
 
+/// The mean of a row, and what brings its variance to 1.
+#[inline(always)]
+fn moments(x: &[f32], epsilon: f32) -> (f32, f32) {
+    let width = x.len() as f32;
+    let mean = sum(x, |x| x) / width;
+    let variance = sum(x, |x| (x - mean) * (x - mean)) / width;
+    (mean, 1.0 / (variance + epsilon).sqrt())
+}
+
 struct Rows<'a> {
     x: &'a [f32],
     gamma: &'a [f32],
@@ -46,9 +55,7 @@ impl WithSimd for Rows<'_> {
         let Self { x, gamma, beta, epsilon, out } = self;
         let width = gamma.len();
         for (out, x) in out.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-            let mean = sum(x, |x| x) / width as f32;
-            let variance = sum(x, |x| (x - mean) * (x - mean)) / width as f32;
-            let scale = 1.0 / (variance + epsilon).sqrt();
+            let (mean, scale) = moments(x, epsilon);
             for (((out, &x), &gamma), &beta) in out.iter_mut().zip(x).zip(gamma).zip(beta) {
                 *out = (x - mean) * scale * gamma + beta;
             }
@@ -106,9 +113,7 @@ impl WithSimd for RowsBack<'_> {
         let mut normal = vec![0.0; width];
         let rows = x.chunks_exact(width).zip(gradient.chunks_exact(width));
         for (out, (x, gradient)) in out.chunks_exact_mut(width).zip(rows) {
-            let mean = sum(x, |x| x) / width as f32;
-            let variance = sum(x, |x| (x - mean) * (x - mean)) / width as f32;
-            let scale = 1.0 / (variance + epsilon).sqrt();
+            let (mean, scale) = moments(x, epsilon);
             for (normal, &x) in normal.iter_mut().zip(x) {
                 *normal = (x - mean) * scale;
             }
