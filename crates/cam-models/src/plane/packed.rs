@@ -71,3 +71,23 @@ pub(crate) fn packed<T: Any + Send + Sync>(
     all.insert(key, Entry { of, made: made.clone() });
     made
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::nn::{Linear, LinearConfig};
+    use burn::tensor::Device;
+
+    #[test]
+    fn a_weight_is_packed_once_and_anew_when_it_is_another() {
+        let layer = |linear: &Linear| {
+            let weight = parameter(&linear.weight).unwrap();
+            packed((&weight, None), (), |weight, _| weight.iter().sum::<f32>())
+        };
+        let mut linear = LinearConfig::new(3, 5).with_bias(false).init(&Device::flex());
+        let first = layer(&linear);
+        assert!(Arc::ptr_eq(&first, &layer(&linear)));
+        linear.weight = linear.weight.map(|weight| weight + 1.0);
+        assert!((*layer(&linear) - *first - 15.0).abs() < 1e-4);
+    }
+}

@@ -1,0 +1,50 @@
+//! Attention in windows of tokens.
+
+use super::{Plane, memory};
+use cam_kernels::Attention;
+use std::sync::Arc;
+
+/// Which tokens attend to which.
+#[derive(Debug)]
+pub(crate) struct Windows {
+    /// Heads, among which the channels are shared out.
+    pub heads: usize,
+    /// The tokens of each window, counted within an image.
+    pub members: Vec<Vec<usize>>,
+    /// How many tokens of a window ask, from its first on.
+    pub queries: usize,
+    /// What is added to the fit of a query and a key.
+    pub bias: Option<Arc<Vec<f32>>>,
+}
+
+impl Windows {
+    /// Attention in them, of queries, keys and values.
+    fn of(&self, qkv: &Plane) -> Attention<'_> {
+        let [_, height, width, channels] = qkv.shape;
+        Attention {
+            heads: self.heads,
+            size: channels / 3 / self.heads,
+            tokens: height * width,
+            windows: &self.members,
+            queries: self.queries,
+            bias: self.bias.as_ref().map(|bias| bias.as_slice()),
+        }
+    }
+}
+
+impl Plane {
+    /// Attention in windows, of queries, keys and values `[.., 3 * heads * size]`.
+    pub fn attend(&self, windows: &Windows) -> Plane {
+        let [batch, height, width, channels] = self.shape;
+        let out = memory::take(batch * height * width * channels / 3);
+        let out = windows.of(self).forward(&self.channels_last(), out);
+        Plane::new(out, [batch, height, width, channels / 3])
+    }
+
+    /// The gradient at queries, keys and values of that at what [`attend`](Self::attend) makes of them.
+    pub fn attend_back(&self, windows: &Windows, gradient: &Plane) -> Plane {
+        let qkv = self.channels_last();
+        let out = windows.of(self).backward(&qkv, &gradient.channels_last(), memory::take(qkv.len()));
+        Plane::new(out, self.shape)
+    }
+}
