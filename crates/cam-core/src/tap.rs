@@ -15,16 +15,24 @@
 //! FullGrad), attention matrices (the layout [`Attention`](crate::Attention), for LeGrad and rollout), and ReLUs
 //! ([`Taps::relu`], for guided backpropagation).
 
-use crate::course::Course;
+mod asked;
+mod gates;
+mod log;
+mod memory;
+mod rows;
+
 use crate::guided::Cut;
 use crate::{Error, Input, Layout};
+pub(crate) use asked::Asked;
 use burn::Tensor;
-use burn::tensor::activation;
-use burn::tensor::kind::Basic;
-use burn::tensor::{DType, Gradients};
-use std::any::Any;
-use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use burn::tensor::{DType, activation};
+pub(crate) use gates::Gates;
+pub use log::LayerInfo;
+pub(crate) use log::{Leaf, Watched};
+use log::{Log, single};
+pub(crate) use memory::Memory;
+pub use rows::Rows;
+use std::cell::RefCell;
 use std::f64::consts::FRAC_1_SQRT_2;
 use std::fmt::{self, Display};
 
@@ -57,35 +65,8 @@ enum Mode<'a> {
     Guided,
 }
 
-/// Which layers a pass holds: those of these names, and those of these kinds.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Asked {
-    pub names: Vec<String>,
-    pub biased: bool,
-    pub attention: bool,
-    /// Whether all layers are to be named, held or not.
-    pub listed: bool,
-}
-
-impl Asked {
-    pub fn only(name: &str) -> Self {
-        Self { names: vec![name.into()], ..Self::default() }
-    }
-
-    /// Whether the input is held too, as a layer. What biases contribute is told beside what the input does.
-    pub fn input(&self) -> bool {
-        self.holds(INPUT, true, false)
-    }
-
-    /// Whether all layers have to be named: those of a kind are found by it.
-    fn all(&self) -> bool {
-        self.listed || self.biased || self.attention
-    }
-
-    fn holds(&self, name: &str, biased: bool, attention: bool) -> bool {
-        self.biased && biased || self.attention && attention || self.names.iter().any(|asked| asked == name)
-    }
-}
+/// The name under which the input can be watched as if it were a layer.
+pub const INPUT: &str = "input";
 
 /// Which part of the network is run again, and on what.
 #[derive(Clone, Copy)]
@@ -100,162 +81,6 @@ pub(crate) struct Replay<'a> {
     /// The layer after which its later siblings (`blocks.4` after `blocks.3`) are left out, as if the network ended there, on
     /// the mean of its places.
     pub exit: Option<&'a str>,
-}
-
-/// What the ReLUs behind a layer let through in plain inference, in the order in which they run.
-///
-/// The first pass notes it and the passes after it are held to it: what they change is then the curvature of the network, without the
-/// corners of its ReLUs.
-#[derive(Default)]
-pub(crate) struct Gates {
-    noted: RefCell<Vec<Box<dyn Any>>>,
-    full: Cell<bool>,
-    next: Cell<usize>,
-}
-
-impl Gates {
-    /// The passes from here on are held to what was noted.
-    pub fn close(&self) {
-        self.full.set(true);
-        self.next.set(0);
-    }
-
-    fn relu<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        if !self.full.get() {
-            self.noted.borrow_mut().push(Box::new(x.clone().inner().greater_elem(0.0).float()));
-            return activation::relu(x);
-        }
-        let place = self.next.get();
-        self.next.set((place + 1) % self.noted.borrow().len().max(1));
-        let noted = self.noted.borrow();
-        match noted.get(place).and_then(|gate| gate.downcast_ref::<Tensor<D>>()) {
-            Some(gate) if gate.dims() == x.dims() => {
-                let dtype = x.dtype();
-                x * gate.clone().cast(dtype)
-            }
-            _ => activation::relu(x),
-        }
-    }
-}
-
-/// Which images the rows of a batch stand for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rows {
-    /// Each row is an image of the batch.
-    All,
-    /// Every row is a copy of one image.
-    Copies {
-        /// The image, counted from 0.
-        image: usize,
-        /// How many rows there are.
-        copies: usize,
-    },
-}
-
-impl Rows {
-    /// The rows of a batch-first tensor of any kind of numbers; copies are a view, no memory is used.
-    pub fn of<const D: usize, K: Basic>(self, batch: Tensor<D, K>) -> Tensor<D, K> {
-        match self {
-            Rows::All => batch,
-            Rows::Copies { image, copies } => {
-                let one = batch.narrow(0, image, 1);
-                let mut shape = one.dims();
-                shape[0] = copies;
-                one.expand(shape)
-            }
-        }
-    }
-}
-
-/// A layer as the forward pass shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LayerInfo {
-    /// Its name, which is its path in the checkpoint.
-    pub name: String,
-    /// The shape of its output, batch first.
-    pub shape: Vec<usize>,
-    /// Its channels.
-    pub channels: usize,
-    /// The sizes of its spatial axes: `[height, width]` for pictures.
-    pub grid: Vec<usize>,
-    /// Whether it is a matrix of attention weights.
-    pub attention: bool,
-}
-
-/// What a pass brought back.
-#[derive(Default)]
-pub(crate) struct Log {
-    pub course: Course,
-    pub watched: Vec<Watched>,
-    pub memory: Memory,
-    pub trouble: Option<Error>,
-    /// Where the tape is cut, in a guided pass.
-    pub cuts: Vec<Cut>,
-    names: HashSet<String>,
-    /// Whether a replay has come to the layer that is edited.
-    edited: bool,
-    /// The value that goes on to the end, once a replay is past its exit.
-    exited: Option<Box<dyn Any>>,
-}
-
-/// A layer that was asked for.
-pub(crate) struct Watched {
-    pub name: String,
-    /// `[batch, channels, positions]`
-    pub activation: Tensor<3>,
-    pub grid: Vec<usize>,
-    /// The bias that the layer adds, `[channels]`.
-    pub bias: Option<Tensor<1>>,
-    /// The whole matrix `[batch, heads, queries, keys]`, where the layer is attention.
-    pub attention: Option<Tensor<4>>,
-    pub leaf: Option<Leaf>,
-    /// What the network computes in at this layer.
-    pub dtype: DType,
-}
-
-/// The name under which the input can be watched as if it were a layer.
-pub const INPUT: &str = "input";
-
-/// Where a tape starts: reads the gradient `[batch, channels, positions]` of a layer, if any reached it.
-pub(crate) type Leaf = Box<dyn Fn(&mut Gradients) -> Option<Tensor<3>>>;
-
-/// The values of the layers of one pass: of each finished layer the outermost, as nothing inside it runs again.
-#[derive(Default)]
-pub(crate) struct Memory {
-    values: Vec<Box<dyn Any>>,
-    names: Vec<String>,
-    places: HashMap<String, usize>,
-}
-
-impl Memory {
-    fn push<const D: usize>(&mut self, name: &str, value: Tensor<D>) {
-        self.places.insert(name.into(), self.values.len());
-        self.names.push(name.into());
-        self.values.push(Box::new(value));
-    }
-
-    /// What replays from these layers need: nothing that finished after the last of them.
-    pub fn until(mut self, layers: &[Watched]) -> Self {
-        let last = layers.iter().filter_map(|layer| self.places.get(&layer.name)).max();
-        self.truncate(last.map_or(0, |place| place + 1));
-        self
-    }
-
-    fn truncate(&mut self, length: usize) {
-        self.values.truncate(length);
-        for name in self.names.drain(length..) {
-            self.places.remove(&name);
-        }
-    }
-
-    /// The value of a layer that finished no later than the layer `from`.
-    fn value<const D: usize>(&self, name: &str, from: &str) -> Option<Tensor<D>> {
-        let place = *self.places.get(name)?;
-        if place > *self.places.get(from)? {
-            return None;
-        }
-        self.values[place].downcast_ref::<Tensor<D>>().cloned()
-    }
 }
 
 impl<'a> Taps<'a> {
@@ -366,7 +191,7 @@ impl<'a> Taps<'a> {
             Mode::Watch { asked, .. } => named(asked),
             Mode::Replay { replay, watch } => {
                 // What was shown when it was remembered is shown again.
-                let remembered = || replay.memory.names.iter().any(|name| is_one(name));
+                let remembered = || replay.memory.has(&is_one);
                 let gated = || replay.gates.is_some() && (replay.from == INPUT || self.log.borrow().edited);
                 named(watch) || is_one(replay.from) || remembered() || gated()
             }
@@ -432,7 +257,7 @@ impl<'a> Taps<'a> {
                 let name = name.to_string();
                 let (listed, watched, remembered) = {
                     let log = self.log.borrow();
-                    (log.course.layers.len(), log.watched.len(), log.memory.values.len())
+                    (log.course.layers.len(), log.watched.len(), log.memory.len())
                 };
                 let value = forward();
                 let mut log = self.log.borrow_mut();
@@ -490,89 +315,6 @@ impl<'a> Taps<'a> {
         }
         self.log.borrow().exited.as_ref()?.downcast_ref::<Tensor<D>>().cloned()
     }
-}
-
-impl Log {
-    /// Lists a finished layer. `None` when it cannot be used, which is then kept as trouble.
-    fn enter<const D: usize>(
-        &mut self,
-        name: &str,
-        layout: &impl Layout<D>,
-        value: &Tensor<D>,
-        batch: usize,
-        innermost: bool,
-    ) -> Option<Vec<usize>> {
-        let shape = value.dims();
-        let wrong = |reason| Error::WrongLayout { layer: name.into(), shape: shape.to_vec(), reason };
-        let grid = if name == INPUT || !self.names.insert(name.into()) {
-            Err(Error::RepeatedLayer { layer: name.into() })
-        } else if shape[0] != batch {
-            Err(wrong(format!("the first axis is the batch, of {batch}")))
-        } else {
-            layout.grid(shape).map_err(wrong)
-        };
-        match grid {
-            Ok(grid) => {
-                let channels = layout.channels(shape);
-                let finished = self.course.finished.last().copied().unwrap_or(0);
-                self.course.finished.push(finished + usize::from(innermost));
-                self.course.layers.push(LayerInfo {
-                    name: name.into(),
-                    shape: shape.to_vec(),
-                    channels,
-                    grid: grid.clone(),
-                    attention: layout.attention(value).is_some(),
-                });
-                Some(grid)
-            }
-            Err(trouble) => {
-                self.trouble.get_or_insert(trouble);
-                None
-            }
-        }
-    }
-
-    /// Holds the activation of a layer, and with `tape` starts the tape there: the value that goes on is returned.
-    fn hold<const D: usize>(
-        &mut self,
-        name: String,
-        layout: impl Layout<D>,
-        bias: Option<Tensor<1>>,
-        value: Tensor<D>,
-        grid: Vec<usize>,
-        tape: bool,
-    ) -> Tensor<D> {
-        let plain = value.clone().inner();
-        let dtype = plain.dtype();
-        let activation = single(layout.to_map(plain.clone()));
-        let attention = layout.attention(&plain);
-        let (value, leaf) = if tape {
-            // The first layer becomes the leaf itself: nothing upstream is recorded. One that is already on the tape
-            // gets a zero leaf added, whose gradient is the gradient at the layer.
-            let on_tape = value.is_tracked() && self.watched.iter().any(|other| other.leaf.is_some());
-            let (value, leaf) = if on_tape {
-                let zero = plain.zeros_like().autodiff().require_grad();
-                (value + zero.clone(), zero)
-            } else {
-                let leaf = plain.autodiff().require_grad();
-                (leaf.clone(), leaf)
-            };
-            let read: Leaf =
-                Box::new(move |gradients| leaf.grad_remove(gradients).map(|g| single(layout.to_map(g))));
-            (value, Some(read))
-        } else {
-            (value, None)
-        };
-        let bias = bias.map(|bias| bias.cast(DType::F32));
-        let attention = attention.map(|weights| weights.cast(DType::F32));
-        self.watched.push(Watched { name, activation, grid, bias, attention, leaf, dtype });
-        value
-    }
-}
-
-/// Methods compute in single precision, whatever the network does.
-fn single(map: Tensor<3>) -> Tensor<3> {
-    map.cast(DType::F32)
 }
 
 impl fmt::Debug for Taps<'_> {
