@@ -1,16 +1,16 @@
 //! A model that is ready to be asked: a network with its weights, its card and the names of its classes.
 
 use crate::digest::sha256;
+use crate::labels::{class_named, labels};
 use crate::network::{Config, Network};
+use crate::recognised::{card_of, last_like, unrecognised};
 use crate::resnet::ResNetConfig;
-use crate::weights::{Comparison, Outline, Weights, count};
-use crate::{Card, Error, Labels, Logits, Precision, Resize};
-use burn::tensor::{Device, Tensor, TensorReadError, try_read_sync};
+use crate::weights::Weights;
+use crate::{Card, Error, Precision, Prediction, Resize};
+use burn::tensor::{Device, Tensor};
 use cam_core::{Model, Taps};
 use image::RgbImage;
-use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::mem::discriminant;
 use std::path::{Path, PathBuf};
 
 /// The configuration of the built-in model: a ResNet of eight layers' depth for pictures of 128 x 128 pixels.
@@ -43,19 +43,6 @@ enum Source {
 
 /// The weights of the built-in model.
 const BUILT_IN: &[u8] = include_bytes!("../models/scenes.safetensors");
-
-/// A class and how sure the network is of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Prediction {
-    /// The number of the class.
-    pub class: usize,
-    /// Its name.
-    pub label: String,
-    /// The output of the network.
-    pub logit: f32,
-    /// Its softmax over the classes, or its sigmoid where classes do not exclude each other.
-    pub probability: f32,
-}
 
 impl Classifier {
     /// The model that needs no file: trained on drawn scenes, it knows the classes of `cam-scenes`.
@@ -290,121 +277,6 @@ impl Classifier {
     }
 }
 
-/// The number of the class of this name (capitals do not matter), or of this number. Without names any number is one.
-///
-/// # Errors
-/// [`Error::UnknownLabel`] with names that are near it.
-///
-/// ```
-/// use cam_models::class_named;
-///
-/// let names = ["tabby".to_string(), "tiger cat".to_string()];
-/// assert_eq!(class_named(&names, "Tiger Cat")?, 1);
-/// assert_eq!(class_named(&names, "0")?, 0);
-/// assert_eq!(class_named(&names, "taby").unwrap_err().to_string(), "no class is called `taby`; near it are tabby");
-/// # Ok::<(), cam_models::Error>(())
-/// ```
-pub fn class_named(labels: &[String], asked: &str) -> Result<usize, Error> {
-    let exact = labels.iter().position(|label| label.eq_ignore_ascii_case(asked));
-    let numbered = || asked.parse().ok().filter(|class| labels.is_empty() || *class < labels.len());
-    if let Some(class) = exact.or_else(numbered) {
-        return Ok(class);
-    }
-    let wanted = asked.to_lowercase();
-    let mut close: Vec<(f64, &String)> =
-        labels.iter().map(|label| (nearness(&label.to_lowercase(), &wanted), label)).collect();
-    close.retain(|(near, _)| *near > 0.7);
-    close.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let close = close.into_iter().take(5).map(|(_, label)| label.clone()).collect();
-    Err(Error::UnknownLabel { asked: asked.into(), close })
-}
-
-impl Logits {
-    /// The probabilities that the logits of one image stand for.
-    ///
-    /// # Shapes
-    /// - logits, output: `[classes]`
-    pub fn probabilities(self, logits: &[f32]) -> Vec<f32> {
-        let logits = logits.iter().map(|&logit| f64::from(logit));
-        match self {
-            Self::Softmax => {
-                let most = logits.clone().fold(f64::NEG_INFINITY, f64::max);
-                let powers: Vec<f64> = logits.map(|logit| (logit - most).exp()).collect();
-                let sum: f64 = powers.iter().sum();
-                powers.into_iter().map(|power| (power / sum) as f32).collect()
-            }
-            Self::Sigmoid => logits.map(|logit| (1.0 / (1.0 + (-logit).exp())) as f32).collect(),
-        }
-    }
-}
-
-impl Prediction {
-    /// The `count` classes with the highest logits of each image, highest first. A class without a name is called by its number.
-    ///
-    /// # Shapes
-    /// - logits: `[batch, classes]`
-    ///
-    /// # Errors
-    /// [`Error::Device`].
-    pub fn of(
-        logits: Tensor<2>,
-        kind: Logits,
-        labels: &[String],
-        count: usize,
-    ) -> Result<Vec<Vec<Self>>, Error> {
-        let cannot = || Err(Error::Device { reason: "its numbers can only be awaited here".into() });
-        try_read_sync(Self::of_async(logits, kind, labels, count)).unwrap_or_else(cannot)
-    }
-
-    /// As [`of`](Self::of), without blocking.
-    ///
-    /// # Errors
-    /// As [`of`](Self::of).
-    pub async fn of_async(
-        logits: Tensor<2>,
-        kind: Logits,
-        labels: &[String],
-        count: usize,
-    ) -> Result<Vec<Vec<Self>>, Error> {
-        let [_, classes] = logits.dims();
-        let read = logits.inner().into_data_async().await?;
-        let logits: Vec<f32> = read.try_into_vec_as().map_err(TensorReadError::from)?;
-        Ok(Self::of_numbers(&logits, classes, kind, labels, count))
-    }
-
-    /// As [`of`](Self::of), of logits that have been read: row-major, so many of each image.
-    ///
-    /// ```
-    /// use cam_models::{Logits, Prediction};
-    ///
-    /// let labels = ["tabby".to_string(), "tiger cat".to_string()];
-    /// let found = Prediction::of_numbers(&[0.0, 2.0, 3.0, 1.0], 2, Logits::Softmax, &labels, 1);
-    /// assert_eq!([&found[0][0].label, &found[1][0].label], ["tiger cat", "tabby"]);
-    /// assert!((found[0][0].probability - 0.88).abs() < 0.01);
-    /// ```
-    pub fn of_numbers(
-        logits: &[f32],
-        classes: usize,
-        kind: Logits,
-        labels: &[String],
-        count: usize,
-    ) -> Vec<Vec<Self>> {
-        let of_image = |logits: &[f32]| {
-            let probabilities = kind.probabilities(logits);
-            let mut order: Vec<usize> = (0..classes).collect();
-            order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
-            let prediction = |class: usize| Prediction {
-                class,
-                label: labels.get(class).cloned().unwrap_or_else(|| class.to_string()),
-                logit: logits[class],
-                probability: probabilities[class],
-            };
-            order.into_iter().take(count).map(prediction).collect()
-        };
-        logits.chunks_exact(classes.max(1)).map(of_image).collect()
-    }
-}
-
 impl Model for Classifier {
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
         let logits = self.network.forward(images.cast(self.precision.dtype()), taps);
@@ -412,84 +284,7 @@ impl Model for Classifier {
     }
 }
 
-/// How near a label is to what was asked for: with it as a word nearest, then with it as a part, then spelled like it.
-fn nearness(label: &str, asked: &str) -> f64 {
-    let words = label.split(|c: char| !c.is_alphanumeric());
-    match () {
-        () if words.into_iter().any(|word| word == asked) => 3.0,
-        () if asked.len() > 2 && label.contains(asked) => 2.0,
-        () => strsim::jaro_winkler(label, asked),
-    }
-}
-
 /// The configuration of a model that has a card.
 fn config(name: &str) -> Config {
     Config::named(name).unwrap_or(SCENES.into())
-}
-
-/// The card of a network that was recognised in a file.
-fn card_of(config: &Config, file: &Path, device: &Device) -> Result<Card, Error> {
-    let mut names = config.names();
-    if config.clone().with_classes(SCENES.classes) == SCENES.into() {
-        names.push("scenes");
-    }
-    let file = file.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    let mentioned = names.iter().filter(|name| file.contains(**name)).max_by_key(|name| name.len());
-    if let Some(name) = mentioned.or(names.first()) {
-        return Card::named(name);
-    }
-    let size = |config: &Config| count(&Outline::of(&config.init(device), None)) as f64;
-    let far = |other: &Config| (size(other) / size(config)).ln().abs();
-    let family = Config::variants().filter(|(_, other)| discriminant(other) == discriminant(config));
-    let nearest = family.min_by(|(_, a), (_, b)| far(a).total_cmp(&far(b)));
-    let (name, _) = nearest.expect("every family has variants");
-    let mut card = Card::named(name)?;
-    card.name = format!("{name} of another size");
-    if let Config::Vit(vit) = config {
-        card.size = vit.image;
-    }
-    Ok(card)
-}
-
-/// The last layer that is called like this one but for its numbers: `layer4.1` stands for `layer4.0` in a network of shorter
-/// stages.
-fn last_like(model: &Classifier, layer: &str, device: &Device) -> String {
-    let unnumbered = |name: &str| name.split(|c: char| c.is_ascii_digit()).collect::<String>();
-    let [height, width] = model.card.size;
-    let layers = cam_core::layers(model, Tensor::zeros([1, 3, height, width], device)).unwrap_or_default();
-    let alike = layers.iter().rev().find(|other| unnumbered(&other.name) == unnumbered(layer));
-    alike.map_or(layer, |other| &other.name).into()
-}
-
-/// What to say of a file in which no network was recognised.
-fn unrecognised(weights: &Weights, device: &Device) -> Error {
-    let differences = Config::variants().map(|(name, config)| {
-        let own = |name: &str, shape: &[usize]| config.own(name, shape);
-        let Comparison { expected, mismatch, .. } = weights.compare(&config.init(device), &own);
-        (mismatch.count() as f64 / expected.len() as f64, name, mismatch)
-    });
-    let path = weights.source().to_path_buf();
-    match differences.min_by(|a, b| a.0.total_cmp(&b.0)) {
-        Some((share, model, mismatch)) if share < NEAR => {
-            Error::NearMiss { path, model: model.into(), mismatch: mismatch.into() }
-        }
-        _ => Error::UnknownNetwork {
-            path,
-            found: weights.names().map(String::from).collect(),
-            known: Config::FAMILIES.iter().map(ToString::to_string).collect(),
-        },
-    }
-}
-
-/// The share of tensors that may differ where a file still looks like one of a network.
-const NEAR: f64 = 0.2;
-
-/// The names of a list where it fits the number of classes, the numbers else.
-fn labels(list: Labels, classes: usize) -> Vec<String> {
-    let names = match list {
-        Labels::Imagenet => include_str!("../models/imagenet.txt"),
-        Labels::Scenes => include_str!("../models/scenes.txt"),
-    };
-    let names: Vec<String> = names.lines().map(String::from).collect();
-    if names.len() == classes { names } else { (0..classes).map(|class| class.to_string()).collect() }
 }

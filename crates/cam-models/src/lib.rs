@@ -1,5 +1,5 @@
-//! Image classifiers on the Burn framework, with taps: ResNet and its kin, their weights from torchvision and timm files,
-//! and a small model that is built in.
+//! Image classifiers on the Burn framework, with taps: ResNet, VGG, DenseNet, MNASNet, ViT and DeiT, Swin, their weights from torchvision
+//! and timm files, and a small model that is built in.
 //!
 //! ```
 //! use burn::tensor::Device;
@@ -28,12 +28,15 @@ mod digest;
 mod error;
 #[cfg(feature = "hub")]
 mod hub;
+mod labels;
 pub mod mnasnet;
 mod network;
 mod numbered;
 mod plane;
 mod precision;
+mod prediction;
 mod preprocess;
+mod recognised;
 pub mod resnet;
 mod steps;
 pub mod swin;
@@ -42,11 +45,13 @@ pub mod vit;
 mod weights;
 
 pub use card::{Card, Labels, Logits};
-pub use classifier::{Classifier, Prediction, SCENES, class_named};
+pub use classifier::{Classifier, SCENES};
 pub use error::{Error, Mismatch};
 #[cfg(feature = "hub")]
 pub use hub::Hub;
+pub use labels::class_named;
 pub use network::{Config, Network, ShapeOf};
 pub use precision::Precision;
+pub use prediction::Prediction;
 pub use preprocess::{Filter, Preprocess, Resize, View, decode_photo, read_photo};
 pub use weights::Weights;

@@ -1,0 +1,104 @@
+//! What logits say.
+
+use crate::{Error, Logits};
+use burn::tensor::{Tensor, TensorReadError, try_read_sync};
+use serde::{Deserialize, Serialize};
+
+/// A class and how sure the network is of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// The number of the class.
+    pub class: usize,
+    /// Its name.
+    pub label: String,
+    /// The output of the network.
+    pub logit: f32,
+    /// Its softmax over the classes, or its sigmoid where classes do not exclude each other.
+    pub probability: f32,
+}
+
+impl Logits {
+    /// The probabilities that the logits of one image stand for.
+    ///
+    /// # Shapes
+    /// - logits, output: `[classes]`
+    pub fn probabilities(self, logits: &[f32]) -> Vec<f32> {
+        let logits = logits.iter().map(|&logit| f64::from(logit));
+        match self {
+            Self::Softmax => {
+                let most = logits.clone().fold(f64::NEG_INFINITY, f64::max);
+                let powers: Vec<f64> = logits.map(|logit| (logit - most).exp()).collect();
+                let sum: f64 = powers.iter().sum();
+                powers.into_iter().map(|power| (power / sum) as f32).collect()
+            }
+            Self::Sigmoid => logits.map(|logit| (1.0 / (1.0 + (-logit).exp())) as f32).collect(),
+        }
+    }
+}
+
+impl Prediction {
+    /// The `count` classes with the highest logits of each image, highest first. A class without a name is called by its number.
+    ///
+    /// # Shapes
+    /// - logits: `[batch, classes]`
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub fn of(
+        logits: Tensor<2>,
+        kind: Logits,
+        labels: &[String],
+        count: usize,
+    ) -> Result<Vec<Vec<Self>>, Error> {
+        let cannot = || Err(Error::Device { reason: "its numbers can only be awaited here".into() });
+        try_read_sync(Self::of_async(logits, kind, labels, count)).unwrap_or_else(cannot)
+    }
+
+    /// As [`of`](Self::of), without blocking.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub async fn of_async(
+        logits: Tensor<2>,
+        kind: Logits,
+        labels: &[String],
+        count: usize,
+    ) -> Result<Vec<Vec<Self>>, Error> {
+        let [_, classes] = logits.dims();
+        let read = logits.inner().into_data_async().await?;
+        let logits: Vec<f32> = read.try_into_vec_as().map_err(TensorReadError::from)?;
+        Ok(Self::of_numbers(&logits, classes, kind, labels, count))
+    }
+
+    /// As [`of`](Self::of), of logits that have been read: row-major, so many of each image.
+    ///
+    /// ```
+    /// use cam_models::{Logits, Prediction};
+    ///
+    /// let labels = ["tabby".to_string(), "tiger cat".to_string()];
+    /// let found = Prediction::of_numbers(&[0.0, 2.0, 3.0, 1.0], 2, Logits::Softmax, &labels, 1);
+    /// assert_eq!([&found[0][0].label, &found[1][0].label], ["tiger cat", "tabby"]);
+    /// assert!((found[0][0].probability - 0.88).abs() < 0.01);
+    /// ```
+    pub fn of_numbers(
+        logits: &[f32],
+        classes: usize,
+        kind: Logits,
+        labels: &[String],
+        count: usize,
+    ) -> Vec<Vec<Self>> {
+        let of_image = |logits: &[f32]| {
+            let probabilities = kind.probabilities(logits);
+            let mut order: Vec<usize> = (0..classes).collect();
+            order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+            let prediction = |class: usize| Prediction {
+                class,
+                label: labels.get(class).cloned().unwrap_or_else(|| class.to_string()),
+                logit: logits[class],
+                probability: probabilities[class],
+            };
+            order.into_iter().take(count).map(prediction).collect()
+        };
+        logits.chunks_exact(classes.max(1)).map(of_image).collect()
+    }
+}
