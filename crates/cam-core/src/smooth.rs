@@ -104,16 +104,17 @@ impl<I: Input> View<I> for Noise {
 ///
 /// // A network that looks at the left place only, whatever is there.
 /// let model = |x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
-///     taps.layer("left", Nchw, || x * Tensor::<4>::from_floats([[[[1.0, 0.0]]]], &Device::flex())).flatten(1, 3).sum_dim(1)
+///     let left = Tensor::<4>::from_floats([[[[1.0, 0.0, 0.0]]]], &x.device());
+///     taps.layer("left", Nchw, || x * left).flatten(1, 3).sum_dim(1)
 /// };
-/// let image = Tensor::<4>::from_floats([[[[3.0, 3.0]]]], &Device::flex());
+/// let image = Tensor::<4>::from_floats([[[[3.0, 3.0, 3.0]]]], &Device::flex());
 /// let explainer = Explainer::new(&model).layer("left").method(GradCam);
 /// let plain = |x: Tensor<4>| x;
 /// let found: Explanation = Smooth::new(&explainer).view(plain).view(Flip).explain(image, &Class(0))?;
 /// let numbers = |map: &Tensor<3>| map.to_data().try_to_vec::<f32>().unwrap();
-/// // Mirrored, the left place is the right one of the image: hot in one view of two, 1 or 0.
-/// assert_eq!(numbers(&found.maps[0].heat), [0.5, 0.5]);
-/// assert_eq!(numbers(found.maps[0].spread.as_ref().unwrap()), [0.5, 0.5]);
+/// // What is left in the mirrored view is right in the image; both ends are hot in one view of two, 1 and 0.
+/// assert_eq!(numbers(&found.maps[0].heat), [1.0, 0.0, 1.0]);
+/// assert_eq!(numbers(found.maps[0].spread.as_ref().unwrap()), [0.5, 0.0, 0.5]);
 /// # Ok::<(), cam_core::Error>(())
 /// ```
 pub struct Smooth<'e, 'm, M, I> {
