@@ -307,7 +307,11 @@ fn what_cannot_be_done_is_said_in_one_line_with_a_code_of_its_own() {
         3,
         "no layer is called `layer9`; near it are layer1, layer2, layer3, layer4",
     );
-    refuses(&format!("{scene} --class 10"), 4, "no class is called `10`");
+    refuses(
+        &format!("{scene} --class 10"),
+        4,
+        "no class is called `10`; there are 10, which have the numbers 0 to 9",
+    );
     refuses(&format!("{scene} --class mushrom"), 4, "near it are mushroom");
     refuses(&format!("{scene} --top 11"), 4, "there is no class 10: this model has 10 classes");
     refuses(&format!("{scene} --method gradcan"), 5, "no method is called `gradcan`; near it are gradcam, ");
@@ -399,6 +403,51 @@ fn a_folder_is_explained_whole_whatever_one_picture_is() {
         lines[1].1["error"].as_str().unwrap().contains("cannot read")
             && lines[1].1["maps"] == serde_json::json!([])
     );
+}
+
+#[test]
+fn pictures_are_written_in_the_format_asked_for() {
+    let desk = Desk::new();
+    desk.album();
+    let of = |ending: &str| -> Vec<String> {
+        desk.files("cam-out").into_iter().filter(|file| file.ends_with(ending)).collect()
+    };
+    for (format, ending) in [("png", ".png"), ("webp", ".webp"), ("jpeg", ".jpg")] {
+        let (said, _) = desk.ends(&["explain", "album", "--format", format], 17);
+        assert!(!said.contains("done already") && said.contains(ending), "{said}");
+        let files = of(ending);
+        assert_eq!(files.len(), 2, "{files:?}");
+        assert_eq!(image::open(desk.path("cam-out").join(&files[0])).unwrap().width(), 100);
+        let (said, _) = desk.ends(&["explain", "album", "--format", format], 17);
+        assert!(said.starts_with("2 of 3 pictures are done already"), "{said}");
+    }
+    let sheet = ["compare", "album/a.png", "--method", "gradcam,layercam", "--format", "svg"];
+    assert!(desk.says(&sheet).ends_with("cam-out/a_compare.svg\n"));
+    assert!(
+        std::fs::read_to_string(desk.path("cam-out/a_compare.svg")).unwrap().contains(">layercam</text>")
+    );
+    desk.says(&["explain", "scene.png", "--out", "one.svg"]);
+    assert!(std::fs::read_to_string(desk.path("one.svg")).unwrap().starts_with("<svg"), "one map alone too");
+
+    let done = desk.cam(&["explain", "scene.png", "--out", "-", "--format", "webp"]).assert().success();
+    assert!(done.get_output().stdout.starts_with(b"RIFF"));
+    desk.says(&["explain", "scene.png", "--out", "where.JPG", "--format", "jpeg"]);
+    desk.refuses(
+        &["explain", "scene.png", "--out", "where.png", "--format", "webp"],
+        2,
+        "it ends in png, and `--format` says webp",
+    );
+}
+
+#[test]
+fn names_stay_short_enough_for_files() {
+    let desk = Desk::new();
+    let long = format!("{}.png", "ü".repeat(120));
+    std::fs::rename(desk.path("scene.png"), desk.path(&long)).unwrap();
+    desk.says(&["explain", &long, "--layer", "layer1.0,layer2.0,layer3.0", "--fuse", "mean"]);
+    let files = desk.files("cam-out");
+    let want = format!("{}_gradcam_layer1.0+..+layer3.0_", "ü".repeat(50));
+    assert!(files.len() == 1 && files[0].starts_with(&want), "{files:?}");
 }
 
 #[test]
@@ -851,9 +900,18 @@ fn shells_get_completions_and_manual_pages() {
         script.contains("gradcamelementwise") && script.contains("swin_tiny_patch4_window7_224"),
         "names too"
     );
-    assert!(desk.says(&["man"]).contains(".SH SUBCOMMANDS"));
+    let page = desk.says(&["man"]);
+    assert!(
+        page.contains(".SH SUBCOMMANDS") && page.contains(".SH \"EXIT CODES\"\n.nf\n   0  done\n"),
+        "{page}"
+    );
     let page = desk.says(&["man", "explain"]);
-    assert!(page.starts_with(".ie") && page.contains("eigen") && page.contains("curl"), "{page}");
+    assert!(
+        page.starts_with(".ie")
+            && page.contains("eigen")
+            && page.contains(".SH EXAMPLES\n.nf\n  cam explain scene.png\n"),
+        "{page}"
+    );
     desk.says(&["man", "--out", "pages"]);
     assert!(desk.files("pages").contains(&"cam-explain.1".to_string()), "{:?}", desk.files("pages"));
     desk.refuses(&["man", "explian"], 2, "no command is called `explian`");
@@ -862,7 +920,11 @@ fn shells_get_completions_and_manual_pages() {
 #[test]
 fn a_command_line_that_is_not_understood_is_told_in_one_line() {
     let desk = Desk::new();
-    desk.refuses(&["explain", "scene.png", "--metod", "x"], 2, "a similar argument exists: '--method'");
+    desk.refuses(
+        &["explain", "scene.png", "--metod", "x"],
+        2,
+        "found; tip: a similar argument exists: '--method'; see",
+    );
     desk.refuses(&["explain", "scene.png", "--overlay", "blent"], 2, "possible values: blend, heat");
     desk.refuses(&["explain"], 2, "<PHOTO>");
     desk.refuses(&["explian"], 2, "'explain'");

@@ -217,8 +217,10 @@ fn mosaic(subject: &Subject) -> Result<Sheet> {
         let classes = subject.model.predictions(found.output, 2)?;
         let mut mosaic = Mosaic::new(&picture.photo);
         for (heat, classes) in found.heat.iter().zip(classes) {
-            let classes: Vec<String> = classes.iter().map(told).collect();
-            mosaic = mosaic.map(classes.join(", "), numbers(heat)?);
+            let likely =
+                classes.iter().enumerate().filter(|(place, guess)| *place == 0 || guess.probability > 0.01);
+            let likely: Vec<String> = likely.map(|(_, guess)| told(guess)).collect();
+            mosaic = mosaic.map(likely.join(", "), numbers(heat)?);
         }
         Ok([Figure::new(picture.photo.clone()), mosaic.draw()?])
     });

@@ -78,11 +78,19 @@ pub struct Args {
 struct Row {
     model: String,
     method: String,
-    layer: String,
     classes: usize,
     batch: usize,
     device: String,
     threads: usize,
+    #[serde(flatten)]
+    measured: Measured,
+}
+
+/// What was measured.
+#[derive(Serialize)]
+struct Measured {
+    /// Those that were looked at.
+    layer: String,
     /// Seconds of a plain forward pass, median.
     forward: f64,
     /// Seconds from the input on the device to the map read back, median.
@@ -137,7 +145,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
                 batch: args.batch as usize,
                 device: device_name.to_string(),
                 threads: rayon::current_num_threads(),
-                ..measured
+                measured,
             }),
             Err(reason) if all && has_nothing_to_see(&reason) => {
                 console.warn(format_args!("left out: {reason}"));
@@ -195,7 +203,7 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     /// The medians of a plain forward pass and of an explanation, run in turn.
-    fn measure(&self, explainer: &Explainer<'_, Classifier>) -> Result<Row, Error> {
+    fn measure(&self, explainer: &Explainer<'_, Classifier>) -> Result<Measured, Error> {
         // The first call looks whether the model is in inference, and devices compile what they run.
         let started = Instant::now();
         self.forward()?;
@@ -222,14 +230,8 @@ impl Bench<'_> {
                 layers.push(&maps.layer);
             }
         }
-        Ok(Row {
-            model: String::new(),
-            method: String::new(),
+        Ok(Measured {
             layer: layers.join(", "),
-            classes: 0,
-            batch: 0,
-            device: String::new(),
-            threads: 0,
             forward: median(forward),
             explain: median(explain),
             forwards: found.passes,
@@ -269,23 +271,23 @@ fn print(rows: &[Row], console: &Console) -> Result<(), Failure> {
     let Some(Row { model, batch, device, threads, .. }) = rows.first() else { return Ok(()) };
     console.print(format_args!("{model}, batch of {batch}, {device}, {threads} threads; medians"))?;
     let longest = |text: fn(&Row) -> &str| rows.iter().map(|row| text(row).len()).max().unwrap_or(0);
-    let (method, layer) = (longest(|row| &row.method).max(6), longest(|row| &row.layer).max(5));
+    let (method, layer) = (longest(|row| &row.method).max(6), longest(|row| &row.measured.layer).max(5));
     console.print(format_args!(
         "{:method$}  {:layer$}  {:>10}  {:>10}  {:>8}  {:>9}  {:>10}  {:>8}",
         "method", "layer", "forward", "explain", "times", "forwards", "memory", "warm-up"
     ))?;
-    for row in rows {
+    for Row { method: name, measured, .. } in rows {
         let milliseconds = |seconds: f64| format!("{:.2} ms", 1e3 * seconds);
         console.print(format_args!(
             "{:method$}  {:layer$}  {:>10}  {:>10}  {:>8.2}  {:>9.2}  {:>10}  {:>8}",
-            row.method,
-            row.layer,
-            milliseconds(row.forward),
-            milliseconds(row.explain),
-            row.explain / row.forward,
-            row.forwards,
-            row.peak_memory.map_or("unknown".into(), |bytes| ByteSize(bytes as u64).to_string()),
-            format!("{:.2} s", row.warm_up),
+            name,
+            measured.layer,
+            milliseconds(measured.forward),
+            milliseconds(measured.explain),
+            measured.explain / measured.forward,
+            measured.forwards,
+            measured.peak_memory.map_or("unknown".into(), |bytes| ByteSize(bytes as u64).to_string()),
+            format!("{:.2} s", measured.warm_up),
         ))?;
     }
     Ok(())

@@ -1,10 +1,8 @@
 //! `cam compare`: many methods on one sheet.
 
-use crate::console::{Console, head};
+use crate::console::Console;
 use crate::failure::Failure;
-use crate::maps::OneMap;
 use crate::options::Asked;
-use crate::picture::Picture;
 use crate::report::{Map, Seconds};
 use crate::sheets::Made;
 use crate::studio::{Explained, Studio, explainers};
@@ -80,7 +78,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         let explained = [studio.explain_one(picture)?];
         let drawing = sheet::of(&explained, &studio, &painter)?;
         let [Explained { picture, top, maps }] = explained;
-        speaker.say(told(&picture, &maps))?;
+        speaker.say(sheets::told(&picture, &maps))?;
         let maps = maps.iter().map(|map| Map::of(&picture, map, &painter)).collect::<Result<_, _>>()?;
         Ok(Made { drawing, predictions: top, maps })
     });
@@ -140,21 +138,4 @@ fn fitting(
             Ok((fitting, left_out))
         }
     }
-}
-
-/// Where each method looks most.
-fn told(picture: &Picture, maps: &[OneMap]) -> String {
-    let mut text = head(picture.source.name());
-    let longest = maps.iter().map(|map| map.method.len()).max().unwrap_or(0);
-    let mut target = None;
-    for map in maps {
-        if target.replace(map.target) != Some(map.target) {
-            text += &format!("\n  {} ({}) {:.1} %", map.label, map.class, 100.0 * map.probability);
-        }
-        text += &format!("\n    {:longest$}  at {}: {}", map.method, map.layer, map.hottest(picture));
-        for warning in &map.warnings {
-            text += &format!("; {warning}");
-        }
-    }
-    text
 }

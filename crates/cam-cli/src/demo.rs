@@ -11,7 +11,7 @@ use crate::studio::{Explained, Studio};
 use cam_core::{Class, Explainer, Target};
 use cam_models::{Classifier, Resize};
 use cam_scenes::{Object, Scene};
-use cam_viz::{ColourMap, Marker, Overlay, Rgb, RgbImage, Sheet, outline};
+use cam_viz::{ColourMap, Figure, Marker, Overlay, Rgb, RgbImage, Sheet, outline};
 use std::path::PathBuf;
 
 pub const EXAMPLES: &str = "\
@@ -32,8 +32,23 @@ pub struct Args {
 }
 
 /// The methods on the sheet: one of each kind.
-const METHODS: [&str; 8] =
-    ["gradcam", "gradcam++", "hirescam", "layercam", "eigencam", "ablationcam", "scorecam", "fullgrad"];
+const METHODS: [&str; 9] = [
+    "gradcam",
+    "gradcam++",
+    "hirescam",
+    "layercam",
+    "eigencam",
+    "segeigencam",
+    "ablationcam",
+    "scorecam",
+    "fullgrad",
+];
+
+/// The pictures in a row: so few that captions can be read where the sheet is shown small, as on a page.
+const ACROSS: usize = 5;
+
+/// The side of a picture on the sheet, in pixels.
+const TILE: u32 = 240;
 
 /// The side of the drawn picture in pixels.
 const SIDE: u32 = 384;
@@ -65,19 +80,22 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         "Where the built-in model sees a {} and a {}",
         scene.objects[0].class, scene.objects[1].class
     );
-    let columns = std::iter::once("the object").chain(METHODS);
-    let mut sheet = Sheet::new(title).columns(columns).colour_bar(ColourMap::default());
+    let mut sheet = Sheet::new(title).colour_bar(ColourMap::default()).tile(TILE);
     for (object, maps) in scene.objects.iter().zip(maps.chunk_by(|a, b| a.target == b.target)) {
         let sure = 100.0 * maps[0].probability;
         console.say(format_args!("{}: {sure:.1} % sure", object.class))?;
-        let mut row = vec![outlined(&picture.photo, object)?];
+        let mut figures = vec![Figure::new(outlined(&picture.photo, object)?).above("the object")];
         for map in maps {
-            row.push(Overlay::new(&picture.photo).peak(Marker::Cross).draw(&map.heat)?);
+            let overlay = Overlay::new(&picture.photo).peak(Marker::Cross).draw(&map.heat)?;
+            figures.push(Figure::new(overlay).above(map.method));
             let (x, y) = picture.area.peak(&map.heat);
             let verdict = if object.mask.contains(x, y) { "on the object" } else { "beside the object" };
             console.say(format_args!("    {:12} {}: {verdict}", map.method, map.hottest(&picture)))?;
         }
-        sheet = sheet.row(format!("{} {sure:.0} %", object.class), row);
+        let mut caption = format!("{} {sure:.0} %", object.class);
+        for row in figures.chunks(ACROSS) {
+            sheet = sheet.row(std::mem::take(&mut caption), row.iter().cloned());
+        }
     }
     let path = args.out.join("demo.png");
     cam_viz::save(&sheet.draw()?, &path)?;

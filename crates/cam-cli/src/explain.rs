@@ -8,7 +8,7 @@ use crate::album::Album;
 use crate::console::{Console, head, peak_memory};
 use crate::crew::{self, Found, Order};
 use crate::failure::{Failure, folder};
-use crate::files::{self, Out};
+use crate::files::{self, Name, Out};
 use crate::page::{self, Page};
 use crate::painting::{self, Painter};
 use crate::picture::Picture;
@@ -29,11 +29,11 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let device = &devices[0].device;
     let device_name = device::names(&devices);
     let sources = sources(&args.photos, &args.out)?;
-    let mut out = Out::of(&args.out)?;
+    let mut out = Out::of(&args.out, args.format)?;
     if !matches!(out, Out::Folder(_)) && (args.npy || args.raw) {
         return Err(Failure::Usage("`--npy` and `--raw` need a folder to write to: `--out DIR`".into()));
     }
-    if matches!(out, Out::Stdout) && (args.json.is_some() || args.preview.is_some()) {
+    if matches!(out, Out::Stdout(_)) && (args.json.is_some() || args.preview.is_some()) {
         return Err(Failure::Usage(
             "standard output is for the picture: leave `--json` and `--preview` away".into(),
         ));
@@ -49,7 +49,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     }
     let console = &match (args.json, &out) {
         (Some(_), _) => console.without_results(),
-        (_, Out::Stdout) => console.diverted(),
+        (_, Out::Stdout(_)) => console.diverted(),
         _ => console.clone(),
     };
 
@@ -214,7 +214,7 @@ impl Run<'_> {
 
     /// Prints a line of JSON, when the files that it names are there.
     fn line(&mut self, line: String) -> Result<(), Failure> {
-        if let Out::File(_) = self.out {
+        if let Out::File(..) = self.out {
             self.lines.push(line);
             return Ok(());
         }
@@ -257,7 +257,7 @@ impl Run<'_> {
                 let drawn = sheet::of(std::slice::from_ref(explained), &self.studio, &self.painter)?;
                 let name = files.name(below, &format!("{stem}_sheet"))?;
                 self.show(&drawn)?;
-                Some(files::write(&name, ".png", &drawn.encode("png")?)?)
+                Some(name.draw("", &drawn)?)
             }
             _ => None,
         };
@@ -266,23 +266,23 @@ impl Run<'_> {
                 let mut told = Map::of(picture, map, &self.painter)?;
                 let files = match &mut self.out {
                     Out::Folder(files) => files,
-                    Out::File(path) => return Ok(told.on(path)),
-                    Out::Stdout => return Ok(told),
+                    Out::File(path, _) => return Ok(told.on(path)),
+                    Out::Stdout(_) => return Ok(told),
                 };
-                let layer = map.layer.replace(" + ", "+");
+                let layer = map.layer_of_file();
                 let name = files.name(below, &format!("{stem}_{}_{layer}_{}", map.method, map.class))?;
                 if self.args.npy {
-                    told.npy = Some(files::write(&name, ".npy", &array::of(&map.heat))?);
+                    told.npy = Some(name.write(".npy", &array::of(&map.heat))?);
                 }
                 if self.args.raw {
-                    told.raw = Some(files::write(&name, "_raw.npy", &array::encode(&map.raw, map.raw_size))?);
+                    told.raw = Some(name.write("_raw.npy", &array::encode(&map.raw, map.raw_size))?);
                 }
                 told.png = match &sheet {
                     Some(sheet) => Some(sheet.clone()),
                     None => {
                         let overlay = Drawing::Picture(self.painter.paint(picture, map)?);
                         self.show(&overlay)?;
-                        Some(files::write(&name, ".png", &overlay.encode("png")?)?)
+                        Some(name.draw("", &overlay)?)
                     }
                 };
                 if let Some(spread) = &map.spread {
@@ -298,12 +298,12 @@ impl Run<'_> {
         &self,
         picture: &Picture,
         spread: &HeatMap,
-        name: &Path,
+        name: &Name,
         sheet: Option<&PathBuf>,
     ) -> Result<Spread, Failure> {
         let mut told = Spread::of(picture, spread);
         if self.args.npy {
-            told.npy = Some(files::write(name, "_spread.npy", &array::of(spread))?);
+            told.npy = Some(name.write("_spread.npy", &array::of(spread))?);
         }
         told.png = match sheet {
             Some(sheet) => Some(sheet.clone()),
@@ -313,7 +313,7 @@ impl Run<'_> {
                 let drawing =
                     Drawing::Sheet(drawn.above("spread").colour_bar(painting::spread_bar(most)).sheet());
                 self.show(&drawing)?;
-                Some(files::write(name, "_spread.png", &drawing.encode("png")?)?)
+                Some(name.draw("_spread", &drawing)?)
             }
         };
         Ok(told)
@@ -329,7 +329,7 @@ impl Run<'_> {
         self.write_one()?;
         self.lines.iter().try_for_each(|line| self.console.print(line))?;
         if let (Some(page), Some(html)) = (&self.page, &self.args.html) {
-            let html = files::write_to(html.clone(), page.html().as_bytes())?;
+            let html = files::write(html.clone(), page.html().as_bytes())?;
             self.console.say(html.display())?;
         }
         self.console.detail(&self.studio.seconds);

@@ -2,54 +2,67 @@
 
 use crate::console::Console;
 use crate::failure::{Failure, folder};
+use crate::format::Format;
 use crate::interrupt;
 use crate::sheet::Drawing;
+use clap::ValueEnum;
 use image::ImageFormat;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// Where pictures go.
+/// Where pictures go, and as what.
 pub enum Out {
     /// A picture a map, into a folder.
     Folder(Files),
     /// All on one picture, into this file.
-    File(PathBuf),
+    File(PathBuf, Format),
     /// All on one picture, to standard output.
-    Stdout,
+    Stdout(Format),
 }
 
-/// The endings of pictures that can be written.
-const PICTURES: [&str; 5] = ["png", "jpg", "jpeg", "webp", "svg"];
-
 impl Out {
-    /// What `--out` means: `-` standard output, a name that ends as a picture does that file, and any other a folder, which is made.
-    pub fn of(path: &Path) -> Result<Self, Failure> {
-        let ending = path.extension().unwrap_or_default();
+    /// What `--out` and `--format` mean: `-` is standard output, a name that ends as a picture does that file, and any other a
+    /// folder, which is made.
+    pub fn of(path: &Path, asked: Option<Format>) -> Result<Self, Failure> {
+        let format = asked.unwrap_or_default();
         if path == Path::new("-") {
-            return Ok(Self::Stdout);
+            return Ok(Self::Stdout(format));
         }
-        if PICTURES.iter().any(|known| ending.eq_ignore_ascii_case(known)) && !path.is_dir() {
-            if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                folder(parent)?;
+        let refused =
+            |reason: String| Failure::Usage(format!("`{}` cannot be written: {reason}", path.display()));
+        match Format::of(path) {
+            _ if path.is_dir() => {}
+            Some(named) if asked.is_some_and(|asked| asked != named) => {
+                return Err(refused(format!(
+                    "it ends in {}, and `--format` says {}",
+                    named.ending(),
+                    format.ending()
+                )));
             }
-            return Ok(Self::File(path.into()));
-        }
-        if ImageFormat::from_extension(ending).is_some() && !path.is_dir() {
-            let (path, known) = (path.display(), PICTURES.join(", "));
-            return Err(Failure::Usage(format!("`{path}` cannot be written: pictures end in {known}")));
+            Some(named) => {
+                if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                    folder(parent)?;
+                }
+                return Ok(Self::File(path.into(), named));
+            }
+            None if ImageFormat::from_path(path).is_ok() => {
+                let known: Vec<&str> =
+                    Format::value_variants().iter().map(|format| format.ending()).collect();
+                return Err(refused(format!("pictures end in {}", known.join(", "))));
+            }
+            None => {}
         }
         folder(path)?;
-        Ok(Self::Folder(Files { folder: path.into(), taken: HashSet::new() }))
+        Ok(Self::Folder(Files { folder: path.into(), format, taken: HashSet::new() }))
     }
 
     /// Writes the one picture that all is on, and says where; a folder has it already.
     pub fn deliver(&self, drawing: &Drawing, console: &Console) -> Result<(), Failure> {
         match self {
             Self::Folder(_) => Ok(()),
-            Self::Stdout => console.bytes(&drawing.encode("png")?),
-            Self::File(path) => {
-                let ending = path.extension().unwrap_or_default().to_string_lossy();
-                write_to(path.clone(), &drawing.encode(&ending)?)?;
+            Self::Stdout(format) => console.bytes(&drawing.encode(*format)?),
+            Self::File(path, format) => {
+                write(path.clone(), &drawing.encode(*format)?)?;
                 console.say(path.display())
             }
         }
@@ -59,6 +72,7 @@ impl Out {
 /// The folder that a run writes to; no two files of a run have one name.
 pub struct Files {
     pub folder: PathBuf,
+    format: Format,
     /// Without their endings.
     taken: HashSet<PathBuf>,
 }
@@ -70,8 +84,8 @@ impl Files {
         self.taken.extend(written.into_iter().map(|path| path.with_extension("")));
     }
 
-    /// A path without its ending, with a number where another picture of the run has it.
-    pub fn name(&mut self, below: &Path, name: &str) -> Result<PathBuf, Failure> {
+    /// A name for files, with a number where another picture of the run has it.
+    pub fn name(&mut self, below: &Path, name: &str) -> Result<Name, Failure> {
         let place = self.folder.join(below);
         folder(&place)?;
         let mut free = place.join(name);
@@ -80,19 +94,33 @@ impl Files {
             number += 1;
             free = place.join(format!("{name}_{number}"));
         }
-        Ok(free)
+        Ok(Name { path: free, format: self.format })
     }
 }
 
-/// Writes a file, whole or not at all; the ending is added to the name.
-pub fn write(name: &Path, ending: &str, bytes: &[u8]) -> Result<PathBuf, Failure> {
-    let mut path = name.as_os_str().to_owned();
-    path.push(ending);
-    write_to(path.into(), bytes)
+/// What the files of a map or a sheet are called.
+pub struct Name {
+    /// Without an ending.
+    path: PathBuf,
+    format: Format,
+}
+
+impl Name {
+    /// Writes a file, whole or not at all; the ending is added to the name.
+    pub fn write(&self, ending: &str, bytes: &[u8]) -> Result<PathBuf, Failure> {
+        let mut path = self.path.clone().into_os_string();
+        path.push(ending);
+        write(path.into(), bytes)
+    }
+
+    /// Writes a picture; what it is of is added to the name.
+    pub fn draw(&self, of: &str, drawing: &Drawing) -> Result<PathBuf, Failure> {
+        self.write(&format!("{of}.{}", self.format.ending()), &drawing.encode(self.format)?)
+    }
 }
 
 /// Writes a file, whole or not at all.
-pub fn write_to(path: PathBuf, bytes: &[u8]) -> Result<PathBuf, Failure> {
+pub fn write(path: PathBuf, bytes: &[u8]) -> Result<PathBuf, Failure> {
     interrupt::whole(|| cam_viz::write(&path, bytes))?;
     Ok(path)
 }

@@ -53,6 +53,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         "asked": args.asked,
         "painting": args.painting,
     });
+    let speaker = sheets.console.clone();
     sheets.each(&model, "guided", options, |mut picture| {
         let input: Tensor<4> = picture.input.to_device(model.device());
         picture.input = input.clone();
@@ -74,6 +75,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
             ];
             sheet = sheet.row(class_caption(map), pictures);
         }
+        speaker.say(sheets::told(&explained.picture, &explained.maps))?;
         let told = explained.maps.iter().map(|map| Map::of(&explained.picture, map, &painter));
         let maps = told.collect::<Result<_, _>>()?;
         Ok(Made { drawing: Drawing::Sheet(sheet), predictions: explained.top, maps })

@@ -14,6 +14,7 @@ mod device;
 mod explain;
 mod failure;
 mod files;
+mod format;
 mod guided;
 mod interrupt;
 mod list;
@@ -91,8 +92,10 @@ fn misunderstood(error: &clap::Error) -> ExitCode {
     } else {
         let rendered = error.render().to_string();
         let text = before(before(&rendered, "\nUsage:"), "\nFor more");
-        let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let line = line.strip_prefix("error: ").unwrap_or(&line);
+        let text = text.strip_prefix("error: ").unwrap_or(text);
+        let paragraphs =
+            text.trim().split("\n\n").map(|words| words.split_whitespace().collect::<Vec<_>>().join(" "));
+        let line = paragraphs.collect::<Vec<_>>().join("; ");
         Console::new(&Loudness { quiet: false, verbose: false })
             .fail(format_args!("{line}; see `{} --help`", command_asked(std::env::args_os())));
     }

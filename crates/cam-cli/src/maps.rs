@@ -37,6 +37,14 @@ impl OneMap {
         ["biases", "attention"].contains(&self.layer.as_str())
     }
 
+    /// Its layer in the name of a file; of many that are fused the first and the last.
+    pub fn layer_of_file(&self) -> String {
+        match self.layer.split(" + ").collect::<Vec<_>>()[..] {
+            [first, _, .., last] => format!("{first}+..+{last}"),
+            ref few => few.join("+"),
+        }
+    }
+
     /// Where in its picture it is hottest, for a person.
     pub fn hottest(&self, picture: &Picture) -> String {
         let (x, y) = picture.area.peak(&self.heat);

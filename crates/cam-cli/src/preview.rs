@@ -5,6 +5,7 @@
 
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::format::Format;
 use crate::sheet::Drawing;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -46,7 +47,7 @@ impl Preview {
     /// Shows a picture on standard output.
     pub fn show(self, drawing: &Drawing, console: &Console) -> Result<(), Failure> {
         let columns = terminal_size().map_or(COLUMNS, |(Width(columns), _)| columns.clamp(1, COLUMNS));
-        let png = || Ok::<_, Failure>(STANDARD.encode(drawing.encode("png")?));
+        let png = || Ok::<_, Failure>(STANDARD.encode(drawing.encode(Format::Png)?));
         let how = if self == Self::Auto { Self::known() } else { self };
         let picture = match how {
             Self::Kitty => kitty(&png()?, columns),

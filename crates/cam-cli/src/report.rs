@@ -139,7 +139,7 @@ pub struct MapOf<'a> {
 pub struct Map {
     #[serde(flatten)]
     pub about: About,
-    /// The overlay, or with `--sheet` the sheet.
+    /// The overlay, or with `--sheet` the sheet: a PNG where nothing else is asked for.
     pub png: Option<PathBuf>,
     /// The numbers, with `--npy`.
     pub npy: Option<PathBuf>,

@@ -33,6 +33,9 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let listener = TcpListener::bind(&args.listen).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let names: Vec<&str> = devices.iter().map(|opened| opened.word.as_str()).collect();
-    console.say(format_args!("lending {} at {address}, until Ctrl-C", names.join(", ")))?;
+    // Other builds lend nothing, which the error tells.
+    if cfg!(feature = "remote") {
+        console.say(format_args!("lending {} at {address}, until Ctrl-C", names.join(", ")))?;
+    }
     Ok(cam_device::serve(&devices, listener)?)
 }

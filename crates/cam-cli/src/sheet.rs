@@ -1,6 +1,7 @@
 //! Many maps on one sheet: methods by classes, layers by methods, a strip from shallow to deep.
 
 use crate::failure::Failure;
+use crate::format::Format;
 use crate::maps::OneMap;
 use crate::painting::{Painter, spread_bar};
 use crate::picture::Picture;
@@ -12,17 +13,19 @@ use std::borrow::Cow;
 pub enum Drawing {
     /// An overlay of the size of its photo.
     Picture(RgbImage),
-    /// A sheet, which can be written as SVG too.
+    /// A sheet.
     Sheet(Sheet),
 }
 
 impl Drawing {
     /// The bytes of its file.
-    pub fn encode(&self, ending: &str) -> Result<Vec<u8>, Failure> {
-        match self {
-            Self::Picture(picture) => Ok(cam_viz::encode(picture, ending)?),
-            Self::Sheet(sheet) if ending.eq_ignore_ascii_case("svg") => Ok(sheet.svg()?.into_bytes()),
-            Self::Sheet(sheet) => Ok(cam_viz::encode(&sheet.draw()?, ending)?),
+    pub fn encode(&self, format: Format) -> Result<Vec<u8>, Failure> {
+        match (self, format) {
+            (Self::Picture(picture), Format::Svg) => {
+                Ok(Figure::new(picture.clone()).sheet().svg()?.into_bytes())
+            }
+            (Self::Sheet(sheet), Format::Svg) => Ok(sheet.svg()?.into_bytes()),
+            _ => Ok(cam_viz::encode(&*self.pixels()?, format.ending())?),
         }
     }
 

@@ -1,10 +1,12 @@
 //! What commands have in common that make one sheet of each picture.
 
 use crate::album::Album;
-use crate::console::Console;
+use crate::console::{Console, head};
 use crate::device;
 use crate::failure::Failure;
-use crate::files::{self, Out};
+use crate::files::Out;
+use crate::format::Format;
+use crate::maps::OneMap;
 use crate::options::Preparing;
 use crate::picture::Picture;
 use crate::preview::Preview;
@@ -29,6 +31,9 @@ pub struct Asked {
     /// The folder that sheets go to; of one picture also a file (.png, .jpg, .webp, .svg), or `-` for standard output
     #[arg(long, value_name = "DIR|FILE|-", default_value = "cam-out")]
     pub out: PathBuf,
+    /// What sheets are written as, in a folder and on standard output [default: png]
+    #[arg(long, value_name = "NAME")]
+    pub format: Option<Format>,
     /// Make sheets again that the manifest of a folder says are there
     #[arg(long)]
     pub fresh: bool,
@@ -60,14 +65,14 @@ impl Asked {
     pub fn open(&self, console: &Console) -> Result<Sheets<'_>, Failure> {
         let (device, device_name) = device::named(&self.place.device, console)?;
         let sources = sources(&self.photos, &self.out)?;
-        let out = Out::of(&self.out)?;
-        if matches!(out, Out::Stdout) && self.preview.is_some() {
+        let out = Out::of(&self.out, self.format)?;
+        if matches!(out, Out::Stdout(_)) && self.preview.is_some() {
             return Err(Failure::Usage("standard output is for the sheet: leave `--preview` away".into()));
         }
         if !matches!(out, Out::Folder(_)) && sources.len() > 1 {
             return Err(Failure::Usage("sheets of several pictures need a folder: `--out DIR`".into()));
         }
-        let console = if matches!(out, Out::Stdout) { console.diverted() } else { console.clone() };
+        let console = if matches!(out, Out::Stdout(_)) { console.diverted() } else { console.clone() };
         Ok(Sheets { asked: self, sources, out, device, device_name, console })
     }
 }
@@ -82,9 +87,10 @@ impl Sheets<'_> {
         options: serde_json::Value,
         mut work: impl FnMut(Picture) -> Result<Made, Failure>,
     ) -> Result<(), Failure> {
-        let Asked { photos, preparing, fresh, .. } = self.asked;
+        let Asked { photos, preparing, format, fresh, .. } = self.asked;
         let preprocess = preparing.of(model);
-        let options = serde_json::json!({ "command": kind, "preparing": preparing, "options": options });
+        let format = format.unwrap_or_default();
+        let options = serde_json::json!({ "command": kind, "preparing": preparing, "format": format, "options": options });
         let sources = std::mem::take(&mut self.sources);
         let mut album = Album::open(photos, sources, &mut self.out, options, *fresh)?;
         let left = album.left(&self.console)?;
@@ -118,11 +124,28 @@ impl Sheets<'_> {
         }
         if let Out::Folder(files) = &mut self.out {
             let name = files.name(&source.below, &format!("{}_{kind}", source.stem()))?;
-            let path = files::write(&name, ".png", &made.drawing.encode("png")?)?;
+            let path = name.draw("", &made.drawing)?;
             self.console.say(path.display())?;
             made.maps = made.maps.into_iter().map(|map| map.on(&path)).collect();
         }
         self.out.deliver(&made.drawing, &self.console)?;
         Ok(made)
     }
+}
+
+/// Where each method looks most.
+pub fn told(picture: &Picture, maps: &[OneMap]) -> String {
+    let mut text = head(picture.source.name());
+    let longest = maps.iter().map(|map| map.method.len()).max().unwrap_or(0);
+    let mut target = None;
+    for map in maps {
+        if target.replace(map.target) != Some(map.target) {
+            text += &format!("\n  {} ({}) {:.1} %", map.label, map.class, 100.0 * map.probability);
+        }
+        text += &format!("\n    {:longest$}  at {}: {}", map.method, map.layer, map.hottest(picture));
+        for warning in &map.warnings {
+            text += &format!("; {warning}");
+        }
+    }
+    text
 }

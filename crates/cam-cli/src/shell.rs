@@ -4,9 +4,11 @@ use crate::args::Args;
 use crate::console::Console;
 use crate::failure::{Failure, folder};
 use crate::files;
+use clap::builder::Resettable;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
+use clap_mangen::roff::{Roff, roman};
 use std::path::PathBuf;
 
 pub const COMPLETIONS_EXAMPLES: &str = "\
@@ -51,7 +53,7 @@ pub fn man(args: &ManArgs, console: &Console) -> Result<(), Failure> {
         folder(out)?;
         for command in commands {
             let name = command.get_display_name().unwrap_or(command.get_name());
-            console.say(files::write(&out.join(name), ".1", &page(command))?.display())?;
+            console.say(files::write(out.join(format!("{name}.1")), &page(command))?.display())?;
         }
         return Ok(());
     }
@@ -65,9 +67,18 @@ pub fn man(args: &ManArgs, console: &Console) -> Result<(), Failure> {
     }
 }
 
-/// The manual page of a command.
+/// The manual page of a command. What ends its help, examples or exit codes, has a section with lines as they are.
 fn page(command: &Command) -> Vec<u8> {
+    let end = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let (title, lines) = end.split_once(":\n").unwrap_or_default();
     let mut page = Vec::new();
-    Man::new(command.clone()).render(&mut page).expect("memory can be written");
+    let man = Man::new(command.clone().after_help(Resettable::Reset));
+    man.render(&mut page).expect("memory can be written");
+    let mut section = Roff::new();
+    section.control("SH", [title.to_uppercase().as_str()]).control("nf", []);
+    for line in lines.lines() {
+        section.text([roman(line)]);
+    }
+    page.extend(section.control("fi", []).to_roff().into_bytes());
     page
 }

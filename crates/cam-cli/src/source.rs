@@ -47,12 +47,15 @@ impl Source {
         }
     }
 
-    /// What outputs are called after it.
+    /// What outputs are called after it: of a long name the beginning, so that there is room for what they are of.
     pub fn stem(&self) -> String {
-        match self.is_stdin() {
-            true => "stdin".into(),
-            false => self.path.file_stem().unwrap_or_default().to_string_lossy().into(),
+        const LONGEST: usize = 100;
+        if self.is_stdin() {
+            return "stdin".into();
         }
+        let mut stem = self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        stem.truncate(stem.floor_char_boundary(LONGEST));
+        stem
     }
 }
 
@@ -88,8 +91,11 @@ fn walk(folder: &Path, below: &Path, out: &Path, sources: &mut Vec<Source>) -> R
         }
         // A link to a folder is not followed, as it may lead back here.
         if entry.file_type().map_err(unreadable)?.is_dir() {
-            if std::path::absolute(&path).unwrap_or_default() != out {
-                walk(&path, &below.join(name), out, sources)?;
+            if std::path::absolute(&path).unwrap_or_default() != out
+                && walk(&path, &below.join(name), out, sources).is_err()
+            {
+                // In its turn it cannot be read as a picture either, and is told with what else cannot.
+                sources.push(Source { path, below: below.into() });
             }
         } else if is_picture(&path) && path.is_file() {
             sources.push(Source { path, below: below.into() });

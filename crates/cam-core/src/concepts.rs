@@ -47,15 +47,18 @@ const TOLERANCE: f64 = 1e-4;
 /// use burn::prelude::*;
 /// use cam_core::{Nchw, Taps, concepts};
 ///
-/// # let model = |images: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
-/// #     let x = taps.layer("edges", Nchw, || images.clone() - images.clone().mean_dims(&[2, 3]));
-/// #     let x = taps.layer("features", Nchw, || x.square());
-/// #     x.mean_dims(&[2, 3]).flatten(1, 3)
+/// # let model = |x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+/// #     taps.layer("features", Nchw, || x).mean_dims(&[2, 3]).flatten(1, 3)
 /// # };
-/// # let images = Tensor::<4>::from_floats([[[[1.0, 5.0], [1.0, 1.0]], [[1.0, 1.0], [4.0, 1.0]]]], &Device::flex());
+/// // Two things of two colours: one at the first place, one at the last.
+/// let images = Tensor::<4>::from_floats([[[[5.0, 0.0, 0.0]], [[0.0, 0.0, 4.0]]]], &Device::flex());
 /// let found = concepts(&model, "features", images, 2, 0)?;
-/// assert_eq!(found.heat.len(), 2);
-/// assert_eq!(found.heat[0].dims(), [1, 2, 2]); // where the first one is
+/// let mut places = Vec::new();
+/// for heat in &found.heat {
+///     places.push(heat.to_data().try_to_vec::<f32>().unwrap());
+/// }
+/// places.sort_by(|a, b| b[0].total_cmp(&a[0]));
+/// assert_eq!(places, [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]); // where each concept is
 /// assert_eq!(found.output.dims(), [2, 2]); // what the rest of the network says to each
 /// # Ok::<(), cam_core::Error>(())
 /// ```

@@ -22,15 +22,23 @@ use std::time::Instant;
 ///
 /// ```
 /// use burn::prelude::*;
-/// use cam_core::{Explainer, Nchw, Sess, Taps, Top};
+/// use cam_core::{Class, Explainer, Explanation, GradCam, Nchw, Sess, Taps};
 ///
-/// # let model = |images: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
-/// #     taps.layer("features", Nchw, || images).mean_dims(&[2, 3]).flatten(1, 3)
-/// # };
-/// # let images = Tensor::<4>::ones([1, 3, 14, 14], &Device::flex());
-/// let explainer = Explainer::new(&model).layer("features");
-/// let found = Sess { scales: 3, ..Sess::PAPER }.explain_each(&explainer, images, &[&Top])?;
-/// assert_eq!(found.maps[0].heat.dims(), [1, 14, 14]);
+/// // The score: how bright the picture is.
+/// let model = |x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+///     taps.layer("x", Nchw, || x).mean_dims(&[2, 3]).flatten(1, 3)
+/// };
+/// // Two objects, of which one is three times as bright.
+/// let image = Tensor::<4>::from_floats([[[[9.0, 0.0, 3.0, 0.0], [0.0; 4]]]], &Device::flex());
+/// let explainer = Explainer::new(&model).layer("x").method(GradCam);
+/// let heat = |found: Explanation| found.maps[0].heat.to_data().try_to_vec::<f32>().unwrap();
+///
+/// let plain = explainer.explain(image.clone(), &Class(0))?;
+/// assert_eq!(heat(plain)[..4], [1.0, 0.0, 1.0 / 3.0, 0.0]);
+/// // At the first scale there are two windows, of two by two pixels; each sees one of them.
+/// let sess = Sess { scales: 1, blur: false, ..Sess::PAPER };
+/// let found = sess.explain_each(&explainer, image, &[&Class(0)])?;
+/// assert_eq!(heat(found)[..4], [1.0, 0.0, 1.0, 0.0]);
 /// # Ok::<(), cam_core::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -100,16 +100,21 @@ impl<I: Input> View<I> for Noise {
 ///
 /// ```
 /// use burn::prelude::*;
-/// use cam_core::{Explainer, Flip, Nchw, Smooth, Taps, Top};
+/// use cam_core::{Class, Explainer, Explanation, Flip, GradCam, Nchw, Smooth, Taps};
 ///
-/// # let model = |images: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
-/// #     let x = taps.layer("features", Nchw, || images);
-/// #     x.mean_dims(&[2, 3]).flatten(1, 3)
-/// # };
-/// # let images = Tensor::<4>::ones([1, 3, 4, 4], &Device::flex());
-/// let explainer = Explainer::new(&model).layer("features");
-/// let found = Smooth::augmented(&explainer).explain(images, &Top)?;
-/// assert!(found.maps[0].spread.is_some());
+/// // A network that looks at the left place only, whatever is there.
+/// let model = |x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+///     let left = Tensor::<4>::from_floats([[[[1.0, 0.0, 0.0]]]], &x.device());
+///     taps.layer("left", Nchw, || x * left).flatten(1, 3).sum_dim(1)
+/// };
+/// let image = Tensor::<4>::from_floats([[[[3.0, 3.0, 3.0]]]], &Device::flex());
+/// let explainer = Explainer::new(&model).layer("left").method(GradCam);
+/// let plain = |x: Tensor<4>| x;
+/// let found: Explanation = Smooth::new(&explainer).view(plain).view(Flip).explain(image, &Class(0))?;
+/// let numbers = |map: &Tensor<3>| map.to_data().try_to_vec::<f32>().unwrap();
+/// // What is left in the mirrored view is right in the image; both ends are hot in one view of two, 1 and 0.
+/// assert_eq!(numbers(&found.maps[0].heat), [1.0, 0.0, 1.0]);
+/// assert_eq!(numbers(found.maps[0].spread.as_ref().unwrap()), [0.5, 0.0, 0.5]);
 /// # Ok::<(), cam_core::Error>(())
 /// ```
 pub struct Smooth<'e, 'm, M, I> {

@@ -147,12 +147,14 @@ pub enum Error {
         most: u32,
     },
     /// There is no class of this name.
-    #[error("no class is called `{asked}`{}", suggestion(.close))]
+    #[error("no class is called `{asked}`{}", suggestion(.close, *.known))]
     UnknownLabel {
         /// The name asked for.
         asked: String,
         /// Labels that are near it.
         close: Vec<String>,
+        /// How many labels there are.
+        known: usize,
     },
     /// The device did not hand its numbers back.
     #[error("the device failed: {reason}")]
@@ -174,8 +176,12 @@ impl From<burn::tensor::TensorReadError> for Error {
     }
 }
 
-fn suggestion(close: &[String]) -> String {
-    if close.is_empty() { String::new() } else { format!("; near it are {}", close.join(", ")) }
+fn suggestion(close: &[String], known: usize) -> String {
+    match (close, known) {
+        ([], 0) => "; the classes of this model have numbers only".into(),
+        ([], _) => format!("; there are {known}, which have the numbers 0 to {}", known - 1),
+        _ => format!("; near it are {}", close.join(", ")),
+    }
 }
 
 fn holds(names: &[String]) -> String {

@@ -38,7 +38,7 @@ pub fn class_named(labels: &[String], asked: &str) -> Result<usize, Error> {
     close.retain(|(near, _)| *near > 0.7);
     close.sort_by(|a, b| b.0.total_cmp(&a.0));
     let close = close.into_iter().take(5).map(|(_, label)| label.clone()).collect();
-    Err(Error::UnknownLabel { asked: asked.into(), close })
+    Err(Error::UnknownLabel { asked: asked.into(), close, known: labels.len() })
 }
 
 /// How near a label is to what was asked for: with it as a word nearest, then with it as a part, then spelled like it.

@@ -82,8 +82,9 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask, as for any new file
-    let mut file = builder.prefix(".cam-viz-").tempfile_in(folder)?;
-    file.write_all(bytes)?;
+    // Of an error the kind, without the name of a file that nobody knows.
+    let mut file = builder.prefix(".cam-viz-").tempfile_in(folder).map_err(|error| error.kind())?;
+    file.as_file_mut().write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(&target)?;
     Ok(())

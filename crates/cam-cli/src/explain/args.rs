@@ -1,5 +1,6 @@
 //! What `cam explain` can be asked.
 
+use crate::format::Format;
 use crate::options::{Asked, Preparing};
 use crate::preview::Preview;
 use crate::report::Json;
@@ -61,9 +62,12 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch_size: u32,
     /// The folder that pictures and arrays go to, as the photos lie in their folder; or one picture for all, as a file (.png,
-    /// .jpg, .webp, of several maps .svg) or `-` for standard output
+    /// .jpg, .webp, .svg) or `-` for standard output
     #[arg(long, value_name = "DIR|FILE|-", default_value = "cam-out")]
     pub out: PathBuf,
+    /// What pictures are written as, in a folder and on standard output [default: png]
+    #[arg(long, value_name = "NAME")]
+    pub format: Option<Format>,
     /// One sheet of all maps of a picture, in place of a picture a map
     #[arg(long)]
     pub sheet: bool,
@@ -104,6 +108,7 @@ pub struct Options<'a> {
     preparing: &'a Preparing,
     #[serde(flatten)]
     painting: &'a painting::Asked,
+    format: Format,
     sheet: bool,
     npy: bool,
     raw: bool,
@@ -120,6 +125,7 @@ impl Args {
             look: &self.look,
             preparing: &self.preparing,
             painting: &self.painting,
+            format: self.format.unwrap_or_default(),
             sheet: self.sheet,
             npy: self.npy,
             raw: self.raw,

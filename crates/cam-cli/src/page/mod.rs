@@ -256,7 +256,7 @@ fn told(options: &serde_json::Value) -> Vec<(String, String)> {
             Value::Number(_) | Value::Object(_) => Some(value.to_string()),
         }
     }
-    let elsewhere = ["model", "weights", "methods", "sheet", "npy", "raw"];
+    let elsewhere = ["model", "weights", "methods", "format", "sheet", "npy", "raw"];
     let idle = |name: &str| match name {
         "sigma" => options["noise"].is_null(),
         "top" => options["classes"].as_array().is_some_and(|classes| !classes.is_empty()),
@@ -278,4 +278,15 @@ fn command(words: impl Iterator<Item = String>) -> String {
     let mut words = words.map(quoted);
     let program = words.next().map(|_| "cam".to_string());
     program.into_iter().chain(words).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::BURN;
+
+    #[test]
+    fn the_version_of_burn_is_that_of_the_manifest() {
+        let manifest = include_str!("../../../../Cargo.toml");
+        assert!(manifest.contains(&format!("burn = {{ version = \"{BURN}\"")));
+    }
 }

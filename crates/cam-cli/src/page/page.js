@@ -44,17 +44,22 @@ function number(value, signed = false, scale = 0) {
 
 const percent = (share) => `${(100 * share).toFixed(share > 0.9995 && share < 1 ? 2 : 1)} %`;
 
+/** Fills a canvas with the colours of shades, pixel by pixel. */
+function fill(canvas, palette, shade) {
+  const pixels = new ImageData(canvas.width, canvas.height);
+  for (let place = 0; place < canvas.width * canvas.height; place++) {
+    pixels.data.set(palette(shade(place)), 4 * place);
+    pixels.data[4 * place + 3] = 255;
+  }
+  canvas.getContext("2d").putImageData(pixels, 0, 0);
+}
+
 /** A grid of values with its colours: what is drawn and what is read under the pointer. */
 class Grid {
   constructor([height, width], values, shade, palette) {
-    Object.assign(this, { height, width, values });
-    this.canvas = element("canvas", { width, height });
-    const pixels = new ImageData(width, height);
-    for (let place = 0; place < values.length; place++) {
-      pixels.data.set(palette(shade(place)), 4 * place);
-      pixels.data[4 * place + 3] = 255;
-    }
-    this.canvas.getContext("2d").putImageData(pixels, 0, 0);
+    const canvas = element("canvas", { width, height });
+    fill(canvas, palette, shade);
+    Object.assign(this, { height, width, values, canvas });
   }
 
   /** Column, row and value at a place of the area, both from 0 to 1. */
@@ -106,16 +111,6 @@ function paint(context, photo, grid, part, share, how, smooth) {
   context.imageSmoothingQuality = "high";
   context.drawImage(grid.canvas, x, y, w, h);
   context.restore();
-}
-
-/** A colour bar from the lowest to the highest value. */
-function bar(canvas, palette) {
-  const pixels = new ImageData(255, 1);
-  for (let shade = 0; shade < 255; shade++) {
-    pixels.data.set(palette(shade), 4 * shade);
-    pixels.data[4 * shade + 3] = 255;
-  }
-  canvas.getContext("2d").putImageData(pixels, 0, 0);
 }
 
 /** One picture, its predictions and all its maps. */
@@ -226,7 +221,7 @@ class Picture {
     const divider = this.find(".divider");
     divider.hidden = how !== "wipe";
     divider.style.left = `${100 * share}%`;
-    bar(this.find(".bar"), palette);
+    fill(this.find(".bar"), palette, (place) => place);
     this.find(".low").textContent = low;
     this.find(".high").textContent = high;
   }

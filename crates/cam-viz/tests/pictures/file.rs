@@ -72,6 +72,8 @@ fn a_missing_folder_is_an_error_that_names_the_file() {
     let path = folder.path().join("missing/picture.png");
     let error = save(&picture(), &path).unwrap_err();
     assert_eq!(error.to_string(), format!("cannot write {}", path.display()));
+    let why = std::error::Error::source(&error).unwrap().to_string();
+    assert!(!why.contains("/"), "no other file is named: {why}");
 }
 
 #[test]
