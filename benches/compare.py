@@ -14,7 +14,7 @@ the numbers are medians over the rounds, the ratios medians of the ratio of each
 Methods that run the network once a channel take the reference minutes. With `--sample N` it tries N channels of each image and
 its time is scaled up to all of them (marked with ~); here all are tried.
 
-What runs out of memory or fails, here or there, is a dash in its row; the table goes on.
+What runs out of memory or fails, here or there, or takes us longer than --limit, is a dash in its row; the table goes on.
 """
 
 import argparse
@@ -82,6 +82,7 @@ def arguments():
     parser.add_argument("--sample", type=int, metavar="N", help="the reference tries N channels, scaled up to all")
     parser.add_argument("--channels", type=int, metavar="N", help="our Score-CAM tries N channels only (Faster-Score-CAM)")
     parser.add_argument("--memory", help="what our copies of a picture may take, as 1GiB")
+    parser.add_argument("--limit", type=float, default=3600, metavar="SECONDS", help="what a run of `cam bench` may take")
     parser.add_argument("--check", action="store_true", help="say where the reference would compute, and do nothing")
     args = parser.parse_args()
     if args.device == "auto" or "," in args.device or args.device.endswith(":all"):
@@ -243,11 +244,15 @@ def measure_ours(name, weights, layer, batch, methods):
     for option in ["channels", "memory"]:
         if getattr(args, option):
             command += [f"--{option}", str(getattr(args, option))]
-    done = subprocess.run(command, stdout=subprocess.PIPE)
-    if done.returncode == 0:
-        return {row["method"]: row for row in json.loads(done.stdout)}
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, timeout=args.limit)
+        if done.returncode == 0:
+            return {row["method"]: row for row in json.loads(done.stdout)}
+        reason = f"ends with {done.returncode}"
+    except subprocess.TimeoutExpired:
+        reason = f"takes longer than {args.limit:g} s"
     if len(methods) == 1:
-        print(f"note: {methods[0]}, batch of {batch}: cam bench ends with {done.returncode}", file=sys.stderr)
+        print(f"note: {methods[0]}, batch of {batch}: cam bench {reason}", file=sys.stderr)
         return {}
     alone = [measure_ours(name, weights, layer, batch, [method]) for method in methods]
     return {method: row for found in alone for method, row in found.items()}

@@ -26,6 +26,7 @@ Options, each with a list in one word where it takes several:
   --sample NUMBER          [default: 64]
   --repeat NUMBER          how often each is measured in a round [default: 5]
   --rounds NUMBER          [default: 3]
+  --limit SECONDS          what a run of `cam bench` may take; longer is a dash in the table [default: 3600]
   --memory SIZE            what our changed copies of the pictures may take [default: 4GiB]
   --tests "NAMES"          test programs to run on each device ["" for none; default: "conformance devices golden precision reads"]
   --features NAMES         what is built, with commas between [default: what the devices need]
@@ -40,7 +41,8 @@ fail() { echo "gpu.sh: $*" >&2; exit 1; }
 tried() { "$@" >&2 || return 1; }
 
 devices="" reference="" networks="resnet50 vgg16 deit_small_patch16_224 swin_tiny_patch4_window7_224"
-methods=gradcam batches="1 32 256" slow="ablationcam scorecam" slow_batches="1 32 256" sample=64 repeat=5 rounds=3 memory=4GiB
+methods=gradcam batches="1 32 256" slow="ablationcam scorecam" slow_batches="1 32 256" sample=64 repeat=5 rounds=3
+limit=3600 memory=4GiB
 tests="conformance devices golden precision reads" features="" profile=release
 output=""
 while [ $# -gt 0 ]; do
@@ -57,6 +59,7 @@ while [ $# -gt 0 ]; do
         --sample) sample=$2 ;;
         --repeat) repeat=$2 ;;
         --rounds) rounds=$2 ;;
+        --limit) limit=$2 ;;
         --memory) memory=$2 ;;
         --tests) tests=$2 ;;
         --features) features=$2 ;;
@@ -127,7 +130,7 @@ for device in $devices; do
     tested="$tested- \`$device\`: the tests ($tests) $said."$'\n'
 done
 
-timed() { "$python" benches/compare.py --cam "$cam" ${reference:+--reference "$reference"} --networks $networks --memory "$memory" "$@"; echo; }
+timed() { "$python" benches/compare.py --cam "$cam" ${reference:+--reference "$reference"} --networks $networks --limit "$limit" --memory "$memory" "$@"; echo; }
 # What takes long comes last.
 measured() {
     [ -z "$tested" ] || echo "$tested"

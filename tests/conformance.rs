@@ -236,13 +236,19 @@ const BETWEEN_DEVICES: f32 = 1e-4;
 const ROUNDING: f32 = 1e-6;
 const SEVERAL: f32 = 4.0;
 
+/// The processor, where the device of the tests is another.
+fn processor_beside() -> Option<Device> {
+    let here = Device::flex();
+    if device() == here {
+        println!("skipped: CAM_TEST_DEVICE names no device beside the processor");
+        return None;
+    }
+    Some(here)
+}
+
 #[test]
 fn another_device_gives_the_same_maps_as_the_processor() {
-    let (there, here) = (device(), Device::flex());
-    if there == here {
-        println!("skipped: CAM_TEST_DEVICE names no device beside the processor");
-        return;
-    }
+    let Some(here) = processor_beside() else { return };
     for (case, known) in cases().into_iter().zip(cases_on(&here)) {
         let mut found = Differences::default();
         for method in methods() {
@@ -290,11 +296,7 @@ fn around(case: &Case, images: Tensor<4>) -> Vec<(&'static str, Vec<f32>)> {
 
 #[test]
 fn another_device_gives_the_same_of_what_stands_around_the_methods() {
-    let (there, here) = (device(), Device::flex());
-    if there == here {
-        println!("skipped: CAM_TEST_DEVICE names no device beside the processor");
-        return;
-    }
+    let Some(here) = processor_beside() else { return };
     for (case, known) in cases().into_iter().zip(cases_on(&here)) {
         let mut found = Differences::default();
         let images = case.images(1);
