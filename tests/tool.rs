@@ -440,6 +440,16 @@ fn pictures_are_written_in_the_format_asked_for() {
 }
 
 #[test]
+fn a_sheet_too_long_for_its_format_is_told_in_one_line() {
+    let desk = Desk::new();
+    let photos = ["scene.png"; 80];
+    let arguments = [&["explain", "--quiet", "--out", "long.webp"], &photos[..]].concat();
+    let (_, wrong) = desk.ends(&arguments, 12);
+    assert!(wrong.lines().count() == 1 && wrong.contains("cannot be written as webp: "), "{wrong}");
+    assert!(!desk.path("long.webp").exists());
+}
+
+#[test]
 fn names_stay_short_enough_for_files() {
     let desk = Desk::new();
     let long = format!("{}.png", "ü".repeat(120));

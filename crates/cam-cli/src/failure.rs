@@ -93,7 +93,12 @@ impl Failure {
             Self::NonFinite { .. }
             | Self::Core(Core::NonFinite { .. })
             | Self::Picture(cam_viz::Error::NotFinite { .. }) => 11,
-            Self::Output { .. } | Self::Picture(cam_viz::Error::Write { .. }) => 12,
+            Self::Output { .. }
+            | Self::Picture(
+                cam_viz::Error::Write { .. }
+                | cam_viz::Error::Encode { .. }
+                | cam_viz::Error::TooLarge { .. },
+            ) => 12,
             Self::Device(_)
             | Self::Lost { .. }
             | Self::Core(Core::Device { .. })
@@ -134,7 +139,11 @@ impl Failure {
         };
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
-            line = format!("{line}: {error}");
+            // Some errors tell their cause themselves.
+            let told = error.to_string();
+            if !line.contains(&told) {
+                line = format!("{line}: {told}");
+            }
             cause = error.source();
         }
         line.split_whitespace().collect::<Vec<_>>().join(" ")
