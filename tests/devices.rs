@@ -77,6 +77,20 @@ fn a_word_that_is_no_device_is_told_with_those_that_are() {
     );
 }
 
+#[test]
+fn layers_are_ranked_on_the_device_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = folder.path().join("scene.png").display().to_string();
+    Scene::draw(30_100, 64).unwrap().picture.save(&photo).unwrap();
+    let (code, ranked, told) = cam(&["layers", "--rank", &photo, "--device", "cpu"]);
+    assert_eq!(code, 0, "{told}");
+    let (_, listed, _) = cam(&["layers"]);
+    assert!(ranked.lines().count() > 1 && ranked.lines().count() <= listed.lines().count() + 1, "{ranked}");
+    assert_eq!(cam(&["layers", "--rank", &photo, "--device", "tpu"]).0, 13);
+    assert_eq!(cam(&["layers", "--rank", &photo, "--device", "cpu,cpu"]).0, 2);
+    assert_eq!(cam(&["layers", "--device", "cpu"]).0, 2, "a list alone has no use for a device");
+}
+
 /// A folder of scenes in folders of their own, so that names clash, and a file that is no picture.
 fn album(folder: &Path) {
     for number in 0..7 {

@@ -9,6 +9,7 @@ use cam_core::{
     Top, concepts, concepts_async, rank_layers, rank_layers_async, read_backs, uploads, waits,
 };
 use cam_models::{Config, Network};
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -197,7 +198,7 @@ fn what_is_wrong_is_told_without_blocking_too() {
 
 #[test]
 fn a_forward_pass_uploads_nothing() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/cam-models/src");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/cam-models/src");
     for family in Config::FAMILIES {
         let text = std::fs::read_to_string(folder.join(family.to_lowercase() + ".rs")).unwrap();
         for word in SENDS {
@@ -210,29 +211,42 @@ fn a_forward_pass_uploads_nothing() {
 const SENDS: [&str; 6] =
     ["from_data", "from_floats", "from_ints", "from_bool", "TensorData::new", "Tensor::random"];
 
+/// The lines of code of `cam-core`, without tests and comments, each with its file.
+fn lines_of_code() -> Vec<(PathBuf, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/cam-core/src");
+    let files =
+        [folder.clone(), folder.join("methods")].into_iter().flat_map(|f| std::fs::read_dir(f).unwrap());
+    let files =
+        files.map(|file| file.unwrap().path()).filter(|path| path.extension().is_some_and(|end| end == "rs"));
+    let files: Vec<PathBuf> = files.collect();
+    assert!(files.len() > 30, "{} files", files.len());
+    let lines = files.into_iter().flat_map(|path| {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap().lines();
+        let code = code.filter(|line| !line.trim_start().starts_with("//"));
+        code.map(|line| (path.clone(), line.to_string())).collect::<Vec<_>>()
+    });
+    lines.collect()
+}
+
 #[test]
 fn there_is_one_way_to_the_host_and_one_from_it() {
     let reads = ["into_data", "to_data", "try_to_vec", "try_into_vec", "into_scalar", "Transaction"];
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/cam-core/src");
-    let mut looked = 0;
-    for file in [folder.clone(), folder.join("methods")].iter().flat_map(|f| std::fs::read_dir(f).unwrap()) {
-        let path = file.unwrap().path();
-        if path.extension().is_none_or(|end| end != "rs") {
-            continue;
-        }
+    for (path, line) in lines_of_code() {
         let words: Vec<&str> = match path.file_name().and_then(|name| name.to_str()) {
             Some("read.rs") => SENDS.to_vec(),
             Some("send.rs") => reads.to_vec(),
             _ => reads.iter().chain(&SENDS).copied().collect(),
         };
-        let text = std::fs::read_to_string(&path).unwrap();
-        let code = text.split("#[cfg(test)]").next().unwrap().lines();
-        for line in code.filter(|line| !line.trim_start().starts_with("//")) {
-            assert!(!words.iter().any(|word| line.contains(word)), "{}: {line}", path.display());
-        }
-        looked += 1;
+        assert!(!words.iter().any(|word| line.contains(word)), "{}: {line}", path.display());
     }
-    assert!(looked > 30, "{looked} files");
+}
+
+#[test]
+fn nothing_asks_for_the_time_in_the_way_that_panics_in_a_browser() {
+    for (path, line) in lines_of_code() {
+        assert!(!(line.contains("std::time") && line.contains("Instant")), "{}: {line}", path.display());
+    }
 }
 
 fn numbers<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {

@@ -25,10 +25,16 @@ pub struct LayersArgs {
     /// The method of those maps: see `cam methods`
     #[arg(long, value_name = "NAME", default_value = METHODS[0].name(), requires = "rank", value_parser = words::METHODS, hide_possible_values = true)]
     pub method: String,
+    /// Where they are ranked: `auto` takes the best device that works; see `cam devices`. A list alone is made by the processor
+    #[arg(long, value_name = "NAME", default_value = "auto", requires = "rank")]
+    pub device: String,
 }
 
 pub fn layers(args: &LayersArgs, console: &Console) -> Result<(), Failure> {
-    let device = Device::flex();
+    let device = match args.rank {
+        Some(_) => device::named(&args.device, console)?.0,
+        None => Device::flex(),
+    };
     let model = match (&args.model.name, &args.model.weights) {
         // Layers need no weights.
         (Some(name), None) if args.rank.is_none() => Classifier::untrained(name, &device)?,

@@ -8,7 +8,7 @@ use crate::{Error, Explainer, Explanation, Goal, Model, Rows, Taps, Target};
 use burn::Tensor;
 use burn::tensor::Device;
 use burn::tensor::activation::softmax;
-use std::time::Instant;
+use web_time::Instant;
 
 /// SESS, saliency enhancing with scaling and sliding: an explainer of pictures whose maps are put together from those of
 /// windows, so that objects of all sizes, and several of them, are found.

@@ -5,7 +5,7 @@ use crate::noise::normal;
 use crate::read::now;
 use crate::{Error, Explainer, Explanation, Input, Model, Taps, Target};
 use burn::Tensor;
-use std::time::Instant;
+use web_time::Instant;
 
 /// A way to look at images again: what is done to them, and how a map of them is brought back.
 ///
