@@ -57,10 +57,13 @@ impl<I: Input> View<I> for Flip {
 }
 
 /// Rows `[rows, positions]` mirrored along the last axis of their grid.
+///
+/// Not by `flip`, which Burn 0.22 takes for one of integers where kernels are fused: a device of another machine refuses it.
 fn mirrored(rows: Tensor<2>, grid: &[usize]) -> Tensor<2> {
     let [count, positions] = rows.dims();
     let last = grid.last().copied().unwrap_or(1);
-    rows.reshape([count * positions / last, last]).flip([1]).reshape([count, positions])
+    let backwards = Tensor::arange(0..last as i64, &rows.device()).neg() + (last as i64 - 1);
+    rows.reshape([count * positions / last, last]).select(1, backwards).reshape([count, positions])
 }
 
 /// The values times a number, as the network gets them (after they are normalised).

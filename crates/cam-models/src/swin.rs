@@ -240,7 +240,7 @@ impl SwinConfig {
 fn windows(x: Tensor<4>, [rows, columns]: [usize; 2]) -> Tensor<3> {
     let [batch, height, width, channels] = x.dims();
     let [down, across] = [height / rows, width / columns];
-    x.reshape([batch, down, rows, across, columns, channels]).permute([0, 1, 3, 2, 4, 5]).reshape([
+    x.reshape([batch, down, rows, across, columns, channels]).swap_dims(2, 3).reshape([
         batch * down * across,
         rows * columns,
         channels,
@@ -250,9 +250,7 @@ fn windows(x: Tensor<4>, [rows, columns]: [usize; 2]) -> Tensor<3> {
 /// The way back from [`windows`] to a picture of this shape.
 fn picture(x: Tensor<3>, [rows, columns]: [usize; 2], shape: [usize; 4]) -> Tensor<4> {
     let [batch, height, width, channels] = shape;
-    x.reshape([batch, height / rows, width / columns, rows, columns, channels])
-        .permute([0, 1, 3, 2, 4, 5])
-        .reshape(shape)
+    x.reshape([batch, height / rows, width / columns, rows, columns, channels]).swap_dims(2, 3).reshape(shape)
 }
 
 /// Zeros below and to the right, up to multiples of a window.
@@ -322,8 +320,9 @@ impl WindowAttention {
     fn forward(&self, x: Tensor<3>, window: [usize; 2], mask: Option<Tensor<5>>) -> Tensor<3> {
         let [count, positions, width] = x.dims();
         let (heads, size) = (self.heads, width / self.heads);
-        let qkv = linear(&self.qkv, x).reshape([count, positions, 3, heads, size]).permute([2, 0, 3, 1, 4]);
-        let [q, k, v] = [0, 1, 2].map(|part| qkv.clone().narrow(0, part, 1).squeeze_dim::<4>(0));
+        let qkv = linear(&self.qkv, x).reshape([count, positions, 3, heads, size]);
+        let [q, k, v] =
+            [0, 1, 2].map(|part| qkv.clone().narrow(2, part, 1).squeeze_dim::<4>(2).swap_dims(1, 2));
         let fit = (q * (size as f64).powf(-0.5)).matmul(k.swap_dims(2, 3));
         let bias = self.position_bias(window);
         let bias = match mask {
@@ -477,7 +476,8 @@ impl PatchMerging {
         // Of the four patches the left ones come first, then the right ones.
         let x = x
             .reshape([batch, height / 2, 2, width / 2, 2, channels])
-            .permute([0, 1, 3, 4, 2, 5])
+            .swap_dims(2, 3)
+            .swap_dims(3, 4)
             .reshape([batch, height / 2, width / 2, 4 * channels]);
         self.reduction.forward(self.norm.forward(x))
     }
@@ -496,7 +496,7 @@ impl Model for Swin {
     /// - output: logits `[batch, classes]`
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
         let mut x = taps.layer("patch_embed", Nhwc, || {
-            let x = convolved(&self.patch_embed.proj, images).permute([0, 2, 3, 1]);
+            let x = convolved(&self.patch_embed.proj, images).swap_dims(1, 2).swap_dims(2, 3);
             layer_norm(&self.patch_embed.norm, EPSILON, x)
         });
         for (number, stage) in self.layers.iter().enumerate() {

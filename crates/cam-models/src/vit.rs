@@ -315,8 +315,9 @@ impl Attention {
         };
         let [batch, tokens, width] = x.dims();
         let (heads, size) = (self.heads, width / self.heads);
-        let qkv = linear(&self.qkv, x).reshape([batch, tokens, 3, heads, size]).permute([2, 0, 3, 1, 4]);
-        let [q, k, v] = [0, 1, 2].map(|part| qkv.clone().narrow(0, part, 1).squeeze_dim::<4>(0));
+        let qkv = linear(&self.qkv, x).reshape([batch, tokens, 3, heads, size]);
+        let [q, k, v] =
+            [0, 1, 2].map(|part| qkv.clone().narrow(2, part, 1).squeeze_dim::<4>(2).swap_dims(1, 2));
         let q = q.narrow(2, 0, keep);
         let seen = match asks {
             true => {
