@@ -49,8 +49,16 @@ fn network() -> ResNet {
     TINY.init(&Device::flex())
 }
 
+/// Loads a file, and what it holds from memory, which has to end alike; PyTorch's formats are read from files only.
 fn load(path: &Path) -> Result<ResNet, Error> {
-    Weights::open(path)?.load("tiny", network())
+    let read = Weights::open(path).and_then(|weights| weights.load("tiny", network()));
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let held = Weights::from_bytes(name, std::fs::read(path).unwrap());
+    match held.and_then(|weights| weights.load("tiny", network())) {
+        Err(error) if error.to_string().contains("only from a file") => {}
+        held => assert_eq!(held.is_ok(), read.is_ok(), "{name}: {:?}, {:?}", held.err(), read.as_ref().err()),
+    }
+    read
 }
 
 /// Expects that a file is refused, both by name and when it is to be recognised, and says why.

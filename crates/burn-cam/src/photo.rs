@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// let photo = Photo::from(DynamicImage::new_rgba8(60, 40)).named("a black one");
 /// assert_eq!(photo.pixels().dimensions(), (60, 40));
 /// assert_eq!(photo.name(), Some("a black one"));
+///
+/// let error = Photo::decode("note.txt", b"no picture").unwrap_err();
+/// assert!(error.to_string().contains("note.txt"));
 /// ```
 #[derive(Debug, Clone)]
 pub struct Photo {
@@ -30,6 +33,14 @@ impl Photo {
         let path = path.as_ref();
         let photo = Self::from(cam_models::read_photo(path)?);
         Ok(photo.named(path.display().to_string()))
+    }
+
+    /// The photo in the bytes of a file, where there are no files; it is called by this name.
+    ///
+    /// # Errors
+    /// As [`cam_models::decode_photo`].
+    pub fn decode(name: &str, bytes: &[u8]) -> Result<Self, Error> {
+        Ok(Self::from(cam_models::decode_photo(bytes, Path::new(name))?).named(name))
     }
 
     /// The photo by another name, which its results know.

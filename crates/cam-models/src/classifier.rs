@@ -38,6 +38,7 @@ pub struct Classifier {
 enum Source {
     BuiltIn,
     File(PathBuf),
+    Memory,
     Random,
 }
 
@@ -50,7 +51,7 @@ impl Classifier {
     /// # Errors
     /// None that a user can cause.
     pub fn builtin(device: &Device) -> Result<Self, Error> {
-        let weights = Weights::from_safetensors("scenes.safetensors", BUILT_IN)?;
+        let weights = Weights::from_bytes("scenes.safetensors", BUILT_IN.to_vec())?;
         let network = weights.load("scenes", Config::from(SCENES).init(device))?.folded();
         let card = Card::named("scenes")?;
         Ok(Self::of(card, SCENES.classes, network, Source::BuiltIn, device))
@@ -107,10 +108,11 @@ impl Classifier {
     /// [`Error::UnknownModel`], [`Error::UnreadableWeights`], and [`Error::WrongWeights`] for those of another model.
     pub fn load(name: &str, weights: impl AsRef<Path>, device: &Device) -> Result<Self, Error> {
         let card = Card::named(name)?;
-        let weights = Weights::open(weights.as_ref())?;
+        let path = weights.as_ref();
+        let weights = Weights::open(path)?;
         let config = config(name);
         let classes = weights.recognise().map_or(config.classes(), |found| found.classes());
-        Self::with(card, config.with_classes(classes), &weights, device)
+        Self::with(card, config.with_classes(classes), &weights, Source::File(path.into()), device)
     }
 
     /// The model that the weights of a file are of: its family, size and number of classes are told by the names and shapes of
@@ -125,10 +127,33 @@ impl Classifier {
     /// [`Error::UnreadableWeights`]; [`Error::NearMiss`] with what differs for tensors that are nearly those of a network, and
     /// [`Error::UnknownNetwork`] for others.
     pub fn load_file(weights: impl AsRef<Path>, device: &Device) -> Result<Self, Error> {
-        let weights = Weights::open(weights.as_ref())?;
-        let Some(config) = weights.recognise() else { return Err(unrecognised(&weights, device)) };
+        let path = weights.as_ref();
+        Self::recognised(&Weights::open(path)?, Source::File(path.into()), device)
+    }
+
+    /// As [`load_file`](Self::load_file), of weights that lie in memory, for programs that carry theirs with them and for browsers,
+    /// which have no files: safetensors or Burn's burnpack. `name` is what a file of them would be called.
+    ///
+    /// ```
+    /// use burn::tensor::Device;
+    /// use cam_models::Classifier;
+    ///
+    /// let weights = include_bytes!("../models/scenes.safetensors");
+    /// let model = Classifier::load_bytes("scenes.safetensors", weights.to_vec(), &Device::flex())?;
+    /// assert_eq!(model.card().name, "scenes");
+    /// # Ok::<(), cam_models::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`load_file`](Self::load_file); [`Error::UnreadableWeights`] also for PyTorch's `.pth`, which is read from files only.
+    pub fn load_bytes(name: &str, weights: Vec<u8>, device: &Device) -> Result<Self, Error> {
+        Self::recognised(&Weights::from_bytes(name, weights)?, Source::Memory, device)
+    }
+
+    fn recognised(weights: &Weights, source: Source, device: &Device) -> Result<Self, Error> {
+        let Some(config) = weights.recognise() else { return Err(unrecognised(weights, device)) };
         let card = card_of(&config, weights.source(), device)?;
-        let mut model = Self::with(card, config, &weights, device).map_err(|error| match error {
+        let mut model = Self::with(card, config, weights, source, device).map_err(|error| match error {
             Error::WrongWeights { path, model, mismatch } => Error::NearMiss { path, model, mismatch },
             other => other,
         })?;
@@ -138,10 +163,15 @@ impl Classifier {
         Ok(model)
     }
 
-    fn with(card: Card, config: Config, weights: &Weights, device: &Device) -> Result<Self, Error> {
+    fn with(
+        card: Card,
+        config: Config,
+        weights: &Weights,
+        source: Source,
+        device: &Device,
+    ) -> Result<Self, Error> {
         let own = |name: &str, shape: &[usize]| config.own(name, shape);
         let network = weights.load_as(&card.name, config.init(device), &own)?.folded();
-        let source = Source::File(weights.source().to_path_buf());
         Ok(Self::of(card, config.classes(), network, source, device))
     }
 
@@ -189,16 +219,16 @@ impl Classifier {
         &self.card
     }
 
-    /// The file that its weights were read from; none of the built-in model and of random weights.
+    /// The file that its weights were read from, where they are from one.
     pub fn weights(&self) -> Option<&Path> {
         match &self.source {
             Source::File(path) => Some(path),
-            Source::BuiltIn | Source::Random => None,
+            Source::BuiltIn | Source::Memory | Source::Random => None,
         }
     }
 
     /// The sha256 of its weights as they are stored, in hexadecimal digits: of the file, which is read for it, or of those built
-    /// in. None of random weights.
+    /// in. None of random weights and of those that were given as bytes.
     ///
     /// # Errors
     /// [`Error::UnreadableWeights`] when the file is not there any more.
@@ -213,7 +243,7 @@ impl Classifier {
                 };
                 digest.map(Some).map_err(unreadable)
             }
-            Source::Random => Ok(None),
+            Source::Memory | Source::Random => Ok(None),
         }
     }
 

@@ -15,7 +15,7 @@ use burn::store::{
     BurnToPyTorchAdapter, BurnpackStore, FloatCastAdapter, ModuleAdapter, ModuleContext, ModuleSnapshot,
     ModuleStore, PyTorchToBurnAdapter, PytorchStore, SafetensorsStore, bridge, burn_pack,
 };
-use burn::tensor::{Bool, DType, Int, Shape, Tensor};
+use burn::tensor::{Bool, Bytes, DType, Int, Shape, Tensor};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -26,7 +26,7 @@ use zip::ZipArchive;
 /// The tensors of a weight file, by their names; nothing of the file is executed, and data is read when it is used.
 pub struct Weights {
     source: PathBuf,
-    /// Bytes of the file.
+    /// Bytes of the file, or of what stands for one in memory.
     length: u64,
     spelling: Spelling,
     tensors: BTreeMap<String, PackTensor>,
@@ -44,6 +44,36 @@ enum Spelling {
     PyTorch,
     /// `gamma` and `beta` of a norm, linear layers `[in, out]`.
     Burn,
+}
+
+/// What a file is, as its first bytes tell.
+#[derive(Clone, Copy)]
+enum Format {
+    Burnpack,
+    Safetensors,
+    /// What is neither of the others is left to the reader of PyTorch's formats, which have no mark in common.
+    PyTorch,
+}
+
+impl Format {
+    /// The format of a file of this name that starts so.
+    fn of(path: &Path, head: &[u8]) -> Self {
+        let named = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("safetensors"));
+        if head.starts_with(b"NRUB") {
+            Self::Burnpack
+        } else if named || head.get(8) == Some(&b'{') {
+            Self::Safetensors
+        } else {
+            Self::PyTorch
+        }
+    }
+
+    fn spelling(self) -> Spelling {
+        match self {
+            Self::Burnpack => Spelling::Burn,
+            Self::Safetensors | Self::PyTorch => Spelling::PyTorch,
+        }
+    }
 }
 
 /// Counters of training that inference has no use for.
@@ -69,34 +99,43 @@ impl Weights {
     pub fn open(path: &Path) -> Result<Self, Error> {
         let unreadable = |reason: String| Error::UnreadableWeights { path: path.into(), reason };
         let (length, head) = head(path).map_err(unreadable)?;
-        let named = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("safetensors"));
-        let (spelling, tensors) = if head.starts_with(b"NRUB") {
-            (Spelling::Burn, all(BurnpackStore::from_file(path).auto_extension(false)))
-        } else if named || head.get(8) == Some(&b'{') {
-            let store = SafetensorsStore::from_file(path).map_indices_contiguous(false);
-            (Spelling::PyTorch, all(store))
-        } else {
-            if head.starts_with(b"PK") {
-                check_archive(path, length).map_err(unreadable)?;
+        let format = Format::of(path, &head);
+        let tensors = match format {
+            Format::Burnpack => all(BurnpackStore::from_file(path).auto_extension(false)),
+            Format::Safetensors => all(SafetensorsStore::from_file(path).map_indices_contiguous(false)),
+            Format::PyTorch => {
+                if head.starts_with(b"PK") {
+                    check_archive(path, length).map_err(unreadable)?;
+                }
+                all(PytorchStore::from_file(path).map_indices_contiguous(false))
             }
-            (Spelling::PyTorch, all(PytorchStore::from_file(path).map_indices_contiguous(false)))
         };
-        Ok(Self::new(path.into(), length, spelling, tensors.map_err(unreadable)?))
+        Ok(Self::new(path.into(), length, format, tensors.map_err(unreadable)?))
     }
 
-    /// Weights that lie in memory in the safetensors format.
-    pub(crate) fn from_safetensors(name: &str, bytes: &[u8]) -> Result<Self, Error> {
-        let store = SafetensorsStore::from_bytes(Some(bytes.to_vec())).map_indices_contiguous(false);
-        let tensors = all(store).map_err(|reason| Error::UnreadableWeights { path: name.into(), reason })?;
-        Ok(Self::new(name.into(), bytes.len() as u64, Spelling::PyTorch, tensors))
+    /// Weights that lie in memory, where there are no files: safetensors or Burn's burnpack. Errors call them by `name`.
+    ///
+    /// # Errors
+    /// [`Error::UnreadableWeights`] for those of another kind, PyTorch's own among them, and for corrupt ones.
+    pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self, Error> {
+        let unreadable = |reason: String| Error::UnreadableWeights { path: name.into(), reason };
+        let length = bytes.len() as u64;
+        let format = Format::of(Path::new(name), &bytes);
+        let tensors = match format {
+            Format::Burnpack => all(BurnpackStore::from_bytes(Some(Bytes::from_bytes_vec(bytes)))),
+            Format::Safetensors => {
+                all(SafetensorsStore::from_bytes(Some(bytes)).map_indices_contiguous(false))
+            }
+            Format::PyTorch => {
+                Err("in memory, safetensors and Burn's burnpack can be read; PyTorch's only from a file"
+                    .into())
+            }
+        };
+        Ok(Self::new(name.into(), length, format, tensors.map_err(unreadable)?))
     }
 
-    fn new(
-        source: PathBuf,
-        length: u64,
-        spelling: Spelling,
-        mut tensors: BTreeMap<String, PackTensor>,
-    ) -> Self {
+    fn new(source: PathBuf, length: u64, format: Format, mut tensors: BTreeMap<String, PackTensor>) -> Self {
+        let spelling = format.spelling();
         if spelling == Spelling::Burn {
             // Burn writes the variant of an enum into the path of what it holds; a checkpoint has no such part.
             let variant = |part: &&str| part.starts_with(|first: char| first.is_ascii_uppercase());
@@ -107,7 +146,7 @@ impl Weights {
         Self { source, length, spelling, tensors }
     }
 
-    /// The file.
+    /// The file, or what those in memory are called.
     pub(crate) fn source(&self) -> &Path {
         &self.source
     }
