@@ -29,8 +29,6 @@ pub struct Attention<'a> {
     pub tokens: usize,
     /// The tokens of each window, counted within an image: they attend to each other. All windows have as many.
     pub windows: &'a [Vec<usize>],
-    /// How many tokens of a window ask, from its first on; the others are only looked at.
-    pub queries: usize,
     /// What is added to the fit of a query and a key: `[windows, heads, window tokens, window tokens]`, or the same for all windows,
     /// `[1, heads, window tokens, window tokens]`.
     pub bias: Option<&'a [f32]>,
@@ -47,7 +45,7 @@ struct Task<'a> {
 }
 
 impl Attention<'_> {
-    /// Attention of each head. It is written into `out`, whatever that held; tokens that do not ask keep it.
+    /// Attention of each head. It is written into `out`, whatever that held; tokens of no window keep it.
     ///
     /// # Shapes
     /// - qkv: `[batch, tokens, 3, heads, size]`
@@ -75,8 +73,7 @@ impl Attention<'_> {
         for image in 0..batch {
             for (window, members) in windows.iter().enumerate() {
                 for head in 0..heads {
-                    for (part, asking) in members[..self.queries.min(keys)].chunks(asking_at_once).enumerate()
-                    {
+                    for (part, asking) in members.chunks(asking_at_once).enumerate() {
                         let mut row = |token: &usize| {
                             rows[(image * tokens + token) * heads + head]
                                 .take()

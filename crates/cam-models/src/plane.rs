@@ -168,27 +168,6 @@ impl Plane {
         }
     }
 
-    /// The first tokens of each image.
-    pub fn first(&self, count: usize) -> Plane {
-        let [batch, _, tokens, channels] = self.shape;
-        let pixels = (0..batch).flat_map(|image| (0..count).map(move |token| image * tokens + token));
-        self.gather(pixels, [batch, 1, count, channels])
-    }
-
-    /// So many tokens, of which these are the first and the others zero.
-    pub fn among(&self, count: usize) -> Plane {
-        let [batch, _, tokens, channels] = self.shape;
-        let from = self.channels_last();
-        let mut out = memory::take(batch * count * channels);
-        let images = out.chunks_exact_mut(count * channels).zip(from.chunks_exact(tokens * channels));
-        for (out, image) in images {
-            let (first, rest) = out.split_at_mut(image.len());
-            first.copy_from_slice(image);
-            rest.fill(0.0);
-        }
-        Plane::new(out, [batch, 1, count, channels])
-    }
-
     /// Pixels put together from others: of each new pixel the old ones that it is made of, side by side.
     pub fn gather(&self, pixels: impl Iterator<Item = usize>, shape: [usize; 4]) -> Plane {
         let (from, channels) = (self.channels_last(), self.shape[3]);

@@ -377,7 +377,7 @@ impl WindowAttention {
             bias.into_data().try_into_vec::<f32>().expect("it is of single precision")
         });
         let members = rolled(size, window, shift);
-        Some(Windows { heads: self.heads, members, queries: window[0] * window[1], bias: Some(bias) })
+        Some(Windows { heads: self.heads, members, bias: Some(bias) })
     }
 }
 

@@ -268,31 +268,27 @@ impl Mlp {
 const EPSILON: f64 = 1e-6;
 
 impl Attention {
-    /// All tokens in one window, of which the first ones ask.
-    fn windows(&self, tokens: usize, keep: usize) -> Windows {
-        Windows { heads: self.heads, members: vec![(0..tokens).collect()], queries: keep, bias: None }
+    /// All tokens in one window.
+    fn windows(&self, tokens: usize) -> Windows {
+        Windows { heads: self.heads, members: vec![(0..tokens).collect()], bias: None }
     }
 
-    /// The first tokens, `keep` of them, as they are after attention and its linear layer; `x` is what it adds to.
-    fn at_once(&self, y: &Plane, x: &Plane, keep: usize) -> Option<Plane> {
+    /// The tokens as they are after attention and its linear layer; `x` is what it adds to.
+    fn at_once(&self, y: &Plane, x: &Plane) -> Option<Plane> {
         let [_, _, tokens, _] = x.shape();
-        let seen = y.linear(&self.qkv, None, Activation::None)?.attend(&self.windows(tokens, keep));
-        match keep < tokens {
-            true => seen.first(keep).linear(&self.proj, Some(&x.first(keep)), Activation::None),
-            false => seen.linear(&self.proj, Some(x), Activation::None),
-        }
+        let seen = y.linear(&self.qkv, None, Activation::None)?.attend(&self.windows(tokens));
+        seen.linear(&self.proj, Some(x), Activation::None)
     }
 
     /// Attention and its linear layer as one step of a tape.
-    fn step(&self, y: &Plane, keep: usize) -> Option<(Plane, Back)> {
+    fn step(&self, y: &Plane) -> Option<(Plane, Back)> {
         let [_, _, tokens, _] = y.shape();
         let [before, after] = [linear_back(&self.qkv)?, linear_back(&self.proj)?];
-        let windows = self.windows(tokens, keep);
+        let windows = self.windows(tokens);
         let qkv = y.linear(&self.qkv, None, Activation::None)?;
-        let seen = qkv.attend(&windows).first(keep).linear(&self.proj, None, Activation::None)?;
+        let seen = qkv.attend(&windows).linear(&self.proj, None, Activation::None)?;
         let back = move |gradient: &Plane| {
-            let gradient = gradient.back_through(&after).among(tokens);
-            qkv.attend_back(&windows, &gradient).back_through(&before)
+            qkv.attend_back(&windows, &gradient.back_through(&after)).back_through(&before)
         };
         Some((seen, Back::new(back)))
     }
@@ -301,14 +297,13 @@ impl Attention {
     /// $\mathrm{softmax}(Q K^\top / \sqrt{d})\, V$.
     ///
     /// # Shapes
-    /// - x: `[batch, tokens, width]`
-    /// - output: `[batch, keep, width]`, the first tokens
-    fn forward(&self, x: Tensor<3>, keep: usize, name: &str, grid: Tokens, taps: &Taps<'_>) -> Tensor<3> {
+    /// - x, output: `[batch, tokens, width]`
+    fn forward(&self, x: Tensor<3>, name: &str, grid: Tokens, taps: &Taps<'_>) -> Tensor<3> {
         let weights = format!("{name}.attn.attn_drop");
         let asks = taps.asks(&weights);
         let x = match asks {
             true => x,
-            false => match on_tape(x, |x| self.step(&x, keep)) {
+            false => match on_tape(x, |x| self.step(&x)) {
                 Ok(seen) => return seen,
                 Err(x) => x,
             },
@@ -318,7 +313,6 @@ impl Attention {
         let qkv = linear(&self.qkv, x).reshape([batch, tokens, 3, heads, size]);
         let [q, k, v] =
             [0, 1, 2].map(|part| qkv.clone().narrow(2, part, 1).squeeze_dim::<4>(2).swap_dims(1, 2));
-        let q = q.narrow(2, 0, keep);
         let seen = match asks {
             true => {
                 let weights = taps.layer(&weights, Weights(grid), || {
@@ -328,64 +322,117 @@ impl Attention {
             }
             false => attention(q, k, v, None, None, Default::default()),
         };
-        linear(&self.proj, seen.swap_dims(1, 2).reshape([batch, keep, width]))
+        linear(&self.proj, seen.swap_dims(1, 2).reshape([batch, tokens, width]))
+    }
+
+    /// What [`forward`](Self::forward) makes of the first tokens, where nobody asks for the others. Keys and values of all would be
+    /// most of the work, and are not built: a query goes through the weights of the keys to the tokens themselves, and what it takes
+    /// of them through the weights of the values,
+    ///
+    /// $$ Q K^\top = (Q W_K^\top)\, X^\top + \text{const}, \qquad P V = (P X)\, W_V + b_V $$
+    ///
+    /// The constant, of the keys' bias, is the same for all keys of a query, and a softmax does not see it.
+    ///
+    /// # Shapes
+    /// - x: `[batch, tokens, width]`
+    /// - output: `[batch, first, width]`
+    fn first(&self, first: usize, x: Tensor<3>) -> Tensor<3> {
+        let [batch, _, width] = x.dims();
+        let (heads, size) = (self.heads, width / self.heads);
+        let weight = self.qkv.weight.val().reshape([width, 3, heads, size]);
+        let [w_q, w_k, w_v] =
+            [0, 1, 2].map(|part| weight.clone().narrow(1, part, 1).squeeze_dim::<3>(1).swap_dims(0, 1));
+        let biased = |x: Tensor<3>, part: usize| match &self.qkv.bias {
+            Some(bias) => x + bias.val().reshape([3, heads, 1, size]).narrow(0, part, 1).squeeze_dim::<3>(0),
+            None => x,
+        };
+        // A matrix of weights for each head, or one of tokens for each image.
+        let by_heads = |x: Tensor<3>, channels| {
+            x.reshape([batch, heads, first, channels]).swap_dims(0, 1).reshape([
+                heads,
+                batch * first,
+                channels,
+            ])
+        };
+        let by_images = |x: Tensor<3>, channels| {
+            x.reshape([heads, batch, first, channels]).swap_dims(0, 1).reshape([
+                batch,
+                heads * first,
+                channels,
+            ])
+        };
+
+        let asking = x.clone().narrow(1, 0, first).reshape([1, batch * first, width]);
+        let q = biased(asking.matmul(w_q), 0) * (size as f64).powf(-0.5);
+        let fits = by_images(q.matmul(w_k.swap_dims(1, 2)), width).matmul(x.clone().swap_dims(1, 2));
+        let taken = by_heads(softmax(fits, 2).matmul(x), width);
+        let seen = by_images(biased(taken.matmul(w_v), 2), size).reshape([batch, heads, first, size]);
+        linear(&self.proj, seen.swap_dims(1, 2).reshape([batch, first, width]))
     }
 }
 
 impl Block {
     /// # Shapes
-    /// - x: `[batch, tokens, width]`
-    /// - output: `[batch, keep, width]`, the first tokens
-    fn forward(&self, x: Tensor<3>, keep: usize, name: &str, grid: Tokens, taps: &Taps<'_>) -> Tensor<3> {
+    /// - x, output: `[batch, tokens, width]`
+    fn forward(&self, x: Tensor<3>, name: &str, grid: Tokens, taps: &Taps<'_>) -> Tensor<3> {
         match taps.asks_inside(name) {
-            true => self.in_steps(x, keep, name, grid, taps),
-            false => block_at_once(x, |x| self.at_once(x, keep))
-                .unwrap_or_else(|x| self.in_steps(x, keep, name, grid, taps)),
+            true => self.in_steps(x, name, grid, taps),
+            false => {
+                block_at_once(x, |x| self.at_once(x)).unwrap_or_else(|x| self.in_steps(x, name, grid, taps))
+            }
         }
     }
 
     /// The block in main memory; `None` where it cannot be computed there.
-    fn at_once(&self, x: &Plane, keep: usize) -> Option<Plane> {
+    fn at_once(&self, x: &Plane) -> Option<Plane> {
         if self.ls1.is_some() || self.ls2.is_some() {
             return None;
         }
-        let x = self.attn.at_once(&x.layer_norm(&self.norm1, EPSILON)?, x, keep)?;
+        let x = self.attn.at_once(&x.layer_norm(&self.norm1, EPSILON)?, x)?;
         self.mlp.at_once(&x.layer_norm(&self.norm2, EPSILON)?, &x)
     }
 
-    fn in_steps(&self, x: Tensor<3>, keep: usize, name: &str, grid: Tokens, taps: &Taps<'_>) -> Tensor<3> {
-        let scaled = |x: Tensor<3>, scale: &Option<LayerScale>| match scale {
-            Some(scale) => x * scale.gamma.val().reshape([1, 1, -1]),
-            None => x,
+    fn in_steps(&self, x: Tensor<3>, name: &str, grid: Tokens, taps: &Taps<'_>) -> Tensor<3> {
+        let step = |layer: &str, forward: &dyn Fn() -> Tensor<3>| {
+            taps.layer(format_args!("{name}.{layer}"), grid, forward)
         };
-        // Where only some tokens are left, nobody looks.
-        let all = keep == x.dims()[1];
-        let step = |layer: &str, forward: &dyn Fn() -> Tensor<3>| match all {
-            true => taps.layer(format_args!("{name}.{layer}"), grid, forward),
-            false => forward(),
-        };
-        let unseen =
-            |layers: &[&str]| !layers.iter().any(|layer| all && taps.asks(format_args!("{name}.{layer}")));
+        let unseen = |layers: &[&str]| !layers.iter().any(|layer| taps.asks(format_args!("{name}.{layer}")));
 
-        let y =
-            taps.layer(format_args!("{name}.norm1"), grid, || layer_norm(&self.norm1, EPSILON, x.clone()));
+        let y = step("norm1", &|| layer_norm(&self.norm1, EPSILON, x.clone()));
         let x = tokens_at_once([x, y], |[x, y]| match &self.ls1 {
-            None if unseen(&["attn", "attn.attn_drop"]) => self.attn.at_once(y, x, keep),
+            None if unseen(&["attn", "attn.attn_drop"]) => self.attn.at_once(y, x),
             _ => None,
         });
         let x = x.unwrap_or_else(|[x, y]| {
-            let y = step("attn", &|| self.attn.forward(y.clone(), keep, name, grid, taps));
-            x.narrow(1, 0, keep) + scaled(y, &self.ls1)
+            x + scaled(step("attn", &|| self.attn.forward(y.clone(), name, grid, taps)), &self.ls1)
         });
         let y = step("norm2", &|| layer_norm(&self.norm2, EPSILON, x.clone()));
         let x = tokens_at_once([x, y], |[x, y]| match &self.ls2 {
             None if unseen(&["mlp"]) => self.mlp.at_once(y, x),
             _ => None,
         });
-        x.unwrap_or_else(|[x, y]| {
-            let y = step("mlp", &|| self.mlp.forward(y.clone(), taps));
-            x + scaled(y, &self.ls2)
-        })
+        x.unwrap_or_else(|[x, y]| x + scaled(step("mlp", &|| self.mlp.forward(y.clone(), taps)), &self.ls2))
+    }
+
+    /// What [`forward`](Self::forward) makes of the first tokens, where nobody asks for the others.
+    ///
+    /// # Shapes
+    /// - x: `[batch, tokens, width]`
+    /// - output: `[batch, first, width]`
+    fn first(&self, first: usize, x: Tensor<3>, name: &str, grid: Tokens, taps: &Taps<'_>) -> Tensor<3> {
+        let y =
+            taps.layer(format_args!("{name}.norm1"), grid, || layer_norm(&self.norm1, EPSILON, x.clone()));
+        let x = x.narrow(1, 0, first) + scaled(self.attn.first(first, y), &self.ls1);
+        let y = self.mlp.forward(layer_norm(&self.norm2, EPSILON, x.clone()), taps);
+        x + scaled(y, &self.ls2)
+    }
+}
+
+/// What a half of a block adds.
+fn scaled(x: Tensor<3>, scale: &Option<LayerScale>) -> Tensor<3> {
+    match scale {
+        Some(scale) => x * scale.gamma.val().reshape([1, 1, -1]),
+        None => x,
     }
 }
 
@@ -478,8 +525,8 @@ impl Model for Vit {
             let name = format!("blocks.{number}");
             x = match number + 1 == self.blocks.len() && self.only_reads(&name, taps) {
                 // What the patches become in the last block is read by nobody.
-                true => block.forward(x, self.read(), &name, grid, taps),
-                false => taps.layer(&name, grid, || block.forward(x, tokens, &name, grid, taps)),
+                true => block.first(self.read(), x, &name, grid, taps),
+                false => taps.layer(&name, grid, || block.forward(x, &name, grid, taps)),
             };
         }
         x = match x.dims()[1] == tokens {

@@ -28,7 +28,7 @@ impl Attention<'_> {
     ///
     /// # Shapes
     /// - qkv, output: `[batch, tokens, 3, heads, size]`
-    /// - gradient: `[batch, tokens, heads, size]`; that of tokens that do not ask is not looked at
+    /// - gradient: `[batch, tokens, heads, size]`
     ///
     /// # Panics
     /// Where the slices are not of these shapes.
@@ -66,35 +66,28 @@ impl Attention<'_> {
             task;
         let members = &windows[window];
         let keys = members.len();
-        let queries = self.queries.min(keys);
-        let asking = &members[..queries];
         let mut weights = Vec::new();
-        let stride = self.weigh(qkv, place, 0, queries, &mut weights);
+        let stride = self.weigh(qkv, place, 0, keys, &mut weights);
 
         // The gradient at the weights, then at how queries fit keys, times what both are divided by.
-        let seen = |token: usize| ((image * tokens + token) * heads + head) * size;
-        let bases: Vec<usize> = asking.iter().map(|&token| seen(token)).collect();
+        let seen = |token: &usize| ((image * tokens + token) * heads + head) * size;
+        let bases: Vec<usize> = members.iter().map(seen).collect();
         let value = |key: usize| &qkv[self.place(image, head, members[key], 2)..][..size];
         let values = Panels::columns(size, keys, 1.0, value);
-        let mut fits = vec![0.0; queries * stride];
+        let mut fits = vec![0.0; keys * stride];
         let mut rows: Vec<&mut [f32]> = fits.chunks_exact_mut(stride).map(|row| &mut row[..keys]).collect();
         let whole = [Run { offset: 0, length: size }];
         product(gradient, &bases, &values, &whole, None, &mut rows);
         let scale = 1.0 / (size as f32).sqrt();
         Arch::new().dispatch(SoftmaxBack { weights: &weights, scale, rows: &mut fits, stride });
 
-        let rows = |count: usize, stride: usize| (0..count).map(|row| row * stride).collect::<Vec<_>>();
-        let of_keys = [Run { offset: 0, length: keys }];
-        let of_queries = [Run { offset: 0, length: queries }];
-        let keys_of = self.packed(qkv, place, 1);
-        product(&fits, &rows(queries, stride), &keys_of, &of_keys, None, &mut to_queries[..queries]);
-        let query = |query: usize| &qkv[self.place(image, head, asking[query], 0)..][..size];
-        let queries_of = Panels::rows(queries, size, None, query);
-        let turned = transposed(&fits, keys, stride);
-        product(&turned, &rows(keys, queries), &queries_of, &of_queries, None, &mut to_keys);
-        let given = Panels::rows(queries, size, None, |query| &gradient[seen(asking[query])..][..size]);
-        let turned = transposed(&weights, keys, stride);
-        product(&turned, &rows(keys, queries), &given, &of_queries, None, &mut to_values);
+        let rows = |stride: usize| (0..keys).map(|row| row * stride).collect::<Vec<_>>();
+        let all = [Run { offset: 0, length: keys }];
+        let [queries_of, keys_of] = [0, 1].map(|part| self.packed(qkv, place, part));
+        let given = Panels::rows(keys, size, None, |query| &gradient[bases[query]..][..size]);
+        product(&fits, &rows(stride), &keys_of, &all, None, &mut to_queries);
+        product(&transposed(&fits, keys, stride), &rows(keys), &queries_of, &all, None, &mut to_keys);
+        product(&transposed(&weights, keys, stride), &rows(keys), &given, &all, None, &mut to_values);
     }
 }
 

@@ -11,8 +11,6 @@ pub(crate) struct Windows {
     pub heads: usize,
     /// The tokens of each window, counted within an image.
     pub members: Vec<Vec<usize>>,
-    /// How many tokens of a window ask, from its first on.
-    pub queries: usize,
     /// What is added to the fit of a query and a key.
     pub bias: Option<Arc<Vec<f32>>>,
 }
@@ -26,7 +24,6 @@ impl Windows {
             size: channels / 3 / self.heads,
             tokens: height * width,
             windows: &self.members,
-            queries: self.queries,
             bias: self.bias.as_ref().map(|bias| bias.as_slice()),
         }
     }
