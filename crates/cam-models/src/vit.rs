@@ -339,11 +339,10 @@ impl Attention {
     fn first(&self, first: usize, x: Tensor<3>) -> Tensor<3> {
         let [batch, _, width] = x.dims();
         let (heads, size) = (self.heads, width / self.heads);
-        let weight = self.qkv.weight.val().reshape([width, 3, heads, size]);
-        let [w_q, w_k, w_v] =
-            [0, 1, 2].map(|part| weight.clone().narrow(1, part, 1).squeeze_dim::<3>(1).swap_dims(0, 1));
+        let weight = self.qkv.weight.val().reshape([width, 3 * heads, size]).swap_dims(0, 1);
+        let [w_q, w_k, w_v] = [0, 1, 2].map(|part| weight.clone().narrow(0, part * heads, heads));
         let biased = |x: Tensor<3>, part: usize| match &self.qkv.bias {
-            Some(bias) => x + bias.val().reshape([3, heads, 1, size]).narrow(0, part, 1).squeeze_dim::<3>(0),
+            Some(bias) => x + bias.val().reshape([3 * heads, 1, size]).narrow(0, part * heads, heads),
             None => x,
         };
         // A matrix of weights for each head, or one of tokens for each image.
