@@ -227,6 +227,35 @@ fn plain_inference_computes_what_layers_one_by_one_do() {
     found.judge();
 }
 
+/// Where nobody looks at what the last block makes of the patches, it is computed for the tokens that the classifier reads alone.
+#[test]
+fn what_the_classifier_reads_does_not_depend_on_who_else_looks() {
+    let device = device();
+    let siblings = [
+        ("vit", VIT),
+        ("deit", VitConfig { distilled: true, ..VIT }),
+        ("vit with registers", VitConfig { registers: 2, ..VIT }),
+        ("vit with scales", VitConfig { layer_scale: true, ..VIT }),
+    ];
+    let mut found = Differences::default();
+    for (name, config) in siblings {
+        let network = hashed_on(config, &device);
+        let images = picture("conformance", [2, 64, 96], 16);
+        let explained = |layers: &[&str]| {
+            let explainer = Explainer::new(&network).method(GradCam);
+            let explainer = layers.iter().fold(explainer, |explainer, layer| explainer.layer(*layer));
+            let found = explainer.explain(images.clone(), &Class(3)).unwrap();
+            [found.output, found.maps[0].raw.clone().flatten(1, 2)].map(|found| read(&found))
+        };
+        let [alone, watched] = [&["blocks.2.norm1"][..], &["blocks.2.norm1", "norm"]].map(explained);
+        for (what, (alone, watched)) in ["logits", "map"].into_iter().zip(alone.iter().zip(&watched)) {
+            // Sums of up to a hundred products in another order.
+            found.add(format!("{what} of {name}"), &apart(watched, alone), 5e-6);
+        }
+    }
+    found.judge();
+}
+
 /// How far maps of two devices may be apart, of full scale: sums in another order.
 const BETWEEN_DEVICES: f32 = 1e-4;
 
