@@ -96,8 +96,8 @@ delegated!(&T, Box<T>);
 /// Every method, with its default settings, which are its paper's unless its documentation says why not. The tool's `--method`, its list and the conformance tests come from here.
 pub static METHODS: &[&dyn Method] = &[
     &GradCam,
-    &GradCamPlusPlus::DAMPED,
-    &SmoothGradCamPlusPlus::PAPER,
+    &GradCamPlusPlus::BOUNDED,
+    &SmoothGradCamPlusPlus::BOUNDED,
     &XGradCam,
     &HiResCam,
     &GradCamElementWise,

@@ -56,10 +56,13 @@ fn layercam_is_equation_6() {
 }
 
 /// Grad-CAM++ of derivatives: equation 19 of the paper with $g^1$, $g^2$, $g^3$, and equation 5.
-fn plusplus(net: &Square, [g1, g2, g3]: [&[f64]; 3], epsilon: f64) -> Vec<f32> {
+fn plusplus(net: &Square, [g1, g2, g3]: [&[f64]; 3], epsilon: f64, bounded: bool) -> Vec<f32> {
     net.map(|k| {
         let sum: f64 = net.channel(k).iter().sum();
-        let alpha = |i: usize| g2[i] / (2.0 * g2[i] + sum * g3[i] + epsilon);
+        let alpha = |i: usize| match sum * g3[i] {
+            added if bounded && added < 0.0 => g2[i] / (2.0 * g2[i] + epsilon),
+            added => g2[i] / (2.0 * g2[i] + added + epsilon),
+        };
         (0..net.n).map(|n| net.at(k, n)).map(|i| alpha(i) * relu(g1[i])).sum()
     })
 }
@@ -79,14 +82,15 @@ fn close_by_share(ours: &[f32], expected: &[f32], share: f32) {
 fn gradcamplusplus_is_equations_5_and_19() {
     let net = Square::new();
     // A gradient of 1e-3, whose square is what the reference adds; one of 1e-12, whose square and cube f32 hardly holds.
-    for (size, epsilon) in [(1.0, 0.0), (1e-3, 1e-6), (1e-12, 0.0)] {
+    let sizes = [(1.0, 0.0), (1e-3, 1e-6), (1e-12, 0.0)];
+    for ((size, epsilon), bounded) in sizes.into_iter().flat_map(|size| [(size, false), (size, true)]) {
         for c in 0..CLASSES {
             let target = move |output: &Tensor<2>| -> Tensor<1> {
                 output.clone().narrow(1, c, 1).squeeze_dim(1) * size
             };
             let g: Vec<f64> = net.gradient(c).iter().map(|g| g * size).collect();
-            let expected = plusplus(&net, [&g, &power(&g, 2), &power(&g, 3)], epsilon);
-            let ours = net.raw(GradCamPlusPlus { epsilon: epsilon as f32 }, &target);
+            let expected = plusplus(&net, [&g, &power(&g, 2), &power(&g, 3)], epsilon, bounded);
+            let ours = net.raw(GradCamPlusPlus { epsilon: epsilon as f32, bounded }, &target);
             close_by_share(&ours, &expected, 1e-4);
         }
     }
@@ -94,23 +98,28 @@ fn gradcamplusplus_is_equations_5_and_19() {
 
 #[test]
 fn smoothgradcamplusplus_averages_the_powers_of_noisy_gradients() {
-    let net = Square::new();
-    let ours = net.raw(SmoothGradCamPlusPlus { samples: 5, sigma: 0.3, seed: 7 }, &Class(1));
-    let noisy = net.changed_inputs();
-    assert_eq!(noisy.len(), 5);
-    let averaged = |exponent| -> Vec<f64> {
-        let gradients: Vec<Vec<f64>> =
-            noisy.iter().map(|a| power(&net.gradient_at(a, 1), exponent)).collect();
-        (0..net.k * net.n).map(|i| mean(gradients.iter().map(|g| g[i]))).collect()
-    };
-    close_by_share(&ours, &plusplus(&net, [&averaged(1), &averaged(2), &averaged(3)], 0.0), 1e-4);
+    for bounded in [false, true] {
+        let net = Square::new();
+        let method = SmoothGradCamPlusPlus { samples: 5, sigma: 0.3, seed: 7, bounded };
+        let ours = net.raw(method, &Class(1));
+        let noisy = net.changed_inputs();
+        assert_eq!(noisy.len(), 5);
+        let averaged = |exponent| -> Vec<f64> {
+            let gradients: Vec<Vec<f64>> =
+                noisy.iter().map(|a| power(&net.gradient_at(a, 1), exponent)).collect();
+            (0..net.k * net.n).map(|i| mean(gradients.iter().map(|g| g[i]))).collect()
+        };
+        let powers = [1, 2, 3].map(averaged);
+        close_by_share(&ours, &plusplus(&net, powers.each_ref().map(|g| &g[..]), 0.0, bounded), 1e-4);
+    }
 }
 
 #[test]
 fn smoothgradcamplusplus_without_noise_is_gradcamplusplus() {
     let net = Square::new();
     let plain = net.raw(GradCamPlusPlus::PAPER, &Class(2));
-    let smooth = net.raw(SmoothGradCamPlusPlus { samples: 3, sigma: 0.0, seed: 0 }, &Class(2));
+    let smooth =
+        net.raw(SmoothGradCamPlusPlus { samples: 3, sigma: 0.0, ..SmoothGradCamPlusPlus::PAPER }, &Class(2));
     close_by_share(&smooth, &plain, 1e-4);
 }
 
@@ -118,7 +127,7 @@ fn smoothgradcamplusplus_without_noise_is_gradcamplusplus() {
 fn the_noise_of_smoothgradcamplusplus_is_its_seed_and_its_deviation() {
     let drawn = |seed| {
         let net = Square::sized(8, [16, 16]);
-        net.raw(SmoothGradCamPlusPlus { samples: 2, sigma: 0.3, seed }, &Class(0));
+        net.raw(SmoothGradCamPlusPlus { samples: 2, seed, ..SmoothGradCamPlusPlus::PAPER }, &Class(0));
         let noise = |input: Vec<f64>| input.iter().zip(&net.a).map(|(x, a)| x - a).collect::<Vec<_>>();
         net.changed_inputs().into_iter().flat_map(noise).collect::<Vec<_>>()
     };
