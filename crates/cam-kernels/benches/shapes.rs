@@ -127,7 +127,7 @@ fn attention(bencher: Bencher<'_, '_>, &[batch, windows, size, heads, channels]:
     let x = floats(batch * tokens * 3 * heads * channels);
     let windows: Vec<Vec<usize>> =
         (0..windows).map(|window| (window * size..(window + 1) * size).collect()).collect();
-    let attention = Attention { heads, size: channels, tokens, windows: &windows, queries: size, bias: None };
+    let attention = Attention { heads, size: channels, tokens, windows: &windows, bias: None };
     let mut out = Vec::new();
     bencher.counter(ItemsCount::new(2 * batch * tokens * size * heads * channels)).bench_local(|| {
         out = attention.forward(black_box(&x), std::mem::take(&mut out));
