@@ -131,7 +131,6 @@ impl Model for MnasNet {
     /// - output: logits `[batch, classes]`
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
         let x = steps::run(&self.layers, "layers", images, taps);
-        let x = x.mean_dims(&[2, 3]).flatten(1, 3);
-        self.classifier.iter().flatten().fold(x, |x, linear| linear.forward(x))
+        self.classifier.iter().flatten().fold(steps::averaged(x), |x, linear| linear.forward(x))
     }
 }

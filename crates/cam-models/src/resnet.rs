@@ -9,7 +9,7 @@
 
 use crate::network::ShapeOf;
 use crate::plane::{Activation, Plane, pictures_at_once};
-use crate::steps::{around, bias, conv, fold, norm, normed, pooled, rectified};
+use crate::steps::{around, averaged, bias, conv, fold, norm, normed, pooled, rectified};
 use burn::nn::conv::Conv2d;
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, Linear, LinearConfig};
@@ -284,6 +284,6 @@ impl Model for ResNet {
                 })
             });
         }
-        self.fc.forward(x.mean_dims(&[2, 3]).flatten(1, 3))
+        self.fc.forward(averaged(x))
     }
 }

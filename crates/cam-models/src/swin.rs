@@ -512,7 +512,8 @@ impl Model for Swin {
             });
         }
         let x = taps.layer("norm", Nhwc, || layer_norm(&self.norm, EPSILON, x));
-        self.head.fc.forward(x.mean_dims(&[1, 2]).flatten(1, 3))
+        let places: Tensor<3> = x.flatten(1, 2);
+        self.head.fc.forward(places.mean_dim(1).squeeze_dim(1))
     }
 }
 
