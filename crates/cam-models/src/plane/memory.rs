@@ -8,13 +8,17 @@ const WAITING: usize = 16 << 20;
 
 /// How many pieces of memory they may be: more than a block of a network needs at one time, and few, as inputs come in as well, which
 /// others have asked the system for.
-const PIECES: usize = 8;
+const PIECES: usize = 16;
 
 static HELD: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
 
-/// So many floats, whatever they are, in the smallest memory that holds them.
+/// So many floats, whatever they are, in the smallest memory that holds them and is at most twice as large: what a small layer took of
+/// a large one's memory would be filled anew for the next large one.
 pub(crate) fn take(count: usize) -> Vec<f32> {
-    let mut floats = waiting(count..=usize::MAX);
+    let mut floats = waiting(count..=count.saturating_mul(2));
+    if floats.capacity() == 0 {
+        return vec![0.0; count];
+    }
     floats.resize(count, 0.0);
     floats
 }
