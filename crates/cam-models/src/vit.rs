@@ -345,27 +345,18 @@ impl Attention {
             Some(bias) => x + bias.val().reshape([3 * heads, 1, size]).narrow(0, part * heads, heads),
             None => x,
         };
-        // A matrix of weights for each head, or one of tokens for each image.
-        let by_heads = |x: Tensor<3>, channels| {
-            x.reshape([batch, heads, first, channels]).swap_dims(0, 1).reshape([
-                heads,
-                batch * first,
-                channels,
-            ])
+        // A matrix of weights serves a head, one of tokens an image: what is grouped by one is grouped by the other.
+        let regroup = |x: Tensor<3>, [from, to]: [usize; 2]| {
+            let [_, _, channels] = x.dims();
+            x.reshape([from, to, first, channels]).swap_dims(0, 1).reshape([to, from * first, channels])
         };
-        let by_images = |x: Tensor<3>, channels| {
-            x.reshape([heads, batch, first, channels]).swap_dims(0, 1).reshape([
-                batch,
-                heads * first,
-                channels,
-            ])
-        };
+        let (by_images, by_heads) = ([heads, batch], [batch, heads]);
 
         let asking = x.clone().narrow(1, 0, first).reshape([1, batch * first, width]);
         let q = biased(asking.matmul(w_q), 0) * (size as f64).powf(-0.5);
-        let fits = by_images(q.matmul(w_k.swap_dims(1, 2)), width).matmul(x.clone().swap_dims(1, 2));
-        let taken = by_heads(softmax(fits, 2).matmul(x), width);
-        let seen = by_images(biased(taken.matmul(w_v), 2), size).reshape([batch, heads, first, size]);
+        let fits = regroup(q.matmul(w_k.swap_dims(1, 2)), by_images).matmul(x.clone().swap_dims(1, 2));
+        let taken = regroup(softmax(fits, 2).matmul(x), by_heads);
+        let seen = regroup(biased(taken.matmul(w_v), 2), by_images).reshape([batch, heads, first, size]);
         linear(&self.proj, seen.swap_dims(1, 2).reshape([batch, first, width]))
     }
 }
