@@ -430,7 +430,8 @@ proptest! {
 
     #[test]
     fn a_layer_read_where_it_lies_is_the_product_both_ways(
-        rows in 1..6_usize, from in prop_oneof![1..90_usize, 2040..2060_usize], to in 1..40_usize, biased in any::<bool>(),
+        // Some inputs, some more than are multiplied at once, and more than a core's cache holds.
+        rows in 1..6_usize, from in prop_oneof![6 => 1..90_usize, 3 => 1000..1050_usize, 1 => 27_000..27_010_usize], to in 1..80_usize, biased in any::<bool>(),
         silent in 0..4_usize, seed in 0..100_usize,
     ) {
         let (x, weight, bias) = (floats(rows * from, seed), floats(to * from, seed + 1), floats(to, seed + 2));
