@@ -19,7 +19,7 @@ use burn::backend::{
     Flex,
     flex::{FlexTensor, Layout},
 };
-use burn::tensor::{DType, Shape, Tensor, TensorData};
+use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
 pub(crate) use cam_kernels::Activation;
 use cam_kernels::Picture;
 pub(crate) use in_place::{by_outputs, linear_in_place};
@@ -48,6 +48,11 @@ enum Held {
 /// `CAM_KERNELS=off` leaves all to Burn: for those who want to know what these kernels change.
 static ASKED_FOR: LazyLock<bool> =
     LazyLock::new(|| std::env::var_os("CAM_KERNELS").is_none_or(|set| set != "off"));
+
+/// Whether the kernels here compute what is on this device.
+pub(crate) fn computes_on(device: &Device) -> bool {
+    *ASKED_FOR && *device == Device::flex()
+}
 
 /// A tensor in main memory, in single precision and on no tape.
 fn in_memory<const D: usize>(x: Tensor<D>) -> Result<FlexTensor, Tensor<D>> {
@@ -198,7 +203,7 @@ impl Drop for Plane {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::{Device, Distribution};
+    use burn::tensor::Distribution;
 
     #[test]
     fn what_is_on_a_tape_is_given_back() {

@@ -7,15 +7,19 @@
 //! Nothing of a file is executed, and what it says of itself is believed only as far as its bytes go: a file that declares
 //! more than it holds is refused before memory is taken for it.
 
+mod parameters;
+
 use crate::Error;
 use crate::error::Mismatch;
 use crate::network::{Config, ShapeOf};
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Module;
 use burn::store::{
-    BurnToPyTorchAdapter, BurnpackStore, FloatCastAdapter, ModuleAdapter, ModuleContext, ModuleSnapshot,
-    ModuleStore, PyTorchToBurnAdapter, PytorchStore, SafetensorsStore, bridge, burn_pack,
+    BurnToPyTorchAdapter, BurnpackStore, ModuleAdapter, ModuleStore, PytorchStore, SafetensorsStore,
+    burn_pack,
 };
-use burn::tensor::{Bool, Bytes, DType, Int, Shape, Tensor};
+use burn::tensor::Bytes;
+pub(crate) use parameters::Outline;
+use parameters::fill;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -34,6 +38,9 @@ pub struct Weights {
 
 type PackTensor = burn_pack::Tensor;
 
+/// Tensors of a file by the names that a module has for them, and the shapes that it gives them.
+type Found<'a> = BTreeMap<String, (&'a PackTensor, Vec<usize>)>;
+
 /// Names and shapes of tensors, in the order of their names.
 pub(crate) type Shapes = BTreeMap<String, Vec<usize>>;
 
@@ -44,6 +51,16 @@ enum Spelling {
     PyTorch,
     /// `gamma` and `beta` of a norm, linear layers `[in, out]`.
     Burn,
+}
+
+impl Spelling {
+    /// What makes a tensor of a module one of the file.
+    fn adapter(self) -> Option<&'static dyn ModuleAdapter> {
+        match self {
+            Self::PyTorch => Some(&BurnToPyTorchAdapter),
+            Self::Burn => None,
+        }
+    }
 }
 
 /// What a file is, as its first bytes tell.
@@ -206,7 +223,7 @@ impl Weights {
     }
 
     /// Like [`load`](Self::load), for tensors that the file calls and shapes otherwise than the module: see [`Config::own`].
-    pub(crate) fn load_as<M: Module>(&self, model: &str, mut module: M, own: &Own<'_>) -> Result<M, Error> {
+    pub(crate) fn load_as<M: Module>(&self, model: &str, module: M, own: &Own<'_>) -> Result<M, Error> {
         let Comparison { expected, found, mismatch } = self.compare(&module, own);
         if !mismatch.is_empty() {
             let (path, model) = (self.source.clone(), model.into());
@@ -220,39 +237,21 @@ impl Weights {
                 "it has {length} bytes, which do not hold the {numbers} numbers of its tensors"
             )));
         }
-        let mut tensors = Vec::with_capacity(found.len());
-        for (own_name, (tensor, own_shape)) in found {
-            // Read here, where a truncated file is an error; inside the module it would be a panic.
-            let (name, dtype, _, id, bytes) =
-                tensor.clone().into_parts().map_err(|e| unreadable(e.to_string()))?;
-            if !dtype.is_float() {
-                return Err(unreadable(format!("the numbers of `{name}` are {dtype:?}; floats are needed")));
-            }
-            tensors.push(PackTensor::new(own_name, dtype, Shape::from(own_shape), id, bytes));
+        if let Some((tensor, _)) = found.values().find(|(tensor, _)| !tensor.dtype.is_float()) {
+            let PackTensor { name, dtype, .. } = tensor;
+            return Err(unreadable(format!("the numbers of `{name}` are {dtype:?}; floats are needed")));
         }
-        let cast = FloatCastAdapter::to(DType::F32);
-        let adapter: Box<dyn ModuleAdapter> = match self.spelling {
-            Spelling::PyTorch => Box::new(PyTorchToBurnAdapter.chain(cast)),
-            Spelling::Burn => Box::new(cast),
-        };
-        let result = module.apply(tensors, None, Some(adapter), true);
-        match result.errors.first() {
-            Some(error) => Err(unreadable(error.to_string())),
-            None => Ok(module),
-        }
+        fill(module, self.spelling.adapter(), found).map_err(unreadable)
     }
 
     /// The tensors of the file beside those of a module.
     pub(crate) fn compare<M: Module>(&self, module: &M, own: &Own<'_>) -> Comparison<'_> {
         // What Burn wrote is called and shaped as the module has it.
         let same: &Own<'_> = &|name, shape| Some((name.into(), shape.to_vec()));
-        let (own, adapter): (_, Option<&dyn ModuleAdapter>) = match self.spelling {
-            Spelling::PyTorch => (own, Some(&BurnToPyTorchAdapter)),
-            Spelling::Burn => (same, None),
-        };
-        let expected = Outline::of(module, adapter);
+        let own = if self.spelling == Spelling::Burn { same } else { own };
+        let expected = Outline::of(module, self.spelling.adapter());
         let prefix = self.prefix(&expected, own);
-        let found: BTreeMap<String, (&PackTensor, Vec<usize>)> = self
+        let found: Found<'_> = self
             .tensors
             .iter()
             .filter(|(key, _)| !key.ends_with(IGNORED))
@@ -292,7 +291,7 @@ pub(crate) struct Comparison<'a> {
     /// What the module needs.
     pub expected: Shapes,
     /// What the file has, and the shape that the module gives it.
-    found: BTreeMap<String, (&'a PackTensor, Vec<usize>)>,
+    found: Found<'a>,
     /// How they differ.
     pub mismatch: Mismatch,
 }
@@ -342,62 +341,6 @@ fn check_archive(path: &Path, length: u64) -> Result<(), String> {
         return Err(format!("its {length} bytes unpack to {unpacked}, which no checkpoint does"));
     }
     Ok(())
-}
-
-/// Lists the tensors of a module without giving them values: a network of an absurd size takes no memory.
-pub(crate) struct Outline<'a> {
-    adapter: Option<&'a dyn ModuleAdapter>,
-    path: Vec<String>,
-    containers: Vec<String>,
-    shapes: Shapes,
-}
-
-impl<'a> Outline<'a> {
-    /// The names and shapes of the tensors of a module, as the adapter has them.
-    pub(crate) fn of<M: Module>(module: &M, adapter: Option<&'a dyn ModuleAdapter>) -> Shapes {
-        let (path, containers) = (Vec::new(), Vec::new());
-        let mut outline = Self { adapter, path, containers, shapes: Shapes::new() };
-        module.visit(&mut outline);
-        outline.shapes
-    }
-
-    fn add(&mut self, shape: Shape) {
-        let empty = || Err(burn_pack::Error::ValidationError("an outline holds no numbers".into()));
-        let tensor = bridge::deferred(self.path.join("."), DType::F32, shape, None, empty);
-        let tensor = match self.adapter {
-            Some(adapter) => adapter.adapt(tensor, ModuleContext::new(&self.containers)),
-            None => tensor,
-        };
-        self.shapes.insert(tensor.name.clone(), tensor.shape.to_vec());
-    }
-}
-
-impl ModuleVisitor for Outline<'_> {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.containers.push(container.into());
-        if !container.starts_with("Enum:") {
-            self.path.push(name.into());
-        }
-    }
-
-    fn exit_module(&mut self, _: &str, container: &str) {
-        self.containers.pop();
-        if !container.starts_with("Enum:") {
-            self.path.pop();
-        }
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.add(param.lazy_shape());
-    }
-
-    fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
-        self.add(param.lazy_shape());
-    }
-
-    fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
-        self.add(param.lazy_shape());
-    }
 }
 
 #[cfg(test)]
