@@ -128,7 +128,7 @@ impl Attention<'_> {
         let keys = members.len();
         let scale = 1.0 / (size as f32).sqrt();
         let key = |key: usize| &qkv[self.place(image, head, members[key], 1)..][..size];
-        let packed_keys = Panels::columns(size, keys, scale, key);
+        let packed_keys = Panels::columns(size, keys, None, scale, key);
         let bias = self.bias.map(|bias| {
             let window = if bias.len() == heads * keys * keys { 0 } else { window };
             &bias[((window * heads + head) * keys + first) * keys..][..queries * keys]

@@ -69,10 +69,11 @@ impl Conv {
             let panels = (0..groups / together).map(|number| {
                 let first = number * all_outputs;
                 let bias = bias.map(|bias| &bias[first..][..all_outputs]);
-                Panels::new(taps * all_inputs, all_outputs, bias, |k, output| {
+                Panels::new(taps * all_inputs, all_outputs, bias, |k| {
                     let (tap, input) = (k / all_inputs, k % all_inputs);
-                    match input / inputs == output / outputs {
-                        true => weight[((first + output) * inputs + input % inputs) * taps + tap],
+                    let (group, at) = (input / inputs, input % inputs * taps + tap);
+                    move |output| match together == 1 || group == output / outputs {
+                        true => weight[(first + output) * inputs * taps + at],
                         false => 0.0,
                     }
                 })
@@ -132,18 +133,20 @@ impl Conv {
         Self { work, from, to, kernel: [1, 1], window: Window::default() }
     }
 
-    /// Packs the weights for the way back through a linear layer: of gradients at its output it makes those at its input.
+    /// As [`linear`](Self::linear), of weights that lie output by output. Those of a layer that lie input by input make its way back: of
+    /// gradients at its output those at its input.
     ///
     /// # Shapes
-    /// - weight: `[from, to]`, that of the layer
+    /// - weight: `[to, from]`
+    /// - bias: `[to]`
     ///
     /// # Panics
-    /// Where the slice is not of this shape.
-    pub fn linear_back(weight: &[f32], [from, to]: [usize; 2]) -> Self {
-        assert_eq!(weight.len(), from * to, "floats of a weight");
-        let panels = Panels::columns(to, from, 1.0, |input| &weight[input * to..][..to]);
+    /// Where the slices are not of these shapes.
+    pub fn linear_by_outputs(weight: &[f32], [to, from]: [usize; 2], bias: Option<&[f32]>) -> Self {
+        assert_eq!(weight.len(), to * from, "floats of a weight");
+        let panels = Panels::columns(from, to, bias, 1.0, |output| &weight[output * from..][..from]);
         let work = Work::Products(vec![panels]);
-        Self { work, from: to, to: from, kernel: [1, 1], window: Window::default() }
+        Self { work, from, to, kernel: [1, 1], window: Window::default() }
     }
 
     /// The shape of what it makes of a picture, `[batch, height, width, channels]`.

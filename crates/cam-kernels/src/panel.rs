@@ -2,6 +2,7 @@
 
 use crate::aligned::Aligned;
 use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
 use std::ops::Range;
 use std::slice::ChunksExactMut;
 
@@ -10,6 +11,9 @@ use std::slice::ChunksExactMut;
 pub(crate) fn columns<S: Simd>() -> usize {
     if S::REGISTER_COUNT >= 32 { 4 } else { 2 }
 }
+
+/// Floats that are packed sooner than they are shared out, as the keys of a head are.
+const SMALL: usize = 1 << 16;
 
 /// The outputs of a full panel, and of a vector, on this machine.
 fn widths() -> [usize; 2] {
@@ -56,17 +60,18 @@ pub(crate) struct Panel<'a> {
 }
 
 impl Panels {
-    /// Packs `weight(k, output)`.
-    pub(crate) fn new(
+    /// Packs `weight(k)(output)`.
+    pub(crate) fn new<W: Fn(usize) -> f32>(
         depth: usize,
         outputs: usize,
         bias: Option<&[f32]>,
-        weight: impl Fn(usize, usize) -> f32,
+        weight: impl Fn(usize) -> W + Sync,
     ) -> Self {
         Self::filled(depth, outputs, bias, |outputs, rows| {
             for (k, row) in rows.enumerate() {
+                let weight = weight(k);
                 for (packed, output) in row.iter_mut().zip(outputs.clone()) {
-                    *packed = weight(k, output);
+                    *packed = weight(output);
                 }
             }
         })
@@ -77,7 +82,7 @@ impl Panels {
         depth: usize,
         outputs: usize,
         bias: Option<&[f32]>,
-        row: impl Fn(usize) -> &'a [f32],
+        row: impl Fn(usize) -> &'a [f32] + Sync,
     ) -> Self {
         Self::filled(depth, outputs, bias, |outputs, rows| {
             for (k, packed) in rows.enumerate() {
@@ -90,10 +95,11 @@ impl Panels {
     pub(crate) fn columns<'a>(
         depth: usize,
         outputs: usize,
+        bias: Option<&[f32]>,
         factor: f32,
-        column: impl Fn(usize) -> &'a [f32],
+        column: impl Fn(usize) -> &'a [f32] + Sync,
     ) -> Self {
-        Self::filled(depth, outputs, None, |outputs, mut rows| {
+        Self::filled(depth, outputs, bias, |outputs, mut rows| {
             let width = outputs.len();
             let columns: Vec<&[f32]> = outputs.map(&column).collect();
             for k in 0..depth {
@@ -103,12 +109,12 @@ impl Panels {
         })
     }
 
-    /// Panels that are filled one by one: `fill` gets the outputs of a panel and its rows.
+    /// Panels that are filled each by itself: `fill` gets the outputs of a panel and its rows.
     fn filled(
         depth: usize,
         outputs: usize,
         bias: Option<&[f32]>,
-        fill: impl Fn(Range<usize>, ChunksExactMut<'_, f32>),
+        fill: impl Fn(Range<usize>, ChunksExactMut<'_, f32>) + Sync,
     ) -> Self {
         let [width, lanes] = widths();
         let rounded = outputs.next_multiple_of(lanes);
@@ -117,10 +123,14 @@ impl Panels {
         if let Some(bias) = bias {
             panels.bias.get_mut()[..outputs].copy_from_slice(bias);
         }
-        for number in 0..panels.count() {
-            let (first, width) = panels.place(number);
-            let packed = &mut panels.weights.get_mut()[first * depth..][..width * depth];
+        let places: Vec<(usize, usize)> = (0..panels.count()).map(|number| panels.place(number)).collect();
+        let packed = panels.weights.get_mut();
+        let fill = |(&(first, width), packed): (&(usize, usize), &mut [f32])| {
             fill(first..outputs.min(first + width), packed.chunks_exact_mut(width));
+        };
+        match packed.len() < SMALL {
+            true => places.iter().zip(packed.chunks_mut((width * depth).max(1))).for_each(fill),
+            false => places.par_iter().zip(packed.par_chunks_mut(width * depth)).for_each(fill),
         }
         panels
     }

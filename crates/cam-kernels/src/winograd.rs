@@ -76,12 +76,15 @@ impl Winograd {
     /// - weight: `[to, from, 3, 3]`
     /// - bias: `[to]`
     pub(crate) fn new(weight: &[f32], [to, from]: [usize; 2], bias: Option<&[f32]>) -> Self {
-        let transformed: Vec<[f32; PLACES]> = weight.as_chunks::<9>().0.iter().map(transformed).collect();
+        let transformed: Vec<[f32; PLACES]> = weight.as_chunks::<9>().0.par_iter().map(transformed).collect();
         let of = |place: usize| {
-            Panels::new(from, to, None, |input, output| transformed[output * from + input][place])
+            Panels::new(from, to, None, |input| {
+                let transformed = &transformed;
+                move |output| transformed[output * from + input][place]
+            })
         };
         let bias = bias.map_or(vec![0.0; to], <[f32]>::to_vec);
-        Self { panels: (0..PLACES).map(of).collect(), bias, from }
+        Self { panels: (0..PLACES).into_par_iter().map(of).collect(), bias, from }
     }
 
     pub(crate) fn forward(

@@ -73,7 +73,7 @@ impl Attention<'_> {
         let seen = |token: &usize| ((image * tokens + token) * heads + head) * size;
         let bases: Vec<usize> = members.iter().map(seen).collect();
         let value = |key: usize| &qkv[self.place(image, head, members[key], 2)..][..size];
-        let values = Panels::columns(size, keys, 1.0, value);
+        let values = Panels::columns(size, keys, None, 1.0, value);
         let mut fits = vec![0.0; keys * stride];
         let mut rows: Vec<&mut [f32]> = fits.chunks_exact_mut(stride).map(|row| &mut row[..keys]).collect();
         let whole = [Run { offset: 0, length: size }];

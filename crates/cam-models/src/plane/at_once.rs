@@ -80,6 +80,7 @@ pub(crate) fn layer_norm<const D: usize>(norm: &LayerNorm, epsilon: f64, x: Tens
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plane::by_outputs;
     use burn::nn::{LayerNormConfig, LinearConfig};
     use burn::tensor::{Device, Distribution, TensorData, Tolerance};
 
@@ -115,7 +116,10 @@ mod tests {
     fn layers_on_a_tape_are_those_of_burn_both_ways() {
         let (device, x) = (Device::flex(), random([2, 3, 64]));
         let layer = LinearConfig::new(64, 40).init(&device);
-        assert_same(both_ways(&x, |x| linear(&layer, x)), both_ways(&x, |x| layer.forward(x)));
+        // Whether the weights of an input lie side by side or, as in a file, those of an output.
+        for ours in [layer.clone(), by_outputs(layer.clone())] {
+            assert_same(both_ways(&x, |x| linear(&ours, x)), both_ways(&x, |x| layer.forward(x)));
+        }
         let mut norm = LayerNormConfig::new(64).with_epsilon(1e-3).init(&device);
         norm.gamma = norm.gamma.map(|gamma| gamma * 1.5);
         assert_same(both_ways(&x, |x| layer_norm(&norm, 1e-3, x)), both_ways(&x, |x| norm.forward(x)));

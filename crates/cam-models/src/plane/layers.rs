@@ -8,10 +8,26 @@ use burn::nn::{LayerNorm, Linear, PaddingConfig2d};
 use cam_kernels::{Conv, Picture, Window};
 use std::sync::Arc;
 
+/// A linear layer, or what leads back through it.
+fn packed_linear(layer: &Linear, back: bool) -> Option<Arc<Conv>> {
+    let weight = parameter(&layer.weight)?;
+    let bias = match &layer.bias {
+        Some(bias) if !back => Some(parameter(bias)?),
+        _ => None,
+    };
+    // What leads back is the layer of the transpose. Files have the weights of an output side by side, Burn those of an input.
+    let by_outputs = !weight.is_contiguous();
+    let lying = if by_outputs { weight.transpose(0, 1) } else { weight };
+    let shape: [usize; 2] = lying.layout().shape().dims();
+    Some(packed((&lying, bias.as_ref()), (by_outputs, back), |weight, bias| match by_outputs == back {
+        true => Conv::linear(weight, shape, bias),
+        false => Conv::linear_by_outputs(weight, shape, bias),
+    }))
+}
+
 /// What leads back through a linear layer.
 pub(crate) fn linear_back(layer: &Linear) -> Option<Arc<Conv>> {
-    let (weight, shape) = (parameter(&layer.weight)?, layer.weight.shape().dims());
-    Some(packed((&weight, None), "back", |weight, _| Conv::linear_back(weight, shape)))
+    packed_linear(layer, true)
 }
 
 impl Plane {
@@ -35,11 +51,7 @@ impl Plane {
 
     /// A linear layer of the channels, plus a residual, through an activation.
     pub fn linear(&self, linear: &Linear, residual: Option<&Plane>, activation: Activation) -> Option<Plane> {
-        let (weight, bias) = (parameter(&linear.weight)?, linear.bias.as_ref().map(parameter));
-        let bias = bias.map_or(Some(None), |bias| bias.map(Some))?;
-        let shape: [usize; 2] = linear.weight.shape().dims();
-        let kernel =
-            packed((&weight, bias.as_ref()), (shape, ()), |weight, bias| Conv::linear(weight, shape, bias));
+        let kernel = packed_linear(linear, false)?;
         Some(self.through(&kernel, residual, activation))
     }
 
