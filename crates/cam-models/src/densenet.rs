@@ -9,6 +9,7 @@
 
 use crate::network::ShapeOf;
 use crate::numbered::Numbered;
+use crate::plane::linear;
 use crate::steps::{around, averaged, bias, conv, convolved, fold, norm, normed, pooled, scale_and_shift};
 use burn::nn::conv::Conv2d;
 use burn::nn::pool::{AvgPool2d, AvgPool2dConfig, MaxPool2d, MaxPool2dConfig};
@@ -261,7 +262,7 @@ impl Model for DenseNet {
     /// - output: logits `[batch, classes]`
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
         let x = taps.layer("features", Nchw, || self.features.forward(images, taps));
-        self.classifier.forward(averaged(taps.relu(x)))
+        linear(&self.classifier, averaged(taps.relu(x)))
     }
 }
 

@@ -7,6 +7,7 @@
 //! convolution and its norm are one layer under the norm's name.
 
 use crate::network::ShapeOf;
+use crate::plane::linear;
 use crate::steps::{self, Residual, Step};
 use burn::nn::{Linear, LinearConfig};
 use burn::prelude::*;
@@ -133,6 +134,6 @@ impl Model for MnasNet {
         let x = steps::run(&self.layers, "layers", images, taps);
         // Not `steps::averaged`: its order of sums puts Ablation-CAM of two devices 1.9e-4 of full scale apart, this one 0.9e-4.
         let x = x.mean_dims(&[2, 3]).flatten(1, 3);
-        self.classifier.iter().flatten().fold(x, |x, linear| linear.forward(x))
+        self.classifier.iter().flatten().fold(x, |x, layer| linear(layer, x))
     }
 }

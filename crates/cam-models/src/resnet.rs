@@ -8,7 +8,7 @@
 //! each BatchNorm output in it (`layer4.2.bn3`, `layer4.0.downsample.1`).
 
 use crate::network::ShapeOf;
-use crate::plane::{Activation, Plane, pictures_at_once};
+use crate::plane::{Activation, Plane, linear, pictures_at_once};
 use crate::steps::{around, averaged, bias, conv, fold, norm, normed, pooled, rectified};
 use burn::nn::conv::Conv2d;
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
@@ -284,6 +284,6 @@ impl Model for ResNet {
                 })
             });
         }
-        self.fc.forward(averaged(x))
+        linear(&self.fc, averaged(x))
     }
 }

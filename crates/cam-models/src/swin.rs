@@ -513,7 +513,7 @@ impl Model for Swin {
         }
         let x = taps.layer("norm", Nhwc, || layer_norm(&self.norm, EPSILON, x));
         let places: Tensor<3> = x.flatten(1, 2);
-        self.head.fc.forward(places.mean_dim(1).squeeze_dim(1))
+        linear(&self.head.fc, places.mean_dim(1).squeeze_dim::<2>(1))
     }
 }
 

@@ -524,9 +524,9 @@ impl Model for Vit {
             false => layer_norm(&self.norm, EPSILON, x),
         };
         let token = |place| x.clone().narrow(1, place, 1).squeeze_dim::<2>(1);
-        let logits = self.head.forward(token(0));
+        let logits = linear(&self.head, token(0));
         match &self.head_dist {
-            Some(head) => (logits + head.forward(token(1))) / 2.0,
+            Some(head) => (logits + linear(head, token(1))) / 2.0,
             None => logits,
         }
     }
