@@ -3,8 +3,9 @@
 
 mod support;
 
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::store::{BurnpackStore, ModuleStore};
-use burn::tensor::Device;
+use burn::tensor::{Device, Gradients, Tensor};
 use cam_core::{Model, Taps};
 use cam_models::resnet::{ResNet, ResNetConfig};
 use cam_models::{Classifier, Error, Network, Weights};
@@ -213,6 +214,36 @@ fn what_burn_saved_is_loaded_as_it_was() {
     let model = Classifier::load_file(&wrapped, &Device::flex()).unwrap();
     let same = model.forward(images.clone(), &Taps::off()) - network.folded().forward(images, &Taps::off());
     assert_eq!(same.abs().max().into_scalar::<f32>(), 0.0);
+}
+
+/// Counts the parameters that a loss moves, and those of a network.
+struct Moved<'a>(&'a Gradients, [usize; 2]);
+
+impl ModuleVisitor for Moved<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let parameter = param.val();
+        if parameter.is_require_grad() {
+            self.1[0] += usize::from(parameter.grad(self.0).is_some());
+            self.1[1] += 1;
+        }
+    }
+}
+
+#[test]
+fn what_is_loaded_can_be_trained_further() {
+    let device = Device::flex().autodiff();
+    let weights = Weights::open(&stored("tiny.safetensors")).unwrap();
+    let network = weights.load("tiny", TINY.init(&device)).unwrap();
+    let images = Tensor::from_data(picture("input", [2, 64, 64], 16).into_data(), &device);
+    let gradients = network.forward(images, &Taps::off()).powi_scalar(2).sum().backward();
+    let counts = |network: &ResNet| {
+        let mut moved = Moved(&gradients, [0, 0]);
+        network.visit(&mut moved);
+        moved.1
+    };
+    let [moved, all] = counts(&network);
+    let [_, fresh] = counts(&TINY.init(&device));
+    assert!(moved == all && all == fresh, "{moved} of {all}, {fresh} in a fresh one");
 }
 
 #[test]

@@ -162,9 +162,9 @@ impl ModuleMapper for Filler<'_> {
 /// The transpose of a matrix. Where the kernels here will read it, that is the same memory in another order; elsewhere it is copied into
 /// order in main memory, whatever the device.
 fn transposed<const D: usize>(data: TensorData, device: &Device) -> Tensor<D> {
-    let matrix = Tensor::<D>::from_data(data, (&Device::flex(), DType::F32)).transpose();
+    let on = |device: &Device, data| Tensor::<D>::from_data(data, (device, DType::F32));
     match computes_on(device) {
-        true => matrix,
-        false => Tensor::from_data(matrix.into_data(), (device, DType::F32)),
+        true => on(device, data).transpose(),
+        false => on(device, on(&Device::flex(), data).transpose().into_data()),
     }
 }
