@@ -93,7 +93,7 @@ impl ModuleVisitor for Outline<'_> {
 
 /// Puts the tensors of a file into a module, one after the other, cast to f32. All that the module needs are there.
 ///
-/// Burn's own `ModuleSnapshot::apply` transposes linear layers byte by byte, which takes a large file as long as all else, and holds
+/// Burn's own `ModuleSnapshot::apply` transposes linear layers number by number, which takes most of the time of a large file, and holds
 /// three copies of each meanwhile.
 pub(super) fn fill<M: Module>(
     module: M,
