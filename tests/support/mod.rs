@@ -106,11 +106,16 @@ pub fn hashed(config: impl Into<Config>) -> Network {
 
 /// As [`hashed`], on a device of its own: a clone of a network that is moved to another shares the statistics of its BatchNorms.
 pub fn hashed_on(config: impl Into<Config>, device: &Device) -> Network {
+    hashed_whole(config, device).folded()
+}
+
+/// As [`hashed_on`], with its BatchNorms beside its convolutions, as it is trained.
+pub fn hashed_whole(config: impl Into<Config>, device: &Device) -> Network {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights.safetensors");
     let network = config.into().init(device);
     hashed_file(&network, &path);
-    Weights::open(&path).unwrap().load("hashed", network).unwrap().folded()
+    Weights::open(&path).unwrap().load("hashed", network).unwrap()
 }
 
 /// The hash of a tensor's place: splitmix64 of FNV-1a of the name.

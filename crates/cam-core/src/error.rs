@@ -69,6 +69,12 @@ pub enum Error {
         "the model or its input is on an autodiff device, as for training: explain `model.valid()` and plain tensors"
     )]
     TrainingDevice,
+    /// The forward pass of a module cannot be recorded.
+    #[error("{reason}")]
+    Recording {
+        /// Why.
+        reason: String,
+    },
     /// CAM reads the weights of a linear classifier, and something else follows the layer.
     #[error(
         "CAM needs a global average pooling and a linear layer behind `{layer}`, and more is there: use Grad-CAM"

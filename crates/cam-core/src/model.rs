@@ -1,6 +1,6 @@
 //! What is explained: a forward pass that names its layers, and the input it takes.
 
-use crate::Taps;
+use crate::{Error, Taps};
 use burn::Tensor;
 
 /// A model: its forward pass, which names its layers with the taps.
@@ -33,6 +33,15 @@ use burn::Tensor;
 pub trait Model<I = Tensor<4>, O = Tensor<2>> {
     /// The forward pass. With [`Taps::off`] it is plain inference.
     fn forward(&self, input: I, taps: &Taps<'_>) -> O;
+
+    /// Prepares for inputs of this form. It is called before [`forward`](Self::forward), which cannot fail, so that what can go wrong
+    /// is an error.
+    ///
+    /// # Errors
+    /// Why the model cannot take such an input.
+    fn prepare(&self, _input: &I) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 impl<I, O, F> Model<I, O> for F

@@ -59,9 +59,20 @@ pub struct Taps<'a> {
 }
 
 enum Mode<'a> {
-    Off,
-    Watch { asked: &'a Asked, batch: usize, tape: bool, record: bool },
-    Replay { replay: Replay<'a>, watch: &'a Asked },
+    Off {
+        /// Whether a model is asked to compute layer by layer what it can compute at once.
+        in_steps: bool,
+    },
+    Watch {
+        asked: &'a Asked,
+        batch: usize,
+        tape: bool,
+        record: bool,
+    },
+    Replay {
+        replay: Replay<'a>,
+        watch: &'a Asked,
+    },
     Guided,
 }
 
@@ -90,7 +101,13 @@ impl<'a> Taps<'a> {
 
     /// Taps that do nothing: plain inference and training.
     pub fn off() -> Self {
-        Self::new(Mode::Off)
+        Self::new(Mode::Off { in_steps: false })
+    }
+
+    /// Taps that do nothing, for a model that computes several layers at once where nobody looks inside: it does not, as all are asked
+    /// for. For recordings, which find the layers that are computed.
+    pub fn in_steps() -> Self {
+        Self::new(Mode::Off { in_steps: true })
     }
 
     /// Hold the activations of the layers asked for; with `tape`, start the tape of gradients there; with `record`,
@@ -186,7 +203,7 @@ impl<'a> Taps<'a> {
     fn shows(&self, is_one: impl Fn(&str) -> bool) -> bool {
         let named = |asked: &Asked| asked.all() || asked.names.iter().any(|name| is_one(name));
         match &self.mode {
-            Mode::Off => false,
+            Mode::Off { in_steps } => *in_steps,
             Mode::Guided => true,
             Mode::Watch { asked, .. } => named(asked),
             Mode::Replay { replay, watch } => {
@@ -230,6 +247,16 @@ impl<'a> Taps<'a> {
         activation::silu(x)
     }
 
+    /// A value that several later parts of the network read, where that is known: guided backpropagation walks what lies before it once.
+    pub fn shared<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        if !matches!(self.mode, Mode::Guided) || !x.is_tracked() {
+            return x;
+        }
+        let (cut, value) = Cut::plain(x);
+        self.log.borrow_mut().cuts.push(cut);
+        value
+    }
+
     /// Says that an activation follows that guided backpropagation has no rule for: a guided pass ends in
     /// [`Error::NotGuided`], which names it; every other pass goes on. For models that compute one otherwise than by these taps.
     pub fn unguided(&self, activation: &'static str) {
@@ -246,7 +273,7 @@ impl<'a> Taps<'a> {
         forward: impl FnOnce() -> Tensor<D>,
     ) -> Tensor<D> {
         match &self.mode {
-            Mode::Off => forward(),
+            Mode::Off { .. } => forward(),
             Mode::Guided => {
                 // A cut that changes no gradient: what lies between two cuts is walked once, whoever reads it.
                 let (cut, value) = Cut::plain(forward());
@@ -320,7 +347,7 @@ impl<'a> Taps<'a> {
 impl fmt::Debug for Taps<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.mode {
-            Mode::Off => "Taps::Off",
+            Mode::Off { .. } => "Taps::Off",
             Mode::Watch { record: false, .. } => "Taps::Watch",
             Mode::Watch { record: true, .. } => "Taps::Record",
             Mode::Replay { .. } => "Taps::Replay",

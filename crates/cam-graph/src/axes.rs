@@ -1,0 +1,735 @@
+//! What the axes of each value stand for, followed through the graph from the input on.
+//!
+//! A layer can be drawn where its values have places: rows and columns of the input, at some resolution. Which values these are cannot
+//! be told from shapes (`[2, 14, 14, 14]` may be anything), so it is followed: an axis is known by where it comes from.
+//!
+//! - An [`Axis`] is a list of [`Segment`]s, one after another: `[class token, patches]` of a vision transformer.
+//! - A segment is a product of [`Digit`]s in row-major order: the patches are `[rows, columns]`.
+//! - A digit is a part of a [`Root`] as a digit is a part of a number, `index / low % (high / low)`: windows of 7 split the rows into
+//!   `[rows / 7, rows % 7]`, and a later reshape puts them together again.
+//! - A root is the batch, features, or the places along one axis of the input at one resolution; it notes whether these are all places,
+//!   in their order, or cut, padded or rolled.
+//!
+//! Reshapes split and join digits, transposes move axes, slices and joins move along roots, convolutions make new ones. What an operator
+//! does that is not understood makes its axes features: a value is offered as a layer where all is understood, and never by a guess.
+
+use burn::backend::Slice;
+use burn::backend::ir::{
+    BaseOperationIr as Base, FloatOperationIr as Float, ModuleOperationIr as Module,
+    NumericOperationIr as Numeric, OperationIr,
+};
+use cam_core::Tokens;
+
+/// What the indices along a root count.
+#[derive(Clone, Debug, PartialEq)]
+enum Meaning {
+    Batch,
+    /// Channels, heads, tokens without a place, anything that is no place.
+    Feature,
+    /// Places along one spatial axis of the input: 0 for the rows of a picture, 1 for its columns.
+    Space(usize),
+    /// Those of an axis of several segments, which a reshape joins with others as one.
+    Joined(Axis),
+}
+
+/// Where the indices of an axis come from.
+#[derive(Clone, Debug, PartialEq)]
+struct Root {
+    meaning: Meaning,
+    /// How many places there are at this resolution.
+    grid: usize,
+    /// The first index: above 0 where some are cut off, below 0 where others were put in front.
+    start: isize,
+    size: usize,
+    /// By how many places it is rolled.
+    shift: usize,
+}
+
+impl Root {
+    fn new(meaning: Meaning, size: usize) -> Self {
+        Self { meaning, grid: size, start: 0, size, shift: 0 }
+    }
+
+    /// Whether all places are there, and each where it belongs.
+    fn is_aligned(&self) -> bool {
+        self.start == 0 && self.size == self.grid && self.shift == 0
+    }
+}
+
+/// The digits of a root from `low` to `high`: `index / low % (high / low)`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Digit {
+    root: Root,
+    low: usize,
+    high: usize,
+}
+
+impl Digit {
+    fn len(&self) -> usize {
+        self.high / self.low
+    }
+
+    /// The root, where the digit is all of it.
+    fn whole(&self) -> Option<Root> {
+        (self.low == 1 && self.high == self.root.size).then(|| self.root.clone())
+    }
+}
+
+/// A product of digits, in row-major order. No digit is of length 1.
+pub(crate) type Segment = Vec<Digit>;
+
+/// Segments, one after another.
+pub(crate) type Axis = Vec<Segment>;
+
+fn axis(meaning: Meaning, size: usize) -> Axis {
+    vec![segment(Root::new(meaning, size))]
+}
+
+fn features(size: usize) -> Axis {
+    axis(Meaning::Feature, size)
+}
+
+fn segment(root: Root) -> Segment {
+    let size = root.size;
+    if size == 1 { vec![] } else { vec![Digit { root, low: 1, high: size }] }
+}
+
+fn length(segment: &Segment) -> usize {
+    segment.iter().map(Digit::len).product()
+}
+
+/// The one root that a segment is all of.
+fn root_of(segment: &Segment) -> Option<Root> {
+    match segment.as_slice() {
+        [digit] => digit.whole(),
+        _ => None,
+    }
+}
+
+/// The one root that an axis is all of.
+fn root(axis: &Axis) -> Option<Root> {
+    match axis.as_slice() {
+        [segment] => root_of(segment),
+        _ => None,
+    }
+}
+
+/// The axes of an input `[batch, channels, space ...]`.
+pub(crate) fn input(shape: &[usize]) -> Vec<Axis> {
+    let space = shape.iter().skip(2).enumerate().map(|(place, size)| axis(Meaning::Space(place), *size));
+    [axis(Meaning::Batch, shape[0]), features(shape.get(1).copied().unwrap_or(1))]
+        .into_iter()
+        .chain(space)
+        .take(shape.len())
+        .collect()
+}
+
+/// How a value of known axes is laid out, as [`cam_core`]'s layouts have it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Layout {
+    Ncl,
+    Nchw,
+    Nhwc,
+    Ncdhw,
+    Tokens(Tokens),
+    Attention(Tokens),
+}
+
+/// The layout of a value of these axes, where it has one.
+///
+/// - space: the number of spatial axes of the input
+pub(crate) fn layout(axes: &[Axis], space: usize) -> Option<Layout> {
+    let (batch, rest) = axes.split_first()?;
+    let is_batch = root(batch).is_some_and(|root| root.meaning == Meaning::Batch && root.is_aligned());
+    if !is_batch {
+        return None;
+    }
+    let channels = |axis: &Axis| axis.iter().flatten().all(|digit| digit.root.meaning == Meaning::Feature);
+    let along = |axis: &Axis, place: usize| {
+        root(axis).is_some_and(|root| root.meaning == Meaning::Space(place) && root.is_aligned())
+    };
+    match (space, rest) {
+        (1, [c, l]) if channels(c) && along(l, 0) => Some(Layout::Ncl),
+        (2, [c, h, w]) if channels(c) && along(h, 0) && along(w, 1) => Some(Layout::Nchw),
+        (2, [h, w, c]) if channels(c) && along(h, 0) && along(w, 1) => Some(Layout::Nhwc),
+        (2, [t, c]) if channels(c) => tokens(t).map(Layout::Tokens),
+        (2, [c, q, k]) if channels(c) && tokens(q) == tokens(k) => tokens(k).map(Layout::Attention),
+        (3, [c, d, h, w]) if channels(c) && along(d, 0) && along(h, 1) && along(w, 2) => Some(Layout::Ncdhw),
+        _ => None,
+    }
+}
+
+/// Tokens without a place, then one for each place in row-major order.
+fn tokens(axis: &Axis) -> Option<Tokens> {
+    let (patches, before) = axis.split_last()?;
+    let [h, w] = patches.as_slice() else { return None };
+    let (h, w) = (h.whole()?, w.whole()?);
+    let in_order =
+        h.meaning == Meaning::Space(0) && w.meaning == Meaning::Space(1) && h.is_aligned() && w.is_aligned();
+    let no_place = before.iter().flatten().all(|digit| digit.root.meaning == Meaning::Feature);
+    (in_order && no_place).then(|| Tokens {
+        prefix: before.iter().map(length).sum(),
+        height: h.size,
+        width: w.size,
+    })
+}
+
+/// What is known of an input of an operator.
+pub(crate) struct Operand<'a> {
+    /// `None` for constants, and for what is not understood.
+    pub axes: Option<&'a [Axis]>,
+    pub shape: &'a [usize],
+    pub constant: bool,
+    /// The indices that a constant holds, where it holds indices.
+    pub indices: Option<Vec<i64>>,
+}
+
+/// The axes of what an operator gives, from those of what it takes.
+///
+/// - shape: of the first output
+pub(crate) fn follow(operator: &OperationIr, operands: &[Operand<'_>], shape: &[usize]) -> Option<Vec<Axis>> {
+    let known = |operand: usize| operands.get(operand).and_then(|operand| operand.axes);
+    let axes = match operator {
+        OperationIr::Module(op) => match op {
+            Module::Attention(_) => {
+                let (q, v) = (known(0)?, known(2)?);
+                vec![q[0].clone(), q[1].clone(), q[2].clone(), v[3].clone()]
+            }
+            Module::Linear(_) => projected(known(0)?, shape),
+            Module::LayerNorm(_) | Module::BatchNorm(_) => known(0)?.to_vec(),
+            Module::Unfold4d(op) => {
+                let (known, from) = (known(0)?, operands[0].shape);
+                let [height, width] = [0, 1].map(|place| {
+                    let reach = op.options.dilation[place] * (op.kernel_size[place] - 1) + 1;
+                    (from[2 + place] + 2 * op.options.padding[place]).saturating_sub(reach)
+                        / op.options.stride[place]
+                        + 1
+                });
+                let picture = resampled(known, &[shape[0], shape[1], height, width]);
+                let places = [&picture[2][..], &picture[3][..]].concat().concat();
+                vec![picture[0].clone(), features(shape[1]), vec![places]]
+            }
+            Module::Embedding(_) => return None,
+            // Convolutions, pooling, interpolation: `[batch, channels, space ...]`, space at another resolution.
+            _ => resampled(known(0)?, shape),
+        },
+        OperationIr::BaseFloat(op) | OperationIr::BaseInt(op) | OperationIr::BaseBool(op) => match op {
+            Base::Permute(op) => {
+                op.axes.iter().map(|axis| known(0).map(|axes| axes[*axis].clone())).collect::<Option<_>>()?
+            }
+            Base::SwapDims(op) => {
+                let mut axes = known(0)?.to_vec();
+                axes.swap(op.dim1, op.dim2);
+                axes
+            }
+            Base::Reshape(_) => regrouped(known(0)?, operands[0].shape, shape),
+            Base::Slice(op) => {
+                let sliced = |(place, axis): (usize, &Axis)| match op.ranges.get(place) {
+                    Some(range) => cut(axis, operands[0].shape[place], range, shape[place]),
+                    None => axis.clone(),
+                };
+                known(0)?.iter().enumerate().map(sliced).collect()
+            }
+            Base::Select(op) => {
+                let mut axes = known(0)?.to_vec();
+                let indices = operands.get(1).and_then(|operand| operand.indices.as_ref());
+                axes[op.dim] = indices
+                    .and_then(|indices| picked(&axes[op.dim], operands[0].shape[op.dim], indices))
+                    .unwrap_or_else(|| features(shape[op.dim]));
+                axes
+            }
+            Base::Cat(op) => joined(operands, op.dim, shape)?,
+            Base::Unfold(op) => {
+                let mut axes = known(0)?.to_vec();
+                axes[op.dim] = strided(&axes[op.dim], shape[op.dim]);
+                axes.push(features(op.size));
+                axes
+            }
+            Base::Expand(_) | Base::RepeatDim(_) => {
+                let (axes, from) = (known(0)?, operands[0].shape);
+                let lead = shape.len().checked_sub(axes.len())?;
+                let grown = |place: usize| match place.checked_sub(lead) {
+                    Some(before) if from[before] == shape[place] => axes[before].clone(),
+                    _ => features(shape[place]),
+                };
+                (0..shape.len()).map(grown).collect()
+            }
+            Base::Flip(op) => {
+                let mut axes = known(0)?.to_vec();
+                op.axes.iter().for_each(|place| axes[*place] = features(shape[*place]));
+                axes
+            }
+            Base::Gather(op) => {
+                let mut axes = known(0)?.to_vec();
+                axes[op.dim] = features(shape[op.dim]);
+                axes
+            }
+            Base::Scatter(_) | Base::ScatterNd(_) | Base::GatherNd(_) | Base::SelectAssign(_) => return None,
+            _ => elementwise(operands, shape)?,
+        },
+        OperationIr::NumericFloat(_, op) | OperationIr::NumericInt(_, op) => match op {
+            Numeric::Pad(op) => {
+                let padded = |(place, axis): (usize, &Axis)| match op.padding.get(place) {
+                    Some(&(before, after)) if before + after > 0 => padded(axis, before, after, shape[place]),
+                    _ => axis.clone(),
+                };
+                known(0)?.iter().enumerate().map(padded).collect()
+            }
+            Numeric::Sort(op) => rearranged(known(0)?, op.dim, shape),
+            Numeric::ArgSort(op) => rearranged(known(0)?, op.dim, shape),
+            Numeric::SortWithIndices(op) => rearranged(known(0)?, op.dim, shape),
+            Numeric::TopK(op) | Numeric::ArgTopK(op) => rearranged(known(0)?, op.axis, shape),
+            Numeric::TopKWithIndices(op) => rearranged(known(0)?, op.dim, shape),
+            // Reductions leave an axis of length 1, which `elementwise` knows as no axis at all; a whole reduction leaves no axes.
+            _ if operands.len() == 1 && shape.len() != operands[0].shape.len() => return None,
+            _ => elementwise(operands, shape)?,
+        },
+        OperationIr::Float(_, op) => match op {
+            Float::Matmul(_) => multiplied(operands, shape)?,
+            Float::GridSample2d(_) | Float::Random(_) => return None,
+            _ => elementwise(operands, shape)?,
+        },
+        OperationIr::Activation(_) | OperationIr::Bool(_) | OperationIr::Int(_) => {
+            elementwise(operands, shape)?
+        }
+        _ => return None,
+    };
+    // What does not fit was not understood.
+    let fits = axes.len() == shape.len()
+        && axes.iter().zip(shape).all(|(axis, size)| axis.iter().map(length).sum::<usize>() == *size);
+    fits.then(|| coarsened(axes))
+}
+
+/// Places taken together in squares, once nothing tells those of a square apart, are places at a coarser resolution.
+fn coarsened(axes: Vec<Axis>) -> Vec<Axis> {
+    let is_split = |digit: &Digit| {
+        matches!(digit.root.meaning, Meaning::Space(_))
+            && digit.root.is_aligned()
+            && digit.low > 1
+            && digit.high == digit.root.size
+    };
+    let digits: Vec<Digit> = axes.iter().flatten().flatten().cloned().collect();
+    let is_alone = |digit: &Digit| digits.iter().filter(|other| other.root == digit.root).count() == 1;
+    let coarse = |digit: Digit| match is_split(&digit) && is_alone(&digit) {
+        true => {
+            let size = digit.len();
+            Digit { root: Root::new(digit.root.meaning, size), low: 1, high: size }
+        }
+        false => digit,
+    };
+    let segments =
+        |axis: Axis| axis.into_iter().map(|segment| segment.into_iter().map(coarse).collect()).collect();
+    axes.into_iter().map(segments).collect()
+}
+
+/// The last axis mixed by a matrix of weights.
+fn projected(axes: &[Axis], shape: &[usize]) -> Vec<Axis> {
+    let mut axes = axes.to_vec();
+    if let (Some(last), Some(size)) = (axes.last_mut(), shape.last()) {
+        *last = features(*size);
+    }
+    axes
+}
+
+fn rearranged(axes: &[Axis], place: usize, shape: &[usize]) -> Vec<Axis> {
+    let mut axes = axes.to_vec();
+    axes[place] = features(shape[place]);
+    axes
+}
+
+/// `[batch, channels, space ...]` with other channels and another resolution. Padding of the input is used up, as by a convolution that
+/// pads it itself; what is rolled or cut stays no grid.
+fn resampled(axes: &[Axis], shape: &[usize]) -> Vec<Axis> {
+    let moved = |(place, size): (usize, &usize)| match (place, axes.get(place)) {
+        (0, Some(batch)) => batch.clone(),
+        (1, _) | (_, None) => features(*size),
+        (_, Some(axis)) => match root(axis) {
+            Some(root) if covers(&root) => vec![segment(Root::new(root.meaning, *size))],
+            _ => features(*size),
+        },
+    };
+    shape.iter().enumerate().map(moved).collect()
+}
+
+/// Whether all places are there, with or without others around.
+fn covers(root: &Root) -> bool {
+    matches!(root.meaning, Meaning::Space(_))
+        && root.shift == 0
+        && root.start <= 0
+        && root.start + root.size as isize >= root.grid as isize
+}
+
+/// The matrices that the last two axes hold, multiplied.
+fn multiplied(operands: &[Operand<'_>], shape: &[usize]) -> Option<Vec<Axis>> {
+    let (lhs, rhs) = (operands.first()?, operands.get(1)?);
+    let rank = shape.len();
+    if rank < 2 {
+        return None;
+    }
+    let side = |operand: &Operand<'_>, place: usize| match operand.axes {
+        Some(axes) if axes.len() == rank => axes[place].clone(),
+        _ => features(shape[place]),
+    };
+    lhs.axes.or(rhs.axes)?;
+    let batch = elementwise_axes(&[lhs, rhs], &shape[..rank - 2], rank);
+    Some(batch.into_iter().chain([side(lhs, rank - 2), side(rhs, rank - 1)]).collect())
+}
+
+/// Element by element, broadcast: of each axis what is known of it, if all agree.
+fn elementwise(operands: &[Operand<'_>], shape: &[usize]) -> Option<Vec<Axis>> {
+    operands.iter().find(|operand| operand.axes.is_some())?;
+    Some(elementwise_axes(&operands.iter().collect::<Vec<_>>(), shape, shape.len()))
+}
+
+/// The first axes of values that are broadcast to this rank.
+fn elementwise_axes(operands: &[&Operand<'_>], shape: &[usize], rank: usize) -> Vec<Axis> {
+    let at = |place: usize| {
+        let seen = operands.iter().filter_map(|operand| {
+            let before = place.checked_sub(rank.checked_sub(operand.shape.len())?)?;
+            (operand.shape[before] == shape[place]).then(|| operand.axes.map(|axes| &axes[before]))?
+        });
+        let mut seen = seen.collect::<Vec<_>>();
+        seen.dedup();
+        match seen.as_slice() {
+            [one] => (*one).clone(),
+            _ => features(shape[place]),
+        }
+    };
+    (0..shape.len()).map(at).collect()
+}
+
+/// Axes split and joined: neighbors whose sizes have the same product before and after, as few as possible.
+fn regrouped(axes: &[Axis], from: &[usize], to: &[usize]) -> Vec<Axis> {
+    let (mut taken, mut given) = (0, 0);
+    let mut all = Vec::new();
+    while taken < from.len() && given < to.len() {
+        let (first_taken, first_given) = (taken, given);
+        let (mut before, mut after) = (from[taken], to[given]);
+        (taken, given) = (taken + 1, given + 1);
+        while before != after {
+            if before < after && taken < from.len() {
+                before *= from[taken];
+                taken += 1;
+            } else if given < to.len() {
+                after *= to[given];
+                given += 1;
+            } else {
+                break;
+            }
+        }
+        all.extend(regroup(&axes[first_taken..taken], &from[first_taken..taken], &to[first_given..given]));
+    }
+    // What is left over is of length 1.
+    all.extend(to[given..].iter().map(|size| features(*size)));
+    all
+}
+
+fn regroup(axes: &[Axis], from: &[usize], to: &[usize]) -> Vec<Axis> {
+    let unknown = || to.iter().map(|size| features(*size)).collect();
+    let long = |sizes: &[usize]| (0..sizes.len()).filter(|place| sizes[*place] > 1).collect::<Vec<_>>();
+    if let ([before], [after]) = (long(from).as_slice(), long(to).as_slice()) {
+        let kept = |place: usize| if place == *after { axes[*before].clone() } else { features(to[place]) };
+        return (0..to.len()).map(kept).collect();
+    }
+    let digits = axes.iter().flat_map(|axis| match axis.as_slice() {
+        [one] => one.clone(),
+        many => segment(Root::new(Meaning::Joined(axis.clone()), many.iter().map(length).sum())),
+    });
+    let mut digits: Vec<Digit> = join(digits);
+    digits.reverse();
+    let mut all = Vec::new();
+    for &size in to {
+        let (mut segment, mut left) = (Vec::new(), size);
+        while left > 1 {
+            let Some(digit) = digits.pop() else { return unknown() };
+            let length = digit.len();
+            if left % length == 0 {
+                segment.push(digit);
+                left /= length;
+            } else if length % left == 0 {
+                let middle = digit.low * (length / left);
+                segment.push(Digit { low: middle, ..digit.clone() });
+                digits.push(Digit { high: middle, ..digit });
+                left = 1;
+            } else {
+                return unknown();
+            }
+        }
+        let segment = join(segment);
+        all.push(match root_of(&segment) {
+            Some(Root { meaning: Meaning::Joined(axis), .. }) => axis,
+            _ => vec![segment],
+        });
+    }
+    all
+}
+
+/// Digits that continue each other are one.
+fn join(digits: impl IntoIterator<Item = Digit>) -> Vec<Digit> {
+    let mut joined: Vec<Digit> = Vec::new();
+    for digit in digits {
+        match joined.last_mut() {
+            Some(last) if last.root == digit.root && last.low == digit.high => last.low = digit.low,
+            _ => joined.push(digit),
+        }
+    }
+    joined
+}
+
+/// What a slice leaves of an axis.
+fn cut(axis: &Axis, size: usize, range: &Slice, left: usize) -> Axis {
+    let index = |at: isize| if at < 0 { at + size as isize } else { at }.clamp(0, size as isize) as usize;
+    let (start, end) = (index(range.start), range.end.map_or(size, index));
+    if left == size && range.step == 1 {
+        return axis.clone();
+    }
+    if range.step != 1 {
+        // Every so many places: a grid of its own, if it begins within the first of them.
+        let begins = range.step > 0 && start < range.step as usize && end == size;
+        return if begins { strided(axis, left) } else { features(left) };
+    }
+    if end.saturating_sub(start) != left {
+        return features(left);
+    }
+    part(axis, start, end).unwrap_or_else(|| features(left))
+}
+
+/// The indices of an axis from one to another.
+fn part(axis: &Axis, start: usize, end: usize) -> Option<Axis> {
+    let (mut all, mut at) = (Vec::new(), 0);
+    for one in axis {
+        let size = length(one);
+        let (from, to) = (start.max(at), end.min(at + size));
+        if from < to {
+            all.push(match to - from == size {
+                true => one.clone(),
+                false => {
+                    let root = root_of(one)?;
+                    let start = root.start + (from - at) as isize;
+                    match root.meaning {
+                        Meaning::Space(_) => segment(Root { start, size: to - from, ..root }),
+                        _ => segment(Root::new(Meaning::Feature, to - from)),
+                    }
+                }
+            });
+        }
+        at += size;
+    }
+    Some(all)
+}
+
+/// Places at another resolution, from all places in their order.
+fn strided(axis: &Axis, size: usize) -> Axis {
+    match root(axis) {
+        Some(root) if covers(&root) => vec![segment(Root::new(root.meaning, size))],
+        _ => features(size),
+    }
+}
+
+/// What constant indices pick of an axis: a range, every so many, or all in a rolled order.
+fn picked(axis: &Axis, size: usize, indices: &[i64]) -> Option<Axis> {
+    let indices: Vec<usize> =
+        indices.iter().map(|index| usize::try_from(*index).ok()).collect::<Option<_>>()?;
+    let (first, last) = (*indices.first()?, *indices.last()?);
+    let step = match indices.as_slice() {
+        [a, b, ..] => (b + size - a) % size,
+        _ => 1,
+    };
+    if indices.windows(2).all(|pair| pair[1] == pair[0] + step) {
+        return match step {
+            1 => part(axis, first, last + 1),
+            _ if first < step && last + step >= size => Some(strided(axis, indices.len())),
+            _ => None,
+        };
+    }
+    let is_rolled = indices.len() == size && indices.windows(2).all(|pair| pair[1] == (pair[0] + 1) % size);
+    is_rolled.then(|| Some(merged([part(axis, first, size)?, part(axis, 0, first)?].concat())))?
+}
+
+fn padded(axis: &Axis, before: usize, after: usize, size: usize) -> Axis {
+    match root(axis) {
+        Some(root) if matches!(root.meaning, Meaning::Space(_)) => {
+            vec![segment(Root {
+                start: root.start - before as isize,
+                size: root.size + before + after,
+                ..root
+            })]
+        }
+        _ => features(size),
+    }
+}
+
+/// Values one after another along an axis.
+fn joined(operands: &[Operand<'_>], dim: usize, shape: &[usize]) -> Option<Vec<Axis>> {
+    operands.iter().find(|operand| operand.axes.is_some())?;
+    let others: Vec<&Operand<'_>> = operands.iter().filter(|operand| operand.axes.is_some()).collect();
+    let mut axes: Vec<Axis> = (0..shape.len())
+        .map(|place| {
+            let mut seen: Vec<&Axis> =
+                others.iter().filter_map(|operand| operand.axes.map(|axes| &axes[place])).collect();
+            seen.dedup();
+            match seen.as_slice() {
+                [one] => (*one).clone(),
+                _ => features(shape[place]),
+            }
+        })
+        .collect();
+    let mut segments: Axis = Vec::new();
+    for operand in operands {
+        let size = operand.shape[dim];
+        let own = operand.axes.map_or_else(|| features(size), |axes| axes[dim].clone());
+        // A constant beside places is their padding.
+        match (segments.as_slice(), root(&own)) {
+            ([last], _) if operand.constant && is_space(last) => {
+                segments = vec![
+                    root_of(last)
+                        .map_or_else(Vec::new, |root| segment(Root { size: root.size + size, ..root })),
+                ];
+            }
+            ([first], Some(own))
+                if operands[0].constant && !is_space(first) && matches!(own.meaning, Meaning::Space(_)) =>
+            {
+                let before = length(first);
+                segments = vec![segment(Root {
+                    start: own.start - before as isize,
+                    size: own.size + before,
+                    ..own
+                })];
+            }
+            _ => segments.extend(own),
+        }
+    }
+    axes[dim] = merged(segments);
+    Some(axes)
+}
+
+/// Whether a segment is places along one axis.
+fn is_space(segment: &Segment) -> bool {
+    root_of(segment).is_some_and(|root| matches!(root.meaning, Meaning::Space(_)))
+}
+
+/// Segments that continue each other are one; two that are exchanged are a root that is rolled; features side by side are features.
+fn merged(segments: Axis) -> Axis {
+    if segments.iter().flatten().all(|digit| digit.root.meaning == Meaning::Feature) {
+        return features(segments.iter().map(length).sum());
+    }
+    let mut all: Axis = Vec::new();
+    for next in segments {
+        let merged = match all.last().and_then(root_of).zip(root_of(&next)) {
+            Some((a, b)) if (&a.meaning, a.grid, a.shift) == (&b.meaning, b.grid, b.shift) => follow_on(a, b),
+            _ => None,
+        };
+        match merged {
+            Some(root) => {
+                all.pop();
+                all.push(segment(root));
+            }
+            None => all.push(next),
+        }
+    }
+    all
+}
+
+fn follow_on(a: Root, b: Root) -> Option<Root> {
+    if a.start + a.size as isize == b.start {
+        return Some(Root { size: a.size + b.size, ..a });
+    }
+    // `[k .. end, 0 .. k]`
+    let rolled = b.start == 0 && a.start == b.size as isize && a.size + b.size == a.grid;
+    (rolled && matches!(a.meaning, Meaning::Space(_))).then(|| Root {
+        start: 0,
+        size: a.grid,
+        shift: (a.shift + b.size) % a.grid,
+        ..a
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture() -> Vec<Axis> {
+        input(&[2, 3, 8, 12])
+    }
+
+    #[test]
+    fn windows_are_split_and_put_together_again() {
+        let last =
+            vec![picture()[0].clone(), picture()[2].clone(), picture()[3].clone(), picture()[1].clone()];
+        let split = regrouped(&last, &[2, 8, 12, 3], &[2, 2, 4, 3, 4, 3]);
+        let moved: Vec<Axis> = [0, 1, 3, 2, 4, 5].map(|place| split[place].clone()).to_vec();
+        let windows = regrouped(&moved, &[2, 2, 3, 4, 4, 3], &[12, 16, 3]);
+        assert_eq!(layout(&windows, 2), None, "a window is no picture");
+        let back = regrouped(&windows, &[12, 16, 3], &[2, 2, 3, 4, 4, 3]);
+        let back: Vec<Axis> = [0, 1, 3, 2, 4, 5].map(|place| back[place].clone()).to_vec();
+        assert_eq!(layout(&regrouped(&back, &[2, 2, 4, 3, 4, 3], &[2, 8, 12, 3]), 2), Some(Layout::Nhwc));
+        // The same without the permutation mixes rows and columns.
+        let mixed = regrouped(&windows, &[12, 16, 3], &[2, 8, 12, 3]);
+        assert_eq!(layout(&mixed, 2), None);
+    }
+
+    #[test]
+    fn a_rolled_picture_is_no_layer_until_it_is_rolled_back() {
+        let rows = &picture()[2];
+        let roll = |axis: &Axis, by: usize| {
+            merged([part(axis, by, 8).unwrap(), part(axis, 0, by).unwrap()].concat())
+        };
+        let rolled = roll(rows, 3);
+        let with = |rows: Axis| vec![picture()[0].clone(), picture()[1].clone(), rows, picture()[3].clone()];
+        assert_eq!(layout(&with(rolled.clone()), 2), None);
+        assert_eq!(layout(&with(roll(&rolled, 4)), 2), None);
+        assert_eq!(layout(&with(roll(&rolled, 5)), 2), Some(Layout::Nchw));
+        assert_eq!(picked(rows, 8, &[3, 4, 5, 6, 7, 0, 1, 2]), Some(rolled));
+    }
+
+    #[test]
+    fn padding_has_to_be_cut_off_again() {
+        let rows = &picture()[2];
+        let with = |rows: Axis| vec![picture()[0].clone(), picture()[1].clone(), rows, picture()[3].clone()];
+        let padded = padded(rows, 1, 3, 12);
+        assert_eq!(layout(&with(padded.clone()), 2), None);
+        assert_eq!(layout(&with(part(&padded, 0, 8).unwrap()), 2), None, "shifted by one row");
+        assert_eq!(layout(&with(part(&padded, 1, 9).unwrap()), 2), Some(Layout::Nchw));
+        let halved = resampled(&with(padded), &[2, 5, 6, 6]);
+        assert_eq!(layout(&halved, 2), Some(Layout::Nchw), "a convolution uses padding up");
+        let cut = resampled(&with(part(rows, 1, 7).unwrap()), &[2, 5, 6, 6]);
+        assert_eq!(layout(&cut, 2), None, "places are missing");
+    }
+
+    #[test]
+    fn tokens_are_a_prefix_and_the_places_in_their_order() {
+        let [batch, channels, rows, columns] = <[Axis; 4]>::try_from(picture()).unwrap();
+        let flat = regrouped(&[batch.clone(), channels.clone(), rows, columns], &[2, 3, 8, 12], &[2, 3, 96]);
+        let tokens = vec![batch, flat[2].clone(), channels];
+        assert_eq!(layout(&tokens, 2), Some(Layout::Tokens(Tokens { prefix: 0, height: 8, width: 12 })));
+        let mut with_class = tokens.clone();
+        with_class[1] = [features(1), tokens[1].clone()].concat();
+        assert_eq!(layout(&with_class, 2), Some(Layout::Tokens(Tokens { prefix: 1, height: 8, width: 12 })));
+        let mut without = with_class.clone();
+        without[1] = part(&with_class[1], 1, 97).unwrap();
+        assert_eq!(layout(&without, 2), layout(&tokens, 2));
+        without[1] = part(&with_class[1], 0, 96).unwrap_or_else(|| features(96));
+        assert_eq!(layout(&without, 2), None, "a place is missing");
+        let back = regrouped(
+            &[tokens[0].clone(), tokens[2].clone(), tokens[1].clone()],
+            &[2, 3, 96],
+            &[2, 3, 8, 12],
+        );
+        assert_eq!(layout(&back, 2), Some(Layout::Nchw));
+        let wrong = regrouped(
+            &[tokens[0].clone(), tokens[2].clone(), tokens[1].clone()],
+            &[2, 3, 96],
+            &[2, 3, 12, 8],
+        );
+        assert_eq!(layout(&wrong, 2), None, "rows and columns exchanged");
+    }
+
+    #[test]
+    fn shapes_alone_make_no_layer() {
+        let axes = vec![axis(Meaning::Batch, 2), features(14), features(14), features(14)];
+        assert_eq!(layout(&axes, 2), None);
+        let mut channels_last = picture();
+        channels_last.swap(1, 2);
+        assert_eq!(layout(&channels_last, 2), None, "`[batch, rows, channels, columns]`");
+    }
+}

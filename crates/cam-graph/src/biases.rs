@@ -1,0 +1,149 @@
+//! The biases of layers, which FullGrad counts.
+//!
+//! FullGrad holds where the score is linear in input and biases between the corners of ReLUs. Where a network has anything else in it (a
+//! norm over the activation, attention, a GELU), what the biases add is not all, and none is named: the method refuses.
+
+use crate::graph::{Graph, Operator};
+use crate::values::Slot;
+use burn::backend::DispatchTensor;
+use burn::backend::ir::{
+    ActivationOperationIr as Activation, BaseOperationIr as Base, ModuleOperationIr as Module,
+    NumericOperationIr as Numeric, OperationIr, TensorIr,
+};
+use burn::tensor::Tensor;
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+/// The bias that an operator adds to each channel.
+pub(crate) struct Bias {
+    from: From,
+    value: OnceLock<Tensor<1>>,
+}
+
+enum From {
+    Conv(Slot),
+    /// $\beta + \gamma (b - \mu) / \sqrt{\sigma^2 + \epsilon}$, with the bias $b$ of the convolution before it.
+    Norm {
+        gamma: Slot,
+        beta: Slot,
+        mean: Slot,
+        variance: Slot,
+        epsilon: f64,
+        before: Option<Slot>,
+    },
+}
+
+impl Bias {
+    /// `[channels]`
+    pub fn value(&self, constants: &[Option<DispatchTensor>]) -> Tensor<1> {
+        let vector = |slot: Slot| {
+            Tensor::<1>::from_dispatch(constants[slot].clone().expect("a bias and statistics are constants"))
+        };
+        let value = self.value.get_or_init(|| match self.from {
+            From::Conv(bias) => vector(bias),
+            From::Norm { gamma, beta, mean, variance, epsilon, before } => {
+                let off = match before {
+                    Some(bias) => vector(bias) - vector(mean),
+                    None => -vector(mean),
+                };
+                vector(beta) + vector(gamma) * off / (vector(variance) + epsilon).sqrt()
+            }
+        });
+        value.clone()
+    }
+}
+
+/// The biases of a graph, by the operators that add them; none where the graph is more than linear between corners.
+pub(crate) fn find(graph: &Graph, slot: impl Fn(&TensorIr) -> Slot) -> HashMap<usize, Bias> {
+    if !graph.operators.iter().all(|operator| is_piecewise_linear(operator, graph)) {
+        return HashMap::new();
+    }
+    let is_constant = |tensor: &TensorIr| graph.constants[slot(tensor)].is_some();
+    let bias_of = |operator: &Operator| match &operator.ir {
+        OperationIr::Module(Module::Conv1d(op)) => {
+            op.bias.as_ref().filter(|bias| is_constant(bias)).map(&slot)
+        }
+        OperationIr::Module(Module::Conv2d(op)) => {
+            op.bias.as_ref().filter(|bias| is_constant(bias)).map(&slot)
+        }
+        OperationIr::Module(Module::Conv3d(op)) => {
+            op.bias.as_ref().filter(|bias| is_constant(bias)).map(&slot)
+        }
+        _ => None,
+    };
+    let mut found = HashMap::new();
+    for (place, operator) in graph.operators.iter().enumerate() {
+        let from = match &operator.ir {
+            OperationIr::Module(Module::BatchNorm(op)) => {
+                let x = slot(&op.x);
+                let before = graph.producers[x].filter(|_| graph.reads[x] == 1);
+                let bias = before.and_then(|before| bias_of(&graph.operators[before]));
+                if let Some(before) = before.filter(|_| bias.is_some()) {
+                    found.remove(&before);
+                }
+                Some(From::Norm {
+                    gamma: slot(&op.gamma),
+                    beta: slot(&op.beta),
+                    mean: slot(&op.mean),
+                    variance: slot(&op.variance),
+                    epsilon: op.epsilon.elem(),
+                    before: bias,
+                })
+            }
+            _ => bias_of(operator).map(From::Conv),
+        };
+        if let Some(from) = from {
+            found.insert(place, Bias { from, value: OnceLock::new() });
+        }
+    }
+    found
+}
+
+/// Whether an operator is linear but for corners in what depends on the input.
+fn is_piecewise_linear(operator: &Operator, graph: &Graph) -> bool {
+    let of_input = operator.inputs.len();
+    match &operator.ir {
+        OperationIr::Module(op) => match op {
+            Module::Conv1d(_)
+            | Module::Conv2d(_)
+            | Module::Conv3d(_)
+            | Module::Linear(_)
+            | Module::BatchNorm(_) => of_input == 1,
+            Module::ConvTranspose1d(_) | Module::ConvTranspose2d(_) | Module::ConvTranspose3d(_) => {
+                of_input == 1
+            }
+            Module::AvgPool1d(_) | Module::AvgPool2d(_) | Module::MaxPool1d(_) | Module::MaxPool2d(_) => true,
+            Module::AdaptiveAvgPool1d(_) | Module::AdaptiveAvgPool2d(_) | Module::AdaptiveAvgPool3d(_) => {
+                true
+            }
+            Module::MaxPool1dWithIndices(_) | Module::MaxPool2dWithIndices(_) => true,
+            Module::Interpolate(_) => true,
+            _ => false,
+        },
+        OperationIr::Activation(op) => matches!(op, Activation::Relu(_) | Activation::LeakyRelu(_)),
+        OperationIr::BaseFloat(op) => {
+            !matches!(op, Base::Equal(_) | Base::EqualElem(_) | Base::NotEqual(_) | Base::NotEqualElem(_))
+        }
+        OperationIr::NumericFloat(_, op) => match op {
+            Numeric::Add(_) | Numeric::Sub(_) => true,
+            Numeric::Mul(_) | Numeric::Div(_) => of_input == 1 && graph.constants.len() > of_input,
+            Numeric::MulScalar(_) | Numeric::DivScalar(_) | Numeric::AddScalar(_) | Numeric::SubScalar(_) => {
+                true
+            }
+            Numeric::Mean(_)
+            | Numeric::MeanDim(_)
+            | Numeric::Sum(_)
+            | Numeric::SumDim(_)
+            | Numeric::SumDims(_) => true,
+            Numeric::Neg(_)
+            | Numeric::Pad(_)
+            | Numeric::Clamp(_)
+            | Numeric::ClampMin(_)
+            | Numeric::ClampMax(_) => true,
+            Numeric::MaxDim(_) | Numeric::MinDim(_) | Numeric::Max(_) | Numeric::Min(_) => true,
+            _ => false,
+        },
+        OperationIr::Float(_, burn::backend::ir::FloatOperationIr::Matmul(_)) => of_input == 1,
+        _ => false,
+    }
+}

@@ -1,0 +1,261 @@
+//! The recording of one forward pass: the module is put on Burn's capture device with hollow weights, and its operators are noted.
+//!
+//! No weight is copied and nothing is computed. The module itself is not touched: what is moved are copies without data, made from
+//! [`Module::valid`], whose running statistics are its own (a plain clone shares them with the original, and moving that would move
+//! the original's).
+
+use crate::Error;
+use crate::tensors::{self, Tensors};
+use burn::backend::ir::{OperationIr, TensorId};
+use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
+use burn::backend::{
+    BackendTensor, Capture, Dispatch, DispatchKindConversion, DispatchTensor, TensorMetadata,
+};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::prelude::*;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, Once, PoisonError};
+
+/// The operators of one forward pass.
+pub(crate) struct Captured<O> {
+    pub operators: Vec<OperationIr>,
+    /// The paths of the parameters that the operators read.
+    pub names: HashMap<TensorId, String>,
+    /// What was made from numbers in the forward pass, and tensors of the module that are no parameters.
+    pub values: BTreeMap<TensorId, TensorData>,
+    pub inputs: Vec<TensorId>,
+    pub outputs: Vec<TensorId>,
+    /// What the forward pass gave, without numbers.
+    pub output: O,
+}
+
+/// Records the forward pass on inputs of these shapes and kinds.
+pub(crate) fn capture<M, I, O>(
+    module: &M,
+    forward: impl Fn(&M, I) -> O,
+    input: &I,
+) -> Result<Captured<O>, Error>
+where
+    M: Module,
+    I: Tensors,
+    O: Tensors,
+{
+    let device = Pooled::take();
+    let hollow = module.valid();
+    let mut found = None;
+    let run = || {
+        device.0.capture_scope(|scope| {
+            let hollow = hollow.map(&mut Hollow(device.0.clone())).to_device(&device.0);
+            let mut names = Names::default();
+            hollow.visit(&mut names);
+            let placeholders: Vec<DispatchTensor> =
+                tensors::list(input).iter().map(|tensor| placeholder(tensor, &device.0)).collect();
+            let inputs = placeholders.iter().map(id).collect();
+            let output = forward(&hollow, tensors::filled(input, placeholders));
+            let outputs: Vec<TensorId> = tensors::list(&output).iter().map(id).collect();
+            found = Some((names.ids, inputs, outputs.clone(), output));
+            let mut unique = outputs;
+            unique.sort_unstable();
+            unique.dedup();
+            scope.complete([], unique)
+        })
+    };
+    let graph = located(run)?.map_err(|error| Error::Capture { reason: error.to_string() })?;
+    let (names, inputs, outputs, output) = found.expect("the scope ended without an error");
+    Ok(Captured { operators: graph.graph.operations, names, values: graph.values, inputs, outputs, output })
+}
+
+/// The tensors of a module, by the paths of its parameters.
+pub(crate) fn weights<M: Module>(module: &M) -> HashMap<String, DispatchTensor> {
+    let mut weights = Weights::default();
+    module.visit(&mut weights);
+    weights.tensors
+}
+
+/// The paths of all modules within a module, in the order of its fields, also of those that have no parameters.
+pub(crate) fn paths<M: Module>(module: &M) -> Vec<String> {
+    let mut paths = Paths::default();
+    module.visit(&mut paths);
+    paths.all
+}
+
+/// A tensor of this shape and kind without numbers: a forward pass that reads it is found out.
+fn placeholder(tensor: &DispatchTensor, device: &Device) -> DispatchTensor {
+    let (shape, dtype, device) = (tensor.shape(), tensor.dtype(), device.as_dispatch());
+    if dtype.is_float() {
+        Dispatch::float_empty(shape, device, dtype.into())
+    } else if dtype.is_bool() {
+        Dispatch::bool_empty(shape, device, dtype.into())
+    } else {
+        Dispatch::int_empty(shape, device, dtype.into())
+    }
+}
+
+fn id(tensor: &DispatchTensor) -> TensorId {
+    let tensor = <DispatchTensor as DispatchKindConversion<Capture>>::try_into_backend(tensor.clone());
+    match tensor.unwrap_or_else(|error| panic!("a tensor is not on the device of the input: {error}")) {
+        BackendTensor::Float(tensor) => tensor.id(),
+        BackendTensor::Int(tensor) => tensor.id(),
+        BackendTensor::Bool(tensor) => tensor.id(),
+        _ => panic!("a quantized tensor cannot be recorded"),
+    }
+}
+
+/// A capture device of a pool: Burn never gives the number of one to another, and has 65,536 of them.
+struct Pooled(Device);
+
+static POOL: Mutex<Vec<Device>> = Mutex::new(Vec::new());
+
+impl Pooled {
+    fn take() -> Self {
+        let free = POOL.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Self(free.unwrap_or_else(Device::capture))
+    }
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        POOL.lock().unwrap_or_else(PoisonError::into_inner).push(self.0.clone());
+    }
+}
+
+/// Puts a tensor without numbers in the place of each floating-point parameter.
+struct Hollow(Device);
+
+impl ModuleMapper for Hollow {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = param.consume();
+        Param::from_mapped_value(id, Tensor::<D>::empty(tensor.shape(), (&self.0, tensor.dtype())), mapper)
+    }
+}
+
+/// Where a visitor is in the tree of modules. A variant of an enum is no step of a path, as it is none in a checkpoint.
+#[derive(Default)]
+struct Path(Vec<String>);
+
+impl Path {
+    fn enter(&mut self, name: &str, container: &str) {
+        if !container.starts_with("Enum:") {
+            self.0.push(name.into());
+        }
+    }
+
+    fn exit(&mut self, container: &str) {
+        if !container.starts_with("Enum:") {
+            self.0.pop();
+        }
+    }
+
+    fn joined(&self) -> String {
+        self.0.join(".")
+    }
+}
+
+/// The visitors of this module walk the tree alike and do something at each parameter.
+macro_rules! visitor {
+    ($name:ident, |$self:ident, $param:ident| $at_param:expr) => {
+        impl ModuleVisitor for $name {
+            fn enter_module(&mut self, name: &str, container: &str) {
+                self.path.enter(name, container);
+                self.entered();
+            }
+            fn exit_module(&mut self, _: &str, container: &str) {
+                self.path.exit(container);
+            }
+            fn visit_float<const D: usize>(&mut $self, $param: &Param<Tensor<D>>) {
+                $at_param
+            }
+            fn visit_int<const D: usize>(&mut $self, $param: &Param<Tensor<D, Int>>) {
+                $at_param
+            }
+            fn visit_bool<const D: usize>(&mut $self, $param: &Param<Tensor<D, Bool>>) {
+                $at_param
+            }
+        }
+    };
+}
+
+#[derive(Default)]
+struct Names {
+    path: Path,
+    ids: HashMap<TensorId, String>,
+}
+
+impl Names {
+    fn entered(&self) {}
+}
+
+visitor!(Names, |self, param| {
+    self.ids.insert(id(&param.val().into_dispatch()), self.path.joined());
+});
+
+#[derive(Default)]
+struct Weights {
+    path: Path,
+    tensors: HashMap<String, DispatchTensor>,
+}
+
+impl Weights {
+    fn entered(&self) {}
+}
+
+visitor!(Weights, |self, param| {
+    self.tensors.insert(self.path.joined(), param.val().into_dispatch());
+});
+
+#[derive(Default)]
+struct Paths {
+    path: Path,
+    all: Vec<String>,
+}
+
+impl Paths {
+    fn entered(&mut self) {
+        let path = self.path.joined();
+        if self.all.last() != Some(&path) {
+            self.all.push(path);
+        }
+    }
+}
+
+visitor!(Paths, |self, _param| {});
+
+thread_local! {
+    /// Where the panic of a recording on this thread came from; `None` while none is recorded here.
+    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Runs a recording. A panic in it is an error that names the place, and prints nothing.
+fn located<T>(run: impl FnOnce() -> T) -> Result<T, Error> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let recording = PLACE.with_borrow_mut(|place| {
+                let recording = place.as_mut();
+                let found = recording.is_some();
+                if let (Some(place), Some(location)) = (recording, info.location()) {
+                    *place = location.to_string();
+                }
+                found
+            });
+            if !recording {
+                before(info);
+            }
+        }));
+    });
+    PLACE.set(Some(String::new()));
+    let done = catch_unwind(AssertUnwindSafe(run));
+    let place = PLACE.take().filter(|place| !place.is_empty());
+    done.map_err(|panic| {
+        let text = |panic: &dyn std::any::Any| {
+            panic
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string()))
+        };
+        Error::Forward { place, message: text(&*panic).unwrap_or_else(|| "a message that is no text".into()) }
+    })
+}

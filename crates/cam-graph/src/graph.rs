@@ -1,0 +1,414 @@
+//! The graph of one forward pass: operators in their order, constants, and the layers found in it.
+
+use crate::axes::{self, Axis, Layout, Operand};
+use crate::biases::{self, Bias};
+use crate::capture::Captured;
+use crate::layers::{self, Layer, Node};
+use crate::operators::{self, Kernel, Slots, Table};
+use crate::values::{Slot, Values};
+use crate::{Error, attention};
+use burn::backend::ir::{
+    ActivationOperationIr as Activation, BaseOperationIr as Base, FloatOperationIr as Float,
+    NumericOperationIr as Numeric, OperationIr, TensorId,
+};
+use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
+use burn::backend::{Dispatch, DispatchTensor};
+use burn::tensor::{Device, TensorData};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// The operators of one forward pass on inputs of one shape, ready to be run on any numbers.
+pub(crate) struct Graph {
+    pub operators: Vec<Operator>,
+    /// Values that no input changes, by their slots.
+    pub constants: Vec<Option<DispatchTensor>>,
+    /// How often a run reads each slot.
+    pub reads: Vec<u32>,
+    /// The operator that gives each slot.
+    pub producers: Vec<Option<usize>>,
+    pub inputs: Vec<Slot>,
+    pub outputs: Vec<Slot>,
+    pub layers: Vec<Layer>,
+    /// The biases that operators add, by their places.
+    pub biases: HashMap<usize, Bias>,
+}
+
+/// One operator, and how it is computed.
+pub(crate) struct Operator {
+    pub ir: OperationIr,
+    pub kernel: Kernel,
+    /// What it reads that depends on the input.
+    pub inputs: Vec<Slot>,
+    /// What it reads that does not.
+    pub constants: Vec<Slot>,
+    pub outputs: Vec<Slot>,
+    /// The same from what its input was made of, where that does not have to be shown: attention without its matrix.
+    pub fused: Option<Fused>,
+    pub special: Special,
+}
+
+pub(crate) struct Fused {
+    pub kernel: Kernel,
+    pub inputs: Vec<Slot>,
+}
+
+/// What taps do at an operator beside layers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Special {
+    None,
+    Relu,
+    Gelu,
+    /// An activation that guided backpropagation has no rule for.
+    Unguided(&'static str),
+    /// Attention weights that are computed only where somebody looks at them.
+    Weights,
+}
+
+impl Graph {
+    /// The graph of what was captured.
+    ///
+    /// - weights: the tensors of the module, by the paths of its parameters
+    /// - paths: of all modules in it
+    /// - device: where the module is
+    pub fn new<O>(
+        captured: &Captured<O>,
+        weights: &HashMap<String, DispatchTensor>,
+        paths: &[String],
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let mut names = captured.names.clone();
+        let live = live(captured);
+        let mut slots = Slots::default();
+        let inputs: Vec<Slot> = captured.inputs.iter().map(|input| slots.of(*input)).collect();
+        let mut all = Vec::new();
+        for ir in live {
+            all.extend(attention::split(ir, &mut slots, device)?);
+        }
+        let outputs: Vec<Slot> = captured.outputs.iter().map(|output| slots.of(*output)).collect();
+
+        let mut constants: Vec<Option<DispatchTensor>> = vec![None; slots.len()];
+        let mut indices: HashMap<Slot, Vec<i64>> = HashMap::new();
+        let computed: HashSet<Slot> =
+            all.iter().flat_map(|operator| operator.outputs.clone()).chain(inputs.clone()).collect();
+        let read = all.iter().flat_map(|operator| operator.ir.inputs()).map(|tensor| tensor.id);
+        for id in read.chain(captured.outputs.iter().copied()) {
+            let slot = slots.of(id);
+            if computed.contains(&slot) || constants[slot].is_some() {
+                continue;
+            }
+            let own = names.get(&id).and_then(|name| weights.get(name)).cloned();
+            let data = captured.values.get(&id);
+            if let Some(data) = data.filter(|data| data.dtype().is_int() && data.num_elements() < 1 << 16) {
+                indices.extend(
+                    data.clone().convert::<i64>().try_into_vec::<i64>().ok().map(|data| (slot, data)),
+                );
+            }
+            constants[slot] = own.or_else(|| data.map(|data| uploaded(data.clone(), device)));
+        }
+
+        let main = fold(all, &inputs, &mut constants, &mut names);
+        let varying: HashSet<Slot> = main
+            .iter()
+            .flat_map(|operator| operator.outputs.iter().copied())
+            .chain(inputs.iter().copied())
+            .collect();
+        if !outputs.iter().any(|output| varying.contains(output)) {
+            return Err(Error::ConstantOutput);
+        }
+        let operators: Vec<Operator> = main
+            .into_iter()
+            .map(|mut operator| {
+                let (inputs, constants) =
+                    operator.inputs.iter().copied().partition(|slot| varying.contains(slot));
+                (operator.inputs, operator.constants) = (inputs, constants);
+                if let Some(fused) = &mut operator.fused {
+                    fused.inputs.retain(|slot| varying.contains(slot));
+                }
+                operator
+            })
+            .collect();
+
+        let mut producers = vec![None; constants.len()];
+        let mut reads = vec![0; constants.len()];
+        for (place, operator) in operators.iter().enumerate() {
+            operator.outputs.iter().for_each(|slot| producers[*slot] = Some(place));
+            operator.inputs.iter().for_each(|slot| reads[*slot] += 1);
+        }
+        outputs.iter().for_each(|slot| reads[*slot] += 1);
+        // What nobody reads is let go of.
+        let used: HashSet<Slot> = operators
+            .iter()
+            .flat_map(|operator| operator.constants.clone())
+            .chain(outputs.iter().copied())
+            .collect();
+        for (_, constant) in constants.iter_mut().enumerate().filter(|(slot, _)| !used.contains(slot)) {
+            *constant = None;
+        }
+        let mut graph = Self {
+            operators,
+            constants,
+            reads,
+            producers,
+            inputs,
+            outputs,
+            layers: Vec::new(),
+            biases: HashMap::new(),
+        };
+        graph.mark_specials();
+        graph.biases = biases::find(&graph, |tensor| slots.get(tensor.id));
+        graph.layers = graph.find_layers(captured, &names, &indices, &mut slots, paths);
+        Ok(graph)
+    }
+
+    /// The layers of this graph of one image, from those of the same forward pass on two; none where it is another.
+    ///
+    /// Operators that only rearrange may be missing on either side: Burn leaves them out where they change nothing.
+    pub fn layers_of_pair(&self, pair: &Graph) -> Vec<Layer> {
+        let computing = |graph: &Graph| -> Vec<usize> {
+            (0..graph.operators.len()).filter(|place| !graph.operators[*place].rearranges()).collect()
+        };
+        let (ours, theirs) = (computing(self), computing(pair));
+        let kind = |graph: &Graph, place: &usize| operators::name(&graph.operators[*place].ir);
+        if ours.len() != theirs.len() || ours.iter().zip(&theirs).any(|(a, b)| kind(self, a) != kind(pair, b))
+        {
+            return Vec::new();
+        }
+        let here = |place: usize| {
+            let expected = pair.operators[place].shape();
+            let known = theirs.partition_point(|other| *other <= place).checked_sub(1);
+            let (from, to) = (known.map_or(0, |known| ours[known]), known.map_or(0, |known| known + 1));
+            let to = ours.get(to).copied().unwrap_or(self.operators.len());
+            (from..to).find(|place| {
+                let shape = self.operators[*place].shape();
+                shape.len() == expected.len()
+                    && shape[0] == 1
+                    && expected[0] == 2
+                    && shape[1..] == expected[1..]
+            })
+        };
+        fn moved(layers: &[Layer], graph: &Graph, here: &impl Fn(usize) -> Option<usize>) -> Vec<Layer> {
+            let moved = layers.iter().filter_map(|layer| {
+                let operator = here(layer.operator)?;
+                let value = graph.operators[operator].outputs[0];
+                Some(Layer {
+                    operator,
+                    value,
+                    children: moved(&layer.children, graph, here),
+                    ..layer.clone()
+                })
+            });
+            moved.collect()
+        }
+        moved(&pair.layers, self, &here)
+    }
+
+    fn find_layers<O>(
+        &self,
+        captured: &Captured<O>,
+        names: &HashMap<TensorId, String>,
+        indices: &HashMap<Slot, Vec<i64>>,
+        slots: &mut Slots,
+        paths: &[String],
+    ) -> Vec<Layer> {
+        let shapes =
+            captured.operators.iter().flat_map(|ir| ir.nodes().into_iter().cloned().collect::<Vec<_>>());
+        let shapes: HashMap<TensorId, Vec<usize>> =
+            shapes.map(|tensor| (tensor.id, tensor.shape.as_slice().to_vec())).collect();
+        let Some(main) = captured.inputs.first().and_then(|input| shapes.get(input)) else {
+            return Vec::new();
+        };
+        let space = main.len().saturating_sub(2);
+        let mut known: HashMap<Slot, Vec<Axis>> = HashMap::from([(self.inputs[0], axes::input(main))]);
+        // Further inputs of the same form show the same places.
+        for (slot, id) in self.inputs.iter().zip(&captured.inputs).skip(1) {
+            if let Some(shape) =
+                shapes.get(id).filter(|shape| shape.len() == main.len() && shape[2..] == main[2..])
+            {
+                known.insert(*slot, axes::input(shape));
+            }
+        }
+        let varying: HashSet<Slot> = self
+            .operators
+            .iter()
+            .flat_map(|operator| operator.outputs.clone())
+            .chain(self.inputs.clone())
+            .collect();
+        let mut nodes = Vec::new();
+        for operator in &self.operators {
+            let operands: Vec<Operand<'_>> = operator
+                .ir
+                .inputs()
+                .map(|tensor| {
+                    let slot = slots.of(tensor.id);
+                    Operand {
+                        axes: known.get(&slot).map(Vec::as_slice),
+                        shape: tensor.shape.as_slice(),
+                        constant: !varying.contains(&slot),
+                        indices: indices.get(&slot).cloned(),
+                    }
+                })
+                .collect();
+            let Some(out) = operator.ir.outputs().next() else { continue };
+            let found = match operator.special {
+                Special::Weights => attention::axes(&operands),
+                _ => axes::follow(&operator.ir, &operands, out.shape.as_slice()),
+            };
+            let layout: Option<Layout> =
+                found.as_ref().filter(|_| out.dtype.is_float()).and_then(|found| axes::layout(found, space));
+            if let Some(found) = found {
+                known.insert(operator.outputs[0], found);
+            }
+            let params =
+                operator.ir.inputs().filter_map(|tensor| names.get(&tensor.id).map(String::as_str)).collect();
+            nodes.push(Node {
+                operator: &operator.ir,
+                params,
+                is_weights: operator.special == Special::Weights,
+                inputs: operator.inputs.clone(),
+                output: operator.outputs[0],
+                layout,
+            });
+        }
+        layers::find(&nodes, paths)
+    }
+
+    fn mark_specials(&mut self) {
+        let sigmoids: HashMap<Slot, Slot> = self
+            .operators
+            .iter()
+            .filter(|operator| matches!(operator.ir, OperationIr::Activation(Activation::Sigmoid(_))))
+            .filter_map(|operator| Some((operator.outputs[0], *operator.inputs.first()?)))
+            .collect();
+        for operator in &mut self.operators {
+            let special = match &operator.ir {
+                OperationIr::Activation(op) => match op {
+                    Activation::Relu(_) => Special::Relu,
+                    Activation::Gelu(_) => Special::Gelu,
+                    Activation::LeakyRelu(_) => Special::Unguided("leaky ReLU"),
+                    Activation::PRelu(_) => Special::Unguided("PReLU"),
+                    Activation::HardSigmoid(_) => Special::Unguided("hard sigmoid"),
+                    _ => continue,
+                },
+                OperationIr::Float(_, Float::Tanh(_)) => Special::Unguided("tanh"),
+                OperationIr::Float(_, Float::Erf(_)) => Special::Unguided("GELU"),
+                OperationIr::NumericFloat(_, Numeric::Mul(_)) => {
+                    let gates = |slot: &Slot| sigmoids.get(slot).is_some_and(|x| operator.inputs.contains(x));
+                    match operator.inputs.iter().any(gates) {
+                        true => Special::Unguided("SiLU"),
+                        false => continue,
+                    }
+                }
+                _ => continue,
+            };
+            if operator.special == Special::None {
+                operator.special = special;
+            }
+        }
+    }
+}
+
+impl Operator {
+    pub fn new(ir: OperationIr, slots: &mut Slots, device: &Device) -> Result<Self, Error> {
+        let kernel = Table { slots, device }.kernel(&ir);
+        let kernel = kernel.ok_or_else(|| Error::UnknownOperator { operator: operators::name(&ir) })?;
+        let inputs = ir.inputs().map(|tensor| slots.of(tensor.id)).collect();
+        let outputs = ir.outputs().map(|tensor| slots.of(tensor.id)).collect();
+        Ok(Self { ir, kernel, inputs, constants: Vec::new(), outputs, fused: None, special: Special::None })
+    }
+
+    /// The shape of what it gives.
+    fn shape(&self) -> &[usize] {
+        self.ir.outputs().next().map_or(&[], |out| out.shape.as_slice())
+    }
+
+    /// Whether it puts numbers in other places, and computes none.
+    fn rearranges(&self) -> bool {
+        let OperationIr::BaseFloat(op) = &self.ir else { return false };
+        matches!(
+            op,
+            Base::Reshape(_)
+                | Base::Permute(_)
+                | Base::SwapDims(_)
+                | Base::Expand(_)
+                | Base::RepeatDim(_)
+                | Base::Slice(_)
+        )
+    }
+
+    /// Whether it gives other numbers each time.
+    fn is_random(&self) -> bool {
+        matches!(
+            self.ir,
+            OperationIr::Float(_, Float::Random(_)) | OperationIr::NumericInt(_, Numeric::IntRandom(_))
+        )
+    }
+}
+
+/// The operators that the outputs depend on.
+fn live<O>(captured: &Captured<O>) -> Vec<OperationIr> {
+    let mut needed: HashSet<TensorId> = captured.outputs.iter().copied().collect();
+    let mut live = Vec::new();
+    for ir in captured.operators.iter().rev() {
+        // Hollow weights and inputs are made by operators that stand for nothing.
+        let stands_for = |id: TensorId| captured.names.contains_key(&id) || captured.inputs.contains(&id);
+        let is_made_up = matches!(ir, OperationIr::Init(_) | OperationIr::Drop(_))
+            || matches!(
+                ir,
+                OperationIr::BaseFloat(Base::Empty(_))
+                    | OperationIr::BaseInt(Base::Empty(_))
+                    | OperationIr::BaseBool(Base::Empty(_))
+            ) && ir.outputs().all(|tensor| stands_for(tensor.id));
+        if !is_made_up && ir.outputs().any(|tensor| needed.contains(&tensor.id)) {
+            needed.extend(ir.inputs().map(|tensor| tensor.id));
+            live.push(ir.clone());
+        }
+    }
+    live.reverse();
+    live
+}
+
+fn uploaded(data: TensorData, device: &Device) -> DispatchTensor {
+    let dtype = data.dtype();
+    let device = device.as_dispatch();
+    if dtype.is_float() {
+        Dispatch::float_from_data(data, device)
+    } else if dtype.is_bool() {
+        Dispatch::bool_from_data(data, device)
+    } else {
+        Dispatch::int_from_data(data, device)
+    }
+}
+
+/// Computes what depends on no input, once; what is left depends on one.
+fn fold(
+    all: Vec<Operator>,
+    inputs: &[Slot],
+    constants: &mut [Option<DispatchTensor>],
+    names: &mut HashMap<TensorId, String>,
+) -> Vec<Operator> {
+    let mut varying: HashSet<Slot> = inputs.iter().copied().collect();
+    let mut main = Vec::new();
+    for operator in all {
+        if operator.is_random() || operator.inputs.iter().any(|slot| varying.contains(slot)) {
+            varying.extend(&operator.outputs);
+            main.push(operator);
+            continue;
+        }
+        // A weight that is only put otherwise keeps its name.
+        let named: BTreeMap<String, ()> = operator
+            .ir
+            .inputs()
+            .filter_map(|tensor| names.get(&tensor.id).cloned())
+            .map(|name| (name, ()))
+            .collect();
+        if let (1, Some((name, ()))) = (named.len(), named.into_iter().next()) {
+            names.extend(operator.ir.outputs().map(|tensor| (tensor.id, name.clone())));
+        }
+        let mut values = Values::new(constants, &[]);
+        (operator.kernel)(&mut values);
+        let found: Vec<_> = operator.outputs.iter().map(|slot| (*slot, values.take(*slot))).collect();
+        for (slot, value) in found {
+            constants[slot] = value;
+        }
+    }
+    main
+}

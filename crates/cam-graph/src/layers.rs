@@ -1,0 +1,560 @@
+//! Which values of a graph are layers, what they are called, and which layer encloses which.
+//!
+//! A recording holds operators and no modules, but an operator that reads a parameter belongs to the module that owns it, and that has
+//! a path: `layer4.1.bn2`. From these everything else is told:
+//!
+//! - A module's **value** is what its last operator gives.
+//! - A **block**, a module of modules, goes on over the operators without parameters behind it that are its own: a sum or product of
+//!   what it computed and what it was given (a residual connection), and the activation behind such a sum; a concatenation of what it
+//!   computed; an activation or pooling for which it has a module without parameters (`pool`, `activation`); what brings its places
+//!   back in order (the end of windowed attention).
+//! - **Operators without parameters** have names of their own: the number that is free for them in a sequence (`features.3`), the
+//!   module without parameters that stands in their place (`maxpool`), or what they are (`relu`) within the block around them.
+//! - A module that is called several times has a layer a call: `encoder`, `encoder#2`.
+//!
+//! A layer is offered where its axes are understood (see [`crate::axes`]).
+
+use crate::axes::Layout;
+use crate::values::Slot;
+use burn::backend::ir::{
+    ActivationOperationIr as Activation, BaseOperationIr as Base, ModuleOperationIr as Module,
+    NumericOperationIr as Numeric, OperationIr,
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// An operator, as the search for layers sees it.
+pub(crate) struct Node<'a> {
+    pub operator: &'a OperationIr,
+    /// The paths of the parameters that it reads.
+    pub params: Vec<&'a str>,
+    /// Whether it gives attention weights that a fused attention does not show.
+    pub is_weights: bool,
+    /// What it reads that depends on the input.
+    pub inputs: Vec<Slot>,
+    /// What it gives, the first of several.
+    pub output: Slot,
+    /// How that is laid out, where it can be a layer.
+    pub layout: Option<Layout>,
+}
+
+/// A value that can be looked at.
+#[derive(Clone, Debug)]
+pub(crate) struct Layer {
+    pub name: String,
+    pub value: Slot,
+    pub layout: Layout,
+    /// The operator that gives the value.
+    pub operator: usize,
+    /// Layers inside, in the order in which they finish.
+    pub children: Vec<Layer>,
+}
+
+/// What an operator without parameters is called.
+fn kind(operator: &OperationIr) -> Option<&'static str> {
+    Some(match operator {
+        OperationIr::Activation(op) => match op {
+            Activation::Relu(_) => "relu",
+            Activation::LeakyRelu(_) => "leaky_relu",
+            Activation::Gelu(_) => "gelu",
+            Activation::Sigmoid(_) => "sigmoid",
+            Activation::HardSigmoid(_) => "hard_sigmoid",
+            _ => return None,
+        },
+        OperationIr::Float(_, burn::backend::ir::FloatOperationIr::Tanh(_)) => "tanh",
+        OperationIr::Module(op) => match op {
+            Module::MaxPool1d(_)
+            | Module::MaxPool2d(_)
+            | Module::MaxPool1dWithIndices(_)
+            | Module::MaxPool2dWithIndices(_) => "maxpool",
+            Module::AvgPool1d(_) | Module::AvgPool2d(_) => "avgpool",
+            Module::AdaptiveAvgPool1d(_) | Module::AdaptiveAvgPool2d(_) | Module::AdaptiveAvgPool3d(_) => {
+                "avgpool"
+            }
+            Module::Interpolate(_) => "upsample",
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
+fn is_activation(operator: &OperationIr) -> bool {
+    matches!(kind(operator), Some("relu" | "leaky_relu" | "gelu" | "sigmoid" | "hard_sigmoid" | "tanh"))
+}
+
+fn is_pooling(operator: &OperationIr) -> bool {
+    matches!(kind(operator), Some("maxpool" | "avgpool"))
+}
+
+fn is_cat(operator: &OperationIr) -> bool {
+    matches!(operator, OperationIr::BaseFloat(Base::Cat(_)))
+}
+
+/// A sum, difference or product of two values.
+fn is_merge(operator: &OperationIr) -> bool {
+    matches!(operator, OperationIr::NumericFloat(_, Numeric::Add(_) | Numeric::Mul(_) | Numeric::Sub(_)))
+}
+
+/// Whether a module without parameters can stand for this operator, by its name.
+fn stands_for(name: &str, operator: &OperationIr) -> bool {
+    let has = |words: &[&str]| words.iter().any(|word| name.to_lowercase().contains(word));
+    match kind(operator) {
+        Some("maxpool" | "avgpool") => has(&["pool"]),
+        Some("upsample") => has(&["up", "interp", "resize"]),
+        Some(_) => has(&["act", "relu", "gelu", "silu", "sigmoid", "tanh", "swish", "nonlin"]),
+        None => false,
+    }
+}
+
+/// Whether an operator gives attention weights, shown or not.
+fn is_attention(node: &Node<'_>) -> bool {
+    node.is_weights || matches!(node.operator, OperationIr::Activation(Activation::Softmax(_)))
+}
+
+fn parent(path: &str) -> &str {
+    path.rsplit_once('.').map_or("", |(parent, _)| parent)
+}
+
+fn leaf(path: &str) -> &str {
+    path.rsplit_once('.').map_or(path, |(_, leaf)| leaf)
+}
+
+fn is_within(path: &str, outer: &str) -> bool {
+    path.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// The modules that own all of these parameters: of several, what their paths have in common.
+fn owner(params: &[&str]) -> Option<String> {
+    let mut paths = params.iter().map(|param| parent(param));
+    let first = paths.next()?.to_string();
+    let common = paths.fold(first, |common, path| {
+        let same = common.split('.').zip(path.split('.')).take_while(|(a, b)| a == b);
+        same.map(|(a, _)| a).collect::<Vec<_>>().join(".")
+    });
+    (!common.is_empty()).then_some(common)
+}
+
+/// The operators of one call of a module.
+#[derive(Clone, Debug)]
+struct Call {
+    first: usize,
+    last: usize,
+}
+
+/// The layers of a graph, those that finish first in front.
+///
+/// - paths: of all modules, also of those without parameters, in the order of their fields
+pub(crate) fn find(nodes: &[Node<'_>], paths: &[String]) -> Vec<Layer> {
+    Search::new(nodes, paths).layers()
+}
+
+struct Search<'a> {
+    nodes: &'a [Node<'a>],
+    paths: &'a [String],
+    owners: Vec<Option<String>>,
+    /// The operator that gives a value.
+    producers: HashMap<Slot, usize>,
+    /// The calls of each module, in their order.
+    calls: BTreeMap<String, Vec<Call>>,
+    /// The numbers that operators without parameters have in sequences.
+    numbered: BTreeMap<usize, String>,
+}
+
+impl<'a> Search<'a> {
+    fn new(nodes: &'a [Node<'a>], paths: &'a [String]) -> Self {
+        let owners: Vec<Option<String>> = nodes.iter().map(|node| owner(&node.params)).collect();
+        let producers = nodes.iter().enumerate().map(|(place, node)| (node.output, place)).collect();
+        let mut search =
+            Self { nodes, paths, owners, producers, calls: BTreeMap::new(), numbered: BTreeMap::new() };
+        search.calls = search.calls_of_modules();
+        search.numbered = search.numbers();
+        search.extend_blocks();
+        search
+    }
+
+    /// A call of a module ends before it reads the same parameter again.
+    fn calls_of_owners(&self) -> BTreeMap<&str, Vec<Call>> {
+        let mut calls: BTreeMap<&str, Vec<Call>> = BTreeMap::new();
+        let mut read: HashMap<&str, HashSet<&str>> = HashMap::new();
+        for (place, (node, owner)) in self.nodes.iter().zip(&self.owners).enumerate() {
+            let Some(owner) = owner else { continue };
+            let (calls, read) = (calls.entry(owner).or_default(), read.entry(owner).or_default());
+            match calls.last_mut() {
+                Some(call) if node.params.iter().all(|param| !read.contains(param)) => call.last = place,
+                _ => {
+                    calls.push(Call { first: place, last: place });
+                    read.clear();
+                }
+            }
+            read.extend(node.params.iter().copied());
+        }
+        calls
+    }
+
+    /// The calls of all modules: one of modules is called as often as each of them, if their calls do not overlap, or else once.
+    fn calls_of_modules(&self) -> BTreeMap<String, Vec<Call>> {
+        let owners = self.calls_of_owners();
+        let mut modules: BTreeSet<&str> = BTreeSet::new();
+        for owner in owners.keys() {
+            let mut path = *owner;
+            while !path.is_empty() && modules.insert(path) {
+                path = parent(path);
+            }
+        }
+        let span = |calls: &[&Call]| Call {
+            first: calls.iter().map(|call| call.first).min().unwrap_or(0),
+            last: calls.iter().map(|call| call.last).max().unwrap_or(0),
+        };
+        let calls_of = |module: &str| {
+            let inside: Vec<&Vec<Call>> = owners
+                .iter()
+                .filter(|(owner, _)| **owner == module || is_within(owner, module))
+                .map(|(_, calls)| calls)
+                .collect();
+            let times = inside[0].len();
+            let in_turn =
+                || (0..times).map(|turn| span(&inside.iter().map(|calls| &calls[turn]).collect::<Vec<_>>()));
+            let apart = inside.iter().all(|calls| calls.len() == times)
+                && in_turn().zip(in_turn().skip(1)).all(|(a, b)| a.last < b.first);
+            match apart {
+                true => in_turn().collect(),
+                false => vec![span(&inside.into_iter().flatten().collect::<Vec<_>>())],
+            }
+        };
+        modules.into_iter().map(|module| (module.to_string(), calls_of(module))).collect()
+    }
+
+    /// Extends each block over the operators without parameters behind it that are its own; inner blocks first.
+    fn extend_blocks(&mut self) {
+        let mut blocks: Vec<String> =
+            self.calls.keys().filter(|module| self.is_block(module)).cloned().collect();
+        blocks.sort_by_key(|block| std::cmp::Reverse(block.split('.').count()));
+        for block in blocks {
+            for turn in 0..self.calls[&block].len() {
+                let extended = self.extended(&block, turn);
+                self.calls.get_mut(&block).expect("a block that was listed")[turn] = extended;
+            }
+        }
+    }
+
+    fn is_block(&self, module: &str) -> bool {
+        self.calls.keys().any(|other| is_within(other, module))
+    }
+
+    fn has_blocks_inside(&self, module: &str) -> bool {
+        self.calls.keys().any(|other| is_within(other, module) && self.is_block(other))
+    }
+
+    fn extended(&self, block: &str, turn: usize) -> Call {
+        let mut call = self.calls[block][turn].clone();
+        // What an inner block was extended by is inside the outer one, too.
+        for (inner, calls) in &self.calls {
+            if is_within(inner, block) {
+                let inside =
+                    calls.iter().filter(|inner| inner.first >= call.first && inner.first <= call.last);
+                call.last = inside.map(|inner| inner.last).max().unwrap_or(0).max(call.last);
+            }
+        }
+        if self.calls[block].len() == 1 {
+            let own = self.numbered.iter().filter(|(_, name)| parent(name) == block).map(|(place, _)| *place);
+            call.last = own.max().unwrap_or(0).max(call.last);
+        }
+        if self.nodes[call.last].layout.is_none() {
+            call.last = self.back_in_order(&call).unwrap_or(call.last);
+        }
+        let mut given = self.given(&call);
+        let lenient = self.has_blocks_inside(block);
+        let mut unused: Vec<&str> = self.without_parameters(block);
+        let mut merged = false;
+        while let Some(node) = self.nodes.get(call.last + 1).filter(|_| self.owners[call.last + 1].is_none())
+        {
+            let is_inside = |slot: &Slot| self.is_inside(*slot, &call);
+            let all_inside = node.inputs.iter().all(is_inside);
+            let own = all_inside || node.inputs.iter().all(|slot| is_inside(slot) || given.contains(slot));
+            let reads_it = node.inputs.iter().any(is_inside);
+            let stands = unused.iter().position(|path| stands_for(leaf(path), node.operator));
+            let takes = reads_it
+                && match node.inputs.len() {
+                    1 if is_activation(node.operator) && merged => true,
+                    1 => stands.is_some(),
+                    _ if is_cat(node.operator) => all_inside || (own && lenient),
+                    _ => own && is_merge(node.operator),
+                };
+            if !takes {
+                break;
+            }
+            merged = node.inputs.len() > 1 && !is_cat(node.operator);
+            if let Some(place) = stands.filter(|_| node.inputs.len() == 1) {
+                unused.remove(place);
+            }
+            call.last += 1;
+            given = self.given(&call);
+        }
+        call
+    }
+
+    /// Modules without parameters directly within a block for which no operator inside is known.
+    fn without_parameters(&self, block: &str) -> Vec<&'a str> {
+        let own = self.paths.iter().map(String::as_str).filter(|path| parent(path) == block);
+        own.filter(|path| !self.calls.contains_key(*path)).collect()
+    }
+
+    fn is_inside(&self, slot: Slot, call: &Call) -> bool {
+        self.producers.get(&slot).is_some_and(|place| (call.first..=call.last).contains(place))
+    }
+
+    /// What a call was given: values from before that it reads, and what these were made from without parameters.
+    fn given(&self, call: &Call) -> HashSet<Slot> {
+        let read = self.nodes[call.first..=call.last].iter().flat_map(|node| &node.inputs);
+        let mut open: Vec<Slot> = read.copied().filter(|slot| !self.is_inside(*slot, call)).collect();
+        let mut given = HashSet::new();
+        while let Some(slot) = open.pop() {
+            if !given.insert(slot) {
+                continue;
+            }
+            if let Some(place) = self.producers.get(&slot).filter(|place| self.owners[**place].is_none()) {
+                open.extend(&self.nodes[*place].inputs);
+            }
+        }
+        given
+    }
+
+    /// The first value behind a call, made from what it computed alone and without parameters, that has a layout.
+    fn back_in_order(&self, call: &Call) -> Option<usize> {
+        let mut inside: HashSet<Slot> =
+            self.nodes[call.first..=call.last].iter().map(|node| node.output).collect();
+        for place in call.last + 1..self.nodes.len() {
+            let node = &self.nodes[place];
+            let rearranges = matches!(
+                node.operator,
+                OperationIr::BaseFloat(
+                    Base::Reshape(_)
+                        | Base::Permute(_)
+                        | Base::SwapDims(_)
+                        | Base::Slice(_)
+                        | Base::Cat(_)
+                        | Base::Select(_)
+                )
+            );
+            if self.owners[place].is_some()
+                || !rearranges
+                || !node.inputs.iter().all(|slot| inside.contains(slot))
+            {
+                return None;
+            }
+            inside.insert(node.output);
+            if node.layout.is_some() {
+                return Some(place);
+            }
+        }
+        None
+    }
+
+    fn layers(self) -> Vec<Layer> {
+        let mut found: Vec<Layer> = Vec::new();
+        let offer = |name: String, operator: usize, found: &mut Vec<Layer>| {
+            let node = &self.nodes[operator];
+            if let Some(layout) = node.layout {
+                found.push(Layer { name, value: node.output, layout, operator, children: Vec::new() });
+            }
+        };
+        for (module, calls) in &self.calls {
+            for (turn, call) in calls.iter().enumerate() {
+                let name = if turn == 0 { module.clone() } else { format!("{module}#{}", turn + 1) };
+                offer(name, call.last, &mut found);
+            }
+        }
+        let mut taken: HashMap<String, usize> = found.iter().map(|layer| (layer.name.clone(), 1)).collect();
+        let values: HashSet<Slot> = found.iter().map(|layer| layer.value).collect();
+        for (place, name) in self.names_without_parameters(&values) {
+            let count = taken.entry(name.clone()).or_insert(0);
+            *count += 1;
+            let name = if *count == 1 { name } else { format!("{name}#{count}") };
+            offer(name, place, &mut found);
+        }
+        nested(found)
+    }
+
+    /// Names for operators without parameters whose values are no layers yet.
+    fn names_without_parameters(&self, values: &HashSet<Slot>) -> Vec<(usize, String)> {
+        let mut named = self.numbered.clone();
+        for (place, node) in self.nodes.iter().enumerate() {
+            let is_new =
+                self.owners[place].is_none() && node.layout.is_some() && !values.contains(&node.output);
+            if !is_new || named.contains_key(&place) {
+                continue;
+            }
+            let around = self.block_around(place);
+            let own = match node.layout {
+                Some(Layout::Attention(_)) if is_attention(node) => Some("attn_drop".to_string()),
+                _ => self.stand_in(place, around).or_else(|| self.own_name(place, around).map(String::from)),
+            };
+            if let Some(own) = own {
+                named.insert(place, if around.is_empty() { own } else { format!("{around}.{own}") });
+            }
+        }
+        named.into_iter().collect()
+    }
+
+    /// What an operator is, where that makes a name.
+    fn own_name(&self, place: usize, around: &str) -> Option<&'static str> {
+        let node = &self.nodes[place];
+        let is_root = around.is_empty();
+        match node.operator {
+            // Behind the value of a block it is another view of the same.
+            operator
+                if is_root && kind(operator).is_some() && self.ends_a_block(node.inputs.first().copied()) =>
+            {
+                None
+            }
+            OperationIr::Activation(Activation::Sigmoid(_)) if self.gates_itself(place) => None,
+            operator if is_merge(operator) && self.is_silu(place) => Some("silu"),
+            operator if is_merge(operator) && is_root && node.inputs.len() > 1 => Some("add"),
+            operator if is_cat(operator) && is_root && node.inputs.len() > 1 => Some("cat"),
+            operator => kind(operator),
+        }
+    }
+
+    fn ends_a_block(&self, slot: Option<Slot>) -> bool {
+        let place = slot.and_then(|slot| self.producers.get(&slot));
+        let ends = |(module, calls): (&String, &Vec<Call>)| {
+            self.is_block(module) && calls.iter().any(|call| Some(&call.last) == place)
+        };
+        self.calls.iter().any(ends)
+    }
+
+    /// Whether what an operator gives is multiplied with what it takes, as in `x * sigmoid(x)`.
+    fn gates_itself(&self, place: usize) -> bool {
+        let node = &self.nodes[place];
+        let product = |other: &Node<'_>| {
+            is_merge(other.operator)
+                && other.inputs.contains(&node.output)
+                && other.inputs.contains(&node.inputs[0])
+        };
+        self.nodes.iter().any(product)
+    }
+
+    fn is_silu(&self, place: usize) -> bool {
+        let sigmoid = |slot: &Slot| {
+            self.producers.get(slot).is_some_and(|other| {
+                matches!(self.nodes[*other].operator, OperationIr::Activation(Activation::Sigmoid(_)))
+                    && self.gates_itself(*other)
+            })
+        };
+        let node = &self.nodes[place];
+        matches!(node.operator, OperationIr::NumericFloat(_, Numeric::Mul(_)))
+            && node.inputs.iter().any(sigmoid)
+    }
+
+    /// The innermost block that an operator is inside of.
+    fn block_around(&self, place: usize) -> &str {
+        let around = |(module, calls): (&'_ String, &Vec<Call>)| {
+            self.is_block(module) && calls.iter().any(|call| call.first < place && place <= call.last)
+        };
+        let blocks = self
+            .calls
+            .iter()
+            .filter(|(module, calls)| around((module, calls)))
+            .map(|(module, _)| module.as_str());
+        blocks.max_by_key(|block| block.split('.').count()).unwrap_or("")
+    }
+
+    /// The module without parameters that stands between the modules before and behind an operator, as its name says.
+    fn stand_in(&self, place: usize, around: &str) -> Option<String> {
+        let (before, behind) = self.neighbors(place, around);
+        let siblings: Vec<&str> =
+            self.paths.iter().map(String::as_str).filter(|path| parent(path) == around).collect();
+        let at =
+            |path: Option<String>| path.and_then(|path| siblings.iter().position(|sibling| *sibling == path));
+        let from = at(before).map_or(0, |place| place + 1);
+        let to = at(behind).unwrap_or(siblings.len());
+        let free = siblings.get(from..to)?.iter().filter(|path| !self.calls.contains_key(**path));
+        let fitting: Vec<&&str> =
+            free.filter(|path| stands_for(leaf(path), self.nodes[place].operator)).collect();
+        match fitting.as_slice() {
+            [one] => Some(leaf(one).to_string()),
+            _ => None,
+        }
+    }
+
+    /// The children of a block that own the operators next to one, before and behind.
+    fn neighbors(&self, place: usize, around: &str) -> (Option<String>, Option<String>) {
+        let child = |owner: &Option<String>| {
+            let owner = owner.as_ref()?;
+            let rest =
+                if around.is_empty() { owner } else { owner.strip_prefix(around)?.strip_prefix('.')? };
+            let name = rest.split('.').next()?;
+            Some(if around.is_empty() { name.to_string() } else { format!("{around}.{name}") })
+        };
+        let before = self.owners[..place].iter().rev().find(|owner| owner.is_some()).and_then(child);
+        let behind = self.owners[place + 1..].iter().find(|owner| owner.is_some()).and_then(child);
+        (before, behind)
+    }
+
+    /// Activations and pooling between numbered modules of a sequence have the numbers between, if there are as many.
+    fn numbers(&self) -> BTreeMap<usize, String> {
+        let number = |path: &str| leaf(path).parse::<usize>().ok();
+        let mut sequences: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for path in self.paths {
+            if let Some(number) = number(path) {
+                sequences.entry(parent(path)).or_default().push(number);
+            }
+        }
+        let mut named = BTreeMap::new();
+        for (sequence, numbers) in sequences {
+            let called = |number: &usize| self.calls.get(&format!("{sequence}.{number}"));
+            let mut last: Option<(usize, usize)> = None;
+            for number in numbers.iter().filter(|number| called(number).is_some_and(|calls| calls.len() == 1))
+            {
+                let Some([call]) = called(number).map(Vec::as_slice) else { continue };
+                if let Some((before, end)) = last {
+                    let between: Vec<usize> =
+                        (end + 1..call.first).filter(|place| self.has_kind(*place)).collect();
+                    if between.len() + 1 == number - before {
+                        named.extend(
+                            between
+                                .into_iter()
+                                .enumerate()
+                                .map(|(n, place)| (place, format!("{sequence}.{}", before + 1 + n))),
+                        );
+                    }
+                }
+                last = Some((*number, call.last));
+            }
+            if let Some((before, end)) = last {
+                let free = numbers.iter().filter(|number| **number > before).count();
+                let next = (end + 1..self.nodes.len()).take_while(|place| self.owners[*place].is_none());
+                let behind: Vec<usize> = next.filter(|place| self.has_kind(*place)).take(free).collect();
+                if behind.len() == free {
+                    named.extend(
+                        behind
+                            .into_iter()
+                            .enumerate()
+                            .map(|(n, place)| (place, format!("{sequence}.{}", before + 1 + n))),
+                    );
+                }
+            }
+        }
+        named
+    }
+
+    fn has_kind(&self, place: usize) -> bool {
+        let operator = self.nodes[place].operator;
+        self.owners[place].is_none() && (is_activation(operator) || is_pooling(operator))
+    }
+}
+
+/// Layers in the order in which they finish, inside the layer whose name theirs begins with.
+fn nested(mut found: Vec<Layer>) -> Vec<Layer> {
+    found.sort_by(|a, b| {
+        a.operator.cmp(&b.operator).then(b.name.split('.').count().cmp(&a.name.split('.').count()))
+    });
+    let mut roots: Vec<Layer> = Vec::new();
+    for mut layer in found {
+        // Only the last ones: what finished in between has to come before.
+        let outside =
+            roots.iter().rposition(|other| !is_within(&other.name, &layer.name)).map_or(0, |place| place + 1);
+        layer.children = roots.split_off(outside);
+        roots.push(layer);
+    }
+    roots
+}
