@@ -16,6 +16,8 @@ pub enum Failure {
     NonFinite { model: String, image: String },
     #[error("cannot write to `{}`: {reason}", .path.display())]
     Output { path: PathBuf, reason: String },
+    #[error("writing to `{}` would overwrite `{}`, which is read here: name another place", .output.display(), .input.display())]
+    Overwrites { output: PathBuf, input: PathBuf },
     #[error(transparent)]
     Device(#[from] cam_device::Error),
     #[error("`{device}` failed: {reason}")]
@@ -66,7 +68,7 @@ impl Failure {
         use cam_core::Error as Core;
         use cam_models::Error as Models;
         match self {
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::Overwrites { .. } => 2,
             Self::Core(Core::UnknownLayer { .. } | Core::NoLayer { .. }) => 3,
             Self::Core(Core::UnknownClass { .. }) | Self::Models(Models::UnknownLabel { .. }) => 4,
             Self::Core(
