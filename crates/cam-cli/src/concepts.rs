@@ -50,7 +50,9 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     });
     sheets.each(&model, options, |picture| {
         let input = picture.input.clone().to_device(model.device());
-        let found = cam_core::concepts(&model, layer, input, args.count as usize, args.seed)?;
+        let count = args.count as usize;
+        let found =
+            picture.tried(&model, || Ok(cam_core::concepts(&model, layer, input, count, args.seed)?))?;
         let concepts = named(&model, found)?;
         speaker.say(head(picture.source.name()))?;
         for concept in &concepts {

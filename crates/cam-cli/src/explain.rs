@@ -11,7 +11,7 @@ use crate::failure::{Failure, folder};
 use crate::files::{self, Name, Out};
 use crate::page::{self, Page};
 use crate::painting::{self, Painter};
-use crate::picture::Picture;
+use crate::picture::{Part, Picture};
 use crate::reads::Reads;
 use crate::report::{About, Json, Line, Map, MapOf, Predictions, Report, Seconds, Spread};
 use crate::sheet::{self, Drawing};
@@ -120,7 +120,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         for found in found {
             match found {
                 Found::Explained(explained) => run.found(*explained)?,
-                Found::Failed(source, failure) => run.failed(&source, failure)?,
+                Found::Failed(source, part, failure) => run.failed(&source, part, failure)?,
             }
         }
         bar.set_position(run.album.behind() as u64);
@@ -165,9 +165,13 @@ impl Run<'_> {
     /// Writes and tells what was found in a picture.
     fn found(&mut self, explained: Explained) -> Result<(), Failure> {
         let started = Instant::now();
-        let maps = self.write(&explained)?;
+        let written = self.write(&explained);
         self.studio.seconds.write += started.elapsed().as_secs_f64();
         let Picture { source, part, .. } = &explained.picture;
+        let maps = match written {
+            Ok(maps) => maps,
+            Err(failure) => return self.failed(source, *part, failure),
+        };
         self.album.done(source, *part, &explained.top, &maps)?;
         if let Some(page) = &mut self.page {
             page.add(&explained)?;
@@ -220,8 +224,8 @@ impl Run<'_> {
     }
 
     /// Notes a picture that could not be explained.
-    fn failed(&mut self, source: &Source, failure: Failure) -> Result<(), Failure> {
-        self.album.failed(source, failure)?;
+    fn failed(&mut self, source: &Source, part: Part, failure: Failure) -> Result<(), Failure> {
+        self.album.failed(source, part, failure)?;
         match (self.args.json, self.album.failures.last()) {
             (Some(Json::Lines), Some(failed)) => self.line(Line::failed(failed).text()),
             _ => Ok(()),

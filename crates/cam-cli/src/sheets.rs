@@ -7,7 +7,7 @@ use crate::files::Out;
 use crate::format::Format;
 use crate::maps::OneMap;
 use crate::options::Preparing;
-use crate::picture::Picture;
+use crate::picture::{Part, Picture};
 use crate::preview::Preview;
 use crate::reads::Reads;
 use crate::report::Map;
@@ -119,11 +119,11 @@ impl Sheets<'_> {
                             Ok(Made { predictions, maps, .. }) => {
                                 album.done(source, part, &predictions, &maps)?;
                             }
-                            Err(failure) => album.failed(source, failure)?,
+                            Err(failure) => album.failed(source, part, failure)?,
                         }
                     }
                 }
-                Err(failure) => album.failed(source, failure)?,
+                Err(failure) => album.failed(source, Part::default(), failure)?,
             }
             bar.inc(1);
         }
