@@ -8,7 +8,7 @@ use cam_models::resnet::ResNet;
 use cam_models::{Classifier, Error, Weights};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use support::TINY;
+use support::{TINY, archive};
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -29,13 +29,15 @@ impl Bench {
         path
     }
 
-    /// One file of each container, all of them sound.
+    /// One file of each container, all of them sound; one `.pth` has the name of 21 letters that burn-store's reader mistakes.
     fn sound(&self) -> Vec<(String, Vec<u8>)> {
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/weights");
         let pack = self.folder.path().join("tiny.bpk");
         BurnpackStore::from_file(&pack).overwrite(true).collect_from(&network()).unwrap();
         let files = ["tiny.safetensors", "tiny_f16.safetensors", "tiny.pth", "tiny_legacy.pth"];
-        let paths = files.map(|file| golden.join(file)).into_iter().chain([pack]);
+        let mistaken =
+            self.file("a_name_of_21_letters_.pth", &mistaken(&archive::entries(&golden.join("tiny.pth"))));
+        let paths = files.map(|file| golden.join(file)).into_iter().chain([pack, mistaken]);
         paths
             .map(|path| {
                 let name = path.file_name().unwrap().to_str().unwrap().to_string();
@@ -43,6 +45,11 @@ impl Bench {
             })
             .collect()
     }
+}
+
+/// A `.pth` of the name of 21 letters.
+fn mistaken(entries: &[archive::Entry]) -> Vec<u8> {
+    archive::pytorch("a_name_of_21_letters_", entries)
 }
 
 fn network() -> ResNet {
@@ -323,6 +330,13 @@ fn archives_that_unpack_to_more_than_they_hold_are_refused() {
     let said = unreadable(&bench.file("table.pth", &bomb));
     assert!(said.contains("its table of tensors has"), "{said}");
 
+    // Where a copy is read in the place of the file.
+    let entry = |name: &str, bytes| archive::Entry { name: name.into(), bytes, crc32: 0 };
+    let said = unreadable(
+        &bench.file("copied.pth", &mistaken(&[entry("data.pkl", table), entry("version", Vec::new())])),
+    );
+    assert!(said.contains("its table of tensors has"), "{said}");
+
     // The same, with sizes that lie: of the 64 MiB, one KiB is owned up to.
     let mut lying = pth(&state_dict(&tensor), &[vec![0; 4 << 24]], CompressionMethod::Deflated);
     let (told, owned) = ((4u32 << 24).to_le_bytes(), 1024u32.to_le_bytes());
@@ -332,6 +346,26 @@ fn archives_that_unpack_to_more_than_they_hold_are_refused() {
         lying[place..place + 4].copy_from_slice(&owned);
     }
     refused(&bench.file("lying.pth", &lying));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_copy_that_is_read_in_the_place_of_a_file_does_not_stay() {
+    let bench = Bench::new();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/weights/tiny.pth");
+    let path = bench.file("weights.pth", &mistaken(&archive::entries(&golden)));
+    let temporary = bench.folder.path().join("temporary");
+    std::fs::create_dir(&temporary).unwrap();
+    let layers = |folder: &Path| {
+        let mut cam = assert_cmd::Command::cargo_bin("cam").unwrap();
+        cam.env("TMPDIR", folder).args(["layers", "--weights"]).arg(&path).output().unwrap()
+    };
+    assert!(layers(&temporary).status.success());
+    assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
+    let nowhere = layers(&bench.folder.path().join("nowhere"));
+    let said = String::from_utf8_lossy(&nowhere.stderr);
+    assert_eq!((nowhere.status.code(), said.lines().count()), (Some(9), 1), "{said}");
+    assert!(said.contains("it has to be copied to be read"), "{said}");
 }
 
 /// The worst of the files above, in an address space of 3 GB: the table takes half of it.

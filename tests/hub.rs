@@ -249,6 +249,12 @@ fn a_model_is_fetched_once_and_then_needs_no_hub() {
     assert_eq!(found.len(), 1);
     let contents = found[0].canonicalize().unwrap();
     assert!(contents.ends_with(Path::new("blobs").join(hash(weights()))), "{contents:?}");
+
+    // It is read, and so nothing is written in its place.
+    let mut over = desk.explain(&endpoint);
+    over.arg("--html").arg(&found[0]);
+    refuses(over, 2, "would overwrite");
+    assert!(std::fs::read(&contents).unwrap() == weights());
 }
 
 #[test]

@@ -533,6 +533,229 @@ fn sheets_of_a_folder_go_on_too_and_a_bad_picture_stops_none() {
     assert_eq!(of("guided").1["maps"][0]["png"], "cam-out/a_guided.png");
 }
 
+/// The commands that go through the pictures of a folder.
+const OF_FOLDERS: [&[&str]; 4] =
+    [&["explain"], &["compare", "--method", "gradcam,layercam"], &["guided"], &["concepts", "--count", "2"]];
+
+#[test]
+fn a_picture_too_large_to_be_drawn_stops_no_other() {
+    let desk = Desk::new();
+    desk.album();
+    // 279 million pixels, each side within its limit, said by a file of some hundred bytes.
+    let mut vast = std::io::Cursor::new(Vec::new());
+    RgbImage::new(8, 8).write_to(&mut vast, image::ImageFormat::Jpeg).unwrap();
+    let mut vast = vast.into_inner();
+    let frame = vast.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+    vast[frame + 5..frame + 9].copy_from_slice(&[16_705u16.to_be_bytes(), 16_705u16.to_be_bytes()].concat());
+    std::fs::write(desk.path("album/broken.png"), vast).unwrap();
+    for command in OF_FOLDERS {
+        for done in ["", "2 of 3 pictures are done already\n"] {
+            let (said, wrong) = desk.ends(&[command, &["album"]].concat(), 17);
+            assert!(said.starts_with(done) && said.ends_with("cam-out/manifest.jsonl\n"), "{said}");
+            let lines: Vec<&str> =
+                wrong.lines().filter(|line| !line.contains("the built-in model")).collect();
+            assert_eq!(lines.len(), 2, "{wrong}");
+            assert!(lines[0].contains("broken.png` has 16705 x 16705 pixels"), "{wrong}");
+            assert_eq!(lines[1], "cam: 1 of 3 pictures could not be explained");
+        }
+        let alone = [command, &["album/broken.png"]].concat();
+        desk.refuses(
+            &alone,
+            8,
+            "has 16705 x 16705 pixels; each side needs 8 to 20000, and there may be 268435456",
+        );
+    }
+}
+
+#[test]
+fn a_picture_whose_files_cannot_be_written_stops_no_other() {
+    let desk = Desk::new();
+    desk.album();
+    std::fs::copy(desk.path("scene.png"), desk.path("album/broken.png")).unwrap();
+    for command in OF_FOLDERS {
+        // A file where a folder is to be.
+        std::fs::create_dir(desk.path("cam-out")).unwrap();
+        std::fs::write(desk.path("cam-out/more"), "").unwrap();
+        let arguments = [command, &["album"]].concat();
+        for done in ["", "2 of 3 pictures are done already\n"] {
+            let (said, wrong) = desk.ends(&arguments, 17);
+            assert!(said.starts_with(done), "{said}");
+            assert!(wrong.contains("cam: cannot write to `cam-out/more`: "), "{wrong}");
+            assert!(wrong.ends_with("cam: 1 of 3 pictures could not be explained\n"), "{wrong}");
+        }
+        std::fs::remove_file(desk.path("cam-out/more")).unwrap();
+        let (said, _) = desk.ends(&arguments, 0);
+        assert!(said.starts_with("2 of 3 pictures are done already\n"), "{said}");
+        std::fs::remove_dir_all(desk.path("cam-out")).unwrap();
+    }
+    // What its format cannot hold, and what stands in the place of a sheet.
+    RgbImage::new(16_400, 8).save(desk.path("album/wide.png")).unwrap();
+    let (_, wrong) = desk.ends(&["explain", "album", "--format", "webp"], 17);
+    assert!(wrong.contains("cam: the picture of 16400 x 8 cannot be written as webp"), "{wrong}");
+    assert_eq!(desk.files("cam-out").len(), 3 + 1, "{:?}", desk.files("cam-out"));
+    std::fs::create_dir(desk.path("cam-out/a_compare.png")).unwrap();
+    let (_, wrong) = desk.ends(&["compare", "album", "--method", "gradcam"], 17);
+    assert!(wrong.contains("cannot write cam-out/a_compare.png"), "{wrong}");
+    assert!(wrong.ends_with("cam: 1 of 4 pictures could not be explained\n"), "{wrong}");
+}
+
+#[test]
+fn an_array_that_the_model_cannot_take_stops_no_other() {
+    let desk = Desk::new();
+    support::hashed_file(
+        &cam_models::Config::from(support::VIT).init(&Device::flex()),
+        &desk.path("vit.safetensors"),
+    );
+    for (name, shape) in
+        [("dot", [3, 1, 1]), ("small", [3, 8, 8]), ("odd", [3, 40, 9]), ("vast", [3, 1, 20_001])]
+    {
+        write_npy(
+            desk.path(&format!("{name}.npy")),
+            &shape,
+            &vec![0.5; shape.iter().product::<u64>() as usize],
+        );
+    }
+    let weights = ["--weights", "vit.safetensors"];
+    for command in [&["explain"][..], &["compare", "--method", "gradcam"], &["concepts"]] {
+        let arrays = ["scene.png", "dot.npy", "small.npy", "odd.npy", "vast.npy", "scene.png"];
+        let (said, wrong) = desk.ends(&[command, &arrays, &weights].concat(), 17);
+        assert_eq!(said.lines().filter(|line| *line == "scene.png").count(), 2, "{said}");
+        let words = [
+            "`dot.npy` has 1 x 1 pixels",
+            "`small.npy`: the model takes no pictures of 8 x 8",
+            "`odd.npy`: the model takes no pictures of 9 x 40",
+            "`vast.npy` has 20001 x 1 pixels",
+        ];
+        let refused: Vec<&str> = wrong.lines().filter(|line| line.contains(".npy`")).collect();
+        assert_eq!(refused.len(), words.len(), "{wrong}");
+        for (line, words) in refused.into_iter().zip(words) {
+            assert!(line.contains(words), "{wrong}");
+        }
+        assert!(wrong.ends_with("cam: 4 of 6 pictures could not be explained\n"), "{wrong}");
+        desk.refuses(
+            &[command, &["odd.npy", "--quiet"], &weights].concat(),
+            7,
+            "the model takes no pictures of 9 x 40",
+        );
+    }
+}
+
+#[test]
+fn a_bad_picture_of_an_array_stops_none_of_the_others() {
+    let desk = Desk::new();
+    // The middle one of three is so bright that sums overflow.
+    let place = |number: usize| number / (3 * 64 * 64);
+    let number = |i: usize| if place(i) == 1 { 3e38 } else { (i % 7) as f32 / 7.0 };
+    let numbers: Vec<f32> = (0..3 * 3 * 64 * 64).map(number).collect();
+    write_npy(desk.path("three.npy"), &[3, 3, 64, 64], &numbers);
+    let (said, wrong) = desk.ends(&["explain", "three.npy", "--json=lines"], 17);
+    let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let errors: Vec<bool> = lines.iter().map(|line| line["error"].is_string()).collect();
+    assert_eq!(errors, [false, true, false], "{said}");
+    assert_eq!(lines[1]["part"]["place"], 1);
+    assert!(wrong.contains("holds NaN or infinity"), "{wrong}");
+    assert!(wrong.ends_with("cam: 1 of 3 pictures could not be explained\n"), "{wrong}");
+    let (said, _) = desk.ends(&["compare", "three.npy", "--method", "gradcam"], 17);
+    assert_eq!(said.lines().filter(|line| *line == "three.npy").count(), 2, "{said}");
+}
+
+#[test]
+fn a_folder_without_pictures_stops_no_other_input() {
+    let desk = Desk::new();
+    std::fs::create_dir(desk.path("empty")).unwrap();
+    desk.refuses(&["explain", "empty"], 7, "there are no pictures in the folder `empty`");
+    for command in OF_FOLDERS {
+        let (said, wrong) = desk.ends(&[command, &["empty", "scene.png"]].concat(), 17);
+        assert!(said.contains("scene.png\n"), "{said}");
+        assert!(wrong.starts_with("cam: there are no pictures in the folder `empty`"), "{wrong}");
+    }
+}
+
+#[test]
+fn nothing_that_is_read_is_overwritten() {
+    let desk = Desk::new();
+    // Files are told by what they hold, so weights and names of classes may be called as pictures are.
+    std::fs::rename(desk.resnet18(3), desk.path("weights.png")).unwrap();
+    std::fs::write(desk.path("names.svg"), "leaf\nstem\nroot\n").unwrap();
+    std::fs::hard_link(desk.path("scene.png"), desk.path("hard.png")).unwrap();
+    write_npy(desk.path("array.npy"), &[3, 64, 64], &[0.5; 3 * 64 * 64]);
+    let mut outputs = vec!["scene.png", "./scene.png", "hard.png", "weights.png", "names.svg"];
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("hard.png", desk.path("soft.png")).unwrap();
+        std::os::unix::fs::symlink("array.npy", desk.path("array.png")).unwrap();
+        outputs.extend(["soft.png", "array.png"]);
+        let mut cam = std::process::Command::new(assert_cmd::cargo::cargo_bin("cam"));
+        cam.current_dir(desk.folder.path()).args(["explain", "-", "--out", "scene.png"]);
+        let done = cam.stdin(std::fs::File::open(desk.path("scene.png")).unwrap()).output().unwrap();
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.code() == Some(2) && said.contains("would overwrite `/dev/stdin`"), "{said}");
+    }
+    let kept = ["scene.png", "weights.png", "names.svg", "array.npy"];
+    let bytes = || kept.map(|name| std::fs::read(desk.path(name)).unwrap());
+    let before = bytes();
+    let model = ["--weights", "weights.png", "--labels", "names.svg"];
+    for output in outputs {
+        let input = if output == "array.png" { "array.npy" } else { "scene.png" };
+        let words = format!("writing to `{output}` would overwrite `");
+        for command in OF_FOLDERS {
+            desk.refuses(&[command, &[input, "--out", output], &model].concat(), 2, &words);
+        }
+        desk.refuses(&[&["explain", input, "--html", output][..], &model].concat(), 2, &words);
+    }
+    desk.refuses(&["explain", "array.npy", "--html", "array.npy"], 2, "would overwrite `array.npy`");
+    desk.refuses(&["explain", "scene.png", "--out", "a.png", "--html", "./a.png"], 2, "name one file");
+    assert_eq!(bytes(), before);
+    assert!(desk.files("cam-out").is_empty(), "refused before anything is done");
+}
+
+#[test]
+fn results_in_a_folder_overwrite_no_input_there() {
+    let desk = Desk::new();
+    let bytes = |name: &str| std::fs::read(desk.path(name)).unwrap();
+    let before = bytes("scene.png");
+    std::fs::copy(desk.path("scene.png"), desk.path("scene_more.png")).unwrap();
+    for (command, clash) in [
+        (OF_FOLDERS[0], "scene_sheet.png"),
+        (OF_FOLDERS[0], "scene_gradcam_layer3.0_2.png"),
+        (OF_FOLDERS[1], "scene_compare.png"),
+        (OF_FOLDERS[2], "scene_guided_2.png"),
+        (OF_FOLDERS[3], "scene_concepts.png"),
+    ] {
+        std::fs::copy(desk.path("scene.png"), desk.path(clash)).unwrap();
+        let words = format!("would overwrite `{clash}`, which is read here");
+        let two = [command, &["scene.png", clash, "--out", "."]].concat();
+        desk.refuses(&two, 2, &words);
+        // Where other names are written, they are no trouble.
+        desk.ends(&[&two[..], &["--format", "svg"]].concat(), 0);
+        assert!(bytes(clash) == before, "{clash}");
+        desk.ends(&[command, &["scene.png", "scene_more.png", "--out", "."]].concat(), 0);
+    }
+    assert!(bytes("scene.png") == before && bytes("scene_more.png") == before);
+
+    // By another way: what is written would go through a link to what is read.
+    #[cfg(unix)]
+    {
+        std::fs::create_dir(desk.path("linked")).unwrap();
+        std::os::unix::fs::symlink("../scene.png", desk.path("linked/scene_compare.png")).unwrap();
+        let arguments = [OF_FOLDERS[1], &["scene.png", "--out", "linked"]].concat();
+        desk.refuses(&arguments, 2, "writing to `linked/scene_compare.png` would overwrite `scene.png`");
+        assert!(bytes("scene.png") == before);
+    }
+    std::fs::create_dir(desk.path("named")).unwrap();
+    std::fs::write(desk.path("named/manifest.jsonl"), "one\ntwo\n").unwrap();
+    let arguments = ["explain", "scene.png", "--out", "named", "--labels", "named/manifest.jsonl"];
+    desk.refuses(&arguments, 2, "would overwrite `named/manifest.jsonl`");
+
+    // The folder of the photos may be that of the results: those are not taken for photos the next time.
+    desk.album();
+    desk.ends(&["explain", "album", "--out", "album"], 17);
+    let written = desk.files("album");
+    let (said, _) = desk.ends(&["explain", "album", "--out", "album"], 17);
+    assert!(said.starts_with("2 of 3 pictures are done already\n"), "{said}");
+    assert_eq!(desk.files("album"), written);
+}
+
 #[test]
 fn lines_of_json_are_one_a_picture_bad_ones_too() {
     let desk = Desk::new();

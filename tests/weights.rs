@@ -12,7 +12,7 @@ use cam_models::{Classifier, Error, Network, Weights};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use std::path::{Path, PathBuf};
-use support::{TINY, TINY_RESNEXT, picture};
+use support::{TINY, TINY_RESNEXT, archive, picture};
 
 fn stored(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/weights").join(file)
@@ -255,6 +255,26 @@ fn the_container_is_told_by_its_bytes_not_by_its_name() {
         let path = folder.path().join(name);
         std::fs::copy(stored(file), &path).unwrap();
         assert!(load(TINY, &path).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn a_pth_is_read_whatever_its_name_was_when_it_was_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let entries = archive::entries(&stored("tiny.pth"));
+    assert_eq!(
+        archive::pytorch("tiny", &entries),
+        std::fs::read(stored("tiny.pth")).unwrap(),
+        "as PyTorch does"
+    );
+    let plain = logits(&load(TINY, &stored("tiny.pth")).unwrap());
+    // The length of the stem decides where in the file everything lies; umlauts take two bytes.
+    let stems = (1..=60).map(|length| "m".repeat(length)).chain(["ü".repeat(10) + "m", "ü".repeat(21)]);
+    for stem in stems {
+        let path = folder.path().join(format!("{stem}.pth"));
+        std::fs::write(&path, archive::pytorch(&stem, &entries)).unwrap();
+        let network = load(TINY, &path).unwrap_or_else(|error| panic!("{} bytes: {error}", stem.len()));
+        assert_eq!(logits(&network), plain, "{} bytes", stem.len());
     }
 }
 

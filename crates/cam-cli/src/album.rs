@@ -105,13 +105,14 @@ impl Album {
     }
 
     /// A picture that cannot be done does not stop the others; what concerns all of them does.
-    pub fn failed(&mut self, source: &Source, failure: Failure) -> Result<(), Failure> {
-        if self.sources.len() < 2 || !failure.is_of_one_picture() {
+    pub fn failed(&mut self, source: &Source, part: Part, failure: Failure) -> Result<(), Failure> {
+        let alone = self.sources.len() < 2 && part.is_all();
+        if alone || !failure.is_of_one_picture() {
             return Err(failure);
         }
         let error = failure.told();
-        self.add(source, Part::default(), &[], &[], Some(&error))?;
-        self.failures.push(Failed { image: source.name(), error });
+        self.add(source, part, &[], &[], Some(&error))?;
+        self.failures.push(Failed { image: source.name(), part, error });
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use burn::tensor::{Device, Tensor, TensorData};
+use cam_models::check_photo_size;
 use cam_viz::HeatMap;
 use npyz::{DType, NpyFile, Order, TypeChar, WriterBuilder};
 use std::path::Path;
@@ -39,6 +40,8 @@ pub fn decode(bytes: &[u8], path: &Path, device: &Device) -> Result<Tensor<4>, F
     if !fits || dims.contains(&0) {
         return Err(unreadable(format!("it is too short for the shape {shape:?}, or empty")));
     }
+    let [width, height] = [dims[3], dims[2]].map(|side| u32::try_from(side).unwrap_or(u32::MAX));
+    check_photo_size(path, width, height)?;
     let numbers = file.into_vec::<f32>().map_err(|e| unreadable(e.to_string()))?;
     if numbers.iter().any(|x| !x.is_finite()) {
         return Err(Failure::Core(cam_core::Error::NonFinite {

@@ -49,7 +49,7 @@ pub struct Args {
 pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let wanted = args.wanted()?;
     let painter = args.painting.painter(args.look.sign.is_signed())?;
-    let sheets = args.sheets.open(console)?;
+    let sheets = args.sheets.open("compare", &args.model, console)?;
     let model = model::load(&args.model, &sheets.device, console)?;
     let targets = args.asked.targets(&model)?;
     let layers = args.look.layers(&model, &sheets.device)?;
@@ -74,7 +74,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         "look": args.look,
         "painting": args.painting,
     });
-    let made = sheets.each(&model, "compare", options, |picture| {
+    let made = sheets.each(&model, options, |picture| {
         let explained = [studio.explain_one(picture)?];
         let drawing = sheet::of(&explained, &studio, &painter)?;
         let [Explained { picture, top, maps }] = explained;

@@ -38,7 +38,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
-    let sheets = args.sheets.open(console)?;
+    let sheets = args.sheets.open("concepts", &args.model, console)?;
     let model = model::load(&args.model, &sheets.device, console)?;
     let layer = args.layer.as_ref().unwrap_or(&model.card().layer);
     let speaker = sheets.console.clone();
@@ -48,9 +48,11 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         "count": args.count,
         "seed": args.seed,
     });
-    sheets.each(&model, "concepts", options, |picture| {
+    sheets.each(&model, options, |picture| {
         let input = picture.input.clone().to_device(model.device());
-        let found = cam_core::concepts(&model, layer, input, args.count as usize, args.seed)?;
+        let count = args.count as usize;
+        let found =
+            picture.tried(&model, || Ok(cam_core::concepts(&model, layer, input, count, args.seed)?))?;
         let concepts = named(&model, found)?;
         speaker.say(head(picture.source.name()))?;
         for concept in &concepts {

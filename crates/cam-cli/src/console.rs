@@ -150,7 +150,7 @@ pub fn head(text: impl Display) -> String {
 fn written(done: std::io::Result<()>) -> Result<(), Failure> {
     match done {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::Output { path: "standard output".into(), reason: error.to_string() })
+            Err(Failure::Stdout { reason: error.to_string() })
         }
         _ => Ok(()),
     }

@@ -7,13 +7,13 @@
 use crate::album::Left;
 use crate::explain::Args;
 use crate::failure::Failure;
-use crate::picture::Picture;
+use crate::picture::{Part, Picture};
 use crate::report::Seconds;
 use crate::source::Source;
-use crate::studio::{Explained, Studio, explainers};
+use crate::studio::{Explained, Studio, Unexplained, explainers};
 use crate::{console::Console, device, model, panics};
 use cam_core::Method;
-use cam_models::{Classifier, Preprocess};
+use cam_models::{Classifier, MOST_PIXELS, Preprocess};
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -32,7 +32,7 @@ pub struct Order<'a> {
 /// What was found in a picture, or why nothing was.
 pub enum Found {
     Explained(Box<Explained>),
-    Failed(Source, Failure),
+    Failed(Source, Part, Failure),
 }
 
 /// What a worker says of the pictures that it has taken.
@@ -160,7 +160,8 @@ fn work(
     let _ = tell(News::Lost(failure.of_device(&device.name)));
 }
 
-/// Reads the pictures of a job and explains those of one size together; ends early where nobody listens.
+/// Reads the pictures of a job and explains those of one size together, of large photos as many as have the pixels of the largest;
+/// ends early where nobody listens.
 fn look_at(
     order: Order<'_>,
     studio: &mut Studio<'_>,
@@ -176,7 +177,8 @@ fn look_at(
             Ok(pictures) => {
                 for picture in pictures {
                     let of_batch = || batch.iter().flatten();
-                    let full = of_batch().count() == order.args.batch_size as usize;
+                    let pixels = of_batch().chain([&picture]).map(Picture::pixels).sum::<u64>();
+                    let full = of_batch().count() == order.args.batch_size as usize || pixels > MOST_PIXELS;
                     let other = |first: &Picture| first.input.dims() != picture.input.dims();
                     if (full || of_batch().next().is_some_and(other))
                         && !tell(found(studio, std::mem::take(&mut batch))?)
@@ -206,12 +208,15 @@ fn found(studio: &mut Studio<'_>, batch: Vec<Read>) -> Result<Vec<Found>, Failur
                 pictures.push(picture);
                 None
             }
-            Err((source, failure)) => Some(Found::Failed(source, failure)),
+            Err((source, failure)) => Some(Found::Failed(source, Part::default(), failure)),
         })
         .collect();
     let mut found = studio.explain(pictures)?.into_iter().map(|found| match found {
         Ok(explained) => Found::Explained(Box::new(explained)),
-        Err(unexplained) => Found::Failed(unexplained.picture.source, unexplained.failure),
+        Err(unexplained) => {
+            let Unexplained { picture, failure } = *unexplained;
+            Found::Failed(picture.source, picture.part, failure)
+        }
     });
     Ok(unread.into_iter().filter_map(|unread| unread.or_else(|| found.next())).collect())
 }

@@ -11,7 +11,8 @@ use crate::failure::{Failure, folder};
 use crate::files::{self, Name, Out};
 use crate::page::{self, Page};
 use crate::painting::{self, Painter};
-use crate::picture::Picture;
+use crate::picture::{Part, Picture};
+use crate::reads::Reads;
 use crate::report::{About, Json, Line, Map, MapOf, Predictions, Report, Seconds, Spread};
 use crate::sheet::{self, Drawing};
 use crate::source::{Source, sources};
@@ -22,6 +23,9 @@ use cam_viz::{Figure, HeatMap};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+/// What the sheet of a picture is called beside it.
+const SHEET: &str = "sheet";
+
 pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let methods = args.look.cost.methods(&args.methods)?;
     let painter = args.painting.painter(args.look.sign.is_signed())?;
@@ -29,7 +33,13 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let device = &devices[0].device;
     let device_name = device::names(&devices);
     let sources = sources(&args.photos, &args.out)?;
+    let mut reads = Reads::of(&sources, &args.model);
     let mut out = Out::of(&args.out, args.format)?;
+    let spared = |out: &Out, reads: &Reads| {
+        args.html.iter().try_for_each(|html| reads.spared_by(html))?;
+        out.spares(reads, &sources, methods.iter().map(|method| method.name()).chain([SHEET]))
+    };
+    spared(&out, &reads)?;
     if !matches!(out, Out::Folder(_)) && (args.npy || args.raw) {
         return Err(Failure::Usage("`--npy` and `--raw` need a folder to write to: `--out DIR`".into()));
     }
@@ -45,6 +55,10 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
                 "`--html` takes up to {most} pictures on a page, not {count}"
             )));
         }
+        let absolute = |path: &Path| std::path::absolute(path).ok();
+        if matches!(&out, Out::File(path, _) if absolute(path) == absolute(html)) {
+            return Err(Failure::Usage("`--out` and `--html` name one file".into()));
+        }
         folder(html.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
     }
     let console = &match (args.json, &out) {
@@ -56,6 +70,8 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let started = Instant::now();
     let model = model::load(&args.model, device, console)?;
     let load = started.elapsed().as_secs_f64();
+    model.weights().into_iter().for_each(|weights| reads.add(weights));
+    spared(&out, &reads)?;
     let targets = args.asked.targets(&model)?;
     let layers = args.look.layers(&model, device)?;
     let preprocess = args.preparing.of(&model);
@@ -104,7 +120,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         for found in found {
             match found {
                 Found::Explained(explained) => run.found(*explained)?,
-                Found::Failed(source, failure) => run.failed(&source, failure)?,
+                Found::Failed(source, part, failure) => run.failed(&source, part, failure)?,
             }
         }
         bar.set_position(run.album.behind() as u64);
@@ -149,9 +165,13 @@ impl Run<'_> {
     /// Writes and tells what was found in a picture.
     fn found(&mut self, explained: Explained) -> Result<(), Failure> {
         let started = Instant::now();
-        let maps = self.write(&explained)?;
+        let written = self.write(&explained);
         self.studio.seconds.write += started.elapsed().as_secs_f64();
         let Picture { source, part, .. } = &explained.picture;
+        let maps = match written {
+            Ok(maps) => maps,
+            Err(failure) => return self.failed(source, *part, failure),
+        };
         self.album.done(source, *part, &explained.top, &maps)?;
         if let Some(page) = &mut self.page {
             page.add(&explained)?;
@@ -204,8 +224,8 @@ impl Run<'_> {
     }
 
     /// Notes a picture that could not be explained.
-    fn failed(&mut self, source: &Source, failure: Failure) -> Result<(), Failure> {
-        self.album.failed(source, failure)?;
+    fn failed(&mut self, source: &Source, part: Part, failure: Failure) -> Result<(), Failure> {
+        self.album.failed(source, part, failure)?;
         match (self.args.json, self.album.failures.last()) {
             (Some(Json::Lines), Some(failed)) => self.line(Line::failed(failed).text()),
             _ => Ok(()),
@@ -255,7 +275,7 @@ impl Run<'_> {
         let sheet = match &mut self.out {
             Out::Folder(files) if self.args.sheet => {
                 let drawn = sheet::of(std::slice::from_ref(explained), &self.studio, &self.painter)?;
-                let name = files.name(below, &format!("{stem}_sheet"))?;
+                let name = files.name(below, &format!("{stem}_{SHEET}"))?;
                 self.show(&drawn)?;
                 Some(name.draw("", &drawn)?)
             }

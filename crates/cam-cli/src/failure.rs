@@ -16,6 +16,10 @@ pub enum Failure {
     NonFinite { model: String, image: String },
     #[error("cannot write to `{}`: {reason}", .path.display())]
     Output { path: PathBuf, reason: String },
+    #[error("cannot write to standard output: {reason}")]
+    Stdout { reason: String },
+    #[error("writing to `{}` would overwrite `{}`, which is read here: name another place", .output.display(), .input.display())]
+    Overwrites { output: PathBuf, input: PathBuf },
     #[error(transparent)]
     Device(#[from] cam_device::Error),
     #[error("`{device}` failed: {reason}")]
@@ -66,7 +70,7 @@ impl Failure {
         use cam_core::Error as Core;
         use cam_models::Error as Models;
         match self {
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::Overwrites { .. } => 2,
             Self::Core(Core::UnknownLayer { .. } | Core::NoLayer { .. }) => 3,
             Self::Core(Core::UnknownClass { .. }) | Self::Models(Models::UnknownLabel { .. }) => 4,
             Self::Core(
@@ -94,6 +98,7 @@ impl Failure {
             | Self::Core(Core::NonFinite { .. })
             | Self::Picture(cam_viz::Error::NotFinite { .. }) => 11,
             Self::Output { .. }
+            | Self::Stdout { .. }
             | Self::Picture(
                 cam_viz::Error::Write { .. }
                 | cam_viz::Error::Encode { .. }
@@ -111,9 +116,15 @@ impl Failure {
         }
     }
 
-    /// Whether it concerns one picture, so that others can be explained.
+    /// Whether it concerns one picture, in being read, explained, drawn or written, so that others can be explained.
     pub fn is_of_one_picture(&self) -> bool {
-        matches!(self.code(), 7 | 8 | 11)
+        use cam_core::Error as Core;
+        let of_its_grid = matches!(
+            self,
+            Self::Core(Core::EmptyInput { .. } | Core::WrongGrid { .. } | Core::WrongLayout { .. })
+        );
+        let of_its_files = matches!(self, Self::Picture(_) | Self::Output { .. });
+        of_its_grid || of_its_files || matches!(self.code(), 7 | 8 | 11)
     }
 
     /// The same, with the name of the device where that is what failed.

@@ -3,11 +3,13 @@
 use crate::console::Console;
 use crate::failure::{Failure, folder};
 use crate::format::Format;
-use crate::interrupt;
+use crate::reads::Reads;
 use crate::sheet::Drawing;
+use crate::source::Source;
+use crate::{interrupt, manifest};
 use clap::ValueEnum;
 use image::ImageFormat;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// Where pictures go, and as what.
@@ -56,6 +58,21 @@ impl Out {
         Ok(Self::Folder(Files { folder: path.into(), format, taken: HashSet::new() }))
     }
 
+    /// Makes sure that nothing that is written here overwrites a file that is read. What is found in a picture is called after it and
+    /// one of these words.
+    pub fn spares<'w>(
+        &self,
+        reads: &Reads,
+        sources: &[Source],
+        words: impl IntoIterator<Item = &'w str>,
+    ) -> Result<(), Failure> {
+        match self {
+            Self::Stdout(_) => Ok(()),
+            Self::File(path, _) => reads.spared_by(path),
+            Self::Folder(files) => files.spare(reads, sources, &words.into_iter().collect::<Vec<_>>()),
+        }
+    }
+
     /// Writes the one picture that all is on, and says where; a folder has it already.
     pub fn deliver(&self, drawing: &Drawing, console: &Console) -> Result<(), Failure> {
         match self {
@@ -82,6 +99,33 @@ impl Files {
     pub fn hold(&mut self, written: impl IntoIterator<Item = PathBuf>) {
         // A layer's name has dots: only the ending of the picture is cut off.
         self.taken.extend(written.into_iter().map(|path| path.with_extension("")));
+    }
+
+    /// Makes sure that no file that is there and may be written anew is one that is read. Which names there will be is not known before
+    /// classes are, but how they begin and end.
+    fn spare(&self, reads: &Reads, sources: &[Source], words: &[&str]) -> Result<(), Failure> {
+        reads.spared_by(&self.folder.join(manifest::NAME))?;
+        let mut stems: BTreeMap<&Path, HashSet<String>> = BTreeMap::new();
+        for source in sources {
+            stems.entry(&source.below).or_default().insert(source.stem().to_lowercase());
+        }
+        for (below, stems) in stems {
+            let begins = |name: &str, word: &str| {
+                name.match_indices(&format!("_{word}")).any(|(at, found)| {
+                    stems.contains(&name[..at]) && name[at + found.len()..].starts_with(['.', '_'])
+                })
+            };
+            // Where there is no folder yet, nothing can be overwritten.
+            for entry in std::fs::read_dir(self.folder.join(below)).into_iter().flatten().flatten() {
+                // Some file systems take capitals for small letters.
+                let name = entry.file_name().to_string_lossy().to_lowercase();
+                let ends = name.ends_with(&format!(".{}", self.format.ending())) || name.ends_with(".npy");
+                if ends && words.iter().any(|word| begins(&name, word)) {
+                    reads.spared_by(&entry.path())?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// A name for files, with a number where another picture of the run has it.

@@ -34,7 +34,7 @@ pub struct Args {
 
 pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let painter = args.painting.painter(false)?;
-    let sheets = args.sheets.open(console)?;
+    let sheets = args.sheets.open("guided", &args.model, console)?;
     let model = model::load(&args.model, &sheets.device, console)?;
     let targets = args.asked.targets(&model)?;
     let layer = [model.card().layer.clone()];
@@ -54,7 +54,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         "painting": args.painting,
     });
     let speaker = sheets.console.clone();
-    sheets.each(&model, "guided", options, |mut picture| {
+    sheets.each(&model, options, |mut picture| {
         let input: Tensor<4> = picture.input.to_device(model.device());
         picture.input = input.clone();
         let explained = studio.explain_one(picture)?;

@@ -28,6 +28,7 @@ mod painting;
 mod panics;
 mod picture;
 mod preview;
+mod reads;
 mod report;
 mod serve;
 mod sheet;

@@ -6,6 +6,7 @@
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::picture::Part;
+use crate::reads::FileSet;
 use crate::report::Map;
 use cam_models::Prediction;
 use serde::{Deserialize, Serialize};
@@ -46,7 +47,7 @@ struct Told<'a> {
 }
 
 /// What tells that a file has changed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Stamp {
     /// Its length.
     pub bytes: u64,
@@ -190,6 +191,16 @@ fn lines(path: &Path) -> std::io::Result<impl Iterator<Item = std::io::Result<St
         Err(error) => return Err(error),
     };
     Ok(file.into_iter().flat_map(|file| BufReader::new(file).lines()))
+}
+
+/// The files that the manifest of a folder names.
+pub fn written(folder: &Path) -> FileSet {
+    let mut written = FileSet::default();
+    let manifest = folder.join(NAME);
+    for found in lines(&manifest).into_iter().flatten().map_while(Result::ok).filter_map(|line| read(&line)) {
+        found.files().for_each(|file| written.add(file));
+    }
+    written
 }
 
 /// What a line says; nothing where it ends in the middle, as of a run that was killed.

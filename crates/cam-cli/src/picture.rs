@@ -1,10 +1,10 @@
 //! Pictures on their way to the model.
 
-use crate::array;
 use crate::failure::Failure;
-use crate::source::Source;
+use crate::source::{Source, no_pictures};
+use crate::{array, panics};
 use burn::tensor::{Device, Tensor};
-use cam_models::{Error, Preprocess, decode_photo};
+use cam_models::{Classifier, Error, Preprocess, decode_photo};
 use cam_viz::{Area, RgbImage};
 use serde::{Deserialize, Serialize};
 
@@ -41,11 +41,33 @@ impl Part {
 }
 
 impl Picture {
+    /// Does work on pictures of the size of this one, of which one is told that cannot be done. Networks panic where a picture is too
+    /// small for them: of an array of its own size that is a failure of the array, of others one of the device.
+    pub fn tried<T>(
+        &self,
+        model: &Classifier,
+        work: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let [_, _, height, width] = self.input.dims();
+        if [height, width] == model.card().size {
+            return work();
+        }
+        panics::caught(work, |_| Failure::Array {
+            path: self.source.path.clone(),
+            reason: format!("the model takes no pictures of {width} x {height}; `--verbose` says why"),
+        })
+    }
+
     /// A photo.
     pub fn of(source: Source, photo: RgbImage, preprocess: &Preprocess) -> Self {
         let (input, view) = preprocess.apply(&photo, &Device::flex());
         let area = Area::nearest(&photo, view.into());
         Self { source, input, photo, area, part: Part::default() }
+    }
+
+    /// How many pixels its photo has.
+    pub fn pixels(&self) -> u64 {
+        u64::from(self.photo.width()) * u64::from(self.photo.height())
     }
 
     /// What a sheet calls it.
@@ -57,6 +79,9 @@ impl Picture {
     /// The pictures of a file: one of a photo, any number of an array.
     pub fn read(source: &Source, preprocess: &Preprocess) -> Result<Vec<Self>, Failure> {
         let path = &source.path;
+        if path.is_dir() {
+            return Err(no_pictures(path));
+        }
         let named = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy"));
         let bytes = source.bytes().map_err(|error| match named {
             true => Failure::Array { path: path.clone(), reason: error.to_string() },

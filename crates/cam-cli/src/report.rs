@@ -104,8 +104,8 @@ pub struct Line<'a> {
 
 impl<'a> Line<'a> {
     /// The line of a picture that could not be explained.
-    pub fn failed(Failed { image, error }: &'a Failed) -> Self {
-        Self { image, part: Part::default(), predictions: &[], maps: &[], error: Some(error) }
+    pub fn failed(Failed { image, part, error }: &'a Failed) -> Self {
+        Self { image, part: *part, predictions: &[], maps: &[], error: Some(error) }
     }
 
     /// The line itself.
@@ -237,6 +237,9 @@ impl Map {
 pub struct Failed {
     /// The file.
     pub image: String,
+    /// Of an array of several, which picture.
+    #[serde(skip_serializing_if = "Part::is_all")]
+    pub part: Part,
     /// Why.
     pub error: String,
 }

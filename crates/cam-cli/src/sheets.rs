@@ -2,17 +2,18 @@
 
 use crate::album::Album;
 use crate::console::{Console, head};
-use crate::device;
 use crate::failure::Failure;
 use crate::files::Out;
 use crate::format::Format;
 use crate::maps::OneMap;
 use crate::options::Preparing;
-use crate::picture::Picture;
+use crate::picture::{Part, Picture};
 use crate::preview::Preview;
+use crate::reads::Reads;
 use crate::report::Map;
 use crate::sheet::Drawing;
 use crate::source::{Source, sources};
+use crate::{device, model};
 use burn::tensor::Device;
 use cam_models::{Classifier, Prediction};
 use std::path::PathBuf;
@@ -45,7 +46,10 @@ pub struct Asked {
 /// What is asked, made sure of before the weights are read.
 pub struct Sheets<'a> {
     asked: &'a Asked,
+    /// What sheets are called beside their pictures.
+    kind: &'a str,
     sources: Vec<Source>,
+    reads: Reads,
     out: Out,
     pub device: Device,
     pub device_name: String,
@@ -62,10 +66,18 @@ pub struct Made {
 }
 
 impl Asked {
-    pub fn open(&self, console: &Console) -> Result<Sheets<'_>, Failure> {
+    /// Makes sure of what is asked. A sheet is called after its picture and `kind`.
+    pub fn open<'a>(
+        &'a self,
+        kind: &'a str,
+        model: &model::Asked,
+        console: &Console,
+    ) -> Result<Sheets<'a>, Failure> {
         let (device, device_name) = device::named(&self.place.device, console)?;
         let sources = sources(&self.photos, &self.out)?;
+        let reads = Reads::of(&sources, model);
         let out = Out::of(&self.out, self.format)?;
+        out.spares(&reads, &sources, [kind])?;
         if matches!(out, Out::Stdout(_)) && self.preview.is_some() {
             return Err(Failure::Usage("standard output is for the sheet: leave `--preview` away".into()));
         }
@@ -73,20 +85,22 @@ impl Asked {
             return Err(Failure::Usage("sheets of several pictures need a folder: `--out DIR`".into()));
         }
         let console = if matches!(out, Out::Stdout(_)) { console.diverted() } else { console.clone() };
-        Ok(Sheets { asked: self, sources, out, device, device_name, console })
+        Ok(Sheets { asked: self, kind, sources, reads, out, device, device_name, console })
     }
 }
 
 impl Sheets<'_> {
-    /// Makes a sheet of each picture, called after it and `kind`. The work says what it found, and draws it; `options` are all that
-    /// decides what that is, beside how photos are prepared.
+    /// Makes a sheet of each picture. The work says what it found, and draws it; `options` are all that decides what that is, beside
+    /// how photos are prepared.
     pub fn each(
         mut self,
         model: &Classifier,
-        kind: &str,
         options: serde_json::Value,
         mut work: impl FnMut(Picture) -> Result<Made, Failure>,
     ) -> Result<(), Failure> {
+        let kind = self.kind;
+        model.weights().into_iter().for_each(|weights| self.reads.add(weights));
+        self.out.spares(&self.reads, &self.sources, [kind])?;
         let Asked { photos, preparing, format, fresh, .. } = self.asked;
         let preprocess = preparing.of(model);
         let format = format.unwrap_or_default();
@@ -101,15 +115,15 @@ impl Sheets<'_> {
                 Ok(pictures) => {
                     for picture in pictures {
                         let part = picture.part;
-                        match work(picture).and_then(|made| self.write(source, kind, made)) {
+                        match work(picture).and_then(|made| self.write(source, made)) {
                             Ok(Made { predictions, maps, .. }) => {
                                 album.done(source, part, &predictions, &maps)?;
                             }
-                            Err(failure) => album.failed(source, failure)?,
+                            Err(failure) => album.failed(source, part, failure)?,
                         }
                     }
                 }
-                Err(failure) => album.failed(source, failure)?,
+                Err(failure) => album.failed(source, Part::default(), failure)?,
             }
             bar.inc(1);
         }
@@ -118,12 +132,12 @@ impl Sheets<'_> {
     }
 
     /// Shows and writes a sheet, and tells which file it is in.
-    fn write(&mut self, source: &Source, kind: &str, mut made: Made) -> Result<Made, Failure> {
+    fn write(&mut self, source: &Source, mut made: Made) -> Result<Made, Failure> {
         if let Some(preview) = self.asked.preview {
             preview.show(&made.drawing, &self.console)?;
         }
         if let Out::Folder(files) = &mut self.out {
-            let name = files.name(&source.below, &format!("{}_{kind}", source.stem()))?;
+            let name = files.name(&source.below, &format!("{}_{}", source.stem(), self.kind))?;
             let path = name.draw("", &made.drawing)?;
             self.console.say(path.display())?;
             made.maps = made.maps.into_iter().map(|map| map.on(&path)).collect();

@@ -1,6 +1,8 @@
 //! Which pictures a command line means: files, folders, standard input.
 
 use crate::failure::Failure;
+use crate::manifest;
+use crate::reads::FileSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -60,29 +62,45 @@ impl Source {
 }
 
 /// The files named, and those of the folders named and all below them, in the order of their names. Hidden ones are left out, and
-/// what lies in the folder `out`, which this tool has written.
+/// what this tool has written: what lies in the folder `out` within another, and what the manifest of `out` names.
 pub fn sources(named: &[PathBuf], out: &Path) -> Result<Vec<Source>, Failure> {
     let mut sources = Vec::new();
+    let whole = std::path::absolute(out).unwrap_or_default();
+    let ours = Ours { folder: &whole, written: manifest::written(out) };
     for path in named {
-        if path.is_dir() {
-            let before = sources.len();
-            walk(path, Path::new(""), &std::path::absolute(out).unwrap_or_default(), &mut sources)?;
-            if sources.len() == before {
-                return Err(Failure::NoPictures { path: path.clone(), known: PICTURES.join(", ") });
+        let before = sources.len();
+        if !path.is_dir()
+            || walk(path, Path::new(""), &ours, &mut sources).is_err()
+            || sources.len() == before
+        {
+            if path.is_dir() && named.len() == 1 {
+                return Err(no_pictures(path));
             }
-        } else {
+            // A folder without pictures is told in its turn, with what else cannot be read.
             sources.push(Source { path: path.clone(), below: PathBuf::new() });
         }
     }
     Ok(sources)
 }
 
-fn walk(folder: &Path, below: &Path, out: &Path, sources: &mut Vec<Source>) -> Result<(), Failure> {
-    let unreadable =
-        |error: std::io::Error| Failure::Folder { path: folder.into(), reason: error.to_string() };
-    let mut entries = std::fs::read_dir(folder)
-        .and_then(|entries| entries.collect::<Result<Vec<_>, _>>())
-        .map_err(unreadable)?;
+/// Why there is no picture in a folder.
+pub fn no_pictures(folder: &Path) -> Failure {
+    match std::fs::read_dir(folder) {
+        Ok(_) => Failure::NoPictures { path: folder.into(), known: PICTURES.join(", ") },
+        Err(error) => Failure::Folder { path: folder.into(), reason: error.to_string() },
+    }
+}
+
+/// What this tool has written.
+struct Ours<'a> {
+    /// The folder that it writes to, as an absolute path.
+    folder: &'a Path,
+    /// The files that the manifest there names.
+    written: FileSet,
+}
+
+fn walk(folder: &Path, below: &Path, ours: &Ours<'_>, sources: &mut Vec<Source>) -> std::io::Result<()> {
+    let mut entries = std::fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
     entries.sort_by_key(std::fs::DirEntry::file_name);
     for entry in entries {
         let (path, name) = (entry.path(), entry.file_name());
@@ -90,14 +108,13 @@ fn walk(folder: &Path, below: &Path, out: &Path, sources: &mut Vec<Source>) -> R
             continue;
         }
         // A link to a folder is not followed, as it may lead back here.
-        if entry.file_type().map_err(unreadable)?.is_dir() {
-            if std::path::absolute(&path).unwrap_or_default() != out
-                && walk(&path, &below.join(name), out, sources).is_err()
+        if entry.file_type()?.is_dir() {
+            if std::path::absolute(&path).unwrap_or_default() != ours.folder
+                && walk(&path, &below.join(name), ours, sources).is_err()
             {
-                // In its turn it cannot be read as a picture either, and is told with what else cannot.
                 sources.push(Source { path, below: below.into() });
             }
-        } else if is_picture(&path) && path.is_file() {
+        } else if is_picture(&path) && path.is_file() && ours.written.get(&path).is_none() {
             sources.push(Source { path, below: below.into() });
         }
     }

@@ -44,6 +44,9 @@ pub struct Unexplained {
     pub failure: Failure,
 }
 
+/// The maps of a picture, or why there are none.
+type MapsOfOne = Result<Vec<OneMap>, Failure>;
+
 /// The explainers for these methods: one for all that are quick, which share the passes, and one for each slow one.
 pub fn explainers<'m>(
     look: &looking::Asked,
@@ -67,16 +70,35 @@ impl Studio<'_> {
     /// Explains pictures of one size together. One that cannot be explained does not stop the others.
     pub fn explain(
         &mut self,
-        pictures: Vec<Picture>,
+        mut pictures: Vec<Picture>,
     ) -> Result<Vec<Result<Explained, Box<Unexplained>>>, Failure> {
-        if pictures.is_empty() {
-            return Ok(Vec::new());
-        }
+        let Some(first) = pictures.first() else { return Ok(Vec::new()) };
+        let model = self.model;
+        let (logits, maps) = match first.tried(model, || self.look_at(&pictures)) {
+            Ok(found) => found,
+            Err(failure) if !failure.is_of_one_picture() => return Err(failure),
+            Err(failure) if pictures.len() == 1 => {
+                return Ok(vec![Err(Box::new(Unexplained { picture: pictures.remove(0), failure }))]);
+            }
+            // It is not said of which, so each is looked at alone.
+            Err(_) => {
+                let alone = pictures.into_iter().map(|picture| Ok(self.explain(vec![picture])?.remove(0)));
+                return alone.collect();
+            }
+        };
+        let (classes, kind) = (logits.len() / pictures.len(), model.card().logits);
+        let all = Prediction::of_numbers(&logits, classes, kind, model.labels(), classes);
+        let found = pictures.into_iter().zip(all).zip(maps);
+        Ok(found.map(|((picture, all), maps)| self.explained(picture, all, maps)).collect())
+    }
+
+    /// The logits of pictures of one size, row-major, and the maps of each.
+    fn look_at(&mut self, pictures: &[Picture]) -> Result<(Vec<f32>, Vec<MapsOfOne>), Failure> {
         let input = Tensor::cat(pictures.iter().map(|picture| picture.input.clone()).collect(), 0);
         let input = input.to_device(self.model.device());
         let targets: Vec<&dyn Target> = self.targets.iter().map(Box::as_ref).collect();
         let mut logits = Vec::new();
-        let mut maps: Vec<Result<Vec<OneMap>, Failure>> = pictures.iter().map(|_| Ok(Vec::new())).collect();
+        let mut maps: Vec<MapsOfOne> = pictures.iter().map(|_| Ok(Vec::new())).collect();
         for looking in self.lookings {
             let started = Instant::now();
             let found = looking.explain_each(input.clone(), &targets)?;
@@ -92,10 +114,7 @@ impl Studio<'_> {
             self.seconds.explain += started.elapsed().saturating_sub(found.forward).as_secs_f64();
             logits = batch.logits;
         }
-        let (classes, kind) = (logits.len() / pictures.len(), self.model.card().logits);
-        let all = Prediction::of_numbers(&logits, classes, kind, self.model.labels(), classes);
-        let found = pictures.into_iter().zip(all).zip(maps);
-        Ok(found.map(|((picture, all), maps)| self.explained(picture, all, maps)).collect())
+        Ok((logits, maps))
     }
 
     /// Explains one picture.
@@ -108,7 +127,7 @@ impl Studio<'_> {
         &self,
         picture: Picture,
         all: Vec<Prediction>,
-        maps: Result<Vec<OneMap>, Failure>,
+        maps: MapsOfOne,
     ) -> Result<Explained, Box<Unexplained>> {
         if all.iter().any(|guess| !guess.logit.is_finite()) {
             let model = self.model.card().name.clone();

@@ -133,7 +133,7 @@ pub enum Error {
         reason: String,
     },
     /// A photo of a size that cannot be explained.
-    #[error("the picture `{}` has {width} x {height} pixels; each side needs {least} to {most}", .path.display())]
+    #[error("the picture `{}` has {width} x {height} pixels; each side needs {least} to {most}, and there may be {pixels} in all", .path.display())]
     PhotoSize {
         /// The file.
         path: PathBuf,
@@ -145,6 +145,8 @@ pub enum Error {
         least: u32,
         /// The longest side in pixels.
         most: u32,
+        /// The largest product of both.
+        pixels: u64,
     },
     /// There is no class of this name.
     #[error("no class is called `{asked}`{}", suggestion(.close, *.known))]

@@ -53,5 +53,7 @@ pub use labels::class_named;
 pub use network::{Config, Network, ShapeOf};
 pub use precision::Precision;
 pub use prediction::Prediction;
-pub use preprocess::{Filter, Preprocess, Resize, View, decode_photo, read_photo};
+pub use preprocess::{
+    Filter, MOST_PIXELS, Preprocess, Resize, View, check_photo_size, decode_photo, read_photo,
+};
 pub use weights::Weights;

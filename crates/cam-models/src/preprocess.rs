@@ -83,6 +83,8 @@ impl From<View> for [f32; 4] {
 
 /// The sides of photos that can be explained, in pixels.
 const SIDES: std::ops::RangeInclusive<u32> = 8..=20_000;
+/// The most pixels of a photo that can be explained, width times height: 2^28.
+pub const MOST_PIXELS: u64 = 1 << 28;
 /// The most memory that decoding may take, in bytes.
 const MEMORY: u64 = 1 << 30;
 
@@ -90,7 +92,7 @@ const MEMORY: u64 = 1 << 30;
 ///
 /// # Errors
 /// [`Error::UnreadablePhoto`] for a file that is not there, corrupt, cut short, or of an unknown format; [`Error::PhotoSize`]
-/// for one with a side under 8 or over 20,000 pixels, before its pixels are decoded.
+/// as [`check_photo_size`], before its pixels are decoded.
 pub fn read_photo(path: &Path) -> Result<RgbImage, Error> {
     let bytes = std::fs::read(path)
         .map_err(|e| Error::UnreadablePhoto { path: path.into(), reason: e.to_string() })?;
@@ -116,14 +118,24 @@ pub fn decode_photo(bytes: &[u8], path: &Path) -> Result<RgbImage, Error> {
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(|e| unreadable(&e))?;
     let (width, height) = decoder.dimensions();
-    if !SIDES.contains(&width) || !SIDES.contains(&height) {
-        let (least, most) = (*SIDES.start(), *SIDES.end());
-        return Err(Error::PhotoSize { path: path.into(), width, height, least, most });
-    }
+    check_photo_size(path, width, height)?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut photo = DynamicImage::from_decoder(decoder).map_err(|e| unreadable(&e))?;
     photo.apply_orientation(orientation);
     Ok(photo.into_rgb8())
+}
+
+/// Makes sure that a picture of this size can be explained and drawn; `path` is what errors call it.
+///
+/// # Errors
+/// [`Error::PhotoSize`] for a side under 8 or over 20,000 pixels, and for more than [`MOST_PIXELS`].
+pub fn check_photo_size(path: &Path, width: u32, height: u32) -> Result<(), Error> {
+    let all = u64::from(width) * u64::from(height);
+    if SIDES.contains(&width) && SIDES.contains(&height) && all <= MOST_PIXELS {
+        return Ok(());
+    }
+    let (least, most) = (*SIDES.start(), *SIDES.end());
+    Err(Error::PhotoSize { path: path.into(), width, height, least, most, pixels: MOST_PIXELS })
 }
 
 /// Whether the scans of a JPEG come to their end: decoders fill what is missing with grey and say nothing.

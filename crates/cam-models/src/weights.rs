@@ -7,6 +7,7 @@
 //! Nothing of a file is executed, and what it says of itself is believed only as far as its bytes go: a file that declares
 //! more than it holds is refused before memory is taken for it.
 
+mod archive;
 mod parameters;
 
 use crate::Error;
@@ -23,9 +24,9 @@ use parameters::fill;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use zip::ZipArchive;
+use tempfile::TempPath;
 
 /// The tensors of a weight file, by their names; nothing of the file is executed, and data is read when it is used.
 pub struct Weights {
@@ -34,6 +35,8 @@ pub struct Weights {
     length: u64,
     spelling: Spelling,
     tensors: BTreeMap<String, PackTensor>,
+    /// The copy that the numbers are read from, where the file itself cannot be.
+    _copy: Option<TempPath>,
 }
 
 type PackTensor = burn_pack::Tensor;
@@ -96,14 +99,6 @@ impl Format {
 /// Counters of training that inference has no use for.
 const IGNORED: &str = "num_batches_tracked";
 
-/// How many times its own length a `.pth` may unpack to. PyTorch stores tensors as they are; weights that somebody packed
-/// shrink by a third, and zeros by a thousand.
-const UNPACKED: u64 = 8;
-
-/// The most bytes of the table of tensors in a `.pth`. It holds some hundred bytes a tensor; reading it takes about
-/// seventy times its length where all of it is objects.
-const TABLE: u64 = 16 << 20;
-
 /// The least bytes that a file has for a number.
 const NARROWEST: u128 = 2;
 
@@ -117,17 +112,19 @@ impl Weights {
         let unreadable = |reason: String| Error::UnreadableWeights { path: path.into(), reason };
         let (length, head) = head(path).map_err(unreadable)?;
         let format = Format::of(path, &head);
+        let mut copy = None;
         let tensors = match format {
             Format::Burnpack => all(BurnpackStore::from_file(path).auto_extension(false)),
             Format::Safetensors => all(SafetensorsStore::from_file(path).map_indices_contiguous(false)),
             Format::PyTorch => {
                 if head.starts_with(b"PK") {
-                    check_archive(path, length).map_err(unreadable)?;
+                    copy = archive::checked(path, length).map_err(unreadable)?;
                 }
+                let path = copy.as_deref().unwrap_or(path);
                 all(PytorchStore::from_file(path).map_indices_contiguous(false))
             }
         };
-        Ok(Self::new(path.into(), length, format, tensors.map_err(unreadable)?))
+        Ok(Self { _copy: copy, ..Self::new(path.into(), length, format, tensors.map_err(unreadable)?) })
     }
 
     /// Weights that lie in memory, where there are no files: safetensors or Burn's burnpack. Errors call them by `name`.
@@ -160,7 +157,7 @@ impl Weights {
                 |key: String| key.split('.').filter(|part| !variant(part)).collect::<Vec<_>>().join(".");
             tensors = tensors.into_iter().map(|(key, tensor)| (plain(key), tensor)).collect();
         }
-        Self { source, length, spelling, tensors }
+        Self { source, length, spelling, tensors, _copy: None }
     }
 
     /// The file, or what those in memory are called.
@@ -322,25 +319,6 @@ fn head(path: &Path) -> Result<(u64, Vec<u8>), String> {
 /// All tensors of a store; their numbers are not read.
 fn all<S: ModuleStore>(mut store: S) -> Result<BTreeMap<String, PackTensor>, String> {
     store.get_all_tensors().cloned().map_err(|e| e.to_string())
-}
-
-/// Makes sure that a zip unpacks to no more than a checkpoint would, as far as it says so itself. The reader holds every
-/// entry to what it says.
-fn check_archive(path: &Path, length: u64) -> Result<(), String> {
-    let file = File::open(path).map_err(|e| e.to_string())?;
-    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|e| e.to_string())?;
-    let mut unpacked = 0u64;
-    for entry in 0..archive.len() {
-        let entry = archive.by_index_raw(entry).map_err(|e| e.to_string())?;
-        if entry.name().is_ok_and(|name| name.ends_with("data.pkl")) && entry.size() > TABLE {
-            return Err(format!("its table of tensors has {} bytes, more than {TABLE}", entry.size()));
-        }
-        unpacked = unpacked.saturating_add(entry.size());
-    }
-    if unpacked > UNPACKED * length {
-        return Err(format!("its {length} bytes unpack to {unpacked}, which no checkpoint does"));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

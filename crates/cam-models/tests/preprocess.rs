@@ -1,7 +1,7 @@
 //! Preprocessing is that of Pillow and torchvision, and hostile pictures end in an error.
 
 use burn::tensor::Device;
-use cam_models::{Card, Error, Filter, Preprocess, Resize, read_photo};
+use cam_models::{Card, Error, Filter, Preprocess, Resize, check_photo_size, read_photo};
 use image::{ImageFormat, Rgb, RgbImage};
 use std::path::{Path, PathBuf};
 
@@ -117,13 +117,30 @@ fn pictures_that_cannot_be_used_are_told() {
     RgbImage::new(1, 1).save(&path).unwrap();
     assert!(matches!(read_photo(&path), Err(Error::PhotoSize { width: 1, height: 1, .. })));
 
-    // A header that promises 30,000 x 30,000 pixels is refused before a pixel is read.
-    let mut huge = png.clone();
-    huge[16..24].copy_from_slice(&[0, 0, 0x75, 0x30, 0, 0, 0x75, 0x30]);
-    let crc = crc32(&huge[12..29]);
-    huge[29..33].copy_from_slice(&crc.to_be_bytes());
-    let said = read_photo(&file("huge.png", &huge)).unwrap_err().to_string();
-    assert!(said.contains("has 30000 x 30000 pixels; each side needs 8 to 20000"), "{said}");
+    // A header that promises too much, of a side or of both together, is refused before a pixel is read.
+    let frame = jpeg.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+    for (width, height) in
+        [(30_000u32, 30_000u32), (16_705, 16_705), (20_000, 13_422), (13_422, 20_000), (20_001, 8)]
+    {
+        let mut huge = png.clone();
+        huge[16..20].copy_from_slice(&width.to_be_bytes());
+        huge[20..24].copy_from_slice(&height.to_be_bytes());
+        let crc = crc32(&huge[12..29]);
+        huge[29..33].copy_from_slice(&crc.to_be_bytes());
+        let mut long = jpeg.clone();
+        long[frame + 5..frame + 7].copy_from_slice(&(height as u16).to_be_bytes());
+        long[frame + 7..frame + 9].copy_from_slice(&(width as u16).to_be_bytes());
+        for path in [file("huge.png", &huge), file("huge.jpg", &long)] {
+            let said = read_photo(&path).unwrap_err().to_string();
+            let words = format!(
+                "has {width} x {height} pixels; each side needs 8 to 20000, and there may be 268435456 in all"
+            );
+            assert!(said.ends_with(&words), "{said}");
+        }
+    }
+    let path = Path::new("photo");
+    assert!(check_photo_size(path, 16_384, 16_384).is_ok() && check_photo_size(path, 20_000, 13_421).is_ok());
+    assert!(check_photo_size(path, 7, 8).is_err() && check_photo_size(path, u32::MAX, u32::MAX).is_err());
 }
 
 fn crc32(bytes: &[u8]) -> u32 {

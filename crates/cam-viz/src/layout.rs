@@ -122,3 +122,28 @@ impl Place {
         self.start.saturating_add(self.length)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::map::{MOST_PIXELS, check_size};
+    use crate::{ColourMap, Figure};
+
+    /// Half of the pixels of a page are a photo's, as where photos are read.
+    #[test]
+    fn the_largest_photo_has_room_for_captions_and_a_bar() {
+        let most = MOST_PIXELS / 2;
+        for width in [16_384, 18_000, 20_000] {
+            let height = most / width;
+            for (width, height) in [(width, height), (height, width)] {
+                // Its zeros take no memory as long as nobody looks at them.
+                let photo = RgbImage::new(width as u32, height as u32);
+                let figure = Figure::new(photo).above("spread").below("below").colour_bar(ColourMap::Viridis);
+                let sheet = Sheet::new("").tile(u32::MAX).row("", [figure]).colour_bar(ColourMap::Viridis);
+                let page = page(&sheet);
+                assert!(page.width as u64 > width && page.height as u64 > height);
+                check_size(page.width.into(), page.height.into()).unwrap();
+            }
+        }
+    }
+}

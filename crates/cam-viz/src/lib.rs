@@ -71,7 +71,7 @@ pub use figure::Figure;
 pub use file::{encode, save, write};
 pub use gradient::Gradient;
 pub use image::{Rgb, RgbImage};
-pub use map::HeatMap;
+pub use map::{HeatMap, MOST_PIXELS};
 pub use marker::Marker;
 pub use mode::Mode;
 pub use mosaic::Mosaic;

@@ -7,8 +7,9 @@
 
 use crate::Error;
 
-/// The most pixels that a map or a picture of this crate may have: 2^28, a gigabyte of `f32`.
-const LIMIT: u64 = 1 << 28;
+/// The most pixels that a map or a picture of this crate may have, width times height: 2^29, two gigabytes of `f32`. A photo of half as
+/// many and sides of up to 20,000 has room on it for captions and a colour bar.
+pub const MOST_PIXELS: u64 = 1 << 29;
 
 /// A map of finite values, row by row, with at least one pixel.
 ///
@@ -186,7 +187,7 @@ fn taps(source: u32, target: u32) -> Vec<Tap> {
 pub(crate) fn check_size(width: u64, height: u64) -> Result<(u32, u32), Error> {
     match (u32::try_from(width), u32::try_from(height)) {
         (Ok(width), Ok(height)) if width == 0 || height == 0 => Err(Error::Empty { width, height }),
-        (Ok(w), Ok(h)) if width * height <= LIMIT => Ok((w, h)),
-        _ => Err(Error::TooLarge { width, height, limit: LIMIT }),
+        (Ok(w), Ok(h)) if width * height <= MOST_PIXELS => Ok((w, h)),
+        _ => Err(Error::TooLarge { width, height, limit: MOST_PIXELS }),
     }
 }
