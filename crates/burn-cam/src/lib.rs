@@ -69,8 +69,8 @@ pub use photo::Photo;
 
 pub use burn::tensor::Device;
 pub use cam_core::{
-    Class, Explainer, Finer, Layout, LogOdds, Method, Model, Nchw, Nhwc, Ranked, Rectify, Scale, Smooth,
-    Softmax, Taps, Target, Tokens, Top, Warning, method_named, methods::*,
+    Class, Explainer, Finer, Inspect, Layout, LogOdds, Method, Model, Nchw, Nhwc, NoModule, Ranked, Rectify,
+    Scale, Smooth, Softmax, Tapped, Taps, Target, Tokens, Top, Warning, method_named, methods::*,
 };
 #[cfg(feature = "device")]
 pub use cam_device;

@@ -1,6 +1,7 @@
 //! SESS: one map from the maps of windows that slide over the picture at several scales.
 
 use crate::explanation::{Flat, Health};
+use crate::inspect::ready;
 use crate::read::{self, now};
 use crate::resize::{Resizer, Sampling};
 use crate::send;
@@ -117,10 +118,8 @@ impl Sess {
     where
         M: Model,
     {
+        ready(explainer.model(), &images)?;
         let [batch, _, height, width] = images.dims();
-        if [batch, height, width].contains(&0) {
-            return Err(Error::EmptyInput { shape: vec![batch, height, width] });
-        }
         let started = Instant::now();
         let output = explainer.model().forward(images.clone(), &Taps::off());
         let forward = started.elapsed();
@@ -186,6 +185,9 @@ impl Sess {
             goal.score(&softmax(output, 1), Rows::Copies { image, copies: chunk.len() })
         });
         let probabilities = read::numbers(Tensor::cat(scores.collect(), 0).clamp_min(0.0)).await?;
+        if probabilities.len() != windows.len() {
+            return Err(Error::ScoreCount { found: probabilities.len(), expected: windows.len() });
+        }
         let mut order: Vec<usize> = (0..windows.len()).collect();
         order.sort_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
         order.drain(..((windows.len() as f32 * self.skipped) as usize).min(windows.len() - 1));
