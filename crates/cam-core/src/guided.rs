@@ -57,7 +57,7 @@ where
     if !log.cuts.iter().any(|cut| cut.guided) {
         return Err(Error::NoRelu);
     }
-    let score = target.resolve(&output)?.score(&output, Rows::All);
+    let score = target.resolve(&output)?.score_each(&output, Rows::All, input.batch())?;
     if !score.is_tracked() {
         return Err(Error::NotConnected { layer: crate::INPUT.into() });
     }

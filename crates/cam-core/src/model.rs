@@ -152,6 +152,10 @@ macro_rules! tensor_input {
                 self.dims()[2..].to_vec()
             }
 
+            fn batch(&self) -> usize {
+                self.dims()[0]
+            }
+
             fn to_layer(&self) -> Tensor<3> {
                 let shape = self.dims();
                 self.clone().reshape([shape[0], shape[1], shape[2..].iter().product()])
