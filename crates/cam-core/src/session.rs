@@ -371,8 +371,8 @@ fn rounding(dtype: DType) -> f32 {
 fn are_same_scores(plain: &[f32], taped: &[f32], parts: &[f32], share: f32) -> Result<(), Error> {
     let made_of = plain.iter().chain(parts).map(|number| number.abs()).filter(|number| number.is_finite());
     let limit = share * made_of.fold(0.0, f32::max);
-    let differs = |(plain, taped): (&f32, &f32)| plain.is_finite() && !((plain - taped).abs() <= limit);
-    match plain.iter().zip(taped).position(differs) {
+    let same = |plain: f32, taped: f32| (plain - taped).abs() <= limit || !plain.is_finite();
+    match plain.iter().zip(taped).position(|(plain, taped)| !same(*plain, *taped)) {
         Some(image) => Err(Error::UnlikeInference { image, plain: plain[image], taped: taped[image] }),
         None => Ok(()),
     }

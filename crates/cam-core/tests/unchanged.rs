@@ -351,6 +351,7 @@ fn a_module_and_a_closure_stay_as_they_are() {
 }
 
 /// What may stand between a layer and the classifier.
+#[allow(clippy::large_enum_variant, reason = "there is one of them at a time")]
 #[derive(Module, Debug)]
 enum Between {
     Dropout(Dropout),
