@@ -14,7 +14,9 @@ use burn::nn::Relu;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::prelude::*;
-use cam_core::{Class, Explainer, GradCam, LayerCam, Model, Nchw, Taps, Target, Top, guided_backprop};
+use cam_core::{
+    Class, Explainer, GradCam, Inspect, LayerCam, Model, Nchw, Taps, Target, Top, guided_backprop,
+};
 use cam_models::{Preprocess, Weights, read_photo};
 use cam_viz::{Gradient, HeatMap, Overlay, save};
 
@@ -80,6 +82,10 @@ impl Feature {
 }
 
 impl Model for SqueezeNet {
+    fn module(&self) -> &dyn Inspect {
+        self
+    }
+
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
         let mut x = images;
         for (place, feature) in self.features.iter().enumerate() {

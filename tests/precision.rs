@@ -4,7 +4,7 @@ mod support;
 
 use burn::module::Module;
 use burn::tensor::{FloatDType, Tensor};
-use cam_core::{Class, Error, Explainer, METHODS, Model, Taps};
+use cam_core::{Class, Error, Explainer, METHODS, Model, Tapped, Taps};
 use cam_models::{Classifier, Network, Precision, Resize};
 use cam_scenes::Scene;
 use support::arithmetic::{ROUNDINGS, TEN_BITS};
@@ -77,9 +77,9 @@ fn half_precision_of_the_network_costs_a_few_roundings_of_the_maps() {
                 continue;
             }
             let network = network.clone().map(&mut precision);
-            let half = |images: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+            let half = Tapped::new(&network, |network, images: Tensor<4>, taps| -> Tensor<2> {
                 network.forward(images.cast(dtype), taps).cast(FloatDType::F32)
-            };
+            });
             costs(name, (precision, rounding), &single, &maps(&half, layer, &images, short));
         }
     }

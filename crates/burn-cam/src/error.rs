@@ -7,6 +7,9 @@ pub enum Error {
     /// Of the network, its layers, the method or the target.
     #[error(transparent)]
     Core(#[from] cam_core::Error),
+    /// Of a module that is recorded.
+    #[error(transparent)]
+    Graph(#[from] cam_graph::Error),
     /// Of the photo's file, the weights or the name of a class.
     #[error(transparent)]
     Models(#[from] cam_models::Error),

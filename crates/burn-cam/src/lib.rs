@@ -60,23 +60,25 @@ mod explainer;
 mod found;
 mod model;
 mod photo;
+mod recorded;
 
 pub use error::Error;
 pub use explainer::{PhotoExplainer, explain};
 pub use found::{Found, PhotoMap, heat_maps};
 pub use model::PhotoModel;
 pub use photo::Photo;
+pub use recorded::{RecordedModel, record};
 
 pub use burn::tensor::Device;
 pub use cam_core::{
-    Class, Explainer, Finer, Layout, LogOdds, Method, Model, Nchw, Nhwc, Ranked, Rectify, Scale, Smooth,
-    Softmax, Taps, Target, Tokens, Top, Warning, method_named, methods::*,
+    Class, Explainer, Finer, Inspect, Layout, LogOdds, Method, Model, Nchw, Nhwc, NoModule, Ranked, Rectify,
+    Scale, Smooth, Softmax, Tapped, Taps, Target, Tokens, Top, Warning, method_named, methods::*,
 };
 #[cfg(feature = "device")]
 pub use cam_device;
 pub use cam_models::{Card, Classifier, Logits, Prediction, Preprocess, Resize};
 pub use cam_viz::{Area, ColourMap, HeatMap, Overlay};
-pub use {cam_core, cam_models, cam_viz, image};
+pub use {cam_core, cam_graph, cam_models, cam_viz, image};
 
 /// What can be read can be drawn: a photo takes half of a page at most, beside captions and a colour bar.
 const _: () = assert!(2 * cam_models::MOST_PIXELS <= cam_viz::MOST_PIXELS);

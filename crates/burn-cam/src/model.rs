@@ -10,14 +10,17 @@ use crate::{Classifier, Device, Logits, Model, Preprocess, Resize};
 /// use burn::nn::{Linear, LinearConfig, conv::{Conv2d, Conv2dConfig}};
 /// use burn::prelude::*;
 /// use burn::tensor::activation::relu;
-/// use burn_cam::{Model, Nchw, PhotoModel, Preprocess, Resize, Taps};
+/// use burn_cam::{Inspect, Model, Nchw, PhotoModel, Preprocess, Resize, Taps};
 ///
+/// #[derive(Module, Debug)]
 /// struct Net {
 ///     conv: Conv2d,
 ///     fc: Linear,
 /// }
 ///
 /// impl Model for Net {
+///     fn module(&self) -> &dyn Inspect { self }
+///
 ///     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
 ///         let x = taps.layer("conv", Nchw, || relu(self.conv.forward(images)));
 ///         self.fc.forward(x.mean_dims(&[2, 3]).flatten(1, 3))

@@ -1,8 +1,12 @@
 //! Photos in, maps out.
 
+use burn::module::{Module, RunningState};
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{BatchNorm, BatchNormConfig};
+use burn::tensor::Tensor;
 use burn_cam::{
-    Classifier, Device, Error, GradCam, HeatMap, LayerCam, Photo, PhotoExplainer, Rectify, Resize, Scale,
-    Softmax, Top, explain,
+    Classifier, Device, Error, GradCam, HeatMap, Inspect, LayerCam, Model, Nchw, Photo, PhotoExplainer,
+    PhotoModel, Preprocess, Rectify, Resize, Scale, Softmax, Taps, Top, explain,
 };
 use cam_core::{Class, Explainer, read_backs, waits};
 use cam_scenes::Scene;
@@ -176,4 +180,54 @@ fn block_on<F: Future>(future: F) -> F::Output {
             Poll::Pending => std::thread::park(),
         }
     }
+}
+
+/// A network of one's own with a BatchNorm.
+#[derive(Module, Debug)]
+struct Own {
+    conv: Conv2d,
+    norm: BatchNorm,
+}
+
+impl Model for Own {
+    fn module(&self) -> &dyn Inspect {
+        self
+    }
+
+    fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
+        let x = taps.layer("conv", Nchw, || self.conv.forward(images));
+        self.norm.forward(x).mean_dims(&[2, 3]).flatten(1, 3)
+    }
+}
+
+impl PhotoModel for Own {
+    fn device(&self) -> Device {
+        Device::flex()
+    }
+
+    fn preprocess(&self, resize: Resize) -> Preprocess {
+        Preprocess { resize, ..Preprocess::IMAGENET }
+    }
+}
+
+#[test]
+fn a_model_in_training_is_refused_and_stays_as_it_is() {
+    let device = Device::flex();
+    let net = Own {
+        conv: Conv2dConfig::new([3, 4], [3, 3]).with_stride([8, 8]).init(&device),
+        norm: BatchNormConfig::new(4).init(&device),
+    };
+    let refused = |error: Option<Error>| {
+        let within = matches!(&error, Some(Error::Core(cam_core::Error::TrainingMode { modules })) if *modules == ["norm"]);
+        assert!(within, "{error:?}");
+    };
+    refused(explain(&net, scene(128)).err());
+    refused(PhotoExplainer::new(&net).augmented().explain(scene(128)).err());
+    refused(PhotoExplainer::new(&net).noisy(2, 0.1, 0).explain(scene(128)).err());
+    let net = net.valid(); // into this go updates that are still to come
+    let numbers =
+        |statistic: &RunningState<Tensor<1>>| statistic.value().to_data().try_to_vec::<f32>().unwrap();
+    assert_eq!(numbers(&net.norm.running_mean), [0.0; 4]);
+    assert_eq!(numbers(&net.norm.running_var), [1.0; 4]);
+    assert!(explain(&net, scene(128)).is_ok());
 }

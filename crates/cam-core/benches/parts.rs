@@ -6,8 +6,8 @@ use burn::prelude::*;
 use burn::tensor::Distribution;
 use burn::tensor::activation::relu;
 use cam_core::{
-    AblationCam, EigenCam, Explainer, Explanation, Fusion, GradCam, KpcaCam, METHODS, Method, Model, Nchw,
-    ScoreCam, Sight, Smooth, Taps, Top, method_named,
+    AblationCam, EigenCam, Explainer, Explanation, Fusion, GradCam, Inspect, KpcaCam, METHODS, Method, Model,
+    Nchw, ScoreCam, Sight, Smooth, Taps, Top, method_named,
 };
 use divan::Bencher;
 
@@ -16,6 +16,7 @@ fn main() {
 }
 
 /// Three convolutions and a linear layer for pictures of 64 x 64 pixels.
+#[derive(Module, Debug)]
 struct Net {
     convolutions: [Conv2d; 3],
     head: Linear,
@@ -37,6 +38,10 @@ impl Net {
 }
 
 impl Model for Net {
+    fn module(&self) -> &dyn Inspect {
+        self
+    }
+
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
         let mut x = images;
         for (place, convolution) in self.convolutions.iter().enumerate() {

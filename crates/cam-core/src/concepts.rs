@@ -64,7 +64,7 @@ const TOLERANCE: f64 = 1e-4;
 /// ```
 ///
 /// # Errors
-/// [`Error::UnknownLayer`], [`Error::EmptyInput`], [`Error::NonFinite`] where the activation is not finite, and what is wrong
+/// [`Error::UnknownLayer`], [`Error::EmptyInput`], [`Error::TrainingMode`], [`Error::TrainingDevice`], [`Error::NonFinite`] where the activation is not finite, and what is wrong
 /// with the taps.
 pub fn concepts<I, O>(
     model: &impl Model<I, O>,
@@ -95,10 +95,6 @@ where
 {
     let grid = input.grid();
     let batch = input.batch();
-    let shape = [&[batch], grid.as_slice()].concat();
-    if shape.contains(&0) {
-        return Err(Error::EmptyInput { shape });
-    }
     let asked = Asked::only(layer);
     let session = Session::start(model, &asked, input, false, true)?;
     let seen = &session.watched[0];

@@ -52,16 +52,27 @@ pub enum Error {
         /// The layer.
         layer: String,
     },
-    /// The score under gradients is not the score of plain inference.
+    /// Parts of the model would behave as in training as soon as gradients are recorded. Nothing was run.
     #[error(
-        "the score of the first image is {plain} in plain inference and {taped} while gradients are recorded: \
-         a BatchNorm or dropout of this model is in training mode. Call `freeze()` on the model (and load it again: \
-         its running statistics may have moved)"
+        "this model is in training mode, at {}: call `valid()` on it, `let model = model.valid()`, or `freeze()`, and \
+         explain what that gives", few(.modules)
     )]
     TrainingMode {
-        /// The score without gradients.
+        /// The paths of the modules whose flag `training` is on; the path of the whole is empty.
+        modules: Vec<String>,
+    },
+    /// The score under gradients is not the score of plain inference.
+    #[error(
+        "the score of image {image} is {plain} in plain inference and {taped} while gradients are recorded: a part of this \
+         model behaves as in training then. Call `valid()` on its module (and load it again: running statistics may have \
+         moved), and give the module to `Tapped` or `Model::module`, so that it is looked at before anything runs"
+    )]
+    UnlikeInference {
+        /// The number of the image in the batch.
+        image: usize,
+        /// Its score without gradients.
         plain: f32,
-        /// The score while gradients are recorded.
+        /// Its score while gradients are recorded.
         taped: f32,
     },
     /// The model, or its input, is on an autodiff device, where layers behave as in training.
@@ -191,4 +202,18 @@ impl From<TensorReadError> for Error {
 
 fn listed(names: &[String]) -> String {
     if names.is_empty() { "none".into() } else { names.join(", ") }
+}
+
+/// The first paths of modules, and how many there are beside them.
+fn few(paths: &[String]) -> String {
+    const TOLD: usize = 4;
+    let told = paths.iter().take(TOLD).map(|path| match path.as_str() {
+        "" => "its root".into(),
+        path => format!("`{path}`"),
+    });
+    let told = told.collect::<Vec<_>>().join(", ");
+    match paths.len().saturating_sub(TOLD) {
+        0 => told,
+        more => format!("{told} and {more} more"),
+    }
 }

@@ -3,6 +3,7 @@
 use crate::course::Course;
 use crate::explanation::{Flat, Health};
 use crate::fusion::Fusion;
+use crate::inspect::ready;
 use crate::projection::first_component;
 use crate::read::now;
 use crate::resize::Resizer;
@@ -181,7 +182,8 @@ impl<'m, M> Explainer<'m, M> {
     ///
     /// # Errors
     /// What is wrong with the taps, the layers or the targets; [`Error::TrainingMode`] and [`Error::TrainingDevice`] when
-    /// the model is not in inference (looked at in the first call).
+    /// the model is not in inference, before anything of it runs; [`Error::UnlikeInference`] when it says so in no flag and the
+    /// first call finds it out.
     pub fn explain_each<I, O>(
         &self,
         input: I,
@@ -238,10 +240,6 @@ impl<'m, M> Explainer<'m, M> {
         M: Model<I, O>,
     {
         let grid = input.grid();
-        let shape = [&[input.batch()], grid.as_slice()].concat();
-        if shape.contains(&0) {
-            return Err(Error::EmptyInput { shape });
-        }
         let asked = self.asked(&input, targets).await?;
         let checked = self.checked.load(Ordering::Relaxed);
         let tape = !targets.is_empty() && (!checked || self.walks.load(Ordering::Relaxed));
@@ -252,6 +250,11 @@ impl<'m, M> Explainer<'m, M> {
         session.budget = self.budget;
         session.resizer = self.resizer.clone();
         session.progress = self.progress.as_deref();
+        if let Some(place) =
+            self.places(&session).find(|place| place.layer.is_none() && self.sees(place.sight))
+        {
+            return Err(place.nothing());
+        }
         session.goals =
             targets.iter().map(|target| target.resolve(&session.output)).collect::<Result<_, _>>()?;
         if !checked && !targets.is_empty() {
@@ -470,11 +473,12 @@ impl<O> Run<O> {
 /// ```
 ///
 /// # Errors
-/// What is wrong with the taps.
+/// [`Error::EmptyInput`], [`Error::TrainingMode`], [`Error::TrainingDevice`], and what is wrong with the taps.
 pub fn layers<I, O>(model: &impl Model<I, O>, input: I) -> Result<Vec<LayerInfo>, Error>
 where
     I: Input,
 {
+    ready(model, &input)?;
     Ok(course(model, input)?.layers)
 }
 

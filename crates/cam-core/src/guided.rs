@@ -8,6 +8,7 @@
 //! goes on as a leaf. Backwards, a cut takes the gradient that has reached its leaf, applies the rule and walks the piece of
 //! tape before it. A piece is walked once, so a value that two later pieces read has to be a cut itself.
 
+use crate::inspect::ready;
 use crate::{Error, Input, Model, Rows, Taps, Target};
 use burn::Tensor;
 use burn::tensor::Gradients;
@@ -21,7 +22,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 ///
 /// # Errors
 /// [`Error::NoRelu`] when the forward pass names no ReLU with [`Taps::relu`], [`Error::NotGuided`] when it names a GELU
-/// or SiLU, [`Error::SharedPiece`] when a value that is no cut is read twice, and what is wrong with taps or target.
+/// or SiLU, [`Error::SharedPiece`] when a value that is no cut is read twice, [`Error::EmptyInput`], [`Error::TrainingMode`] and
+/// [`Error::TrainingDevice`] as [`Explainer::explain`](crate::Explainer::explain), and what is wrong with taps or target.
 ///
 /// ```
 /// use burn::prelude::*;
@@ -43,6 +45,7 @@ pub fn guided_backprop<I, O>(model: &impl Model<I, O>, input: &I, target: &dyn T
 where
     I: Input,
 {
+    ready(model, input)?;
     let values = input.to_layer();
     let leaf = values.clone().autodiff().require_grad();
     let taps = Taps::guided();
@@ -54,7 +57,7 @@ where
     if !log.cuts.iter().any(|cut| cut.guided) {
         return Err(Error::NoRelu);
     }
-    let score = target.resolve(&output)?.score(&output, Rows::All);
+    let score = target.resolve(&output)?.score_each(&output, Rows::All, input.batch())?;
     if !score.is_tracked() {
         return Err(Error::NotConnected { layer: crate::INPUT.into() });
     }

@@ -7,13 +7,18 @@
 //! use burn::nn::conv::{Conv2d, Conv2dConfig};
 //! use burn::prelude::*;
 //! use burn::tensor::activation::relu;
-//! use cam_core::{Class, Explainer, GradCam, Model, Nchw, Taps};
+//! use cam_core::{Class, Explainer, GradCam, Inspect, Model, Nchw, Taps};
 //!
+//! #[derive(Module, Debug)]
 //! struct Net {
 //!     conv: Conv2d,
 //! }
 //!
 //! impl Model for Net {
+//!     fn module(&self) -> &dyn Inspect {
+//!         self
+//!     }
+//!
 //!     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
 //!         let x = taps.layer("conv", Nchw, || relu(self.conv.forward(images))); // the one changed line
 //!         x.mean_dims(&[2, 3]).flatten(1, 3)
@@ -37,6 +42,7 @@ mod explainer;
 mod explanation;
 mod fusion;
 mod guided;
+mod inspect;
 mod layout;
 mod method;
 pub mod methods;
@@ -63,10 +69,11 @@ pub use explainer::{Explainer, Progress, layers};
 pub use explanation::{Explanation, MapNumbers, Maps};
 pub use fusion::Fusion;
 pub use guided::{guided_backprop, guided_gradcam};
+pub use inspect::{Inspect, NoModule};
 pub use layout::{Attention, Layout, Ncdhw, Nchw, Ncl, Nhwc, Tokens};
 pub use method::{Evidence, METHODS, Method, Sight, method_named};
 pub use methods::*;
-pub use model::{Input, Model};
+pub use model::{Input, Model, Tapped};
 #[doc(hidden)]
 pub use read::{now, read_backs, waits};
 pub use resize::Sampling;

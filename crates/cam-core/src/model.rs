@@ -1,19 +1,25 @@
 //! What is explained: a forward pass that names its layers, and the input it takes.
 
-use crate::{Error, Taps};
+use crate::{Error, Inspect, NoModule, Taps};
 use burn::Tensor;
 
 /// A model: its forward pass, which names its layers with the taps.
 ///
 /// A picture classifier needs no type parameters; other inputs and outputs are named:
-/// `impl Model<Tensor<3>, Tensor<2>>` for signals, any type of one's own as output. A closure
-/// `|images, taps| ...` is a model too.
+/// `impl Model<Tensor<3>, Tensor<2>>` for signals, any type of one's own as output. A network whose forward pass is written
+/// elsewhere becomes a model by [`Tapped`].
+///
+/// # Closures
+///
+/// A closure `|images, taps| ...` is a model too, for functions without a state of their own. What it captures cannot be seen: if
+/// that is a module in training mode, explaining it moves its running statistics before anything can be said, and the look at
+/// its scores may not tell. [`Tapped`] hands the module along with the closure, and nothing of it is changed.
 ///
 /// ```
 /// use burn::nn::{Linear, conv::Conv2d};
 /// use burn::prelude::*;
 /// use burn::tensor::activation::relu;
-/// use cam_core::{Model, Nchw, Taps};
+/// use cam_core::{Inspect, Model, Nchw, Taps};
 ///
 /// #[derive(Module, Debug)]
 /// struct Net {
@@ -23,6 +29,10 @@ use burn::Tensor;
 /// }
 ///
 /// impl Model for Net {
+///     fn module(&self) -> &dyn Inspect {
+///         self
+///     }
+///
 ///     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
 ///         let x = taps.layer("c1", Nchw, || relu(self.c1.forward(images)));
 ///         let x = taps.layer("c2", Nchw, || relu(self.c2.forward(x)));
@@ -31,6 +41,11 @@ use burn::Tensor;
 /// }
 /// ```
 pub trait Model<I = Tensor<4>, O = Tensor<2>> {
+    /// The module whose parameters the forward pass reads: `self`, where the model derives [`Module`](burn::module::Module). It is
+    /// looked at before any tape starts, so that a model in training is refused as it is and never changed. [`NoModule`] for a
+    /// function of the input alone.
+    fn module(&self) -> &dyn Inspect;
+
     /// The forward pass. With [`Taps::off`] it is plain inference.
     fn forward(&self, input: I, taps: &Taps<'_>) -> O;
 
@@ -48,8 +63,59 @@ impl<I, O, F> Model<I, O> for F
 where
     F: Fn(I, &Taps<'_>) -> O,
 {
+    fn module(&self) -> &dyn Inspect {
+        &NoModule
+    }
+
     fn forward(&self, input: I, taps: &Taps<'_>) -> O {
         self(input, taps)
+    }
+}
+
+/// A module and a forward pass of it that names its layers: a model, without an `impl`.
+///
+/// ```
+/// use burn::nn::conv::Conv2dConfig;
+/// use burn::prelude::*;
+/// use cam_core::{Class, Explainer, Nchw, Tapped};
+///
+/// let device = Device::flex();
+/// let net = Conv2dConfig::new([3, 10], [3, 3]).init(&device);
+/// let model = Tapped::new(&net, |net, images: Tensor<4>, taps| -> Tensor<2> {
+///     let x = taps.layer("conv", Nchw, || net.forward(images));
+///     x.mean_dims(&[2, 3]).flatten(1, 3)
+/// });
+/// let found = Explainer::new(&model).explain(Tensor::ones([1, 3, 8, 8], &device), &Class(7))?;
+/// assert_eq!(found.maps[0].layer, "conv");
+/// # Ok::<(), cam_core::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Tapped<'m, N, F> {
+    module: &'m N,
+    forward: F,
+}
+
+impl<'m, N, F> Tapped<'m, N, F> {
+    /// A model of this module and this forward pass, `|module, images, taps| ...`.
+    pub fn new<I, O>(module: &'m N, forward: F) -> Self
+    where
+        F: Fn(&N, I, &Taps<'_>) -> O,
+    {
+        Self { module, forward }
+    }
+}
+
+impl<I, O, N, F> Model<I, O> for Tapped<'_, N, F>
+where
+    N: Inspect,
+    F: Fn(&N, I, &Taps<'_>) -> O,
+{
+    fn module(&self) -> &dyn Inspect {
+        self.module
+    }
+
+    fn forward(&self, input: I, taps: &Taps<'_>) -> O {
+        (self.forward)(self.module, input, taps)
     }
 }
 
@@ -93,6 +159,10 @@ macro_rules! tensor_input {
 
             fn grid(&self) -> Vec<usize> {
                 self.dims()[2..].to_vec()
+            }
+
+            fn batch(&self) -> usize {
+                self.dims()[0]
             }
 
             fn to_layer(&self) -> Tensor<3> {

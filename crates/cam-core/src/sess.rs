@@ -1,6 +1,7 @@
 //! SESS: one map from the maps of windows that slide over the picture at several scales.
 
 use crate::explanation::{Flat, Health};
+use crate::inspect::ready;
 use crate::read::{self, now};
 use crate::resize::{Resizer, Sampling};
 use crate::send;
@@ -117,10 +118,8 @@ impl Sess {
     where
         M: Model,
     {
+        ready(explainer.model(), &images)?;
         let [batch, _, height, width] = images.dims();
-        if [batch, height, width].contains(&0) {
-            return Err(Error::EmptyInput { shape: vec![batch, height, width] });
-        }
         let started = Instant::now();
         let output = explainer.model().forward(images.clone(), &Taps::off());
         let forward = started.elapsed();
@@ -141,7 +140,7 @@ impl Sess {
                 of_images.push(maps);
                 work += ran;
             }
-            let scores = goal.score(&output, Rows::All).inner();
+            let scores = goal.score_each(&output, Rows::All, batch)?.inner();
             for place in 0..of_images[0].len() {
                 let of_images: Vec<&Flat> = of_images.iter().map(|maps| &maps[place]).collect();
                 let raw = of_images.iter().map(|map| match &blur {
@@ -183,9 +182,10 @@ impl Sess {
         let resizer = explainer.resizer();
         let scores = windows.chunks(at_once).map(|chunk| {
             let output = explainer.model().forward(cut(&picture, chunk, resizer), &Taps::off());
-            goal.score(&softmax(output, 1), Rows::Copies { image, copies: chunk.len() })
+            goal.score_each(&softmax(output, 1), Rows::Copies { image, copies: chunk.len() }, 1)
         });
-        let probabilities = read::numbers(Tensor::cat(scores.collect(), 0).clamp_min(0.0)).await?;
+        let scores = scores.collect::<Result<Vec<_>, _>>()?;
+        let probabilities = read::numbers(Tensor::cat(scores, 0).clamp_min(0.0)).await?;
         let mut order: Vec<usize> = (0..windows.len()).collect();
         order.sort_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
         order.drain(..((windows.len() as f32 * self.skipped) as usize).min(windows.len() - 1));

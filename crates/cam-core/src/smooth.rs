@@ -1,6 +1,7 @@
 //! Maps averaged over views of the same images: augmentation smoothing, noise averaging.
 
 use crate::explanation::{Flat, Health};
+use crate::inspect::ready;
 use crate::noise::normal;
 use crate::read::now;
 use crate::{Error, Explainer, Explanation, Input, Model, Taps, Target};
@@ -207,6 +208,7 @@ impl<'e, 'm, M, I: Input> Smooth<'e, 'm, M, I> {
         if self.views.is_empty() {
             return self.explainer.explain_each_async(input, targets).await;
         }
+        ready(self.explainer.model(), &input)?;
         let started = Instant::now();
         let output = self.explainer.model().forward(input.clone(), &Taps::off());
         let forward = started.elapsed();

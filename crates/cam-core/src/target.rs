@@ -70,6 +70,17 @@ impl<O> Goal<O> {
     pub fn score(&self, output: &O, rows: Rows) -> Tensor<1> {
         (self.score)(output, rows)
     }
+
+    /// The scores of an output, one a row.
+    pub(crate) fn score_each(&self, output: &O, rows: Rows, batch: usize) -> Result<Tensor<1>, Error> {
+        let score = self.score(output, rows);
+        let [found] = score.dims();
+        let expected = match rows {
+            Rows::All => batch,
+            Rows::Copies { copies, .. } => copies,
+        };
+        if found == expected { Ok(score) } else { Err(Error::ScoreCount { found, expected }) }
+    }
 }
 
 impl<O: 'static> Goal<O> {

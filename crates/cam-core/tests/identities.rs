@@ -166,9 +166,9 @@ fn an_ablation_runs_only_the_tail() {
     let explainer = Explainer::new(&model).layer("here").method(AblationCam::PAPER).copies(2);
     explainer.explain(uniform([2, 3, 4, 4], 0.1, 1.0, &device()), &Class(0)).unwrap();
     assert_eq!(before.get(), 2, "the part before the layer runs once, for the two images");
-    // Two images, the look at one of them whether the model is in inference, and of each a copy without each of three
+    // Two images, the look at both of them whether the model is in inference, and of each a copy without each of three
     // channels and a whole one.
-    assert_eq!(after.get(), 2 + 1 + 2 * (3 + 1));
+    assert_eq!(after.get(), 2 + 2 + 2 * (3 + 1));
 }
 
 #[test]

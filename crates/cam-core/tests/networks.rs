@@ -7,8 +7,8 @@ use burn::tensor::activation::relu;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use cam_core::{
-    Class, Error, Explainer, FullGrad, Method, Model, Nchw, Rectify, Scale, Scaled, Seen, Sight, Taps,
-    guided_backprop, guided_gradcam,
+    Class, Error, Explainer, FullGrad, Inspect, Method, Model, Nchw, NoModule, Rectify, Scale, Scaled, Seen,
+    Sight, Taps, guided_backprop, guided_gradcam,
 };
 use common::slow::{self, narrow, resized, slope, wide};
 use common::{close, numbers, seed, uniform};
@@ -88,6 +88,10 @@ impl Biased {
 }
 
 impl Model for Biased {
+    fn module(&self) -> &dyn Inspect {
+        &NoModule
+    }
+
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
         let step = |size| ConvOptions::new([size, size], [0, 0], [1, 1], 1);
         let (b1, b2) = (self.b1.clone(), self.b2.clone());
@@ -198,6 +202,10 @@ impl Rectified {
 }
 
 impl Model for Rectified {
+    fn module(&self) -> &dyn Inspect {
+        &NoModule
+    }
+
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
         let batch = images.dims()[0];
         let x: Tensor<2> = images.reshape([batch, PIXELS]);

@@ -5,8 +5,8 @@ mod common;
 use burn::prelude::*;
 use burn::tensor::activation::relu;
 use cam_core::{
-    Ablated, AblationCam, Alike, Class, Error, Explainer, Explanation, GradCam, IsCam, Method, Model, Nchw,
-    ScoreCam, Seen, Smooth, SsCam, Taps, Target, Top,
+    Ablated, AblationCam, Alike, Class, Error, Explainer, Explanation, GradCam, Inspect, IsCam, Method,
+    Model, Nchw, NoModule, ScoreCam, Seen, Smooth, SsCam, Taps, Target, Top,
 };
 use common::{close, numbers, of_layers, seed, uniform};
 use std::cell::Cell;
@@ -41,6 +41,10 @@ fn count(counter: &Cell<usize>, x: &Tensor<4>) {
 }
 
 impl Model for Counted {
+    fn module(&self) -> &dyn Inspect {
+        &NoModule
+    }
+
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
         let x = taps.layer("first", Nchw, || {
             count(&self.first, &images);

@@ -4,7 +4,10 @@ mod common;
 
 use burn::prelude::*;
 use burn::tensor::activation::{relu, softmax};
-use cam_core::{Attention, Class, Explainer, LeGrad, Method, Model, Rectify, Rollout, Scale, Taps, Tokens};
+use cam_core::{
+    Attention, Class, Explainer, Inspect, LeGrad, Method, Model, NoModule, Rectify, Rollout, Scale, Taps,
+    Tokens,
+};
 use common::slow::{self, mean, narrow, slope, wide};
 use common::{close, numbers, seed, uniform};
 
@@ -98,6 +101,10 @@ fn norm(x: Tensor<3>) -> Tensor<3> {
 }
 
 impl Model for Vit {
+    fn module(&self) -> &dyn Inspect {
+        &NoModule
+    }
+
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
         let batch = images.dims()[0];
         let patches: Tensor<3> = images.reshape([batch, PATCHES, 1]);

@@ -4,8 +4,8 @@ mod common;
 
 use burn::prelude::*;
 use cam_core::{
-    Brightness, Class, Explainer, Flip, Fusion, HiResCam, LayerCam, Model, Nchw, Pool, Scale, Sess, Smooth,
-    Taps, Top, View,
+    Brightness, Class, Explainer, Flip, Fusion, HiResCam, Inspect, LayerCam, Model, Nchw, NoModule, Pool,
+    Scale, Sess, Smooth, Taps, Top, View,
 };
 use common::slow::{self, extremes, mean, mirrored, narrow, resized, scaled, softmax, wide};
 use common::{LAYERS, Net, close, images, numbers, seed, uniform};
@@ -229,6 +229,10 @@ const SIDE: usize = 7;
 const PLACES: usize = SIDE * SIDE;
 
 impl Model for Windowed {
+    fn module(&self) -> &dyn Inspect {
+        &NoModule
+    }
+
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
         let x = taps.layer("x", Nchw, || images);
         let batch = x.dims()[0];

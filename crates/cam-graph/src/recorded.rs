@@ -7,7 +7,7 @@ use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
 use burn::backend::{Dispatch, DispatchTensor, TensorMetadata};
 use burn::module::Module;
 use burn::tensor::{DType, Device};
-use cam_core::{Input, Model, Taps};
+use cam_core::{Input, Inspect, Model, Taps};
 use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
@@ -203,6 +203,10 @@ where
     I: Input + Tensors,
     O: Tensors,
 {
+    fn module(&self) -> &dyn Inspect {
+        &self.module
+    }
+
     /// # Panics
     /// When the forward pass cannot be recorded for this input, which [`Recorded::prepare`] returns as an error.
     fn forward(&self, input: I, taps: &Taps<'_>) -> O {
@@ -216,7 +220,7 @@ where
     }
 }
 
-impl<M: Module, F, I, O> fmt::Debug for Recorded<M, F, I, O> {
+impl<M, F, I, O> fmt::Debug for Recorded<M, F, I, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Recorded({})", std::any::type_name::<M>())
     }

@@ -8,7 +8,7 @@ use crate::resnet::ResNetConfig;
 use crate::weights::Weights;
 use crate::{Card, Error, Precision, Prediction, Resize};
 use burn::tensor::{Device, Tensor};
-use cam_core::{Model, Taps};
+use cam_core::{Inspect, Model, Taps};
 use image::RgbImage;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -308,6 +308,10 @@ impl Classifier {
 }
 
 impl Model for Classifier {
+    fn module(&self) -> &dyn Inspect {
+        &self.network
+    }
+
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
         let logits = self.network.forward(images.cast(self.precision.dtype()), taps);
         logits.cast(Precision::F32.dtype())

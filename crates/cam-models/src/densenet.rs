@@ -15,7 +15,7 @@ use burn::nn::conv::Conv2d;
 use burn::nn::pool::{AvgPool2d, AvgPool2dConfig, MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::prelude::*;
-use cam_core::{Model, Nchw, Taps};
+use cam_core::{Inspect, Model, Nchw, Taps};
 
 /// What makes one DenseNet another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -257,6 +257,10 @@ impl Features {
 }
 
 impl Model for DenseNet {
+    fn module(&self) -> &dyn Inspect {
+        self
+    }
+
     /// # Shapes
     /// - images: `[batch, 3, height, width]`, of any size that leaves a pixel after the last transition
     /// - output: logits `[batch, classes]`

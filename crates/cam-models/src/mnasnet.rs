@@ -11,7 +11,7 @@ use crate::plane::linear;
 use crate::steps::{self, Residual, Step};
 use burn::nn::{Linear, LinearConfig};
 use burn::prelude::*;
-use cam_core::{Model, Taps};
+use cam_core::{Inspect, Model, Taps};
 
 /// What makes one MNASNet another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +127,10 @@ impl MnasNet {
 }
 
 impl Model for MnasNet {
+    fn module(&self) -> &dyn Inspect {
+        self
+    }
+
     /// # Shapes
     /// - images: `[batch, 3, height, width]`
     /// - output: logits `[batch, classes]`

@@ -8,7 +8,7 @@ use crate::vgg::{self, Vgg, VggConfig};
 use crate::vit::{self, Vit, VitConfig};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use cam_core::{Model, Taps};
+use cam_core::{Inspect, Model, Taps};
 
 /// The shape of the tensor of this name in a weight file, in the order that PyTorch has it, or `None` where there is none.
 pub type ShapeOf<'a> = dyn Fn(&str) -> Option<Vec<usize>> + 'a;
@@ -109,6 +109,10 @@ macro_rules! families {
         }
 
         impl Model for Network {
+            fn module(&self) -> &dyn Inspect {
+                self
+            }
+
             /// # Shapes
             /// - images: `[batch, 3, height, width]`
             /// - output: logits `[batch, classes]`

@@ -14,7 +14,7 @@ use burn::nn::conv::Conv2d;
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, Linear, LinearConfig};
 use burn::prelude::*;
-use cam_core::{Model, Nchw, Taps};
+use cam_core::{Inspect, Model, Nchw, Taps};
 
 /// What makes one ResNet another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -259,6 +259,10 @@ impl Block {
 }
 
 impl Model for ResNet {
+    fn module(&self) -> &dyn Inspect {
+        self
+    }
+
     /// # Shapes
     /// - images: `[batch, 3, height, width]`, of any size that leaves a pixel after the last stage
     /// - output: logits `[batch, classes]`

@@ -21,7 +21,7 @@ use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::prelude::*;
 use burn::tensor::activation::softmax;
 use burn::tensor::ops::PadMode;
-use cam_core::{Model, Nhwc, Taps};
+use cam_core::{Inspect, Model, Nhwc, Taps};
 use std::borrow::Cow;
 
 /// What makes one Swin another.
@@ -491,6 +491,10 @@ impl Swin {
 }
 
 impl Model for Swin {
+    fn module(&self) -> &dyn Inspect {
+        self
+    }
+
     /// # Shapes
     /// - images: `[batch, 3, height, width]`, each side a multiple of the patch (what is beyond one is not looked at)
     /// - output: logits `[batch, classes]`

@@ -12,7 +12,7 @@ use crate::steps::{self, Step};
 use burn::nn::{Linear, LinearConfig};
 use burn::prelude::*;
 use burn::tensor::module::adaptive_avg_pool2d;
-use cam_core::{Model, Taps};
+use cam_core::{Inspect, Model, Taps};
 use std::borrow::Cow;
 
 /// What makes one VGG another.
@@ -142,6 +142,10 @@ impl Vgg {
 }
 
 impl Model for Vgg {
+    fn module(&self) -> &dyn Inspect {
+        self
+    }
+
     /// # Shapes
     /// - images: `[batch, 3, height, width]`, of any size that leaves a pixel after the last pooling; the classifier sees
     ///   7x7 means of what the features are

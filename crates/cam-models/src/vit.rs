@@ -22,7 +22,7 @@ use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::prelude::*;
 use burn::tensor::activation::softmax;
 use burn::tensor::module::attention;
-use cam_core::{Attention as Weights, Model, Taps, Tokens};
+use cam_core::{Attention as Weights, Inspect, Model, Taps, Tokens};
 
 /// What makes one vision transformer another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -482,6 +482,10 @@ impl Vit {
 }
 
 impl Model for Vit {
+    fn module(&self) -> &dyn Inspect {
+        self
+    }
+
     /// # Shapes
     /// - images: `[batch, 3, height, width]`, each side a multiple of the patch (what is beyond one is not looked at)
     /// - output: logits `[batch, classes]`

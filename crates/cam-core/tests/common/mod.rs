@@ -12,7 +12,7 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d
 use burn::prelude::*;
 use burn::tensor::TensorData;
 use burn::tensor::activation::relu;
-use cam_core::{METHODS, Method, Model, Nchw, Sight, Taps};
+use cam_core::{Inspect, METHODS, Method, Model, Nchw, Sight, Taps};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, Uniform};
@@ -72,6 +72,10 @@ impl Net {
 }
 
 impl Model for Net {
+    fn module(&self) -> &dyn Inspect {
+        self
+    }
+
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
         let x = taps.layer("stem", Nchw, || relu(self.stem.forward(images)));
         let x = taps.layer("block", Nchw, || {

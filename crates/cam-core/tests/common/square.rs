@@ -4,7 +4,7 @@
 
 use super::{numbers, seed, slow, uniform};
 use burn::prelude::*;
-use cam_core::{Explainer, Method, Model, Nchw, Rectify, Scale, Taps, Target};
+use cam_core::{Explainer, Inspect, Method, Model, Nchw, NoModule, Rectify, Scale, Taps, Target};
 use std::cell::RefCell;
 
 pub const CLASSES: usize = 3;
@@ -112,6 +112,10 @@ impl Square {
 }
 
 impl Model for Square {
+    fn module(&self) -> &dyn Inspect {
+        &NoModule
+    }
+
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
         let rows = numbers(&images);
         self.inputs.borrow_mut().extend(rows.chunks(self.k * self.n).map(slow::wide));
