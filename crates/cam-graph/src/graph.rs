@@ -4,11 +4,12 @@ use crate::axes::{self, Axis, Layout, Operand};
 use crate::biases::{self, Bias};
 use crate::capture::Captured;
 use crate::layers::{self, Layer, Node};
+use crate::lower::{self, Folded, Parameters, Region};
 use crate::operators::{self, Kernel, Slots, Table};
 use crate::values::{Slot, Values};
 use crate::{Error, attention};
 use burn::backend::ir::{
-    ActivationOperationIr as Activation, BaseOperationIr as Base, FloatOperationIr as Float,
+    ActivationOperationIr as Activation, AttentionOpIr, BaseOperationIr as Base, FloatOperationIr as Float,
     NumericOperationIr as Numeric, OperationIr, TensorId,
 };
 use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
@@ -30,6 +31,10 @@ pub(crate) struct Graph {
     pub layers: Vec<Layer>,
     /// The biases that operators add, by their places.
     pub biases: HashMap<usize, Bias>,
+    /// Operators that are computed together where nobody looks inside.
+    pub regions: Vec<Region>,
+    /// The region that an operator is part of.
+    pub region_of: Vec<Option<usize>>,
 }
 
 /// One operator, and how it is computed.
@@ -49,6 +54,7 @@ pub(crate) struct Operator {
 pub(crate) struct Fused {
     pub kernel: Kernel,
     pub inputs: Vec<Slot>,
+    pub attention: AttentionOpIr,
 }
 
 /// What taps do at an operator beside layers.
@@ -73,6 +79,7 @@ impl Graph {
         captured: &Captured<O>,
         weights: &HashMap<String, DispatchTensor>,
         paths: &[String],
+        folded: &Folded,
         device: &Device,
     ) -> Result<Self, Error> {
         let mut names = captured.names.clone();
@@ -152,11 +159,38 @@ impl Graph {
             outputs,
             layers: Vec::new(),
             biases: HashMap::new(),
+            regions: Vec::new(),
+            region_of: Vec::new(),
         };
         graph.mark_specials();
         graph.biases = biases::find(&graph, |tensor| slots.get(tensor.id));
         graph.layers = graph.find_layers(captured, &names, &indices, &mut slots, paths);
+        if cam_nn::computes_on(device) {
+            let parameters = Parameters { names: &names, weights, folded };
+            graph.regions = lower::regions(&graph, &parameters, |tensor| slots.get(tensor.id));
+        }
+        graph.region_of = vec![None; graph.operators.len()];
+        for (number, region) in graph.regions.iter().enumerate() {
+            region.operators.iter().for_each(|place| graph.region_of[*place] = Some(number));
+        }
+        let layers = std::mem::take(&mut graph.layers);
+        graph.set_layers(layers);
         Ok(graph)
+    }
+
+    /// Shows these layers.
+    pub fn set_layers(&mut self, layers: Vec<Layer>) {
+        fn hide(layer: &Layer, region_of: &[Option<usize>], regions: &mut [Region]) {
+            if let Some(region) = region_of[layer.operator].map(|region| &mut regions[region])
+                && region.output != layer.value
+            {
+                region.inside.push(layer.name.clone());
+            }
+            layer.children.iter().for_each(|child| hide(child, region_of, regions));
+        }
+        self.regions.iter_mut().for_each(|region| region.inside.clear());
+        layers.iter().for_each(|layer| hide(layer, &self.region_of, &mut self.regions));
+        self.layers = layers;
     }
 
     /// The layers of this graph of one image, from those of the same forward pass on two; none where it is another.
@@ -316,7 +350,7 @@ impl Operator {
     }
 
     /// The shape of what it gives.
-    fn shape(&self) -> &[usize] {
+    pub fn shape(&self) -> &[usize] {
         self.ir.outputs().next().map_or(&[], |out| out.shape.as_slice())
     }
 

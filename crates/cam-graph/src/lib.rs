@@ -7,6 +7,7 @@ mod capture;
 mod error;
 mod graph;
 mod layers;
+mod lower;
 mod operators;
 mod recorded;
 mod run;

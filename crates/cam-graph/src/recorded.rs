@@ -1,6 +1,7 @@
 //! A module and its forward pass, recorded: any Burn module as a model to explain.
 
 use crate::graph::Graph;
+use crate::lower::Folded;
 use crate::tensors::{self, Tensors};
 use crate::{Error, capture, run};
 use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
@@ -77,6 +78,7 @@ where
         device: devices.into_iter().next(),
         module,
         forward,
+        folded: Folded::default(),
         programs: Mutex::default(),
         input: PhantomData,
     })
@@ -94,6 +96,7 @@ pub struct Recorded<M, F, I, O> {
     weights: HashMap<String, DispatchTensor>,
     paths: Vec<String>,
     device: Option<Device>,
+    folded: Folded,
     programs: Mutex<HashMap<Form, Arc<Program<O>>>>,
     input: PhantomData<fn(I)>,
 }
@@ -162,13 +165,14 @@ where
             (None, Some(tensor)) => Device::from(tensor.device()),
             (None, None) => Device::default(),
         };
-        let mut graph = Graph::new(&captured, &self.weights, &self.paths, &device)?;
+        let mut graph = Graph::new(&captured, &self.weights, &self.paths, &self.folded, &device)?;
         // An axis of one image cannot be told from others of length 1: the layers are those of two, if that is the same pass.
         if let Some(pair) = pair_of(input, tensors) {
-            graph.layers = match self.program(&pair) {
+            let layers = match self.program(&pair) {
                 Ok(pair) => graph.layers_of_pair(&pair.graph),
                 Err(_) => Vec::new(),
             };
+            graph.set_layers(layers);
         }
         Ok(Program { graph, output: captured.output })
     }

@@ -12,9 +12,6 @@
 
 use crate::bicubic::Matrices;
 use crate::network::ShapeOf;
-use crate::plane::{
-    Activation, Back, Plane, Windows, block_at_once, layer_norm, linear, linear_back, on_tape, tokens_at_once,
-};
 use crate::steps::convolved;
 use burn::module::{Initializer, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -23,6 +20,10 @@ use burn::prelude::*;
 use burn::tensor::activation::softmax;
 use burn::tensor::module::attention;
 use cam_core::{Attention as Weights, Inspect, Model, Taps, Tokens};
+use cam_nn::{
+    Activation, Back, HostTensor, Windows, block_at_once, layer_norm, linear, linear_back, on_tape,
+    tokens_at_once,
+};
 
 /// What makes one vision transformer another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -244,17 +245,18 @@ impl Mlp {
     }
 
     /// The two layers and what they add to, in main memory.
-    pub(crate) fn at_once(&self, y: &Plane, x: &Plane) -> Option<Plane> {
+    pub(crate) fn at_once(&self, y: &HostTensor, x: &HostTensor) -> Option<HostTensor> {
         y.linear(&self.fc1, None, Activation::Gelu)?.linear(&self.fc2, Some(x), Activation::None)
     }
 
     /// The two layers as one step of a tape.
-    fn step(&self, x: &Plane) -> Option<(Plane, Back)> {
+    fn step(&self, x: &HostTensor) -> Option<(HostTensor, Back)> {
         let [before, after] = [linear_back(&self.fc1)?, linear_back(&self.fc2)?];
         let inner = x.linear(&self.fc1, None, Activation::None)?;
         let y = inner.gelu().linear(&self.fc2, None, Activation::None)?;
-        let back =
-            move |gradient: &Plane| inner.gelu_back(&gradient.back_through(&after)).back_through(&before);
+        let back = move |gradient: &HostTensor| {
+            inner.gelu_back(&gradient.back_through(&after)).back_through(&before)
+        };
         Some((y, Back::new(back)))
     }
 
@@ -274,20 +276,20 @@ impl Attention {
     }
 
     /// The tokens as they are after attention and its linear layer; `x` is what it adds to.
-    fn at_once(&self, y: &Plane, x: &Plane) -> Option<Plane> {
+    fn at_once(&self, y: &HostTensor, x: &HostTensor) -> Option<HostTensor> {
         let [_, _, tokens, _] = x.shape();
         let seen = y.linear(&self.qkv, None, Activation::None)?.attend(&self.windows(tokens));
         seen.linear(&self.proj, Some(x), Activation::None)
     }
 
     /// Attention and its linear layer as one step of a tape.
-    fn step(&self, y: &Plane) -> Option<(Plane, Back)> {
+    fn step(&self, y: &HostTensor) -> Option<(HostTensor, Back)> {
         let [_, _, tokens, _] = y.shape();
         let [before, after] = [linear_back(&self.qkv)?, linear_back(&self.proj)?];
         let windows = self.windows(tokens);
         let qkv = y.linear(&self.qkv, None, Activation::None)?;
         let seen = qkv.attend(&windows).linear(&self.proj, None, Activation::None)?;
-        let back = move |gradient: &Plane| {
+        let back = move |gradient: &HostTensor| {
             qkv.attend_back(&windows, &gradient.back_through(&after)).back_through(&before)
         };
         Some((seen, Back::new(back)))
@@ -374,7 +376,7 @@ impl Block {
     }
 
     /// The block in main memory; `None` where it cannot be computed there.
-    fn at_once(&self, x: &Plane) -> Option<Plane> {
+    fn at_once(&self, x: &HostTensor) -> Option<HostTensor> {
         if self.ls1.is_some() || self.ls2.is_some() {
             return None;
         }

@@ -1,0 +1,396 @@
+//! A graph lowered to the kernels of the CPU: operators that belong together are computed together, by [`cam_nn`].
+//!
+//! | what | becomes |
+//! |---|---|
+//! | convolution, BatchNorm, sum with a shortcut, ReLU | one convolution, whose parameters the norm is folded into |
+//! | reshape, product with a matrix, bias, reshape, GELU or sum | one linear layer |
+//! | LayerNorm, max pooling, attention | the kernels of these |
+//!
+//! A [`Region`] is computed as a whole where nobody looks inside it. Where somebody does, its operators are computed one by one.
+
+use crate::graph::{Graph, Special};
+use crate::values::Slot;
+use burn::backend::ir::{
+    ActivationOperationIr as Activation, BaseOperationIr as Base, Conv2dOpIr, FloatOperationIr as Float,
+    ModuleOperationIr as Module, NumericOperationIr as Numeric, OperationIr, TensorId, TensorIr,
+};
+use burn::backend::{DispatchTensor, TensorMetadata};
+use burn::tensor::{DType, Tensor};
+use cam_nn::{Activation as Then, FusedConv, FusedLinear, FusedNorm, Window};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+
+/// Operators that are computed together.
+pub(crate) struct Region {
+    /// In their order; the last one gives the output.
+    pub operators: Vec<usize>,
+    pub output: Slot,
+    /// What it reads from outside, each as often as its operators do.
+    pub inputs: Vec<Slot>,
+    pub kernel: Kernel,
+    /// The layers inside, whose values it does not show.
+    pub inside: Vec<String>,
+    /// Whether taps do something at one of its operators beside showing layers.
+    pub is_special: bool,
+}
+
+/// Computes the output from the inputs, or gives them back where it cannot.
+pub(crate) type Kernel =
+    Box<dyn Fn(Vec<DispatchTensor>) -> Result<DispatchTensor, Vec<DispatchTensor>> + Send + Sync>;
+
+/// Convolutions with their norms folded into them, by the names of their parameters: recordings of all shapes share them.
+#[derive(Default)]
+pub(crate) struct Folded(Mutex<HashMap<String, (Tensor<4>, Tensor<1>)>>);
+
+impl Folded {
+    fn get(
+        &self,
+        name: Option<String>,
+        fold: impl FnOnce() -> (Tensor<4>, Tensor<1>),
+    ) -> (Tensor<4>, Tensor<1>) {
+        let Some(name) = name else { return fold() };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_insert_with(fold).clone()
+    }
+}
+
+/// What lowering looks parameters up in.
+pub(crate) struct Parameters<'a> {
+    pub names: &'a HashMap<TensorId, String>,
+    /// The tensors of the module, as they lie in memory.
+    pub weights: &'a HashMap<String, DispatchTensor>,
+    pub folded: &'a Folded,
+}
+
+/// The regions of a graph that is computed in main memory.
+pub(crate) fn regions(
+    graph: &Graph,
+    parameters: &Parameters<'_>,
+    slot: impl Fn(&TensorIr) -> Slot,
+) -> Vec<Region> {
+    let mut readers: HashMap<Slot, Vec<usize>> = HashMap::new();
+    for (place, operator) in graph.operators.iter().enumerate() {
+        operator.inputs.iter().for_each(|slot| readers.entry(*slot).or_default().push(place));
+    }
+    let lowering = Lowering { graph, parameters, readers, slot: &slot };
+    let mut taken: HashSet<usize> = HashSet::new();
+    let mut regions = Vec::new();
+    for place in 0..graph.operators.len() {
+        let found = lowering
+            .convolution(place)
+            .or_else(|| lowering.linear(place))
+            .or_else(|| lowering.attention(place))
+            .or_else(|| lowering.alone(place));
+        if let Some(region) =
+            found.filter(|region| region.operators.iter().all(|place| !taken.contains(place)))
+        {
+            taken.extend(&region.operators);
+            regions.push(region);
+        }
+    }
+    regions
+}
+
+struct Lowering<'a> {
+    graph: &'a Graph,
+    parameters: &'a Parameters<'a>,
+    /// The operators that read a slot.
+    readers: HashMap<Slot, Vec<usize>>,
+    slot: &'a dyn Fn(&TensorIr) -> Slot,
+}
+
+/// Operators that follow each other, each the only reader of the one before.
+struct Chain<'a> {
+    lowering: &'a Lowering<'a>,
+    operators: Vec<usize>,
+    /// What the last one gives.
+    end: Slot,
+    shape: Vec<usize>,
+}
+
+impl<'a> Chain<'a> {
+    fn new(lowering: &'a Lowering<'a>, place: usize) -> Self {
+        let operator = &lowering.graph.operators[place];
+        Self { lowering, operators: vec![place], end: operator.outputs[0], shape: operator.shape().to_vec() }
+    }
+
+    /// The operator that alone reads the end, if it is as `fits` says: with what `fits` returns it joins the chain.
+    fn then<T>(&mut self, fits: impl FnOnce(&OperationIr, &[usize]) -> Option<T>) -> Option<T> {
+        let lowering = self.lowering;
+        let [next] = lowering.readers.get(&self.end)?.as_slice() else { return None };
+        let operator = &lowering.graph.operators[*next];
+        if lowering.graph.reads[self.end] != 1 || operator.fused.is_some() {
+            return None;
+        }
+        let found = fits(&operator.ir, &self.shape)?;
+        self.operators.push(*next);
+        self.end = operator.outputs[0];
+        self.shape = operator.shape().to_vec();
+        Some(found)
+    }
+
+    /// The other summand, where the next operator adds a value of the same shape.
+    fn then_sum(&mut self) -> Option<Slot> {
+        let (lowering, end) = (self.lowering, self.end);
+        self.then(|operator, shape| {
+            let OperationIr::NumericFloat(_, Numeric::Add(op)) = operator else { return None };
+            let [lhs, rhs] = [&op.lhs, &op.rhs].map(|side| (lowering.slot)(side));
+            let (other, other_ir) = if lhs == end { (rhs, &op.rhs) } else { (lhs, &op.lhs) };
+            let fits = other != end && lowering.varies(other) && other_ir.shape.as_slice() == shape;
+            fits.then_some(other)
+        })
+    }
+
+    fn region(self, inputs: impl IntoIterator<Item = Slot>, kernel: Kernel) -> Region {
+        let mut operators = self.operators;
+        operators.sort_unstable();
+        let is_special =
+            operators.iter().any(|place| self.lowering.graph.operators[*place].special != Special::None);
+        Region {
+            operators,
+            output: self.end,
+            inputs: inputs.into_iter().collect(),
+            kernel,
+            inside: Vec::new(),
+            is_special,
+        }
+    }
+}
+
+impl Lowering<'_> {
+    fn varies(&self, slot: Slot) -> bool {
+        self.graph.constants[slot].is_none()
+    }
+
+    /// A constant of single precision.
+    fn constant(&self, tensor: &TensorIr) -> Option<DispatchTensor> {
+        self.graph.constants[(self.slot)(tensor)].clone().filter(|constant| constant.dtype() == DType::F32)
+    }
+
+    fn vector(&self, tensor: &TensorIr) -> Option<Tensor<1>> {
+        let constant = self.constant(tensor)?;
+        (constant.shape().num_dims() == 1).then(|| Tensor::from_dispatch(constant))
+    }
+
+    /// A constant of so many rows and columns, whatever axes of length 1 are before; the parameter itself where it is one, in the order
+    /// in which it lies in memory.
+    fn matrix(&self, tensor: &TensorIr, [rows, columns]: [usize; 2]) -> Option<Tensor<2>> {
+        let constant = self.constant(tensor)?;
+        let own = self.parameters.names.get(&tensor.id).and_then(|name| self.parameters.weights.get(name));
+        let own = own.filter(|own| own.dtype() == DType::F32 && own.shape().as_slice() == [rows, columns]);
+        match own {
+            Some(own) => Some(Tensor::from_dispatch(own.clone())),
+            None => Some(Tensor::from_dispatch(flattened(constant, vec![rows, columns]))),
+        }
+    }
+
+    fn convolution(&self, place: usize) -> Option<Region> {
+        let OperationIr::Module(Module::Conv2d(op)) = &self.graph.operators[place].ir else { return None };
+        let x = (self.slot)(&op.x);
+        let window = window(op)?;
+        let weight = Tensor::<4>::from_dispatch(self.constant(&op.weight)?);
+        let bias = match &op.bias {
+            Some(bias) => Some(self.vector(bias)?),
+            None => None,
+        };
+        if !self.varies(x) || op.out.dtype != DType::F32 {
+            return None;
+        }
+        let mut chain = Chain::new(self, place);
+        let norm = chain.then(|operator, _| {
+            let OperationIr::Module(Module::BatchNorm(norm)) = operator else { return None };
+            let parameters = [&norm.gamma, &norm.beta, &norm.mean, &norm.variance];
+            let [gamma, beta, mean, variance] = parameters.map(|parameter| self.vector(parameter));
+            Some((norm.gamma.id, [gamma?, beta?, mean?, variance?], norm.epsilon.elem::<f64>()))
+        });
+        let (weight, bias) = match norm {
+            None => (weight, bias),
+            Some((id, [gamma, beta, mean, variance], epsilon)) => {
+                let name = |id: &TensorId| self.parameters.names.get(id).cloned();
+                let name = name(&op.weight.id).zip(name(&id)).map(|(conv, norm)| format!("{conv} {norm}"));
+                let (weight, bias) = self.parameters.folded.get(name, || {
+                    let scale = gamma / (variance + epsilon).sqrt();
+                    let off = bias.map_or_else(|| -mean.clone(), |bias| bias - mean.clone());
+                    (weight * scale.clone().reshape([-1, 1, 1, 1]), off * scale + beta)
+                });
+                (weight, Some(bias))
+            }
+        };
+        let residual = chain.then_sum();
+        let relu = chain.then(|operator, _| {
+            matches!(operator, OperationIr::Activation(Activation::Relu(_))).then_some(())
+        });
+        let conv = FusedConv::new(weight, bias, window, op.options.groups)?;
+        let then = if relu.is_some() { Then::Relu } else { Then::None };
+        let kernel: Kernel = Box::new(move |inputs| {
+            let mut inputs = inputs.into_iter().map(Tensor::<4>::from_dispatch);
+            let x = inputs.next().expect("a convolution has an input");
+            Ok(conv.forward(x, inputs.next(), then).into_dispatch())
+        });
+        Some(chain.region([Some(x), residual].into_iter().flatten(), kernel))
+    }
+
+    fn linear(&self, place: usize) -> Option<Region> {
+        let (x, weight, bias, out) = match &self.graph.operators[place].ir {
+            OperationIr::Float(_, Float::Matmul(op)) => (&op.lhs, &op.rhs, None, &op.out),
+            OperationIr::Module(Module::Linear(op)) => (&op.x, &op.weight, op.bias.as_ref(), &op.out),
+            _ => return None,
+        };
+        let (from, to) = (*x.shape.as_slice().last()?, *out.shape.as_slice().last()?);
+        let is_matrix = weight.shape.num_elements() == from * to;
+        if !is_matrix || out.dtype != DType::F32 || !self.varies((self.slot)(x)) {
+            return None;
+        }
+        let matrix = self.matrix(weight, [from, to])?;
+        let mut bias = match bias {
+            Some(bias) => Some(self.vector(bias)?),
+            None => None,
+        };
+        let mut chain = Chain::new(self, place);
+        // What only makes rows of it is part of the layer.
+        let mut input = (self.slot)(x);
+        if let Some(before) = self.graph.producers[input].filter(|_| self.graph.reads[input] == 1)
+            && let OperationIr::BaseFloat(Base::Reshape(op)) = &self.graph.operators[before].ir
+            && op.input.shape.as_slice().last() == Some(&from)
+        {
+            chain.operators.push(before);
+            input = (self.slot)(&op.input);
+        }
+        if bias.is_none() {
+            bias = chain.then(|operator, shape| {
+                let OperationIr::NumericFloat(_, Numeric::Add(op)) = operator else { return None };
+                let is_bias =
+                    |side: &&TensorIr| !self.varies((self.slot)(side)) && side.shape.num_elements() == to;
+                let side = [&op.rhs, &op.lhs].into_iter().find(is_bias)?;
+                let along = side.shape.as_slice().last() == Some(&to) && op.out.shape.as_slice() == shape;
+                along
+                    .then(|| self.constant(side))
+                    .flatten()
+                    .map(|bias| Tensor::from_dispatch(flattened(bias, vec![to])))
+            });
+        }
+        chain.then(|operator, _| {
+            let OperationIr::BaseFloat(Base::Reshape(op)) = operator else { return None };
+            (op.out.shape.as_slice().last() == Some(&to)).then_some(())
+        });
+        let gelu = chain
+            .then(|operator, _| {
+                matches!(operator, OperationIr::Activation(Activation::Gelu(_))).then_some(())
+            })
+            .is_some();
+        let residual = if gelu { None } else { chain.then_sum() };
+        let layer = FusedLinear::new(matrix, bias)?;
+        let (then, shape) = (if gelu { Then::Gelu } else { Then::None }, chain.shape.clone());
+        let rows = shape.iter().product::<usize>() / to.max(1);
+        let kernel: Kernel = Box::new(move |inputs| {
+            let shapes: Vec<Vec<usize>> =
+                inputs.iter().map(|input| input.shape().as_slice().to_vec()).collect();
+            let mut inputs = inputs.into_iter();
+            let x = inputs.next().expect("a linear layer has an input");
+            let x = Tensor::<2>::from_dispatch(flattened(x, vec![rows, from]));
+            let residual =
+                inputs.next().map(|residual| Tensor::<2>::from_dispatch(flattened(residual, vec![rows, to])));
+            match layer.forward(x, residual, then) {
+                Ok(y) => Ok(flattened(y.into_dispatch(), shape.clone())),
+                Err((x, residual)) => {
+                    let back = [Some(x), residual].into_iter().flatten().zip(&shapes);
+                    Err(back
+                        .map(|(tensor, shape)| flattened(tensor.into_dispatch(), shape.clone()))
+                        .collect())
+                }
+            }
+        });
+        Some(chain.region([Some(input), residual].into_iter().flatten(), kernel))
+    }
+
+    /// Attention of all tokens to all, whose matrix nobody looks at.
+    fn attention(&self, place: usize) -> Option<Region> {
+        let fused = self.graph.operators[place].fused.as_ref()?;
+        let op = &fused.attention;
+        let shape = op.query.shape.as_slice();
+        let &[batch, heads, tokens, size] = shape else { return None };
+        let is_plain = op.mask.is_none()
+            && op.attn_bias.is_none()
+            && op.options.softcap.is_none()
+            && !op.options.is_causal
+            && op
+                .options
+                .scale
+                .is_none_or(|scale| (scale.elem::<f64>() * (size as f64).sqrt() - 1.0).abs() < 1e-6);
+        let of_one_form = op.key.shape.as_slice() == shape && op.value.shape.as_slice() == shape;
+        let inputs = [&op.query, &op.key, &op.value].map(|tensor| (self.slot)(tensor));
+        if !is_plain
+            || !of_one_form
+            || op.out.dtype != DType::F32
+            || !inputs.iter().all(|slot| self.varies(*slot))
+        {
+            return None;
+        }
+        let weights = self.graph.producers[self.graph.operators[place].inputs[0]]?;
+        let kernel: Kernel = Box::new(move |inputs| {
+            let rows = |x: &DispatchTensor| {
+                Tensor::<4>::from_dispatch(x.clone()).swap_dims(1, 2).reshape([batch, tokens, heads * size])
+            };
+            let qkv = Tensor::cat(inputs.iter().map(rows).collect(), 2);
+            let y = cam_nn::attention(qkv, heads).map_err(|_| inputs)?;
+            Ok(y.reshape([batch, tokens, heads, size]).swap_dims(1, 2).into_dispatch())
+        });
+        let mut chain = Chain::new(self, place);
+        chain.operators.push(weights);
+        Some(chain.region(inputs, kernel))
+    }
+
+    /// Operators that have a kernel of their own.
+    fn alone(&self, place: usize) -> Option<Region> {
+        let operator = &self.graph.operators[place];
+        let (x, kernel): (Slot, Kernel) = match &operator.ir {
+            OperationIr::Module(Module::LayerNorm(op)) if op.out.dtype == DType::F32 => {
+                let beta = op.beta.as_ref()?;
+                let norm = FusedNorm::new(self.vector(&op.gamma)?, self.vector(beta)?, op.epsilon.elem())?;
+                let kernel: Kernel = match op.out.shape.num_dims() {
+                    2 => by_rank::<2>(move |x| norm.forward(x)),
+                    3 => by_rank::<3>(move |x| norm.forward(x)),
+                    4 => by_rank::<4>(move |x| norm.forward(x)),
+                    _ => return None,
+                };
+                ((self.slot)(&op.input), kernel)
+            }
+            OperationIr::Module(Module::MaxPool2d(op)) if op.out.dtype == DType::F32 && !op.ceil_mode => {
+                let window = Window { stride: op.stride, padding: op.padding, dilation: op.dilation };
+                let size = op.kernel_size;
+                ((self.slot)(&op.x), by_rank::<4>(move |x| cam_nn::max_pool(x, size, window)))
+            }
+            _ => return None,
+        };
+        if !self.varies(x) || operator.special != Special::None {
+            return None;
+        }
+        Some(Chain::new(self, place).region([x], kernel))
+    }
+}
+
+/// A kernel of one input of a rank.
+fn by_rank<const D: usize>(
+    f: impl Fn(Tensor<D>) -> Result<Tensor<D>, Tensor<D>> + Send + Sync + 'static,
+) -> Kernel {
+    Box::new(move |mut inputs| {
+        let x = inputs.pop().expect("an operator has an input");
+        f(Tensor::from_dispatch(x)).map(Tensor::into_dispatch).map_err(|x| vec![x.into_dispatch()])
+    })
+}
+
+/// The same numbers in another shape.
+fn flattened(tensor: DispatchTensor, shape: Vec<usize>) -> DispatchTensor {
+    use burn::backend::Dispatch;
+    use burn::backend::ops::FloatTensorOps;
+    if tensor.shape().as_slice() == shape { tensor } else { Dispatch::float_reshape(tensor, shape.into()) }
+}
+
+/// The window of a convolution that pads both sides alike.
+fn window(op: &Conv2dOpIr) -> Option<Window> {
+    let [rows, columns] = op.options.padding;
+    (rows.0 == rows.1 && columns.0 == columns.1).then_some(Window {
+        stride: op.options.stride,
+        padding: [rows.0, columns.0],
+        dilation: op.options.dilation,
+    })
+}
