@@ -12,9 +12,9 @@ use crate::graph::{Graph, Special};
 use crate::values::Slot;
 use burn::backend::ir::{
     ActivationOperationIr as Activation, BaseOperationIr as Base, Conv2dOpIr, FloatOperationIr as Float,
-    ModuleOperationIr as Module, NumericOperationIr as Numeric, OperationIr, TensorId, TensorIr,
+    ModuleOperationIr as Module, NumericOperationIr as Numeric, OperationIr, SliceOpIr, TensorId, TensorIr,
 };
-use burn::backend::{DispatchTensor, TensorMetadata};
+use burn::backend::{DispatchTensor, Slice, TensorMetadata};
 use burn::tensor::{DType, Tensor};
 use cam_nn::{Activation as Then, FusedConv, FusedLinear, FusedNorm, Window};
 use std::collections::{HashMap, HashSet};
@@ -71,8 +71,7 @@ pub(crate) fn regions(
     for (place, operator) in graph.operators.iter().enumerate() {
         operator.inputs.iter().for_each(|slot| readers.entry(*slot).or_default().push(place));
     }
-    let lowering = Lowering { graph, parameters, readers, slot: &slot };
-    let mut taken: HashSet<usize> = HashSet::new();
+    let mut lowering = Lowering { graph, parameters, readers, taken: HashSet::new(), slot: &slot };
     let mut regions = Vec::new();
     for place in 0..graph.operators.len() {
         let found = lowering
@@ -80,10 +79,8 @@ pub(crate) fn regions(
             .or_else(|| lowering.linear(place))
             .or_else(|| lowering.attention(place))
             .or_else(|| lowering.alone(place));
-        if let Some(region) =
-            found.filter(|region| region.operators.iter().all(|place| !taken.contains(place)))
-        {
-            taken.extend(&region.operators);
+        if let Some(region) = found {
+            lowering.taken.extend(&region.operators);
             regions.push(region);
         }
     }
@@ -95,6 +92,8 @@ struct Lowering<'a> {
     parameters: &'a Parameters<'a>,
     /// The operators that read a slot.
     readers: HashMap<Slot, Vec<usize>>,
+    /// The operators of the regions that are found.
+    taken: HashSet<usize>,
     slot: &'a dyn Fn(&TensorIr) -> Slot,
 }
 
@@ -118,7 +117,7 @@ impl<'a> Chain<'a> {
         let lowering = self.lowering;
         let [next] = lowering.readers.get(&self.end)?.as_slice() else { return None };
         let operator = &lowering.graph.operators[*next];
-        if lowering.graph.reads[self.end] != 1 || operator.fused.is_some() {
+        if lowering.graph.reads[self.end] != 1 || lowering.taken.contains(next) || operator.fused.is_some() {
             return None;
         }
         let found = fits(&operator.ir, &self.shape)?;
@@ -248,7 +247,8 @@ impl Lowering<'_> {
         let mut chain = Chain::new(self, place);
         // What only makes rows of it is part of the layer.
         let mut input = (self.slot)(x);
-        if let Some(before) = self.graph.producers[input].filter(|_| self.graph.reads[input] == 1)
+        let before = self.graph.producers[input].filter(|before| !self.taken.contains(before));
+        if let Some(before) = before.filter(|_| self.graph.reads[input] == 1)
             && let OperationIr::BaseFloat(Base::Reshape(op)) = &self.graph.operators[before].ir
             && op.input.shape.as_slice().last() == Some(&from)
         {
@@ -304,28 +304,37 @@ impl Lowering<'_> {
 
     /// Attention of all tokens to all, whose matrix nobody looks at.
     fn attention(&self, place: usize) -> Option<Region> {
-        let fused = self.graph.operators[place].fused.as_ref()?;
-        let op = &fused.attention;
-        let shape = op.query.shape.as_slice();
-        let &[batch, heads, tokens, size] = shape else { return None };
-        let is_plain = op.mask.is_none()
-            && op.attn_bias.is_none()
-            && op.options.softcap.is_none()
-            && !op.options.is_causal
-            && op
-                .options
-                .scale
-                .is_none_or(|scale| (scale.elem::<f64>() * (size as f64).sqrt() - 1.0).abs() < 1e-6);
-        let of_one_form = op.key.shape.as_slice() == shape && op.value.shape.as_slice() == shape;
-        let inputs = [&op.query, &op.key, &op.value].map(|tensor| (self.slot)(tensor));
-        if !is_plain
-            || !of_one_form
-            || op.out.dtype != DType::F32
-            || !inputs.iter().all(|slot| self.varies(*slot))
-        {
+        let Attention { inputs, shape: [batch, heads, tokens, size], operators } =
+            self.fused_attention(place).or_else(|| self.written_attention(place))?;
+        if !inputs.iter().all(|slot| self.varies(*slot)) {
             return None;
         }
-        let weights = self.graph.producers[self.graph.operators[place].inputs[0]]?;
+        let mut chain = Chain::new(self, place);
+        chain.operators.extend(&operators);
+        // Queries, keys and values that one layer gave side by side are read where they are.
+        let parts = [0, 1, 2].map(|part| self.part(inputs[part], part, heads * size));
+        if let [Some((row, first)), Some((row_of_keys, second)), Some((row_of_values, third))] = &parts
+            && row == row_of_keys
+            && row == row_of_values
+            && chain.then(|operator, _| is_exchange(operator)).is_some()
+            && chain
+                .then(|operator, _| {
+                    let OperationIr::BaseFloat(Base::Reshape(op)) = operator else { return None };
+                    (op.out.shape.as_slice() == [batch, tokens, heads * size]).then_some(())
+                })
+                .is_some()
+        {
+            let all: HashSet<usize> = [first, second, third].into_iter().flatten().copied().collect();
+            let reads = all.iter().filter(|place| self.graph.operators[**place].inputs[0] == *row).count();
+            chain.operators.extend(all);
+            let kernel: Kernel = Box::new(move |inputs| {
+                let qkv = Tensor::<3>::from_dispatch(inputs[0].clone());
+                cam_nn::attention(qkv, heads).map(Tensor::into_dispatch).map_err(|_| inputs)
+            });
+            return Some(chain.region(vec![*row; reads], kernel));
+        }
+        let mut chain = Chain::new(self, place);
+        chain.operators.extend(operators);
         let kernel: Kernel = Box::new(move |inputs| {
             let rows = |x: &DispatchTensor| {
                 Tensor::<4>::from_dispatch(x.clone()).swap_dims(1, 2).reshape([batch, tokens, heads * size])
@@ -334,9 +343,102 @@ impl Lowering<'_> {
             let y = cam_nn::attention(qkv, heads).map_err(|_| inputs)?;
             Ok(y.reshape([batch, tokens, heads, size]).swap_dims(1, 2).into_dispatch())
         });
-        let mut chain = Chain::new(self, place);
-        chain.operators.push(weights);
         Some(chain.region(inputs, kernel))
+    }
+
+    /// Burn's attention, split as it is in a graph.
+    fn fused_attention(&self, place: usize) -> Option<Attention> {
+        let op = &self.graph.operators[place].fused.as_ref()?.attention;
+        let shape: [usize; 4] = op.query.shape.as_slice().try_into().ok()?;
+        let is_plain = op.mask.is_none()
+            && op.attn_bias.is_none()
+            && op.options.softcap.is_none()
+            && !op.options.is_causal
+            && op.options.scale.is_none_or(|scale| is_usual(scale.elem(), shape[3]));
+        let of_one_form = op.key.shape.as_slice() == shape && op.value.shape.as_slice() == shape;
+        let weights = self.graph.producers[self.graph.operators[place].inputs[0]]?;
+        (is_plain && of_one_form && op.out.dtype == DType::F32).then(|| Attention {
+            inputs: [&op.query, &op.key, &op.value].map(|tensor| (self.slot)(tensor)),
+            shape,
+            operators: vec![weights],
+        })
+    }
+
+    /// Attention as it is written by hand: `softmax(q * scale @ k.transpose()) @ v`, the scale at the queries or at the product.
+    fn written_attention(&self, place: usize) -> Option<Attention> {
+        let OperationIr::Float(_, Float::Matmul(taken)) = &self.graph.operators[place].ir else {
+            return None;
+        };
+        let shape: [usize; 4] = taken.out.shape.as_slice().try_into().ok()?;
+        let mut operators = Vec::new();
+        let mut scale = 1.0;
+        // What gives a value that nobody else reads.
+        let mut before = |slot: Slot| -> Option<&OperationIr> {
+            let place = self.graph.producers[slot].filter(|place| !self.taken.contains(place))?;
+            operators.push(place);
+            (self.graph.reads[slot] == 1).then_some(&self.graph.operators[place].ir)
+        };
+        let OperationIr::Activation(Activation::Softmax(softmax)) = before((self.slot)(&taken.lhs))? else {
+            return None;
+        };
+        let mut scores = before((self.slot)(&softmax.input))?;
+        if let Some((input, factor)) = scaled(scores) {
+            scale *= factor;
+            scores = before((self.slot)(input))?;
+        }
+        let OperationIr::Float(_, Float::Matmul(fits)) = scores else { return None };
+        let keys = match before((self.slot)(&fits.rhs))? {
+            OperationIr::BaseFloat(Base::SwapDims(op))
+                if op.dim1.min(op.dim2) == 2 && op.dim1.max(op.dim2) == 3 =>
+            {
+                &op.input
+            }
+            OperationIr::BaseFloat(Base::Permute(op)) if op.axes == [0, 1, 3, 2] => &op.input,
+            _ => return None,
+        };
+        let asked = (self.slot)(&fits.lhs);
+        let queries =
+            match self.graph.producers[asked].and_then(|place| scaled(&self.graph.operators[place].ir)) {
+                Some((input, factor)) => {
+                    before(asked)?;
+                    scale *= factor;
+                    input
+                }
+                None => &fits.lhs,
+            };
+        let forms = [queries, keys, &taken.rhs].iter().all(|tensor| tensor.shape.as_slice() == shape);
+        let is_plain =
+            softmax.axis == 3 && is_usual(scale, shape[3]) && forms && taken.out.dtype == DType::F32;
+        let inputs = [queries, keys, &taken.rhs].map(|tensor| (self.slot)(tensor));
+        is_plain.then_some(Attention { inputs, shape, operators })
+    }
+
+    /// The value `[batch, tokens, 3 * width]` whose first, second or third part `[batch, heads, tokens, size]` is, and the operators
+    /// that cut it out.
+    fn part(&self, slot: Slot, part: usize, width: usize) -> Option<(Slot, Vec<usize>)> {
+        let (mut at, mut operators, mut is_cut) = (slot, Vec::new(), false);
+        loop {
+            let place = self.graph.producers[at].filter(|place| !self.taken.contains(place))?;
+            let operator = &self.graph.operators[place];
+            // What is cut is read by three, everything else by one.
+            let is_slice = matches!(operator.ir, OperationIr::BaseFloat(Base::Slice(_)));
+            if self.graph.reads[at] != if is_cut { 3 } else { 1 } {
+                return None;
+            }
+            match &operator.ir {
+                operator if operators.is_empty() => is_exchange(operator)?,
+                OperationIr::BaseFloat(Base::Reshape(_)) => {}
+                OperationIr::BaseFloat(Base::Slice(op)) if !is_cut && is_part(op, part, width) => {}
+                _ => return None,
+            }
+            is_cut |= is_slice;
+            operators.push(place);
+            at = operator.inputs[0];
+            let input = operator.ir.inputs().next()?.shape.as_slice();
+            if is_cut && input.len() == 3 && input[2] == 3 * width {
+                return Some((at, operators));
+            }
+        }
     }
 
     /// Operators that have a kernel of their own.
@@ -366,6 +468,54 @@ impl Lowering<'_> {
         }
         Some(Chain::new(self, place).region([x], kernel))
     }
+}
+
+/// Attention of queries, keys and values.
+struct Attention {
+    inputs: [Slot; 3],
+    /// Of each of them: batch, heads, tokens, size.
+    shape: [usize; 4],
+    /// What it consists of, without the operator that gives its output.
+    operators: Vec<usize>,
+}
+
+/// Whether scores are divided by the root of the size of a head.
+fn is_usual(scale: f64, size: usize) -> bool {
+    (scale * (size as f64).sqrt() - 1.0).abs() < 1e-6
+}
+
+/// What an operator multiplies by a number, and the number.
+fn scaled(operator: &OperationIr) -> Option<(&TensorIr, f64)> {
+    match operator {
+        OperationIr::NumericFloat(_, Numeric::MulScalar(op)) => Some((&op.lhs, op.rhs.elem())),
+        OperationIr::NumericFloat(_, Numeric::DivScalar(op)) => Some((&op.lhs, 1.0 / op.rhs.elem::<f64>())),
+        _ => None,
+    }
+}
+
+/// Whether a slice cuts a third out of `[batch, tokens, 3, heads, size]` or `[batch, tokens, 3 * width]`.
+fn is_part(op: &SliceOpIr, part: usize, width: usize) -> bool {
+    let shape = op.tensor.shape.as_slice();
+    let third = if shape.len() == 5 { 1 } else { width };
+    let cuts = |(axis, range): (usize, &Slice)| {
+        let (from, to) = if axis == 2 { (part * third, (part + 1) * third) } else { (0, shape[axis]) };
+        range.start == from as isize
+            && range.end.unwrap_or(shape[axis] as isize) == to as isize
+            && range.step == 1
+    };
+    shape.get(2) == Some(&(3 * third)) && op.ranges.len() > 2 && op.ranges.iter().enumerate().all(cuts)
+}
+
+/// Whether an operator exchanges heads and tokens.
+fn is_exchange(operator: &OperationIr) -> Option<()> {
+    let is_one = match operator {
+        OperationIr::BaseFloat(Base::SwapDims(op)) => {
+            [op.dim1, op.dim2] == [1, 2] || [op.dim1, op.dim2] == [2, 1]
+        }
+        OperationIr::BaseFloat(Base::Permute(op)) => op.axes == [0, 2, 1, 3],
+        _ => false,
+    };
+    is_one.then_some(())
 }
 
 /// A kernel of one input of a rank.
