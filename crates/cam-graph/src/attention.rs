@@ -8,7 +8,6 @@ use burn::backend::ir::{
     AttentionOpIr, FloatOperationIr, MatmulOpIr, ModuleOperationIr, OperationIr, TensorId, TensorIr,
 };
 use burn::backend::{DispatchTensor, TensorMetadata};
-use burn::tensor::activation::softmax;
 use burn::tensor::{Bool, Device, Int, Tensor};
 
 /// The operator as it is, or the two that a fused attention consists of.
@@ -88,5 +87,10 @@ fn matrix(
     if let Some(bias) = bias {
         scores = scores + Tensor::<4>::from_dispatch(bias);
     }
-    softmax(scores, 3).into_dispatch()
+    // As Burn's attention has it: a query that may look at nothing looks at nothing.
+    let limits = scores.dtype().finfo().expect("scores are of floating point");
+    let most = scores.clone().max_dim(3).clamp_min(limits.min);
+    let weights = (scores - most).exp();
+    let sum = weights.clone().sum_dim(3).clamp_min(limits.min_positive);
+    (weights / sum).into_dispatch()
 }

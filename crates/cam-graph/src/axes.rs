@@ -124,6 +124,17 @@ pub(crate) fn input(shape: &[usize]) -> Vec<Axis> {
         .collect()
 }
 
+/// The axes of an input beside the main one: of the same form it shows the same places.
+pub(crate) fn further_input(shape: &[usize], main: &[usize]) -> Vec<Axis> {
+    let is_alike = shape.len() == main.len() && shape.get(2..) == main.get(2..);
+    if is_alike {
+        return input(shape);
+    }
+    let first = if shape.first() == main.first() { Meaning::Batch } else { Meaning::Feature };
+    let meanings = std::iter::once(first).chain(std::iter::repeat(Meaning::Feature));
+    shape.iter().zip(meanings).map(|(size, meaning)| axis(meaning, *size)).collect()
+}
+
 /// How a value of known axes is laid out, as [`cam_core`]'s layouts have it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Layout {
@@ -184,6 +195,23 @@ pub(crate) struct Operand<'a> {
     pub indices: Option<Vec<i64>>,
 }
 
+impl Operand<'_> {
+    /// What is known of an axis: nothing where the operand is a constant, which goes along with anything.
+    fn axis(&self, place: usize) -> Option<Axis> {
+        match self.axes {
+            Some(axes) => Some(axes[place].clone()),
+            None => (!self.constant).then(|| features(self.shape[place])),
+        }
+    }
+}
+
+/// What several know of one axis, if they agree.
+fn agreed(seen: impl IntoIterator<Item = Axis>, size: usize) -> Axis {
+    let mut seen = seen.into_iter();
+    let first = seen.next();
+    first.filter(|first| seen.all(|other| other == *first)).unwrap_or_else(|| features(size))
+}
+
 /// The axes of what an operator gives, from those of what it takes.
 ///
 /// - shape: of the first output
@@ -199,19 +227,46 @@ pub(crate) fn follow(operator: &OperationIr, operands: &[Operand<'_>], shape: &[
             Module::LayerNorm(_) | Module::BatchNorm(_) => known(0)?.to_vec(),
             Module::Unfold4d(op) => {
                 let (known, from) = (known(0)?, operands[0].shape);
+                let reach = [0, 1].map(|place| op.options.dilation[place] * (op.kernel_size[place] - 1));
                 let [height, width] = [0, 1].map(|place| {
-                    let reach = op.options.dilation[place] * (op.kernel_size[place] - 1) + 1;
-                    (from[2 + place] + 2 * op.options.padding[place]).saturating_sub(reach)
+                    (from[2 + place] + 2 * op.options.padding[place]).saturating_sub(reach[place] + 1)
                         / op.options.stride[place]
                         + 1
                 });
-                let picture = resampled(known, &[shape[0], shape[1], height, width]);
+                let picture = resampled(known, &[shape[0], shape[1], height, width], &reach);
                 let places = [&picture[2][..], &picture[3][..]].concat().concat();
                 vec![picture[0].clone(), features(shape[1]), vec![places]]
             }
-            Module::Embedding(_) => return None,
-            // Convolutions, pooling, interpolation: `[batch, channels, space ...]`, space at another resolution.
-            _ => resampled(known(0)?, shape),
+            Module::Conv1d(op) => {
+                resampled(known(0)?, shape, &reach(&op.weight.shape[2..], &op.options.dilation))
+            }
+            Module::Conv2d(op) => {
+                resampled(known(0)?, shape, &reach(&op.weight.shape[2..], &op.options.dilation))
+            }
+            Module::Conv3d(op) => {
+                resampled(known(0)?, shape, &reach(&op.weight.shape[2..], &op.options.dilation))
+            }
+            Module::DeformableConv2d(op) => {
+                resampled(known(0)?, shape, &reach(&op.weight.shape[2..], &op.options.dilation))
+            }
+            Module::AvgPool1d(op) => resampled(known(0)?, shape, &reach(&[op.kernel_size], &[1])),
+            Module::AvgPool2d(op) => resampled(known(0)?, shape, &reach(&op.kernel_size, &[1, 1])),
+            Module::MaxPool1d(op) => resampled(known(0)?, shape, &reach(&[op.kernel_size], &[op.dilation])),
+            Module::MaxPool2d(op) => resampled(known(0)?, shape, &reach(&op.kernel_size, &op.dilation)),
+            Module::MaxPool1dWithIndices(op) => {
+                resampled(known(0)?, shape, &reach(&[op.kernel_size], &[op.dilation]))
+            }
+            Module::MaxPool2dWithIndices(op) => {
+                resampled(known(0)?, shape, &reach(&op.kernel_size, &op.dilation))
+            }
+            Module::ConvTranspose1d(_)
+            | Module::ConvTranspose2d(_)
+            | Module::ConvTranspose3d(_)
+            | Module::AdaptiveAvgPool1d(_)
+            | Module::AdaptiveAvgPool2d(_)
+            | Module::AdaptiveAvgPool3d(_)
+            | Module::Interpolate(_) => resampled(known(0)?, shape, &[]),
+            _ => return None,
         },
         OperationIr::BaseFloat(op) | OperationIr::BaseInt(op) | OperationIr::BaseBool(op) => match op {
             Base::Permute(op) => {
@@ -241,7 +296,7 @@ pub(crate) fn follow(operator: &OperationIr, operands: &[Operand<'_>], shape: &[
             Base::Cat(op) => joined(operands, op.dim, shape)?,
             Base::Unfold(op) => {
                 let mut axes = known(0)?.to_vec();
-                axes[op.dim] = strided(&axes[op.dim], shape[op.dim]);
+                axes[op.dim] = strided(&axes[op.dim], shape[op.dim], op.size - 1);
                 axes.push(features(op.size));
                 axes
             }
@@ -264,6 +319,7 @@ pub(crate) fn follow(operator: &OperationIr, operands: &[Operand<'_>], shape: &[
                 axes[op.dim] = features(shape[op.dim]);
                 axes
             }
+            Base::SliceAssign(op) => assigned(&op.ranges, operands, shape)?,
             Base::Scatter(_) | Base::ScatterNd(_) | Base::GatherNd(_) | Base::SelectAssign(_) => return None,
             _ => elementwise(operands, shape)?,
         },
@@ -337,26 +393,35 @@ fn rearranged(axes: &[Axis], place: usize, shape: &[usize]) -> Vec<Axis> {
     axes
 }
 
-/// `[batch, channels, space ...]` with other channels and another resolution. Padding of the input is used up, as by a convolution that
-/// pads it itself; what is rolled or cut stays no grid.
-fn resampled(axes: &[Axis], shape: &[usize]) -> Vec<Axis> {
+/// How far the windows of a convolution or pooling reach beyond their first place.
+fn reach(kernel: &[usize], dilation: &[usize]) -> Vec<usize> {
+    kernel.iter().zip(dilation).map(|(size, dilation)| dilation * (size - 1)).collect()
+}
+
+/// `[batch, channels, space ...]` with other channels and another resolution. Padding of the input that is within reach of the windows is
+/// used up, as by a convolution that pads it itself; what is rolled, cut or padded by more stays no grid.
+fn resampled(axes: &[Axis], shape: &[usize], reach: &[usize]) -> Vec<Axis> {
     let moved = |(place, size): (usize, &usize)| match (place, axes.get(place)) {
         (0, Some(batch)) => batch.clone(),
         (1, _) | (_, None) => features(*size),
         (_, Some(axis)) => match root(axis) {
-            Some(root) if covers(&root) => vec![segment(Root::new(root.meaning, *size))],
+            Some(root) if covers(&root, reach.get(place - 2).copied().unwrap_or(0)) => {
+                vec![segment(Root::new(root.meaning, *size))]
+            }
             _ => features(*size),
         },
     };
     shape.iter().enumerate().map(moved).collect()
 }
 
-/// Whether all places are there, with or without others around.
-fn covers(root: &Root) -> bool {
+/// Whether all places are there, and no more around than a window reaches.
+fn covers(root: &Root, reach: usize) -> bool {
+    let (before, behind) = (-root.start, root.start + root.size as isize - root.grid as isize);
+    let within = 0..=reach as isize;
     matches!(root.meaning, Meaning::Space(_))
         && root.shift == 0
-        && root.start <= 0
-        && root.start + root.size as isize >= root.grid as isize
+        && within.contains(&before)
+        && within.contains(&behind)
 }
 
 /// The matrices that the last two axes hold, multiplied.
@@ -386,16 +451,33 @@ fn elementwise_axes(operands: &[&Operand<'_>], shape: &[usize], rank: usize) -> 
     let at = |place: usize| {
         let seen = operands.iter().filter_map(|operand| {
             let before = place.checked_sub(rank.checked_sub(operand.shape.len())?)?;
-            (operand.shape[before] == shape[place]).then(|| operand.axes.map(|axes| &axes[before]))?
+            (operand.shape[before] == shape[place]).then(|| operand.axis(before))?
         });
-        let mut seen = seen.collect::<Vec<_>>();
-        seen.dedup();
-        match seen.as_slice() {
-            [one] => (*one).clone(),
-            _ => features(shape[place]),
-        }
+        agreed(seen, shape[place])
     };
     (0..shape.len()).map(at).collect()
+}
+
+/// A part of one value replaced by another.
+fn assigned(ranges: &[Slice], operands: &[Operand<'_>], shape: &[usize]) -> Option<Vec<Axis>> {
+    let (whole, part) = (operands.first()?, operands.get(1)?);
+    whole.axes.or(part.axes)?;
+    let at = |place: usize| {
+        let (size, left) = (shape[place], part.shape[place]);
+        let range = ranges.get(place).cloned().unwrap_or(Slice::full());
+        match (whole.axis(place), part.axis(place)) {
+            (Some(whole), None) => whole,
+            (Some(whole), Some(part)) if cut(&whole, size, &range, left) == part => whole,
+            (None, Some(part)) if left == size => part,
+            // Places put into zeros are padded by them.
+            (None, Some(part)) if range.step == 1 && range.start >= 0 => {
+                let before = range.start as usize;
+                padded(&part, before, size - before - left, size)
+            }
+            _ => features(size),
+        }
+    };
+    Some((0..shape.len()).map(at).collect())
 }
 
 /// Axes split and joined: neighbors whose sizes have the same product before and after, as few as possible.
@@ -486,7 +568,7 @@ fn cut(axis: &Axis, size: usize, range: &Slice, left: usize) -> Axis {
     if range.step != 1 {
         // Every so many places: a grid of its own, if it begins within the first of them.
         let begins = range.step > 0 && start < range.step as usize && end == size;
-        return if begins { strided(axis, left) } else { features(left) };
+        return if begins { strided(axis, left, range.step as usize - 1) } else { features(left) };
     }
     if end.saturating_sub(start) != left {
         return features(left);
@@ -519,9 +601,9 @@ fn part(axis: &Axis, start: usize, end: usize) -> Option<Axis> {
 }
 
 /// Places at another resolution, from all places in their order.
-fn strided(axis: &Axis, size: usize) -> Axis {
+fn strided(axis: &Axis, size: usize, reach: usize) -> Axis {
     match root(axis) {
-        Some(root) if covers(&root) => vec![segment(Root::new(root.meaning, size))],
+        Some(root) if covers(&root, reach) => vec![segment(Root::new(root.meaning, size))],
         _ => features(size),
     }
 }
@@ -538,7 +620,7 @@ fn picked(axis: &Axis, size: usize, indices: &[i64]) -> Option<Axis> {
     if indices.windows(2).all(|pair| pair[1] == pair[0] + step) {
         return match step {
             1 => part(axis, first, last + 1),
-            _ if first < step && last + step >= size => Some(strided(axis, indices.len())),
+            _ if first < step && last + step >= size => Some(strided(axis, indices.len(), step - 1)),
             _ => None,
         };
     }
@@ -562,17 +644,8 @@ fn padded(axis: &Axis, before: usize, after: usize, size: usize) -> Axis {
 /// Values one after another along an axis.
 fn joined(operands: &[Operand<'_>], dim: usize, shape: &[usize]) -> Option<Vec<Axis>> {
     operands.iter().find(|operand| operand.axes.is_some())?;
-    let others: Vec<&Operand<'_>> = operands.iter().filter(|operand| operand.axes.is_some()).collect();
     let mut axes: Vec<Axis> = (0..shape.len())
-        .map(|place| {
-            let mut seen: Vec<&Axis> =
-                others.iter().filter_map(|operand| operand.axes.map(|axes| &axes[place])).collect();
-            seen.dedup();
-            match seen.as_slice() {
-                [one] => (*one).clone(),
-                _ => features(shape[place]),
-            }
-        })
+        .map(|place| agreed(operands.iter().filter_map(|operand| operand.axis(place)), shape[place]))
         .collect();
     let mut segments: Axis = Vec::new();
     for operand in operands {
@@ -690,9 +763,11 @@ mod tests {
         assert_eq!(layout(&with(padded.clone()), 2), None);
         assert_eq!(layout(&with(part(&padded, 0, 8).unwrap()), 2), None, "shifted by one row");
         assert_eq!(layout(&with(part(&padded, 1, 9).unwrap()), 2), Some(Layout::Nchw));
-        let halved = resampled(&with(padded), &[2, 5, 6, 6]);
+        let halved = resampled(&with(padded.clone()), &[2, 5, 6, 6], &[3, 3]);
         assert_eq!(layout(&halved, 2), Some(Layout::Nchw), "a convolution uses padding up");
-        let cut = resampled(&with(part(rows, 1, 7).unwrap()), &[2, 5, 6, 6]);
+        let beyond = resampled(&with(padded), &[2, 5, 6, 6], &[2, 2]);
+        assert_eq!(layout(&beyond, 2), None, "padding that no window reaches over moves all places");
+        let cut = resampled(&with(part(rows, 1, 7).unwrap()), &[2, 5, 6, 6], &[3, 3]);
         assert_eq!(layout(&cut, 2), None, "places are missing");
     }
 

@@ -86,6 +86,7 @@ impl Graph {
         let live = live(captured);
         let mut slots = Slots::default();
         let inputs: Vec<Slot> = captured.inputs.iter().map(|input| slots.of(*input)).collect();
+        let read: Vec<TensorId> = live.iter().flat_map(|ir| ir.inputs().map(|tensor| tensor.id)).collect();
         let mut all = Vec::new();
         for ir in live {
             all.extend(attention::split(ir, &mut slots, device)?);
@@ -96,8 +97,7 @@ impl Graph {
         let mut indices: HashMap<Slot, Vec<i64>> = HashMap::new();
         let computed: HashSet<Slot> =
             all.iter().flat_map(|operator| operator.outputs.clone()).chain(inputs.clone()).collect();
-        let read = all.iter().flat_map(|operator| operator.ir.inputs()).map(|tensor| tensor.id);
-        for id in read.chain(captured.outputs.iter().copied()) {
+        for id in read.into_iter().chain(captured.outputs.iter().copied()) {
             let slot = slots.of(id);
             if computed.contains(&slot) || constants[slot].is_some() {
                 continue;
@@ -206,18 +206,41 @@ impl Graph {
         {
             return Vec::new();
         }
+        // What a value is made of by reshapes alone is the same in another form.
+        let unshaped = |graph: &Graph, mut place: usize| {
+            while let OperationIr::BaseFloat(Base::Reshape(_)) = graph.operators[place].ir {
+                match graph.operators[place].inputs.first().and_then(|slot| graph.producers[*slot]) {
+                    Some(before) => place = before,
+                    None => break,
+                }
+            }
+            place
+        };
+        let is_value = |place: usize, other: usize| {
+            let (one, two) = (self.operators[place].shape(), pair.operators[other].shape());
+            one.first() == Some(&1) && two.first() == Some(&2) && one[1..] == two[1..]
+        };
         let here = |place: usize| {
-            let expected = pair.operators[place].shape();
-            let known = theirs.partition_point(|other| *other <= place).checked_sub(1);
-            let (from, to) = (known.map_or(0, |known| ours[known]), known.map_or(0, |known| known + 1));
-            let to = ours.get(to).copied().unwrap_or(self.operators.len());
-            (from..to).find(|place| {
-                let shape = self.operators[*place].shape();
-                shape.len() == expected.len()
-                    && shape[0] == 1
-                    && expected[0] == 2
-                    && shape[1..] == expected[1..]
-            })
+            let known = theirs.partition_point(|other| *other <= place);
+            // What is behind the last operator that computes, on both sides.
+            let range = |computing: &[usize], count: usize| {
+                let start = known.checked_sub(1).map_or(0, |last| computing[last]);
+                start..computing.get(known).copied().unwrap_or(count)
+            };
+            let (ours_behind, theirs_behind) =
+                (range(&ours, self.operators.len()), range(&theirs, pair.operators.len()));
+            let made_of = unshaped(pair, place);
+            if let Ok(computing) = theirs.binary_search(&made_of) {
+                let is_same =
+                    |other: &usize| unshaped(self, *other) == ours[computing] && is_value(*other, place);
+                return (0..self.operators.len()).find(is_same);
+            }
+            let like = |graph: &Graph, range: std::ops::Range<usize>| -> Vec<usize> {
+                range.filter(|other| graph.operators[*other].is_like(&pair.operators[place])).collect()
+            };
+            let (mine, yours) = (like(self, ours_behind), like(pair, theirs_behind));
+            let nth = yours.iter().position(|other| *other == place).filter(|_| mine.len() == yours.len())?;
+            Some(mine[nth]).filter(|mine| is_value(*mine, place))
         };
         fn moved(layers: &[Layer], graph: &Graph, here: &impl Fn(usize) -> Option<usize>) -> Vec<Layer> {
             let moved = layers.iter().filter_map(|layer| {
@@ -252,20 +275,16 @@ impl Graph {
         };
         let space = main.len().saturating_sub(2);
         let mut known: HashMap<Slot, Vec<Axis>> = HashMap::from([(self.inputs[0], axes::input(main))]);
-        // Further inputs of the same form show the same places.
         for (slot, id) in self.inputs.iter().zip(&captured.inputs).skip(1) {
-            if let Some(shape) =
-                shapes.get(id).filter(|shape| shape.len() == main.len() && shape[2..] == main[2..])
-            {
-                known.insert(*slot, axes::input(shape));
+            known.extend(shapes.get(id).map(|shape| (*slot, axes::further_input(shape, main))));
+        }
+        // Noise shows nothing of the input.
+        let mut varying: HashSet<Slot> = self.inputs.iter().copied().collect();
+        for operator in &self.operators {
+            if operator.inputs.iter().any(|slot| varying.contains(slot)) {
+                varying.extend(&operator.outputs);
             }
         }
-        let varying: HashSet<Slot> = self
-            .operators
-            .iter()
-            .flat_map(|operator| operator.outputs.clone())
-            .chain(self.inputs.clone())
-            .collect();
         let mut nodes = Vec::new();
         for operator in &self.operators {
             let operands: Vec<Operand<'_>> = operator
@@ -286,8 +305,11 @@ impl Graph {
                 Special::Weights => attention::axes(&operands),
                 _ => axes::follow(&operator.ir, &operands, out.shape.as_slice()),
             };
-            let layout: Option<Layout> =
-                found.as_ref().filter(|_| out.dtype.is_float()).and_then(|found| axes::layout(found, space));
+            let layout: Option<Layout> = found
+                .as_ref()
+                .filter(|_| out.dtype.is_float())
+                .and_then(|found| axes::layout(found, space))
+                .filter(|layout| !matches!(layout, Layout::Attention(_)) || operator.gives_attention());
             if let Some(found) = found {
                 known.insert(operator.outputs[0], found);
             }
@@ -297,7 +319,7 @@ impl Graph {
                 operator: &operator.ir,
                 params,
                 is_weights: operator.special == Special::Weights,
-                inputs: operator.inputs.clone(),
+                inputs: distinct(&operator.inputs),
                 output: operator.outputs[0],
                 layout,
             });
@@ -354,6 +376,28 @@ impl Operator {
         self.ir.outputs().next().map_or(&[], |out| out.shape.as_slice())
     }
 
+    /// Whether it gives the weights of an attention: scores are none yet.
+    fn gives_attention(&self) -> bool {
+        match &self.ir {
+            OperationIr::Activation(Activation::Softmax(op)) => op.axis + 1 == op.out.shape.num_dims(),
+            _ => self.special == Special::Weights,
+        }
+    }
+
+    /// Whether it is the same as another, but for the batch.
+    fn is_like(&self, other: &Self) -> bool {
+        let arguments = match (&self.ir, &other.ir) {
+            (OperationIr::BaseFloat(Base::Permute(a)), OperationIr::BaseFloat(Base::Permute(b))) => {
+                a.axes == b.axes
+            }
+            (OperationIr::BaseFloat(Base::SwapDims(a)), OperationIr::BaseFloat(Base::SwapDims(b))) => {
+                (a.dim1, a.dim2) == (b.dim1, b.dim2)
+            }
+            _ => operators::name(&self.ir) == operators::name(&other.ir),
+        };
+        arguments && self.shape().get(1..) == other.shape().get(1..)
+    }
+
     /// Whether it puts numbers in other places, and computes none.
     fn rearranges(&self) -> bool {
         let OperationIr::BaseFloat(op) = &self.ir else { return false };
@@ -375,6 +419,11 @@ impl Operator {
             OperationIr::Float(_, Float::Random(_)) | OperationIr::NumericInt(_, Numeric::IntRandom(_))
         )
     }
+}
+
+fn distinct(slots: &[Slot]) -> Vec<Slot> {
+    let mut seen = HashSet::new();
+    slots.iter().copied().filter(|slot| seen.insert(*slot)).collect()
 }
 
 /// The operators that the outputs depend on.

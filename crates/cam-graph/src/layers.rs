@@ -8,6 +8,8 @@
 //!   what it computed and what it was given (a residual connection), and the activation behind such a sum; a concatenation of what it
 //!   computed; an activation or pooling for which it has a module without parameters (`pool`, `activation`); what brings its places
 //!   back in order (the end of windowed attention).
+//! - A **function** is one value made of another by operators without parameters, element by element and on several ways: `x * sigmoid(x)`.
+//!   It is an activation as a whole, and what is inside of it is no layer.
 //! - **Operators without parameters** have names of their own: the number that is free for them in a sequence (`features.3`), the
 //!   module without parameters that stands in their place (`maxpool`), or what they are (`relu`) within the block around them.
 //! - A module that is called several times has a layer a call: `encoder`, `encoder#2`.
@@ -17,8 +19,8 @@
 use crate::axes::Layout;
 use crate::values::Slot;
 use burn::backend::ir::{
-    ActivationOperationIr as Activation, BaseOperationIr as Base, ModuleOperationIr as Module,
-    NumericOperationIr as Numeric, OperationIr,
+    ActivationOperationIr as Activation, BaseOperationIr as Base, FloatOperationIr as Float,
+    ModuleOperationIr as Module, NumericOperationIr as Numeric, OperationIr,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -29,7 +31,7 @@ pub(crate) struct Node<'a> {
     pub params: Vec<&'a str>,
     /// Whether it gives attention weights that a fused attention does not show.
     pub is_weights: bool,
-    /// What it reads that depends on the input.
+    /// What it reads that depends on the input, each once.
     pub inputs: Vec<Slot>,
     /// What it gives, the first of several.
     pub output: Slot,
@@ -58,9 +60,16 @@ fn kind(operator: &OperationIr) -> Option<&'static str> {
             Activation::Gelu(_) => "gelu",
             Activation::Sigmoid(_) => "sigmoid",
             Activation::HardSigmoid(_) => "hard_sigmoid",
+            Activation::LogSigmoid(_) => "log_sigmoid",
             _ => return None,
         },
-        OperationIr::Float(_, burn::backend::ir::FloatOperationIr::Tanh(_)) => "tanh",
+        OperationIr::NumericFloat(_, Numeric::Clamp(op)) => {
+            match (op.min.elem::<f64>(), op.max.elem::<f64>()) == (0.0, 6.0) {
+                true => "relu6",
+                false => "clamp",
+            }
+        }
+        OperationIr::Float(_, Float::Tanh(_)) => "tanh",
         OperationIr::Module(op) => match op {
             Module::MaxPool1d(_)
             | Module::MaxPool2d(_)
@@ -77,10 +86,6 @@ fn kind(operator: &OperationIr) -> Option<&'static str> {
     })
 }
 
-fn is_activation(operator: &OperationIr) -> bool {
-    matches!(kind(operator), Some("relu" | "leaky_relu" | "gelu" | "sigmoid" | "hard_sigmoid" | "tanh"))
-}
-
 fn is_pooling(operator: &OperationIr) -> bool {
     matches!(kind(operator), Some("maxpool" | "avgpool"))
 }
@@ -94,14 +99,67 @@ fn is_merge(operator: &OperationIr) -> bool {
     matches!(operator, OperationIr::NumericFloat(_, Numeric::Add(_) | Numeric::Mul(_) | Numeric::Sub(_)))
 }
 
-/// Whether a module without parameters can stand for this operator, by its name.
-fn stands_for(name: &str, operator: &OperationIr) -> bool {
-    let has = |words: &[&str]| words.iter().any(|word| name.to_lowercase().contains(word));
-    match kind(operator) {
-        Some("maxpool" | "avgpool") => has(&["pool"]),
-        Some("upsample") => has(&["up", "interp", "resize"]),
-        Some(_) => has(&["act", "relu", "gelu", "silu", "sigmoid", "tanh", "swish", "nonlin"]),
-        None => false,
+/// Whether what an operator gives is a number for each number that it takes, or for a row or part of them.
+fn is_pointwise(operator: &OperationIr) -> bool {
+    match operator {
+        OperationIr::Activation(op) => {
+            !matches!(op, Activation::Softmax(_) | Activation::LogSoftmax(_) | Activation::Softmin(_))
+        }
+        OperationIr::BaseFloat(op) | OperationIr::BaseInt(op) | OperationIr::BaseBool(op) => matches!(
+            op,
+            Base::MaskWhere(_)
+                | Base::MaskFill(_)
+                | Base::Equal(_)
+                | Base::EqualElem(_)
+                | Base::NotEqual(_)
+                | Base::NotEqualElem(_)
+                | Base::Cast(_)
+                | Base::Slice(_)
+        ),
+        OperationIr::NumericFloat(_, op) | OperationIr::NumericInt(_, op) => !matches!(
+            op,
+            Numeric::Pad(_)
+                | Numeric::Full(_)
+                | Numeric::Sort(_)
+                | Numeric::ArgSort(_)
+                | Numeric::SortWithIndices(_)
+                | Numeric::TopK(_)
+                | Numeric::ArgTopK(_)
+                | Numeric::TopKWithIndices(_)
+                | Numeric::CumSum(_)
+                | Numeric::CumProd(_)
+                | Numeric::CumMin(_)
+                | Numeric::CumMax(_)
+                | Numeric::IntRandom(_)
+        ),
+        OperationIr::Float(_, op) => {
+            !matches!(op, Float::Matmul(_) | Float::Cross(_) | Float::Random(_) | Float::GridSample2d(_))
+        }
+        OperationIr::Bool(_) => true,
+        _ => false,
+    }
+}
+
+/// What a layer without parameters can be: it has to be known to look for the module that stands for it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Sort {
+    Pooling,
+    Upsampling,
+    Activation,
+}
+
+impl Sort {
+    /// Whether a module of this name does this.
+    fn is_called(self, name: &str) -> bool {
+        let words: &[&str] = match self {
+            Self::Pooling => &["pool"],
+            Self::Upsampling => &["up", "interp", "resize"],
+            Self::Activation => &[
+                "act", "relu", "elu", "glu", "silu", "sigmoid", "tanh", "swish", "mish", "softplus",
+                "softsign", "shrink", "nonlin",
+            ],
+        };
+        words.iter().any(|word| name.to_lowercase().contains(word))
     }
 }
 
@@ -157,18 +215,96 @@ struct Search<'a> {
     calls: BTreeMap<String, Vec<Call>>,
     /// The numbers that operators without parameters have in sequences.
     numbered: BTreeMap<usize, String>,
+    /// The functions, by the operators that they end with.
+    functions: BTreeMap<usize, Function>,
+    /// The operators inside of functions.
+    hidden: HashMap<usize, usize>,
+}
+
+/// A value made of another by operators without parameters, element by element and on several ways.
+#[derive(Clone, Debug)]
+struct Function {
+    source: Slot,
+    /// The operators before the last.
+    inside: BTreeSet<usize>,
 }
 
 impl<'a> Search<'a> {
     fn new(nodes: &'a [Node<'a>], paths: &'a [String]) -> Self {
         let owners: Vec<Option<String>> = nodes.iter().map(|node| owner(&node.params)).collect();
         let producers = nodes.iter().enumerate().map(|(place, node)| (node.output, place)).collect();
-        let mut search =
-            Self { nodes, paths, owners, producers, calls: BTreeMap::new(), numbered: BTreeMap::new() };
+        let mut search = Self {
+            nodes,
+            paths,
+            owners,
+            producers,
+            calls: BTreeMap::new(),
+            numbered: BTreeMap::new(),
+            functions: BTreeMap::new(),
+            hidden: HashMap::new(),
+        };
+        search.find_functions();
         search.calls = search.calls_of_modules();
+        search.extend_flattened();
         search.numbered = search.numbers();
         search.extend_blocks();
         search
+    }
+
+    fn find_functions(&mut self) {
+        for place in 0..self.nodes.len() {
+            let Some(function) = self.function(place) else { continue };
+            let end = if self.is_halved(place, &function) { place + 1 } else { place };
+            let mut inside = function.inside;
+            inside.extend(place..end);
+            self.hidden.extend(inside.iter().map(|inner| (*inner, end)));
+            self.functions.insert(end, Function { inside, ..function });
+        }
+        let hidden = &self.hidden;
+        self.functions.retain(|end, _| !hidden.contains_key(end));
+    }
+
+    /// The function that ends with this operator.
+    fn function(&self, place: usize) -> Option<Function> {
+        let own = |place: usize| self.owners[place].is_none() && is_pointwise(self.nodes[place].operator);
+        let mut open: BTreeSet<Slot> = self.nodes[place].inputs.iter().copied().collect();
+        if !own(place) || open.len() < 2 {
+            return None;
+        }
+        let mut inside = BTreeSet::new();
+        while open.len() > 1 {
+            // What is computed last cannot be what the others are made of.
+            let last =
+                *open.iter().max_by_key(|slot| self.producers.get(*slot).map_or(0, |place| place + 1))?;
+            let producer = *self.producers.get(&last).filter(|place| own(**place))?;
+            inside.insert(producer);
+            open.remove(&last);
+            open.extend(&self.nodes[producer].inputs);
+        }
+        Some(Function { source: open.pop_first()?, inside })
+    }
+
+    /// The approximate GELU is halved at its end.
+    fn is_halved(&self, place: usize, function: &Function) -> bool {
+        let has_tanh = function.inside.iter().any(|inner| kind(self.nodes[*inner].operator) == Some("tanh"));
+        let halves = |next: &Node<'_>| {
+            next.inputs == [self.nodes[place].output]
+                && matches!(next.operator, OperationIr::NumericFloat(_, Numeric::MulScalar(op)) if op.rhs.elem::<f64>() == 0.5)
+        };
+        has_tanh && self.nodes.get(place + 1).is_some_and(halves)
+    }
+
+    /// What an operator is, where a module without parameters can stand for it.
+    fn sort(&self, place: usize) -> Option<Sort> {
+        let operator = self.nodes[place].operator;
+        match kind(operator) {
+            _ if self.owners[place].is_some() || self.hidden.contains_key(&place) => None,
+            _ if self.functions.contains_key(&place) => Some(Sort::Activation),
+            Some("upsample") => Some(Sort::Upsampling),
+            Some(_) if is_pooling(operator) => Some(Sort::Pooling),
+            Some(_) => Some(Sort::Activation),
+            None => None,
+        }
     }
 
     /// A call of a module ends before it reads the same parameter again.
@@ -223,6 +359,22 @@ impl<'a> Search<'a> {
         modules.into_iter().map(|module| (module.to_string(), calls_of(module))).collect()
     }
 
+    /// Extends each layer that flattens what it takes over the operator that takes its value apart again: Burn has a linear layer do so
+    /// at some sizes of the batch.
+    fn extend_flattened(&mut self) {
+        for calls in self.calls.values_mut() {
+            for call in calls.iter_mut().filter(|call| self.nodes[call.last].layout.is_none()) {
+                let value = self.nodes[call.last].output;
+                let restores = |next: &Node<'_>| {
+                    matches!(next.operator, OperationIr::BaseFloat(Base::Reshape(_)))
+                        && next.inputs == [value]
+                        && next.layout.is_some()
+                };
+                call.last += usize::from(self.nodes.get(call.last + 1).is_some_and(restores));
+            }
+        }
+    }
+
     /// Extends each block over the operators without parameters behind it that are its own; inner blocks first.
     fn extend_blocks(&mut self) {
         let mut blocks: Vec<String> =
@@ -265,16 +417,18 @@ impl<'a> Search<'a> {
         let lenient = self.has_blocks_inside(block);
         let mut unused: Vec<&str> = self.without_parameters(block);
         let mut merged = false;
-        while let Some(node) = self.nodes.get(call.last + 1).filter(|_| self.owners[call.last + 1].is_none())
-        {
+        while let Some(next) = self.next(call.last) {
+            let node = &self.nodes[next];
+            let source = self.functions.get(&next).map(|function| [function.source]);
+            let inputs = source.as_ref().map_or(&node.inputs[..], |source| &source[..]);
             let is_inside = |slot: &Slot| self.is_inside(*slot, &call);
-            let all_inside = node.inputs.iter().all(is_inside);
-            let own = all_inside || node.inputs.iter().all(|slot| is_inside(slot) || given.contains(slot));
-            let reads_it = node.inputs.iter().any(is_inside);
-            let stands = unused.iter().position(|path| stands_for(leaf(path), node.operator));
-            let takes = reads_it
-                && match node.inputs.len() {
-                    1 if is_activation(node.operator) && merged => true,
+            let all_inside = inputs.iter().all(is_inside);
+            let own = all_inside || inputs.iter().all(|slot| is_inside(slot) || given.contains(slot));
+            let sort = self.sort(next);
+            let stands = unused.iter().position(|path| sort.is_some_and(|sort| sort.is_called(leaf(path))));
+            let takes = inputs.iter().any(is_inside)
+                && match inputs.len() {
+                    1 if sort == Some(Sort::Activation) && merged => true,
                     1 => stands.is_some(),
                     _ if is_cat(node.operator) => all_inside || (own && lenient),
                     _ => own && is_merge(node.operator),
@@ -282,14 +436,25 @@ impl<'a> Search<'a> {
             if !takes {
                 break;
             }
-            merged = node.inputs.len() > 1 && !is_cat(node.operator);
-            if let Some(place) = stands.filter(|_| node.inputs.len() == 1) {
+            merged = inputs.len() > 1 && !is_cat(node.operator);
+            if let Some(place) = stands.filter(|_| inputs.len() == 1) {
                 unused.remove(place);
             }
-            call.last += 1;
+            call.last = next;
             given = self.given(&call);
         }
         call
+    }
+
+    /// The next operator, or the last one of the function that begins there, if none has a parameter.
+    fn next(&self, place: usize) -> Option<usize> {
+        let next = place + 1;
+        let end = self.hidden.get(&next).copied().unwrap_or(next);
+        // Functions may be parts of others.
+        let end = self.hidden.get(&end).copied().unwrap_or(end);
+        let own =
+            |place: usize| self.owners[place].is_none() && (place == end || self.hidden.contains_key(&place));
+        (end < self.nodes.len() && (next..=end).all(own)).then_some(end)
     }
 
     /// Modules without parameters directly within a block for which no operator inside is known.
@@ -378,21 +543,34 @@ impl<'a> Search<'a> {
     fn names_without_parameters(&self, values: &HashSet<Slot>) -> Vec<(usize, String)> {
         let mut named = self.numbered.clone();
         for (place, node) in self.nodes.iter().enumerate() {
-            let is_new =
-                self.owners[place].is_none() && node.layout.is_some() && !values.contains(&node.output);
+            let is_new = self.owners[place].is_none()
+                && node.layout.is_some()
+                && !values.contains(&node.output)
+                && !self.hidden.contains_key(&place);
             if !is_new || named.contains_key(&place) {
                 continue;
             }
             let around = self.block_around(place);
             let own = match node.layout {
                 Some(Layout::Attention(_)) if is_attention(node) => Some("attn_drop".to_string()),
-                _ => self.stand_in(place, around).or_else(|| self.own_name(place, around).map(String::from)),
+                _ => {
+                    let made = self.made(place);
+                    self.stand_in(made, around).or_else(|| self.own_name(made, around).map(String::from))
+                }
             };
             if let Some(own) = own {
                 named.insert(place, if around.is_empty() { own } else { format!("{around}.{own}") });
             }
         }
         named.into_iter().collect()
+    }
+
+    /// The operator whose value this is, where it only brings another one's back into its form: signals are resized as pictures.
+    fn made(&self, place: usize) -> usize {
+        let node = &self.nodes[place];
+        let before = node.inputs.first().and_then(|slot| self.producers.get(slot)).copied();
+        let reshapes = matches!(node.operator, OperationIr::BaseFloat(Base::Reshape(_)));
+        before.filter(|before| reshapes && self.sort(*before) == Some(Sort::Upsampling)).unwrap_or(place)
     }
 
     /// What an operator is, where that makes a name.
@@ -406,8 +584,8 @@ impl<'a> Search<'a> {
             {
                 None
             }
-            OperationIr::Activation(Activation::Sigmoid(_)) if self.gates_itself(place) => None,
-            operator if is_merge(operator) && self.is_silu(place) => Some("silu"),
+            _ if self.functions.contains_key(&place) => self.name_of_function(place),
+            OperationIr::NumericFloat(_, Numeric::Mul(_)) if is_root && node.inputs.len() > 1 => Some("mul"),
             operator if is_merge(operator) && is_root && node.inputs.len() > 1 => Some("add"),
             operator if is_cat(operator) && is_root && node.inputs.len() > 1 => Some("cat"),
             operator => kind(operator),
@@ -422,27 +600,19 @@ impl<'a> Search<'a> {
         self.calls.iter().any(ends)
     }
 
-    /// Whether what an operator gives is multiplied with what it takes, as in `x * sigmoid(x)`.
-    fn gates_itself(&self, place: usize) -> bool {
-        let node = &self.nodes[place];
-        let product = |other: &Node<'_>| {
-            is_merge(other.operator)
-                && other.inputs.contains(&node.output)
-                && other.inputs.contains(&node.inputs[0])
-        };
-        self.nodes.iter().any(product)
-    }
-
-    fn is_silu(&self, place: usize) -> bool {
-        let sigmoid = |slot: &Slot| {
-            self.producers.get(slot).is_some_and(|other| {
-                matches!(self.nodes[*other].operator, OperationIr::Activation(Activation::Sigmoid(_)))
-                    && self.gates_itself(*other)
-            })
-        };
-        let node = &self.nodes[place];
-        matches!(node.operator, OperationIr::NumericFloat(_, Numeric::Mul(_)))
-            && node.inputs.iter().any(sigmoid)
+    /// What a function is called: `x * sigmoid(x)` and the like.
+    fn name_of_function(&self, place: usize) -> Option<&'static str> {
+        let function = &self.functions[&place];
+        let mut kinds = function.inside.iter().map(|inner| kind(self.nodes[*inner].operator));
+        let is_product = matches!(self.nodes[place].operator, OperationIr::NumericFloat(_, Numeric::Mul(_)));
+        match (kinds.next()?, kinds.next()) {
+            (Some("sigmoid"), None) if is_product => Some("silu"),
+            (Some("hard_sigmoid"), None) if is_product => Some("hard_swish"),
+            _ if self.hidden.get(&(place - 1)) == Some(&place) && self.is_halved(place - 1, function) => {
+                Some("gelu")
+            }
+            _ => None,
+        }
     }
 
     /// The innermost block that an operator is inside of.
@@ -468,8 +638,15 @@ impl<'a> Search<'a> {
         let from = at(before).map_or(0, |place| place + 1);
         let to = at(behind).unwrap_or(siblings.len());
         let free = siblings.get(from..to)?.iter().filter(|path| !self.calls.contains_key(**path));
-        let fitting: Vec<&&str> =
-            free.filter(|path| stands_for(leaf(path), self.nodes[place].operator)).collect();
+        let sort = self.sort(place)?;
+        // Of several operators that it can be nobody knows which one it is.
+        let is_owned = |place: &usize| self.owners[*place].is_some();
+        let start = (0..place).rev().find(is_owned).map_or(0, |before| before + 1);
+        let end = (place..self.nodes.len()).find(is_owned).unwrap_or(self.nodes.len());
+        if (start..end).any(|other| other != place && self.sort(other) == Some(sort)) {
+            return None;
+        }
+        let fitting: Vec<&&str> = free.filter(|path| sort.is_called(leaf(path))).collect();
         match fitting.as_slice() {
             [one] => Some(leaf(one).to_string()),
             _ => None,
@@ -538,8 +715,7 @@ impl<'a> Search<'a> {
     }
 
     fn has_kind(&self, place: usize) -> bool {
-        let operator = self.nodes[place].operator;
-        self.owners[place].is_none() && (is_activation(operator) || is_pooling(operator))
+        matches!(self.sort(place), Some(Sort::Activation | Sort::Pooling))
     }
 }
 

@@ -187,7 +187,12 @@ impl Run<'_> {
                     _ => &operator.kernel,
                 };
                 let mut values = self.values.borrow_mut();
+                // A layer whose other output is asked for, the places of a maximum, keeps the value that it was given.
+                let given = values.take(operator.outputs[0]);
                 kernel(&mut values);
+                if let Some(given) = given {
+                    return values.write(operator.outputs[0], given);
+                }
                 match values.take(operator.outputs[0]) {
                     Some(value) => value,
                     None => return,

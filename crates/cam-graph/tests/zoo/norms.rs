@@ -1,0 +1,154 @@
+//! Every norm that Burn has.
+
+use crate::support::{case, device, pictures, pooled, signals};
+use burn::module::Module;
+use burn::nn::conv::{Conv1d, Conv1dConfig, Conv2d, Conv2dConfig};
+use burn::nn::norm::{Normalization, NormalizationConfig};
+use burn::nn::*;
+use burn::prelude::*;
+use burn::tensor::activation::relu;
+use cam_core::{Nchw, Nhwc};
+
+/// A convolution, a norm of some kind, and a classifier.
+#[derive(Module, Debug)]
+pub struct Net<N: Module> {
+    pub conv: Conv2d,
+    pub norm: N,
+    pub fc: Linear,
+}
+
+pub fn net<N: Module>(norm: N) -> Net<N> {
+    net_on(norm, &device())
+}
+
+pub fn net_on<N: Module>(norm: N, device: &Device) -> Net<N> {
+    Net {
+        conv: Conv2dConfig::new([3, 8], [3, 3]).with_padding(PaddingConfig2d::Same).init(device),
+        norm,
+        fc: LinearConfig::new(8, 5).init(device),
+    }
+}
+
+const PLANE: [&str; 3] = ["conv 8 @ 16x12", "norm 8 @ 16x12", "relu 8 @ 16x12"];
+
+#[test]
+fn batch_norm() {
+    case(net(BatchNormConfig::new(8).init(&device())), pictures, |net, x| {
+        net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(x)))))
+    })
+    .found(&PLANE)
+    .tapped(&PLANE.map(|layer| layer.split(' ').next().unwrap()), |net, x, taps| {
+        let x = taps.layer("conv", Nchw, || net.conv.forward(x));
+        let x = taps.layer("norm", Nchw, || net.norm.forward(x));
+        net.fc.forward(pooled(taps.layer("relu", Nchw, || relu(x))))
+    });
+}
+
+#[test]
+fn group_norm() {
+    case(net(GroupNormConfig::new(4, 8).init(&device())), pictures, |net, x| {
+        net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(x)))))
+    })
+    .found(&PLANE)
+    .tapped(&["norm"], |net, x, taps| {
+        net.fc.forward(pooled(relu(taps.layer("norm", Nchw, || net.norm.forward(net.conv.forward(x))))))
+    });
+}
+
+#[test]
+fn group_norm_without_parameters() {
+    case(net(GroupNormConfig::new(2, 8).with_affine(false).init(&device())), pictures, |net, x| {
+        net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(x)))))
+    })
+    .found(&["conv 8 @ 16x12", "relu 8 @ 16x12"]);
+}
+
+#[test]
+fn instance_norm() {
+    case(net(InstanceNormConfig::new(8).init(&device())), pictures, |net, x| {
+        net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(x)))))
+    })
+    .found(&PLANE)
+    .tapped(&["conv", "norm"], |net, x, taps| {
+        let x = taps.layer("conv", Nchw, || net.conv.forward(x));
+        net.fc.forward(pooled(relu(taps.layer("norm", Nchw, || net.norm.forward(x)))))
+    });
+}
+
+#[test]
+fn local_response_norm() {
+    case(net(LocalResponseNormConfig::new(3).with_alpha(0.5).init()), pictures, |net, x| {
+        net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(x)))))
+    })
+    .found(&["conv 8 @ 16x12", "relu 8 @ 16x12"]);
+}
+
+#[test]
+fn layer_norm_of_channels_last() {
+    case(net(LayerNormConfig::new(8).init(&device())), pictures, |net, x| {
+        let x = net.norm.forward(net.conv.forward(x).permute([0, 2, 3, 1]));
+        net.fc.forward(pooled(relu(x).permute([0, 3, 1, 2])))
+    })
+    .found(&PLANE)
+    .tapped(&["norm", "relu"], |net, x, taps| {
+        let x = taps.layer("norm", Nhwc, || net.norm.forward(net.conv.forward(x).permute([0, 2, 3, 1])));
+        net.fc.forward(pooled(taps.layer("relu", Nhwc, || relu(x)).permute([0, 3, 1, 2])))
+    });
+}
+
+#[test]
+fn layer_norm_without_a_bias() {
+    case(net(LayerNormConfig::new(8).with_bias(false).init(&device())), pictures, |net, x| {
+        let x = net.norm.forward(net.conv.forward(x).permute([0, 2, 3, 1])).permute([0, 3, 1, 2]);
+        net.fc.forward(pooled(relu(x)))
+    })
+    .found(&PLANE);
+}
+
+#[test]
+fn rms_norm_of_channels_last() {
+    case(net(RmsNormConfig::new(8).init(&device())), pictures, |net, x| {
+        let x = net.norm.forward(net.conv.forward(x).permute([0, 2, 3, 1])).permute([0, 3, 1, 2]);
+        net.fc.forward(pooled(relu(x)))
+    })
+    .found(&PLANE);
+}
+
+/// A norm chosen by a setting: a variant of an enum is no step of a path.
+#[test]
+fn norms_that_a_setting_chooses() {
+    let kinds = [
+        NormalizationConfig::Batch(BatchNormConfig::new(8)),
+        NormalizationConfig::Group(GroupNormConfig::new(2, 8)),
+        NormalizationConfig::Instance(InstanceNormConfig::new(8)),
+    ];
+    for kind in kinds {
+        let norm: Normalization = kind.init(&device());
+        case(net(norm), pictures, |net, x| {
+            net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(x)))))
+        })
+        .found(&PLANE);
+    }
+}
+
+#[derive(Module, Debug)]
+struct Signal {
+    conv: Conv1d,
+    norm: BatchNorm,
+    fc: Linear,
+}
+
+#[test]
+fn batch_norm_of_signals() {
+    let device = device();
+    let net = Signal {
+        conv: Conv1dConfig::new(3, 6, 3).init(&device),
+        norm: BatchNormConfig::new(6).init(&device),
+        fc: LinearConfig::new(6, 4).init(&device),
+    };
+    case(net, signals, |net, x| {
+        let x = relu(net.norm.forward(net.conv.forward(x)));
+        net.fc.forward(x.mean_dim(2).squeeze_dim::<2>(2))
+    })
+    .found(&["conv 6 @ 22", "norm 6 @ 22", "relu 6 @ 22"]);
+}

@@ -1,0 +1,96 @@
+//! Every recurrent layer that Burn has, over the places of a picture and over signals.
+
+use crate::support::{case, device, pictures, signals};
+use burn::module::Module;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::*;
+use burn::prelude::*;
+
+#[derive(Module, Debug)]
+struct Net<R: Module> {
+    conv: Conv2d,
+    rnn: R,
+    fc: Linear,
+}
+
+fn net<R: Module>(rnn: R, channels: usize) -> Net<R> {
+    Net {
+        conv: Conv2dConfig::new([3, 8], [4, 4]).with_stride([4, 4]).init(&device()),
+        rnn,
+        fc: LinearConfig::new(channels, 5).init(&device()),
+    }
+}
+
+fn sequence<R: Module>(net: &Net<R>, x: Tensor<4>) -> Tensor<3> {
+    net.conv.forward(x).flatten::<3>(2, 3).swap_dims(1, 2)
+}
+
+fn last(x: Tensor<3>) -> Tensor<2> {
+    let steps = x.dims()[1];
+    x.narrow(1, steps - 1, 1).squeeze_dim(1)
+}
+
+/// What comes out of a recurrent layer has seen all places before it: it is no layer with places.
+const CONV: [&str; 1] = ["conv 8 @ 4x3"];
+
+#[test]
+fn an_rnn() {
+    case(net(RnnConfig::new(8, 6, true).init(&device()), 6), pictures, |net, x| {
+        net.fc.forward(last(net.rnn.forward(sequence(net, x), None).0))
+    })
+    .found(&CONV);
+}
+
+#[test]
+fn an_rnn_of_both_directions() {
+    case(net(BiRnnConfig::new(8, 6, true).init(&device()), 12), pictures, |net, x| {
+        net.fc.forward(last(net.rnn.forward(sequence(net, x), None).0))
+    })
+    .found(&CONV);
+}
+
+#[test]
+fn a_gru() {
+    case(net(GruConfig::new(8, 6, true).init(&device()), 6), pictures, |net, x| {
+        net.fc.forward(last(net.rnn.forward(sequence(net, x), None)))
+    })
+    .found(&CONV);
+}
+
+#[test]
+fn a_gru_of_both_directions() {
+    case(net(BiGruConfig::new(8, 6, false).init(&device()), 12), pictures, |net, x| {
+        net.fc.forward(last(net.rnn.forward(sequence(net, x), None).0))
+    })
+    .found(&CONV);
+}
+
+#[test]
+fn an_lstm() {
+    case(net(LstmConfig::new(8, 6, true).init(&device()), 6), pictures, |net, x| {
+        net.fc.forward(net.rnn.forward(sequence(net, x), None).1.hidden)
+    })
+    .found(&CONV);
+}
+
+#[test]
+fn an_lstm_of_both_directions_in_reverse() {
+    case(net(BiLstmConfig::new(8, 6, true).with_clip(Some(0.9)).init(&device()), 12), pictures, |net, x| {
+        net.fc.forward(last(net.rnn.forward(sequence(net, x).flip([1]), None).0))
+    })
+    .found(&CONV);
+}
+
+#[test]
+fn an_lstm_of_signals() {
+    #[derive(Module, Debug)]
+    struct Signal {
+        lstm: Lstm,
+        fc: Linear,
+    }
+    let net = Signal {
+        lstm: LstmConfig::new(3, 6, true).init(&device()),
+        fc: LinearConfig::new(6, 4).init(&device()),
+    };
+    case(net, signals, |net, x| net.fc.forward(last(net.lstm.forward(x.swap_dims(1, 2), None).0))).found(&[]);
+}
