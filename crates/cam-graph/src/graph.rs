@@ -10,7 +10,7 @@ use crate::values::{Slot, Values};
 use crate::{Error, attention};
 use burn::backend::ir::{
     ActivationOperationIr as Activation, AttentionOpIr, BaseOperationIr as Base, FloatOperationIr as Float,
-    NumericOperationIr as Numeric, OperationIr, TensorId,
+    NumericOperationIr as Numeric, OperationIr, TensorId, TensorIr,
 };
 use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
 use burn::backend::{Dispatch, DispatchTensor};
@@ -33,8 +33,8 @@ pub(crate) struct Graph {
     pub biases: HashMap<usize, Bias>,
     /// Operators that are computed together where nobody looks inside.
     pub regions: Vec<Region>,
-    /// The region that an operator is part of.
-    pub region_of: Vec<Option<usize>>,
+    /// The regions that an operator is part of, the outer one first.
+    pub regions_of: Vec<Vec<usize>>,
 }
 
 /// One operator, and how it is computed.
@@ -160,18 +160,21 @@ impl Graph {
             layers: Vec::new(),
             biases: HashMap::new(),
             regions: Vec::new(),
-            region_of: Vec::new(),
+            regions_of: Vec::new(),
         };
         graph.mark_specials();
         graph.biases = biases::find(&graph, |tensor| slots.get(tensor.id));
         graph.layers = graph.find_layers(captured, &names, &indices, &mut slots, paths);
         if cam_nn::computes_on(device) {
             let parameters = Parameters { names: &names, weights, folded };
-            graph.regions = lower::regions(&graph, &parameters, |tensor| slots.get(tensor.id));
+            let slot = |tensor: &TensorIr| slots.get(tensor.id);
+            let regions = lower::regions(&graph, &parameters, slot);
+            graph.regions = lower::ends(&graph, &regions, slot);
+            graph.regions.extend(regions);
         }
-        graph.region_of = vec![None; graph.operators.len()];
+        graph.regions_of = vec![Vec::new(); graph.operators.len()];
         for (number, region) in graph.regions.iter().enumerate() {
-            region.operators.iter().for_each(|place| graph.region_of[*place] = Some(number));
+            region.operators.iter().for_each(|place| graph.regions_of[*place].push(number));
         }
         let layers = std::mem::take(&mut graph.layers);
         graph.set_layers(layers);
@@ -180,16 +183,16 @@ impl Graph {
 
     /// Shows these layers.
     pub fn set_layers(&mut self, layers: Vec<Layer>) {
-        fn hide(layer: &Layer, region_of: &[Option<usize>], regions: &mut [Region]) {
-            if let Some(region) = region_of[layer.operator].map(|region| &mut regions[region])
-                && region.output != layer.value
-            {
-                region.inside.push(layer.name.clone());
+        fn hide(layer: &Layer, regions_of: &[Vec<usize>], regions: &mut [Region]) {
+            for region in &regions_of[layer.operator] {
+                if regions[*region].output != layer.value {
+                    regions[*region].inside.push(layer.name.clone());
+                }
             }
-            layer.children.iter().for_each(|child| hide(child, region_of, regions));
+            layer.children.iter().for_each(|child| hide(child, regions_of, regions));
         }
         self.regions.iter_mut().for_each(|region| region.inside.clear());
-        layers.iter().for_each(|layer| hide(layer, &self.region_of, &mut self.regions));
+        layers.iter().for_each(|layer| hide(layer, &self.regions_of, &mut self.regions));
         self.layers = layers;
     }
 

@@ -5,6 +5,7 @@
 //! | convolution, BatchNorm, sum with a shortcut, ReLU | one convolution, whose parameters the norm is folded into |
 //! | reshape, product with a matrix, bias, reshape, GELU or sum | one linear layer |
 //! | LayerNorm, max pooling, attention | the kernels of these |
+//! | what the last block of a transformer makes of tokens that the classifier does not read | nothing |
 //!
 //! A [`Region`] is computed as a whole where nobody looks inside it. Where somebody does, its operators are computed one by one.
 
@@ -14,11 +15,12 @@ use burn::backend::ir::{
     ActivationOperationIr as Activation, BaseOperationIr as Base, Conv2dOpIr, FloatOperationIr as Float,
     ModuleOperationIr as Module, NumericOperationIr as Numeric, OperationIr, SliceOpIr, TensorId, TensorIr,
 };
-use burn::backend::{DispatchTensor, Slice, TensorMetadata};
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::{Dispatch, DispatchTensor, Slice, TensorMetadata};
 use burn::tensor::{DType, Tensor};
 use cam_nn::{Activation as Then, FusedConv, FusedLinear, FusedNorm, Window};
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Operators that are computed together.
 pub(crate) struct Region {
@@ -28,6 +30,7 @@ pub(crate) struct Region {
     /// What it reads from outside, each as often as its operators do.
     pub inputs: Vec<Slot>,
     pub kernel: Kernel,
+    pub role: Role,
     /// The layers inside, whose values it does not show.
     pub inside: Vec<String>,
     /// Whether taps do something at one of its operators beside showing layers.
@@ -36,7 +39,24 @@ pub(crate) struct Region {
 
 /// Computes the output from the inputs, or gives them back where it cannot.
 pub(crate) type Kernel =
-    Box<dyn Fn(Vec<DispatchTensor>) -> Result<DispatchTensor, Vec<DispatchTensor>> + Send + Sync>;
+    Arc<dyn Fn(Vec<DispatchTensor>) -> Result<DispatchTensor, Vec<DispatchTensor>> + Send + Sync>;
+
+/// What a region computes, where that matters for what is around it.
+pub(crate) enum Role {
+    /// A linear layer of tokens: of each by itself.
+    Linear {
+        weight: Tensor<2>,
+        bias: Option<Tensor<1>>,
+        is_plain: bool,
+    },
+    /// The norm of each token.
+    Norm,
+    /// Attention of all tokens, whose queries, keys and values lie side by side, in so many heads.
+    Attention {
+        heads: usize,
+    },
+    Other,
+}
 
 /// Convolutions with their norms folded into them, by the names of their parameters: recordings of all shapes share them.
 #[derive(Default)]
@@ -85,6 +105,206 @@ pub(crate) fn regions(
         }
     }
     regions
+}
+
+/// The ends of transformers whose output reads a few tokens only: what becomes of the others there is computed where somebody looks.
+///
+/// What is read is cut out early instead of late. It goes back from the slice over what is done to each token by itself, to an attention
+/// of whose queries only some are needed.
+pub(crate) fn ends(graph: &Graph, regions: &[Region], slot: impl Fn(&TensorIr) -> Slot) -> Vec<Region> {
+    let region_of: HashMap<Slot, &Region> = regions.iter().map(|region| (region.output, region)).collect();
+    let mut readers: HashMap<Slot, Vec<usize>> = HashMap::new();
+    for (place, operator) in graph.operators.iter().enumerate() {
+        operator.inputs.iter().for_each(|slot| readers.entry(*slot).or_default().push(place));
+    }
+    let search = Ends { graph, region_of, readers, slot: &slot };
+    (0..graph.operators.len()).filter_map(|place| search.end(place)).collect()
+}
+
+struct Ends<'a> {
+    graph: &'a Graph,
+    /// The region that gives a slot.
+    region_of: HashMap<Slot, &'a Region>,
+    readers: HashMap<Slot, Vec<usize>>,
+    slot: &'a dyn Fn(&TensorIr) -> Slot,
+}
+
+/// One step of an end, on the tokens that are needed.
+enum Step {
+    Region(Kernel, Vec<Slot>),
+    Sum(Slot, Slot),
+    /// Each token times or plus the same numbers.
+    Scale(Slot, DispatchTensor),
+    Shift(Slot, DispatchTensor),
+    /// The needed ones of all tokens.
+    Cut(Slot),
+    /// The attention of the needed tokens to all.
+    Attention {
+        x: Slot,
+        heads: usize,
+        weight: Tensor<2>,
+        bias: Option<Tensor<1>>,
+    },
+}
+
+impl Ends<'_> {
+    fn end(&self, place: usize) -> Option<Region> {
+        let OperationIr::BaseFloat(Base::Slice(op)) = &self.graph.operators[place].ir else { return None };
+        let &[batch, tokens, width] = op.tensor.shape.as_slice() else { return None };
+        let &[_, count, _] = op.out.shape.as_slice() else { return None };
+        let is_first =
+            op.ranges.first_chunk::<2>().is_some_and(|[_, range]| range.start == 0 && range.step == 1);
+        if !is_first || count >= tokens || op.out.shape.as_slice() != [batch, count, width] {
+            return None;
+        }
+        let start = (self.slot)(&op.tensor);
+        let mut operators: HashSet<usize> = HashSet::from([place]);
+        let mut steps: Vec<(usize, Slot, Step)> = Vec::new();
+        let (mut open, mut seen, mut whole) = (vec![start], HashSet::new(), Vec::new());
+        let mut has_attention = false;
+        // What finishes last is looked at first, so that all readers of a value are known when its turn comes.
+        while let Some(at) = open.iter().max_by_key(|slot| self.graph.producers[**slot]).copied() {
+            open.retain(|slot| *slot != at);
+            if !seen.insert(at) {
+                continue;
+            }
+            let is_own = |operators: &HashSet<usize>| {
+                self.readers.get(&at).is_some_and(|readers| {
+                    readers.len() == self.graph.reads[at] as usize
+                        && readers.iter().all(|reader| operators.contains(reader))
+                })
+            };
+            let found = self.graph.producers[at]
+                .filter(|_| is_own(&operators))
+                .and_then(|place| self.step(at, place));
+            match found {
+                Some((own, step)) => {
+                    operators.extend(own);
+                    match &step {
+                        Step::Region(_, inputs) => open.extend(inputs),
+                        Step::Sum(a, b) => open.extend([*a, *b]),
+                        Step::Scale(x, _) | Step::Shift(x, _) => open.push(*x),
+                        Step::Attention { x, .. } => {
+                            has_attention = true;
+                            whole.push(*x);
+                        }
+                        Step::Cut(_) => {}
+                    }
+                    steps.push((self.graph.producers[at]?, at, step));
+                }
+                None => {
+                    whole.push(at);
+                    steps.push((0, at, Step::Cut(at)));
+                }
+            }
+        }
+        if !has_attention {
+            return None;
+        }
+        // A whole value is read by the operators here as often as they do.
+        whole.sort_unstable();
+        whole.dedup();
+        let reads = |slot: &Slot| {
+            let own = self
+                .readers
+                .get(slot)
+                .map_or(0, |readers| readers.iter().filter(|reader| operators.contains(reader)).count());
+            vec![*slot; own]
+        };
+        let inputs: Vec<Slot> = whole.iter().flat_map(reads).collect();
+        steps.sort_by_key(|(place, ..)| *place);
+        let names = inputs.clone();
+        let kernel: Kernel = Arc::new(move |inputs| {
+            let whole: HashMap<Slot, DispatchTensor> =
+                names.iter().copied().zip(inputs.iter().cloned()).collect();
+            some_tokens(&steps, &whole, start, count).ok_or(inputs)
+        });
+        let mut operators: Vec<usize> = operators.into_iter().collect();
+        operators.sort_unstable();
+        let is_special = operators.iter().any(|place| self.graph.operators[*place].special != Special::None);
+        let output = self.graph.operators[place].outputs[0];
+        Some(Region { operators, output, inputs, kernel, role: Role::Other, inside: Vec::new(), is_special })
+    }
+
+    /// How a value is computed for some of the tokens, and by which operators.
+    fn step(&self, at: Slot, place: usize) -> Option<(Vec<usize>, Step)> {
+        if let Some(region) = self.region_of.get(&at) {
+            return match &region.role {
+                Role::Linear { .. } | Role::Norm => {
+                    let of_tokens = self.graph.operators[place].shape().len() == 3;
+                    let step = Step::Region(region.kernel.clone(), region.inputs.clone());
+                    of_tokens.then(|| (region.operators.clone(), step))
+                }
+                Role::Attention { heads } => {
+                    let row = self.region_of.get(&region.inputs[0])?;
+                    let Role::Linear { weight, bias, is_plain: true } = &row.role else { return None };
+                    if self.graph.reads[row.output] as usize != region.inputs.len() {
+                        return None;
+                    }
+                    let step = Step::Attention {
+                        x: row.inputs[0],
+                        heads: *heads,
+                        weight: weight.clone(),
+                        bias: bias.clone(),
+                    };
+                    Some(([&region.operators[..], &row.operators].concat(), step))
+                }
+                Role::Other => None,
+            };
+        }
+        let operator = &self.graph.operators[place];
+        let OperationIr::NumericFloat(_, op @ (Numeric::Add(pair) | Numeric::Mul(pair))) = &operator.ir
+        else {
+            return None;
+        };
+        let shape = operator.shape();
+        let is_sum = matches!(op, Numeric::Add(_));
+        let [lhs, rhs] = [&pair.lhs, &pair.rhs].map(|side| ((self.slot)(side), side.shape.as_slice()));
+        let constant = |slot: Slot| self.graph.constants[slot].clone();
+        let step = match (constant(lhs.0), constant(rhs.0)) {
+            (None, None) if is_sum && lhs.1 == shape && rhs.1 == shape => Step::Sum(lhs.0, rhs.0),
+            (None, Some(numbers)) | (Some(numbers), None) => {
+                let x = if self.graph.constants[lhs.0].is_none() { lhs } else { rhs };
+                let form = numbers.shape();
+                let is_same_for_all = form.as_slice().iter().rev().nth(1).is_none_or(|tokens| *tokens == 1);
+                if !is_same_for_all || x.1 != shape || shape.len() != 3 {
+                    return None;
+                }
+                if is_sum { Step::Shift(x.0, numbers) } else { Step::Scale(x.0, numbers) }
+            }
+            _ => return None,
+        };
+        Some((vec![place], step))
+    }
+}
+
+/// The first tokens of a value, by steps; `None` where a kernel cannot take them.
+fn some_tokens(
+    steps: &[(usize, Slot, Step)],
+    whole: &HashMap<Slot, DispatchTensor>,
+    end: Slot,
+    count: usize,
+) -> Option<DispatchTensor> {
+    let tensor = |tensor: &DispatchTensor| Tensor::<3>::from_dispatch(tensor.clone());
+    let mut values: HashMap<Slot, DispatchTensor> = HashMap::new();
+    for (_, at, step) in steps {
+        let value = match step {
+            Step::Cut(slot) => tensor(whole.get(slot)?).narrow(1, 0, count).into_dispatch(),
+            Step::Region(kernel, inputs) => {
+                let inputs = inputs.iter().map(|slot| values.get(slot).cloned()).collect::<Option<_>>()?;
+                kernel(inputs).ok()?
+            }
+            Step::Sum(a, b) => (tensor(values.get(a)?) + tensor(values.get(b)?)).into_dispatch(),
+            Step::Scale(x, numbers) => Dispatch::float_mul(values.get(x)?.clone(), numbers.clone()),
+            Step::Shift(x, numbers) => Dispatch::float_add(values.get(x)?.clone(), numbers.clone()),
+            Step::Attention { x, heads, weight, bias } => {
+                cam_nn::attention_of_first(tensor(whole.get(x)?), count, *heads, weight, bias.as_ref())
+                    .into_dispatch()
+            }
+        };
+        values.insert(*at, value);
+    }
+    values.remove(&end)
 }
 
 struct Lowering<'a> {
@@ -139,7 +359,7 @@ impl<'a> Chain<'a> {
         })
     }
 
-    fn region(self, inputs: impl IntoIterator<Item = Slot>, kernel: Kernel) -> Region {
+    fn region(self, inputs: impl IntoIterator<Item = Slot>, role: Role, kernel: Kernel) -> Region {
         let mut operators = self.operators;
         operators.sort_unstable();
         let is_special =
@@ -149,6 +369,7 @@ impl<'a> Chain<'a> {
             output: self.end,
             inputs: inputs.into_iter().collect(),
             kernel,
+            role,
             inside: Vec::new(),
             is_special,
         }
@@ -220,12 +441,12 @@ impl Lowering<'_> {
         });
         let conv = FusedConv::new(weight, bias, window, op.options.groups)?;
         let then = if relu.is_some() { Then::Relu } else { Then::None };
-        let kernel: Kernel = Box::new(move |inputs| {
+        let kernel: Kernel = Arc::new(move |inputs| {
             let mut inputs = inputs.into_iter().map(Tensor::<4>::from_dispatch);
             let x = inputs.next().expect("a convolution has an input");
             Ok(conv.forward(x, inputs.next(), then).into_dispatch())
         });
-        Some(chain.region([Some(x), residual].into_iter().flatten(), kernel))
+        Some(chain.region([Some(x), residual].into_iter().flatten(), Role::Other, kernel))
     }
 
     fn linear(&self, place: usize) -> Option<Region> {
@@ -278,19 +499,24 @@ impl Lowering<'_> {
             })
             .is_some();
         let residual = if gelu { None } else { chain.then_sum() };
-        let layer = FusedLinear::new(matrix, bias)?;
+        let layer = FusedLinear::new(matrix.clone(), bias.clone())?;
         let (then, shape) = (if gelu { Then::Gelu } else { Then::None }, chain.shape.clone());
-        let rows = shape.iter().product::<usize>() / to.max(1);
-        let kernel: Kernel = Box::new(move |inputs| {
+        let kernel: Kernel = Arc::new(move |inputs| {
             let shapes: Vec<Vec<usize>> =
                 inputs.iter().map(|input| input.shape().as_slice().to_vec()).collect();
+            // Some of the tokens may be left out.
+            let rows = shapes[0].iter().product::<usize>() / from;
+            let out = match shapes[0].len() == shape.len() {
+                true => [&shapes[0][..shape.len() - 1], &[to]].concat(),
+                false => shape.clone(),
+            };
             let mut inputs = inputs.into_iter();
             let x = inputs.next().expect("a linear layer has an input");
             let x = Tensor::<2>::from_dispatch(flattened(x, vec![rows, from]));
             let residual =
                 inputs.next().map(|residual| Tensor::<2>::from_dispatch(flattened(residual, vec![rows, to])));
             match layer.forward(x, residual, then) {
-                Ok(y) => Ok(flattened(y.into_dispatch(), shape.clone())),
+                Ok(y) => Ok(flattened(y.into_dispatch(), out)),
                 Err((x, residual)) => {
                     let back = [Some(x), residual].into_iter().flatten().zip(&shapes);
                     Err(back
@@ -299,7 +525,8 @@ impl Lowering<'_> {
                 }
             }
         });
-        Some(chain.region([Some(input), residual].into_iter().flatten(), kernel))
+        let role = Role::Linear { weight: matrix, bias, is_plain: !gelu && residual.is_none() };
+        Some(chain.region([Some(input), residual].into_iter().flatten(), role, kernel))
     }
 
     /// Attention of all tokens to all, whose matrix nobody looks at.
@@ -327,15 +554,15 @@ impl Lowering<'_> {
             let all: HashSet<usize> = [first, second, third].into_iter().flatten().copied().collect();
             let reads = all.iter().filter(|place| self.graph.operators[**place].inputs[0] == *row).count();
             chain.operators.extend(all);
-            let kernel: Kernel = Box::new(move |inputs| {
+            let kernel: Kernel = Arc::new(move |inputs| {
                 let qkv = Tensor::<3>::from_dispatch(inputs[0].clone());
                 cam_nn::attention(qkv, heads).map(Tensor::into_dispatch).map_err(|_| inputs)
             });
-            return Some(chain.region(vec![*row; reads], kernel));
+            return Some(chain.region(vec![*row; reads], Role::Attention { heads }, kernel));
         }
         let mut chain = Chain::new(self, place);
         chain.operators.extend(operators);
-        let kernel: Kernel = Box::new(move |inputs| {
+        let kernel: Kernel = Arc::new(move |inputs| {
             let rows = |x: &DispatchTensor| {
                 Tensor::<4>::from_dispatch(x.clone()).swap_dims(1, 2).reshape([batch, tokens, heads * size])
             };
@@ -343,7 +570,7 @@ impl Lowering<'_> {
             let y = cam_nn::attention(qkv, heads).map_err(|_| inputs)?;
             Ok(y.reshape([batch, tokens, heads, size]).swap_dims(1, 2).into_dispatch())
         });
-        Some(chain.region(inputs, kernel))
+        Some(chain.region(inputs, Role::Other, kernel))
     }
 
     /// Burn's attention, split as it is in a graph.
@@ -466,7 +693,12 @@ impl Lowering<'_> {
         if !self.varies(x) || operator.special != Special::None {
             return None;
         }
-        Some(Chain::new(self, place).region([x], kernel))
+        let role = if matches!(operator.ir, OperationIr::Module(Module::LayerNorm(_))) {
+            Role::Norm
+        } else {
+            Role::Other
+        };
+        Some(Chain::new(self, place).region([x], role, kernel))
     }
 }
 
@@ -522,7 +754,7 @@ fn is_exchange(operator: &OperationIr) -> Option<()> {
 fn by_rank<const D: usize>(
     f: impl Fn(Tensor<D>) -> Result<Tensor<D>, Tensor<D>> + Send + Sync + 'static,
 ) -> Kernel {
-    Box::new(move |mut inputs| {
+    Arc::new(move |mut inputs| {
         let x = inputs.pop().expect("an operator has an input");
         f(Tensor::from_dispatch(x)).map(Tensor::into_dispatch).map_err(|x| vec![x.into_dispatch()])
     })
@@ -530,8 +762,6 @@ fn by_rank<const D: usize>(
 
 /// The same numbers in another shape.
 fn flattened(tensor: DispatchTensor, shape: Vec<usize>) -> DispatchTensor {
-    use burn::backend::Dispatch;
-    use burn::backend::ops::FloatTensorOps;
     if tensor.shape().as_slice() == shape { tensor } else { Dispatch::float_reshape(tensor, shape.into()) }
 }
 

@@ -126,16 +126,17 @@ impl Run<'_> {
 
     /// The region that an operator is computed in, if it is not computed by itself.
     fn closed(&self, place: usize) -> Option<&Region> {
-        let number = self.graph.region_of[place]?;
-        let region = &self.graph.regions[number];
         // A name that no layer has is asked for where all are. A replay asks for more once it is past the edited layer.
         let looks = |region: &Region| {
             region.inside.iter().any(|layer| self.taps.asks(layer))
                 || (region.is_special && self.taps.asks(""))
         };
-        let is_open = self.opened.borrow()[number] || looks(region);
-        self.opened.borrow_mut()[number] = is_open;
-        (!is_open).then_some(region)
+        self.graph.regions_of[place].iter().find_map(|number| {
+            let region = &self.graph.regions[*number];
+            let is_open = self.opened.borrow()[*number] || looks(region);
+            self.opened.borrow_mut()[*number] = is_open;
+            (!is_open).then_some(region)
+        })
     }
 
     /// Computes a region, at once or, where that cannot be done, one by one.
@@ -147,9 +148,8 @@ impl Run<'_> {
                 for (slot, input) in region.inputs.iter().zip(inputs) {
                     self.values.borrow_mut().unread(*slot, input);
                 }
-                if let Some(number) = self.graph.region_of[region.operators[0]] {
-                    self.opened.borrow_mut()[number] = true;
-                }
+                let number = self.graph.regions.iter().position(|other| std::ptr::eq(other, region));
+                self.opened.borrow_mut()[number.expect("a region of the graph")] = true;
                 self.compute(region.output);
             }
         }

@@ -7,7 +7,7 @@ use super::layers::packed_matrix;
 use super::{Activation, Back, HostTensor, Windows, in_memory, on_tape, pictures_at_once, tokens_at_once};
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
+use burn::tensor::activation::{relu, softmax};
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use cam_kernels::Window;
@@ -181,6 +181,47 @@ pub fn attention(qkv: Tensor<3>, heads: usize) -> Result<Tensor<3>, Tensor<3>> {
             Some((y, Back::new(move |gradient| qkv.attend_back(&windows, gradient))))
         })
     })
+}
+
+/// Attention of the first tokens to all, from what queries, keys and values are made of, without building keys and values: a query
+/// goes through the weights of the keys to the tokens themselves, and what it takes of them through the weights of the values,
+///
+/// $$ Q K^\top = (Q W_K^\top)\, X^\top + \text{const}, \qquad P V = (P X)\, W_V + b_V $$
+///
+/// The constant, of the keys' bias, is the same for all keys of a query, and a softmax does not see it. It is computed by Burn's
+/// operations, on a tape or not.
+///
+/// # Shapes
+/// - x: `[batch, tokens, width]`
+/// - weight: `[width, 3 * width]` and bias `[3 * width]`, of queries before keys before values
+/// - output: `[batch, first, width]`
+pub fn attention_of_first(
+    x: Tensor<3>,
+    first: usize,
+    heads: usize,
+    weight: &Tensor<2>,
+    bias: Option<&Tensor<1>>,
+) -> Tensor<3> {
+    let [batch, _, width] = x.dims();
+    let size = width / heads;
+    let weight = weight.clone().reshape([width, 3 * heads, size]).swap_dims(0, 1);
+    let [w_q, w_k, w_v] = [0, 1, 2].map(|part| weight.clone().narrow(0, part * heads, heads));
+    let biased = |x: Tensor<3>, part: usize| match bias {
+        Some(bias) => x + bias.clone().reshape([3 * heads, 1, size]).narrow(0, part * heads, heads),
+        None => x,
+    };
+    // A matrix of weights serves a head, one of tokens an image: what is grouped by one is grouped by the other.
+    let regroup = |x: Tensor<3>, [from, to]: [usize; 2]| {
+        let [_, _, channels] = x.dims();
+        x.reshape([from, to, first, channels]).swap_dims(0, 1).reshape([to, from * first, channels])
+    };
+    let (by_images, by_heads) = ([heads, batch], [batch, heads]);
+    let asking = x.clone().narrow(1, 0, first).reshape([1, batch * first, width]);
+    let q = biased(asking.matmul(w_q), 0) * (size as f64).powf(-0.5);
+    let fits = regroup(q.matmul(w_k.swap_dims(1, 2)), by_images).matmul(x.clone().swap_dims(1, 2));
+    let taken = regroup(softmax(fits, 2).matmul(x), by_heads);
+    let seen = regroup(biased(taken.matmul(w_v), 2), by_images).reshape([batch, heads, first, size]);
+    seen.swap_dims(1, 2).reshape([batch, first, width])
 }
 
 /// The largest value of each channel in windows; images that the kernels cannot take are given back.
