@@ -18,7 +18,7 @@ use burn::backend::ir::{
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::{Dispatch, DispatchTensor, Slice, TensorMetadata};
 use burn::tensor::{DType, Tensor};
-use cam_nn::{Activation as Then, FusedConv, FusedLinear, FusedNorm, Window};
+use cam_nn::{Activation as Then, FusedAttention, FusedConv, FusedLinear, FusedNorm, Window};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -531,11 +531,14 @@ impl Lowering<'_> {
 
     /// Attention of all tokens to all, whose matrix nobody looks at.
     fn attention(&self, place: usize) -> Option<Region> {
-        let Attention { inputs, shape: [batch, heads, tokens, size], operators } =
+        let Attention { inputs, shape: [batch, heads, tokens, size], operators, windows, bias } =
             self.fused_attention(place).or_else(|| self.written_attention(place))?;
         if !inputs.iter().all(|slot| self.varies(*slot)) {
             return None;
         }
+        let is_whole = windows == 1 && bias.is_none();
+        let fused = FusedAttention { heads, windows, bias };
+        let by_windows = [batch / windows, windows * tokens];
         let mut chain = Chain::new(self, place);
         chain.operators.extend(&operators);
         // Queries, keys and values that one layer gave side by side are read where they are.
@@ -555,19 +558,27 @@ impl Lowering<'_> {
             let reads = all.iter().filter(|place| self.graph.operators[**place].inputs[0] == *row).count();
             chain.operators.extend(all);
             let kernel: Kernel = Arc::new(move |inputs| {
-                let qkv = Tensor::<3>::from_dispatch(inputs[0].clone());
-                cam_nn::attention(qkv, heads).map(Tensor::into_dispatch).map_err(|_| inputs)
+                let [images, of_image] = by_windows;
+                let qkv = flattened(inputs[0].clone(), vec![images, of_image, 3 * heads * size]);
+                let y = fused.forward(Tensor::from_dispatch(qkv)).map_err(|_| inputs)?;
+                Ok(flattened(y.into_dispatch(), vec![batch, tokens, heads * size]))
             });
-            return Some(chain.region(vec![*row; reads], Role::Attention { heads }, kernel));
+            let role = if is_whole { Role::Attention { heads } } else { Role::Other };
+            return Some(chain.region(vec![*row; reads], role, kernel));
         }
         let mut chain = Chain::new(self, place);
         chain.operators.extend(operators);
         let kernel: Kernel = Arc::new(move |inputs| {
             let rows = |x: &DispatchTensor| {
-                Tensor::<4>::from_dispatch(x.clone()).swap_dims(1, 2).reshape([batch, tokens, heads * size])
+                let [images, of_image] = by_windows;
+                Tensor::<4>::from_dispatch(x.clone()).swap_dims(1, 2).reshape([
+                    images,
+                    of_image,
+                    heads * size,
+                ])
             };
-            let qkv = Tensor::cat(inputs.iter().map(rows).collect(), 2);
-            let y = cam_nn::attention(qkv, heads).map_err(|_| inputs)?;
+            let qkv = Tensor::<3>::cat(inputs.iter().map(rows).collect(), 2);
+            let y = fused.forward(qkv).map_err(|_| inputs)?;
             Ok(y.reshape([batch, tokens, heads, size]).swap_dims(1, 2).into_dispatch())
         });
         Some(chain.region(inputs, Role::Other, kernel))
@@ -588,33 +599,47 @@ impl Lowering<'_> {
             inputs: [&op.query, &op.key, &op.value].map(|tensor| (self.slot)(tensor)),
             shape,
             operators: vec![weights],
+            windows: 1,
+            bias: None,
         })
     }
 
-    /// Attention as it is written by hand: `softmax(q * scale @ k.transpose()) @ v`, the scale at the queries or at the product.
+    /// Attention as it is written by hand: `softmax(q * scale @ k.transpose() + bias) @ v`, the scale at the queries or at the product,
+    /// the bias a constant of heads or windows.
     fn written_attention(&self, place: usize) -> Option<Attention> {
         let OperationIr::Float(_, Float::Matmul(taken)) = &self.graph.operators[place].ir else {
             return None;
         };
         let shape: [usize; 4] = taken.out.shape.as_slice().try_into().ok()?;
-        let mut operators = Vec::new();
-        let mut scale = 1.0;
-        // What gives a value that nobody else reads.
-        let mut before = |slot: Slot| -> Option<&OperationIr> {
-            let place = self.graph.producers[slot].filter(|place| !self.taken.contains(place))?;
-            operators.push(place);
-            (self.graph.reads[slot] == 1).then_some(&self.graph.operators[place].ir)
-        };
-        let OperationIr::Activation(Activation::Softmax(softmax)) = before((self.slot)(&taken.lhs))? else {
+        let [batch, heads, tokens, size] = shape;
+        let mut back = Backwards { lowering: self, operators: Vec::new() };
+        let weights = back.before(&taken.lhs)?;
+        let OperationIr::Activation(Activation::Softmax(softmax)) =
+            back.over_windows(weights, [heads, tokens])?
+        else {
             return None;
         };
-        let mut scores = before((self.slot)(&softmax.input))?;
+        if softmax.axis + 1 != softmax.out.shape.num_dims() {
+            return None;
+        }
+        let mut scores = back.before(&softmax.input)?;
+        let mut biases = Vec::new();
+        while let OperationIr::NumericFloat(_, Numeric::Add(op)) = scores {
+            let (x, bias) = match self.constant(&op.rhs) {
+                Some(bias) => (&op.lhs, bias),
+                None => (&op.rhs, self.constant(&op.lhs)?),
+            };
+            biases.push(bias);
+            scores = back.before(x)?;
+        }
+        scores = back.over_windows(scores, [heads, tokens])?;
+        let mut scale = 1.0;
         if let Some((input, factor)) = scaled(scores) {
             scale *= factor;
-            scores = before((self.slot)(input))?;
+            scores = back.before(input)?;
         }
         let OperationIr::Float(_, Float::Matmul(fits)) = scores else { return None };
-        let keys = match before((self.slot)(&fits.rhs))? {
+        let keys = match back.before(&fits.rhs)? {
             OperationIr::BaseFloat(Base::SwapDims(op))
                 if op.dim1.min(op.dim2) == 2 && op.dim1.max(op.dim2) == 3 =>
             {
@@ -623,21 +648,22 @@ impl Lowering<'_> {
             OperationIr::BaseFloat(Base::Permute(op)) if op.axes == [0, 1, 3, 2] => &op.input,
             _ => return None,
         };
-        let asked = (self.slot)(&fits.lhs);
-        let queries =
-            match self.graph.producers[asked].and_then(|place| scaled(&self.graph.operators[place].ir)) {
-                Some((input, factor)) => {
-                    before(asked)?;
-                    scale *= factor;
-                    input
-                }
-                None => &fits.lhs,
-            };
+        let asked = self.graph.producers[(self.slot)(&fits.lhs)];
+        let queries = match asked.and_then(|place| scaled(&self.graph.operators[place].ir)) {
+            Some((input, factor)) => {
+                back.before(&fits.lhs)?;
+                scale *= factor;
+                input
+            }
+            None => &fits.lhs,
+        };
         let forms = [queries, keys, &taken.rhs].iter().all(|tensor| tensor.shape.as_slice() == shape);
-        let is_plain =
-            softmax.axis == 3 && is_usual(scale, shape[3]) && forms && taken.out.dtype == DType::F32;
+        if !is_usual(scale, size) || !forms || taken.out.dtype != DType::F32 {
+            return None;
+        }
+        let (windows, bias) = window_bias(biases, [batch, heads, tokens])?;
         let inputs = [queries, keys, &taken.rhs].map(|tensor| (self.slot)(tensor));
-        is_plain.then_some(Attention { inputs, shape, operators })
+        Some(Attention { inputs, shape, operators: back.operators, windows, bias })
     }
 
     /// The value `[batch, tokens, 3 * width]` whose first, second or third part `[batch, heads, tokens, size]` is, and the operators
@@ -702,6 +728,73 @@ impl Lowering<'_> {
     }
 }
 
+/// Operators one before the other, each read by the next alone.
+struct Backwards<'a> {
+    lowering: &'a Lowering<'a>,
+    operators: Vec<usize>,
+}
+
+impl<'a> Backwards<'a> {
+    /// The operator that gives a value which nobody else reads.
+    fn before(&mut self, tensor: &TensorIr) -> Option<&'a OperationIr> {
+        let graph = self.lowering.graph;
+        let slot = (self.lowering.slot)(tensor);
+        let place = graph.producers[slot].filter(|place| !self.lowering.taken.contains(place))?;
+        self.operators.push(place);
+        (graph.reads[slot] == 1).then_some(&graph.operators[place].ir)
+    }
+
+    /// The operator before one that only gives the windows of an image an axis of their own, or takes it away.
+    fn over_windows(
+        &mut self,
+        operator: &'a OperationIr,
+        [heads, tokens]: [usize; 2],
+    ) -> Option<&'a OperationIr> {
+        let OperationIr::BaseFloat(Base::Reshape(op)) = operator else { return Some(operator) };
+        let is_kept = |tensor: &TensorIr| tensor.shape.as_slice().ends_with(&[heads, tokens, tokens]);
+        if is_kept(&op.input) && is_kept(&op.out) { self.before(&op.input) } else { None }
+    }
+}
+
+/// The sum of constants that are added to the scores of windows, and for how many windows of an image it is.
+///
+/// # Shapes
+/// - biases: `[1, windows, heads, tokens, tokens]` or `[windows, heads, tokens, tokens]`, each axis of heads or windows of length 1 where it
+///   is the same for all
+/// - output: `[windows, heads, tokens, tokens]`
+#[allow(clippy::type_complexity, reason = "a count and numbers")]
+fn window_bias(
+    biases: Vec<DispatchTensor>,
+    [batch, heads, tokens]: [usize; 3],
+) -> Option<(usize, Option<Arc<Vec<f32>>>)> {
+    if biases.is_empty() {
+        return Some((1, None));
+    }
+    let mut windows = 1;
+    let mut forms = Vec::new();
+    for bias in biases {
+        let form = match *bias.shape().as_slice() {
+            [1, of_windows, of_heads, rows, columns] | [of_windows, of_heads, rows, columns] => {
+                [of_windows, of_heads, rows, columns]
+            }
+            _ => return None,
+        };
+        let fits = form[2..] == [tokens, tokens] && [1, heads].contains(&form[1]) && batch % form[0] == 0;
+        if !fits || (form[0] != 1 && windows != 1 && form[0] != windows) {
+            return None;
+        }
+        windows = windows.max(form[0]);
+        forms.push((bias, form));
+    }
+    let whole = [windows, heads, tokens, tokens];
+    let add = |sum: Option<Tensor<4>>, (bias, form): (DispatchTensor, [usize; 4])| {
+        let bias = Tensor::<4>::from_dispatch(flattened(bias, form.to_vec())).expand(whole);
+        Some(sum.map_or_else(|| bias.clone(), |sum| sum + bias.clone()))
+    };
+    let sum = forms.into_iter().fold(None, add)?;
+    Some((windows, Some(Arc::new(sum.into_data().try_into_vec::<f32>().ok()?))))
+}
+
 /// Attention of queries, keys and values.
 struct Attention {
     inputs: [Slot; 3],
@@ -709,6 +802,10 @@ struct Attention {
     shape: [usize; 4],
     /// What it consists of, without the operator that gives its output.
     operators: Vec<usize>,
+    /// The windows of an image, which lie side by side in the batch.
+    windows: usize,
+    /// `[windows, heads, tokens, tokens]`, or the same for all windows
+    bias: Option<Arc<Vec<f32>>>,
 }
 
 /// Whether scores are divided by the root of the size of a head.

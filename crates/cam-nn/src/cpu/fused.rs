@@ -11,6 +11,7 @@ use burn::tensor::activation::{relu, softmax};
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use cam_kernels::Window;
+use std::sync::Arc;
 
 /// A convolution of fixed parameters, plus a residual, through a ReLU.
 #[derive(Debug)]
@@ -166,21 +167,38 @@ pub fn gelu<const D: usize>(x: Tensor<D>) -> Result<Tensor<D>, Tensor<D>> {
         .or_else(|[x]| on_tape(x, |x| Some((x.gelu(), Back::new(move |gradient| x.gelu_back(gradient))))))
 }
 
-/// Attention of all tokens to all; a tensor that the kernels cannot take is given back.
-///
-/// # Shapes
-/// - qkv: `[batch, tokens, 3 * heads * size]`, queries before keys before values
-/// - output: `[batch, tokens, heads * size]`
-pub fn attention(qkv: Tensor<3>, heads: usize) -> Result<Tensor<3>, Tensor<3>> {
-    let tokens = qkv.dims()[1];
-    let windows = || Windows { heads, members: vec![(0..tokens).collect()], bias: None };
-    tokens_at_once([qkv], |[qkv]| Some(qkv.attend(&windows()))).or_else(|[qkv]| {
-        on_tape(qkv, |qkv| {
-            let windows = windows();
-            let y = qkv.attend(&windows);
-            Some((y, Back::new(move |gradient| qkv.attend_back(&windows, gradient))))
+/// Attention within windows of tokens.
+#[derive(Debug, Clone)]
+pub struct FusedAttention {
+    /// Heads, among which the channels are shared out.
+    pub heads: usize,
+    /// Windows of an image, one after another. One holds all tokens.
+    pub windows: usize,
+    /// What is added to the fit of a query and a key: `[windows, heads, window tokens, window tokens]`, or the same for all windows.
+    pub bias: Option<Arc<Vec<f32>>>,
+}
+
+impl FusedAttention {
+    /// Attention of queries, keys and values, which lie side by side; a tensor that the kernels cannot take is given back.
+    ///
+    /// # Shapes
+    /// - qkv: `[batch, tokens, 3 * heads * size]`, queries before keys before values
+    /// - output: `[batch, tokens, heads * size]`
+    pub fn forward(&self, qkv: Tensor<3>) -> Result<Tensor<3>, Tensor<3>> {
+        let each = qkv.dims()[1] / self.windows;
+        let windows = || Windows {
+            heads: self.heads,
+            members: (0..self.windows).map(|window| (window * each..(window + 1) * each).collect()).collect(),
+            bias: self.bias.clone(),
+        };
+        tokens_at_once([qkv], |[qkv]| Some(qkv.attend(&windows()))).or_else(|[qkv]| {
+            on_tape(qkv, |qkv| {
+                let windows = windows();
+                let y = qkv.attend(&windows);
+                Some((y, Back::new(move |gradient| qkv.attend_back(&windows, gradient))))
+            })
         })
-    })
+    }
 }
 
 /// Attention of the first tokens to all, from what queries, keys and values are made of, without building keys and values: a query
