@@ -3,13 +3,13 @@
 use crate::axes::{self, Axis, Layout, Operand};
 use crate::biases::{self, Bias};
 use crate::capture::Captured;
-use crate::layers::{self, Layer, Node};
+use crate::layers::{self, Layer, Modules, Node};
 use crate::operators::{self, Kernel, Slots, Table};
 use crate::values::{Slot, Values};
 use crate::{Error, attention};
 use burn::backend::ir::{
     ActivationOperationIr as Activation, BaseOperationIr as Base, FloatOperationIr as Float,
-    NumericOperationIr as Numeric, OperationIr, TensorId,
+    ModuleOperationIr as Module, NumericOperationIr as Numeric, OperationIr, TensorId,
 };
 use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
 use burn::backend::{Dispatch, DispatchTensor};
@@ -67,12 +67,11 @@ impl Graph {
     /// The graph of what was captured.
     ///
     /// - weights: the tensors of the module, by the paths of its parameters
-    /// - paths: of all modules in it
     /// - device: where the module is
     pub fn new<O>(
         captured: &Captured<O>,
         weights: &HashMap<String, DispatchTensor>,
-        paths: &[String],
+        modules: &Modules,
         device: &Device,
     ) -> Result<Self, Error> {
         let mut names = captured.names.clone();
@@ -155,7 +154,7 @@ impl Graph {
         };
         graph.mark_specials();
         graph.biases = biases::find(&graph, |tensor| slots.get(tensor.id));
-        graph.layers = graph.find_layers(captured, &names, &indices, &mut slots, paths);
+        graph.layers = graph.find_layers(captured, &names, &indices, &mut slots, modules);
         Ok(graph)
     }
 
@@ -230,7 +229,7 @@ impl Graph {
         names: &HashMap<TensorId, String>,
         indices: &HashMap<Slot, Vec<i64>>,
         slots: &mut Slots,
-        paths: &[String],
+        modules: &Modules,
     ) -> Vec<Layer> {
         let shapes =
             captured.operators.iter().flat_map(|ir| ir.nodes().into_iter().cloned().collect::<Vec<_>>());
@@ -290,7 +289,7 @@ impl Graph {
                 layout,
             });
         }
-        layers::find(&nodes, paths)
+        layers::find(&nodes, modules)
     }
 
     fn mark_specials(&mut self) {
@@ -449,7 +448,13 @@ fn fold(
             .filter_map(|tensor| names.get(&tensor.id).cloned())
             .map(|name| (name, ()))
             .collect();
-        if let (1, Some((name, ()))) = (named.len(), named.into_iter().next()) {
+        // What is looked up in a table is no weight of the operator that reads it.
+        let looks_up = matches!(
+            operator.ir,
+            OperationIr::Module(Module::Embedding(_))
+                | OperationIr::BaseFloat(Base::Select(_) | Base::Gather(_) | Base::GatherNd(_))
+        );
+        if let (1, Some((name, ())), false) = (named.len(), named.into_iter().next(), looks_up) {
             names.extend(operator.ir.outputs().map(|tensor| (tensor.id, name.clone())));
         }
         let mut values = Values::new(constants, &[]);

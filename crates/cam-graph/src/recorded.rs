@@ -1,6 +1,7 @@
 //! A module and its forward pass, recorded: any Burn module as a model to explain.
 
 use crate::graph::Graph;
+use crate::layers::Modules;
 use crate::tensors::{self, Tensors};
 use crate::{Error, capture, run};
 use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
@@ -73,7 +74,7 @@ where
     }
     Ok(Recorded {
         weights: capture::weights(&module),
-        paths: capture::paths(&module),
+        modules: capture::modules(&module),
         device: devices.into_iter().next(),
         module,
         forward,
@@ -92,7 +93,7 @@ pub struct Recorded<M, F, I, O> {
     module: M,
     forward: F,
     weights: HashMap<String, DispatchTensor>,
-    paths: Vec<String>,
+    modules: Modules,
     device: Option<Device>,
     programs: Mutex<HashMap<Form, Arc<Program<O>>>>,
     input: PhantomData<fn(I)>,
@@ -162,7 +163,7 @@ where
             (None, Some(tensor)) => Device::from(tensor.device()),
             (None, None) => Device::default(),
         };
-        let mut graph = Graph::new(&captured, &self.weights, &self.paths, &device)?;
+        let mut graph = Graph::new(&captured, &self.weights, &self.modules, &device)?;
         // An axis of one image cannot be told from others of length 1: the layers are those of two, if that is the same pass.
         if let Some(pair) = pair_of(input, tensors) {
             graph.layers = match self.program(&pair) {
