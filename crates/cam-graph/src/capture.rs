@@ -5,6 +5,7 @@
 //! the original's).
 
 use crate::Error;
+use crate::layers::Modules;
 use crate::tensors::{self, Tensors};
 use burn::backend::ir::{OperationIr, TensorId};
 use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
@@ -74,11 +75,11 @@ pub(crate) fn weights<M: Module>(module: &M) -> HashMap<String, DispatchTensor> 
     weights.tensors
 }
 
-/// The paths of all modules within a module, in the order of its fields, also of those that have no parameters.
-pub(crate) fn paths<M: Module>(module: &M) -> Vec<String> {
-    let mut paths = Paths::default();
-    module.visit(&mut paths);
-    paths.all
+/// All modules within a module, also those that have no parameters.
+pub(crate) fn modules<M: Module>(module: &M) -> Modules {
+    let mut tree = Tree::default();
+    module.visit(&mut tree);
+    tree.modules
 }
 
 /// A tensor of this shape and kind without numbers: a forward pass that reads it is found out.
@@ -159,7 +160,7 @@ macro_rules! visitor {
         impl ModuleVisitor for $name {
             fn enter_module(&mut self, name: &str, container: &str) {
                 self.path.enter(name, container);
-                self.entered();
+                self.entered(container);
             }
             fn exit_module(&mut self, _: &str, container: &str) {
                 self.path.exit(container);
@@ -184,7 +185,7 @@ struct Names {
 }
 
 impl Names {
-    fn entered(&self) {}
+    fn entered(&self, _: &str) {}
 }
 
 visitor!(Names, |self, param| {
@@ -198,7 +199,7 @@ struct Weights {
 }
 
 impl Weights {
-    fn entered(&self) {}
+    fn entered(&self, _: &str) {}
 }
 
 visitor!(Weights, |self, param| {
@@ -206,21 +207,26 @@ visitor!(Weights, |self, param| {
 });
 
 #[derive(Default)]
-struct Paths {
+struct Tree {
     path: Path,
-    all: Vec<String>,
+    modules: Modules,
 }
 
-impl Paths {
-    fn entered(&mut self) {
+impl Tree {
+    /// Notes the module that is entered, and the type of the one that holds it: `Struct:Linear`.
+    fn entered(&mut self, container: &str) {
         let path = self.path.joined();
-        if self.all.last() != Some(&path) {
-            self.all.push(path);
+        if let Some(name) = container.strip_prefix("Struct:") {
+            let holder = path.rsplit_once('.').map_or("", |(holder, _)| holder);
+            self.modules.types.insert(holder.into(), name.into());
+        }
+        if self.modules.paths.last() != Some(&path) {
+            self.modules.paths.push(path);
         }
     }
 }
 
-visitor!(Paths, |self, _param| {});
+visitor!(Tree, |self, _param| {});
 
 thread_local! {
     /// Where the panic of a recording on this thread came from; `None` while none is recorded here.

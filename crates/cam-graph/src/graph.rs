@@ -3,14 +3,14 @@
 use crate::axes::{self, Axis, Layout, Operand};
 use crate::biases::{self, Bias};
 use crate::capture::Captured;
-use crate::layers::{self, Layer, Node};
+use crate::layers::{self, Layer, Modules, Node};
 use crate::lower::{self, Folded, Parameters, Region};
 use crate::operators::{self, Kernel, Slots, Table};
 use crate::values::{Slot, Values};
 use crate::{Error, attention};
 use burn::backend::ir::{
     ActivationOperationIr as Activation, AttentionOpIr, BaseOperationIr as Base, FloatOperationIr as Float,
-    NumericOperationIr as Numeric, OperationIr, TensorId, TensorIr,
+    ModuleOperationIr as Module, NumericOperationIr as Numeric, OperationIr, TensorId, TensorIr,
 };
 use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
 use burn::backend::{Dispatch, DispatchTensor};
@@ -73,12 +73,11 @@ impl Graph {
     /// The graph of what was captured.
     ///
     /// - weights: the tensors of the module, by the paths of its parameters
-    /// - paths: of all modules in it
     /// - device: where the module is
     pub fn new<O>(
         captured: &Captured<O>,
         weights: &HashMap<String, DispatchTensor>,
-        paths: &[String],
+        modules: &Modules,
         folded: &Folded,
         device: &Device,
     ) -> Result<Self, Error> {
@@ -164,9 +163,9 @@ impl Graph {
         };
         graph.mark_specials();
         graph.biases = biases::find(&graph, |tensor| slots.get(tensor.id));
-        graph.layers = graph.find_layers(captured, &names, &indices, &mut slots, paths);
+        graph.layers = graph.find_layers(captured, &names, &indices, &mut slots, modules);
         if cam_nn::computes_on(device) {
-            let parameters = Parameters { names: &names, weights, folded };
+            let parameters = Parameters { names: unchanged(captured), weights, folded };
             let slot = |tensor: &TensorIr| slots.get(tensor.id);
             let regions = lower::regions(&graph, &parameters, slot);
             graph.regions = lower::ends(&graph, &regions, slot);
@@ -267,7 +266,7 @@ impl Graph {
         names: &HashMap<TensorId, String>,
         indices: &HashMap<Slot, Vec<i64>>,
         slots: &mut Slots,
-        paths: &[String],
+        modules: &Modules,
     ) -> Vec<Layer> {
         let shapes =
             captured.operators.iter().flat_map(|ir| ir.nodes().into_iter().cloned().collect::<Vec<_>>());
@@ -327,7 +326,7 @@ impl Graph {
                 layout,
             });
         }
-        layers::find(&nodes, paths)
+        layers::find(&nodes, modules)
     }
 
     fn mark_specials(&mut self) {
@@ -429,6 +428,19 @@ fn distinct(slots: &[Slot]) -> Vec<Slot> {
     slots.iter().copied().filter(|slot| seen.insert(*slot)).collect()
 }
 
+/// The parameters that are read as they are, or in another shape, by the tensors that hold their numbers in that order.
+fn unchanged<O>(captured: &Captured<O>) -> HashMap<TensorId, String> {
+    let mut names = captured.names.clone();
+    for ir in &captured.operators {
+        if let OperationIr::BaseFloat(Base::Reshape(op)) = ir
+            && let Some(name) = names.get(&op.input.id).cloned()
+        {
+            names.insert(op.out.id, name);
+        }
+    }
+    names
+}
+
 /// The operators that the outputs depend on.
 fn live<O>(captured: &Captured<O>) -> Vec<OperationIr> {
     let mut needed: HashSet<TensorId> = captured.outputs.iter().copied().collect();
@@ -486,7 +498,13 @@ fn fold(
             .filter_map(|tensor| names.get(&tensor.id).cloned())
             .map(|name| (name, ()))
             .collect();
-        if let (1, Some((name, ()))) = (named.len(), named.into_iter().next()) {
+        // What is looked up in a table is no weight of the operator that reads it.
+        let looks_up = matches!(
+            operator.ir,
+            OperationIr::Module(Module::Embedding(_))
+                | OperationIr::BaseFloat(Base::Select(_) | Base::Gather(_) | Base::GatherNd(_))
+        );
+        if let (1, Some((name, ())), false) = (named.len(), named.into_iter().next(), looks_up) {
             names.extend(operator.ir.outputs().map(|tensor| (tensor.id, name.clone())));
         }
         let mut values = Values::new(constants, &[]);

@@ -15,7 +15,7 @@
 //!   module without parameters that stands in their place (`maxpool`), or what they are (`relu`) within the block around them.
 //! - A module that is called several times has a layer a call: `encoder`, `encoder#2`.
 //!
-//! A layer is offered where its axes are understood (see [`crate::axes`]).
+//! A layer is offered where its axes are understood (see [`crate::axes`]). Queries, keys and values of an attention are none.
 
 use crate::axes::Layout;
 use crate::values::Slot;
@@ -24,6 +24,15 @@ use burn::backend::ir::{
     ModuleOperationIr as Module, NumericOperationIr as Numeric, OperationIr,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// The tree of modules.
+#[derive(Default)]
+pub(crate) struct Modules {
+    /// The paths of all modules, also of those without parameters, in the order of their fields.
+    pub paths: Vec<String>,
+    /// The names of the types of those that hold others, by their paths.
+    pub types: HashMap<String, String>,
+}
 
 /// An operator, as the search for layers sees it.
 pub(crate) struct Node<'a> {
@@ -93,6 +102,21 @@ fn is_pooling(operator: &OperationIr) -> bool {
 
 fn is_cat(operator: &OperationIr) -> bool {
     matches!(operator, OperationIr::BaseFloat(Base::Cat(_)))
+}
+
+/// Whether an operator puts numbers in other places.
+fn rearranges(operator: &OperationIr) -> bool {
+    matches!(
+        operator,
+        OperationIr::BaseFloat(
+            Base::Reshape(_)
+                | Base::Permute(_)
+                | Base::SwapDims(_)
+                | Base::Slice(_)
+                | Base::Cat(_)
+                | Base::Select(_)
+        )
+    )
 }
 
 /// A sum, difference or product of two values.
@@ -201,14 +225,14 @@ struct Call {
 
 /// The layers of a graph, those that finish first in front.
 ///
-/// - paths: of all modules, also of those without parameters, in the order of their fields
-pub(crate) fn find(nodes: &[Node<'_>], paths: &[String]) -> Vec<Layer> {
-    Search::new(nodes, paths).layers()
+pub(crate) fn find(nodes: &[Node<'_>], modules: &Modules) -> Vec<Layer> {
+    Search::new(nodes, modules).layers()
 }
 
 struct Search<'a> {
     nodes: &'a [Node<'a>],
     paths: &'a [String],
+    types: &'a HashMap<String, String>,
     owners: Vec<Option<String>>,
     /// The operator that gives a value.
     producers: HashMap<Slot, usize>,
@@ -233,12 +257,13 @@ struct Function {
 }
 
 impl<'a> Search<'a> {
-    fn new(nodes: &'a [Node<'a>], paths: &'a [String]) -> Self {
+    fn new(nodes: &'a [Node<'a>], modules: &'a Modules) -> Self {
         let owners: Vec<Option<String>> = nodes.iter().map(|node| owner(&node.params)).collect();
         let producers = nodes.iter().enumerate().map(|(place, node)| (node.output, place)).collect();
         let mut search = Self {
             nodes,
-            paths,
+            paths: &modules.paths,
+            types: &modules.types,
             owners,
             producers,
             calls: BTreeMap::new(),
@@ -257,11 +282,17 @@ impl<'a> Search<'a> {
     }
 
     fn find_projections(&mut self) {
-        let is_product = |node: &&Node<'_>| {
-            matches!(node.operator, OperationIr::Float(_, Float::Matmul(_))) && node.inputs.len() > 1
-        };
-        let mut open: Vec<Slot> =
-            self.nodes.iter().filter(is_product).flat_map(|node| node.inputs.clone()).collect();
+        let is_matmul = |node: &Node<'_>| matches!(node.operator, OperationIr::Float(_, Float::Matmul(_)));
+        let products = self.nodes.iter().filter(|node| is_matmul(node) && node.inputs.len() > 1);
+        // The queries may be constants.
+        let scores = self.nodes.iter().filter(|node| is_attention(node)).filter_map(|node| {
+            let mut at = node;
+            while !is_matmul(at) {
+                at = &self.nodes[*self.producers.get(at.inputs.first()?)?];
+            }
+            Some(at)
+        });
+        let mut open: Vec<Slot> = products.chain(scores).flat_map(|node| node.inputs.clone()).collect();
         while let Some(slot) = open.pop() {
             let Some(&place) = self.producers.get(&slot) else { continue };
             let node = &self.nodes[place];
@@ -456,33 +487,60 @@ impl<'a> Search<'a> {
         let lenient = self.has_blocks_inside(block);
         let mut unused: Vec<&str> = self.without_parameters(block);
         let mut merged = false;
-        while let Some(next) = self.next(call.last) {
+        // What only brings a value into another form, or makes a gate of it, belongs to the block if what comes of it does.
+        let mut ahead = call.clone();
+        let mut gates = false;
+        while let Some(next) = self.next(ahead.last) {
             let node = &self.nodes[next];
             let source = self.functions.get(&next).map(|function| [function.source]);
             let inputs = source.as_ref().map_or(&node.inputs[..], |source| &source[..]);
-            let is_inside = |slot: &Slot| self.is_inside(*slot, &call);
+            let is_inside = |slot: &Slot| self.is_inside(*slot, &ahead);
             let all_inside = inputs.iter().all(is_inside);
             let own = all_inside || inputs.iter().all(|slot| is_inside(slot) || given.contains(slot));
             let sort = self.sort(next);
             let stands = unused.iter().position(|path| sort.is_some_and(|sort| sort.is_called(leaf(path))));
             let takes = inputs.iter().any(is_inside)
                 && match inputs.len() {
-                    1 if sort == Some(Sort::Activation) && merged => true,
-                    1 => stands.is_some(),
-                    _ if is_cat(node.operator) => all_inside || (own && lenient),
-                    _ => own && is_merge(node.operator),
+                    1 if sort == Some(Sort::Activation) && merged && ahead.last == call.last => true,
+                    1 => stands.is_some() && ahead.last == call.last,
+                    _ if is_cat(node.operator) => ahead.last == call.last && (all_inside || (own && lenient)),
+                    _ => own && self.merges(next, gates) && (all_inside || !self.is_plain(block)),
                 };
-            if !takes {
+            if takes {
+                merged = inputs.len() > 1 && !is_cat(node.operator);
+                if let Some(place) = stands.filter(|_| inputs.len() == 1) {
+                    unused.remove(place);
+                }
+                ahead.last = next;
+                call = ahead.clone();
+                given = self.given(&call);
+            } else if inputs.len() == 1
+                && all_inside
+                && (rearranges(node.operator) || sort == Some(Sort::Activation))
+            {
+                gates |= sort == Some(Sort::Activation);
+                ahead.last = next;
+            } else {
                 break;
             }
-            merged = inputs.len() > 1 && !is_cat(node.operator);
-            if let Some(place) = stands.filter(|_| inputs.len() == 1) {
-                unused.remove(place);
-            }
-            call.last = next;
-            given = self.given(&call);
         }
         call
+    }
+
+    /// Whether an operator is a sum or product of two values: a product, if one of them is a gate.
+    fn merges(&self, place: usize, gates: bool) -> bool {
+        let operator = self.nodes[place].operator;
+        match gates {
+            true => matches!(operator, OperationIr::NumericFloat(_, Numeric::Mul(_))),
+            false => is_merge(operator),
+        }
+    }
+
+    /// Whether a module is one of Burn's that end with their last layer: what is added to their value is added around them.
+    fn is_plain(&self, module: &str) -> bool {
+        const PLAIN: [&str; 4] =
+            ["MultiHeadAttention", "CrossAttention", "PositionWiseFeedForward", "SwiGlu"];
+        self.types.get(module).is_some_and(|name| PLAIN.contains(&name.as_str()))
     }
 
     /// The next operator, or the last one of the function that begins there, if none has a parameter.
@@ -528,19 +586,8 @@ impl<'a> Search<'a> {
             self.nodes[call.first..=call.last].iter().map(|node| node.output).collect();
         for place in call.last + 1..self.nodes.len() {
             let node = &self.nodes[place];
-            let rearranges = matches!(
-                node.operator,
-                OperationIr::BaseFloat(
-                    Base::Reshape(_)
-                        | Base::Permute(_)
-                        | Base::SwapDims(_)
-                        | Base::Slice(_)
-                        | Base::Cat(_)
-                        | Base::Select(_)
-                )
-            );
             if self.owners[place].is_some()
-                || !rearranges
+                || !rearranges(node.operator)
                 || !node.inputs.iter().all(|slot| inside.contains(slot))
             {
                 return None;
@@ -561,8 +608,10 @@ impl<'a> Search<'a> {
                 found.push(Layer { name, value: node.output, layout, operator, children: Vec::new() });
             }
         };
+        let projections = self.projections();
         for (module, calls) in &self.calls {
-            for (turn, call) in calls.iter().enumerate() {
+            for (turn, call) in calls.iter().enumerate().filter(|(_, call)| !projections.contains(&call.last))
+            {
                 let name = if turn == 0 { module.clone() } else { format!("{module}#{}", turn + 1) };
                 offer(name, call.last, &mut found);
             }
@@ -576,6 +625,72 @@ impl<'a> Search<'a> {
             offer(name, place, &mut found);
         }
         nested(found)
+    }
+
+    /// Linear layers whose values nothing but an attention reads. Queries, keys and values look at each other: none of them says where
+    /// the network looks, and the last of them is not what somebody means who asks for the last layer.
+    fn projections(&self) -> HashSet<usize> {
+        let mut readers: HashMap<Slot, Vec<usize>> = HashMap::new();
+        for (place, node) in self.nodes.iter().enumerate() {
+            node.inputs.iter().for_each(|slot| readers.entry(*slot).or_default().push(place));
+        }
+        let is_product = |place: usize| {
+            let node = &self.nodes[place];
+            let multiplies =
+                node.is_weights || matches!(node.operator, OperationIr::Float(_, Float::Matmul(_)));
+            multiplies && node.inputs.len() > 1
+        };
+        // What an attention reads, and what brings it into its form.
+        let mut inside = HashSet::new();
+        for scores in (0..self.nodes.len()).filter(|place| is_product(*place)) {
+            let mut open = vec![scores];
+            let mut weighed = HashSet::new();
+            while let Some(place) = open.pop() {
+                for reader in readers.get(&self.nodes[place].output).into_iter().flatten() {
+                    let node = &self.nodes[*reader];
+                    if is_product(*reader) {
+                        weighed.insert(*reader);
+                    } else if self.owners[*reader].is_none()
+                        && (is_pointwise(node.operator) || is_attention(node))
+                    {
+                        open.push(*reader);
+                    }
+                }
+            }
+            if !weighed.is_empty() {
+                weighed.insert(scores);
+            }
+            for product in weighed {
+                inside.insert(product);
+                for slot in &self.nodes[product].inputs {
+                    let made = self.producers.get(slot).filter(|place| self.owners[**place].is_none());
+                    inside.extend(made.into_iter().flat_map(|place| self.single_inputs(*place)));
+                }
+            }
+        }
+        let only_there = |call: &&Call| {
+            let is_linear = self.nodes[call.first..=call.last].iter().any(|node| {
+                matches!(
+                    node.operator,
+                    OperationIr::Float(_, Float::Matmul(_)) | OperationIr::Module(Module::Linear(_))
+                )
+            });
+            let readers = readers.get(&self.nodes[call.last].output);
+            is_linear && readers.is_some_and(|readers| readers.iter().all(|reader| inside.contains(reader)))
+        };
+        self.calls.values().flatten().filter(only_there).map(|call| call.last).collect()
+    }
+
+    /// An operator and those before it, as long as none has parameters and each reads one value.
+    fn single_inputs(&self, place: usize) -> Vec<usize> {
+        let mut all = vec![place];
+        while let [slot] = self.nodes[all[all.len() - 1]].inputs.as_slice() {
+            let Some(before) = self.producers.get(slot).filter(|place| self.owners[**place].is_none()) else {
+                break;
+            };
+            all.push(*before);
+        }
+        all
     }
 
     /// Names for operators without parameters whose values are no layers yet.

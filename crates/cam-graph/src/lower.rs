@@ -75,7 +75,8 @@ impl Folded {
 
 /// What lowering looks parameters up in.
 pub(crate) struct Parameters<'a> {
-    pub names: &'a HashMap<TensorId, String>,
+    /// The parameters that tensors hold as they are, by their paths.
+    pub names: HashMap<TensorId, String>,
     /// The tensors of the module, as they lie in memory.
     pub weights: &'a HashMap<String, DispatchTensor>,
     pub folded: &'a Folded,
@@ -420,13 +421,15 @@ impl Lowering<'_> {
             let OperationIr::Module(Module::BatchNorm(norm)) = operator else { return None };
             let parameters = [&norm.gamma, &norm.beta, &norm.mean, &norm.variance];
             let [gamma, beta, mean, variance] = parameters.map(|parameter| self.vector(parameter));
-            Some((norm.gamma.id, [gamma?, beta?, mean?, variance?], norm.epsilon.elem::<f64>()))
+            let ids = parameters.map(|parameter| parameter.id);
+            Some((ids, [gamma?, beta?, mean?, variance?], norm.epsilon.elem::<f64>()))
         });
         let (weight, bias) = match norm {
             None => (weight, bias),
-            Some((id, [gamma, beta, mean, variance], epsilon)) => {
-                let name = |id: &TensorId| self.parameters.names.get(id).cloned();
-                let name = name(&op.weight.id).zip(name(&id)).map(|(conv, norm)| format!("{conv} {norm}"));
+            Some((ids, [gamma, beta, mean, variance], epsilon)) => {
+                let ids = ids.into_iter().chain([op.weight.id]).chain(op.bias.as_ref().map(|bias| bias.id));
+                let names = ids.map(|id| self.parameters.names.get(&id).cloned()).collect::<Option<Vec<_>>>();
+                let name = names.map(|names| names.join(" "));
                 let (weight, bias) = self.parameters.folded.get(name, || {
                     let scale = gamma / (variance + epsilon).sqrt();
                     let off = bias.map_or_else(|| -mean.clone(), |bias| bias - mean.clone());

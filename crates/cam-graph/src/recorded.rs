@@ -1,6 +1,7 @@
 //! A module and its forward pass, recorded: any Burn module as a model to explain.
 
 use crate::graph::Graph;
+use crate::layers::Modules;
 use crate::lower::Folded;
 use crate::tensors::{self, Tensors};
 use crate::{Error, capture, run};
@@ -74,7 +75,7 @@ where
     }
     Ok(Recorded {
         weights: capture::weights(&module),
-        paths: capture::paths(&module),
+        modules: capture::modules(&module),
         device: devices.into_iter().next(),
         module,
         forward,
@@ -94,7 +95,7 @@ pub struct Recorded<M, F, I, O> {
     module: M,
     forward: F,
     weights: HashMap<String, DispatchTensor>,
-    paths: Vec<String>,
+    modules: Modules,
     device: Option<Device>,
     folded: Folded,
     programs: Mutex<HashMap<Form, Arc<Program<O>>>>,
@@ -165,7 +166,7 @@ where
             (None, Some(tensor)) => Device::from(tensor.device()),
             (None, None) => Device::default(),
         };
-        let mut graph = Graph::new(&captured, &self.weights, &self.paths, &self.folded, &device)?;
+        let mut graph = Graph::new(&captured, &self.weights, &self.modules, &self.folded, &device)?;
         // An axis of one image cannot be told from others of length 1: the layers are those of two, if that is the same pass.
         if let Some(pair) = pair_of(input, tensors) {
             let layers = match self.program(&pair) {

@@ -1,1 +1,305 @@
-//! TODO
+//! Several inputs, several outputs, shared weights, and what a forward pass does by the shape of its input.
+
+use crate::support::{case, device, pictures, pooled, random};
+use burn::module::Module;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::*;
+use burn::prelude::*;
+use burn::tensor::activation::relu;
+use burn::tensor::{DType, Distribution, FloatDType};
+use cam_core::{Input, Nchw};
+use cam_graph::{MapTensor, Tensors};
+
+#[derive(Module, Debug)]
+pub struct Net {
+    pub conv: Conv2d,
+    pub norm: BatchNorm,
+    pub drop: Dropout,
+    pub fc: Linear,
+    pub numbers: Linear,
+}
+
+pub fn net() -> Net {
+    let device = device();
+    Net {
+        conv: Conv2dConfig::new([3, 8], [3, 3]).with_padding(PaddingConfig2d::Same).init(&device),
+        norm: BatchNormConfig::new(8).init(&device),
+        drop: DropoutConfig::new(0.5).init(),
+        fc: LinearConfig::new(8, 5).init(&device),
+        numbers: LinearConfig::new(4, 8).init(&device),
+    }
+}
+
+impl Net {
+    pub fn features(&self, x: Tensor<4>) -> Tensor<4> {
+        relu(self.norm.forward(self.conv.forward(x)))
+    }
+
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<2> {
+        self.fc.forward(self.drop.forward(pooled(self.features(x))))
+    }
+}
+
+pub const LAYERS: [&str; 3] = ["conv 8 @ 16x12", "norm 8 @ 16x12", "relu 8 @ 16x12"];
+
+/// An input of several tensors of which the pictures are explained.
+macro_rules! input {
+    ($name:ident { $first:ident: Tensor<4>, $($field:ident: $kind:ty),* }) => {
+        #[derive(Clone)]
+        struct $name {
+            $first: Tensor<4>,
+            $($field: $kind,)*
+        }
+
+        impl Tensors for $name {
+            fn map_tensors(self, map: MapTensor<'_>) -> Self {
+                Self { $first: self.$first.map_tensors(map), $($field: self.$field.map_tensors(map),)* }
+            }
+        }
+
+        impl Input for $name {
+            type Map = Tensor<3>;
+
+            fn grid(&self) -> Vec<usize> {
+                self.$first.grid()
+            }
+
+            fn to_layer(&self) -> Tensor<3> {
+                self.$first.to_layer()
+            }
+
+            fn with_layer(&self, values: Tensor<3>) -> Self {
+                Self { $first: self.$first.with_layer(values), ..self.clone() }
+            }
+
+            fn copies(&self, image: usize, copies: usize) -> Self {
+                Self { $first: self.$first.copies(image, copies), $($field: self.$field.copied(image, copies),)* }
+            }
+
+            fn to_map(values: Tensor<2>, grid: &[usize]) -> Tensor<3> {
+                Tensor::<4>::to_map(values, grid)
+            }
+        }
+    };
+}
+
+/// Rows of tensors of any kind.
+trait Copied {
+    fn copied(&self, image: usize, copies: usize) -> Self;
+}
+
+impl<const D: usize> Copied for Tensor<D> {
+    fn copied(&self, image: usize, copies: usize) -> Self {
+        self.clone().narrow(0, image, 1).repeat_dim(0, copies)
+    }
+}
+
+impl Copied for Tensor<1, Int> {
+    fn copied(&self, image: usize, copies: usize) -> Self {
+        self.clone().narrow(0, image, 1).repeat_dim(0, copies)
+    }
+}
+
+input!(Pair { left: Tensor<4>, right: Tensor<4> });
+input!(WithNumbers { picture: Tensor<4>, numbers: Tensor<2> });
+input!(WithClass { picture: Tensor<4>, class: Tensor<1, Int> });
+
+fn pairs(batch: usize) -> Pair {
+    Pair { left: pictures(batch), right: random([batch, 3, 16, 12]) * 0.7 + 0.1 }
+}
+
+#[test]
+fn two_pictures_with_the_same_weights() {
+    case(net(), pairs, |net, pair| {
+        let (left, right) = (net.features(pair.left), net.features(pair.right));
+        net.fc.forward(pooled((left - right).abs()))
+    })
+    .found(&[
+        "conv 8 @ 16x12",
+        "norm 8 @ 16x12",
+        "relu 8 @ 16x12",
+        "conv#2 8 @ 16x12",
+        "norm#2 8 @ 16x12",
+        "relu#2 8 @ 16x12",
+        "add 8 @ 16x12",
+    ])
+    .tapped(&["norm", "relu#2", "add"], |net, pair, taps| {
+        let left = relu(taps.layer("norm", Nchw, || net.norm.forward(net.conv.forward(pair.left))));
+        let right = taps.layer("relu#2", Nchw, || net.features(pair.right));
+        net.fc.forward(pooled(taps.layer("add", Nchw, || left - right).abs()))
+    });
+}
+
+#[test]
+fn a_picture_and_numbers() {
+    let input = |batch| WithNumbers { picture: pictures(batch), numbers: random([batch, 4]) };
+    case(net(), input, |net, input: WithNumbers| {
+        let [batch, _] = input.numbers.dims();
+        let scale = net.numbers.forward(input.numbers).reshape([batch, 8, 1, 1]);
+        net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(input.picture)) * scale)))
+    })
+    .found(&["conv 8 @ 16x12", "norm 8 @ 16x12", "mul 8 @ 16x12", "relu 8 @ 16x12"])
+    .tapped(&["norm", "mul"], |net, input, taps| {
+        let [batch, _] = input.numbers.dims();
+        let scale = net.numbers.forward(input.numbers).reshape([batch, 8, 1, 1]);
+        let x = taps.layer("norm", Nchw, || net.norm.forward(net.conv.forward(input.picture)));
+        net.fc.forward(pooled(relu(taps.layer("mul", Nchw, || x * scale))))
+    });
+}
+
+#[test]
+fn a_picture_and_a_class() {
+    #[derive(Module, Debug)]
+    struct Asked {
+        net: Net,
+        classes: Embedding,
+    }
+    let asked = Asked { net: net(), classes: EmbeddingConfig::new(7, 8).init(&device()) };
+    let input = |batch: usize| WithClass {
+        picture: pictures(batch),
+        class: Tensor::<1, Int>::arange(2..2 + batch as i64, &device()),
+    };
+    case(asked, input, |asked, input: WithClass| {
+        let [batch] = input.class.dims();
+        let question = asked.classes.forward(input.class.reshape([batch, 1])).squeeze_dim::<2>(1);
+        asked.net.fc.forward(pooled(asked.net.features(input.picture)) * question)
+    })
+    .found(&["net.conv 8 @ 16x12", "net.norm 8 @ 16x12", "net.relu 8 @ 16x12"]);
+}
+
+#[test]
+fn several_heads() {
+    case(net(), pictures, |net, x| {
+        let x = net.features(x);
+        let classes = net.fc.forward(pooled(x.clone()));
+        (classes, vec![x.clone().mean_dim(1), x.max_dim(1)], None::<Tensor<2>>)
+    })
+    .found(&LAYERS)
+    .tapped(&["conv", "relu"], |net, x, taps| {
+        let x = taps.layer("conv", Nchw, || net.conv.forward(x));
+        let x = taps.layer("relu", Nchw, || relu(net.norm.forward(x)));
+        let classes = net.fc.forward(pooled(x.clone()));
+        (classes, vec![x.clone().mean_dim(1), x.max_dim(1)], None)
+    });
+}
+
+/// An output as a user's own struct, with tensors that are no floats.
+#[derive(Clone)]
+struct Detections {
+    boxes: Tensor<3>,
+    scores: [Tensor<2>; 2],
+    best: Tensor<2, Int>,
+    is_seen: Tensor<2, Bool>,
+}
+
+impl Tensors for Detections {
+    fn map_tensors(self, map: MapTensor<'_>) -> Self {
+        Self {
+            boxes: self.boxes.map_tensors(map),
+            scores: self.scores.map_tensors(map),
+            best: self.best.map_tensors(map),
+            is_seen: self.is_seen.map_tensors(map),
+        }
+    }
+}
+
+#[test]
+fn a_struct_of_the_user() {
+    case(net(), pictures, |net, x| {
+        let x = net.features(x);
+        let scores = net.fc.forward(pooled(x.clone()));
+        let boxes = x.mean_dim(3).squeeze_dim::<3>(3).swap_dims(1, 2).narrow(2, 0, 4);
+        Detections {
+            boxes,
+            best: scores.clone().argmax(1),
+            is_seen: scores.clone().greater_elem(0.0),
+            scores: [scores.clone(), scores * 2.0],
+        }
+    })
+    .found(&LAYERS);
+}
+
+/// The input itself, a feature and the same feature again are outputs.
+#[test]
+fn outputs_that_go_on_and_outputs_twice() {
+    case(net(), pictures, |net, x| {
+        let y = net.conv.forward(x.clone());
+        let classes = net.fc.forward(pooled(relu(net.norm.forward(y.clone()))));
+        (classes.clone(), x, y, classes)
+    })
+    .found(&LAYERS);
+}
+
+#[test]
+fn half_precision_inside() {
+    // A number of half precision has 11 bits: two orders of the same sum are a few in 2^11 apart. Here they are the same operators.
+    case(net(), pictures, |net, x| {
+        let x = net.conv.forward(x).cast(FloatDType::F16);
+        let x = (x * 1.5 + 0.25).cast(FloatDType::F32);
+        net.fc.forward(pooled(relu(net.norm.forward(x))))
+    })
+    .found(&["conv 8 @ 16x12", "norm 8 @ 16x12", "relu 8 @ 16x12"])
+    .tapped(&["conv", "norm"], |net, x, taps| {
+        let x = taps.layer("conv", Nchw, || net.conv.forward(x)).cast(DType::F16);
+        let x = (x * 1.5 + 0.25).cast(FloatDType::F32);
+        net.fc.forward(pooled(relu(taps.layer("norm", Nchw, || net.norm.forward(x)))))
+    });
+}
+
+/// A loop over the images ends in scores that no layer of a batch leads to; what is before it is a layer of all.
+#[test]
+fn a_loop_over_the_batch() {
+    case(net(), pictures, |net, x| {
+        let x = net.conv.forward(x);
+        let each = (0..x.dims()[0]).map(|n| net.fc.forward(pooled(relu(x.clone().narrow(0, n, 1)))));
+        Tensor::cat(each.collect(), 0)
+    })
+    .computed();
+}
+
+#[test]
+fn chunks_of_the_batch() {
+    case(net(), pictures, |net, x| {
+        let parts = x.chunk(2, 0).into_iter().map(|x| net.forward(x)).collect();
+        Tensor::cat(parts, 0)
+    })
+    .computed();
+}
+
+/// What a forward pass makes for the batch: an arange, a scalar, a mask.
+#[test]
+fn constants_made_for_the_batch() {
+    case(net(), pictures, |net, x| {
+        let batch = x.dims()[0];
+        let y = net.forward(x);
+        let numbers = Tensor::<1, Int>::arange(0..batch as i64, &y.device()).float().reshape([batch, 1]);
+        (y + numbers * 0.1) / batch as f32
+    })
+    .computed();
+}
+
+/// What a forward pass does by the size of its input is recorded for each size.
+#[test]
+fn control_flow_by_shape() {
+    case(
+        net(),
+        |batch| random([batch, 3, 8 * batch, 12]),
+        |net, x| {
+            let rows = x.dims()[2];
+            let x = net.features(x);
+            net.fc.forward(pooled(if rows > 16 { x.clone() - x.mean_dim(1) } else { x * 2.0 }))
+        },
+    )
+    .computed();
+}
+
+/// Noise is drawn anew in each pass: it is too small to tell here.
+#[test]
+fn noise_in_the_pass() {
+    case(net(), pictures, |net, x| {
+        let x = net.conv.forward(x);
+        let noise = x.random_like(Distribution::Normal(0.0, 1e-9));
+        net.fc.forward(pooled(relu(net.norm.forward(x + noise))))
+    })
+    .found(&["conv 8 @ 16x12", "add 8 @ 16x12", "norm 8 @ 16x12", "relu 8 @ 16x12"]);
+}
