@@ -131,6 +131,28 @@ fn recordings_after_a_refusal_are_right() {
     }
 }
 
+/// A layer that is there for two images and not for more cannot be ablated, and its gradient can be had.
+#[test]
+fn a_layer_that_not_every_batch_has() {
+    let net = filled(net());
+    let recorded = record(&net, |net: &Net, x: Tensor<4>| {
+        if x.dims()[0] <= 2 {
+            return net.forward(x);
+        }
+        let each = (0..x.dims()[0]).map(|n| net.forward(x.clone().narrow(0, n, 1)));
+        Tensor::cat(each.collect(), 0)
+    })
+    .unwrap();
+    let explained = |method: &str| {
+        let method = cam_core::method_named(method).unwrap();
+        Explainer::new(&recorded).layer("relu").method(method).explain(pictures(2), &Class(0)).err()
+    };
+    assert_eq!(explained("gradcam"), None);
+    // Each of eight channels, and none.
+    let lost = cam_core::Error::LostLayer { layer: "relu".into(), expected: 2, found: 9 };
+    assert_eq!(explained("ablationcam"), Some(lost));
+}
+
 /// A refusal is an error and no panic that somebody reads on the terminal: this program runs another test of itself and listens.
 #[test]
 fn nothing_is_printed() {
