@@ -122,11 +122,13 @@ where
         I::to_map(Scale::PerMap.apply(map), &grid)
     };
     let shown = vectors.clone().unsqueeze_dim::<3>(2);
+    let output = session.output_of_edited(0, count, &|activation| {
+        let shape = activation.dims();
+        shown.clone().expand(shape)
+    });
+    session.lost()?;
     Ok(Concepts {
-        output: session.output_of_edited(0, count, &|activation| {
-            let shape = activation.dims();
-            shown.clone().expand(shape)
-        }),
+        output,
         heat: (0..count).map(heat).collect(),
         raw: (0..count).map(|concept| I::to_map(of_concept(concept), &seen.grid)).collect(),
         vectors,

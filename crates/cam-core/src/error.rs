@@ -46,6 +46,19 @@ pub enum Error {
         /// Axes of the input's grid.
         expected: usize,
     },
+    /// A part of the network was run again on another number of images, and the layer was not there.
+    #[error(
+        "layer `{layer}` is there for {expected} images and missing for {found}: the forward pass names its layers by the size of the \
+         batch, so nothing can be changed at it"
+    )]
+    LostLayer {
+        /// The layer.
+        layer: String,
+        /// Images that it is there for.
+        expected: usize,
+        /// Images that it is missing for.
+        found: usize,
+    },
     /// The score does not depend on the layer at all, so there is no gradient.
     #[error("the score does not depend on layer `{layer}`: no gradient reaches it")]
     NotConnected {

@@ -269,6 +269,7 @@ impl<'m, M> Explainer<'m, M> {
         if session.has_replayed() {
             self.replays.store(true, Ordering::Relaxed);
         }
+        session.lost()?;
         let mut maps = maps?;
         if let Some(fusion) = self.fusion {
             maps = fusion.of(maps, &grid, self.scale);

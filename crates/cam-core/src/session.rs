@@ -41,6 +41,8 @@ pub(crate) struct Session<'a, M, I, O> {
     work: Cell<f64>,
     /// Whether a part of the network was run again.
     replayed: Cell<bool>,
+    /// The layer that a replay did not come to.
+    lost: RefCell<Option<Error>>,
 }
 
 /// How much the copies of a pass may take, in bytes, and how many there may be.
@@ -123,6 +125,7 @@ where
             walked: Cell::new(false),
             checks: RefCell::default(),
             scores: RefCell::default(),
+            lost: RefCell::default(),
         })
     }
 
@@ -242,7 +245,17 @@ where
         };
         let taps = Taps::replay(Replay { memory, from, rows, edit, gates, exit }, watch);
         let output = self.model.forward(held(&taps, watch, &input), &taps);
-        (output, taps.into_log().watched.into_iter().filter_map(|layer| layer.leaf).collect())
+        let log = taps.into_log();
+        if from != INPUT && !log.edited {
+            let (expected, found) = (self.input.batch(), images);
+            self.lost.replace(Some(Error::LostLayer { layer: from.clone(), expected, found }));
+        }
+        (output, log.watched.into_iter().filter_map(|layer| layer.leaf).collect())
+    }
+
+    /// Why what was found counts for nothing: a layer that was to be edited was not there.
+    pub fn lost(&self) -> Result<(), Error> {
+        self.lost.take().map_or(Ok(()), Err)
     }
 
     /// The output for copies of the first image with the activation of a watched layer edited.

@@ -1,1 +1,167 @@
-//! TODO
+//! Forward passes that cannot be recorded, and what is said about them.
+
+use crate::inputs::{Net, net};
+use crate::support::{case, device, filled, pictures, pooled};
+use burn::prelude::*;
+use burn::tensor::activation::relu;
+use cam_core::{Class, Explainer};
+use cam_graph::{Error, record};
+
+/// The error of a recording has to be one of the forward pass, and name a place in this file.
+fn refused(forward: fn(&Net, Tensor<4>) -> Tensor<2>, reason: &str) {
+    let net = filled(net());
+    let recorded = record(&net, forward).unwrap();
+    match recorded.prepare(&pictures(1)) {
+        Err(Error::Forward { place: Some(place), message }) => {
+            let (file, line) = place.split_once(".rs:").expect("a file and a line");
+            assert!(line.split(':').all(|number| number.parse::<u32>().is_ok()), "{place}");
+            assert!(!file.is_empty());
+            assert!(message.contains(reason), "{message}");
+        }
+        other => panic!("{other:?}"),
+    }
+    // The same as an error of the explainer, where a forward pass itself could only panic.
+    let error = Explainer::new(&recorded).explain(pictures(1), &Class(0)).err().expect("a refusal");
+    assert!(error.to_string().contains(reason), "{error}");
+}
+
+#[test]
+fn a_number_that_decides() {
+    refused(
+        |net, x| {
+            let x = net.features(x);
+            let most = x.clone().max().into_scalar::<f32>();
+            net.fc.forward(pooled(if most > 0.0 { x } else { x * 2.0 }))
+        },
+        "value",
+    );
+}
+
+#[test]
+fn numbers_that_are_read() {
+    refused(
+        |net, x| {
+            let numbers = x.clone().to_data().iter::<f32>().sum::<f32>();
+            net.fc.forward(pooled(net.features(x))) * numbers
+        },
+        "value",
+    );
+}
+
+#[test]
+fn a_tensor_on_a_device_of_its_own_choice() {
+    refused(
+        |net, x| {
+            let x = net.features(x);
+            let mask = Tensor::<4>::ones([1, 8, 16, 12], &device());
+            net.fc.forward(pooled(x * mask))
+        },
+        "not on the same device",
+    );
+}
+
+#[test]
+fn a_panic_of_the_users_own() {
+    refused(
+        |net, x| {
+            assert!(x.dims()[0] > 100, "too few images");
+            net.forward(x)
+        },
+        "too few images",
+    );
+}
+
+/// A refusal at one size does not stand in the way of another.
+#[test]
+fn one_size_is_refused_and_another_is_not() {
+    let net = filled(net());
+    let recorded = record(&net, |net: &Net, x: Tensor<4>| {
+        assert!(x.dims()[0] < 5, "too many images");
+        net.forward(x)
+    })
+    .unwrap();
+    assert!(matches!(recorded.prepare(&pictures(5)), Err(Error::Forward { .. })));
+    recorded.prepare(&pictures(2)).unwrap();
+    assert!(matches!(recorded.prepare(&pictures(5)), Err(Error::Forward { .. })));
+}
+
+#[test]
+fn an_output_that_the_input_does_not_change() {
+    let net = filled(net());
+    let recorded = record(&net, |net: &Net, x: Tensor<4>| {
+        let zeros = Tensor::<2>::zeros([x.dims()[0], 8], &x.device());
+        net.fc.forward(zeros)
+    })
+    .unwrap();
+    assert_eq!(recorded.prepare(&pictures(1)), Err(Error::ConstantOutput));
+}
+
+/// What a test or a program prints in its own panics, before and after a recording on the same thread, is as it was.
+#[test]
+fn other_panics_are_still_told() {
+    let net = filled(net());
+    let recorded = record(&net, |_: &Net, x: Tensor<4>| -> Tensor<2> {
+        let _ = x.into_data();
+        unreachable!()
+    })
+    .unwrap();
+    recorded.prepare(&pictures(1)).unwrap_err();
+    let told = std::panic::catch_unwind(|| panic!("seen")).unwrap_err();
+    assert_eq!(told.downcast_ref::<&str>(), Some(&"seen"));
+}
+
+/// What reads a number of a constant is no data of the input, and is recorded.
+#[test]
+fn numbers_of_constants_may_be_read() {
+    let net = filled(net());
+    let recorded = record(&net, |net: &Net, x: Tensor<4>| {
+        let factor = [0.5f32, 2.0].iter().sum::<f32>();
+        net.fc.forward(pooled(relu(net.conv.forward(x)) * factor))
+    })
+    .unwrap();
+    recorded.prepare(&pictures(1)).unwrap();
+}
+
+/// A module on a device without numbers says so in the error of the recording, and later recordings are not disturbed by it.
+#[test]
+fn recordings_after_a_refusal_are_right() {
+    for _ in 0..3 {
+        refused(|net, x| net.forward(x.clone()) * x.mean().into_scalar::<f32>(), "value");
+        case(net(), pictures, |net, x| net.forward(x)).computed();
+    }
+}
+
+/// A layer that is there for two images and not for more cannot be ablated, and its gradient can be had.
+#[test]
+fn a_layer_that_not_every_batch_has() {
+    let net = filled(net());
+    let recorded = record(&net, |net: &Net, x: Tensor<4>| {
+        if x.dims()[0] <= 2 {
+            return net.forward(x);
+        }
+        let each = (0..x.dims()[0]).map(|n| net.forward(x.clone().narrow(0, n, 1)));
+        Tensor::cat(each.collect(), 0)
+    })
+    .unwrap();
+    let explained = |method: &str| {
+        let method = cam_core::method_named(method).unwrap();
+        Explainer::new(&recorded).layer("relu").method(method).explain(pictures(2), &Class(0)).err()
+    };
+    assert_eq!(explained("gradcam"), None);
+    // Each of eight channels, and none.
+    let lost = cam_core::Error::LostLayer { layer: "relu".into(), expected: 2, found: 9 };
+    assert_eq!(explained("ablationcam"), Some(lost));
+}
+
+/// A refusal is an error and no panic that somebody reads on the terminal: this program runs another test of itself and listens.
+#[test]
+fn nothing_is_printed() {
+    let this = std::env::current_exe().unwrap();
+    for test in ["refusals::a_number_that_decides", "refusals::a_tensor_on_a_device_of_its_own_choice"] {
+        let ran = std::process::Command::new(&this).args(["--exact", test, "--nocapture"]).output().unwrap();
+        let printed = String::from_utf8(ran.stderr).unwrap();
+        assert!(ran.status.success(), "{printed}");
+        assert_eq!(printed, "");
+        assert!(String::from_utf8(ran.stdout).unwrap().contains("1 passed"));
+    }
+}
