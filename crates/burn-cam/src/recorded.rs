@@ -4,7 +4,7 @@ use crate::{Device, Error, Logits, Model, PhotoModel, Preprocess, Resize};
 use burn::Tensor;
 use burn::module::Module;
 use cam_core::{Inspect, Taps};
-use cam_graph::Recorded;
+use cam_graph::{LayerTree, Recorded};
 
 /// Makes a model for photos of any Burn module and its forward pass, as they are.
 ///
@@ -98,6 +98,23 @@ impl<M, F> RecordedModel<M, F> {
     /// Sets what the logits stand for.
     pub fn logits(self, logits: Logits) -> Self {
         Self { logits, ..self }
+    }
+}
+
+impl<M, F> RecordedModel<M, F>
+where
+    M: Module,
+    F: Fn(&M, Tensor<4>) -> Tensor<2>,
+{
+    /// The layers that are found for images of this shape, as a tree that can be printed.
+    ///
+    /// # Shapes
+    /// - images: `[batch, channels, height, width]`
+    ///
+    /// # Errors
+    /// [`Error::Graph`] when the forward pass cannot be recorded.
+    pub fn layers(&self, images: &Tensor<4>) -> Result<LayerTree, Error> {
+        Ok(self.recorded.layers(images)?)
     }
 }
 

@@ -73,7 +73,7 @@ pub use inspect::{Inspect, NoModule};
 pub use layout::{Attention, Layout, Ncdhw, Nchw, Ncl, Nhwc, Tokens};
 pub use method::{Evidence, METHODS, Method, Sight, method_named};
 pub use methods::*;
-pub use model::{Input, Model, Tapped};
+pub use model::{Companion, Input, Model, Tapped};
 #[doc(hidden)]
 pub use read::{now, read_backs, waits};
 pub use resize::Sampling;

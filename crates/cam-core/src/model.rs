@@ -2,6 +2,7 @@
 
 use crate::{Error, Inspect, NoModule, Taps};
 use burn::Tensor;
+use burn::tensor::{Bool, Float, Int};
 
 /// A model: its forward pass, which names its layers with the taps.
 ///
@@ -151,6 +152,63 @@ pub trait Input: Clone {
         self.to_layer().dims()[0]
     }
 }
+
+/// What goes into a forward pass beside what is explained: another picture, numbers, a class. The first axis is the batch.
+pub trait Companion: Clone {
+    /// Returns `copies` rows, each the one of the image `image`.
+    fn copies(&self, image: usize, copies: usize) -> Self;
+}
+
+macro_rules! tensor_companion {
+    ($($kind:ty),*) => {$(
+        impl<const D: usize> Companion for Tensor<D, $kind> {
+            fn copies(&self, image: usize, copies: usize) -> Self {
+                let mut shape = self.dims();
+                shape[0] = copies;
+                self.clone().narrow(0, image, 1).expand(shape)
+            }
+        }
+    )*};
+}
+
+tensor_companion!(Float, Int, Bool);
+
+macro_rules! with_companions {
+    ($($name:ident: $place:tt),*) => {
+        /// The first of several inputs is explained, the others stay as they are.
+        impl<A: Input, $($name: Companion),*> Input for (A, $($name),*) {
+            type Map = A::Map;
+
+            fn grid(&self) -> Vec<usize> {
+                self.0.grid()
+            }
+
+            fn to_layer(&self) -> Tensor<3> {
+                self.0.to_layer()
+            }
+
+            fn with_layer(&self, values: Tensor<3>) -> Self {
+                (self.0.with_layer(values), $(self.$place.clone()),*)
+            }
+
+            fn copies(&self, image: usize, copies: usize) -> Self {
+                (self.0.copies(image, copies), $(self.$place.copies(image, copies)),*)
+            }
+
+            fn to_map(values: Tensor<2>, grid: &[usize]) -> A::Map {
+                A::to_map(values, grid)
+            }
+
+            fn batch(&self) -> usize {
+                self.0.batch()
+            }
+        }
+    };
+}
+
+with_companions!(B: 1);
+with_companions!(B: 1, C: 2);
+with_companions!(B: 1, C: 2, D: 3);
 
 macro_rules! tensor_input {
     ($rank:literal, $map:literal) => {

@@ -20,8 +20,10 @@ mod operators;
 mod recorded;
 mod run;
 mod tensors;
+mod tree;
 mod values;
 
 pub use error::Error;
 pub use recorded::{Recorded, record};
 pub use tensors::{MapTensor, Tensors};
+pub use tree::{LayerNode, LayerTree};

@@ -4,7 +4,7 @@ use crate::graph::Graph;
 use crate::layers::Modules;
 use crate::lower::Folded;
 use crate::tensors::{self, Tensors};
-use crate::{Error, capture, run};
+use crate::{Error, LayerTree, capture, run};
 use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
 use burn::backend::{Dispatch, DispatchTensor, TensorMetadata};
 use burn::module::Module;
@@ -52,8 +52,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// let recorded = cam_graph::record(&net, |net, images| net.forward(images))?;
 ///
 /// let images = Tensor::<4>::random([1, 3, 16, 16], burn::tensor::Distribution::Default, &device);
-/// let layers: Vec<String> = cam_core::layers(&recorded, images.clone())?.into_iter().map(|layer| layer.name).collect();
-/// assert_eq!(layers, ["conv", "norm", "relu"]);
+/// let layers = recorded.layers(&images)?; // printed, it is a tree with shapes and grids
+/// assert_eq!(layers.names(), ["conv", "norm", "relu"]);
 /// let found = Explainer::new(&recorded).method(GradCam).explain(images, &Class(3))?;
 /// assert_eq!(found.maps[0].layer, "relu");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -137,6 +137,14 @@ where
     /// Why it cannot be recorded, see [`Error`].
     pub fn prepare(&self, input: &I) -> Result<(), Error> {
         self.program(input).map(|_| ())
+    }
+
+    /// The layers that are found for inputs of this shape, as a tree of blocks. [`cam_core::layers`] lists the same layers.
+    ///
+    /// # Errors
+    /// Why the forward pass cannot be recorded, see [`Error`].
+    pub fn layers(&self, input: &I) -> Result<LayerTree, Error> {
+        Ok(LayerTree::of(&self.program(input)?.graph))
     }
 
     fn program(&self, input: &I) -> Result<Arc<Program<O>>, Error> {

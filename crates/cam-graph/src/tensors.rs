@@ -24,6 +24,42 @@ use burn::tensor::{Bool, Int, Tensor};
 ///     }
 /// }
 /// ```
+///
+/// Of several inputs in a tuple the first is explained ([`cam_core::Input`]):
+///
+/// ```
+/// use burn::nn::{Linear, LinearConfig, conv::{Conv2d, Conv2dConfig}};
+/// use burn::prelude::*;
+/// use burn::tensor::Distribution;
+/// use cam_core::{Class, Explainer};
+///
+/// #[derive(Module, Debug)]
+/// struct Net {
+///     conv: Conv2d,
+///     age: Linear,
+///     head: Linear,
+/// }
+///
+/// impl Net {
+///     fn forward(&self, images: Tensor<4>, age: Tensor<2>) -> Tensor<2> {
+///         let x = self.conv.forward(images).mean_dims(&[2, 3]).flatten(1, 3);
+///         self.head.forward(x + self.age.forward(age))
+///     }
+/// }
+///
+/// let device = Device::flex();
+/// let net = Net {
+///     conv: Conv2dConfig::new([3, 8], [3, 3]).init(&device),
+///     age: LinearConfig::new(1, 8).init(&device),
+///     head: LinearConfig::new(8, 5).init(&device),
+/// };
+/// let recorded = cam_graph::record(&net, |net, (images, age)| net.forward(images, age))?;
+/// let images = Tensor::<4>::random([2, 3, 16, 16], Distribution::Default, &device);
+/// let ages = Tensor::<2>::from_floats([[41.0], [7.0]], &device);
+/// let found = Explainer::new(&recorded).explain((images, ages), &Class(3))?;
+/// assert_eq!(found.maps[0].heat.dims(), [2, 16, 16]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Tensors: Clone {
     /// Returns the same value with each of its tensors mapped.
     fn map_tensors(self, map: MapTensor<'_>) -> Self;
