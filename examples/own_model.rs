@@ -1,7 +1,7 @@
 //! A network of your own, trained by ordinary Burn training, and explained as it is: nothing in it knows of this library.
 //!
 //! ```text
-//! cargo run --release --features train --example own_model             # half a minute on a laptop; writes own_model.png
+//! cargo run --release --features train --example own_model             # half a minute on a laptop; writes cam-out/own_model.png
 //! cargo run --release --features train --example own_model -- --steps 400
 //! ```
 //!
@@ -102,7 +102,7 @@ struct Args {
     #[arg(long, default_value_t = 250)]
     steps: usize,
     /// Where the picture goes
-    #[arg(long, default_value = "own_model.png")]
+    #[arg(long, default_value = "cam-out/own_model.png")]
     out: PathBuf,
 }
 
@@ -153,6 +153,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .iter()
         .map(|map| Ok(Figure::new(map.overlay()?).above(&map.label)))
         .collect::<Result<_, burn_cam::Error>>()?;
+    if let Some(folder) = args.out.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
     let picture = Figure::new(scene.picture).above("picture");
     Sheet::new("A network of your own").flow(3, [vec![picture], overlays].concat()).save(&args.out)?;
     println!("{}", args.out.display());

@@ -189,7 +189,11 @@ impl<'a> Taps<'a> {
     /// Whether anyone may look at the layer of this name in this pass. A model asks it where a layer costs something that plain
     /// inference can do without: fused attention computes no matrix of weights.
     pub fn asks(&self, name: impl Display) -> bool {
-        self.shows(|asked| asked == name.to_string())
+        if let Mode::Off { in_steps } = self.mode {
+            return in_steps;
+        }
+        let name = name.to_string();
+        self.shows(|asked| asked == name)
     }
 
     /// Whether anyone may look at a layer inside the one of this name in this pass, at `layer4.2.bn1` for `layer4.2`. Where nobody

@@ -41,7 +41,7 @@ pub(crate) fn split(ir: OperationIr, slots: &mut Slots, device: &Device) -> Resu
     let mut second =
         Operator::new(OperationIr::Float(op.out.dtype, FloatOperationIr::Matmul(product)), slots, device)?;
     let whole = Operator::new(ir, slots, device)?;
-    second.fused = Some(Fused { kernel: whole.kernel, inputs: whole.inputs });
+    second.fused = Some(Fused { kernel: whole.kernel, inputs: whole.inputs, attention: op });
     Ok(vec![first, second])
 }
 

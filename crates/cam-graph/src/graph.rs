@@ -4,12 +4,13 @@ use crate::axes::{self, Axis, Layout, Operand};
 use crate::biases::{self, Bias};
 use crate::capture::Captured;
 use crate::layers::{self, Layer, Modules, Node};
+use crate::lower::{self, Folded, Parameters, Region};
 use crate::operators::{self, Kernel, Slots, Table};
 use crate::values::{Slot, Values};
 use crate::{Error, attention};
 use burn::backend::ir::{
-    ActivationOperationIr as Activation, BaseOperationIr as Base, FloatOperationIr as Float,
-    ModuleOperationIr as Module, NumericOperationIr as Numeric, OperationIr, TensorId,
+    ActivationOperationIr as Activation, AttentionOpIr, BaseOperationIr as Base, FloatOperationIr as Float,
+    ModuleOperationIr as Module, NumericOperationIr as Numeric, OperationIr, TensorId, TensorIr,
 };
 use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
 use burn::backend::{Dispatch, DispatchTensor};
@@ -30,6 +31,10 @@ pub(crate) struct Graph {
     pub layers: Vec<Layer>,
     /// The biases that operators add, by their places.
     pub biases: HashMap<usize, Bias>,
+    /// Operators that are computed together where nobody looks inside.
+    pub regions: Vec<Region>,
+    /// The regions that an operator is part of, the outer one first.
+    pub regions_of: Vec<Vec<usize>>,
 }
 
 /// One operator, and how it is computed.
@@ -49,6 +54,7 @@ pub(crate) struct Operator {
 pub(crate) struct Fused {
     pub kernel: Kernel,
     pub inputs: Vec<Slot>,
+    pub attention: AttentionOpIr,
 }
 
 /// What taps do at an operator beside layers.
@@ -72,6 +78,7 @@ impl Graph {
         captured: &Captured<O>,
         weights: &HashMap<String, DispatchTensor>,
         modules: &Modules,
+        folded: &Folded,
         device: &Device,
     ) -> Result<Self, Error> {
         let mut names = captured.names.clone();
@@ -151,11 +158,41 @@ impl Graph {
             outputs,
             layers: Vec::new(),
             biases: HashMap::new(),
+            regions: Vec::new(),
+            regions_of: Vec::new(),
         };
         graph.mark_specials();
         graph.biases = biases::find(&graph, |tensor| slots.get(tensor.id));
         graph.layers = graph.find_layers(captured, &names, &indices, &mut slots, modules);
+        if cam_nn::computes_on(device) {
+            let parameters = Parameters { names: unchanged(captured), weights, folded };
+            let slot = |tensor: &TensorIr| slots.get(tensor.id);
+            let regions = lower::regions(&graph, &parameters, slot);
+            graph.regions = lower::ends(&graph, &regions, slot);
+            graph.regions.extend(regions);
+        }
+        graph.regions_of = vec![Vec::new(); graph.operators.len()];
+        for (number, region) in graph.regions.iter().enumerate() {
+            region.operators.iter().for_each(|place| graph.regions_of[*place].push(number));
+        }
+        let layers = std::mem::take(&mut graph.layers);
+        graph.set_layers(layers);
         Ok(graph)
+    }
+
+    /// Shows these layers.
+    pub fn set_layers(&mut self, layers: Vec<Layer>) {
+        fn hide(layer: &Layer, regions_of: &[Vec<usize>], regions: &mut [Region]) {
+            for region in &regions_of[layer.operator] {
+                if regions[*region].output != layer.value {
+                    regions[*region].inside.push(layer.name.clone());
+                }
+            }
+            layer.children.iter().for_each(|child| hide(child, regions_of, regions));
+        }
+        self.regions.iter_mut().for_each(|region| region.inside.clear());
+        layers.iter().for_each(|layer| hide(layer, &self.regions_of, &mut self.regions));
+        self.layers = layers;
     }
 
     /// The layers of this graph of one image, from those of the same forward pass on two; none where it is another.
@@ -337,7 +374,7 @@ impl Operator {
     }
 
     /// The shape of what it gives.
-    fn shape(&self) -> &[usize] {
+    pub fn shape(&self) -> &[usize] {
         self.ir.outputs().next().map_or(&[], |out| out.shape.as_slice())
     }
 
@@ -389,6 +426,19 @@ impl Operator {
 fn distinct(slots: &[Slot]) -> Vec<Slot> {
     let mut seen = HashSet::new();
     slots.iter().copied().filter(|slot| seen.insert(*slot)).collect()
+}
+
+/// The parameters that are read as they are, or in another shape, by the tensors that hold their numbers in that order.
+fn unchanged<O>(captured: &Captured<O>) -> HashMap<TensorId, String> {
+    let mut names = captured.names.clone();
+    for ir in &captured.operators {
+        if let OperationIr::BaseFloat(Base::Reshape(op)) = ir
+            && let Some(name) = names.get(&op.input.id).cloned()
+        {
+            names.insert(op.out.id, name);
+        }
+    }
+    names
 }
 
 /// The operators that the outputs depend on.

@@ -10,6 +10,7 @@
 //!   back in order (the end of windowed attention).
 //! - A **function** is one value made of another by operators without parameters, element by element and on several ways: `x * sigmoid(x)`.
 //!   It is an activation as a whole, and what is inside of it is no layer.
+//! - What an attention multiplies with each other, its queries, keys and values, is no layer: only the attention as a whole is.
 //! - **Operators without parameters** have names of their own: the number that is free for them in a sequence (`features.3`), the
 //!   module without parameters that stands in their place (`maxpool`), or what they are (`relu`) within the block around them.
 //! - A module that is called several times has a layer a call: `encoder`, `encoder#2`.
@@ -243,6 +244,8 @@ struct Search<'a> {
     functions: BTreeMap<usize, Function>,
     /// The operators inside of functions.
     hidden: HashMap<usize, usize>,
+    /// The operators that give queries, keys and values.
+    projections: HashSet<usize>,
 }
 
 /// A value made of another by operators without parameters, element by element and on several ways.
@@ -267,13 +270,55 @@ impl<'a> Search<'a> {
             numbered: BTreeMap::new(),
             functions: BTreeMap::new(),
             hidden: HashMap::new(),
+            projections: HashSet::new(),
         };
+        search.find_projections();
         search.find_functions();
         search.calls = search.calls_of_modules();
         search.extend_flattened();
         search.numbered = search.numbers();
         search.extend_blocks();
         search
+    }
+
+    fn find_projections(&mut self) {
+        let is_matmul = |node: &Node<'_>| matches!(node.operator, OperationIr::Float(_, Float::Matmul(_)));
+        let products = self.nodes.iter().filter(|node| is_matmul(node) && node.inputs.len() > 1);
+        // The queries may be constants.
+        let scores = self.nodes.iter().filter(|node| is_attention(node)).filter_map(|node| {
+            let mut at = node;
+            while !is_matmul(at) {
+                at = &self.nodes[*self.producers.get(at.inputs.first()?)?];
+            }
+            Some(at)
+        });
+        let mut open: Vec<Slot> = products.chain(scores).flat_map(|node| node.inputs.clone()).collect();
+        while let Some(slot) = open.pop() {
+            let Some(&place) = self.producers.get(&slot) else { continue };
+            let node = &self.nodes[place];
+            let goes_on = match node.operator {
+                OperationIr::BaseFloat(
+                    Base::Reshape(_)
+                    | Base::Permute(_)
+                    | Base::SwapDims(_)
+                    | Base::Slice(_)
+                    | Base::Select(_),
+                )
+                | OperationIr::NumericFloat(_, Numeric::MulScalar(_) | Numeric::DivScalar(_)) => true,
+                OperationIr::Module(Module::Conv2d(op)) if op.weight.shape.as_slice()[2..] == [1, 1] => false,
+                OperationIr::NumericFloat(_, Numeric::Add(_))
+                | OperationIr::Float(_, Float::Matmul(_))
+                | OperationIr::Module(Module::Linear(_))
+                    if self.owners[place].is_some() =>
+                {
+                    false
+                }
+                _ => continue,
+            };
+            if self.projections.insert(place) && goes_on {
+                open.extend(&node.inputs);
+            }
+        }
     }
 
     fn find_functions(&mut self) {
@@ -559,7 +604,7 @@ impl<'a> Search<'a> {
         let mut found: Vec<Layer> = Vec::new();
         let offer = |name: String, operator: usize, found: &mut Vec<Layer>| {
             let node = &self.nodes[operator];
-            if let Some(layout) = node.layout {
+            if let Some(layout) = node.layout.filter(|_| !self.projections.contains(&operator)) {
                 found.push(Layer { name, value: node.output, layout, operator, children: Vec::new() });
             }
         };

@@ -2,6 +2,7 @@
 
 use crate::graph::Graph;
 use crate::layers::Modules;
+use crate::lower::Folded;
 use crate::tensors::{self, Tensors};
 use crate::{Error, capture, run};
 use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
@@ -78,6 +79,7 @@ where
         device: devices.into_iter().next(),
         module,
         forward,
+        folded: Folded::default(),
         programs: Mutex::default(),
         input: PhantomData,
     })
@@ -95,6 +97,7 @@ pub struct Recorded<M, F, I, O> {
     weights: HashMap<String, DispatchTensor>,
     modules: Modules,
     device: Option<Device>,
+    folded: Folded,
     programs: Mutex<HashMap<Form, Arc<Program<O>>>>,
     input: PhantomData<fn(I)>,
 }
@@ -163,13 +166,14 @@ where
             (None, Some(tensor)) => Device::from(tensor.device()),
             (None, None) => Device::default(),
         };
-        let mut graph = Graph::new(&captured, &self.weights, &self.modules, &device)?;
+        let mut graph = Graph::new(&captured, &self.weights, &self.modules, &self.folded, &device)?;
         // An axis of one image cannot be told from others of length 1: the layers are those of two, if that is the same pass.
         if let Some(pair) = pair_of(input, tensors) {
-            graph.layers = match self.program(&pair) {
+            let layers = match self.program(&pair) {
                 Ok(pair) => graph.layers_of_pair(&pair.graph),
                 Err(_) => Vec::new(),
             };
+            graph.set_layers(layers);
         }
         Ok(Program { graph, output: captured.output })
     }

@@ -6,6 +6,7 @@
 use crate::axes::Layout;
 use crate::graph::{Graph, Special};
 use crate::layers::Layer;
+use crate::lower::Region;
 use crate::values::{Slot, Values};
 use burn::backend::{DispatchTensor, TensorMetadata};
 use burn::tensor::Tensor;
@@ -38,7 +39,12 @@ macro_rules! at_rank {
 
 /// Runs a graph on inputs, which have the shapes that it was recorded with, and returns its outputs.
 pub(crate) fn run(graph: &Graph, inputs: Vec<DispatchTensor>, taps: &Taps<'_>) -> Vec<DispatchTensor> {
-    let run = Run { graph, taps, values: RefCell::new(Values::new(&graph.constants, &graph.reads)) };
+    let run = Run {
+        graph,
+        taps,
+        values: RefCell::new(Values::new(&graph.constants, &graph.reads)),
+        opened: RefCell::new(vec![false; graph.regions.len()]),
+    };
     for (slot, input) in graph.inputs.iter().zip(inputs) {
         run.keep(*slot, input);
     }
@@ -52,6 +58,8 @@ struct Run<'a> {
     graph: &'a Graph,
     taps: &'a Taps<'a>,
     values: RefCell<Values<'a>>,
+    /// Of each region whether its operators are computed one by one.
+    opened: RefCell<Vec<bool>>,
 }
 
 impl Run<'_> {
@@ -60,6 +68,9 @@ impl Run<'_> {
         let is_weights = self.graph.operators[layer.operator].special == Special::Weights;
         if is_weights && !self.taps.asks(&layer.name) {
             return;
+        }
+        if self.closed(layer.operator).is_some_and(|region| region.output != layer.value) {
+            return layer.children.iter().for_each(|child| self.layer(child));
         }
         macro_rules! tap {
             ($layout:expr, $rank:literal) => {{
@@ -97,12 +108,51 @@ impl Run<'_> {
             let place =
                 self.graph.producers[slot].expect("a value is an input, a constant, or an operator gives it");
             if needed.insert(place) {
-                open.extend(self.reads(place));
+                match self.closed(place) {
+                    Some(region) => open.extend(&region.inputs),
+                    None => open.extend(self.reads(place)),
+                }
             }
         }
         let mut needed: Vec<usize> = needed.into_iter().collect();
         needed.sort_unstable();
-        needed.into_iter().for_each(|place| self.operator(place));
+        for place in needed {
+            match self.closed(place) {
+                Some(region) => self.region(region),
+                None => self.operator(place),
+            }
+        }
+    }
+
+    /// The region that an operator is computed in, if it is not computed by itself.
+    fn closed(&self, place: usize) -> Option<&Region> {
+        // A name that no layer has is asked for where all are. A replay asks for more once it is past the edited layer.
+        let looks = |region: &Region| {
+            region.inside.iter().any(|layer| self.taps.asks(layer))
+                || (region.is_special && self.taps.asks(""))
+        };
+        self.graph.regions_of[place].iter().find_map(|number| {
+            let region = &self.graph.regions[*number];
+            let is_open = self.opened.borrow()[*number] || looks(region);
+            self.opened.borrow_mut()[*number] = is_open;
+            (!is_open).then_some(region)
+        })
+    }
+
+    /// Computes a region, at once or, where that cannot be done, one by one.
+    fn region(&self, region: &Region) {
+        let inputs = region.inputs.iter().map(|slot| self.values.borrow_mut().read(*slot)).collect();
+        match (region.kernel)(inputs) {
+            Ok(output) => self.keep(region.output, output),
+            Err(inputs) => {
+                for (slot, input) in region.inputs.iter().zip(inputs) {
+                    self.values.borrow_mut().unread(*slot, input);
+                }
+                let number = self.graph.regions.iter().position(|other| std::ptr::eq(other, region));
+                self.opened.borrow_mut()[number.expect("a region of the graph")] = true;
+                self.compute(region.output);
+            }
+        }
     }
 
     /// What an operator reads in this run.

@@ -47,6 +47,14 @@ impl<'a> Values<'a> {
         self.computed[slot].take()
     }
 
+    /// Gives a value back that was read and not used.
+    pub fn unread(&mut self, slot: Slot, value: DispatchTensor) {
+        if self.constants[slot].is_none() {
+            self.reads[slot] += 1;
+            self.computed[slot] = Some(value);
+        }
+    }
+
     /// Whether a value is at hand.
     pub fn has(&self, slot: Slot) -> bool {
         self.constants[slot].is_some() || self.computed[slot].is_some()

@@ -9,13 +9,13 @@
 
 use crate::network::ShapeOf;
 use crate::numbered::Numbered;
-use crate::plane::linear;
 use crate::steps::{around, averaged, bias, conv, convolved, fold, norm, normed, pooled, scale_and_shift};
 use burn::nn::conv::Conv2d;
 use burn::nn::pool::{AvgPool2d, AvgPool2dConfig, MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::prelude::*;
 use cam_core::{Inspect, Model, Nchw, Taps};
+use cam_nn::linear;
 
 /// What makes one DenseNet another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

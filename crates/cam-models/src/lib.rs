@@ -32,7 +32,6 @@ mod labels;
 pub mod mnasnet;
 mod network;
 mod numbered;
-mod plane;
 mod precision;
 mod prediction;
 mod preprocess;

@@ -7,11 +7,11 @@
 //! convolution and its norm are one layer under the norm's name.
 
 use crate::network::ShapeOf;
-use crate::plane::linear;
 use crate::steps::{self, Residual, Step};
 use burn::nn::{Linear, LinearConfig};
 use burn::prelude::*;
 use cam_core::{Inspect, Model, Taps};
+use cam_nn::linear;
 
 /// What makes one MNASNet another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,13 +8,13 @@
 //! each BatchNorm output in it (`layer4.2.bn3`, `layer4.0.downsample.1`).
 
 use crate::network::ShapeOf;
-use crate::plane::{Activation, Plane, linear, pictures_at_once};
 use crate::steps::{around, averaged, bias, conv, fold, norm, normed, pooled, rectified};
 use burn::nn::conv::Conv2d;
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, Linear, LinearConfig};
 use burn::prelude::*;
 use cam_core::{Inspect, Model, Nchw, Taps};
+use cam_nn::{Activation, HostTensor, linear, pictures_at_once};
 
 /// What makes one ResNet another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,7 +210,7 @@ impl Block {
     }
 
     /// The block in main memory; `None` where it cannot be computed there.
-    fn at_once(&self, x: &Plane) -> Option<Plane> {
+    fn at_once(&self, x: &HostTensor) -> Option<HostTensor> {
         if self.bn1.is_some() {
             return None;
         }

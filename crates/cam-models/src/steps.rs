@@ -1,6 +1,5 @@
 //! What the convolutional families share: convolutions, the BatchNorms that follow them, and sequences of both.
 
-use crate::plane::{Activation, Plane, pictures_at_once};
 use burn::module::Param;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
@@ -8,6 +7,7 @@ use burn::nn::{BatchNorm, BatchNormConfig, PaddingConfig2d, Relu};
 use burn::prelude::*;
 use burn::tensor::activation::relu;
 use cam_core::{Nchw, Taps};
+use cam_nn::{Activation, HostTensor, pictures_at_once};
 use std::fmt::Display;
 
 /// The mean of each channel over the places, by one sum: one a side takes Burn's CPU backend three times as long.
@@ -65,7 +65,7 @@ pub(crate) fn convolved(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
 
 /// A convolution, its norm and a ReLU, between which nobody looks.
 pub(crate) fn rectified(conv: &Conv2d, norm: &Option<BatchNorm>, x: Tensor<4>) -> Tensor<4> {
-    let fused = |x: &Plane| norm.is_none().then(|| x.conv(conv, None, Activation::Relu)).flatten();
+    let fused = |x: &HostTensor| norm.is_none().then(|| x.conv(conv, None, Activation::Relu)).flatten();
     pictures_at_once(x, fused).unwrap_or_else(|x| relu(normed(conv, norm, x)))
 }
 
@@ -217,7 +217,7 @@ impl Residual {
     }
 
     /// The block in main memory; `None` where it cannot be computed there.
-    fn at_once(&self, x: &Plane) -> Option<Plane> {
+    fn at_once(&self, x: &HostTensor) -> Option<HostTensor> {
         let last = self.layers.iter().rposition(|step| matches!(step, Step::Conv(_)))?;
         let mut y = None;
         for (place, step) in self.layers.iter().enumerate() {

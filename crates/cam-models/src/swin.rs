@@ -9,10 +9,6 @@
 //! here is put back from its windows into the picture.
 
 use crate::network::ShapeOf;
-use crate::plane::{
-    Activation, Back, Plane, Windows, block_at_once, layer_norm, linear, linear_back, on_tape, packed,
-    parameter, tokens_at_once,
-};
 use crate::steps::convolved;
 use crate::vit::Mlp;
 use burn::module::{Initializer, Param};
@@ -22,6 +18,10 @@ use burn::prelude::*;
 use burn::tensor::activation::softmax;
 use burn::tensor::ops::PadMode;
 use cam_core::{Inspect, Model, Nhwc, Taps};
+use cam_nn::{
+    Activation, Back, HostTensor, Windows, block_at_once, layer_norm, linear, linear_back, on_tape, packed,
+    parameter, tokens_at_once,
+};
 use std::borrow::Cow;
 
 /// What makes one Swin another.
@@ -343,25 +343,31 @@ impl WindowAttention {
     /// Attention and its linear layer; `x` is what it adds to.
     ///
     /// `None` where it cannot be computed in main memory, or where windows reach beyond the picture.
-    fn at_once(&self, y: &Plane, x: &Plane, window: [usize; 2], shift: [usize; 2]) -> Option<Plane> {
+    fn at_once(
+        &self,
+        y: &HostTensor,
+        x: &HostTensor,
+        window: [usize; 2],
+        shift: [usize; 2],
+    ) -> Option<HostTensor> {
         let windows = self.windows(y, window, shift)?;
         let seen = y.linear(&self.qkv, None, Activation::None)?.attend(&windows);
         seen.linear(&self.proj, Some(x), Activation::None)
     }
 
     /// The same as one step of a tape, without what it adds to.
-    fn step(&self, y: &Plane, window: [usize; 2], shift: [usize; 2]) -> Option<(Plane, Back)> {
+    fn step(&self, y: &HostTensor, window: [usize; 2], shift: [usize; 2]) -> Option<(HostTensor, Back)> {
         let windows = self.windows(y, window, shift)?;
         let [before, after] = [linear_back(&self.qkv)?, linear_back(&self.proj)?];
         let qkv = y.linear(&self.qkv, None, Activation::None)?;
         let seen = qkv.attend(&windows).linear(&self.proj, None, Activation::None)?;
-        let back = move |gradient: &Plane| {
+        let back = move |gradient: &HostTensor| {
             qkv.attend_back(&windows, &gradient.back_through(&after)).back_through(&before)
         };
         Some((seen, Back::new(back)))
     }
 
-    fn windows(&self, y: &Plane, window: [usize; 2], shift: [usize; 2]) -> Option<Windows> {
+    fn windows(&self, y: &HostTensor, window: [usize; 2], shift: [usize; 2]) -> Option<Windows> {
         let [_, rows, columns, _] = y.shape();
         if !rows.is_multiple_of(window[0]) || !columns.is_multiple_of(window[1]) {
             return None;
@@ -402,7 +408,7 @@ impl Block {
     }
 
     /// The block in main memory; `None` where it cannot be computed there.
-    fn at_once(&self, x: &Plane) -> Option<Plane> {
+    fn at_once(&self, x: &HostTensor) -> Option<HostTensor> {
         let x = self.attn.at_once(&x.layer_norm(&self.norm1, EPSILON)?, x, self.window, self.shift)?;
         self.mlp.at_once(&x.layer_norm(&self.norm2, EPSILON)?, &x)
     }
@@ -452,7 +458,7 @@ impl PatchMerging {
     }
 
     /// The merging in main memory; `None` where it cannot be computed there, or where a patch has no neighbour.
-    fn at_once(&self, x: &Plane) -> Option<Plane> {
+    fn at_once(&self, x: &HostTensor) -> Option<HostTensor> {
         let [batch, height, width, channels] = x.shape();
         if height % 2 + width % 2 > 0 {
             return None;

@@ -7,12 +7,12 @@
 //! under the norm's name, and the convolution's number is no layer: once the norm is folded, its output alone does not exist.
 
 use crate::network::ShapeOf;
-use crate::plane::{by_outputs, linear_in_place};
 use crate::steps::{self, Step};
 use burn::nn::{Linear, LinearConfig};
 use burn::prelude::*;
 use burn::tensor::module::adaptive_avg_pool2d;
 use cam_core::{Inspect, Model, Taps};
+use cam_nn::{by_outputs, linear_in_place};
 use std::borrow::Cow;
 
 /// What makes one VGG another.

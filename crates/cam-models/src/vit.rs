@@ -12,9 +12,6 @@
 
 use crate::bicubic::Matrices;
 use crate::network::ShapeOf;
-use crate::plane::{
-    Activation, Back, Plane, Windows, block_at_once, layer_norm, linear, linear_back, on_tape, tokens_at_once,
-};
 use crate::steps::convolved;
 use burn::module::{Initializer, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -23,6 +20,10 @@ use burn::prelude::*;
 use burn::tensor::activation::softmax;
 use burn::tensor::module::attention;
 use cam_core::{Attention as Weights, Inspect, Model, Taps, Tokens};
+use cam_nn::{
+    Activation, Back, HostTensor, Windows, attention_of_first, block_at_once, layer_norm, linear,
+    linear_back, on_tape, tokens_at_once,
+};
 
 /// What makes one vision transformer another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -244,17 +245,18 @@ impl Mlp {
     }
 
     /// The two layers and what they add to, in main memory.
-    pub(crate) fn at_once(&self, y: &Plane, x: &Plane) -> Option<Plane> {
+    pub(crate) fn at_once(&self, y: &HostTensor, x: &HostTensor) -> Option<HostTensor> {
         y.linear(&self.fc1, None, Activation::Gelu)?.linear(&self.fc2, Some(x), Activation::None)
     }
 
     /// The two layers as one step of a tape.
-    fn step(&self, x: &Plane) -> Option<(Plane, Back)> {
+    fn step(&self, x: &HostTensor) -> Option<(HostTensor, Back)> {
         let [before, after] = [linear_back(&self.fc1)?, linear_back(&self.fc2)?];
         let inner = x.linear(&self.fc1, None, Activation::None)?;
         let y = inner.gelu().linear(&self.fc2, None, Activation::None)?;
-        let back =
-            move |gradient: &Plane| inner.gelu_back(&gradient.back_through(&after)).back_through(&before);
+        let back = move |gradient: &HostTensor| {
+            inner.gelu_back(&gradient.back_through(&after)).back_through(&before)
+        };
         Some((y, Back::new(back)))
     }
 
@@ -274,20 +276,20 @@ impl Attention {
     }
 
     /// The tokens as they are after attention and its linear layer; `x` is what it adds to.
-    fn at_once(&self, y: &Plane, x: &Plane) -> Option<Plane> {
+    fn at_once(&self, y: &HostTensor, x: &HostTensor) -> Option<HostTensor> {
         let [_, _, tokens, _] = x.shape();
         let seen = y.linear(&self.qkv, None, Activation::None)?.attend(&self.windows(tokens));
         seen.linear(&self.proj, Some(x), Activation::None)
     }
 
     /// Attention and its linear layer as one step of a tape.
-    fn step(&self, y: &Plane) -> Option<(Plane, Back)> {
+    fn step(&self, y: &HostTensor) -> Option<(HostTensor, Back)> {
         let [_, _, tokens, _] = y.shape();
         let [before, after] = [linear_back(&self.qkv)?, linear_back(&self.proj)?];
         let windows = self.windows(tokens);
         let qkv = y.linear(&self.qkv, None, Activation::None)?;
         let seen = qkv.attend(&windows).linear(&self.proj, None, Activation::None)?;
-        let back = move |gradient: &Plane| {
+        let back = move |gradient: &HostTensor| {
             qkv.attend_back(&windows, &gradient.back_through(&after)).back_through(&before)
         };
         Some((seen, Back::new(back)))
@@ -326,38 +328,15 @@ impl Attention {
     }
 
     /// What [`forward`](Self::forward) makes of the first tokens, where nobody asks for the others. Keys and values of all would be
-    /// most of the work, and are not built: a query goes through the weights of the keys to the tokens themselves, and what it takes
-    /// of them through the weights of the values,
-    ///
-    /// $$ Q K^\top = (Q W_K^\top)\, X^\top + \text{const}, \qquad P V = (P X)\, W_V + b_V $$
-    ///
-    /// The constant, of the keys' bias, is the same for all keys of a query, and a softmax does not see it.
+    /// most of the work, and are not built.
     ///
     /// # Shapes
     /// - x: `[batch, tokens, width]`
     /// - output: `[batch, first, width]`
     fn first(&self, first: usize, x: Tensor<3>) -> Tensor<3> {
-        let [batch, _, width] = x.dims();
-        let (heads, size) = (self.heads, width / self.heads);
-        let weight = self.qkv.weight.val().reshape([width, 3 * heads, size]).swap_dims(0, 1);
-        let [w_q, w_k, w_v] = [0, 1, 2].map(|part| weight.clone().narrow(0, part * heads, heads));
-        let biased = |x: Tensor<3>, part: usize| match &self.qkv.bias {
-            Some(bias) => x + bias.val().reshape([3 * heads, 1, size]).narrow(0, part * heads, heads),
-            None => x,
-        };
-        // A matrix of weights serves a head, one of tokens an image: what is grouped by one is grouped by the other.
-        let regroup = |x: Tensor<3>, [from, to]: [usize; 2]| {
-            let [_, _, channels] = x.dims();
-            x.reshape([from, to, first, channels]).swap_dims(0, 1).reshape([to, from * first, channels])
-        };
-        let (by_images, by_heads) = ([heads, batch], [batch, heads]);
-
-        let asking = x.clone().narrow(1, 0, first).reshape([1, batch * first, width]);
-        let q = biased(asking.matmul(w_q), 0) * (size as f64).powf(-0.5);
-        let fits = regroup(q.matmul(w_k.swap_dims(1, 2)), by_images).matmul(x.clone().swap_dims(1, 2));
-        let taken = regroup(softmax(fits, 2).matmul(x), by_heads);
-        let seen = regroup(biased(taken.matmul(w_v), 2), by_images).reshape([batch, heads, first, size]);
-        linear(&self.proj, seen.swap_dims(1, 2).reshape([batch, first, width]))
+        let bias = self.qkv.bias.as_ref().map(|bias| bias.val());
+        let seen = attention_of_first(x, first, self.heads, &self.qkv.weight.val(), bias.as_ref());
+        linear(&self.proj, seen)
     }
 }
 
@@ -374,7 +353,7 @@ impl Block {
     }
 
     /// The block in main memory; `None` where it cannot be computed there.
-    fn at_once(&self, x: &Plane) -> Option<Plane> {
+    fn at_once(&self, x: &HostTensor) -> Option<HostTensor> {
         if self.ls1.is_some() || self.ls2.is_some() {
             return None;
         }

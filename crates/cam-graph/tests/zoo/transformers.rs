@@ -146,11 +146,7 @@ fn a_decoder_of_learned_queries() {
         let input = TransformerDecoderInput::new(queries, tokens(&net.patches, x));
         net.fc.forward(mean(net.body.decoder.forward(input)))
     })
-    .found(&[
-        "patches 8 @ 4x3",
-        "body.decoder.layers.0.cross_attn.key 8 @ 4x3",
-        "body.decoder.layers.0.cross_attn.value 8 @ 4x3",
-    ]);
+    .found(&["patches 8 @ 4x3"]);
 }
 
 #[derive(Module, Debug)]

@@ -1,10 +1,10 @@
 //! The parameters of a module under the names and in the shapes that a file has for them: listed, or filled from it.
 
 use super::{Found, Shapes};
-use crate::plane::computes_on;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::store::{ModuleAdapter, ModuleContext, bridge, burn_pack};
 use burn::tensor::{Bool, DType, Device, Int, Shape, Tensor, TensorData};
+use cam_nn::computes_on;
 
 /// Where in a module a walk is, and what makes a tensor there one of a file.
 struct Place<'a> {

@@ -7,31 +7,33 @@
 
 mod at_once;
 mod attention;
+mod fused;
 mod in_place;
 mod layers;
 mod memory;
 mod packed;
 mod taped;
 
-pub(crate) use at_once::{block_at_once, layer_norm, linear, pictures_at_once, tokens_at_once};
-pub(crate) use attention::Windows;
+pub use at_once::{block_at_once, layer_norm, linear, pictures_at_once, tokens_at_once};
+pub use attention::Windows;
 use burn::backend::{
     Flex,
     flex::{FlexTensor, Layout},
 };
 use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
-pub(crate) use cam_kernels::Activation;
 use cam_kernels::Picture;
-pub(crate) use in_place::{by_outputs, linear_in_place};
-pub(crate) use layers::linear_back;
-pub(crate) use packed::{packed, parameter};
+pub use cam_kernels::{Activation, Window};
+pub use fused::{FusedAttention, FusedConv, FusedLinear, FusedNorm, attention_of_first, gelu, max_pool};
+pub use in_place::{by_outputs, linear_in_place};
+pub use layers::linear_back;
+pub use packed::{packed, parameter};
 use std::borrow::Cow;
 use std::sync::LazyLock;
-pub(crate) use taped::{Back, on_tape};
+pub use taped::{Back, on_tape};
 
 /// A batch of pictures in main memory: `[batch, height, width, channels]`. Tokens are pictures of one row.
 #[derive(Debug)]
-pub(crate) struct Plane {
+pub struct HostTensor {
     held: Held,
     shape: [usize; 4],
     /// Whether the channels lie side by side in memory, as they do in all that is computed here.
@@ -41,7 +43,7 @@ pub(crate) struct Plane {
 /// Who owns the memory.
 #[derive(Debug)]
 enum Held {
-    Plane(Vec<f32>),
+    HostTensor(Vec<f32>),
     Tensor(FlexTensor),
 }
 
@@ -50,7 +52,7 @@ static ASKED_FOR: LazyLock<bool> =
     LazyLock::new(|| std::env::var_os("CAM_KERNELS").is_none_or(|set| set != "off"));
 
 /// Whether the kernels here compute what is on this device.
-pub(crate) fn computes_on(device: &Device) -> bool {
+pub fn computes_on(device: &Device) -> bool {
     *ASKED_FOR && *device == Device::flex()
 }
 
@@ -62,7 +64,7 @@ fn in_memory<const D: usize>(x: Tensor<D>) -> Result<FlexTensor, Tensor<D>> {
     }
 }
 
-impl Plane {
+impl HostTensor {
     /// Pictures, `[batch, channels, height, width]`, or the tensor itself where it is not in main memory.
     fn pictures(x: Tensor<4>) -> Result<Self, Tensor<4>> {
         let [batch, channels, height, width] = x.dims();
@@ -91,7 +93,7 @@ impl Plane {
     }
 
     /// A batch of what parts of it became; `None` where one of them or all are missing.
-    fn cat(parts: impl ExactSizeIterator<Item = Option<Plane>>) -> Option<Plane> {
+    fn cat(parts: impl ExactSizeIterator<Item = Option<HostTensor>>) -> Option<HostTensor> {
         let (count, mut whole) = (parts.len(), None);
         for part in parts {
             let part = part?;
@@ -108,11 +110,11 @@ impl Plane {
             floats.extend_from_slice(&part.channels_last());
             shape[0] += images;
         }
-        whole.map(|(floats, shape)| Plane::new(floats, shape))
+        whole.map(|(floats, shape)| HostTensor::new(floats, shape))
     }
 
     fn new(floats: Vec<f32>, shape: [usize; 4]) -> Self {
-        Self { held: Held::Plane(floats), shape, channels_last: true }
+        Self { held: Held::HostTensor(floats), shape, channels_last: true }
     }
 
     /// `[batch, channels, height, width]`
@@ -134,18 +136,19 @@ impl Plane {
     /// The values, the channels side by side.
     fn into_floats(mut self) -> Vec<f32> {
         match &mut self.held {
-            Held::Plane(floats) => std::mem::take(floats),
+            Held::HostTensor(floats) => std::mem::take(floats),
             Held::Tensor(_) => self.channels_last().into_owned(),
         }
     }
 
+    /// `[batch, height, width, channels]`
     pub fn shape(&self) -> [usize; 4] {
         self.shape
     }
 
     fn floats(&self) -> &[f32] {
         match &self.held {
-            Held::Plane(floats) => floats,
+            Held::HostTensor(floats) => floats,
             Held::Tensor(tensor) => tensor.as_slice().expect("it was made contiguous"),
         }
     }
@@ -174,21 +177,21 @@ impl Plane {
     }
 
     /// Pixels put together from others: of each new pixel the old ones that it is made of, side by side.
-    pub fn gather(&self, pixels: impl Iterator<Item = usize>, shape: [usize; 4]) -> Plane {
+    pub fn gather(&self, pixels: impl Iterator<Item = usize>, shape: [usize; 4]) -> HostTensor {
         let (from, channels) = (self.channels_last(), self.shape[3]);
         let mut out = memory::take(shape.iter().product());
         for (out, pixel) in out.chunks_exact_mut(channels).zip(pixels) {
             out.copy_from_slice(&from[pixel * channels..][..channels]);
         }
-        Plane::new(out, shape)
+        HostTensor::new(out, shape)
     }
 }
 
 /// The memory goes back, unless somebody else has the tensor too.
-impl Drop for Plane {
+impl Drop for HostTensor {
     fn drop(&mut self) {
-        match std::mem::replace(&mut self.held, Held::Plane(Vec::new())) {
-            Held::Plane(floats) => memory::give_back(floats),
+        match std::mem::replace(&mut self.held, Held::HostTensor(Vec::new())) {
+            Held::HostTensor(floats) => memory::give_back(floats),
             Held::Tensor(tensor) if tensor.is_unique() => {
                 let all = Layout::contiguous(Shape::new([tensor.storage::<f32>().len()]));
                 if let Ok(floats) = tensor.with_layout(all).into_data().try_into_vec::<f32>() {
@@ -208,9 +211,9 @@ mod tests {
     #[test]
     fn what_is_on_a_tape_is_given_back() {
         let x = Tensor::<4>::random([1, 2, 3, 4], Distribution::Default, &Device::flex());
-        assert!(Plane::pictures(x.clone()).is_ok());
-        let back = Plane::pictures(x.clone().autodiff()).expect_err("a tape runs");
+        assert!(HostTensor::pictures(x.clone()).is_ok());
+        let back = HostTensor::pictures(x.clone().autodiff()).expect_err("a tape runs");
         assert_eq!(back.into_data(), x.clone().into_data());
-        assert!(Plane::tokens(x.autodiff()).is_err());
+        assert!(HostTensor::tokens(x.autodiff()).is_err());
     }
 }

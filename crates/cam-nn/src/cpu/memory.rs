@@ -14,7 +14,7 @@ static HELD: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
 
 /// So many floats, whatever they are, in the smallest memory that holds them and is at most twice as large: what a small layer took of
 /// a large one's memory would be filled anew for the next large one.
-pub(crate) fn take(count: usize) -> Vec<f32> {
+pub fn take(count: usize) -> Vec<f32> {
     let mut floats = waiting(count..=count.saturating_mul(2));
     if floats.capacity() == 0 {
         return vec![0.0; count];
@@ -24,7 +24,7 @@ pub(crate) fn take(count: usize) -> Vec<f32> {
 }
 
 /// These floats in memory of about their size, as they may be kept for long.
-pub(crate) fn fitted(floats: Vec<f32>) -> Vec<f32> {
+pub fn fitted(floats: Vec<f32>) -> Vec<f32> {
     let room = floats.len()..=floats.len().saturating_mul(4);
     if room.contains(&floats.capacity()) {
         return floats;
@@ -45,7 +45,7 @@ fn waiting(room: RangeInclusive<usize>) -> Vec<f32> {
 }
 
 /// Memory that nobody reads any more. Of too much the oldest is freed.
-pub(crate) fn give_back(floats: Vec<f32>) {
+pub fn give_back(floats: Vec<f32>) {
     if floats.capacity() == 0 {
         return;
     }

@@ -1,32 +1,32 @@
 //! The doors by which a network comes to main memory: a part of it is computed there at once, or its tensors are given back.
 
 use super::layers::linear_back;
-use super::{Activation, Back, Plane, in_memory, on_tape, parameter};
+use super::{Activation, Back, HostTensor, in_memory, on_tape, parameter};
 use burn::backend::Flex;
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::Tensor;
 
 /// Work on pictures, `[batch, channels, height, width]`; they are given back where it cannot be done in main memory.
-pub(crate) fn pictures_at_once(
+pub fn pictures_at_once(
     x: Tensor<4>,
-    work: impl FnOnce(&Plane) -> Option<Plane>,
+    work: impl FnOnce(&HostTensor) -> Option<HostTensor>,
 ) -> Result<Tensor<4>, Tensor<4>> {
-    let x = Plane::pictures(x)?;
-    work(&x).map(Plane::into_pictures).ok_or_else(|| x.into_pictures())
+    let x = HostTensor::pictures(x)?;
+    work(&x).map(HostTensor::into_pictures).ok_or_else(|| x.into_pictures())
 }
 
 /// Work on tokens, `[batch, tokens, channels]` or `[batch, height, width, channels]`; they are given back where it cannot be done in
 /// main memory.
-pub(crate) fn tokens_at_once<const D: usize, const N: usize>(
+pub fn tokens_at_once<const D: usize, const N: usize>(
     x: [Tensor<D>; N],
-    work: impl FnOnce([&Plane; N]) -> Option<Plane>,
+    work: impl FnOnce([&HostTensor; N]) -> Option<HostTensor>,
 ) -> Result<Tensor<D>, [Tensor<D>; N]> {
-    let x = x.map(Plane::tokens);
+    let x = x.map(HostTensor::tokens);
     let done = match x.iter().all(Result::is_ok) {
         true => work(x.each_ref().map(|x| x.as_ref().expect("all are in main memory"))),
         false => None,
     };
-    done.map(Plane::into_tokens).ok_or_else(|| x.map(|x| x.map_or_else(|x| x, Plane::into_tokens)))
+    done.map(HostTensor::into_tokens).ok_or_else(|| x.map(|x| x.map_or_else(|x| x, HostTensor::into_tokens)))
 }
 
 /// The floats of the images that a block is computed of together. What it makes of them on its way is some four times as much, and is
@@ -34,25 +34,25 @@ pub(crate) fn tokens_at_once<const D: usize, const N: usize>(
 const TOGETHER: usize = 150_000;
 
 /// A block of a transformer, of tokens as in [`tokens_at_once`]: some images of the batch at a time.
-pub(crate) fn block_at_once<const D: usize>(
+pub fn block_at_once<const D: usize>(
     x: Tensor<D>,
-    block: impl Fn(&Plane) -> Option<Plane>,
+    block: impl Fn(&HostTensor) -> Option<HostTensor>,
 ) -> Result<Tensor<D>, Tensor<D>> {
     let x = in_memory(x)?.to_contiguous();
     let batch = x.layout().shape()[0];
     let count = (TOGETHER * batch / x.layout().num_elements().max(1)).clamp(1, batch.max(1));
     let parts = (0..batch).step_by(count).map(|first| {
         let images = x.narrow(0, first, count.min(batch - first));
-        block(&Plane::of_tokens(images))
+        block(&HostTensor::of_tokens(images))
     });
-    match Plane::cat(parts) {
+    match HostTensor::cat(parts) {
         Some(y) => Ok(y.into_tokens()),
         None => Err(Tensor::from_primitive::<Flex>(x)),
     }
 }
 
 /// A linear layer of tokens, also on a tape.
-pub(crate) fn linear<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
+pub fn linear<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
     tokens_at_once([x], |[x]| x.linear(layer, None, Activation::None))
         .or_else(|[x]| {
             on_tape(x, |x| {
@@ -65,7 +65,7 @@ pub(crate) fn linear<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> 
 }
 
 /// The norm of each token over its channels, also on a tape.
-pub(crate) fn layer_norm<const D: usize>(norm: &LayerNorm, epsilon: f64, x: Tensor<D>) -> Tensor<D> {
+pub fn layer_norm<const D: usize>(norm: &LayerNorm, epsilon: f64, x: Tensor<D>) -> Tensor<D> {
     tokens_at_once([x], |[x]| x.layer_norm(norm, epsilon))
         .or_else(|[x]| {
             on_tape(x, |x| {
@@ -80,7 +80,7 @@ pub(crate) fn layer_norm<const D: usize>(norm: &LayerNorm, epsilon: f64, x: Tens
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plane::by_outputs;
+    use crate::cpu::by_outputs;
     use burn::nn::{LayerNormConfig, LinearConfig};
     use burn::tensor::{Device, Distribution, TensorData, Tolerance};
 
@@ -92,7 +92,7 @@ mod tests {
     fn layers_are_those_of_burn() {
         let linear = LinearConfig::new(4, 6).init(&Device::flex());
         let x = random([2, 3, 4]);
-        let ours = Plane::tokens(x.clone()).unwrap().linear(&linear, None, Activation::None).unwrap();
+        let ours = HostTensor::tokens(x.clone()).unwrap().linear(&linear, None, Activation::None).unwrap();
         let off = ours.into_tokens() - linear.forward(x);
         assert!(off.abs().max().into_scalar::<f32>() < 1e-6);
     }

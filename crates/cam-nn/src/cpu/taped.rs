@@ -1,6 +1,6 @@
 //! Work in main memory as one step of a tape: forwards as in plain inference, and back by kernels too.
 
-use super::Plane;
+use super::HostTensor;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
@@ -13,10 +13,11 @@ use std::sync::Arc;
 
 /// The way back: of the gradient at what was made that at what it was made of.
 #[derive(Clone)]
-pub(crate) struct Back(Arc<dyn Fn(&Plane) -> Plane + Send + Sync>);
+pub struct Back(Arc<dyn Fn(&HostTensor) -> HostTensor + Send + Sync>);
 
 impl Back {
-    pub fn new(back: impl Fn(&Plane) -> Plane + Send + Sync + 'static) -> Self {
+    /// The way back that this function goes.
+    pub fn new(back: impl Fn(&HostTensor) -> HostTensor + Send + Sync + 'static) -> Self {
         Self(Arc::new(back))
     }
 }
@@ -28,12 +29,12 @@ impl Debug for Back {
 }
 
 /// Work on a tensor on a tape; it is given back where it is on none, or where the work cannot be done in main memory.
-pub(crate) fn on_tape<const D: usize>(
+pub fn on_tape<const D: usize>(
     x: Tensor<D>,
-    work: impl FnOnce(Plane) -> Option<(Plane, Back)>,
+    work: impl FnOnce(HostTensor) -> Option<(HostTensor, Back)>,
 ) -> Result<Tensor<D>, Tensor<D>> {
     let Ok(taped) = x.clone().try_into_primitive::<Autodiff<Flex>>() else { return Err(x) };
-    let plane = Plane::tokens(Tensor::<D>::from_primitive::<Flex>(taped.primitive().clone()));
+    let plane = HostTensor::tokens(Tensor::<D>::from_primitive::<Flex>(taped.primitive().clone()));
     let Some((y, back)) = plane.ok().and_then(work) else { return Err(x) };
     let y = y.into_tensor(D);
     let y = match Step::<D>.prepare::<NoCheckpointing>([taped.node()]).compute_bound().stateful() {
@@ -52,7 +53,7 @@ impl<const D: usize> Backward<Flex, 1> for Step<D> {
 
     fn backward(self, ops: Ops<Back, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
         unary::<Flex, _>(ops.parents, ops.node, gradients, |gradient: FlexTensor| {
-            let gradient = Plane::tokens(Tensor::<D>::from_primitive::<Flex>(gradient));
+            let gradient = HostTensor::tokens(Tensor::<D>::from_primitive::<Flex>(gradient));
             let gradient = gradient.expect("a gradient stands where its value does");
             (ops.state.0)(&gradient).into_tensor(D)
         });

@@ -36,13 +36,13 @@ struct Key {
 static MADE: LazyLock<RwLock<HashMap<Key, Entry>>> = LazyLock::new(RwLock::default);
 
 /// A parameter in main memory, in single precision and on no tape.
-pub(crate) fn parameter<const D: usize>(parameter: &Param<Tensor<D>>) -> Option<FlexTensor> {
+pub fn parameter<const D: usize>(parameter: &Param<Tensor<D>>) -> Option<FlexTensor> {
     let tensor = parameter.val().try_into_primitive::<Flex>().ok()?;
     (tensor.dtype() == DType::F32).then_some(tensor)
 }
 
 /// What is made of a weight and a bias, which is a function of them and of the options.
-pub(crate) fn packed<T: Any + Send + Sync>(
+pub fn packed<T: Any + Send + Sync>(
     (weight, bias): (&FlexTensor, Option<&FlexTensor>),
     options: impl Debug,
     make: impl FnOnce(&[f32], Option<&[f32]>) -> T,

@@ -1,12 +1,12 @@
 //! Attention in windows of tokens.
 
-use super::{Plane, memory};
+use super::{HostTensor, memory};
 use cam_kernels::Attention;
 use std::sync::Arc;
 
 /// Which tokens attend to which.
 #[derive(Debug)]
-pub(crate) struct Windows {
+pub struct Windows {
     /// Heads, among which the channels are shared out.
     pub heads: usize,
     /// The tokens of each window, counted within an image.
@@ -17,7 +17,7 @@ pub(crate) struct Windows {
 
 impl Windows {
     /// Attention in them, of queries, keys and values.
-    fn of(&self, qkv: &Plane) -> Attention<'_> {
+    fn of(&self, qkv: &HostTensor) -> Attention<'_> {
         let [_, height, width, channels] = qkv.shape;
         Attention {
             heads: self.heads,
@@ -29,19 +29,19 @@ impl Windows {
     }
 }
 
-impl Plane {
+impl HostTensor {
     /// Attention in windows, of queries, keys and values `[.., 3 * heads * size]`.
-    pub fn attend(&self, windows: &Windows) -> Plane {
+    pub fn attend(&self, windows: &Windows) -> HostTensor {
         let [batch, height, width, channels] = self.shape;
         let out = memory::take(batch * height * width * channels / 3);
         let out = windows.of(self).forward(&self.channels_last(), out);
-        Plane::new(out, [batch, height, width, channels / 3])
+        HostTensor::new(out, [batch, height, width, channels / 3])
     }
 
     /// The gradient at queries, keys and values of that at what [`attend`](Self::attend) makes of them.
-    pub fn attend_back(&self, windows: &Windows, gradient: &Plane) -> Plane {
+    pub fn attend_back(&self, windows: &Windows, gradient: &HostTensor) -> HostTensor {
         let qkv = self.channels_last();
         let out = windows.of(self).backward(&qkv, &gradient.channels_last(), memory::take(qkv.len()));
-        Plane::new(out, self.shape)
+        HostTensor::new(out, self.shape)
     }
 }

@@ -2,14 +2,14 @@
 //! and not packed, which would be a second copy of them.
 
 use super::memory;
-use super::{Back, Plane, in_memory, on_tape, parameter, tokens_at_once};
+use super::{Back, HostTensor, in_memory, on_tape, parameter, tokens_at_once};
 use burn::backend::flex::FlexTensor;
 use burn::nn::Linear;
 use burn::tensor::Tensor;
 use cam_kernels::Outputs;
 
 /// The same layer for [`linear_in_place`]: where its weights are in main memory, those of an output lie side by side.
-pub(crate) fn by_outputs(mut layer: Linear) -> Linear {
+pub fn by_outputs(mut layer: Linear) -> Linear {
     if in_memory(layer.weight.val()).is_ok() {
         layer.weight = layer.weight.map(|weight| {
             let device = weight.device();
@@ -20,7 +20,7 @@ pub(crate) fn by_outputs(mut layer: Linear) -> Linear {
 }
 
 /// A linear layer that went through [`by_outputs`], also on a tape.
-pub(crate) fn linear_in_place<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
+pub fn linear_in_place<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
     tokens_at_once([x], |[x]| Some(InPlace::of(layer)?.forward(x)))
         .or_else(|[x]| {
             on_tape(x, |x| {
@@ -56,19 +56,19 @@ impl InPlace {
         Outputs::new(floats(&self.weight), [shape[0], shape[1]], self.bias.as_ref().map(floats))
     }
 
-    fn forward(&self, x: &Plane) -> Plane {
+    fn forward(&self, x: &HostTensor) -> HostTensor {
         let [batch, height, width, _] = x.shape;
         let shape = [batch, height, width, self.weight.layout().shape()[0]];
         let out = memory::take(shape.iter().product());
-        Plane::new(self.outputs().forward(&x.channels_last(), out), shape)
+        HostTensor::new(self.outputs().forward(&x.channels_last(), out), shape)
     }
 
     /// The gradient before the layer, of that behind it.
-    fn backward(&self, gradient: &Plane) -> Plane {
+    fn backward(&self, gradient: &HostTensor) -> HostTensor {
         let [batch, height, width, _] = gradient.shape;
         let shape = [batch, height, width, self.weight.layout().shape()[1]];
         let out = memory::take(shape.iter().product());
-        Plane::new(self.outputs().backward(&gradient.channels_last(), out), shape)
+        HostTensor::new(self.outputs().backward(&gradient.channels_last(), out), shape)
     }
 }
 
