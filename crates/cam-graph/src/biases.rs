@@ -55,10 +55,10 @@ impl Bias {
 
 /// The biases of a graph, by the operators that add them; none where the graph is more than linear between corners.
 pub(crate) fn find(graph: &Graph, slot: impl Fn(&TensorIr) -> Slot) -> HashMap<usize, Bias> {
-    if !graph.operators.iter().all(|operator| is_piecewise_linear(operator, graph)) {
+    let is_constant = |tensor: &TensorIr| graph.constants[slot(tensor)].is_some();
+    if !graph.operators.iter().all(|operator| is_piecewise_linear(operator, &is_constant)) {
         return HashMap::new();
     }
-    let is_constant = |tensor: &TensorIr| graph.constants[slot(tensor)].is_some();
     let bias_of = |operator: &Operator| match &operator.ir {
         OperationIr::Module(Module::Conv1d(op)) => {
             op.bias.as_ref().filter(|bias| is_constant(bias)).map(&slot)
@@ -100,7 +100,7 @@ pub(crate) fn find(graph: &Graph, slot: impl Fn(&TensorIr) -> Slot) -> HashMap<u
 }
 
 /// Whether an operator is linear but for corners in what depends on the input.
-fn is_piecewise_linear(operator: &Operator, graph: &Graph) -> bool {
+fn is_piecewise_linear(operator: &Operator, is_constant: &impl Fn(&TensorIr) -> bool) -> bool {
     let of_input = operator.inputs.len();
     match &operator.ir {
         OperationIr::Module(op) => match op {
@@ -126,7 +126,8 @@ fn is_piecewise_linear(operator: &Operator, graph: &Graph) -> bool {
         }
         OperationIr::NumericFloat(_, op) => match op {
             Numeric::Add(_) | Numeric::Sub(_) => true,
-            Numeric::Mul(_) | Numeric::Div(_) => of_input == 1 && graph.constants.len() > of_input,
+            Numeric::Mul(_) => of_input == 1,
+            Numeric::Div(op) => of_input == 1 && !is_constant(&op.lhs),
             Numeric::MulScalar(_) | Numeric::DivScalar(_) | Numeric::AddScalar(_) | Numeric::SubScalar(_) => {
                 true
             }

@@ -165,3 +165,30 @@ fn nothing_is_printed() {
         assert!(String::from_utf8(ran.stdout).unwrap().contains("1 passed"));
     }
 }
+
+/// FullGrad counts the biases of a network that is linear between the corners of its ReLUs, and refuses any other.
+#[test]
+fn biases_of_a_network_that_is_not_linear() {
+    let full = || cam_core::method_named("fullgrad").unwrap();
+    let net = filled(net());
+    let linear = record(&net, |net: &Net, x: Tensor<4>| net.forward(x)).unwrap();
+    let found = Explainer::new(&linear).layer("conv").method(full()).explain(pictures(1), &Class(0)).unwrap();
+    assert_eq!(found.maps[0].layer, "biases");
+    let others: [fn(&Net, Tensor<4>) -> Tensor<2>; 3] = [
+        |net, x| net.fc.forward(pooled((net.features(x) + 2.0).recip())),
+        |net, x| {
+            let x = net.features(x) + 2.0;
+            net.fc.forward(pooled(Tensor::ones([1, 8, 16, 12], &x.device()) / x))
+        },
+        |net, x| {
+            let x = net.features(x);
+            net.fc.forward(pooled(x.clone() * x))
+        },
+    ];
+    for forward in others {
+        let recorded = record(&net, forward).unwrap();
+        let error =
+            Explainer::new(&recorded).layer("conv").method(full()).explain(pictures(1), &Class(0)).err();
+        assert_eq!(error, Some(cam_core::Error::NoBiases));
+    }
+}
