@@ -148,12 +148,6 @@ where
         same_maps(&recorded, &by_hand, (self.input)(2), layers, self.rounding.max(1e-5));
         self
     }
-
-    /// Asserts that the recording is refused with this text in the message.
-    pub fn refused(self, reason: &str) {
-        let error = self.recorded.prepare(&(self.input)(1)).unwrap_err();
-        assert!(error.to_string().contains(reason), "{error}");
-    }
 }
 
 /// A forward pass whose module is forgotten, so that each kind of input and output is compiled once.
