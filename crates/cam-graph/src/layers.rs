@@ -7,7 +7,8 @@
 //! - A **block**, a module of modules, goes on over the operators without parameters behind it that are its own: a sum or product of
 //!   what it computed and what it was given (a residual connection), and the activation behind such a sum; a concatenation of what it
 //!   computed; an activation or pooling for which it has a module without parameters (`pool`, `activation`); what brings its places
-//!   back in order (the end of windowed attention).
+//!   back in order (the end of windowed attention). In between a value may be put in another form or made a gate. Burn's own modules
+//!   that end with their last layer (`MultiHeadAttention`) end there: what is added to their value is added around them.
 //! - A **function** is one value made of another by operators without parameters, element by element and on several ways: `x * sigmoid(x)`.
 //!   It is an activation as a whole, and what is inside of it is no layer.
 //! - What an attention multiplies with each other, its queries, keys and values, is no layer: only the attention as a whole is.
@@ -15,7 +16,7 @@
 //!   module without parameters that stands in their place (`maxpool`), or what they are (`relu`) within the block around them.
 //! - A module that is called several times has a layer a call: `encoder`, `encoder#2`.
 //!
-//! A layer is offered where its axes are understood (see [`crate::axes`]). Queries, keys and values of an attention are none.
+//! A layer is offered where its axes are understood (see [`crate::axes`]).
 
 use crate::axes::Layout;
 use crate::values::Slot;
