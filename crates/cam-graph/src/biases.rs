@@ -8,7 +8,7 @@ use crate::values::Slot;
 use burn::backend::DispatchTensor;
 use burn::backend::ir::{
     ActivationOperationIr as Activation, BaseOperationIr as Base, ModuleOperationIr as Module,
-    NumericOperationIr as Numeric, OperationIr, TensorIr,
+    NumericOperationIr as Numeric, OperationIr, PadModeIr, TensorIr,
 };
 use burn::tensor::Tensor;
 use std::collections::HashMap;
@@ -59,17 +59,17 @@ pub(crate) fn find(graph: &Graph, slot: impl Fn(&TensorIr) -> Slot) -> HashMap<u
     if !graph.operators.iter().all(|operator| is_piecewise_linear(operator, &is_constant)) {
         return HashMap::new();
     }
-    let bias_of = |operator: &Operator| match &operator.ir {
-        OperationIr::Module(Module::Conv1d(op)) => {
-            op.bias.as_ref().filter(|bias| is_constant(bias)).map(&slot)
-        }
-        OperationIr::Module(Module::Conv2d(op)) => {
-            op.bias.as_ref().filter(|bias| is_constant(bias)).map(&slot)
-        }
-        OperationIr::Module(Module::Conv3d(op)) => {
-            op.bias.as_ref().filter(|bias| is_constant(bias)).map(&slot)
-        }
-        _ => None,
+    let bias_of = |operator: &Operator| {
+        let bias = match &operator.ir {
+            OperationIr::Module(Module::Conv1d(op)) => &op.bias,
+            OperationIr::Module(Module::Conv2d(op)) => &op.bias,
+            OperationIr::Module(Module::Conv3d(op)) => &op.bias,
+            OperationIr::Module(Module::ConvTranspose1d(op)) => &op.bias,
+            OperationIr::Module(Module::ConvTranspose2d(op)) => &op.bias,
+            OperationIr::Module(Module::ConvTranspose3d(op)) => &op.bias,
+            _ => return None,
+        };
+        bias.as_ref().filter(|bias| is_constant(bias)).map(&slot)
     };
     let mut found = HashMap::new();
     for (place, operator) in graph.operators.iter().enumerate() {
@@ -99,16 +99,19 @@ pub(crate) fn find(graph: &Graph, slot: impl Fn(&TensorIr) -> Slot) -> HashMap<u
     found
 }
 
-/// Whether an operator is linear but for corners in what depends on the input.
+/// Whether a value is `[batch, features]`, which has no places.
+fn is_row(tensor: &TensorIr) -> bool {
+    tensor.shape.num_dims() <= 2
+}
+
+/// Whether an operator is linear but for corners in what depends on the input, and adds no bias but those that are counted.
 fn is_piecewise_linear(operator: &Operator, is_constant: &impl Fn(&TensorIr) -> bool) -> bool {
     let of_input = operator.inputs.len();
     match &operator.ir {
         OperationIr::Module(op) => match op {
-            Module::Conv1d(_)
-            | Module::Conv2d(_)
-            | Module::Conv3d(_)
-            | Module::Linear(_)
-            | Module::BatchNorm(_) => of_input == 1,
+            Module::Conv1d(_) | Module::Conv2d(_) | Module::Conv3d(_) | Module::BatchNorm(_) => of_input == 1,
+            // The bias of a classifier is no layer's, as in the reference; that of places would be left out.
+            Module::Linear(op) => of_input == 1 && (op.bias.is_none() || is_row(&op.out)),
             Module::ConvTranspose1d(_) | Module::ConvTranspose2d(_) | Module::ConvTranspose3d(_) => {
                 of_input == 1
             }
@@ -121,26 +124,35 @@ fn is_piecewise_linear(operator: &Operator, is_constant: &impl Fn(&TensorIr) -> 
             _ => false,
         },
         OperationIr::Activation(op) => matches!(op, Activation::Relu(_) | Activation::LeakyRelu(_)),
-        OperationIr::BaseFloat(op) => {
-            !matches!(op, Base::Equal(_) | Base::EqualElem(_) | Base::NotEqual(_) | Base::NotEqualElem(_))
-        }
+        OperationIr::BaseFloat(op) => match op {
+            Base::Equal(_) | Base::EqualElem(_) | Base::NotEqual(_) | Base::NotEqualElem(_) => false,
+            // Numbers put among others are biases that no layer adds.
+            Base::Cat(_)
+            | Base::MaskWhere(_)
+            | Base::SliceAssign(_)
+            | Base::Scatter(_)
+            | Base::SelectAssign(_) => operator.constants.is_empty(),
+            Base::MaskFill(op) => op.value.elem::<f64>() == 0.0,
+            _ => true,
+        },
         OperationIr::NumericFloat(_, op) => match op {
-            Numeric::Add(_) | Numeric::Sub(_) => true,
+            Numeric::Add(op) | Numeric::Sub(op) => of_input == 2 || is_row(&op.out),
+            Numeric::AddScalar(op) | Numeric::SubScalar(op) => op.rhs.elem::<f64>() == 0.0 || is_row(&op.out),
             Numeric::Mul(_) => of_input == 1,
             Numeric::Div(op) => of_input == 1 && !is_constant(&op.lhs),
-            Numeric::MulScalar(_) | Numeric::DivScalar(_) | Numeric::AddScalar(_) | Numeric::SubScalar(_) => {
-                true
-            }
+            Numeric::MulScalar(_) | Numeric::DivScalar(_) => true,
             Numeric::Mean(_)
             | Numeric::MeanDim(_)
             | Numeric::Sum(_)
             | Numeric::SumDim(_)
             | Numeric::SumDims(_) => true,
-            Numeric::Neg(_)
-            | Numeric::Pad(_)
-            | Numeric::Clamp(_)
-            | Numeric::ClampMin(_)
-            | Numeric::ClampMax(_) => true,
+            Numeric::Pad(op) => match op.mode {
+                PadModeIr::Constant(value) => value.elem::<f64>() == 0.0,
+                _ => true,
+            },
+            // Where a value is cut off at a number, that number is a bias.
+            Numeric::ClampMin(op) | Numeric::ClampMax(op) => op.rhs.elem::<f64>() == 0.0,
+            Numeric::Neg(_) => true,
             Numeric::MaxDim(_) | Numeric::MinDim(_) | Numeric::Max(_) | Numeric::Min(_) => true,
             _ => false,
         },

@@ -31,6 +31,8 @@ pub(crate) struct Graph {
     pub layers: Vec<Layer>,
     /// The biases that operators add, by their places.
     pub biases: HashMap<usize, Bias>,
+    /// Whether each of them is a layer's: some of the biases are no FullGrad.
+    pub shows_biases: bool,
     /// Operators that are computed together where nobody looks inside.
     pub regions: Vec<Region>,
     /// The regions that an operator is part of, the outer one first.
@@ -158,6 +160,7 @@ impl Graph {
             outputs,
             layers: Vec::new(),
             biases: HashMap::new(),
+            shows_biases: false,
             regions: Vec::new(),
             regions_of: Vec::new(),
         };
@@ -193,6 +196,15 @@ impl Graph {
         self.regions.iter_mut().for_each(|region| region.inside.clear());
         layers.iter().for_each(|layer| hide(layer, &self.regions_of, &mut self.regions));
         self.layers = layers;
+        fn last(layer: &Layer, all: &mut HashSet<usize>) {
+            all.insert(layer.operator);
+            layer.children.iter().for_each(|child| last(child, all));
+        }
+        let mut shown = HashSet::new();
+        self.layers.iter().for_each(|layer| last(layer, &mut shown));
+        // A value of one place is no layer, as that of a classifier.
+        let has_places = |place: &usize| self.operators[*place].shape().iter().skip(2).any(|size| *size > 1);
+        self.shows_biases = self.biases.keys().all(|place| shown.contains(place) || !has_places(place));
     }
 
     /// The layers of this graph of one image, from those of the same forward pass on two; none where it is another.
@@ -347,6 +359,9 @@ impl Graph {
                     _ => continue,
                 },
                 OperationIr::Float(_, Float::Tanh(_)) => Special::Unguided("tanh"),
+                OperationIr::Float(_, Float::Exp(_)) => Special::Unguided("exponential"),
+                OperationIr::Float(_, Float::Log1p(_)) => Special::Unguided("logarithm"),
+                OperationIr::NumericFloat(_, Numeric::Clamp(_)) => Special::Unguided("clamp"),
                 OperationIr::Float(_, Float::Erf(_)) => Special::Unguided("GELU"),
                 OperationIr::NumericFloat(_, Numeric::Mul(_)) => {
                     let gates = |slot: &Slot| sigmoids.get(slot).is_some_and(|x| operator.inputs.contains(x));

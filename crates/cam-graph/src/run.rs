@@ -75,7 +75,8 @@ impl Run<'_> {
         macro_rules! tap {
             ($layout:expr, $rank:literal) => {{
                 // A block that ends with a layer adds no bias beside that layer's.
-                let bias = self.graph.biases.get(&layer.operator).filter(|_| layer.children.is_empty());
+                let bias = self.graph.biases.get(&layer.operator);
+                let bias = bias.filter(|_| self.graph.shows_biases && layer.children.is_empty());
                 let bias = bias.map(|bias| bias.value(&self.graph.constants));
                 let forward = || {
                     layer.children.iter().for_each(|child| self.layer(child));

@@ -47,5 +47,6 @@ fn recordings_share_the_weights() {
         }
     }
     let grown = MEMORY.get_peak_memory() as isize - before as isize;
-    assert!(grown < weights as isize / 4, "20 recordings took {grown} bytes, the weights are {weights}");
+    // Some ten kilobytes of operators each; one copy of the weights each would be forty times the limit.
+    assert!(grown < weights as isize / 2, "20 recordings took {grown} bytes, the weights are {weights}");
 }
