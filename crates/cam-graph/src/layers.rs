@@ -13,7 +13,7 @@
 //!   It is an activation as a whole, and what is inside of it is no layer.
 //! - What an attention multiplies with each other, its queries, keys and values, is no layer: only the attention as a whole is.
 //! - **Operators without parameters** have names of their own: the number that is free for them in a sequence (`features.3`), the
-//!   module without parameters that stands in their place (`maxpool`), or what they are (`relu`) within the block around them.
+//!   module without parameters that has their place (`maxpool`), or what they are (`relu`) within the block around them.
 //! - A module that is called several times has a layer a call: `encoder`, `encoder#2`.
 //!
 //! A layer is offered where its axes are understood (see [`crate::axes`]).

@@ -51,8 +51,7 @@ pub(crate) type Kernel =
 pub(crate) enum Role {
     /// A linear layer of tokens: of each by itself.
     Linear {
-        weight: Tensor<2>,
-        bias: Option<Tensor<1>>,
+        matrix: Arc<Matrix>,
         is_plain: bool,
     },
     /// The norm of each token.
@@ -62,6 +61,14 @@ pub(crate) enum Role {
         heads: usize,
     },
     Other,
+}
+
+/// The parameters of a linear layer.
+pub(crate) struct Matrix {
+    /// `[from, to]`
+    pub weight: Tensor<2>,
+    /// `[to]`
+    pub bias: Option<Tensor<1>>,
 }
 
 /// Convolutions with their norms folded into them, by the names of their parameters: recordings of all shapes share them.

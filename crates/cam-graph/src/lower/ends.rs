@@ -1,6 +1,6 @@
 //! Ends of transformers: where the output reads a few tokens only, the others are not computed to the end.
 
-use super::{Kernel, Region, Role};
+use super::{Kernel, Matrix, Region, Role};
 use crate::graph::{Graph, Special};
 use crate::values::Slot;
 use burn::backend::ir::{BaseOperationIr as Base, NumericOperationIr as Numeric, OperationIr, TensorIr};
@@ -37,16 +37,15 @@ enum Step {
     Region(Kernel, Vec<Slot>),
     Sum(Slot, Slot),
     /// Each token times or plus the same numbers.
-    Scale(Slot, DispatchTensor),
-    Shift(Slot, DispatchTensor),
+    Scale(Slot, Box<DispatchTensor>),
+    Shift(Slot, Box<DispatchTensor>),
     /// The needed ones of all tokens.
     Cut(Slot),
     /// The attention of the needed tokens to all.
     Attention {
         x: Slot,
         heads: usize,
-        weight: Tensor<2>,
-        bias: Option<Tensor<1>>,
+        matrix: Arc<Matrix>,
     },
 }
 
@@ -140,16 +139,11 @@ impl Ends<'_> {
                 }
                 Role::Attention { heads } => {
                     let row = self.region_of.get(&region.inputs[0])?;
-                    let Role::Linear { weight, bias, is_plain: true } = &row.role else { return None };
+                    let Role::Linear { matrix, is_plain: true } = &row.role else { return None };
                     if self.graph.reads[row.output] as usize != region.inputs.len() {
                         return None;
                     }
-                    let step = Step::Attention {
-                        x: row.inputs[0],
-                        heads: *heads,
-                        weight: weight.clone(),
-                        bias: bias.clone(),
-                    };
+                    let step = Step::Attention { x: row.inputs[0], heads: *heads, matrix: matrix.clone() };
                     Some(([&region.operators[..], &row.operators].concat(), step))
                 }
                 Role::Other => None,
@@ -173,6 +167,7 @@ impl Ends<'_> {
                 if !is_same_for_all || x.1 != shape || shape.len() != 3 {
                     return None;
                 }
+                let numbers = Box::new(numbers);
                 if is_sum { Step::Shift(x.0, numbers) } else { Step::Scale(x.0, numbers) }
             }
             _ => return None,
@@ -198,11 +193,11 @@ fn some_tokens(
                 kernel(inputs).ok()?
             }
             Step::Sum(a, b) => (tensor(values.get(a)?) + tensor(values.get(b)?)).into_dispatch(),
-            Step::Scale(x, numbers) => Dispatch::float_mul(values.get(x)?.clone(), numbers.clone()),
-            Step::Shift(x, numbers) => Dispatch::float_add(values.get(x)?.clone(), numbers.clone()),
-            Step::Attention { x, heads, weight, bias } => {
-                cam_nn::attention_of_first(tensor(whole.get(x)?), count, *heads, weight, bias.as_ref())
-                    .into_dispatch()
+            Step::Scale(x, numbers) => Dispatch::float_mul(values.get(x)?.clone(), *numbers.clone()),
+            Step::Shift(x, numbers) => Dispatch::float_add(values.get(x)?.clone(), *numbers.clone()),
+            Step::Attention { x, heads, matrix } => {
+                let (weight, bias) = (&matrix.weight, matrix.bias.as_ref());
+                cam_nn::attention_of_first(tensor(whole.get(x)?), count, *heads, weight, bias).into_dispatch()
             }
         };
         values.insert(*at, value);

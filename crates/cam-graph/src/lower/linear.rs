@@ -1,6 +1,6 @@
 //! A linear layer: the product with a matrix, the reshapes around it, its bias, and the GELU or the sum that follows.
 
-use super::{Chain, Kernel, Lowering, Region, Role, flattened};
+use super::{Chain, Kernel, Lowering, Matrix, Region, Role, flattened};
 use burn::backend::TensorMetadata;
 use burn::backend::ir::{
     ActivationOperationIr as Activation, BaseOperationIr as Base, FloatOperationIr as Float,
@@ -87,7 +87,8 @@ impl Lowering<'_> {
                 }
             }
         });
-        let role = Role::Linear { weight: matrix, bias, is_plain: !gelu && residual.is_none() };
+        let is_plain = !gelu && residual.is_none();
+        let role = Role::Linear { matrix: Arc::new(Matrix { weight: matrix, bias }), is_plain };
         Some(chain.region([Some(input), residual].into_iter().flatten(), role, kernel))
     }
 }

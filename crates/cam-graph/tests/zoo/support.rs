@@ -93,6 +93,7 @@ pub fn pooled(x: Tensor<4>) -> Tensor<2> {
 pub struct Case<M, I, O> {
     module: M,
     forward: fn(&M, I) -> O,
+    #[allow(clippy::type_complexity, reason = "a forward pass as it is written")]
     recorded: Recorded<M, fn(&M, I) -> O, I, O>,
     input: fn(usize) -> I,
     rounding: f32,
