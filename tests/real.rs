@@ -6,8 +6,8 @@ mod squeezenet;
 
 use burn::tensor::{Device, Tensor};
 use cam_core::{
-    Class, Explainer, Explanation, METHODS, Model, ScoreCam, Sight, Taps, Target, guided_backprop,
-    guided_gradcam, method_named,
+    Class, Explainer, Explanation, GradCam, LayerCam, METHODS, Model, ScoreCam, Sight, Taps, Target,
+    guided_backprop, guided_gradcam, layers, method_named,
 };
 use cam_models::{Classifier, Preprocess, Resize, Weights, read_photo};
 use squeezenet::SqueezeNet;
@@ -57,6 +57,43 @@ fn the_dog_and_the_cat_are_each_found_by_a_model_of_ones_own() {
         } else if ["gradcam", "hirescam", "layercam"].contains(&maps.method) {
             assert!(y > 120, "{} finds the cat at {x}, {y}", maps.method);
         }
+    }
+}
+
+#[test]
+fn a_recording_finds_the_layers_and_the_maps_of_a_model_tapped_by_hand() {
+    let (Some(weights), Some(photo)) = (data("squeezenet1_0.safetensors"), data("both.png")) else { return };
+    let device = Device::flex();
+    let model = Weights::open(&weights).unwrap().load("squeezenet1_0", SqueezeNet::new(&device)).unwrap();
+    let (input, _) = Preprocess::IMAGENET.apply(&read_photo(&photo).unwrap(), &device);
+    let recorded =
+        cam_graph::record(&model, |model: &SqueezeNet, x: Tensor<4>| model.forward(x, &Taps::off())).unwrap();
+    let found = recorded.layers(&input).unwrap();
+    let known = layers(&model, input.clone()).unwrap();
+    for layer in &known {
+        assert!(found.names().contains(&layer.name.as_str()), "{} in\n{found}", layer.name);
+    }
+    let raw = |found: Result<Explanation, _>| -> Vec<f32> {
+        let found = found.unwrap();
+        found.maps.iter().flat_map(|maps| maps.raw.to_data().try_to_vec::<f32>().unwrap()).collect()
+    };
+    for layer in ["features.2", "features.7", "features.12"] {
+        let ours = Explainer::new(&recorded)
+            .layer(layer)
+            .method(GradCam)
+            .method(LayerCam)
+            .explain(input.clone(), &Class(243));
+        let theirs = Explainer::new(&model)
+            .layer(layer)
+            .method(GradCam)
+            .method(LayerCam)
+            .explain(input.clone(), &Class(243));
+        let (ours, theirs) = (raw(ours), raw(theirs));
+        let largest = theirs.iter().fold(0f32, |most, x| most.max(x.abs()));
+        let apart = ours.iter().zip(&theirs).fold(0f32, |most, (a, b)| most.max((a - b).abs()));
+        println!("{layer}: {apart:e} of {largest:e}");
+        // Sums in another order; units at the corner of their ReLU pass their gradient or not, as in the golden tests.
+        assert!(largest > 0.0 && apart < 5e-3 * largest, "{apart} of {largest} at {layer}");
     }
 }
 

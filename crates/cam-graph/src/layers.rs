@@ -5,8 +5,8 @@
 //!
 //! - A module's **value** is what its last operator gives.
 //! - A **block**, a module of modules, goes on over the operators without parameters behind it that are its own: a sum or product of
-//!   what it computed and what it was given (a residual connection), and the activation behind such a sum; a concatenation of what it
-//!   computed; an activation or pooling for which it has a module without parameters (`pool`, `activation`); what brings its places
+//!   what it computed and what it was given (a residual connection); a concatenation of what it computed; the activation behind one of
+//!   these; an activation or pooling for which it has a module without parameters (`pool`, `activation`); what brings its places
 //!   back in order (the end of windowed attention). In between a value may be put in another form or made a gate. Burn's own modules
 //!   that end with their last layer (`MultiHeadAttention`) end there: what is added to their value is added around them.
 //! - A **function** is one value made of another by operators without parameters, element by element and on several ways: `x * sigmoid(x)`.
@@ -277,7 +277,6 @@ impl<'a> Search<'a> {
         search.find_functions();
         search.calls = search.calls_of_modules();
         search.extend_flattened();
-        search.numbered = search.numbers();
         search.extend_blocks();
         search
     }
@@ -452,6 +451,9 @@ impl<'a> Search<'a> {
             self.calls.keys().filter(|module| self.is_block(module)).cloned().collect();
         blocks.sort_by_key(|block| std::cmp::Reverse(block.split('.').count()));
         for block in blocks {
+            // What is inside has its end by now.
+            let numbers = self.numbers(&block);
+            self.numbered.extend(numbers);
             for turn in 0..self.calls[&block].len() {
                 let extended = self.extended(&block, turn);
                 self.calls.get_mut(&block).expect("a block that was listed")[turn] = extended;
@@ -508,7 +510,7 @@ impl<'a> Search<'a> {
                     _ => own && self.merges(next, gates) && (all_inside || !self.is_plain(block)),
                 };
             if takes {
-                merged = inputs.len() > 1 && !is_cat(node.operator);
+                merged = inputs.len() > 1;
                 if let Some(place) = stands.filter(|_| inputs.len() == 1) {
                     unused.remove(place);
                 }
@@ -823,47 +825,33 @@ impl<'a> Search<'a> {
     }
 
     /// Activations and pooling between numbered modules of a sequence have the numbers between, if there are as many.
-    fn numbers(&self) -> BTreeMap<usize, String> {
-        let number = |path: &str| leaf(path).parse::<usize>().ok();
-        let mut sequences: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-        for path in self.paths {
-            if let Some(number) = number(path) {
-                sequences.entry(parent(path)).or_default().push(number);
-            }
-        }
+    fn numbers(&self, sequence: &str) -> BTreeMap<usize, String> {
+        let inside = self.paths.iter().filter(|path| parent(path) == sequence);
+        let numbers: Vec<usize> = inside.filter_map(|path| leaf(path).parse().ok()).collect();
+        let called = |number: &usize| self.calls.get(&format!("{sequence}.{number}")).map(Vec::as_slice);
         let mut named = BTreeMap::new();
-        for (sequence, numbers) in sequences {
-            let called = |number: &usize| self.calls.get(&format!("{sequence}.{number}"));
-            let mut last: Option<(usize, usize)> = None;
-            for number in numbers.iter().filter(|number| called(number).is_some_and(|calls| calls.len() == 1))
-            {
-                let Some([call]) = called(number).map(Vec::as_slice) else { continue };
-                if let Some((before, end)) = last {
-                    let between: Vec<usize> =
-                        (end + 1..call.first).filter(|place| self.has_kind(*place)).collect();
-                    if between.len() + 1 == number - before {
-                        named.extend(
-                            between
-                                .into_iter()
-                                .enumerate()
-                                .map(|(n, place)| (place, format!("{sequence}.{}", before + 1 + n))),
-                        );
-                    }
-                }
-                last = Some((*number, call.last));
-            }
+        let mut name = |places: Vec<usize>, first: usize| {
+            let numbered = places.into_iter().enumerate();
+            named.extend(numbered.map(|(n, place)| (place, format!("{sequence}.{}", first + n))));
+        };
+        let mut last: Option<(usize, usize)> = None;
+        for number in &numbers {
+            let Some([call]) = called(number) else { continue };
             if let Some((before, end)) = last {
-                let free = numbers.iter().filter(|number| **number > before).count();
-                let next = (end + 1..self.nodes.len()).take_while(|place| self.owners[*place].is_none());
-                let behind: Vec<usize> = next.filter(|place| self.has_kind(*place)).take(free).collect();
-                if behind.len() == free {
-                    named.extend(
-                        behind
-                            .into_iter()
-                            .enumerate()
-                            .map(|(n, place)| (place, format!("{sequence}.{}", before + 1 + n))),
-                    );
+                let between: Vec<usize> =
+                    (end + 1..call.first).filter(|place| self.has_kind(*place)).collect();
+                if between.len() + 1 == number - before {
+                    name(between, before + 1);
                 }
+            }
+            last = Some((*number, call.last));
+        }
+        if let Some((before, end)) = last {
+            let free = numbers.iter().filter(|number| **number > before).count();
+            let next = (end + 1..self.nodes.len()).take_while(|place| self.owners[*place].is_none());
+            let behind: Vec<usize> = next.filter(|place| self.has_kind(*place)).take(free).collect();
+            if behind.len() == free {
+                name(behind, before + 1);
             }
         }
         named
