@@ -5,8 +5,8 @@
 //! cargo bench --bench recorded -- resnet50 vit    # those whose names hold one of these
 //! ```
 //!
-//! Each figure is the median over pairs of runs: one of each, in alternating order. Weights are random. Run it on a machine that does
-//! nothing else.
+//! Each figure is the median over pairs of runs: one of each, in alternating order. Beside them is what the recording takes, once for each
+//! shape. Weights are random. Run it on a machine that does nothing else.
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
@@ -27,7 +27,7 @@ const PAIRS: usize = 10;
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    println!("{:32} {:>5} {:>24} {:>24}", "", "batch", "inference", "Grad-CAM");
+    println!("{:32} {:>5} {:>9} {:>24} {:>24}", "", "batch", "recording", "inference", "Grad-CAM");
     for name in NETWORKS
         .iter()
         .filter(|name| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str())))
@@ -43,6 +43,9 @@ fn main() {
         .expect("one device");
         for batch in [1, 8] {
             let images = Tensor::<4>::random([batch, 3, 224, 224], Distribution::Default, &device);
+            let start = Instant::now();
+            recorded.prepare(&images).expect("a recording");
+            let recording = start.elapsed().as_secs_f64() * 1e3;
             let forward = |model: &dyn Model| {
                 model.forward(images.clone(), &Taps::off()).into_data();
             };
@@ -57,7 +60,7 @@ fn main() {
                 || map(theirs.explain(images.clone(), &Class(3))),
                 || map(ours.explain(images.clone(), &Class(3))),
             );
-            println!("{name:32} {batch:5} {inference:>24} {gradcam:>24}");
+            println!("{name:32} {batch:5} {recording:6.1} ms {inference:>24} {gradcam:>24}");
         }
     }
 }
