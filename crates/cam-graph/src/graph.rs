@@ -172,6 +172,7 @@ impl Graph {
             let slot = |tensor: &TensorIr| slots.get(tensor.id);
             let regions = lower::regions(&graph, &parameters, slot);
             graph.regions = lower::ends(&graph, &regions, slot);
+            graph.regions.extend(lower::windowed(&graph, &regions));
             graph.regions.extend(regions);
         }
         graph.regions_of = vec![Vec::new(); graph.operators.len()];

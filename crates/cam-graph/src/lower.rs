@@ -5,6 +5,7 @@
 //! | convolution, BatchNorm, sum with a shortcut, ReLU | one convolution, whose parameters the norm is folded into |
 //! | reshape, product with a matrix, bias, reshape, GELU or sum | one linear layer |
 //! | LayerNorm, max pooling, attention | the kernels of these |
+//! | an image that is put in windows, attention within them, and the way back | attention of tokens that stay where they are |
 //! | what the last block of a transformer makes of tokens that the classifier does not read | nothing |
 //!
 //! A [`Region`] is computed as a whole where nobody looks inside it. Where somebody does, its operators are computed one by one.
@@ -13,6 +14,7 @@ mod attention;
 mod convolution;
 mod ends;
 mod linear;
+mod windows;
 
 use crate::graph::{Graph, Special};
 use crate::values::Slot;
@@ -22,11 +24,12 @@ use burn::backend::ir::{
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::{Dispatch, DispatchTensor, TensorMetadata};
 use burn::tensor::{DType, Tensor};
-use cam_nn::{FusedNorm, Window};
+use cam_nn::{FusedAttention, FusedNorm, Window};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use ends::ends;
+pub(crate) use windows::windowed;
 
 /// Operators that are computed together.
 pub(crate) struct Region {
@@ -56,9 +59,12 @@ pub(crate) enum Role {
     },
     /// The norm of each token.
     Norm,
-    /// Attention of all tokens, whose queries, keys and values lie side by side, in so many heads.
+    /// Attention within so many windows of all images, whose queries, keys and values lie side by side; of all tokens of an image, and
+    /// nothing added to the scores, where it is whole.
     Attention {
-        heads: usize,
+        fused: FusedAttention,
+        windows: usize,
+        is_whole: bool,
     },
     Other,
 }

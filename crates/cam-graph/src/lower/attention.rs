@@ -21,7 +21,9 @@ impl Lowering<'_> {
             return None;
         }
         let is_whole = windows == 1 && bias.is_none();
-        let fused = FusedAttention { heads, windows, bias };
+        let members = (0..windows).map(|window| (window * tokens..(window + 1) * tokens).collect()).collect();
+        let fused = FusedAttention { heads, members: Arc::new(members), bias };
+        let role = Role::Attention { fused: fused.clone(), windows: batch, is_whole };
         let by_windows = [batch / windows, windows * tokens];
         let mut chain = Chain::new(self, place);
         chain.operators.extend(&operators);
@@ -47,7 +49,6 @@ impl Lowering<'_> {
                 let y = fused.forward(Tensor::from_dispatch(qkv)).map_err(|_| inputs)?;
                 Ok(flattened(y.into_dispatch(), vec![batch, tokens, heads * size]))
             });
-            let role = if is_whole { Role::Attention { heads } } else { Role::Other };
             return Some(chain.region(vec![*row; reads], role, kernel));
         }
         let mut chain = Chain::new(self, place);

@@ -137,16 +137,17 @@ impl Ends<'_> {
                     let step = Step::Region(region.kernel.clone(), region.inputs.clone());
                     of_tokens.then(|| (region.operators.clone(), step))
                 }
-                Role::Attention { heads } => {
+                Role::Attention { fused, is_whole: true, .. } => {
                     let row = self.region_of.get(&region.inputs[0])?;
                     let Role::Linear { matrix, is_plain: true } = &row.role else { return None };
                     if self.graph.reads[row.output] as usize != region.inputs.len() {
                         return None;
                     }
-                    let step = Step::Attention { x: row.inputs[0], heads: *heads, matrix: matrix.clone() };
+                    let step =
+                        Step::Attention { x: row.inputs[0], heads: fused.heads, matrix: matrix.clone() };
                     Some(([&region.operators[..], &row.operators].concat(), step))
                 }
-                Role::Other => None,
+                Role::Attention { .. } | Role::Other => None,
             };
         }
         let operator = &self.graph.operators[place];

@@ -172,8 +172,8 @@ pub fn gelu<const D: usize>(x: Tensor<D>) -> Result<Tensor<D>, Tensor<D>> {
 pub struct FusedAttention {
     /// Heads, among which the channels are shared out.
     pub heads: usize,
-    /// Windows of an image, one after another. One holds all tokens.
-    pub windows: usize,
+    /// The tokens of each window, counted within an image. All windows have as many.
+    pub members: Arc<Vec<Vec<usize>>>,
     /// What is added to the fit of a query and a key: `[windows, heads, window tokens, window tokens]`, or the same for all windows.
     pub bias: Option<Arc<Vec<f32>>>,
 }
@@ -185,12 +185,8 @@ impl FusedAttention {
     /// - qkv: `[batch, tokens, 3 * heads * size]`, queries before keys before values
     /// - output: `[batch, tokens, heads * size]`
     pub fn forward(&self, qkv: Tensor<3>) -> Result<Tensor<3>, Tensor<3>> {
-        let each = qkv.dims()[1] / self.windows;
-        let windows = || Windows {
-            heads: self.heads,
-            members: (0..self.windows).map(|window| (window * each..(window + 1) * each).collect()).collect(),
-            bias: self.bias.clone(),
-        };
+        let windows =
+            || Windows { heads: self.heads, members: self.members.to_vec(), bias: self.bias.clone() };
         tokens_at_once([qkv], |[qkv]| Some(qkv.attend(&windows()))).or_else(|[qkv]| {
             on_tape(qkv, |qkv| {
                 let windows = windows();

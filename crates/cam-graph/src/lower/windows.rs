@@ -1,0 +1,200 @@
+//! Attention within windows of an image: its tokens are read where they are, and not put in windows and back.
+//!
+//! A linear layer does to each token the same, so the tokens may be put in another order before it or after it. Which order that is, is
+//! found by doing it to their numbers.
+
+use super::{Kernel, Region, Role, flattened};
+use crate::graph::{Graph, Operator, Special};
+use crate::values::{Slot, Values};
+use burn::backend::DispatchTensor;
+use burn::backend::ir::{BaseOperationIr as Base, OperationIr};
+use burn::tensor::{Device, Tensor};
+use cam_nn::{Activation as Then, FusedAttention, FusedLinear};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// The regions that put an image in windows, attend within them, and put it back.
+pub(crate) fn windowed(graph: &Graph, regions: &[Region]) -> Vec<Region> {
+    let mut readers: HashMap<Slot, Vec<usize>> = HashMap::new();
+    for (place, operator) in graph.operators.iter().enumerate() {
+        operator.inputs.iter().for_each(|slot| readers.entry(*slot).or_default().push(place));
+    }
+    let search = Search { graph, regions, readers };
+    regions.iter().filter_map(|region| search.windowed(region)).collect()
+}
+
+struct Search<'a> {
+    graph: &'a Graph,
+    regions: &'a [Region],
+    /// The operators that read a slot.
+    readers: HashMap<Slot, Vec<usize>>,
+}
+
+impl<'a> Search<'a> {
+    fn windowed(&self, attention: &Region) -> Option<Region> {
+        let Role::Attention { fused, windows, .. } = &attention.role else { return None };
+        let row = *attention.inputs.first()?;
+        let before = self.regions.iter().find(|region| region.output == row)?;
+        let after = self.regions.iter().find(|region| region.inputs.first() == Some(&attention.output))?;
+        let (first, second) = (plain(before)?, plain(after)?);
+        let own = |region: &Region, slot: Slot| {
+            self.is_read_within(slot, &region.operators.iter().copied().collect())
+        };
+        if !own(attention, row) || !own(after, attention.output) {
+            return None;
+        }
+        let (source, mut moved) = self.gathered(before.inputs[0])?;
+        let there = self.order(&moved, source, before.inputs[0])?;
+        moved.extend(&before.operators);
+        if !self.is_read_within(before.inputs[0], &moved) {
+            return None;
+        }
+        let (output, back) = self.scattered(after.output, self.shape(source)?, &there)?;
+
+        // Each image is put in windows as the first one is.
+        let shape = self.shape(source)?.to_vec();
+        let (images, rows) = (shape[0], there.len());
+        let (of_image, in_window) = (rows / images, rows / windows);
+        let is_alike = there.iter().enumerate().all(|(at, row)| {
+            let (image, place) = (at / of_image, at % of_image);
+            *row == image * of_image + there[place]
+        });
+        let members: Vec<Vec<usize>> = there[..of_image].chunks(in_window).map(<[usize]>::to_vec).collect();
+        let fits =
+            of_image % in_window == 0 && (fused.bias.is_none() || fits_bias(fused, members.len(), in_window));
+        if !is_alike || !fits {
+            return None;
+        }
+        let fused = FusedAttention { members: Arc::new(members), ..fused.clone() };
+        let kernel: Kernel = Arc::new(move |inputs| {
+            let channels = shape[shape.len() - 1];
+            let x = Tensor::<2>::from_dispatch(flattened(inputs[0].clone(), vec![rows, channels]));
+            let computed = || -> Option<DispatchTensor> {
+                let qkv = first.forward(x, None, Then::None).ok()?;
+                let width = qkv.dims()[1];
+                let seen = fused.forward(qkv.reshape([images, of_image, width])).ok()?;
+                let seen = seen.reshape([rows, width / 3]);
+                let y = second.forward(seen, None, Then::None).ok()?;
+                Some(flattened(y.into_dispatch(), shape.clone()))
+            };
+            computed().ok_or(inputs)
+        });
+        let parts = [&attention.operators, &after.operators].into_iter().flatten().copied();
+        let operators: BTreeSet<usize> = moved.into_iter().chain(parts).chain(back).collect();
+        let reads = self.readers.get(&source)?.iter().filter(|reader| operators.contains(reader)).count();
+        let is_special = operators.iter().any(|place| self.graph.operators[*place].special != Special::None);
+        Some(Region {
+            operators: operators.into_iter().collect(),
+            output,
+            inputs: vec![source; reads],
+            kernel,
+            role: Role::Other,
+            inside: Vec::new(),
+            is_special,
+        })
+    }
+
+    fn shape(&self, slot: Slot) -> Option<&'a [usize]> {
+        self.graph.producers[slot].map(|place| self.graph.operators[place].shape())
+    }
+
+    fn is_read_within(&self, slot: Slot, operators: &BTreeSet<usize>) -> bool {
+        let readers = self.readers.get(&slot).map_or(&[][..], Vec::as_slice);
+        readers.len() == self.graph.reads[slot] as usize
+            && readers.iter().all(|reader| operators.contains(reader))
+    }
+
+    /// The value that this one is an order of, and the operators in between, which nobody else reads.
+    fn gathered(&self, end: Slot) -> Option<(Slot, BTreeSet<usize>)> {
+        let (mut open, mut moved, mut source) = (vec![end], BTreeSet::new(), None);
+        while let Some(slot) = open.pop() {
+            let place = self.graph.producers[slot];
+            match place.filter(|place| moves(&self.graph.operators[*place])) {
+                Some(place) => {
+                    if moved.insert(place) {
+                        open.extend(&self.graph.operators[place].inputs);
+                    }
+                }
+                None if source.is_none_or(|known| known == slot) => source = Some(slot),
+                None => return None,
+            }
+        }
+        let inside = moved.iter().map(|place| self.graph.operators[*place].outputs[0]);
+        let is_own = inside.filter(|slot| *slot != end).all(|slot| self.is_read_within(slot, &moved));
+        (is_own && !moved.is_empty()).then_some((source?, moved))
+    }
+
+    /// The first value of this shape that is made of another by the way back from an order, and the operators in between.
+    fn scattered(&self, start: Slot, shape: &[usize], there: &[usize]) -> Option<(Slot, BTreeSet<usize>)> {
+        let mut known: BTreeSet<Slot> = BTreeSet::from([start]);
+        let mut moved: BTreeSet<usize> = BTreeSet::new();
+        let first = self.graph.producers[start]? + 1;
+        for place in first..self.graph.operators.len() {
+            let operator = &self.graph.operators[place];
+            if !moves(operator) || !operator.inputs.iter().all(|slot| known.contains(slot)) {
+                continue;
+            }
+            let output = operator.outputs[0];
+            known.insert(output);
+            moved.insert(place);
+            let inside = known.iter().filter(|slot| **slot != output);
+            if operator.shape() != shape || !inside.clone().all(|slot| self.is_read_within(*slot, &moved)) {
+                continue;
+            }
+            let back = self.order(&moved, start, output)?;
+            if back.len() == there.len() && back.iter().enumerate().all(|(at, row)| there[*row] == at) {
+                return Some((output, moved));
+            }
+        }
+        None
+    }
+
+    /// Which row of a value each row of another is, that these operators make of it; `None` where they do not move whole rows.
+    fn order(&self, operators: &BTreeSet<usize>, from: Slot, to: Slot) -> Option<Vec<usize>> {
+        let [from_shape, to_shape] = [self.shape(from)?, self.shape(to)?];
+        let (channels, rows) =
+            (*from_shape.last()?, from_shape.iter().product::<usize>() / from_shape.last()?);
+        // Numbers of single precision count to 2^24.
+        if to_shape.last() != Some(&channels)
+            || to_shape.iter().product::<usize>() != rows * channels
+            || rows >= 1 << 24
+        {
+            return None;
+        }
+        let device = Device::flex();
+        let count: Vec<f32> = (0..rows).map(|row| row as f32).collect();
+        let numbers =
+            Tensor::<1>::from_floats(count.as_slice(), &device).reshape([rows, 1]).expand([rows, channels]);
+        let reads = vec![u32::MAX; self.graph.constants.len()];
+        let mut values = Values::new(&self.graph.constants, &reads);
+        values.write(from, flattened(numbers.into_dispatch(), from_shape.to_vec()));
+        for place in
+            operators.iter().map(|place| &self.graph.operators[*place]).filter(|operator| moves(operator))
+        {
+            (place.kernel)(&mut values);
+        }
+        let found = Tensor::<2>::from_dispatch(flattened(values.read(to), vec![rows, channels]));
+        let found: Vec<f32> = found.narrow(1, 0, 1).into_data().try_into_vec::<f32>().ok()?;
+        Some(found.into_iter().map(|row| row as usize).collect())
+    }
+}
+
+/// The linear layer that a region is, and nothing else.
+fn plain(region: &Region) -> Option<FusedLinear> {
+    let Role::Linear { matrix, is_plain: true } = &region.role else { return None };
+    FusedLinear::new(matrix.weight.clone(), matrix.bias.clone())
+}
+
+/// Whether a bias is of so many windows, or the same for all.
+fn fits_bias(fused: &FusedAttention, windows: usize, tokens: usize) -> bool {
+    let square = fused.heads * tokens * tokens;
+    fused.bias.as_ref().is_some_and(|bias| [square, windows * square].contains(&bias.len()))
+}
+
+/// Whether an operator puts numbers of one value, or of several made of one, in another order.
+fn moves(operator: &Operator) -> bool {
+    let OperationIr::BaseFloat(op) = &operator.ir else { return false };
+    let is_order =
+        matches!(op, Base::Reshape(_) | Base::SwapDims(_) | Base::Permute(_) | Base::Slice(_) | Base::Cat(_));
+    is_order && operator.constants.is_empty()
+}
