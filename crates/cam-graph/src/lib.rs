@@ -25,6 +25,7 @@ mod tensors;
 mod tree;
 mod values;
 
+pub use cam_graph_derive::Tensors;
 pub use error::Error;
 pub use recorded::{Recorded, record};
 pub use tensors::{MapTensor, Tensors};

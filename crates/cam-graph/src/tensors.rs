@@ -5,25 +5,23 @@ use burn::tensor::{Bool, Int, Tensor};
 
 /// A value made of tensors: what a recorded forward pass takes or gives.
 ///
-/// Tensors of any rank and kind are one, and tuples, arrays, lists and options of such. A struct joins in by mapping its fields, in any
-/// order that stays the same:
+/// Tensors of any rank and kind are one, and tuples, arrays, lists and options of such. A struct joins in by derive, as long as each of
+/// its fields is one; a field without tensors is marked `#[tensors(skip)]`:
 ///
 /// ```
 /// use burn::prelude::*;
-/// use cam_graph::{MapTensor, Tensors};
+/// use cam_graph::Tensors;
 ///
-/// #[derive(Clone)]
+/// #[derive(Clone, Tensors)]
 /// struct Detections {
 ///     boxes: Tensor<3>,
 ///     scores: Tensor<2>,
-/// }
-///
-/// impl Tensors for Detections {
-///     fn map_tensors(self, map: MapTensor<'_>) -> Self {
-///         Self { boxes: self.boxes.map_tensors(map), scores: self.scores.map_tensors(map) }
-///     }
+///     #[tensors(skip)]
+///     stride: usize,
 /// }
 /// ```
+///
+/// A crate that has this one through `burn-cam` tells where it is: `#[tensors(crate = burn_cam::cam_graph)]`, above the struct.
 ///
 /// Of several inputs in a tuple the first is explained ([`cam_core::Input`]):
 ///
@@ -61,7 +59,7 @@ use burn::tensor::{Bool, Int, Tensor};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Tensors: Clone {
-    /// Returns the same value with each of its tensors mapped.
+    /// Returns the same value with each of its tensors mapped, in an order that stays the same.
     fn map_tensors(self, map: MapTensor<'_>) -> Self;
 }
 

@@ -184,24 +184,26 @@ fn several_heads() {
 }
 
 /// An output as a user's own struct, with tensors that are no floats.
-#[derive(Clone)]
+#[derive(Clone, Tensors)]
 struct Detections {
     boxes: Tensor<3>,
     scores: [Tensor<2>; 2],
     best: Tensor<2, Int>,
     is_seen: Tensor<2, Bool>,
+    #[tensors(skip)]
+    stride: usize,
+    rest: [Rest<Tensor<2>>; 2],
 }
 
-impl Tensors for Detections {
-    fn map_tensors(self, map: MapTensor<'_>) -> Self {
-        Self {
-            boxes: self.boxes.map_tensors(map),
-            scores: self.scores.map_tensors(map),
-            best: self.best.map_tensors(map),
-            is_seen: self.is_seen.map_tensors(map),
-        }
-    }
+/// One of several shapes, one of them of no tensor.
+#[derive(Clone, Tensors)]
+enum Rest<T> {
+    Few(T, Unit),
+    Nothing,
 }
+
+#[derive(Clone, Tensors)]
+struct Unit;
 
 #[test]
 fn a_struct_of_the_user() {
@@ -213,7 +215,9 @@ fn a_struct_of_the_user() {
             boxes,
             best: scores.clone().argmax(1),
             is_seen: scores.clone().greater_elem(0.0),
+            rest: [Rest::Few(scores.clone().sum_dim(1), Unit), Rest::Nothing],
             scores: [scores.clone(), scores * 2.0],
+            stride: 8,
         }
     })
     .found(&LAYERS);
