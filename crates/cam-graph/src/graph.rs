@@ -4,7 +4,7 @@ use crate::axes::{self, Axis, Layout, Operand};
 use crate::biases::{self, Bias};
 use crate::capture::Captured;
 use crate::layers::{self, Layer, Modules, Node};
-use crate::lower::{self, Folded, Parameters, Region};
+use crate::lower::{self, Parameters, Prepared, Region};
 use crate::operators::{self, Kernel, Slots, Table};
 use crate::values::{Slot, Values};
 use crate::{Error, attention};
@@ -80,7 +80,7 @@ impl Graph {
         captured: &Captured<O>,
         weights: &HashMap<String, DispatchTensor>,
         modules: &Modules,
-        folded: &Folded,
+        prepared: &Prepared,
         device: &Device,
     ) -> Result<Self, Error> {
         let mut names = captured.names.clone();
@@ -168,7 +168,7 @@ impl Graph {
         graph.biases = biases::find(&graph, |tensor| slots.get(tensor.id));
         graph.layers = graph.find_layers(captured, &names, &indices, &mut slots, modules);
         if cam_nn::computes_on(device) {
-            let parameters = Parameters { names: unchanged(captured), weights, folded };
+            let parameters = Parameters { names: unchanged(captured), weights, prepared };
             let slot = |tensor: &TensorIr| slots.get(tensor.id);
             let regions = lower::regions(&graph, &parameters, slot);
             graph.regions = lower::ends(&graph, &regions, slot);

@@ -77,18 +77,28 @@ pub(crate) struct Matrix {
     pub bias: Option<Tensor<1>>,
 }
 
-/// Convolutions with their norms folded into them, by the names of their parameters: recordings of all shapes share them.
+/// Parameters as the kernels read them, which recordings of all shapes share.
 #[derive(Default)]
-pub(crate) struct Folded(Mutex<HashMap<String, (Tensor<4>, Tensor<1>)>>);
+pub(crate) struct Prepared {
+    /// Convolutions with their norms folded into them.
+    folded: Shared<(Tensor<4>, Tensor<1>)>,
+    /// Large matrices, the weights of an output side by side.
+    by_outputs: Shared<Tensor<2>>,
+}
 
-impl Folded {
-    fn get(
-        &self,
-        name: Option<String>,
-        fold: impl FnOnce() -> (Tensor<4>, Tensor<1>),
-    ) -> (Tensor<4>, Tensor<1>) {
-        let Some(name) = name else { return fold() };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_insert_with(fold).clone()
+/// What was made of parameters, by their names.
+struct Shared<T>(Mutex<HashMap<String, T>>);
+
+impl<T> Default for Shared<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone> Shared<T> {
+    fn get(&self, name: Option<String>, make: impl FnOnce() -> T) -> T {
+        let Some(name) = name else { return make() };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_insert_with(make).clone()
     }
 }
 
@@ -98,7 +108,7 @@ pub(crate) struct Parameters<'a> {
     pub names: HashMap<TensorId, String>,
     /// The tensors of the module, as they lie in memory.
     pub weights: &'a HashMap<String, DispatchTensor>,
-    pub folded: &'a Folded,
+    pub prepared: &'a Prepared,
 }
 
 /// The regions of a graph that is computed in main memory.

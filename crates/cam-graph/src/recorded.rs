@@ -2,7 +2,7 @@
 
 use crate::graph::Graph;
 use crate::layers::Modules;
-use crate::lower::Folded;
+use crate::lower::Prepared;
 use crate::tensors::{self, Tensors};
 use crate::{Error, LayerTree, capture, run};
 use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
@@ -79,7 +79,7 @@ where
         device: devices.into_iter().next(),
         module,
         forward,
-        folded: Folded::default(),
+        prepared: Prepared::default(),
         programs: Mutex::default(),
         input: PhantomData,
     })
@@ -97,7 +97,7 @@ pub struct Recorded<M, F, I, O> {
     weights: HashMap<String, DispatchTensor>,
     modules: Modules,
     device: Option<Device>,
-    folded: Folded,
+    prepared: Prepared,
     programs: Mutex<HashMap<Form, Arc<Program<O>>>>,
     input: PhantomData<fn(I)>,
 }
@@ -174,7 +174,7 @@ where
             (None, Some(tensor)) => Device::from(tensor.device()),
             (None, None) => Device::default(),
         };
-        let mut graph = Graph::new(&captured, &self.weights, &self.modules, &self.folded, &device)?;
+        let mut graph = Graph::new(&captured, &self.weights, &self.modules, &self.prepared, &device)?;
         // An axis of one image cannot be told from others of length 1: the layers are those of two, if that is the same pass.
         if let Some(pair) = pair_of(input, tensors) {
             let layers = match self.program(&pair) {

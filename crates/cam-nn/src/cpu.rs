@@ -24,7 +24,7 @@ use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
 use cam_kernels::Picture;
 pub use cam_kernels::{Activation, Window};
 pub use fused::{FusedAttention, FusedConv, FusedLinear, FusedNorm, attention_of_first, gelu, max_pool};
-pub use in_place::{by_outputs, linear_in_place};
+pub use in_place::{by_outputs, linear_in_place, lying_by_outputs};
 pub use layers::linear_back;
 pub use packed::{packed, parameter};
 use std::borrow::Cow;

@@ -35,7 +35,7 @@ impl Lowering<'_> {
                 let ids = ids.into_iter().chain([op.weight.id]).chain(op.bias.as_ref().map(|bias| bias.id));
                 let names = ids.map(|id| self.parameters.names.get(&id).cloned()).collect::<Option<Vec<_>>>();
                 let name = names.map(|names| names.join(" "));
-                let (weight, bias) = self.parameters.folded.get(name, || {
+                let (weight, bias) = self.parameters.prepared.folded.get(name, || {
                     let scale = gamma / (variance + epsilon).sqrt();
                     let off = bias.map_or_else(|| -mean.clone(), |bias| bias - mean.clone());
                     (weight * scale.clone().reshape([-1, 1, 1, 1]), off * scale + beta)

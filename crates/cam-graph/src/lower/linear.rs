@@ -7,8 +7,12 @@ use burn::backend::ir::{
     ModuleOperationIr as Module, NumericOperationIr as Numeric, OperationIr, TensorIr,
 };
 use burn::tensor::{DType, Tensor};
-use cam_nn::{Activation as Then, FusedLinear};
+use cam_nn::{Activation as Then, FusedLinear, lying_by_outputs};
 use std::sync::Arc;
+
+/// A layer of so many weights (32 MB) and so few rows takes as long as its weights take to come from memory.
+const LARGE: usize = 1 << 23;
+const FEW: usize = 64;
 
 impl Lowering<'_> {
     pub(super) fn linear(&self, place: usize) -> Option<Region> {
@@ -22,7 +26,12 @@ impl Lowering<'_> {
         if !is_matrix || out.dtype != DType::F32 || !self.varies((self.slot)(x)) {
             return None;
         }
-        let matrix = self.matrix(weight, [from, to])?;
+        let mut matrix = self.matrix(weight, [from, to])?;
+        let in_place = from * to >= LARGE && x.shape.num_elements() / from <= FEW;
+        if in_place {
+            let name = self.parameters.names.get(&weight.id).cloned();
+            matrix = self.parameters.prepared.by_outputs.get(name, || lying_by_outputs(matrix));
+        }
         let mut bias = match bias {
             Some(bias) => Some(self.vector(bias)?),
             None => None,
@@ -62,6 +71,7 @@ impl Lowering<'_> {
             .is_some();
         let residual = if gelu { None } else { chain.then_sum() };
         let layer = FusedLinear::new(matrix.clone(), bias.clone())?;
+        let layer = if in_place { layer.in_place() } else { layer };
         let (then, shape) = (if gelu { Then::Gelu } else { Then::None }, chain.shape.clone());
         let kernel: Kernel = Arc::new(move |inputs| {
             let shapes: Vec<Vec<usize>> =

@@ -663,3 +663,29 @@ fn weights_that_are_made_of_others() {
     })
     .found(&["conv 8 @ 16x12", "proj 6 @ 16x12", "relu 6 @ 16x12"]);
 }
+
+/// Layers so large that the kernels read them where they lie, through a GELU and plus a shortcut.
+#[test]
+fn large_layers_of_few_rows() {
+    #[derive(Module, Debug)]
+    struct Net {
+        conv: Conv2d,
+        wide: Linear,
+        up: Linear,
+        down: Linear,
+        fc: Linear,
+    }
+    let net = Net {
+        conv: conv(3, 8, 3, 1),
+        wide: linear(8, 2048),
+        up: linear(2048, 4096),
+        down: linear(4096, 2048),
+        fc: linear(2048, 5),
+    };
+    case(net, pictures, |net, x| {
+        let x = net.wide.forward(pooled(relu(net.conv.forward(x))));
+        net.fc.forward(net.down.forward(gelu(net.up.forward(x.clone()))) + x)
+    })
+    .within(1e-5) // sums of thousands of numbers
+    .found(&["conv 8 @ 16x12", "relu 8 @ 16x12"]);
+}

@@ -3,6 +3,7 @@
 //! Each takes plain tensors and tensors on a tape, and gives them back where the kernels cannot take them: on another device, in another
 //! precision.
 
+use super::in_place::InPlace;
 use super::layers::packed_matrix;
 use super::{Activation, Back, HostTensor, Windows, in_memory, on_tape, pictures_at_once, tokens_at_once};
 use burn::backend::flex::FlexTensor;
@@ -71,6 +72,7 @@ impl FusedConv {
 pub struct FusedLinear {
     weight: FlexTensor,
     bias: Option<FlexTensor>,
+    in_place: Option<InPlace>,
 }
 
 impl FusedLinear {
@@ -84,7 +86,14 @@ impl FusedLinear {
             None => None,
         };
         let weight = in_memory(weight).ok()?;
-        (weight.layout().num_elements() > 0).then_some(Self { weight, bias })
+        (weight.layout().num_elements() > 0).then_some(Self { weight, bias, in_place: None })
+    }
+
+    /// The same layer, its weights read where they lie and not packed, which suits large ones and few rows. It stays as it is where the
+    /// weights of an output do not lie side by side ([`lying_by_outputs`](super::lying_by_outputs)).
+    pub fn in_place(self) -> Self {
+        let in_place = InPlace::new(self.weight.clone(), self.bias.clone());
+        Self { in_place, ..self }
     }
 
     /// The layer of rows of features; they are given back where the kernels cannot take them.
@@ -97,6 +106,17 @@ impl FusedLinear {
         residual: Option<Tensor<2>>,
         activation: Activation,
     ) -> Result<Tensor<2>, (Tensor<2>, Option<Tensor<2>>)> {
+        if let Some(layer) = &self.in_place {
+            let y = match layer.through(x) {
+                Ok(y) => y,
+                Err(x) => return Err((x, residual)),
+            };
+            let y = residual.map_or_else(|| y.clone(), |residual| y.clone() + residual);
+            return Ok(match activation {
+                Activation::Gelu => gelu(y).unwrap_or_else(burn::tensor::activation::gelu),
+                _ => y,
+            });
+        }
         let layer = packed_matrix(self.weight.clone(), self.bias.clone(), false);
         if let Some(residual) = residual {
             let done = tokens_at_once([x, residual], |[x, residual]| {

@@ -11,28 +11,33 @@ use cam_kernels::Outputs;
 /// The same layer for [`linear_in_place`]: where its weights are in main memory, those of an output lie side by side.
 pub fn by_outputs(mut layer: Linear) -> Linear {
     if in_memory(layer.weight.val()).is_ok() {
-        layer.weight = layer.weight.map(|weight| {
-            let device = weight.device();
-            Tensor::from_data(weight.transpose().into_data(), &device).transpose()
-        });
+        layer.weight = layer.weight.map(lying_by_outputs);
     }
     layer
 }
 
+/// The same weights `[from, to]`, those of an output side by side: a copy where they lie otherwise.
+pub fn lying_by_outputs(weight: Tensor<2>) -> Tensor<2> {
+    match in_memory(weight.clone()) {
+        Ok(lying) if lying.transpose(0, 1).is_contiguous() => weight,
+        _ => {
+            let device = weight.device();
+            Tensor::from_data(weight.transpose().into_data(), &device).transpose()
+        }
+    }
+}
+
 /// A linear layer that went through [`by_outputs`], also on a tape.
 pub fn linear_in_place<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
-    tokens_at_once([x], |[x]| Some(InPlace::of(layer)?.forward(x)))
-        .or_else(|[x]| {
-            on_tape(x, |x| {
-                let layer = InPlace::of(layer)?;
-                Some((layer.forward(&x), Back::new(move |gradient| layer.backward(gradient))))
-            })
-        })
-        .unwrap_or_else(|x| layer.forward(x))
+    match InPlace::of(layer) {
+        Some(read) => read.through(x).unwrap_or_else(|x| layer.forward(x)),
+        None => layer.forward(x),
+    }
 }
 
 /// A layer whose parameters are in main memory, in order.
-struct InPlace {
+#[derive(Debug, Clone)]
+pub(super) struct InPlace {
     /// `[to, from]`
     weight: FlexTensor,
     bias: Option<FlexTensor>,
@@ -40,14 +45,27 @@ struct InPlace {
 
 impl InPlace {
     fn of(layer: &Linear) -> Option<Self> {
-        let weight = parameter(&layer.weight)?.transpose(0, 1);
         let bias = match &layer.bias {
-            Some(bias) => Some(parameter(bias)?.to_contiguous()),
+            Some(bias) => Some(parameter(bias)?),
             None => None,
         };
+        Self::new(parameter(&layer.weight)?, bias)
+    }
+
+    /// A layer of weights `[from, to]` and a bias `[to]`; `None` where those of an output do not lie side by side.
+    pub(super) fn new(weight: FlexTensor, bias: Option<FlexTensor>) -> Option<Self> {
+        let weight = weight.transpose(0, 1);
         // A layer of no classes is left to Burn.
         let reads = weight.is_contiguous() && weight.layout().num_elements() > 0;
-        reads.then_some(Self { weight, bias })
+        reads.then(|| Self { weight, bias: bias.map(|bias| bias.to_contiguous()) })
+    }
+
+    /// The layer of tokens, on a tape or not, which are given back where the kernels cannot take them.
+    pub(super) fn through<const D: usize>(&self, x: Tensor<D>) -> Result<Tensor<D>, Tensor<D>> {
+        tokens_at_once([x], |[x]| Some(self.forward(x))).or_else(|[x]| {
+            let layer = self.clone();
+            on_tape(x, |x| Some((layer.forward(&x), Back::new(move |gradient| layer.backward(gradient)))))
+        })
     }
 
     fn outputs(&self) -> Outputs<'_> {
