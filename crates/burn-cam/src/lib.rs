@@ -80,7 +80,7 @@ pub use cam_models::{Card, Classifier, Logits, Prediction, Preprocess, Resize};
 pub use cam_viz::{Area, ColourMap, HeatMap, Overlay};
 pub use {cam_core, cam_graph, cam_models, cam_viz, image};
 
-/// What can be read can be drawn: a photo takes half of a page at most, beside captions and a colour bar.
+/// What can be read can be drawn: a photo takes half of a page at most, beside captions and a color bar.
 const _: () = assert!(2 * cam_models::MOST_PIXELS <= cam_viz::MOST_PIXELS);
 
 /// The code of the README is tested here.

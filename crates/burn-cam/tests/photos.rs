@@ -182,7 +182,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// A network of one's own with a BatchNorm.
+/// A user's network with a BatchNorm.
 #[derive(Module, Debug)]
 struct Own {
     conv: Conv2d,

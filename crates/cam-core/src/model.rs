@@ -7,7 +7,7 @@ use burn::tensor::{Bool, Float, Int};
 /// A model: its forward pass, which names its layers with the taps.
 ///
 /// A picture classifier needs no type parameters; other inputs and outputs are named:
-/// `impl Model<Tensor<3>, Tensor<2>>` for signals, any type of one's own as output. A network whose forward pass is written
+/// `impl Model<Tensor<3>, Tensor<2>>` for signals, any type of your own as output. A network whose forward pass is written
 /// elsewhere becomes a model by [`Tapped`].
 ///
 /// # Closures

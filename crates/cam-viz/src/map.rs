@@ -8,7 +8,7 @@
 use crate::Error;
 
 /// The most pixels that a map or a picture of this crate may have, width times height: 2^29, two gigabytes of `f32`. A photo of half as
-/// many and sides of up to 20,000 has room on it for captions and a colour bar.
+/// many and sides of up to 20,000 has room on it for captions and a color bar.
 pub const MOST_PIXELS: u64 = 1 << 29;
 
 /// A map of finite values, row by row, with at least one pixel.
