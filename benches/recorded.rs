@@ -1,4 +1,4 @@
-//! Times recorded networks beside the same networks tapped by hand, in turn, and prints the ratio of their times.
+//! Times recorded networks beside their modules as Burn runs them, and Grad-CAM beside inference, in turn, and prints the ratios.
 //!
 //! ```text
 //! cargo bench --bench recorded                    # all networks, batches of 1 and 8
@@ -11,7 +11,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
 use cam_core::{Class, Explainer, Explanation, GradCam, Model, Taps};
-use cam_models::{Config, Network};
+use cam_models::Config;
 use std::time::Instant;
 
 const NETWORKS: [&str; 7] = [
@@ -27,7 +27,10 @@ const PAIRS: usize = 10;
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    println!("{:32} {:>5} {:>9} {:>24} {:>24}", "", "batch", "recording", "inference", "Grad-CAM");
+    println!(
+        "{:32} {:>5} {:>9} {:>24} {:>24}",
+        "", "batch", "recording", "by Burn, recorded", "inference, Grad-CAM"
+    );
     for name in NETWORKS
         .iter()
         .filter(|name| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str())))
@@ -35,31 +38,24 @@ fn main() {
         let config =
             Config::variants().find(|(known, _)| known == name).expect("a network that is shipped").1;
         let device = Device::flex();
-        let whole = config.init(&device).freeze();
-        let tapped = whole.clone().folded();
-        let recorded = cam_graph::record(&whole, |network: &Network, images: Tensor<4>| {
-            network.forward(images, &Taps::in_steps())
-        })
-        .expect("one device");
+        let network = config.init(&device).freeze();
+        let recorded = network.record().expect("one device");
         for batch in [1, 8] {
             let images = Tensor::<4>::random([batch, 3, 224, 224], Distribution::Default, &device);
             let start = Instant::now();
             recorded.prepare(&images).expect("a recording");
             let recording = start.elapsed().as_secs_f64() * 1e3;
-            let forward = |model: &dyn Model| {
-                model.forward(images.clone(), &Taps::off()).into_data();
-            };
-            let inference = ratio(|| forward(&tapped), || forward(&recorded));
-            let layer = cam_core::choose_layer(&tapped, &images, &Class(3)).expect("a layer");
-            let theirs = Explainer::new(&tapped).layer(&layer).method(GradCam);
-            let ours = Explainer::new(&recorded).layer(&layer).method(GradCam);
-            let map = |found: Result<Explanation, cam_core::Error>| {
-                found.expect("a map").maps[0].heat.clone().into_data();
-            };
-            let gradcam = ratio(
-                || map(theirs.explain(images.clone(), &Class(3))),
-                || map(ours.explain(images.clone(), &Class(3))),
+            let inference = ratio(
+                || drop(network.forward(images.clone()).into_data()),
+                || drop(recorded.forward(images.clone(), &Taps::off()).into_data()),
             );
+            let layer = cam_core::choose_layer(&recorded, &images, &Class(3)).expect("a layer");
+            let explainer = Explainer::new(&recorded).layer(&layer).method(GradCam);
+            let map = || {
+                let found: Explanation = explainer.explain(images.clone(), &Class(3)).expect("a map");
+                found.maps[0].heat.clone().into_data();
+            };
+            let gradcam = ratio(|| drop(recorded.forward(images.clone(), &Taps::off()).into_data()), map);
             println!("{name:32} {batch:5} {recording:6.1} ms {inference:>24} {gradcam:>24}");
         }
     }

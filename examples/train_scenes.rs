@@ -14,7 +14,6 @@ use burn::optim::{AdamWConfig, GradientsParams};
 use burn::prelude::*;
 use burn::store::{BurnToPyTorchAdapter, ModuleSnapshot, SafetensorsStore};
 use burn::tensor::TensorData;
-use cam_core::{Model, Taps};
 use cam_models::resnet::ResNet;
 use cam_models::{Card, SCENES};
 use cam_scenes::{Class, Scene};
@@ -80,7 +79,7 @@ fn accuracy(model: &ResNet, card: &Card, device: &Device) -> f64 {
     let (mut right, mut all) = (0, 0);
     for start in (0..512).step_by(64) {
         let (pictures, classes) = tensors(draw(start..start + 64, card.size[0]), card, device);
-        let logits = model.forward(pictures, &Taps::off());
+        let logits = model.forward(pictures);
         let logits: Vec<f32> = logits.into_data().try_to_vec().expect("logits are f32");
         let classes: Vec<bool> = classes.into_data().iter::<i64>().map(|there| there == 1).collect();
         for (logits, classes) in logits.chunks(Class::ALL.len()).zip(classes.chunks(Class::ALL.len())) {
@@ -130,7 +129,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} batches, {eta} left, {msg}")?);
     for (step, batch) in drawn.iter().enumerate() {
         let (pictures, classes) = tensors(batch, &card, &training);
-        let loss = loss_of.forward(model.forward(pictures, &Taps::off()), classes);
+        let loss = loss_of.forward(model.forward(pictures), classes);
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
         model = optimizer.step(rate.step(), model, gradients);
         progress.inc(1);

@@ -4,8 +4,8 @@ mod support;
 
 use burn::module::Module;
 use burn::tensor::{FloatDType, Tensor};
-use cam_core::{Class, Error, Explainer, METHODS, Model, Tapped, Taps};
-use cam_models::{Classifier, Network, Precision, Resize};
+use cam_core::{Class, Error, Explainer, METHODS, Model, Taps};
+use cam_models::{Classifier, Network, Precision, RecordedNetwork, Resize};
 use cam_scenes::Scene;
 use support::arithmetic::{ROUNDINGS, TEN_BITS};
 use support::{SWIN, TINY, VGG, VIT, device, hashed, picture};
@@ -61,7 +61,7 @@ fn costs(name: &str, precision: (Precision, f32), single: &[(&str, Vec<f32>)], h
 
 #[test]
 fn half_precision_of_the_network_costs_a_few_roundings_of_the_maps() {
-    let networks: [(&str, Network, &str, [usize; 3]); 4] = [
+    let networks: [(&str, RecordedNetwork, &str, [usize; 3]); 4] = [
         ("resnet", hashed(TINY), "layer3.0", [1, 64, 96]),
         ("vgg", hashed(VGG), "features.10", [1, 64, 96]),
         ("vit", hashed(VIT), "blocks.1.norm1", [1, 64, 96]),
@@ -76,10 +76,11 @@ fn half_precision_of_the_network_costs_a_few_roundings_of_the_maps() {
                 println!("skipped: {:?} does not compute in {precision}", device());
                 continue;
             }
-            let network = network.clone().map(&mut precision);
-            let half = Tapped::new(&network, |network, images: Tensor<4>, taps| -> Tensor<2> {
-                network.forward(images.cast(dtype), taps).cast(FloatDType::F32)
-            });
+            let network = network.module().clone().map(&mut precision);
+            let half = cam_graph::record(&network, move |network: &Network, images: Tensor<4>| {
+                network.forward(images.cast(dtype)).cast(FloatDType::F32)
+            })
+            .unwrap();
             costs(name, (precision, rounding), &single, &maps(&half, layer, &images, short));
         }
     }

@@ -8,7 +8,7 @@ use cam_core::{
     Class, EigenCam, EigenGradCam, Error, Explainer, GradCam, METHODS, Maps, Method, Sess, Sight, Smooth,
     Top, concepts, concepts_async, rank_layers, rank_layers_async, read_backs, uploads, waits,
 };
-use cam_models::{Config, Network};
+use cam_models::{Config, RecordedNetwork};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ const PROJECTIONS: [&str; 4] = ["eigencam", "eigengradcam", "segeigencam", "kpca
 /// The methods that run changed copies, of those that are alike one.
 const COPIES: [&str; 3] = ["ablationcam", "scorecam", "iscam"];
 
-fn networks() -> [(Network, &'static str, Sight); 2] {
+fn networks() -> [(RecordedNetwork, &'static str, Sight); 2] {
     [(hashed(TINY), "layer4.0", Sight::Biases), (hashed(VIT), "blocks.1.norm1", Sight::Attention)]
 }
 

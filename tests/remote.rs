@@ -5,7 +5,7 @@ mod support;
 use assert_cmd::Command;
 use burn::tensor::{Device, Tensor};
 use cam_core::{Class, Explainer, FullGrad, GradCam, LayerCam, Model, ScoreCam, Smooth, Taps};
-use cam_models::Network;
+use cam_models::RecordedNetwork;
 use cam_scenes::Scene;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -203,7 +203,7 @@ fn every_family_computes_there() {
     let serving = Serving::at("127.0.0.1:0", None);
     let mut opened = cam_device::open(format!("remote:{}", serving.address).parse().unwrap()).unwrap();
     let there = opened.devices.remove(0).device;
-    let on = |device: &Device| -> Vec<(&str, Network, &str)> {
+    let on = |device: &Device| -> Vec<(&str, RecordedNetwork, &str)> {
         vec![
             ("resnet", hashed_on(TINY, device), "layer3.0"),
             ("vgg", hashed_on(VGG, device), "features.10"),

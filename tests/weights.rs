@@ -23,7 +23,8 @@ fn load(config: ResNetConfig, path: &Path) -> Result<ResNet, Error> {
 }
 
 fn logits(network: &ResNet) -> Vec<f32> {
-    network.forward(picture("input", [1, 64, 64], 16), &Taps::off()).into_data().try_to_vec().unwrap()
+    let recorded = Network::ResNet(network.clone()).record().unwrap();
+    recorded.forward(picture("input", [1, 64, 64], 16), &Taps::off()).into_data().try_to_vec().unwrap()
 }
 
 #[test]
@@ -47,9 +48,9 @@ fn every_container_gives_the_logits_of_pytorch() {
             .map(|x| x.as_f64().unwrap() as f32)
             .collect();
         let full = expected.iter().fold(0f32, |full, x| full.max(x.abs()));
-        // As it is trained, and with its norms folded for inference.
-        for (what, network) in [("trained", network.clone()), ("folded", network.folded())] {
-            let ours = logits(&network);
+        // As a module, and recorded, its norms folded for inference.
+        let module = network.forward(picture("input", [1, 64, 64], 16)).into_data().try_to_vec().unwrap();
+        for (what, ours) in [("a module", module), ("recorded", logits(&network))] {
             assert_eq!(ours.len(), expected.len());
             for (a, b) in ours.iter().zip(&expected) {
                 assert!((a - b).abs() < 1e-5 * full, "{file}, {what}: {a} is not {b}");
@@ -212,8 +213,18 @@ fn what_burn_saved_is_loaded_as_it_was() {
     assert_eq!(logits(&load(TINY, &wrapped).unwrap()), logits(&network));
     let images = picture("input", [1, 64, 64], 16);
     let model = Classifier::load_file(&wrapped, &Device::flex()).unwrap();
-    let same = model.forward(images.clone(), &Taps::off()) - network.folded().forward(images, &Taps::off());
+    let network = Network::ResNet(network).record().unwrap();
+    let same = model.forward(images.clone(), &Taps::off()) - network.forward(images, &Taps::off());
     assert_eq!(same.abs().max().into_scalar::<f32>(), 0.0);
+}
+
+#[test]
+fn a_transformer_of_another_depth_is_looked_at_before_its_last_attention() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vit.safetensors");
+    support::hashed_file(&cam_models::Config::from(support::VIT).init(&Device::flex()), &path);
+    // Behind `blocks.2.norm2` no gradient reaches the patches.
+    assert_eq!(Classifier::load_file(&path, &Device::flex()).unwrap().card().layer, "blocks.2.norm1");
 }
 
 /// Counts the parameters that a loss moves, and those of a network.
@@ -235,7 +246,7 @@ fn what_is_loaded_can_be_trained_further() {
     let weights = Weights::open(&stored("tiny.safetensors")).unwrap();
     let network = weights.load("tiny", TINY.init(&device)).unwrap();
     let images = Tensor::from_data(picture("input", [2, 64, 64], 16).into_data(), &device);
-    let gradients = network.forward(images, &Taps::off()).powi_scalar(2).sum().backward();
+    let gradients = network.forward(images).powi_scalar(2).sum().backward();
     let counts = |network: &ResNet| {
         let mut moved = Moved(&gradients, [0, 0]);
         network.visit(&mut moved);

@@ -11,7 +11,7 @@ use cam_core::{
     LogOdds, Pool, Rivals, Sampling, Scaled, ScoreCam, Sess, Smooth, Softmax, SsCam, Target, guided_backprop,
     guided_gradcam, method_named,
 };
-use cam_models::{Config, Network};
+use cam_models::{Config, RecordedNetwork};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ const SMALL_CHANNELS: f32 = 1e-3;
 
 /// A network, its golden file and the picture.
 struct Subject {
-    network: Network,
+    network: RecordedNetwork,
     golden: Golden,
     images: Tensor<4>,
     size: [usize; 3],
@@ -145,7 +145,7 @@ impl Subject {
 
 impl Call<'_> {
     /// The method with the settings of the reference.
-    fn with_method<'m>(&self, explainer: Explainer<'m, Network>) -> Explainer<'m, Network> {
+    fn with_method<'m>(&self, explainer: Explainer<'m, RecordedNetwork>) -> Explainer<'m, RecordedNetwork> {
         match (self.method, self.variant) {
             // Stored without a variant is the paper's, with one pytorch-grad-cam's.
             ("gradcam++", "") => explainer.method(GradCamPlusPlus::PAPER),

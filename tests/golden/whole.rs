@@ -7,7 +7,7 @@ use crate::support::arithmetic::Differences;
 use crate::support::{TINY, hashed};
 use burn::tensor::Tensor;
 use cam_core::{Classes, Explainer, Model, Sampling, ScoreCam, Taps, method_named};
-use cam_models::{Config, Network};
+use cam_models::{Config, RecordedNetwork};
 use serde_json::Value;
 
 /// Of full scale. Rounding of f32 alone moves maps by 1e-6 to 1e-5 (`map_float32_minus_float64`), convolutions in another
@@ -24,7 +24,7 @@ const PLACES: f32 = 0.15;
 
 /// A network and its golden file.
 struct Whole {
-    network: Network,
+    network: RecordedNetwork,
     golden: Golden,
 }
 

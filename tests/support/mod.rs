@@ -14,7 +14,7 @@ use cam_models::resnet::ResNetConfig;
 use cam_models::swin::SwinConfig;
 use cam_models::vgg::VggConfig;
 use cam_models::vit::VitConfig;
-use cam_models::{Config, Network, Weights};
+use cam_models::{Config, Network, RecordedNetwork, Weights};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use std::borrow::Cow;
@@ -100,18 +100,18 @@ pub fn device() -> Device {
     DEVICE.get_or_init(open).clone()
 }
 
-/// The network with the hashed parameters, through a file as a user's would go.
-pub fn hashed(config: impl Into<Config>) -> Network {
+/// The network with the hashed parameters, through a file as a user's would go, recorded.
+pub fn hashed(config: impl Into<Config>) -> RecordedNetwork {
     hashed_on(config, &device())
 }
 
 /// As [`hashed`], on a device of its own: a clone of a network that is moved to another shares the statistics of its BatchNorms.
-pub fn hashed_on(config: impl Into<Config>, device: &Device) -> Network {
-    hashed_whole(config, device).folded()
+pub fn hashed_on(config: impl Into<Config>, device: &Device) -> RecordedNetwork {
+    hashed_network(config, device).record().unwrap()
 }
 
-/// As [`hashed_on`], with its BatchNorms beside its convolutions, as it is trained.
-pub fn hashed_whole(config: impl Into<Config>, device: &Device) -> Network {
+/// As [`hashed_on`], the module itself.
+pub fn hashed_network(config: impl Into<Config>, device: &Device) -> Network {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights.safetensors");
     let network = config.into().init(device);

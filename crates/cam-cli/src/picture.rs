@@ -41,8 +41,8 @@ impl Part {
 }
 
 impl Picture {
-    /// Does work on pictures of the size of this one, of which one is told that cannot be done. Networks panic where a picture is too
-    /// small for them: of an array of its own size that is a failure of the array, of others one of the device.
+    /// Does work on pictures of the size of this one, of which one is told that cannot be done. A picture that is too small for a network
+    /// cannot be recorded, or panics: of an array of its own size that is a failure of the array, of others one of the device.
     pub fn tried<T>(
         &self,
         model: &Classifier,
@@ -52,9 +52,13 @@ impl Picture {
         if [height, width] == model.card().size {
             return work();
         }
-        panics::caught(work, |_| Failure::Array {
+        let refused = || Failure::Array {
             path: self.source.path.clone(),
             reason: format!("the model takes no pictures of {width} x {height}; `--verbose` says why"),
+        };
+        panics::caught(work, |_| refused()).map_err(|failure| match failure {
+            Failure::Core(cam_core::Error::Recording { .. }) => refused(),
+            other => other,
         })
     }
 

@@ -75,7 +75,7 @@ impl Digit {
     }
 }
 
-/// A product of digits, in row-major order. No digit is of length 1.
+/// A product of digits, in row-major order. Only places have digits of length 1: of an image of one row the row is known.
 pub(crate) type Segment = Vec<Digit>;
 
 /// Segments, one after another.
@@ -91,7 +91,11 @@ fn features(size: usize) -> Axis {
 
 fn segment(root: Root) -> Segment {
     let size = root.size;
-    if size == 1 { vec![] } else { vec![Digit { root, low: 1, high: size }] }
+    match root.meaning {
+        Meaning::Space(_) => vec![Digit { root, low: 1, high: size }],
+        _ if size == 1 => vec![],
+        _ => vec![Digit { root, low: 1, high: size }],
+    }
 }
 
 fn length(segment: &Segment) -> usize {
@@ -152,7 +156,10 @@ pub(crate) enum Layout {
 pub(crate) fn layout(axes: &[Axis], space: usize) -> Option<Layout> {
     let (batch, rest) = axes.split_first()?;
     let is_batch = root(batch).is_some_and(|root| root.meaning == Meaning::Batch && root.is_aligned());
-    if !is_batch {
+    let places =
+        rest.iter().flatten().flatten().filter(|digit| matches!(digit.root.meaning, Meaning::Space(_)));
+    // One place is where a classifier is.
+    if !is_batch || places.map(Digit::len).product::<usize>() == 1 {
         return None;
     }
     let channels = |axis: &Axis| axis.iter().flatten().all(|digit| digit.root.meaning == Meaning::Feature);
@@ -207,7 +214,8 @@ impl Operand<'_> {
 
 /// What several know of one axis, if they agree.
 fn agreed(seen: impl IntoIterator<Item = Axis>, size: usize) -> Axis {
-    let mut seen = seen.into_iter();
+    // Of an axis of length 1 those that do not know of a place say nothing.
+    let mut seen = seen.into_iter().filter(|axis| size != 1 || root(axis).is_some());
     let first = seen.next();
     first.filter(|first| seen.all(|other| other == *first)).unwrap_or_else(|| features(size))
 }
@@ -356,13 +364,14 @@ pub(crate) fn follow(operator: &OperationIr, operands: &[Operand<'_>], shape: &[
     fits.then(|| coarsened(axes))
 }
 
-/// Places taken together in squares, once nothing tells those of a square apart, are places at a coarser resolution.
+/// Places taken together in squares, once nothing tells those of a square apart, are places at a coarser resolution. Padding that fills up
+/// a square is used up.
 fn coarsened(axes: Vec<Axis>) -> Vec<Axis> {
     let is_split = |digit: &Digit| {
         matches!(digit.root.meaning, Meaning::Space(_))
-            && digit.root.is_aligned()
             && digit.low > 1
             && digit.high == digit.root.size
+            && covers(&digit.root, digit.low - 1)
     };
     let digits: Vec<Digit> = axes.iter().flatten().flatten().cloned().collect();
     let is_alone = |digit: &Digit| digits.iter().filter(|other| other.root == digit.root).count() == 1;
@@ -517,7 +526,7 @@ fn regroup(axes: &[Axis], from: &[usize], to: &[usize]) -> Vec<Axis> {
         [one] => one.clone(),
         many => segment(Root::new(Meaning::Joined(axis.clone()), many.iter().map(length).sum())),
     });
-    let mut digits: Vec<Digit> = join(digits);
+    let mut digits: Vec<Digit> = join(digits.filter(|digit| digit.len() > 1));
     digits.reverse();
     let mut all = Vec::new();
     for &size in to {

@@ -167,14 +167,15 @@ impl Graph {
         graph.mark_specials();
         graph.biases = biases::find(&graph, |tensor| slots.get(tensor.id));
         graph.layers = graph.find_layers(captured, &names, &indices, &mut slots, modules);
-        if cam_nn::computes_on(device) {
-            let parameters = Parameters { names: unchanged(captured), weights, prepared };
-            let slot = |tensor: &TensorIr| slots.get(tensor.id);
-            let regions = lower::regions(&graph, &parameters, slot);
+        let parameters = Parameters { names: unchanged(captured), weights, prepared };
+        let slot = |tensor: &TensorIr| slots.get(tensor.id);
+        let by_kernels = cam_nn::computes_on(device);
+        let regions = lower::regions(&graph, &parameters, by_kernels, slot);
+        if by_kernels {
             graph.regions = lower::ends(&graph, &regions, slot);
             graph.regions.extend(lower::windowed(&graph, &regions));
-            graph.regions.extend(regions);
         }
+        graph.regions.extend(regions);
         graph.regions_of = vec![Vec::new(); graph.operators.len()];
         for (number, region) in graph.regions.iter().enumerate() {
             region.operators.iter().for_each(|place| graph.regions_of[*place].push(number));

@@ -8,7 +8,8 @@
 //!   what it computed and what it was given (a residual connection); a concatenation of what it computed; the activation behind one of
 //!   these; an activation or pooling for which it has a module without parameters (`pool`, `activation`); what brings its places
 //!   back in order (the end of windowed attention). In between a value may be put in another form or made a gate. Burn's own modules
-//!   that end with their last layer (`MultiHeadAttention`) end there: what is added to their value is added around them.
+//!   that end with their last layer (`MultiHeadAttention`) end there: what is added to their value is added around them. So it is with
+//!   a list of modules (`Vec`, a tuple), which has no forward pass of its own.
 //! - A **function** is one value made of another by operators without parameters, element by element and on several ways: `x * sigmoid(x)`.
 //!   It is an activation as a whole, and what is inside of it is no layer.
 //! - What an attention multiplies with each other, its queries, keys and values, is no layer: only the attention as a whole is.
@@ -489,6 +490,11 @@ impl<'a> Search<'a> {
         let mut given = self.given(&call);
         let lenient = self.has_blocks_inside(block);
         let mut unused: Vec<&str> = self.without_parameters(block);
+        if !unused.is_empty() {
+            let stand_ins = (call.first..=call.last).filter_map(|place| self.stand_in(place, block));
+            let stand_ins: HashSet<String> = stand_ins.collect();
+            unused.retain(|path| !stand_ins.contains(leaf(path)));
+        }
         let mut merged = false;
         // What only brings a value into another form, or makes a gate of it, belongs to the block if what comes of it does.
         let mut ahead = call.clone();
@@ -507,7 +513,9 @@ impl<'a> Search<'a> {
                     1 if sort == Some(Sort::Activation) && merged && ahead.last == call.last => true,
                     1 => stands.is_some() && ahead.last == call.last,
                     _ if is_cat(node.operator) => ahead.last == call.last && (all_inside || (own && lenient)),
-                    _ => own && self.merges(next, gates) && (all_inside || !self.is_plain(block)),
+                    _ => {
+                        own && self.merges(next, gates) && (all_inside || self.adds_what_it_was_given(block))
+                    }
                 };
             if takes {
                 merged = inputs.len() > 1;
@@ -539,11 +547,12 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Whether a module is one of Burn's that end with their last layer: what is added to their value is added around them.
-    fn is_plain(&self, module: &str) -> bool {
+    /// Whether a sum of what a block computed and what it was given can be its own: not where it is a list, nor one of Burn's modules
+    /// that end with their last layer.
+    fn adds_what_it_was_given(&self, block: &str) -> bool {
         const PLAIN: [&str; 4] =
             ["MultiHeadAttention", "CrossAttention", "PositionWiseFeedForward", "SwiGlu"];
-        self.types.get(module).is_some_and(|name| PLAIN.contains(&name.as_str()))
+        self.types.get(block).is_some_and(|name| !PLAIN.contains(&name.as_str()))
     }
 
     /// The next operator, or the last one of the function that begins there, if none has a parameter.

@@ -2,7 +2,7 @@
 //!
 //! | what | becomes |
 //! |---|---|
-//! | convolution, BatchNorm, sum with a shortcut, ReLU | one convolution, whose parameters the norm is folded into |
+//! | convolution, BatchNorm, sum with a shortcut, ReLU | one convolution, whose parameters the norm is folded into, on every device |
 //! | reshape, product with a matrix, bias, reshape, GELU or sum | one linear layer |
 //! | LayerNorm, max pooling, attention | the kernels of these |
 //! | an image that is put in windows, attention within them, and the way back | attention of tokens that stay where they are |
@@ -111,24 +111,29 @@ pub(crate) struct Parameters<'a> {
     pub prepared: &'a Prepared,
 }
 
-/// The regions of a graph that is computed in main memory.
+/// The regions of a graph: all of them where the kernels of the CPU compute, else the norms that can be folded.
 pub(crate) fn regions(
     graph: &Graph,
     parameters: &Parameters<'_>,
+    by_kernels: bool,
     slot: impl Fn(&TensorIr) -> Slot,
 ) -> Vec<Region> {
     let mut readers: HashMap<Slot, Vec<usize>> = HashMap::new();
     for (place, operator) in graph.operators.iter().enumerate() {
         operator.inputs.iter().for_each(|slot| readers.entry(*slot).or_default().push(place));
     }
-    let mut lowering = Lowering { graph, parameters, readers, taken: HashSet::new(), slot: &slot };
+    let mut lowering =
+        Lowering { graph, parameters, by_kernels, readers, taken: HashSet::new(), slot: &slot };
     let mut regions = Vec::new();
     for place in 0..graph.operators.len() {
-        let found = lowering
-            .convolution(place)
-            .or_else(|| lowering.linear(place))
-            .or_else(|| lowering.attention(place))
-            .or_else(|| lowering.alone(place));
+        let found = match by_kernels {
+            true => lowering
+                .convolution(place)
+                .or_else(|| lowering.linear(place))
+                .or_else(|| lowering.attention(place))
+                .or_else(|| lowering.alone(place)),
+            false => lowering.convolution(place),
+        };
         if let Some(region) = found {
             lowering.taken.extend(&region.operators);
             regions.push(region);
@@ -140,6 +145,8 @@ pub(crate) fn regions(
 struct Lowering<'a> {
     graph: &'a Graph,
     parameters: &'a Parameters<'a>,
+    /// Whether the kernels of the CPU compute.
+    by_kernels: bool,
     /// The operators that read a slot.
     readers: HashMap<Slot, Vec<usize>>,
     /// The operators of the regions that are found.
@@ -211,9 +218,8 @@ impl Lowering<'_> {
         self.graph.constants[slot].is_none()
     }
 
-    /// A constant of single precision.
     fn constant(&self, tensor: &TensorIr) -> Option<DispatchTensor> {
-        self.graph.constants[(self.slot)(tensor)].clone().filter(|constant| constant.dtype() == DType::F32)
+        self.graph.constants[(self.slot)(tensor)].clone().filter(|constant| constant.dtype().is_float())
     }
 
     fn vector(&self, tensor: &TensorIr) -> Option<Tensor<1>> {

@@ -2,7 +2,7 @@
 
 use crate::digest::sha256;
 use crate::labels::{class_named, labels};
-use crate::network::{Config, Network};
+use crate::network::{Config, Network, RecordedNetwork};
 use crate::recognised::{card_of, last_like, unrecognised};
 use crate::resnet::ResNetConfig;
 use crate::weights::Weights;
@@ -28,7 +28,7 @@ pub const SCENES: ResNetConfig = ResNetConfig {
 pub struct Classifier {
     card: Card,
     labels: Vec<String>,
-    network: Network,
+    network: RecordedNetwork,
     source: Source,
     device: Device,
     precision: Precision,
@@ -52,7 +52,7 @@ impl Classifier {
     /// None that a user can cause.
     pub fn builtin(device: &Device) -> Result<Self, Error> {
         let weights = Weights::from_bytes("scenes.safetensors", BUILT_IN.to_vec())?;
-        let network = weights.load("scenes", Config::from(SCENES).init(device))?.folded();
+        let network = weights.load("scenes", Config::from(SCENES).init(device))?;
         let card = Card::named("scenes")?;
         Ok(Self::of(card, SCENES.classes, network, Source::BuiltIn, device))
     }
@@ -99,7 +99,7 @@ impl Classifier {
     pub fn untrained(name: &str, device: &Device) -> Result<Self, Error> {
         let card = Card::named(name)?;
         let config = config(name);
-        Ok(Self::of(card, config.classes(), config.init(device).folded(), Source::Random, device))
+        Ok(Self::of(card, config.classes(), config.init(device), Source::Random, device))
     }
 
     /// A model of [`Card::all`] with the weights of a file; the file decides how many classes there are.
@@ -171,12 +171,13 @@ impl Classifier {
         device: &Device,
     ) -> Result<Self, Error> {
         let own = |name: &str, shape: &[usize]| config.own(name, shape);
-        let network = weights.load_as(&card.name, config.init(device), &own)?.folded();
+        let network = weights.load_as(&card.name, config.init(device), &own)?;
         Ok(Self::of(card, config.classes(), network, source, device))
     }
 
     fn of(card: Card, classes: usize, network: Network, source: Source, device: &Device) -> Self {
         let labels = labels(card.labels, classes);
+        let network = recorded(&network);
         Self { card, labels, network, source, device: device.clone(), precision: Precision::F32 }
     }
 
@@ -186,7 +187,7 @@ impl Classifier {
     /// # Errors
     /// [`Error::Precision`] where the device cannot.
     pub fn in_precision(mut self, precision: Precision) -> Result<Self, Error> {
-        self.network = precision.of(self.network, &self.device)?;
+        self.network = recorded(&precision.of(self.network.module().clone(), &self.device)?);
         self.precision = precision;
         Ok(self)
     }
@@ -307,15 +308,30 @@ impl Classifier {
     }
 }
 
+impl Classifier {
+    /// Images in the precision of the network.
+    fn cast(&self, images: Tensor<4>) -> Tensor<4> {
+        images.cast(self.precision.dtype())
+    }
+}
+
 impl Model for Classifier {
     fn module(&self) -> &dyn Inspect {
-        &self.network
+        self.network.module()
+    }
+
+    fn prepare(&self, images: &Tensor<4>) -> Result<(), cam_core::Error> {
+        Model::prepare(&self.network, &self.cast(images.clone()))
     }
 
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
-        let logits = self.network.forward(images.cast(self.precision.dtype()), taps);
+        let logits = self.network.forward(self.cast(images), taps);
         logits.cast(Precision::F32.dtype())
     }
+}
+
+fn recorded(network: &Network) -> RecordedNetwork {
+    network.record().expect("the parameters of a classifier are on one device")
 }
 
 /// The configuration of a model that has a card.

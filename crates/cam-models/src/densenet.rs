@@ -3,19 +3,17 @@
 //! Huang et al., *Densely Connected Convolutional Networks*, CVPR 2017 (<https://arxiv.org/abs/1608.06993>), the variant with
 //! bottlenecks and compression (DenseNet-BC).
 //!
-//! Tapped are, under their names in the checkpoint: `features` and in it `norm0`, `relu0`, `pool0`, each block
-//! (`denseblock4`), each layer of it (`denseblock4.denselayer16`) with `norm1` and `norm2`, each `transition1` with its
-//! `norm`, and `norm5`. A norm comes before its convolution here, so only those that also follow one are folded.
+//! Its layers are, as the checkpoint calls them, `features` and in it `norm0`, `relu0`, `pool0`, each block (`denseblock4`), each
+//! layer of it (`denseblock4.denselayer16`) with its norms and convolutions, each `transition1` with its `norm`, and `norm5`.
 
 use crate::network::ShapeOf;
 use crate::numbered::Numbered;
-use crate::steps::{around, averaged, bias, conv, convolved, fold, norm, normed, pooled, scale_and_shift};
+use crate::steps::{around, averaged, conv, norm};
 use burn::nn::conv::Conv2d;
 use burn::nn::pool::{AvgPool2d, AvgPool2dConfig, MaxPool2d, MaxPool2dConfig};
-use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
+use burn::nn::{BatchNorm, Linear, LinearConfig, Relu};
 use burn::prelude::*;
-use cam_core::{Inspect, Model, Nchw, Taps};
-use cam_nn::linear;
+use burn::tensor::activation::relu;
 
 /// What makes one DenseNet another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +74,8 @@ pub struct DenseNet {
 #[derive(Module, Debug)]
 struct Features {
     conv0: Conv2d,
-    norm0: Option<BatchNorm>,
+    norm0: BatchNorm,
+    relu0: Relu,
     pool0: MaxPool2d,
     denseblock1: Option<DenseBlock>,
     transition1: Option<Transition>,
@@ -95,7 +94,7 @@ type DenseBlock = Numbered<DenseLayer>;
 struct DenseLayer {
     norm1: BatchNorm,
     conv1: Conv2d,
-    norm2: Option<BatchNorm>,
+    norm2: BatchNorm,
     conv2: Conv2d,
 }
 
@@ -110,7 +109,6 @@ struct Transition {
 impl DenseNetConfig {
     /// A DenseNet with random weights, ready to be trained or loaded.
     pub fn init(&self, device: &Device) -> DenseNet {
-        let batch_norm = |channels| BatchNormConfig::new(channels).init(device);
         let mut channels = self.stem;
         let mut blocks = [const { None }; 4];
         let mut transitions = [const { None }; 4];
@@ -118,7 +116,7 @@ impl DenseNetConfig {
             if number > 0 {
                 let halved = channels / 2;
                 transitions[number - 1] = Some(Transition {
-                    norm: batch_norm(channels),
+                    norm: norm(channels, device),
                     conv: conv(channels, halved, 1, 1, 1, device),
                     pool: AvgPool2dConfig::new([2, 2]).with_strides([2, 2]).init(),
                 });
@@ -127,7 +125,7 @@ impl DenseNetConfig {
             let layers = (0..count).map(|_| {
                 let inner = self.bottleneck * self.growth;
                 let layer = DenseLayer {
-                    norm1: batch_norm(channels),
+                    norm1: norm(channels, device),
                     conv1: conv(channels, inner, 1, 1, 1, device),
                     norm2: norm(inner, device),
                     conv2: conv(inner, self.growth, 3, 1, 1, device),
@@ -143,6 +141,7 @@ impl DenseNetConfig {
             features: Features {
                 conv0: conv(3, self.stem, 7, 2, 1, device),
                 norm0: norm(self.stem, device),
+                relu0: Relu::new(),
                 pool0: MaxPool2dConfig::new([3, 3]).with_strides([2, 2]).with_padding(around(1)).init(),
                 denseblock1,
                 transition1,
@@ -151,7 +150,7 @@ impl DenseNetConfig {
                 denseblock3,
                 transition3,
                 denseblock4,
-                norm5: batch_norm(channels),
+                norm5: norm(channels, device),
             },
             classifier: LinearConfig::new(channels, self.classes).init(device),
         }
@@ -164,109 +163,59 @@ impl DenseNetConfig {
     }
 }
 
-impl DenseNet {
-    /// The network for inference: a BatchNorm behind a convolution is folded into it, the others are frozen.
-    pub fn folded(self) -> Self {
-        let Self { features, classifier } = self;
-        let block = |block: Option<DenseBlock>| block.map(|block| block.each(DenseLayer::folded));
-        let transition = |transition: Option<Transition>| {
-            transition.map(|transition| Transition { norm: transition.norm.freeze(), ..transition })
-        };
-        let mut norm0 = features.norm0;
-        let features = Features {
-            conv0: fold(features.conv0, &mut norm0),
-            norm0,
-            pool0: features.pool0,
-            denseblock1: block(features.denseblock1),
-            transition1: transition(features.transition1),
-            denseblock2: block(features.denseblock2),
-            transition2: transition(features.transition2),
-            denseblock3: block(features.denseblock3),
-            transition3: transition(features.transition3),
-            denseblock4: block(features.denseblock4),
-            norm5: features.norm5.freeze(),
-        };
-        Self { features, classifier }
-    }
-}
-
-/// A norm of its own, tapped.
-fn tapped(norm: &BatchNorm, name: &str, taps: &Taps<'_>, x: impl FnOnce() -> Tensor<4>) -> Tensor<4> {
-    taps.biased(name, Nchw, Some(scale_and_shift(norm).1), || norm.forward(x()))
-}
-
 impl DenseLayer {
-    fn folded(mut self) -> Self {
-        self.norm1 = self.norm1.freeze();
-        self.conv1 = fold(self.conv1, &mut self.norm2);
-        self
-    }
-
+    /// What this layer adds to a block.
+    ///
     /// # Shapes
     /// - seen: what the block saw and what each layer before added, `[batch, channels, height, width]`
-    /// - output: what this layer adds, `[batch, growth, height, width]`
-    fn forward(&self, seen: &[Tensor<4>], name: &str, taps: &Taps<'_>) -> Tensor<4> {
-        let Self { norm1, conv1, norm2, conv2 } = self;
-        let y = tapped(norm1, &format!("{name}.norm1"), taps, || Tensor::cat(seen.to_vec(), 1));
-        let y = taps.biased(format_args!("{name}.norm2"), Nchw, bias(conv1, norm2), || {
-            normed(conv1, norm2, taps.relu(y))
-        });
-        convolved(conv2, taps.relu(y))
+    /// - output: `[batch, growth, height, width]`
+    fn forward(&self, seen: &[Tensor<4>]) -> Tensor<4> {
+        let y = self.norm1.forward(Tensor::cat(seen.to_vec(), 1));
+        let y = self.norm2.forward(self.conv1.forward(relu(y)));
+        self.conv2.forward(relu(y))
     }
 }
 
 impl Transition {
-    fn forward(&self, x: Tensor<4>, name: &str, taps: &Taps<'_>) -> Tensor<4> {
-        let x = tapped(&self.norm, &format!("{name}.norm"), taps, || x);
-        self.pool.forward(convolved(&self.conv, taps.relu(x)))
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        self.pool.forward(self.conv.forward(relu(self.norm.forward(x))))
     }
 }
 
 impl Features {
-    fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<4> {
-        let mut x = taps.biased("features.norm0", Nchw, bias(&self.conv0, &self.norm0), || {
-            normed(&self.conv0, &self.norm0, images)
-        });
-        x = taps.layer("features.relu0", Nchw, || taps.relu(x));
-        x = taps.layer("features.pool0", Nchw, || pooled(&self.pool0, x));
+    fn forward(&self, images: Tensor<4>) -> Tensor<4> {
+        let x = self.relu0.forward(self.norm0.forward(self.conv0.forward(images)));
+        let mut x = self.pool0.forward(x);
         let stages = [
             (&self.denseblock1, &self.transition1),
             (&self.denseblock2, &self.transition2),
             (&self.denseblock3, &self.transition3),
             (&self.denseblock4, &None),
         ];
-        for (number, (block, transition)) in (1..).zip(stages) {
+        for (block, transition) in stages {
             if let Some(block) = block {
-                let block_name = format!("features.denseblock{number}");
-                x = taps.layer(&block_name, Nchw, || {
-                    let seen = block.iter().fold(vec![x], |mut seen, (layer_name, layer)| {
-                        let name = format!("{block_name}.{layer_name}");
-                        seen.push(taps.layer(&name, Nchw, || layer.forward(&seen, &name, taps)));
-                        seen
-                    });
-                    Tensor::cat(seen, 1)
+                let seen = block.iter().fold(vec![x], |mut seen, layer| {
+                    seen.push(layer.forward(&seen));
+                    seen
                 });
+                x = Tensor::cat(seen, 1);
             }
             if let Some(transition) = transition {
-                let name = format!("features.transition{number}");
-                x = taps.layer(&name, Nchw, || transition.forward(x, &name, taps));
+                x = transition.forward(x);
             }
         }
-        tapped(&self.norm5, "features.norm5", taps, || x)
+        self.norm5.forward(x)
     }
 }
 
-impl Model for DenseNet {
-    fn module(&self) -> &dyn Inspect {
-        self
-    }
-
+impl DenseNet {
+    /// The logits of images.
+    ///
     /// # Shapes
     /// - images: `[batch, 3, height, width]`, of any size that leaves a pixel after the last transition
-    /// - output: logits `[batch, classes]`
-    fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
-        let x = taps.layer("features", Nchw, || self.features.forward(images, taps));
-        linear(&self.classifier, averaged(taps.relu(x)))
+    /// - output: `[batch, classes]`
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        self.classifier.forward(averaged(relu(self.features.forward(images))))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Image classifiers on the Burn framework, with taps: ResNet, VGG, DenseNet, MNASNet, ViT and DeiT, Swin, their weights from torchvision
+//! Image classifiers on the Burn framework, each an ordinary module: ResNet, VGG, DenseNet, MNASNet, ViT and DeiT, Swin, their weights from torchvision
 //! and timm files, and a small model that is built in.
 //!
 //! ```
@@ -14,11 +14,6 @@
 //! assert_eq!(found.maps[0].heat.dims(), [1, 128, 128]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-
-#![allow(
-    clippy::result_large_err,
-    reason = "a tensor that cannot be computed with in main memory is given back as an `Err`"
-)]
 
 mod bicubic;
 mod card;
@@ -49,7 +44,7 @@ pub use error::{Error, Mismatch};
 #[cfg(feature = "hub")]
 pub use hub::Hub;
 pub use labels::class_named;
-pub use network::{Config, Network, ShapeOf};
+pub use network::{Config, Network, RecordedNetwork, ShapeOf};
 pub use precision::Precision;
 pub use prediction::Prediction;
 pub use preprocess::{

@@ -3,15 +3,12 @@
 //! Tan et al., *MnasNet: Platform-Aware Neural Architecture Search for Mobile*, CVPR 2019
 //! (<https://arxiv.org/abs/1807.11626>).
 //!
-//! Tapped is every `layers.N`, each block of its stacks (`layers.12.3`), and each step of a block (`layers.12.3.layers.4`). A
-//! convolution and its norm are one layer under the norm's name.
+//! Its layers are every `layers.N`, each block of its stacks (`layers.12.3`), and each step of a block (`layers.12.3.layers.4`).
 
 use crate::network::ShapeOf;
 use crate::steps::{self, Residual, Step};
 use burn::nn::{Linear, LinearConfig};
 use burn::prelude::*;
-use cam_core::{Inspect, Model, Taps};
-use cam_nn::linear;
 
 /// What makes one MNASNet another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,22 +117,13 @@ pub struct MnasNet {
 }
 
 impl MnasNet {
-    /// The network for inference: every BatchNorm is folded into its convolution.
-    pub fn folded(self) -> Self {
-        Self { layers: steps::folded(self.layers), ..self }
-    }
-}
-
-impl Model for MnasNet {
-    fn module(&self) -> &dyn Inspect {
-        self
-    }
-
+    /// The logits of images.
+    ///
     /// # Shapes
     /// - images: `[batch, 3, height, width]`
-    /// - output: logits `[batch, classes]`
-    fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
-        let x = steps::run(&self.layers, "layers", images, taps);
-        self.classifier.iter().flatten().fold(steps::averaged(x), |x, layer| linear(layer, x))
+    /// - output: `[batch, classes]`
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        let x = steps::averaged(steps::run(&self.layers, images));
+        self.classifier.iter().flatten().fold(x, |x, layer| layer.forward(x))
     }
 }

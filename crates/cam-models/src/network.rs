@@ -8,7 +8,7 @@ use crate::vgg::{self, Vgg, VggConfig};
 use crate::vit::{self, Vit, VitConfig};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use cam_core::{Inspect, Model, Taps};
+use cam_graph::Recorded;
 
 /// The shape of the tensor of this name in a weight file, in the order that PyTorch has it, or `None` where there is none.
 pub type ShapeOf<'a> = dyn Fn(&str) -> Option<Vec<usize>> + 'a;
@@ -99,26 +99,14 @@ macro_rules! families {
         }
 
         impl Network {
-            /// The network for inference: BatchNorms are folded into the convolutions that they follow. That is faster, and no
-            /// tape of gradients can turn them to the statistics of the batch.
-            pub fn folded(self) -> Self {
-                match self {
-                    $(Network::$family(network) => Network::$family(network.folded()),)*
-                }
-            }
-        }
-
-        impl Model for Network {
-            fn module(&self) -> &dyn Inspect {
-                self
-            }
-
+            /// The logits of images.
+            ///
             /// # Shapes
             /// - images: `[batch, 3, height, width]`
-            /// - output: logits `[batch, classes]`
-            fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
+            /// - output: `[batch, classes]`
+            pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
                 match self {
-                    $(Network::$family(network) => network.forward(images, taps),)*
+                    $(Network::$family(network) => network.forward(images),)*
                 }
             }
         }
@@ -138,6 +126,19 @@ families! {
     DenseNet(DenseNet, DenseNetConfig, densenet);
     /// MNASNet.
     MnasNet(MnasNet, MnasNetConfig, mnasnet);
+}
+
+/// A network as a model to explain: see [`Network::record`].
+pub type RecordedNetwork = Recorded<Network, fn(&Network, Tensor<4>) -> Tensor<2>, Tensor<4>, Tensor<2>>;
+
+impl Network {
+    /// Records the network as any Burn module is recorded, so that it can be explained.
+    ///
+    /// # Errors
+    /// [`cam_graph::Error::Devices`] when its parameters are on several devices.
+    pub fn record(&self) -> Result<RecordedNetwork, cam_graph::Error> {
+        cam_graph::record(self, Network::forward)
+    }
 }
 
 impl Config {

@@ -15,13 +15,18 @@ impl<M> Numbered<M> {
         Self { word, modules }
     }
 
+    /// The modules, in their order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &M> {
+        self.modules.iter()
+    }
+
     /// The modules with their names.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (String, &M)> {
+    fn named(&self) -> impl Iterator<Item = (String, &M)> {
         (1..).map(|number| format!("{}{number}", self.word)).zip(&self.modules)
     }
 
     /// Each module replaced by what is made of it.
-    pub(crate) fn each(self, mut change: impl FnMut(M) -> M) -> Self {
+    fn each(self, mut change: impl FnMut(M) -> M) -> Self {
         self.each_named(|_, module| change(module))
     }
 
@@ -60,7 +65,7 @@ impl<M: Module> Module for Numbered<M> {
     }
 
     fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
-        for (name, module) in self.iter() {
+        for (name, module) in self.named() {
             visitor.enter_module(&name, KIND);
             module.visit(visitor);
             visitor.exit_module(&name, KIND);
@@ -79,7 +84,7 @@ impl<M: Module> Module for Numbered<M> {
 
 impl<M: ModuleDisplay> ModuleDisplayDefault for Numbered<M> {
     fn content(&self, content: Content) -> Option<Content> {
-        self.iter().fold(content, |content, (name, module)| content.add(&name, module)).optional()
+        self.named().fold(content, |content, (name, module)| content.add(&name, module)).optional()
     }
 }
 

@@ -32,10 +32,13 @@ pub(crate) fn card_of(config: &Config, file: &Path, device: &Device) -> Result<C
     Ok(card)
 }
 
-/// The last layer that is called like this one but for its numbers: `layer4.1` stands for `layer4.0` in a network of shorter
-/// stages.
+/// The last layer that is called like this one but for its places in lists: `layer4.1` stands for `layer4.0` in a network of shorter
+/// stages, `blocks.11.norm1` for `blocks.5.norm1` in one of fewer blocks, and not for the `norm2` of a block.
 pub(crate) fn last_like(model: &Classifier, layer: &str, device: &Device) -> String {
-    let unnumbered = |name: &str| name.split(|c: char| c.is_ascii_digit()).collect::<String>();
+    let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let unnumbered = |name: &str| -> Vec<String> {
+        name.split('.').map(|part| if is_number(part) { "#".into() } else { part.into() }).collect()
+    };
     let [height, width] = model.card().size;
     let layers = cam_core::layers(model, Tensor::zeros([1, 3, height, width], device)).unwrap_or_default();
     let alike = layers.iter().rev().find(|other| unnumbered(&other.name) == unnumbered(layer));

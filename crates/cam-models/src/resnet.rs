@@ -4,17 +4,16 @@
 //! stride of a bottleneck in its 3x3 convolution, as torchvision has it. Zagoruyko and Komodakis, *Wide Residual
 //! Networks*, BMVC 2016; Xie et al., *Aggregated Residual Transformations*, CVPR 2017 (ResNeXt).
 //!
-//! Tapped are, under their names in the checkpoint: `bn1`, `relu`, `maxpool`, each stage (`layer4`), each block (`layer4.2`) and
-//! each BatchNorm output in it (`layer4.2.bn3`, `layer4.0.downsample.1`).
+//! Its layers are, as the checkpoint calls them, `bn1`, `relu`, `maxpool`, each stage (`layer4`), each block (`layer4.2`), and each
+//! convolution and BatchNorm in it (`layer4.2.bn3`, `layer4.0.downsample.1`).
 
 use crate::network::ShapeOf;
-use crate::steps::{around, averaged, bias, conv, fold, norm, normed, pooled, rectified};
+use crate::steps::{around, averaged, conv, norm};
 use burn::nn::conv::Conv2d;
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
-use burn::nn::{BatchNorm, Linear, LinearConfig};
+use burn::nn::{BatchNorm, Linear, LinearConfig, Relu};
 use burn::prelude::*;
-use cam_core::{Inspect, Model, Nchw, Taps};
-use cam_nn::{Activation, HostTensor, linear, pictures_at_once};
+use burn::tensor::activation::relu;
 
 /// What makes one ResNet another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +90,8 @@ pub(crate) fn recognise(shape_of: &ShapeOf<'_>) -> Option<ResNetConfig> {
 #[derive(Module, Debug)]
 pub struct ResNet {
     conv1: Conv2d,
-    bn1: Option<BatchNorm>,
+    bn1: BatchNorm,
+    relu: Relu,
     maxpool: Option<MaxPool2d>,
     layer1: Vec<Block>,
     layer2: Vec<Block>,
@@ -104,12 +104,12 @@ pub struct ResNet {
 #[derive(Module, Debug)]
 pub struct Block {
     conv1: Conv2d,
-    bn1: Option<BatchNorm>,
+    bn1: BatchNorm,
     conv2: Conv2d,
-    bn2: Option<BatchNorm>,
+    bn2: BatchNorm,
     conv3: Option<Conv2d>,
     bn3: Option<BatchNorm>,
-    downsample: Option<(Conv2d, Option<BatchNorm>)>,
+    downsample: Option<(Conv2d, BatchNorm)>,
 }
 
 impl ResNetConfig {
@@ -137,6 +137,7 @@ impl ResNetConfig {
         ResNet {
             conv1: conv(3, self.width, kernel, 2, 1, device),
             bn1: norm(self.width, device),
+            relu: Relu::new(),
             maxpool,
             layer1,
             layer2,
@@ -182,112 +183,42 @@ impl ResNetConfig {
             conv2: conv(inner, inner, 3, stride, self.groups, device),
             bn2: norm(inner, device),
             conv3: Some(conv(inner, to, 1, 1, 1, device)),
-            bn3: norm(to, device),
+            bn3: Some(norm(to, device)),
             downsample,
         }
     }
 }
 
-impl ResNet {
-    /// The network for inference: every BatchNorm is folded into its convolution. That is faster, and no tape of gradients
-    /// can turn it to the statistics of the batch.
-    pub fn folded(mut self) -> Self {
-        self.conv1 = fold(self.conv1, &mut self.bn1);
-        for stage in [&mut self.layer1, &mut self.layer2, &mut self.layer3, &mut self.layer4] {
-            *stage = std::mem::take(stage).into_iter().map(Block::folded).collect();
-        }
-        self
-    }
-}
-
 impl Block {
-    fn folded(mut self) -> Self {
-        self.conv1 = fold(self.conv1, &mut self.bn1);
-        self.conv2 = fold(self.conv2, &mut self.bn2);
-        self.conv3 = self.conv3.map(|conv3| fold(conv3, &mut self.bn3));
-        self.downsample = self.downsample.map(|(conv, mut norm)| (fold(conv, &mut norm), norm));
-        self
-    }
-
-    /// The block in main memory; `None` where it cannot be computed there.
-    fn at_once(&self, x: &HostTensor) -> Option<HostTensor> {
-        if self.bn1.is_some() {
-            return None;
-        }
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let shortcut = match &self.downsample {
-            Some((conv, _)) => Some(x.conv(conv, None, Activation::None)?),
-            None => None,
-        };
-        let shortcut = Some(shortcut.as_ref().unwrap_or(x));
-        let y = x.conv(&self.conv1, None, Activation::Relu)?;
-        match &self.conv3 {
-            Some(conv3) => {
-                y.conv(&self.conv2, None, Activation::Relu)?.conv(conv3, shortcut, Activation::Relu)
-            }
-            None => y.conv(&self.conv2, shortcut, Activation::Relu),
-        }
-    }
-
-    fn forward(&self, x: Tensor<4>, name: &str, taps: &Taps<'_>) -> Tensor<4> {
-        if taps.asks_inside(name) {
-            return self.in_steps(x, name, taps);
-        }
-        pictures_at_once(x, |x| self.at_once(x)).unwrap_or_else(|x| self.in_steps(x, name, taps))
-    }
-
-    fn in_steps(&self, x: Tensor<4>, name: &str, taps: &Taps<'_>) -> Tensor<4> {
-        let (conv1, bn1, conv2, bn2) = (&self.conv1, &self.bn1, &self.conv2, &self.bn2);
-        let shortcut = match &self.downsample {
-            Some((conv, norm)) => {
-                taps.biased(format_args!("{name}.downsample.1"), Nchw, bias(conv, norm), || {
-                    normed(conv, norm, x.clone())
-                })
-            }
+            Some((conv, norm)) => norm.forward(conv.forward(x.clone())),
             None => x.clone(),
         };
-        let y = taps.biased(format_args!("{name}.bn1"), Nchw, bias(conv1, bn1), || normed(conv1, bn1, x));
-        let y = taps
-            .biased(format_args!("{name}.bn2"), Nchw, bias(conv2, bn2), || normed(conv2, bn2, taps.relu(y)));
-        let y = match &self.conv3 {
-            Some(conv3) => taps.biased(format_args!("{name}.bn3"), Nchw, bias(conv3, &self.bn3), || {
-                normed(conv3, &self.bn3, taps.relu(y))
-            }),
-            None => y,
+        let y = relu(self.bn1.forward(self.conv1.forward(x)));
+        let y = self.bn2.forward(self.conv2.forward(y));
+        let y = match (&self.conv3, &self.bn3) {
+            (Some(conv3), Some(bn3)) => bn3.forward(conv3.forward(relu(y))),
+            _ => y,
         };
-        taps.relu(y + shortcut)
+        relu(y + shortcut)
     }
 }
 
-impl Model for ResNet {
-    fn module(&self) -> &dyn Inspect {
-        self
-    }
-
+impl ResNet {
+    /// The logits of images.
+    ///
     /// # Shapes
     /// - images: `[batch, 3, height, width]`, of any size that leaves a pixel after the last stage
-    /// - output: logits `[batch, classes]`
-    fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
-        let (conv1, bn1) = (&self.conv1, &self.bn1);
-        let mut x = if taps.asks("bn1") {
-            let x = taps.biased("bn1", Nchw, bias(conv1, bn1), || normed(conv1, bn1, images));
-            taps.layer("relu", Nchw, || taps.relu(x))
-        } else {
-            taps.layer("relu", Nchw, || rectified(conv1, bn1, images))
+    /// - output: `[batch, classes]`
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        let x = self.relu.forward(self.bn1.forward(self.conv1.forward(images)));
+        let x = match &self.maxpool {
+            Some(maxpool) => maxpool.forward(x),
+            None => x,
         };
-        if let Some(maxpool) = &self.maxpool {
-            x = taps.layer("maxpool", Nchw, || pooled(maxpool, x));
-        }
-        for (number, stage) in
-            [&self.layer1, &self.layer2, &self.layer3, &self.layer4].into_iter().enumerate()
-        {
-            let stage_name = format!("layer{}", number + 1);
-            x = taps.layer(&stage_name, Nchw, || {
-                stage.iter().enumerate().fold(x, |x, (place, block)| {
-                    let name = format!("{stage_name}.{place}");
-                    taps.layer(&name, Nchw, || block.forward(x, &name, taps))
-                })
-            });
-        }
-        linear(&self.fc, averaged(x))
+        let stages = [&self.layer1, &self.layer2, &self.layer3, &self.layer4];
+        let x = stages.into_iter().flatten().fold(x, |x, block| block.forward(x));
+        self.fc.forward(averaged(x))
     }
 }

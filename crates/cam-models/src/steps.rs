@@ -1,14 +1,9 @@
 //! What the convolutional families share: convolutions, the BatchNorms that follow them, and sequences of both.
 
-use burn::module::Param;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, PaddingConfig2d, Relu};
 use burn::prelude::*;
-use burn::tensor::activation::relu;
-use cam_core::{Nchw, Taps};
-use cam_nn::{Activation, HostTensor, pictures_at_once};
-use std::fmt::Display;
 
 /// The mean of each channel over the places, by one sum: one a side takes Burn's CPU backend three times as long.
 ///
@@ -45,63 +40,9 @@ pub(crate) fn conv(
     square(from, to, kernel, stride, groups).with_bias(false).init(device)
 }
 
-/// A norm that is not folded yet.
-pub(crate) fn norm(channels: usize, device: &Device) -> Option<BatchNorm> {
-    Some(BatchNormConfig::new(channels).init(device))
-}
-
-/// A convolution and its norm, which is `None` once it is folded.
-pub(crate) fn normed(conv: &Conv2d, norm: &Option<BatchNorm>, x: Tensor<4>) -> Tensor<4> {
-    match norm {
-        Some(norm) => norm.forward(conv.forward(x)),
-        None => convolved(conv, x),
-    }
-}
-
-/// A convolution.
-pub(crate) fn convolved(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
-    pictures_at_once(x, |x| x.conv(conv, None, Activation::None)).unwrap_or_else(|x| conv.forward(x))
-}
-
-/// A convolution, its norm and a ReLU, between which nobody looks.
-pub(crate) fn rectified(conv: &Conv2d, norm: &Option<BatchNorm>, x: Tensor<4>) -> Tensor<4> {
-    let fused = |x: &HostTensor| norm.is_none().then(|| x.conv(conv, None, Activation::Relu)).flatten();
-    pictures_at_once(x, fused).unwrap_or_else(|x| relu(normed(conv, norm, x)))
-}
-
-/// A maximum over windows.
-pub(crate) fn pooled(pool: &MaxPool2d, x: Tensor<4>) -> Tensor<4> {
-    pictures_at_once(x, |x| x.max_pool(pool)).unwrap_or_else(|x| pool.forward(x))
-}
-
-/// What a norm does in inference, $y = \gamma (x - \mu) / \sqrt{\sigma^2 + \epsilon} + \beta$, as a scale and a shift of each
-/// channel.
-///
-/// # Shapes
-/// - both: `[channels]`
-pub(crate) fn scale_and_shift(norm: &BatchNorm) -> (Tensor<1>, Tensor<1>) {
-    let scale = norm.gamma.val() / (norm.running_var.value_sync() + norm.epsilon).sqrt();
-    let shift = norm.beta.val() - norm.running_mean.value_sync() * scale.clone();
-    (scale, shift)
-}
-
-/// What a convolution and its norm add to each channel in inference, `[channels]`.
-pub(crate) fn bias(conv: &Conv2d, norm: &Option<BatchNorm>) -> Option<Tensor<1>> {
-    let own = conv.bias.as_ref().map(Param::val);
-    let Some(norm) = norm else { return own };
-    let (scale, shift) = scale_and_shift(norm);
-    Some(match own {
-        Some(own) => own * scale + shift,
-        None => shift,
-    })
-}
-
-/// Folds a norm in inference into the convolution before it.
-pub(crate) fn fold(conv: Conv2d, norm: &mut Option<BatchNorm>) -> Conv2d {
-    let bias = bias(&conv, norm).map(Param::from_tensor);
-    let Some(norm) = norm.take() else { return conv };
-    let weight = conv.weight.val() * scale_and_shift(&norm).0.reshape([-1, 1, 1, 1]);
-    Conv2d { weight: Param::from_tensor(weight), bias, ..conv }
+/// The norm of so many channels.
+pub(crate) fn norm(channels: usize, device: &Device) -> BatchNorm {
+    BatchNormConfig::new(channels).init(device)
 }
 
 /// A step of a sequence of layers, at its own place in the checkpoint: `features.3`.
@@ -110,8 +51,8 @@ pub(crate) fn fold(conv: Conv2d, norm: &mut Option<BatchNorm>) -> Conv2d {
 pub enum Step {
     /// A convolution.
     Conv(Conv2d),
-    /// The norm of the convolution before it; `None` once it is folded.
-    Norm(Option<BatchNorm>),
+    /// The norm of the convolution before it.
+    Norm(BatchNorm),
     /// A ReLU.
     Relu(Relu),
     /// A maximum over 2x2 places.
@@ -157,103 +98,29 @@ impl Step {
     pub(crate) fn pool() -> Self {
         Step::Pool(MaxPool2dConfig::new([2, 2]).with_strides([2, 2]).init())
     }
-}
 
-/// Runs a sequence, each step tapped as `name.N`. A convolution that a norm follows is no layer of its own, as it does not
-/// exist once the norm is folded: the two are one layer under the norm's name.
-pub(crate) fn run(steps: &[Step], name: impl Display, mut x: Tensor<4>, taps: &Taps<'_>) -> Tensor<4> {
-    let mut ran = 0;
-    for (place, step) in steps.iter().enumerate() {
-        if place < ran {
-            continue; // with its convolution
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        match self {
+            Step::Conv(conv) => conv.forward(x),
+            Step::Norm(norm) => norm.forward(x),
+            Step::Relu(relu) => relu.forward(x),
+            Step::Pool(pool) => pool.forward(x),
+            Step::Blocks(blocks) => blocks.iter().fold(x, |x, block| block.forward(x)),
         }
-        ran = place + 1;
-        let layer = format_args!("{name}.{place}");
-        x = match step {
-            Step::Conv(conv) => {
-                let norm = norm_of(steps, place);
-                ran += usize::from(norm.is_some());
-                let (norm, own) = (norm.unwrap_or(&None), format!("{name}.{}", ran - 1));
-                match steps.get(ran) {
-                    Some(Step::Relu(_)) if !taps.asks(&own) => {
-                        ran += 1;
-                        taps.layer(format_args!("{name}.{}", ran - 1), Nchw, || rectified(conv, norm, x))
-                    }
-                    _ => taps.biased(own, Nchw, bias(conv, norm), || normed(conv, norm, x)),
-                }
-            }
-            Step::Norm(_) => x,
-            Step::Relu(_) => taps.layer(layer, Nchw, || taps.relu(x)),
-            Step::Pool(pool) => taps.layer(layer, Nchw, || pooled(pool, x)),
-            Step::Blocks(blocks) => taps.layer(layer, Nchw, || {
-                blocks.iter().enumerate().fold(x, |x, (number, block)| {
-                    let name = format!("{name}.{place}.{number}");
-                    taps.layer(&name, Nchw, || block.forward(x, &name, taps))
-                })
-            }),
-        };
-    }
-    x
-}
-
-/// The norm that follows a convolution.
-fn norm_of(steps: &[Step], place: usize) -> Option<&Option<BatchNorm>> {
-    match steps.get(place + 1) {
-        Some(Step::Norm(norm)) => Some(norm),
-        _ => None,
     }
 }
 
 impl Residual {
-    fn forward(&self, x: Tensor<4>, name: &str, taps: &Taps<'_>) -> Tensor<4> {
-        let in_steps = |x: Tensor<4>| {
-            let y = run(&self.layers, format_args!("{name}.layers"), x.clone(), taps);
-            if self.shortcut { y + x } else { y }
-        };
-        match taps.asks_inside(name) {
-            true => in_steps(x),
-            false => pictures_at_once(x, |x| self.at_once(x)).unwrap_or_else(in_steps),
-        }
-    }
-
-    /// The block in main memory; `None` where it cannot be computed there.
-    fn at_once(&self, x: &HostTensor) -> Option<HostTensor> {
-        let last = self.layers.iter().rposition(|step| matches!(step, Step::Conv(_)))?;
-        let mut y = None;
-        for (place, step) in self.layers.iter().enumerate() {
-            let conv = match step {
-                Step::Conv(conv) => conv,
-                Step::Norm(None) | Step::Relu(_) => continue,
-                _ => return None,
-            };
-            let after = place + 1 + usize::from(norm_of(&self.layers, place).is_some());
-            let activation = match self.layers.get(after) {
-                Some(Step::Relu(_)) => Activation::Relu,
-                _ => Activation::None,
-            };
-            let shortcut = (self.shortcut && place == last).then_some(x);
-            if shortcut.is_some() && activation == Activation::Relu {
-                return None; // the activation comes before the sum
-            }
-            y = Some(y.as_ref().unwrap_or(x).conv(conv, shortcut, activation)?);
-        }
-        y
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let y = run(&self.layers, x.clone());
+        if self.shortcut { y + x } else { y }
     }
 }
 
-/// Folds each norm of a sequence into the convolution before it.
-pub(crate) fn folded(mut steps: Vec<Step>) -> Vec<Step> {
-    for place in 0..steps.len() {
-        let (before, after) = steps.split_at_mut(place + 1);
-        match (&mut before[place], after.first_mut()) {
-            (Step::Conv(conv), Some(Step::Norm(norm))) => *conv = fold(conv.clone(), norm),
-            (Step::Blocks(blocks), _) => {
-                for block in blocks {
-                    block.layers = folded(std::mem::take(&mut block.layers));
-                }
-            }
-            _ => {}
-        }
-    }
-    steps
+/// Runs a sequence.
+///
+/// # Shapes
+/// - x: `[batch, channels, height, width]`
+pub(crate) fn run(steps: &[Step], x: Tensor<4>) -> Tensor<4> {
+    steps.iter().fold(x, |x, step| step.forward(x))
 }

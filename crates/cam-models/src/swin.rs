@@ -4,12 +4,11 @@
 //! (<https://arxiv.org/abs/2103.14030>). As in timm, a picture that does not divide into windows is padded with zeros, which take
 //! part in the attention, and a window is no larger than the stage of the picture that the network was trained on.
 //!
-//! Tapped are, under their names in the checkpoint and channels last: `patch_embed`, each stage (`layers.3`), its
-//! `downsample`, each block (`layers.3.blocks.1`), in it `norm1`, `attn`, `norm2` and `mlp`, and the last `norm`. What `attn` is
-//! here is put back from its windows into the picture.
+//! Its layers are, as the checkpoint calls them and channels last, `patch_embed`, each stage (`layers.3`), its `downsample`, each
+//! block (`layers.3.blocks.1`), in it `norm1`, `attn`, `norm2` and `mlp`, and the last `norm`. What `attn` is here is put back from its
+//! windows into the image.
 
 use crate::network::ShapeOf;
-use crate::steps::convolved;
 use crate::vit::Mlp;
 use burn::module::{Initializer, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -17,11 +16,6 @@ use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::prelude::*;
 use burn::tensor::activation::softmax;
 use burn::tensor::ops::PadMode;
-use cam_core::{Inspect, Model, Nhwc, Taps};
-use cam_nn::{
-    Activation, Back, HostTensor, Windows, block_at_once, layer_norm, linear, linear_back, on_tape, packed,
-    parameter, tokens_at_once,
-};
 use std::borrow::Cow;
 
 /// What makes one Swin another.
@@ -67,6 +61,9 @@ const fn swin(
 
 const TINY: &[usize] = &[2, 2, 6, 2];
 const DEEP: &[usize] = &[2, 2, 18, 2];
+
+/// What keeps the deviation of a norm from zero.
+const EPSILON: f64 = 1e-5;
 
 /// The variants that timm publishes, by name.
 pub const VARIANTS: &[(&str, SwinConfig)] = &[
@@ -320,7 +317,7 @@ impl WindowAttention {
     fn forward(&self, x: Tensor<3>, window: [usize; 2], mask: Option<Tensor<5>>) -> Tensor<3> {
         let [count, positions, width] = x.dims();
         let (heads, size) = (self.heads, width / self.heads);
-        let qkv = linear(&self.qkv, x).reshape([count, positions, 3, heads, size]);
+        let qkv = self.qkv.forward(x).reshape([count, positions, 3, heads, size]);
         let [q, k, v] =
             [0, 1, 2].map(|part| qkv.clone().narrow(2, part, 1).squeeze_dim::<4>(2).swap_dims(1, 2));
         let fit = (q * (size as f64).powf(-0.5)).matmul(k.swap_dims(2, 3));
@@ -332,112 +329,22 @@ impl WindowAttention {
         let each = bias.dims()[1];
         let fit = fit.reshape([count / each, each, heads, positions, positions]) + bias;
         let weights = softmax(fit, 4).reshape([count, heads, positions, positions]);
-        linear(&self.proj, weights.matmul(v).swap_dims(1, 2).reshape([count, positions, width]))
+        self.proj.forward(weights.matmul(v).swap_dims(1, 2).reshape([count, positions, width]))
     }
-}
-
-/// What keeps the deviation of a norm from zero.
-const EPSILON: f64 = 1e-5;
-
-impl WindowAttention {
-    /// Attention and its linear layer; `x` is what it adds to.
-    ///
-    /// `None` where it cannot be computed in main memory, or where windows reach beyond the picture.
-    fn at_once(
-        &self,
-        y: &HostTensor,
-        x: &HostTensor,
-        window: [usize; 2],
-        shift: [usize; 2],
-    ) -> Option<HostTensor> {
-        let windows = self.windows(y, window, shift)?;
-        let seen = y.linear(&self.qkv, None, Activation::None)?.attend(&windows);
-        seen.linear(&self.proj, Some(x), Activation::None)
-    }
-
-    /// The same as one step of a tape, without what it adds to.
-    fn step(&self, y: &HostTensor, window: [usize; 2], shift: [usize; 2]) -> Option<(HostTensor, Back)> {
-        let windows = self.windows(y, window, shift)?;
-        let [before, after] = [linear_back(&self.qkv)?, linear_back(&self.proj)?];
-        let qkv = y.linear(&self.qkv, None, Activation::None)?;
-        let seen = qkv.attend(&windows).linear(&self.proj, None, Activation::None)?;
-        let back = move |gradient: &HostTensor| {
-            qkv.attend_back(&windows, &gradient.back_through(&after)).back_through(&before)
-        };
-        Some((seen, Back::new(back)))
-    }
-
-    fn windows(&self, y: &HostTensor, window: [usize; 2], shift: [usize; 2]) -> Option<Windows> {
-        let [_, rows, columns, _] = y.shape();
-        if !rows.is_multiple_of(window[0]) || !columns.is_multiple_of(window[1]) {
-            return None;
-        }
-        let table = parameter(&self.relative_position_bias_table)?;
-        let size = [rows, columns];
-        let bias = packed((&table, None), (size, window, shift), |_, _| {
-            let bias = self.position_bias(window);
-            let bias = match shift {
-                [0, 0] => bias,
-                _ => bias + mask(size, window, shift, &self.relative_position_bias_table.device()),
-            };
-            bias.into_data().try_into_vec::<f32>().expect("it is of single precision")
-        });
-        let members = rolled(size, window, shift);
-        Some(Windows { heads: self.heads, members, bias: Some(bias) })
-    }
-}
-
-/// The places of each window in a picture that is rolled, row by row.
-fn rolled([height, width]: [usize; 2], [rows, columns]: [usize; 2], shift: [usize; 2]) -> Vec<Vec<usize>> {
-    let place = |row: usize, column: usize| (row + shift[0]) % height * width + (column + shift[1]) % width;
-    let window = |down: usize, across: usize| {
-        (0..rows * columns).map(|at| place(down + at / columns, across + at % columns)).collect()
-    };
-    (0..height)
-        .step_by(rows)
-        .flat_map(|down| (0..width).step_by(columns).map(move |across| window(down, across)))
-        .collect()
 }
 
 impl Block {
-    fn forward(&self, x: Tensor<4>, name: &str, taps: &Taps<'_>) -> Tensor<4> {
-        match taps.asks_inside(name) {
-            true => self.in_steps(x, name, taps),
-            false => block_at_once(x, |x| self.at_once(x)).unwrap_or_else(|x| self.in_steps(x, name, taps)),
-        }
-    }
-
-    /// The block in main memory; `None` where it cannot be computed there.
-    fn at_once(&self, x: &HostTensor) -> Option<HostTensor> {
-        let x = self.attn.at_once(&x.layer_norm(&self.norm1, EPSILON)?, x, self.window, self.shift)?;
-        self.mlp.at_once(&x.layer_norm(&self.norm2, EPSILON)?, &x)
-    }
-
-    fn in_steps(&self, x: Tensor<4>, name: &str, taps: &Taps<'_>) -> Tensor<4> {
-        let [attn, mlp] = ["attn", "mlp"].map(|layer| format!("{name}.{layer}"));
-        let y =
-            taps.layer(format_args!("{name}.norm1"), Nhwc, || layer_norm(&self.norm1, EPSILON, x.clone()));
-        let attended = |[x, y]: [Tensor<4>; 2]| x + taps.layer(&attn, Nhwc, || self.attention(y));
-        let x = match taps.asks(&attn) {
-            true => attended([x, y]),
-            false => tokens_at_once([x, y], |[x, y]| self.attn.at_once(y, x, self.window, self.shift))
-                .unwrap_or_else(attended),
-        };
-        let y =
-            taps.layer(format_args!("{name}.norm2"), Nhwc, || layer_norm(&self.norm2, EPSILON, x.clone()));
-        let perceived = |[x, y]: [Tensor<4>; 2]| x + taps.layer(&mlp, Nhwc, || self.mlp.forward(y, taps));
-        match taps.asks(&mlp) {
-            true => perceived([x, y]),
-            false => tokens_at_once([x, y], |[x, y]| self.mlp.at_once(y, x)).unwrap_or_else(perceived),
-        }
+    /// # Shapes
+    /// - x, output: `[batch, height, width, channels]`
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let y = self.attention(self.norm1.forward(x.clone()));
+        let x = x + y;
+        let y = self.mlp.forward(self.norm2.forward(x.clone()));
+        x + y
     }
 
     /// Attention in windows of the picture, which is rolled before and rolled back after where windows shift.
     fn attention(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = match on_tape(x, |x| self.attn.step(&x, self.window, self.shift)) {
-            Ok(seen) => return seen,
-            Err(x) => x,
-        };
         let [batch, height, width, channels] = x.dims();
         let shift = self.shift.map(|by| by as i64);
         let shifts = shift != [0, 0];
@@ -454,29 +361,6 @@ impl Block {
 
 impl PatchMerging {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        tokens_at_once([x], |[x]| self.at_once(x)).unwrap_or_else(|[x]| self.in_steps(x))
-    }
-
-    /// The merging in main memory; `None` where it cannot be computed there, or where a patch has no neighbour.
-    fn at_once(&self, x: &HostTensor) -> Option<HostTensor> {
-        let [batch, height, width, channels] = x.shape();
-        if height % 2 + width % 2 > 0 {
-            return None;
-        }
-        let (rows, columns) = (height / 2, width / 2);
-        // Of the four patches the left ones come first, then the right ones.
-        let patches = (0..batch * rows * columns).flat_map(|at| {
-            let left = at / columns * 2 * width + at % columns * 2;
-            [left, left + width, left + 1, left + width + 1]
-        });
-        x.gather(patches, [batch, rows, columns, 4 * channels]).layer_norm(&self.norm, EPSILON)?.linear(
-            &self.reduction,
-            None,
-            Activation::None,
-        )
-    }
-
-    fn in_steps(&self, x: Tensor<4>) -> Tensor<4> {
         let x = padded(x, [2, 2]);
         let [batch, height, width, channels] = x.dims();
         // Of the four patches the left ones come first, then the right ones.
@@ -489,41 +373,28 @@ impl PatchMerging {
     }
 }
 
-impl Swin {
-    /// The network for inference, which it is already: it has no BatchNorm.
-    pub fn folded(self) -> Self {
-        self
+impl Stage {
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let x = match &self.downsample {
+            Some(downsample) => downsample.forward(x),
+            None => x,
+        };
+        self.blocks.iter().fold(x, |x, block| block.forward(x))
     }
 }
 
-impl Model for Swin {
-    fn module(&self) -> &dyn Inspect {
-        self
-    }
-
+impl Swin {
+    /// The logits of images.
+    ///
     /// # Shapes
     /// - images: `[batch, 3, height, width]`, each side a multiple of the patch (what is beyond one is not looked at)
-    /// - output: logits `[batch, classes]`
-    fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
-        let mut x = taps.layer("patch_embed", Nhwc, || {
-            let x = convolved(&self.patch_embed.proj, images).swap_dims(1, 2).swap_dims(2, 3);
-            layer_norm(&self.patch_embed.norm, EPSILON, x)
-        });
-        for (number, stage) in self.layers.iter().enumerate() {
-            let stage_name = format!("layers.{number}");
-            x = taps.layer(&stage_name, Nhwc, || {
-                if let Some(downsample) = &stage.downsample {
-                    x = taps.layer(format_args!("{stage_name}.downsample"), Nhwc, || downsample.forward(x));
-                }
-                stage.blocks.iter().enumerate().fold(x, |x, (place, block)| {
-                    let name = format!("{stage_name}.blocks.{place}");
-                    taps.layer(&name, Nhwc, || block.forward(x, &name, taps))
-                })
-            });
-        }
-        let x = taps.layer("norm", Nhwc, || layer_norm(&self.norm, EPSILON, x));
-        let places: Tensor<3> = x.flatten(1, 2);
-        linear(&self.head.fc, places.mean_dim(1).squeeze_dim::<2>(1))
+    /// - output: `[batch, classes]`
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        let PatchEmbed { proj, norm } = &self.patch_embed;
+        let x = norm.forward(proj.forward(images).swap_dims(1, 2).swap_dims(2, 3));
+        let x = self.layers.iter().fold(x, |x, stage| stage.forward(x));
+        let places: Tensor<3> = self.norm.forward(x).flatten(1, 2);
+        self.head.fc.forward(places.mean_dim(1).squeeze_dim::<2>(1))
     }
 }
 

@@ -3,16 +3,14 @@
 //! Simonyan and Zisserman, *Very Deep Convolutional Networks for Large-Scale Image Recognition*, ICLR 2015
 //! (<https://arxiv.org/abs/1409.1556>), table 1.
 //!
-//! Tapped is every `features.N`: convolutions, ReLUs and poolings. Where a norm follows a convolution, the two are one layer
-//! under the norm's name, and the convolution's number is no layer: once the norm is folded, its output alone does not exist.
+//! Its layers are every `features.N`: convolutions, norms, ReLUs and poolings.
 
 use crate::network::ShapeOf;
 use crate::steps::{self, Step};
 use burn::nn::{Linear, LinearConfig};
 use burn::prelude::*;
+use burn::tensor::activation::relu;
 use burn::tensor::module::adaptive_avg_pool2d;
-use cam_core::{Inspect, Model, Taps};
-use cam_nn::{by_outputs, linear_in_place};
 use std::borrow::Cow;
 
 /// What makes one VGG another.
@@ -133,31 +131,20 @@ impl VggConfig {
 }
 
 impl Vgg {
-    /// The network for inference: every BatchNorm is folded into its convolution, and the weights of the classifier lie in memory as
-    /// they are read.
-    pub fn folded(self) -> Self {
-        let classifier = self.classifier.into_iter().map(|linear| linear.map(by_outputs));
-        Self { features: steps::folded(self.features), classifier: classifier.collect() }
-    }
-}
-
-impl Model for Vgg {
-    fn module(&self) -> &dyn Inspect {
-        self
-    }
-
+    /// The logits of images.
+    ///
     /// # Shapes
     /// - images: `[batch, 3, height, width]`, of any size that leaves a pixel after the last pooling; the classifier sees
     ///   7x7 means of what the features are
-    /// - output: logits `[batch, classes]`
-    fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
-        let mut x = steps::run(&self.features, "features", images, taps);
+    /// - output: `[batch, classes]`
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        let mut x = steps::run(&self.features, images);
         if x.dims()[2..] != [SIDE, SIDE] {
             x = adaptive_avg_pool2d(x, [SIDE, SIDE]);
         }
         let mut x = x.flatten(1, 3);
         for (place, linear) in self.classifier.iter().flatten().enumerate() {
-            x = linear_in_place(linear, if place == 0 { x } else { taps.relu(x) });
+            x = linear.forward(if place == 0 { x } else { relu(x) });
         }
         x
     }

@@ -5,25 +5,18 @@
 //! (<https://arxiv.org/abs/2012.12877>); Darcet et al., *Vision Transformers Need Registers*, ICLR 2024
 //! (<https://arxiv.org/abs/2309.16588>).
 //!
-//! Tapped are, under their names in the checkpoint: `patch_embed`, each block (`blocks.11`), in it `norm1`, `attn`, `norm2` and
-//! `mlp`, the last `norm`, and the attention weights after their softmax as `blocks.11.attn.attn_drop` (timm's name of what
-//! they pass through). The weights are a layer only of a pass that asks for them; any other runs Burn's fused attention, which
-//! never builds the matrix.
+//! Its layers are, as the checkpoint calls them, `patch_embed`, each block (`blocks.11`), in it `norm1`, `attn`, `norm2` and `mlp`,
+//! the last `norm`, and the attention weights after their softmax as `blocks.11.attn.attn_drop` (timm's name of what they pass
+//! through).
 
 use crate::bicubic::Matrices;
 use crate::network::ShapeOf;
-use crate::steps::convolved;
 use burn::module::{Initializer, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::prelude::*;
-use burn::tensor::activation::softmax;
+use burn::tensor::activation::gelu;
 use burn::tensor::module::attention;
-use cam_core::{Attention as Weights, Inspect, Model, Taps, Tokens};
-use cam_nn::{
-    Activation, Back, HostTensor, Windows, attention_of_first, block_at_once, layer_norm, linear,
-    linear_back, on_tape, tokens_at_once,
-};
 
 /// What makes one vision transformer another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +75,9 @@ impl VitConfig {
         Self { distilled: true, ..self }
     }
 }
+
+/// What keeps the deviation of a norm from zero.
+const EPSILON: f64 = 1e-6;
 
 /// The variants that timm publishes, by name. A DeiT that is not distilled is the ViT of its size, trained otherwise.
 pub const VARIANTS: &[(&str, VitConfig)] = &[
@@ -244,155 +240,34 @@ impl Mlp {
         }
     }
 
-    /// The two layers and what they add to, in main memory.
-    pub(crate) fn at_once(&self, y: &HostTensor, x: &HostTensor) -> Option<HostTensor> {
-        y.linear(&self.fc1, None, Activation::Gelu)?.linear(&self.fc2, Some(x), Activation::None)
-    }
-
-    /// The two layers as one step of a tape.
-    fn step(&self, x: &HostTensor) -> Option<(HostTensor, Back)> {
-        let [before, after] = [linear_back(&self.fc1)?, linear_back(&self.fc2)?];
-        let inner = x.linear(&self.fc1, None, Activation::None)?;
-        let y = inner.gelu().linear(&self.fc2, None, Activation::None)?;
-        let back = move |gradient: &HostTensor| {
-            inner.gelu_back(&gradient.back_through(&after)).back_through(&before)
-        };
-        Some((y, Back::new(back)))
-    }
-
-    pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>, taps: &Taps<'_>) -> Tensor<D> {
-        taps.unguided("GELU");
-        on_tape(x, |x| self.step(&x)).unwrap_or_else(|x| linear(&self.fc2, taps.gelu(linear(&self.fc1, x))))
+    pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        self.fc2.forward(gelu(self.fc1.forward(x)))
     }
 }
 
-/// What keeps the deviation of a norm from zero.
-const EPSILON: f64 = 1e-6;
-
 impl Attention {
-    /// All tokens in one window.
-    fn windows(&self, tokens: usize) -> Windows {
-        Windows { heads: self.heads, members: vec![(0..tokens).collect()], bias: None }
-    }
-
-    /// The tokens as they are after attention and its linear layer; `x` is what it adds to.
-    fn at_once(&self, y: &HostTensor, x: &HostTensor) -> Option<HostTensor> {
-        let [_, _, tokens, _] = x.shape();
-        let seen = y.linear(&self.qkv, None, Activation::None)?.attend(&self.windows(tokens));
-        seen.linear(&self.proj, Some(x), Activation::None)
-    }
-
-    /// Attention and its linear layer as one step of a tape.
-    fn step(&self, y: &HostTensor) -> Option<(HostTensor, Back)> {
-        let [_, _, tokens, _] = y.shape();
-        let [before, after] = [linear_back(&self.qkv)?, linear_back(&self.proj)?];
-        let windows = self.windows(tokens);
-        let qkv = y.linear(&self.qkv, None, Activation::None)?;
-        let seen = qkv.attend(&windows).linear(&self.proj, None, Activation::None)?;
-        let back = move |gradient: &HostTensor| {
-            qkv.attend_back(&windows, &gradient.back_through(&after)).back_through(&before)
-        };
-        Some((seen, Back::new(back)))
-    }
-
     /// Each token as a mean of the values of all, by how well its query fits their keys:
     /// $\mathrm{softmax}(Q K^\top / \sqrt{d})\, V$.
     ///
     /// # Shapes
     /// - x, output: `[batch, tokens, width]`
-    fn forward(&self, x: Tensor<3>, name: &str, grid: Tokens, taps: &Taps<'_>) -> Tensor<3> {
-        let weights = format!("{name}.attn.attn_drop");
-        let asks = taps.asks(&weights);
-        let x = match asks {
-            true => x,
-            false => match on_tape(x, |x| self.step(&x)) {
-                Ok(seen) => return seen,
-                Err(x) => x,
-            },
-        };
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let [batch, tokens, width] = x.dims();
-        let (heads, size) = (self.heads, width / self.heads);
-        let qkv = linear(&self.qkv, x).reshape([batch, tokens, 3, heads, size]);
+        let qkv = self.qkv.forward(x).reshape([batch, tokens, 3, self.heads, width / self.heads]);
         let [q, k, v] =
             [0, 1, 2].map(|part| qkv.clone().narrow(2, part, 1).squeeze_dim::<4>(2).swap_dims(1, 2));
-        let seen = match asks {
-            true => {
-                let weights = taps.layer(&weights, Weights(grid), || {
-                    softmax((q * (size as f64).powf(-0.5)).matmul(k.swap_dims(2, 3)), 3)
-                });
-                weights.matmul(v)
-            }
-            false => attention(q, k, v, None, None, Default::default()),
-        };
-        linear(&self.proj, seen.swap_dims(1, 2).reshape([batch, tokens, width]))
-    }
-
-    /// What [`forward`](Self::forward) makes of the first tokens, where nobody asks for the others. Keys and values of all would be
-    /// most of the work, and are not built.
-    ///
-    /// # Shapes
-    /// - x: `[batch, tokens, width]`
-    /// - output: `[batch, first, width]`
-    fn first(&self, first: usize, x: Tensor<3>) -> Tensor<3> {
-        let bias = self.qkv.bias.as_ref().map(|bias| bias.val());
-        let seen = attention_of_first(x, first, self.heads, &self.qkv.weight.val(), bias.as_ref());
-        linear(&self.proj, seen)
+        let seen = attention(q, k, v, None, None, Default::default());
+        self.proj.forward(seen.swap_dims(1, 2).reshape([batch, tokens, width]))
     }
 }
 
 impl Block {
     /// # Shapes
     /// - x, output: `[batch, tokens, width]`
-    fn forward(&self, x: Tensor<3>, name: &str, grid: Tokens, taps: &Taps<'_>) -> Tensor<3> {
-        match taps.asks_inside(name) {
-            true => self.in_steps(x, name, grid, taps),
-            false => {
-                block_at_once(x, |x| self.at_once(x)).unwrap_or_else(|x| self.in_steps(x, name, grid, taps))
-            }
-        }
-    }
-
-    /// The block in main memory; `None` where it cannot be computed there.
-    fn at_once(&self, x: &HostTensor) -> Option<HostTensor> {
-        if self.ls1.is_some() || self.ls2.is_some() {
-            return None;
-        }
-        let x = self.attn.at_once(&x.layer_norm(&self.norm1, EPSILON)?, x)?;
-        self.mlp.at_once(&x.layer_norm(&self.norm2, EPSILON)?, &x)
-    }
-
-    fn in_steps(&self, x: Tensor<3>, name: &str, grid: Tokens, taps: &Taps<'_>) -> Tensor<3> {
-        let step = |layer: &str, forward: &dyn Fn() -> Tensor<3>| {
-            taps.layer(format_args!("{name}.{layer}"), grid, forward)
-        };
-        let unseen = |layers: &[&str]| !layers.iter().any(|layer| taps.asks(format_args!("{name}.{layer}")));
-
-        let y = step("norm1", &|| layer_norm(&self.norm1, EPSILON, x.clone()));
-        let x = tokens_at_once([x, y], |[x, y]| match &self.ls1 {
-            None if unseen(&["attn", "attn.attn_drop"]) => self.attn.at_once(y, x),
-            _ => None,
-        });
-        let x = x.unwrap_or_else(|[x, y]| {
-            x + scaled(step("attn", &|| self.attn.forward(y.clone(), name, grid, taps)), &self.ls1)
-        });
-        let y = step("norm2", &|| layer_norm(&self.norm2, EPSILON, x.clone()));
-        let x = tokens_at_once([x, y], |[x, y]| match &self.ls2 {
-            None if unseen(&["mlp"]) => self.mlp.at_once(y, x),
-            _ => None,
-        });
-        x.unwrap_or_else(|[x, y]| x + scaled(step("mlp", &|| self.mlp.forward(y.clone(), taps)), &self.ls2))
-    }
-
-    /// What [`forward`](Self::forward) makes of the first tokens, where nobody asks for the others.
-    ///
-    /// # Shapes
-    /// - x: `[batch, tokens, width]`
-    /// - output: `[batch, first, width]`
-    fn first(&self, first: usize, x: Tensor<3>, name: &str, grid: Tokens, taps: &Taps<'_>) -> Tensor<3> {
-        let y =
-            taps.layer(format_args!("{name}.norm1"), grid, || layer_norm(&self.norm1, EPSILON, x.clone()));
-        let x = x.narrow(1, 0, first) + scaled(self.attn.first(first, y), &self.ls1);
-        let y = self.mlp.forward(layer_norm(&self.norm2, EPSILON, x.clone()), taps);
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let y = self.attn.forward(self.norm1.forward(x.clone()));
+        let x = x + scaled(y, &self.ls1);
+        let y = self.mlp.forward(self.norm2.forward(x.clone()));
         x + scaled(y, &self.ls2)
     }
 }
@@ -406,23 +281,6 @@ fn scaled(x: Tensor<3>, scale: &Option<LayerScale>) -> Tensor<3> {
 }
 
 impl Vit {
-    /// The network for inference, which it is already: it has no BatchNorm.
-    pub fn folded(self) -> Self {
-        self
-    }
-
-    /// The tokens that the classifier reads: of the class, and of distillation.
-    fn read(&self) -> usize {
-        1 + usize::from(self.dist_token.is_some())
-    }
-
-    /// Whether nobody looks at what the last block makes of the patches.
-    fn only_reads(&self, block: &str, taps: &Taps<'_>) -> bool {
-        let after = ["attn", "attn.attn_drop", "norm2", "mlp"];
-        let looked_at = |layer: &str| taps.asks(format_args!("{block}.{layer}"));
-        !(taps.asks("norm") || taps.asks(block) || after.into_iter().any(looked_at))
-    }
-
     /// The positional embedding for a grid of patches: the trained one, resampled as timm's `resample_abs_pos_embed` does where
     /// the grid is another.
     ///
@@ -458,58 +316,35 @@ impl Vit {
             _ => Tensor::cat(vec![trained.narrow(1, 0, prefix), x], 1),
         }
     }
-}
 
-impl Model for Vit {
-    fn module(&self) -> &dyn Inspect {
-        self
-    }
-
+    /// The logits of images.
+    ///
     /// # Shapes
     /// - images: `[batch, 3, height, width]`, each side a multiple of the patch (what is beyond one is not looked at)
-    /// - output: logits `[batch, classes]`
-    fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
-        let [_, _, height, width] = images.dims();
+    /// - output: `[batch, classes]`
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        let [batch, _, height, width] = images.dims();
         let [patch_height, patch_width] = self.patch_embed.proj.kernel_size;
-        let (height, width) = (height / patch_height, width / patch_width);
-        let patches = taps.layer("patch_embed", Tokens { prefix: 0, height, width }, || {
-            convolved(&self.patch_embed.proj, images).flatten::<3>(2, 3).swap_dims(1, 2)
-        });
-
-        let batch = patches.dims()[0];
+        let patches = self.patch_embed.proj.forward(images).flatten::<3>(2, 3).swap_dims(1, 2);
+        let positions = self.positions([height / patch_height, width / patch_width]);
         let mut tokens: Vec<Tensor<3>> =
             [Some(&self.cls_token), self.dist_token.as_ref(), self.reg_token.as_ref()]
                 .into_iter()
                 .flatten()
                 .map(|token| token.val().repeat_dim(0, batch))
                 .collect();
-        let positions = self.positions([height, width]);
-        let mut x = if self.prefix_embedded {
+        let x = if self.prefix_embedded {
             tokens.push(patches);
             Tensor::cat(tokens, 1) + positions
         } else {
             tokens.push(patches + positions);
             Tensor::cat(tokens, 1)
         };
-
-        let grid = Tokens { prefix: x.dims()[1] - height * width, height, width };
-        let tokens = x.dims()[1];
-        for (number, block) in self.blocks.iter().enumerate() {
-            let name = format!("blocks.{number}");
-            x = match number + 1 == self.blocks.len() && self.only_reads(&name, taps) {
-                // What the patches become in the last block is read by nobody.
-                true => block.first(self.read(), x, &name, grid, taps),
-                false => taps.layer(&name, grid, || block.forward(x, &name, grid, taps)),
-            };
-        }
-        x = match x.dims()[1] == tokens {
-            true => taps.layer("norm", grid, || layer_norm(&self.norm, EPSILON, x)),
-            false => layer_norm(&self.norm, EPSILON, x),
-        };
+        let x = self.norm.forward(self.blocks.iter().fold(x, |x, block| block.forward(x)));
         let token = |place| x.clone().narrow(1, place, 1).squeeze_dim::<2>(1);
-        let logits = linear(&self.head, token(0));
+        let logits = self.head.forward(token(0));
         match &self.head_dist {
-            Some(head) => (logits + linear(head, token(1))) / 2.0,
+            Some(head) => (logits + head.forward(token(1))) / 2.0,
             None => logits,
         }
     }

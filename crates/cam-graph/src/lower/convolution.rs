@@ -18,7 +18,7 @@ impl Lowering<'_> {
             Some(bias) => Some(self.vector(bias)?),
             None => None,
         };
-        if !self.varies(x) || op.out.dtype != DType::F32 {
+        if !self.varies(x) {
             return None;
         }
         let mut chain = Chain::new(self, place);
@@ -30,15 +30,20 @@ impl Lowering<'_> {
             Some((ids, [gamma?, beta?, mean?, variance?], norm.epsilon.elem::<f64>()))
         });
         let (weight, bias) = match norm {
+            None if !self.by_kernels => return None,
             None => (weight, bias),
             Some((ids, [gamma, beta, mean, variance], epsilon)) => {
                 let ids = ids.into_iter().chain([op.weight.id]).chain(op.bias.as_ref().map(|bias| bias.id));
                 let names = ids.map(|id| self.parameters.names.get(&id).cloned()).collect::<Option<Vec<_>>>();
                 let name = names.map(|names| names.join(" "));
                 let (weight, bias) = self.parameters.prepared.folded.get(name, || {
+                    // Half precision has too few bits for it.
+                    let dtype = weight.dtype();
+                    let [gamma, beta, mean, variance] = [gamma, beta, mean, variance].map(single);
                     let scale = gamma / (variance + epsilon).sqrt();
-                    let off = bias.map_or_else(|| -mean.clone(), |bias| bias - mean.clone());
-                    (weight * scale.clone().reshape([-1, 1, 1, 1]), off * scale + beta)
+                    let off = bias.map(single).map_or_else(|| -mean.clone(), |bias| bias - mean.clone());
+                    let weight = single(weight) * scale.clone().reshape([-1, 1, 1, 1]);
+                    (weight.cast(dtype), (off * scale + beta).cast(dtype))
                 });
                 (weight, Some(bias))
             }
@@ -47,7 +52,7 @@ impl Lowering<'_> {
         let relu = chain.then(|operator, _| {
             matches!(operator, OperationIr::Activation(Activation::Relu(_))).then_some(())
         });
-        let conv = FusedConv::new(weight, bias, window, op.options.groups)?;
+        let conv = FusedConv::new(weight, bias, window, op.options.groups);
         let then = if relu.is_some() { Then::Relu } else { Then::None };
         let kernel: Kernel = Arc::new(move |inputs| {
             let mut inputs = inputs.into_iter().map(Tensor::<4>::from_dispatch);
@@ -56,6 +61,10 @@ impl Lowering<'_> {
         });
         Some(chain.region([Some(x), residual].into_iter().flatten(), Role::Other, kernel))
     }
+}
+
+fn single<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    x.cast(DType::F32)
 }
 
 /// The window of a convolution that pads both sides alike.

@@ -19,36 +19,35 @@ use std::sync::Arc;
 pub struct FusedConv {
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
-    host: (FlexTensor, Option<FlexTensor>),
+    /// The parameters, where they are in main memory in single precision.
+    host: Option<(FlexTensor, Option<FlexTensor>)>,
     window: Window,
     groups: usize,
 }
 
 impl FusedConv {
-    /// A convolution; `None` where its parameters are not in main memory in single precision.
+    /// A convolution.
     ///
     /// # Shapes
     /// - weight: `[to, from / groups, height, width]`, bias: `[to]`
-    pub fn new(weight: Tensor<4>, bias: Option<Tensor<1>>, window: Window, groups: usize) -> Option<Self> {
-        let host_bias = match &bias {
-            Some(bias) => Some(in_memory(bias.clone()).ok()?),
-            None => None,
-        };
-        let host = (in_memory(weight.clone()).ok()?, host_bias);
-        Some(Self { weight, bias, host, window, groups })
+    pub fn new(weight: Tensor<4>, bias: Option<Tensor<1>>, window: Window, groups: usize) -> Self {
+        let host_bias = bias.clone().map(in_memory).transpose();
+        let host = in_memory(weight.clone()).ok().zip(host_bias.ok());
+        Self { weight, bias, host, window, groups }
     }
 
     /// The convolution of images, plus a residual, through a ReLU if there is one.
     ///
-    /// On a tape it is computed by Burn's operations.
+    /// On a tape, on another device and in another precision it is computed by Burn's operations.
     ///
     /// # Shapes
     /// - x: `[batch, from, height, width]`, residual and output: `[batch, to, rows, columns]`
     pub fn forward(&self, x: Tensor<4>, residual: Option<Tensor<4>>, activation: Activation) -> Tensor<4> {
-        let by_kernels = match &residual {
-            None => pictures_at_once(x, |x| Some(self.on(x, None, activation))),
-            Some(residual) => match HostTensor::pictures(residual.clone()) {
-                Ok(residual) => pictures_at_once(x, |x| Some(self.on(x, Some(&residual), activation))),
+        let by_kernels = match (&self.host, &residual) {
+            (None, _) => Err(x),
+            (Some(host), None) => pictures_at_once(x, |x| Some(self.on(host, x, None, activation))),
+            (Some(host), Some(residual)) => match HostTensor::pictures(residual.clone()) {
+                Ok(residual) => pictures_at_once(x, |x| Some(self.on(host, x, Some(&residual), activation))),
                 Err(_) => Err(x),
             },
         };
@@ -61,8 +60,13 @@ impl FusedConv {
         })
     }
 
-    fn on(&self, x: &HostTensor, residual: Option<&HostTensor>, activation: Activation) -> HostTensor {
-        let (weight, bias) = &self.host;
+    fn on(
+        &self,
+        (weight, bias): &(FlexTensor, Option<FlexTensor>),
+        x: &HostTensor,
+        residual: Option<&HostTensor>,
+        activation: Activation,
+    ) -> HostTensor {
         x.convolved((weight, bias.as_ref()), self.window, self.groups, residual, activation)
     }
 }
