@@ -12,9 +12,21 @@ use burn::tensor::{Bool, Float, Int};
 ///
 /// # Closures
 ///
-/// A closure `|images, taps| ...` is a model too, for functions without a state of their own. What it captures cannot be seen: if
-/// that is a module in training mode, explaining it moves its running statistics before anything can be said, and the look at
-/// its scores may not tell. [`Tapped`] hands the module along with the closure, and nothing of it is changed.
+/// A closure `|images, taps| ...` that captures nothing is a model too, and so is a function. One that captures something does not
+/// compile: a captured module in training mode could not be seen, and explaining it would move its running statistics. What a
+/// forward pass reads goes to [`Tapped`], beside the closure.
+///
+/// ```compile_fail
+/// # use burn::prelude::*;
+/// # use cam_core::{Explainer, Nchw, Taps, Top};
+/// let net = burn::nn::conv::Conv2dConfig::new([3, 10], [3, 3]).init(&Device::flex());
+/// let model = |images: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+///     taps.layer("conv", Nchw, || net.forward(images)).mean_dims(&[2, 3]).flatten(1, 3)
+/// };
+/// let found = Explainer::new(&model).explain(Tensor::ones([1, 3, 8, 8], &Device::flex()), &Top);
+/// ```
+///
+/// # Examples
 ///
 /// ```
 /// use burn::nn::{Linear, conv::Conv2d};
@@ -65,6 +77,12 @@ where
     F: Fn(I, &Taps<'_>) -> O,
 {
     fn module(&self) -> &dyn Inspect {
+        const {
+            assert!(
+                size_of::<F>() == 0,
+                "this closure captures something: `Tapped::new(&captured, |captured, input, taps| ..)`"
+            )
+        };
         &NoModule
     }
 
@@ -74,6 +92,10 @@ where
 }
 
 /// A module and a forward pass of it that names its layers: a model, without an `impl`.
+///
+/// The closure captures nothing, or it does not compile: all that the forward pass reads is in the module, which is looked at before
+/// anything of it runs. Several modules, tensors and numbers are one module as a tuple: `Tapped::new(&(net, weights, 0.5), |(net,
+/// weights, factor), images, taps| ...)`.
 ///
 /// ```
 /// use burn::nn::conv::Conv2dConfig;
@@ -102,6 +124,12 @@ impl<'m, N, F> Tapped<'m, N, F> {
     where
         F: Fn(&N, I, &Taps<'_>) -> O,
     {
+        const {
+            assert!(
+                size_of::<F>() == 0,
+                "this closure captures something: it belongs into the module, a tuple of several"
+            )
+        };
         Self { module, forward }
     }
 }

@@ -10,7 +10,7 @@ use cam_core::{
     Fusion, GradCam, HiResCam, KpcaCam, LogOdds, Method, Model, Nchw, Rectify, Scale, ScoreCam, ShapleyCam,
     Smooth, Softmax, Taps, Tokens, Top, Warning, choose_layer, concepts, guided_backprop,
 };
-use common::{LAYERS, Net, close, images, numbers, of_layers, uniform};
+use common::{Function, LAYERS, Net, close, images, numbers, of_layers, uniform};
 use std::cell::{Cell, RefCell};
 
 fn device() -> Device {
@@ -115,10 +115,10 @@ fn q04_of_the_channels_that_are_tried_each_counts_once() {
 fn q06_a_negative_score_does_not_turn_ablationcam_inside_out() {
     let image: Tensor<4> = uniform([1, 4, 3, 3], 0.1, 1.0, &device());
     let shifted = |by: f32| {
-        move |x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+        Function(move |x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
             let x = taps.layer("x", Nchw, || x);
             pooled(x).sum_dim(1) * 2.0 + by
-        }
+        })
     };
     // The same evidence with a bias that makes the score negative.
     let (above, below) = (shifted(0.0), shifted(-100.0));
@@ -158,11 +158,11 @@ fn q08_no_evidence_is_told_and_magnitudes_can_be_kept() {
 #[test]
 fn q09_masked_passes_come_a_chunk_at_a_time_and_hold_nothing() {
     let (most, passes) = (Cell::new(0), Cell::new(0));
-    let watched = |x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+    let watched = Function(|x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
         most.set(most.get().max(x.dims()[0]));
         passes.set(passes.get() + x.dims()[0]);
         plain(x, taps)
-    };
+    });
     let explainer = Explainer::new(&watched).layer("x").method(ScoreCam::PAPER).copies(4);
     let image: Tensor<4> = uniform([1, 11, 3, 3], 0.0, 1.0, &device());
     let (one, other) = (Class(0), Class(1));
@@ -175,14 +175,14 @@ fn q09_masked_passes_come_a_chunk_at_a_time_and_hold_nothing() {
 #[test]
 fn q10_shapleycam_explains_tokens_and_several_layers() {
     let tokens = Tokens { prefix: 1, height: 2, width: 3 };
-    let model = |x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+    let model = Function(|x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
         let [batch, channels, ..] = x.dims();
         let x: Tensor<3> = x.reshape([batch, channels, 6]).swap_dims(1, 2);
         let class = x.clone().mean_dim(1);
         let x = taps.layer("a", tokens, || Tensor::cat(vec![class, x], 1));
         let x = taps.layer("b", tokens, || x.square());
         x.mean_dim(1).squeeze_dim(1)
-    };
+    });
     let image: Tensor<4> = uniform([2, 4, 2, 3], 0.1, 1.0, &device());
     let explainer = Explainer::new(&model).layer("b").layer("a").method(ShapleyCam).method(GradCam);
     let found = explainer.rectify(Rectify::Signed).explain(image, &LogOdds(Top)).unwrap();
@@ -223,7 +223,9 @@ fn q14_an_activation_without_a_guided_rule_is_refused() {
     let smooth = |x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> { pooled(taps.gelu(taps.relu(x))) };
     let unnamed = |x: Tensor<4>, _: &Taps<'_>| -> Tensor<2> { pooled(relu(x)) };
     let refused = |model: &dyn Fn(Tensor<4>, &Taps<'_>) -> Tensor<2>| {
-        guided_backprop(&|x: Tensor<4>, taps: &Taps<'_>| model(x, taps), &image, &Top).err().unwrap()
+        guided_backprop(&Function(|x: Tensor<4>, taps: &Taps<'_>| model(x, taps)), &image, &Top)
+            .err()
+            .unwrap()
     };
     assert_eq!(refused(&smooth), Error::NotGuided { activation: "GELU" });
     assert_eq!(refused(&unnamed), Error::NoRelu);
@@ -247,7 +249,7 @@ fn q16_a_layer_of_half_precision_is_explained_in_single() {
     };
     let image: Tensor<4> = uniform([2, 3, 4, 4], 0.1, 1.0, &device());
     let of = |model: &dyn Fn(Tensor<4>, &Taps<'_>) -> Tensor<2>| -> Explanation {
-        let model = |x: Tensor<4>, taps: &Taps<'_>| model(x, taps);
+        let model = Function(|x: Tensor<4>, taps: &Taps<'_>| model(x, taps));
         let explainer =
             of_layers().fold(Explainer::new(&model).layer("x"), |all, method| all.method(*method));
         explainer.explain(image.clone(), &Class(1)).unwrap()
@@ -277,10 +279,10 @@ fn q17_concepts_are_found_without_touching_what_they_are_found_in() {
 fn q18_all_layers_of_a_fusion_share_one_pass() {
     let passes = Cell::new(0);
     let net = Net::new(&device());
-    let counted = |x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+    let counted = Function(|x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
         passes.set(passes.get() + 1);
         net.forward(x, taps)
-    };
+    });
     let explainer = LAYERS.iter().fold(Explainer::new(&counted), |all, layer| all.layer(*layer));
     let explainer = explainer.fuse(Fusion::Product);
     explainer.explain(images(1, &device()), &Top).unwrap();
@@ -295,13 +297,13 @@ fn q19_a_bias_belongs_to_the_layer_that_names_it() {
     let (first, last): (Tensor<1>, Tensor<1>) =
         (Tensor::from_floats([1.0, -2.0], &device()), Tensor::from_floats([0.5, 3.0], &device()));
     let order = RefCell::new(Vec::new());
-    let model = |x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+    let model = Function(|x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
         let bias = |bias: &Tensor<1>| bias.clone().reshape([1, 2, 1, 1]);
         let x = taps.biased("b", Nchw, Some(last.clone()), || x * 3.0 + bias(&last));
         order.borrow_mut().push("b");
         let x = taps.biased("a", Nchw, Some(first.clone()), || relu(x) * 0.5 + bias(&first));
         pooled(relu(x))
-    };
+    });
     let image: Tensor<4> = uniform([1, 2, 2, 2], 1.0, 2.0, &device());
     let found = Explainer::new(&model).method(FullGrad::PAPER).scale(Scale::None).explain(image, &Class(1));
     let maps = found.unwrap().maps;
@@ -316,14 +318,14 @@ fn q19_a_bias_belongs_to_the_layer_that_names_it() {
 fn q21_register_tokens_and_grids_that_are_not_square_are_no_places() {
     let tokens = Tokens { prefix: 3, height: 2, width: 4 };
     // A transformer's end: the class token alone is read, after it has looked at the others once.
-    let model = |x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+    let model = Function(|x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
         let [batch, channels, ..] = x.dims();
         let patches: Tensor<3> = x.reshape([batch, channels, 8]).swap_dims(1, 2);
         let prefix = Tensor::ones([batch, 3, channels], &patches.device());
         let x = taps.layer("norm1", tokens, || Tensor::cat(vec![prefix, patches], 1));
         let x = taps.layer("block", tokens, || x.clone() + x.square().mean_dim(1));
         x.narrow(1, 0, 1).squeeze_dim(1)
-    };
+    });
     let image: Tensor<4> = uniform([1, 3, 2, 4], 0.1, 1.0, &device());
     assert_eq!(
         choose_layer(&model, &image, &Class(0)).unwrap(),

@@ -10,7 +10,7 @@ use cam_core::{
 };
 use common::slow::{extremes, mean, narrow, relu, scaled, softmax, wide};
 use common::square::{CLASSES, Square};
-use common::{close, numbers, seed, uniform};
+use common::{Function, close, numbers, seed, uniform};
 
 /// Sums of some dozen numbers of order one in f32.
 const TOLERANCE: f32 = 2e-5;
@@ -219,10 +219,10 @@ fn cam_is_the_weights_of_the_classifier() {
     let (a, w): (Tensor<4>, Tensor<2>) =
         (uniform([2, 4, 3, 5], -1.0, 1.0, &device), uniform([CLASSES, 4], -1.0, 1.0, &device));
     let (a_, w_) = (numbers(&a), numbers(&w));
-    let model = move |images: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+    let model = Function(move |images: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
         let pooled: Tensor<2> = taps.layer("a", Nchw, || images).mean_dims(&[2, 3]).flatten(1, 3);
         pooled.matmul(w.clone().transpose()) + 0.7
-    };
+    });
     for c in 0..CLASSES {
         let explainer = Explainer::new(&model).layer("a").method(methods::Cam);
         let found = explainer.explain(a.clone(), &Class(c)).unwrap();

@@ -8,7 +8,7 @@ use cam_core::{
     AblationCam, Alike, Class, Classes, Error, Explainer, GradCam, HiResCam, Method, Model, Ncdhw, Nchw, Ncl,
     Nhwc, Ranked, Rectify, Scale, Seen, ShapleyCam, Taps, Tokens, Top, layers,
 };
-use common::{CHANNELS, CLASSES, LAYERS, Net, close, images, numbers, of_layers, seed, uniform};
+use common::{CHANNELS, CLASSES, Function, LAYERS, Net, close, images, numbers, of_layers, seed, uniform};
 use std::cell::Cell;
 use std::sync::{Arc, Mutex};
 
@@ -151,7 +151,7 @@ fn a_replay_is_a_full_forward_pass() {
 #[test]
 fn an_ablation_runs_only_the_tail() {
     let (before, after) = (Cell::new(0), Cell::new(0));
-    let model = |images: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+    let model = Function(|images: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
         let x = taps.layer("before", Nchw, || {
             before.set(before.get() + images.dims()[0]);
             relu(images)
@@ -162,7 +162,7 @@ fn an_ablation_runs_only_the_tail() {
             x + 1.0
         });
         x.mean_dims(&[2, 3]).flatten(1, 3)
-    };
+    });
     let explainer = Explainer::new(&model).layer("here").method(AblationCam::PAPER).copies(2);
     explainer.explain(uniform([2, 3, 4, 4], 0.1, 1.0, &device()), &Class(0)).unwrap();
     assert_eq!(before.get(), 2, "the part before the layer runs once, for the two images");
@@ -197,12 +197,12 @@ fn a_map_does_not_depend_on_how_the_layer_is_laid_out() {
         let batch = x.dims()[0];
         x.square().reshape([batch, 60]).matmul(head.clone())
     };
-    let first = |x: Tensor<4>, taps: &Taps<'_>| score(taps.layer("x", Nchw, || x));
-    let last = |x: Tensor<4>, taps: &Taps<'_>| {
+    let first = Function(|x: Tensor<4>, taps: &Taps<'_>| score(taps.layer("x", Nchw, || x)));
+    let last = Function(|x: Tensor<4>, taps: &Taps<'_>| {
         let x = taps.layer("x", Nhwc, || x.permute([0, 2, 3, 1]));
         score(x.permute([0, 3, 1, 2]))
-    };
-    let tokens = |x: Tensor<4>, taps: &Taps<'_>| {
+    });
+    let tokens = Function(|x: Tensor<4>, taps: &Taps<'_>| {
         let [batch, channels, height, width] = x.dims();
         let x = taps.layer("x", Tokens { prefix: 2, height, width }, || {
             let patches = x.reshape([batch, channels, height * width]).swap_dims(1, 2);
@@ -212,7 +212,7 @@ fn a_map_does_not_depend_on_how_the_layer_is_laid_out() {
         let patches = x.clone().narrow(1, 2, height * width).swap_dims(1, 2);
         score(patches.reshape([batch, channels, height, width]))
             + x.narrow(1, 0, 1).mean_dim(2).reshape([batch, 1])
-    };
+    });
     let input: Tensor<4> = uniform([2, 3, 4, 5], -1.0, 1.0, &device);
     let maps = |found: Result<cam_core::Explanation, _>| -> Vec<f32> {
         let found: cam_core::Explanation = found.unwrap();
@@ -241,9 +241,9 @@ fn signals_and_volumes_are_explained_as_pictures_are() {
         let x: Tensor<3> = x.square().reshape([batch, channels, 12]);
         (x * weights.clone().reshape([1, 1, 12])).sum_dim(2).reshape([batch, channels])
     }
-    let signal = |x: Tensor<3>, taps: &Taps<'_>| classes(taps.layer("x", Ncl, || x), &weights);
-    let picture = |x: Tensor<4>, taps: &Taps<'_>| classes(taps.layer("x", Nchw, || x), &weights);
-    let volume = |x: Tensor<5>, taps: &Taps<'_>| classes(taps.layer("x", Ncdhw, || x), &weights);
+    let signal = Function(|x: Tensor<3>, taps: &Taps<'_>| classes(taps.layer("x", Ncl, || x), &weights));
+    let picture = Function(|x: Tensor<4>, taps: &Taps<'_>| classes(taps.layer("x", Nchw, || x), &weights));
+    let volume = Function(|x: Tensor<5>, taps: &Taps<'_>| classes(taps.layer("x", Ncdhw, || x), &weights));
 
     let signals = all(&signal).layer("x").explain(values.clone().reshape([2, 3, 12]), &Class(2)).unwrap();
     let pictures = all(&picture).layer("x").explain(values.clone().reshape([2, 3, 3, 4]), &Class(2)).unwrap();
@@ -296,12 +296,12 @@ fn shapleycam_of_a_logit_behind_relus_is_gradcam() {
     let device = device();
     let weights: Tensor<2> = uniform([12, 12], -1.0, 1.0, &device);
     let head: Tensor<2> = uniform([12, 3], -1.0, 1.0, &device);
-    let model = |x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+    let model = Function(|x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
         let x = taps.layer("x", Nchw, || x);
         let batch = x.dims()[0];
         let x = taps.relu(x.reshape([batch, 12]).matmul(weights.clone()));
         taps.relu(x.matmul(weights.clone())).matmul(head.clone())
-    };
+    });
     let found = Explainer::new(&model)
         .layer("x")
         .method(ShapleyCam)

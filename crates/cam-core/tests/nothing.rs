@@ -7,7 +7,7 @@ use cam_core::{
     Attention, Error, Explainer, Explanation, GradCam, METHODS, Method, Model, Nchw, Sess, Sight, Smooth,
     Taps, Tokens, Top, choose_layer, concepts, guided_backprop, layers, rank_layers,
 };
-use common::{seed, uniform};
+use common::{Function, seed, uniform};
 
 const GRID: Tokens = Tokens { prefix: 0, height: 4, width: 4 };
 
@@ -23,7 +23,7 @@ enum Names {
 const ALL: [Names; 4] = [Names::Nothing, Names::Layers, Names::Attention, Names::Biases];
 
 fn model(names: Names) -> impl Model {
-    move |x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+    Function(move |x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
         let x = match names {
             Names::Nothing => x.square(),
             Names::Layers | Names::Attention => taps.layer("x", Nchw, || x.square()),
@@ -45,7 +45,7 @@ fn model(names: Names) -> impl Model {
             _ => x,
         };
         x.mean_dim(2).squeeze_dim(2)
-    }
+    })
 }
 
 fn images(batch: usize) -> Tensor<4> {

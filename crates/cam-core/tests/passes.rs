@@ -8,7 +8,7 @@ use cam_core::{
     Ablated, AblationCam, Alike, Class, Error, Explainer, Explanation, GradCam, Inspect, IsCam, Method,
     Model, Nchw, NoModule, ScoreCam, Seen, Smooth, SsCam, Taps, Target, Top,
 };
-use common::{close, numbers, of_layers, seed, uniform};
+use common::{Function, close, numbers, of_layers, seed, uniform};
 use std::cell::Cell;
 
 fn device() -> Device {
@@ -134,14 +134,14 @@ fn masks() -> [[[f32; 2]; 2]; 5] {
 
 /// Looks at these masks whatever the picture, and scores the brightness of its places.
 fn of_masks(runs: &Cell<usize>) -> impl Model + '_ {
-    move |images: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+    Function(move |images: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
         let batch = images.dims()[0];
         runs.set(runs.get() + batch);
         let masks: Tensor<3> = Tensor::from_floats(masks(), &images.device());
         taps.layer("masks", Nchw, || masks.unsqueeze::<4>().expand([batch, 5, 2, 2]));
         let weights = Tensor::<1, Int>::arange(0..64, &images.device().without_autodiff()).float();
         (images.reshape([batch, 64]) * weights.unsqueeze()).sum_dim(1)
-    }
+    })
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod common;
 use burn::module::Module;
 use burn::prelude::*;
 use cam_core::{Class, Classes, Error, Explainer, Nchw, Ncl, Ranked, Taps, Target, Tokens, Top, Warning};
-use common::{CLASSES, Net, images, numbers, of_layers};
+use common::{CLASSES, Function, Net, images, numbers, of_layers};
 
 fn refused(layer: &str, target: &dyn Target) -> Error {
     let net = Net::new(&Device::flex());
@@ -147,6 +147,7 @@ fn a_model_in_training_is_told() {
 #[test]
 fn maps_that_mean_little_say_so() {
     let warnings = |model: fn(Tensor<4>, &Taps<'_>) -> Tensor<2>, image: Tensor<4>| {
+        let model = Function(model);
         let found = Explainer::new(&model).layer("x").explain(image, &Class(0)).unwrap();
         found.maps[0].warnings().unwrap().concat()
     };

@@ -14,7 +14,7 @@ use cam_core::{
     Attention, Class, Error, Explainer, GradCam, Inspect, METHODS, Model, Nchw, Sess, Smooth, Tapped, Taps,
     Tokens, Top, choose_layer, concepts, guided_backprop, layers, rank_layers,
 };
-use common::{CLASSES, images, seed, uniform};
+use common::{CLASSES, Function, images, seed, uniform};
 use std::collections::BTreeMap;
 
 /// Every value of a module by its path, to the bit.
@@ -424,7 +424,8 @@ fn scores_of_a_closure_tell_what_its_module_cannot_whatever_their_size() {
     let pictures = images(6, &Device::flex());
     for (size, number) in SIZES.into_iter().flat_map(|size| (0..NETWORKS).map(move |number| (size, number))) {
         for net in Behind::all(number, size) {
-            let hidden = |images: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> { net.forward(images, taps) };
+            let hidden =
+                Function(|images: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> { net.forward(images, taps) });
             let error = Explainer::new(&hidden).layer("conv").explain(pictures.clone(), &Class(1)).err();
             assert!(
                 matches!(error, Some(Error::UnlikeInference { .. })),
@@ -432,7 +433,8 @@ fn scores_of_a_closure_tell_what_its_module_cannot_whatever_their_size() {
                 net.between
             );
             let net = net.valid();
-            let hidden = |images: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> { net.forward(images, taps) };
+            let hidden =
+                Function(|images: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> { net.forward(images, taps) });
             let found = Explainer::new(&hidden).layer("conv").explain(pictures.clone(), &Class(1));
             assert_eq!(found.err(), None, "{size} {number}");
         }
@@ -451,7 +453,7 @@ fn a_score_that_all_but_cancels_is_not_taken_for_training() {
             panic!("one score");
         };
         let score: f32 = score;
-        let model = |x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+        let model = Function(|x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
             let x = taps.layer("x", Nchw, || x);
             // On a tape summed in two parts, as another kernel would.
             let taped = x.is_autodiff();
@@ -464,7 +466,7 @@ fn a_score_that_all_but_cancels_is_not_taken_for_training() {
                 false => x.matmul(w.clone()),
             };
             whole - score
-        };
+        });
         let found = Explainer::new(&model).layer("x").explain(x, &Class(0));
         assert_eq!(found.err(), None, "{number}");
     }
