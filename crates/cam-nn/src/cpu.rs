@@ -1,37 +1,26 @@
-//! Inference in main memory: what a network computes on the CPU where no tape runs and nobody looks in between.
+//! The CPU's own memory: tensors of Burn as the kernels read them, and what they compute as tensors again.
 //!
 //! Burn's CPU backend takes a weight apart and puts an input together anew at each convolution. Here weights are packed once
-//! ([`packed`]), values stay channels last from one layer to the next, and biases, residuals and activations are applied while a
+//! ([`get_or_pack`]), values stay channels last from one layer to the next, and biases, residuals and activations are applied while a
 //! value is still in registers (`cam-kernels`). A tensor that is not of single precision in main memory, or that is on a tape, is
-//! given back as it was, and the network goes the way of Burn.
+//! given back as it was, and the layer goes the way of Burn.
 
-mod at_once;
-mod attention;
-mod fused;
-mod in_place;
-mod layers;
-mod memory;
-mod packed;
-mod taped;
+mod autograd;
+pub mod memory;
+mod packing;
 
-pub use at_once::{block_at_once, layer_norm, linear, pictures_at_once, tokens_at_once};
-pub use attention::Windows;
+pub use autograd::{Backward, with_custom_grad};
 use burn::backend::{
     Flex,
     flex::{FlexTensor, Layout},
 };
 use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
-use cam_kernels::Picture;
-pub use cam_kernels::{Activation, Window};
-pub use fused::{FusedAttention, FusedConv, FusedLinear, FusedNorm, attention_of_first, gelu, max_pool};
-pub use in_place::{by_outputs, linear_in_place, lying_by_outputs};
-pub use layers::linear_back;
-pub use packed::{packed, parameter};
+use cam_kernels::{Activation, Conv, Picture};
+pub use packing::{PackKey, get_or_pack};
 use std::borrow::Cow;
 use std::sync::LazyLock;
-pub use taped::{Back, on_tape};
 
-/// A batch of pictures in main memory: `[batch, height, width, channels]`. Tokens are pictures of one row.
+/// A batch of images in main memory: `[batch, height, width, channels]`. Tokens are images of one row.
 #[derive(Debug)]
 pub struct HostTensor {
     held: Held,
@@ -43,7 +32,7 @@ pub struct HostTensor {
 /// Who owns the memory.
 #[derive(Debug)]
 enum Held {
-    HostTensor(Vec<f32>),
+    Own(Vec<f32>),
     Tensor(FlexTensor),
 }
 
@@ -57,7 +46,7 @@ pub fn computes_on(device: &Device) -> bool {
 }
 
 /// A tensor in main memory, in single precision and on no tape.
-fn in_memory<const D: usize>(x: Tensor<D>) -> Result<FlexTensor, Tensor<D>> {
+pub fn in_memory<const D: usize>(x: Tensor<D>) -> Result<FlexTensor, Tensor<D>> {
     match x.clone().try_into_primitive::<Flex>() {
         Ok(tensor) if tensor.dtype() == DType::F32 && *ASKED_FOR => Ok(tensor),
         _ => Err(x),
@@ -65,8 +54,8 @@ fn in_memory<const D: usize>(x: Tensor<D>) -> Result<FlexTensor, Tensor<D>> {
 }
 
 impl HostTensor {
-    /// Pictures, `[batch, channels, height, width]`, or the tensor itself where it is not in main memory.
-    fn pictures(x: Tensor<4>) -> Result<Self, Tensor<4>> {
+    /// Images, `[batch, channels, height, width]`, or the tensor itself where it is not in main memory.
+    pub fn images(x: Tensor<4>) -> Result<Self, Tensor<4>> {
         let [batch, channels, height, width] = x.dims();
         let shape = [batch, height, width, channels];
         let tensor = in_memory(x)?;
@@ -78,47 +67,23 @@ impl HostTensor {
         Ok(Self { held: Held::Tensor(tensor), shape, channels_last })
     }
 
-    /// Tokens `[batch, tokens, channels]` or pictures `[batch, height, width, channels]`, or the tensor itself where it is not in main
+    /// Tokens `[batch, tokens, channels]` or images `[batch, height, width, channels]`, or the tensor itself where it is not in main
     /// memory.
     fn tokens<const D: usize>(x: Tensor<D>) -> Result<Self, Tensor<D>> {
-        Ok(Self::of_tokens(in_memory(x)?.to_contiguous()))
-    }
-
-    fn of_tokens(tensor: FlexTensor) -> Self {
+        let tensor = in_memory(x)?.to_contiguous();
         let dims = tensor.layout().shape().to_vec();
         let mut shape = [1; 4];
         shape[0] = dims[0];
         shape[5 - dims.len()..].copy_from_slice(&dims[1..]);
-        Self { held: Held::Tensor(tensor), shape, channels_last: true }
+        Ok(Self { held: Held::Tensor(tensor), shape, channels_last: true })
     }
 
-    /// A batch of what parts of it became; `None` where one of them or all are missing.
-    fn cat(parts: impl ExactSizeIterator<Item = Option<HostTensor>>) -> Option<HostTensor> {
-        let (count, mut whole) = (parts.len(), None);
-        for part in parts {
-            let part = part?;
-            if count == 1 {
-                return Some(part);
-            }
-            let [images, height, width, channels] = part.shape;
-            let (floats, shape) = whole.get_or_insert_with(|| {
-                // The first part is none of the smaller ones.
-                let mut floats = memory::take(count * part.floats().len());
-                floats.clear();
-                (floats, [0, height, width, channels])
-            });
-            floats.extend_from_slice(&part.channels_last());
-            shape[0] += images;
-        }
-        whole.map(|(floats, shape)| HostTensor::new(floats, shape))
-    }
-
-    fn new(floats: Vec<f32>, shape: [usize; 4]) -> Self {
-        Self { held: Held::HostTensor(floats), shape, channels_last: true }
+    pub fn new(floats: Vec<f32>, shape: [usize; 4]) -> Self {
+        Self { held: Held::Own(floats), shape, channels_last: true }
     }
 
     /// `[batch, channels, height, width]`
-    fn into_pictures(self) -> Tensor<4> {
+    fn into_images(self) -> Tensor<4> {
         self.into_tokens().permute([0, 3, 1, 2])
     }
 
@@ -136,7 +101,7 @@ impl HostTensor {
     /// The values, the channels side by side.
     fn into_floats(mut self) -> Vec<f32> {
         match &mut self.held {
-            Held::HostTensor(floats) => std::mem::take(floats),
+            Held::Own(floats) => std::mem::take(floats),
             Held::Tensor(_) => self.channels_last().into_owned(),
         }
     }
@@ -148,12 +113,12 @@ impl HostTensor {
 
     fn floats(&self) -> &[f32] {
         match &self.held {
-            Held::HostTensor(floats) => floats,
+            Held::Own(floats) => floats,
             Held::Tensor(tensor) => tensor.as_slice().expect("it was made contiguous"),
         }
     }
 
-    fn channels_last(&self) -> Cow<'_, [f32]> {
+    pub fn channels_last(&self) -> Cow<'_, [f32]> {
         if self.channels_last {
             return self.floats().into();
         }
@@ -168,7 +133,7 @@ impl HostTensor {
         out.into()
     }
 
-    fn picture(&self) -> Picture<'_> {
+    pub fn picture(&self) -> Picture<'_> {
         let [batch, height, width, channels] = self.shape;
         match self.channels_last {
             true => Picture::nhwc(self.floats(), self.shape),
@@ -176,22 +141,26 @@ impl HostTensor {
         }
     }
 
-    /// Pixels put together from others: of each new pixel the old ones that it is made of, side by side.
-    pub fn gather(&self, pixels: impl Iterator<Item = usize>, shape: [usize; 4]) -> HostTensor {
-        let (from, channels) = (self.channels_last(), self.shape[3]);
-        let mut out = memory::take(shape.iter().product());
-        for (out, pixel) in out.chunks_exact_mut(channels).zip(pixels) {
-            out.copy_from_slice(&from[pixel * channels..][..channels]);
-        }
-        HostTensor::new(out, shape)
+    /// A convolution or linear layer of this, plus a residual, through an activation.
+    pub fn through(
+        &self,
+        kernel: &Conv,
+        residual: Option<&HostTensor>,
+        activation: Activation,
+    ) -> HostTensor {
+        let picture = self.picture();
+        let shape = kernel.output(&picture);
+        let residual = residual.map(HostTensor::channels_last);
+        let out = memory::take(shape.iter().product());
+        HostTensor::new(kernel.forward(picture, residual.as_deref(), activation, out), shape)
     }
 }
 
 /// The memory goes back, unless somebody else has the tensor too.
 impl Drop for HostTensor {
     fn drop(&mut self) {
-        match std::mem::replace(&mut self.held, Held::HostTensor(Vec::new())) {
-            Held::HostTensor(floats) => memory::give_back(floats),
+        match std::mem::replace(&mut self.held, Held::Own(Vec::new())) {
+            Held::Own(floats) => memory::give_back(floats),
             Held::Tensor(tensor) if tensor.is_unique() => {
                 let all = Layout::contiguous(Shape::new([tensor.storage::<f32>().len()]));
                 if let Ok(floats) = tensor.with_layout(all).into_data().try_into_vec::<f32>() {
@@ -199,6 +168,66 @@ impl Drop for HostTensor {
                 }
             }
             Held::Tensor(_) => {}
+        }
+    }
+}
+
+/// Has a kernel compute on images, `[batch, channels, height, width]`; gives them back where they are not in main memory.
+pub fn on_images(
+    x: Tensor<4>,
+    kernel: impl FnOnce(&HostTensor) -> HostTensor,
+) -> Result<Tensor<4>, Tensor<4>> {
+    Ok(kernel(&HostTensor::images(x)?).into_images())
+}
+
+/// Has a kernel compute on tokens, `[batch, tokens, channels]` or `[batch, height, width, channels]`; gives them back where they are not
+/// all in main memory.
+pub fn on_tokens<const D: usize, const N: usize>(
+    x: [Tensor<D>; N],
+    kernel: impl FnOnce([&HostTensor; N]) -> HostTensor,
+) -> Result<Tensor<D>, [Tensor<D>; N]> {
+    let x = x.map(HostTensor::tokens);
+    if x.iter().all(Result::is_ok) {
+        return Ok(kernel(x.each_ref().map(|x| x.as_ref().expect("all are in main memory"))).into_tokens());
+    }
+    Err(x.map(|x| x.map_or_else(|x| x, HostTensor::into_tokens)))
+}
+
+/// The numbers of a parameter.
+///
+/// # Panics
+/// When it is not contiguous and of single precision.
+pub fn floats(parameter: &FlexTensor) -> &[f32] {
+    parameter.as_slice::<f32>().expect("a parameter of single precision, its numbers in order")
+}
+
+#[cfg(test)]
+pub mod testing {
+    use super::*;
+    use burn::tensor::{Distribution, Tolerance};
+
+    pub fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
+        Tensor::random(shape, Distribution::Default, &Device::flex())
+    }
+
+    /// What a layer makes of a tensor on a tape, and the gradient of its squares there; what it makes on none is the same.
+    pub fn both_ways<const D: usize>(
+        x: &Tensor<D>,
+        layer: impl Fn(Tensor<D>) -> Tensor<D>,
+    ) -> [TensorData; 2] {
+        let plain = layer(x.clone()).into_data();
+        let x = x.clone().autodiff().require_grad();
+        let y = layer(x.clone());
+        let gradients = (y.clone() * y.clone()).sum().backward();
+        let both = [y.inner(), x.grad(&gradients).expect("y depends on x")].map(Tensor::into_data);
+        plain.assert_approx_eq::<f32>(&both[0], Tolerance::rel_abs(1e-6, 1e-6));
+        both
+    }
+
+    pub fn assert_same(ours: [TensorData; 2], theirs: [TensorData; 2]) {
+        for (ours, theirs) in ours.into_iter().zip(theirs) {
+            // Some units in the last place of sums of 64 products.
+            ours.assert_approx_eq::<f32>(&theirs, Tolerance::rel_abs(2e-5, 2e-5));
         }
     }
 }
@@ -211,8 +240,8 @@ mod tests {
     #[test]
     fn what_is_on_a_tape_is_given_back() {
         let x = Tensor::<4>::random([1, 2, 3, 4], Distribution::Default, &Device::flex());
-        assert!(HostTensor::pictures(x.clone()).is_ok());
-        let back = HostTensor::pictures(x.clone().autodiff()).expect_err("a tape runs");
+        assert!(HostTensor::images(x.clone()).is_ok());
+        let back = HostTensor::images(x.clone().autodiff()).expect_err("a tape runs");
         assert_eq!(back.into_data(), x.clone().into_data());
         assert!(HostTensor::tokens(x.autodiff()).is_err());
     }

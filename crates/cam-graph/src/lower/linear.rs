@@ -7,7 +7,7 @@ use burn::backend::ir::{
     ModuleOperationIr as Module, NumericOperationIr as Numeric, OperationIr, TensorIr,
 };
 use burn::tensor::{DType, Tensor};
-use cam_nn::{Activation as Then, FusedLinear, lying_by_outputs};
+use cam_nn::{Activation as Then, FusedLinear, by_outputs};
 use std::sync::Arc;
 
 /// A layer of so many weights (32 MB) and so few rows takes as long as its weights take to come from memory.
@@ -30,7 +30,7 @@ impl Lowering<'_> {
         let in_place = from * to >= LARGE && x.shape.num_elements() / from <= FEW;
         if in_place {
             let name = self.parameters.names.get(&weight.id).cloned();
-            matrix = self.parameters.prepared.by_outputs.get(name, || lying_by_outputs(matrix));
+            matrix = self.parameters.prepared.by_outputs.get(name, || by_outputs(matrix));
         }
         let mut bias = match bias {
             Some(bias) => Some(self.vector(bias)?),

@@ -1,10 +1,10 @@
-//! Work in main memory as one step of a tape: forwards as in plain inference, and back by kernels too.
+//! Kernels as one step of a tape: forwards as in plain inference, and back by kernels too.
 
 use super::HostTensor;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
+use burn::backend::autodiff::ops::{Backward as Rule, Ops, OpsKind, unary};
 use burn::backend::flex::FlexTensor;
 use burn::backend::{Autodiff, Flex};
 use burn::tensor::Tensor;
@@ -13,32 +13,33 @@ use std::sync::Arc;
 
 /// The way back: of the gradient at what was made that at what it was made of.
 #[derive(Clone)]
-pub struct Back(Arc<dyn Fn(&HostTensor) -> HostTensor + Send + Sync>);
+pub struct Backward(Arc<dyn Fn(&HostTensor) -> HostTensor + Send + Sync>);
 
-impl Back {
+impl Backward {
     /// The way back that this function goes.
     pub fn new(back: impl Fn(&HostTensor) -> HostTensor + Send + Sync + 'static) -> Self {
         Self(Arc::new(back))
     }
 }
 
-impl Debug for Back {
+impl Debug for Backward {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Back")
+        f.write_str("Backward")
     }
 }
 
-/// Work on a tensor on a tape; it is given back where it is on none, or where the work cannot be done in main memory.
-pub fn on_tape<const D: usize>(
+/// Has kernels compute on a tensor on a tape; gives it back where it is on none or not in main memory.
+pub fn with_custom_grad<const D: usize>(
     x: Tensor<D>,
-    work: impl FnOnce(HostTensor) -> Option<(HostTensor, Back)>,
+    kernel: impl FnOnce(HostTensor) -> (HostTensor, Backward),
 ) -> Result<Tensor<D>, Tensor<D>> {
     let Ok(taped) = x.clone().try_into_primitive::<Autodiff<Flex>>() else { return Err(x) };
-    let plane = HostTensor::tokens(Tensor::<D>::from_primitive::<Flex>(taped.primitive().clone()));
-    let Some((y, back)) = plane.ok().and_then(work) else { return Err(x) };
+    let host = HostTensor::tokens(Tensor::<D>::from_primitive::<Flex>(taped.primitive().clone()));
+    let Ok(host) = host else { return Err(x) };
+    let (y, backward) = kernel(host);
     let y = y.into_tensor(D);
     let y = match Step::<D>.prepare::<NoCheckpointing>([taped.node()]).compute_bound().stateful() {
-        OpsKind::Tracked(tape) => tape.finish(back, y),
+        OpsKind::Tracked(tape) => tape.finish(backward, y),
         OpsKind::UnTracked(tape) => tape.finish(y),
     };
     Ok(Tensor::from_primitive::<Autodiff<Flex>>(y))
@@ -48,10 +49,10 @@ pub fn on_tape<const D: usize>(
 #[derive(Debug)]
 struct Step<const D: usize>;
 
-impl<const D: usize> Backward<Flex, 1> for Step<D> {
-    type State = Back;
+impl<const D: usize> Rule<Flex, 1> for Step<D> {
+    type State = Backward;
 
-    fn backward(self, ops: Ops<Back, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Backward, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
         unary::<Flex, _>(ops.parents, ops.node, gradients, |gradient: FlexTensor| {
             let gradient = HostTensor::tokens(Tensor::<D>::from_primitive::<Flex>(gradient));
             let gradient = gradient.expect("a gradient stands where its value does");

@@ -1,0 +1,78 @@
+//! Convolutions.
+
+use crate::cpu::{HostTensor, PackKey, get_or_pack, in_memory, on_images};
+use burn::backend::flex::FlexTensor;
+use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
+use cam_kernels::{Activation, Conv, Window};
+
+/// A convolution of fixed parameters, plus a residual, through a ReLU.
+#[derive(Debug)]
+pub struct FusedConv {
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    /// The parameters, where they are in main memory in single precision.
+    host: Option<(FlexTensor, Option<FlexTensor>)>,
+    window: Window,
+    groups: usize,
+}
+
+impl FusedConv {
+    /// Makes a convolution of these parameters.
+    ///
+    /// # Shapes
+    /// - weight: `[to, from / groups, height, width]`, bias: `[to]`
+    pub fn new(weight: Tensor<4>, bias: Option<Tensor<1>>, window: Window, groups: usize) -> Self {
+        let host_bias = bias.clone().map(in_memory).transpose();
+        let host = in_memory(weight.clone()).ok().zip(host_bias.ok());
+        Self { weight, bias, host, window, groups }
+    }
+
+    /// Returns the convolution of images, plus a residual, through a ReLU if there is one.
+    ///
+    /// On a tape, on another device and in another precision it is computed by Burn's operations.
+    ///
+    /// # Shapes
+    /// - x: `[batch, from, height, width]`, residual and output: `[batch, to, rows, columns]`
+    pub fn forward(&self, x: Tensor<4>, residual: Option<Tensor<4>>, activation: Activation) -> Tensor<4> {
+        let by_kernels = match (&self.host, &residual) {
+            (None, _) => Err(x),
+            (Some(host), None) => on_images(x, |x| self.by_kernels(host, x, None, activation)),
+            (Some(host), Some(residual)) => match HostTensor::images(residual.clone()) {
+                Ok(residual) => on_images(x, |x| self.by_kernels(host, x, Some(&residual), activation)),
+                Err(_) => Err(x),
+            },
+        };
+        by_kernels.unwrap_or_else(|x| {
+            let Window { stride, padding, dilation } = self.window;
+            let options = ConvOptions::new(stride, padding, dilation, self.groups);
+            let y = conv2d(x, self.weight.clone(), self.bias.clone(), options);
+            let y = residual.map_or_else(|| y.clone(), |residual| y.clone() + residual);
+            if activation == Activation::Relu { relu(y) } else { y }
+        })
+    }
+
+    fn by_kernels(
+        &self,
+        (weight, bias): &(FlexTensor, Option<FlexTensor>),
+        x: &HostTensor,
+        residual: Option<&HostTensor>,
+        activation: Activation,
+    ) -> HostTensor {
+        let shape: [usize; 4] = weight.layout().shape().dims();
+        let (window, groups) = (self.window, self.groups);
+        let winograd = Conv::winograd_suits(shape, window, groups, &x.picture());
+        let key = PackKey::Conv {
+            shape,
+            options: [window.stride, window.padding, window.dilation, [groups; 2]],
+            winograd,
+        };
+        let kernel = get_or_pack((weight, bias.as_ref()), key, |weight, bias| match winograd {
+            true => Conv::winograd(weight, [shape[0], shape[1]], bias, window),
+            false => Conv::new(weight, shape, bias, window, groups),
+        });
+        x.through(&kernel, residual, activation)
+    }
+}
