@@ -233,7 +233,8 @@ thread_local! {
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Runs a recording. A panic in it is an error that names the place, and prints nothing.
+/// Runs a recording. A panic in it is an error that names the place, and prints nothing. Where panics abort, as in a browser, nothing is
+/// left to name it, and it is told as any other.
 fn located<T>(run: impl FnOnce() -> T) -> Result<T, Error> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -247,7 +248,7 @@ fn located<T>(run: impl FnOnce() -> T) -> Result<T, Error> {
                 }
                 found
             });
-            if !recording {
+            if !recording || cfg!(panic = "abort") {
                 before(info);
             }
         }));

@@ -8,7 +8,7 @@ pub enum Error {
     ///
     /// Nothing is computed during a recording, so a forward pass that reads a number (`into_scalar`, `into_data`) and goes on by it
     /// cannot be recorded; neither can one that makes tensors on a device of its own choice instead of its input's, or computes outside
-    /// Burn.
+    /// Burn. Where panics abort, as in WebAssembly, the program ends with what it said, and this is never returned.
     #[error(
         "the forward pass cannot be recorded: it panicked{} with: {message}. A recording computes nothing, so a forward pass must not \
          read numbers of tensors to decide what to do, and must make new tensors on the device of its input (`x.device()`). If it has \
