@@ -59,5 +59,5 @@ program = torch.onnx.export(
     opset_version=18,
 )
 for node in program.model.graph:
-    node.metadata_props.clear()  # stack traces, with the paths of this machine
+    node.metadata_props.clear()  # stack traces, with local paths
 program.save(HERE / "scenes.onnx", external_data=False)
