@@ -59,20 +59,9 @@ pub struct Taps<'a> {
 }
 
 enum Mode<'a> {
-    Off {
-        /// Whether a model is asked to compute layer by layer what it can compute at once.
-        in_steps: bool,
-    },
-    Watch {
-        asked: &'a Asked,
-        batch: usize,
-        tape: bool,
-        record: bool,
-    },
-    Replay {
-        replay: Replay<'a>,
-        watch: &'a Asked,
-    },
+    Off,
+    Watch { asked: &'a Asked, batch: usize, tape: bool, record: bool },
+    Replay { replay: Replay<'a>, watch: &'a Asked },
     Guided,
 }
 
@@ -101,13 +90,7 @@ impl<'a> Taps<'a> {
 
     /// Taps that do nothing: plain inference and training.
     pub fn off() -> Self {
-        Self::new(Mode::Off { in_steps: false })
-    }
-
-    /// Taps that do nothing, for a model that computes several layers at once where nobody looks inside: it does not, as all are asked
-    /// for. For recordings, which find the layers that are computed.
-    pub fn in_steps() -> Self {
-        Self::new(Mode::Off { in_steps: true })
+        Self::new(Mode::Off)
     }
 
     /// Hold the activations of the layers asked for; with `tape`, start the tape of gradients there; with `record`,
@@ -189,25 +172,19 @@ impl<'a> Taps<'a> {
     /// Whether anyone may look at the layer of this name in this pass. A model asks it where a layer costs something that plain
     /// inference can do without: fused attention computes no matrix of weights.
     pub fn asks(&self, name: impl Display) -> bool {
-        if let Mode::Off { in_steps } = self.mode {
-            return in_steps;
+        // Plain inference formats no name.
+        if let Mode::Off = self.mode {
+            return false;
         }
         let name = name.to_string();
         self.shows(|asked| asked == name)
-    }
-
-    /// Whether anyone may look at a layer inside the one of this name in this pass, at `layer4.2.bn1` for `layer4.2`. Where nobody
-    /// does, a model can compute the whole at once.
-    pub fn asks_inside(&self, name: impl Display) -> bool {
-        let inside = format!("{name}.");
-        self.shows(|asked| asked.starts_with(&inside))
     }
 
     /// Whether a layer has to be shown whose name is one of these.
     fn shows(&self, is_one: impl Fn(&str) -> bool) -> bool {
         let named = |asked: &Asked| asked.all() || asked.names.iter().any(|name| is_one(name));
         match &self.mode {
-            Mode::Off { in_steps } => *in_steps,
+            Mode::Off => false,
             Mode::Guided => true,
             Mode::Watch { asked, .. } => named(asked),
             Mode::Replay { replay, watch } => {
@@ -277,7 +254,7 @@ impl<'a> Taps<'a> {
         forward: impl FnOnce() -> Tensor<D>,
     ) -> Tensor<D> {
         match &self.mode {
-            Mode::Off { .. } => forward(),
+            Mode::Off => forward(),
             Mode::Guided => {
                 // A cut that changes no gradient: what lies between two cuts is walked once, whoever reads it.
                 let (cut, value) = Cut::plain(forward());
@@ -351,7 +328,7 @@ impl<'a> Taps<'a> {
 impl fmt::Debug for Taps<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.mode {
-            Mode::Off { .. } => "Taps::Off",
+            Mode::Off => "Taps::Off",
             Mode::Watch { record: false, .. } => "Taps::Watch",
             Mode::Watch { record: true, .. } => "Taps::Record",
             Mode::Replay { .. } => "Taps::Replay",

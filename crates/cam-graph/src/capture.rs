@@ -14,6 +14,7 @@ use burn::backend::{
 };
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::prelude::*;
+use burn::tensor::{BoolDType, DeviceConfig, DeviceSettings, FloatDType, IntDType};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,21 +34,26 @@ pub(crate) struct Captured<O> {
 }
 
 /// Records the forward pass on inputs of these shapes and kinds.
+///
+/// - on: the device of the module
 pub(crate) fn capture<M, I, O>(
     module: &M,
     forward: impl Fn(&M, I) -> O,
     input: &I,
+    on: &Device,
 ) -> Result<Captured<O>, Error>
 where
     M: Module,
     I: Tensors,
     O: Tensors,
 {
-    let device = Pooled::take();
+    let settings = on.settings();
+    let device = Pooled::take(&settings);
     let hollow = module.valid();
     let mut found = None;
     let run = || {
         device.0.capture_scope(|scope| {
+            device.configure(&settings);
             let hollow = hollow.map(&mut Hollow(device.0.clone())).to_device(&device.0);
             let mut names = Names::default();
             hollow.visit(&mut names);
@@ -104,16 +110,33 @@ fn id(tensor: &DispatchTensor) -> TensorId {
     }
 }
 
-/// A capture device of a pool: Burn never gives the number of one to another, and has 65,536 of them.
+/// A capture device of a pool: Burn never gives the number of one to another, and has 65,536 of them. It makes tensors of the kinds that the
+/// device of the module makes, whose shaders may know no others (in WGSL a bool is a `u32`).
 struct Pooled(Device);
 
 static POOL: Mutex<Vec<Device>> = Mutex::new(Vec::new());
 
 impl Pooled {
-    fn take() -> Self {
-        let free = POOL.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        Self(free.unwrap_or_else(Device::capture))
+    fn take(settings: &DeviceSettings) -> Self {
+        let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = pool.iter().position(|device| kinds(&device.settings()) == kinds(settings));
+        Self(fits.map_or_else(Device::capture, |place| pool.swap_remove(place)))
     }
+
+    /// Has a new device make tensors of these kinds, before it makes any. Burn asks for it within a scope.
+    fn configure(&self, settings: &DeviceSettings) {
+        if kinds(&self.0.settings()) == kinds(settings) {
+            return;
+        }
+        let (float, int, bool) = kinds(settings);
+        let config = DeviceConfig::default().float_dtype(float).int_dtype(int).bool_dtype(bool);
+        self.0.clone().configure(config).expect("a capture device records every kind");
+    }
+}
+
+/// The kinds of tensors that a device makes where none is named.
+fn kinds(settings: &DeviceSettings) -> (FloatDType, IntDType, BoolDType) {
+    (settings.float_dtype, settings.int_dtype, settings.bool_dtype)
 }
 
 impl Drop for Pooled {

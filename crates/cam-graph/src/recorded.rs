@@ -168,12 +168,12 @@ where
     }
 
     fn recorded(&self, input: &I, tensors: &[DispatchTensor]) -> Result<Program<O>, Error> {
-        let captured = capture::capture(&self.module, &self.forward, input)?;
         let device = match (&self.device, tensors.first()) {
             (Some(device), _) => device.clone(),
             (None, Some(tensor)) => Device::from(tensor.device()),
             (None, None) => Device::default(),
         };
+        let captured = capture::capture(&self.module, &self.forward, input, &device)?;
         let mut graph = Graph::new(&captured, &self.weights, &self.modules, &self.prepared, &device)?;
         // An axis of one image cannot be told from others of length 1: the layers are those of two, if that is the same pass.
         if let Some(pair) = pair_of(input, tensors) {

@@ -7,37 +7,12 @@
 //! $a = -1/2$.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// Matrices on their devices: each is uploaded once, as every forward pass on pictures of one size has the same two.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Matrices(Arc<Mutex<Vec<Tensor<2>>>>);
-
-impl Matrices {
-    /// How many are kept, the newest: pictures of ever new sizes must not fill the device.
-    const MOST: usize = 16;
-
-    /// As [`matrix`].
-    pub fn of(&self, from: usize, to: usize, device: &Device) -> Tensor<2> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Devices are equal whether they record gradients or not.
-        let there = |other: Device| other == *device && other.is_autodiff() == device.is_autodiff();
-        if let Some(matrix) = kept.iter().find(|one| one.dims() == [to, from] && there(one.device())) {
-            return matrix.clone();
-        }
-        if kept.len() == Self::MOST {
-            kept.remove(0);
-        }
-        kept.push(matrix(from, to, device));
-        kept[kept.len() - 1].clone()
-    }
-}
 
 /// The matrix that resamples an axis of `from` places to `to` places.
 ///
 /// # Shapes
 /// - output: `[to, from]`
-fn matrix(from: usize, to: usize, device: &Device) -> Tensor<2> {
+pub(crate) fn matrix(from: usize, to: usize, device: &Device) -> Tensor<2> {
     let mut weights = vec![0f32; to * from];
     let scale = from as f64 / to as f64;
     let stretch = scale.max(1.0);
@@ -91,24 +66,6 @@ mod tests {
                 assert!((a - b).abs() < 1e-5, "{ours:?} is not {expected:?}");
             }
         }
-    }
-
-    #[test]
-    fn a_matrix_is_made_once_and_the_oldest_of_many_is_forgotten() {
-        let (matrices, device) = (Matrices::default(), Device::flex());
-        let kept = || matrices.0.lock().unwrap().len();
-        // A clone of a network shares them.
-        for matrices in [&matrices, &matrices.clone()] {
-            assert_eq!(matrices.of(5, 8, &device).dims(), [8, 5]);
-            assert_eq!(matrices.of(8, 5, &device).dims(), [5, 8]);
-            assert_eq!(kept(), 2);
-        }
-        assert!(matrices.of(5, 8, &device.clone().autodiff()).device().is_autodiff());
-        assert_eq!(kept(), 3, "one that records gradients is another");
-        for to in 10..50 {
-            matrices.of(5, to, &device);
-        }
-        assert_eq!(kept(), Matrices::MOST);
     }
 
     #[test]

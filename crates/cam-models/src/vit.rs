@@ -9,7 +9,7 @@
 //! the last `norm`, and the attention weights after their softmax as `blocks.11.attn.attn_drop` (timm's name of what they pass
 //! through).
 
-use crate::bicubic::Matrices;
+use crate::bicubic::matrix;
 use crate::network::ShapeOf;
 use burn::module::{Initializer, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -148,9 +148,6 @@ pub struct Vit {
     head_dist: Option<Linear>,
     grid: [usize; 2],
     prefix_embedded: bool,
-    /// By which the positions are resampled.
-    #[module(skip)]
-    resampling: Matrices,
 }
 
 /// A linear layer of each patch, as a convolution.
@@ -222,7 +219,6 @@ impl VitConfig {
             head_dist: self.distilled.then(|| linear(width, self.classes)),
             grid,
             prefix_embedded: self.prefix_embedded,
-            resampling: Matrices::default(),
         }
     }
 
@@ -295,22 +291,11 @@ impl Vit {
         let ([from_rows, from_columns], [rows, columns]) = (self.grid, grid);
         let prefix = tokens - from_rows * from_columns;
         let x = trained.clone().narrow(1, prefix, from_rows * from_columns);
-        let x = self
-            .resampling
-            .of(from_rows, rows, &x.device())
-            .cast(x.dtype())
-            .matmul(x.reshape([from_rows, from_columns * width]))
-            .reshape([rows, from_columns, width])
-            .swap_dims(0, 1)
-            .reshape([from_columns, rows * width]);
-        let x = self
-            .resampling
-            .of(from_columns, columns, &x.device())
-            .cast(x.dtype())
-            .matmul(x)
-            .reshape([columns, rows, width])
-            .swap_dims(0, 1)
-            .reshape([1, rows * columns, width]);
+        let resampled = |from, to, x: Tensor<2>| matrix(from, to, &x.device()).cast(x.dtype()).matmul(x);
+        let x = resampled(from_rows, rows, x.reshape([from_rows, from_columns * width]));
+        let x = x.reshape([rows, from_columns, width]).swap_dims(0, 1).reshape([from_columns, rows * width]);
+        let x = resampled(from_columns, columns, x);
+        let x = x.reshape([columns, rows, width]).swap_dims(0, 1).reshape([1, rows * columns, width]);
         match prefix {
             0 => x,
             _ => Tensor::cat(vec![trained.narrow(1, 0, prefix), x], 1),
