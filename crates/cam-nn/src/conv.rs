@@ -37,19 +37,22 @@ impl FusedConv {
     /// # Shapes
     /// - x: `[batch, from, height, width]`, residual and output: `[batch, to, rows, columns]`
     pub fn forward(&self, x: Tensor<4>, residual: Option<Tensor<4>>, activation: Activation) -> Tensor<4> {
+        let residual = residual.map(HostTensor::images);
         let by_kernels = match (&self.host, &residual) {
-            (None, _) => Err(x),
             (Some(host), None) => on_images(x, |x| self.by_kernels(host, x, None, activation)),
-            (Some(host), Some(residual)) => match HostTensor::images(residual.clone()) {
-                Ok(residual) => on_images(x, |x| self.by_kernels(host, x, Some(&residual), activation)),
-                Err(_) => Err(x),
-            },
+            (Some(host), Some(Ok(residual))) => {
+                on_images(x, |x| self.by_kernels(host, x, Some(residual), activation))
+            }
+            (None, _) | (_, Some(Err(_))) => Err(x),
         };
         by_kernels.unwrap_or_else(|x| {
             let Window { stride, padding, dilation } = self.window;
             let options = ConvOptions::new(stride, padding, dilation, self.groups);
             let y = conv2d(x, self.weight.clone(), self.bias.clone(), options);
-            let y = residual.map_or_else(|| y.clone(), |residual| y.clone() + residual);
+            let y = match residual {
+                Some(residual) => y + residual.map_or_else(|residual| residual, HostTensor::into_images),
+                None => y,
+            };
             if activation == Activation::Relu { relu(y) } else { y }
         })
     }

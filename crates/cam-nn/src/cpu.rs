@@ -83,7 +83,7 @@ impl HostTensor {
     }
 
     /// `[batch, channels, height, width]`
-    fn into_images(self) -> Tensor<4> {
+    pub fn into_images(self) -> Tensor<4> {
         self.into_tokens().permute([0, 3, 1, 2])
     }
 
