@@ -283,6 +283,13 @@ fn by_rank<const D: usize>(
     })
 }
 
+/// A value that a region reads several times, and how often: with one handle left, its memory can be used again.
+fn one_of(mut inputs: Vec<DispatchTensor>) -> (DispatchTensor, usize) {
+    let times = inputs.len();
+    inputs.truncate(1);
+    (inputs.pop().expect("a region has an input"), times)
+}
+
 /// The same numbers in another shape.
 fn flattened(tensor: DispatchTensor, shape: Vec<usize>) -> DispatchTensor {
     if tensor.shape().as_slice() == shape { tensor } else { Dispatch::float_reshape(tensor, shape.into()) }

@@ -1,6 +1,6 @@
 //! Attention, Burn's or written by hand, of all tokens or within windows, whose matrix nobody looks at.
 
-use super::{Chain, Kernel, Lowering, Region, Role, flattened};
+use super::{Chain, Kernel, Lowering, Region, Role, flattened, one_of};
 use crate::values::Slot;
 use burn::backend::ir::{
     ActivationOperationIr as Activation, BaseOperationIr as Base, FloatOperationIr as Float,
@@ -44,10 +44,13 @@ impl Lowering<'_> {
             let reads = all.iter().filter(|place| self.graph.operators[**place].inputs[0] == *row).count();
             chain.operators.extend(all);
             let kernel: Kernel = Arc::new(move |inputs| {
-                let [images, of_image] = by_windows;
-                let qkv = flattened(inputs[0].clone(), vec![images, of_image, 3 * heads * size]);
-                let y = fused.forward(Tensor::from_dispatch(qkv)).map_err(|_| inputs)?;
-                Ok(flattened(y.into_dispatch(), vec![batch, tokens, heads * size]))
+                let ([images, of_image], (qkv, times)) = (by_windows, one_of(inputs));
+                let shape = qkv.shape().as_slice().to_vec();
+                let qkv = flattened(qkv, vec![images, of_image, 3 * heads * size]);
+                match fused.forward(Tensor::from_dispatch(qkv)) {
+                    Ok(y) => Ok(flattened(y.into_dispatch(), vec![batch, tokens, heads * size])),
+                    Err(qkv) => Err(vec![flattened(qkv.into_dispatch(), shape); times]),
+                }
             });
             return Some(chain.region(vec![*row; reads], role, kernel));
         }

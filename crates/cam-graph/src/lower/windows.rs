@@ -3,10 +3,9 @@
 //! A linear layer does to each token the same, so the tokens may be put in another order before it or after it. Which order that is, is
 //! found by doing it to their numbers.
 
-use super::{Kernel, Region, Role, flattened};
+use super::{Kernel, Region, Role, flattened, one_of};
 use crate::graph::{Graph, Operator, Special};
 use crate::values::{Slot, Values};
-use burn::backend::DispatchTensor;
 use burn::backend::ir::{BaseOperationIr as Base, OperationIr};
 use burn::tensor::{Device, Tensor};
 use cam_nn::{Activation as Then, FusedAttention, FusedLinear};
@@ -67,17 +66,17 @@ impl<'a> Search<'a> {
         }
         let fused = FusedAttention { members: Arc::new(members), ..fused.clone() };
         let kernel: Kernel = Arc::new(move |inputs| {
-            let channels = shape[shape.len() - 1];
-            let x = Tensor::<2>::from_dispatch(flattened(inputs[0].clone(), vec![rows, channels]));
-            let computed = || -> Option<DispatchTensor> {
-                let qkv = first.forward(x, None, Then::None).ok()?;
-                let width = qkv.dims()[1];
-                let seen = fused.forward(qkv.reshape([images, of_image, width])).ok()?;
-                let seen = seen.reshape([rows, width / 3]);
-                let y = second.forward(seen, None, Then::None).ok()?;
-                Some(flattened(y.into_dispatch(), shape.clone()))
-            };
-            computed().ok_or(inputs)
+            let (channels, (x, times)) = (shape[shape.len() - 1], one_of(inputs));
+            let x = Tensor::<2>::from_dispatch(flattened(x, vec![rows, channels]));
+            let qkv = first
+                .forward(x, None, Then::None)
+                .map_err(|(x, _)| vec![flattened(x.into_dispatch(), shape.clone()); times])?;
+            // What comes of one kernel the next one takes.
+            let width = qkv.dims()[1];
+            let seen = fused.forward(qkv.reshape([images, of_image, width])).expect("it comes of a kernel");
+            let seen = seen.reshape([rows, width / 3]);
+            let y = second.forward(seen, None, Then::None).expect("it comes of a kernel");
+            Ok(flattened(y.into_dispatch(), shape.clone()))
         });
         let parts = [&attention.operators, &after.operators].into_iter().flatten().copied();
         let operators: BTreeSet<usize> = moved.into_iter().chain(parts).chain(back).collect();
