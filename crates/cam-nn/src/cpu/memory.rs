@@ -3,8 +3,8 @@
 use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 
-/// The floats that wait to be used at most, 64 MiB.
-const WAITING: usize = 16 << 20;
+/// The floats that wait to be used at most, 128 MiB.
+const WAITING: usize = 32 << 20;
 
 /// How many pieces of memory they may be: more than a block of a network needs at one time, and few, as inputs come in as well, which
 /// others have asked the system for.
