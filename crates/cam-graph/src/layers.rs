@@ -240,6 +240,8 @@ struct Search<'a> {
     producers: HashMap<Slot, usize>,
     /// The calls of each module, in their order.
     calls: BTreeMap<String, Vec<Call>>,
+    /// The modules of modules.
+    blocks: BTreeSet<String>,
     /// The numbers that operators without parameters have in sequences.
     numbered: BTreeMap<usize, String>,
     /// The functions, by the operators that they end with.
@@ -269,6 +271,7 @@ impl<'a> Search<'a> {
             owners,
             producers,
             calls: BTreeMap::new(),
+            blocks: BTreeSet::new(),
             numbered: BTreeMap::new(),
             functions: BTreeMap::new(),
             hidden: HashMap::new(),
@@ -277,6 +280,8 @@ impl<'a> Search<'a> {
         search.find_projections();
         search.find_functions();
         search.calls = search.calls_of_modules();
+        let parents = search.calls.keys().map(|module| parent(module)).filter(|path| !path.is_empty());
+        search.blocks = parents.map(String::from).collect();
         search.extend_flattened();
         search.extend_blocks();
         search
@@ -448,8 +453,7 @@ impl<'a> Search<'a> {
 
     /// Extends each block over the operators without parameters behind it that are its own; inner blocks first.
     fn extend_blocks(&mut self) {
-        let mut blocks: Vec<String> =
-            self.calls.keys().filter(|module| self.is_block(module)).cloned().collect();
+        let mut blocks: Vec<String> = self.blocks.iter().cloned().collect();
         blocks.sort_by_key(|block| std::cmp::Reverse(block.split('.').count()));
         for block in blocks {
             // What is inside has its end by now.
@@ -463,11 +467,11 @@ impl<'a> Search<'a> {
     }
 
     fn is_block(&self, module: &str) -> bool {
-        self.calls.keys().any(|other| is_within(other, module))
+        self.blocks.contains(module)
     }
 
     fn has_blocks_inside(&self, module: &str) -> bool {
-        self.calls.keys().any(|other| is_within(other, module) && self.is_block(other))
+        self.blocks.iter().any(|other| is_within(other, module))
     }
 
     fn extended(&self, block: &str, turn: usize) -> Call {

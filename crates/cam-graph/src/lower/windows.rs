@@ -5,9 +5,11 @@
 
 use super::{Kernel, Region, Role, flattened, one_of};
 use crate::graph::{Graph, Operator, Special};
-use crate::values::{Slot, Values};
+use crate::values::Slot;
 use burn::backend::ir::{BaseOperationIr as Base, OperationIr};
-use burn::tensor::{Device, Tensor};
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::{Dispatch, DispatchTensor};
+use burn::tensor::{Device, Shape, Tensor};
 use cam_nn::{Activation as Then, FusedAttention, FusedLinear};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -150,31 +152,58 @@ impl<'a> Search<'a> {
 
     /// Which row of a value each row of another is, that these operators make of it; `None` where they do not move whole rows.
     fn order(&self, operators: &BTreeSet<usize>, from: Slot, to: Slot) -> Option<Vec<usize>> {
-        let [from_shape, to_shape] = [self.shape(from)?, self.shape(to)?];
-        let (channels, rows) =
-            (*from_shape.last()?, from_shape.iter().product::<usize>() / from_shape.last()?);
+        let [before, after] = [self.shape(from)?, self.shape(to)?].map(of_one_channel);
+        let rows = before.iter().product::<usize>();
         // Numbers of single precision count to 2^24.
-        if to_shape.last() != Some(&channels)
-            || to_shape.iter().product::<usize>() != rows * channels
-            || rows >= 1 << 24
-        {
+        if after.iter().product::<usize>() != rows || rows >= 1 << 24 {
             return None;
         }
-        let device = Device::flex();
         let count: Vec<f32> = (0..rows).map(|row| row as f32).collect();
-        let numbers =
-            Tensor::<1>::from_floats(count.as_slice(), &device).reshape([rows, 1]).expand([rows, channels]);
-        let reads = vec![u32::MAX; self.graph.constants.len()];
-        let mut values = Values::new(&self.graph.constants, &reads);
-        values.write(from, flattened(numbers.into_dispatch(), from_shape.to_vec()));
-        for place in
-            operators.iter().map(|place| &self.graph.operators[*place]).filter(|operator| moves(operator))
-        {
-            (place.kernel)(&mut values);
+        let numbers = Tensor::<1>::from_floats(count.as_slice(), &Device::flex()).into_dispatch();
+        let mut values = HashMap::from([(from, flattened(numbers, before))]);
+        for operator in operators.iter().map(|place| &self.graph.operators[*place]) {
+            if moves(operator) {
+                let inputs =
+                    operator.inputs.iter().map(|slot| values.get(slot).cloned()).collect::<Option<_>>()?;
+                values.insert(operator.outputs[0], rows_moved(&operator.ir, inputs)?);
+            }
         }
-        let found = Tensor::<2>::from_dispatch(flattened(values.read(to), vec![rows, channels]));
-        let found: Vec<f32> = found.narrow(1, 0, 1).into_data().try_into_vec::<f32>().ok()?;
+        let found = Tensor::<1>::from_dispatch(flattened(values.remove(&to)?, vec![rows]));
+        let found: Vec<f32> = found.into_data().try_into_vec::<f32>().ok()?;
         Some(found.into_iter().map(|row| row as usize).collect())
+    }
+}
+
+/// The same shape with one channel, which is the last axis.
+fn of_one_channel(shape: &[usize]) -> Vec<usize> {
+    [&shape[..shape.len().saturating_sub(1)], &[1]].concat()
+}
+
+/// What an operator makes of values of one channel, as it moves rows; `None` where it moves channels.
+fn rows_moved(operator: &OperationIr, mut inputs: Vec<DispatchTensor>) -> Option<DispatchTensor> {
+    let OperationIr::BaseFloat(op) = operator else { return None };
+    let channels = |shape: &Shape| shape.as_slice().last().copied();
+    let is_last = |shape: &Shape, axis: usize| axis + 1 == shape.num_dims();
+    if let Base::Cat(op) = op {
+        return (!is_last(&op.out.shape, op.dim)).then(|| Dispatch::float_cat(inputs, op.dim));
+    }
+    let x = inputs.pop()?;
+    match op {
+        Base::Reshape(op) => (channels(&op.input.shape) == channels(&op.out.shape))
+            .then(|| flattened(x, of_one_channel(op.out.shape.as_slice()))),
+        Base::SwapDims(op) => {
+            let moves_channels = is_last(&op.out.shape, op.dim1) || is_last(&op.out.shape, op.dim2);
+            (!moves_channels).then(|| Dispatch::float_swap_dims(x, op.dim1, op.dim2))
+        }
+        Base::Permute(op) => {
+            let stays = op.axes.last().is_some_and(|axis| is_last(&op.out.shape, *axis));
+            stays.then(|| Dispatch::float_permute(x, &op.axes))
+        }
+        Base::Slice(op) => (channels(&op.tensor.shape) == channels(&op.out.shape)).then(|| {
+            let of_rows = op.ranges.iter().take(op.out.shape.num_dims() - 1).cloned().collect::<Vec<_>>();
+            Dispatch::float_slice(x, &of_rows)
+        }),
+        _ => None,
     }
 }
 
