@@ -1,5 +1,6 @@
-//! Image classifiers on the Burn framework, each an ordinary module: ResNet, VGG, DenseNet, MNASNet, ViT and DeiT, Swin, their weights from torchvision
-//! and timm files, and a small model that is built in.
+//! Image classifiers on the Burn framework, each an ordinary module: ResNet, VGG, DenseNet, MNASNet, ViT and DeiT, Swin, their weights
+//! from torchvision and timm files, and a small model that is built in. [`Network::record`] makes a model to explain of each, as of
+//! anybody's module.
 //!
 //! ```
 //! use burn::tensor::Device;
