@@ -5,7 +5,7 @@
 //! cargo run --release --example activations -- weights.safetensors images.safetensors activations.safetensors
 //! ```
 //!
-//! The network is recognised by its tensors; `images` is a tensor `[batch, 3, height, width]`. What is written is
+//! The network is recognized by its tensors; `images` is a tensor `[batch, 3, height, width]`. What is written is
 //! `logits`, and for each layer its map form `[batch, channels, positions]`.
 
 use burn::tensor::{Device, Tensor, TensorData};

@@ -14,7 +14,7 @@ use burn::optim::{AdamWConfig, GradientsParams};
 use burn::prelude::*;
 use burn::store::{BurnToPyTorchAdapter, ModuleSnapshot, SafetensorsStore};
 use burn::tensor::TensorData;
-use cam_models::resnet::ResNet;
+use cam_models::zoo::resnet::ResNet;
 use cam_models::{Card, SCENES};
 use cam_scenes::{Class, Scene};
 use clap::Parser;

@@ -8,7 +8,7 @@ use cam_core::{
     choose_layer, concepts, guided_backprop,
 };
 use cam_models::RecordedNetwork;
-use cam_models::{swin::SwinConfig, vgg::VggConfig, vit::VitConfig};
+use cam_models::zoo::{swin::SwinConfig, vgg::VggConfig, vit::VitConfig};
 use support::arithmetic::Differences;
 use support::{
     DENSENET, SWIN, TINY, TINY_RESNEXT, VGG, VIT, device, hashed, hashed_on, methods, mnasnet, picture,

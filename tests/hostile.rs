@@ -4,7 +4,7 @@ mod support;
 
 use burn::store::{BurnpackStore, ModuleStore};
 use burn::tensor::Device;
-use cam_models::resnet::ResNet;
+use cam_models::zoo::resnet::ResNet;
 use cam_models::{Classifier, Error, Weights};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -68,10 +68,10 @@ fn load(path: &Path) -> Result<ResNet, Error> {
     read
 }
 
-/// Expects that a file is refused, both by name and when it is to be recognised, and says why.
+/// Expects that a file is refused, both by name and when it is to be recognized, and says why.
 #[track_caller]
 fn refused(path: &Path) -> String {
-    Classifier::load_file(path, &Device::flex()).err().unwrap_or_else(|| panic!("{path:?} was recognised"));
+    Classifier::load_file(path, &Device::flex()).err().unwrap_or_else(|| panic!("{path:?} was recognized"));
     load(path).err().unwrap_or_else(|| panic!("{path:?} was loaded")).to_string()
 }
 
@@ -199,7 +199,7 @@ fn pth(pickle: &[u8], storages: &[Vec<u8>], packed: CompressionMethod) -> Vec<u8
     bytes.into_inner()
 }
 
-/// The tensors of a ResNet of 8192 channels, by which it is recognised: 5 GB of numbers.
+/// The tensors of a ResNet of 8192 channels, by which it is recognized: 5 GB of numbers.
 const VAST: [(&str, &[u32], &[u32], u32); 4] = [
     ("conv1.weight", &[8192, 3, 7, 7], &[0, 0, 0, 0], 1),
     ("layer1.0.conv1.weight", &[8192, 8192, 3, 3], &[0, 0, 0, 0], 1),

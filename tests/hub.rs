@@ -4,7 +4,7 @@ mod support;
 
 use assert_cmd::Command;
 use burn::tensor::Device;
-use cam_models::resnet::VARIANTS;
+use cam_models::zoo::resnet::VARIANTS;
 use cam_models::{Card, Error, Hub};
 use sha2::{Digest, Sha256};
 use std::io::{BufRead, BufReader, Write};

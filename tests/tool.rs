@@ -4,7 +4,7 @@ mod support;
 
 use assert_cmd::Command;
 use burn::tensor::Device;
-use cam_models::resnet::{ResNetConfig, VARIANTS};
+use cam_models::zoo::resnet::{ResNetConfig, VARIANTS};
 use cam_scenes::Scene;
 use image::{Rgb, RgbImage};
 use serde_json::Value;
@@ -258,7 +258,7 @@ fn a_weight_file_alone_is_enough() {
     std::fs::write(desk.path("names.txt"), "leaf\nstem\nroot\n").unwrap();
     let alone = "explain scene.png --weights resnet18.safetensors --labels names.txt --class stem";
     let said = desk.says(&alone.split(' ').collect::<Vec<_>>());
-    assert!(said.starts_with("recognised resnet18\nscene.png\n"), "{said}");
+    assert!(said.starts_with("recognized resnet18\nscene.png\n"), "{said}");
     assert!(said.contains("  stem by gradcam at layer4.1: hottest at"), "{said}");
     let report = desk.json(&format!("{alone} --json").split(' ').collect::<Vec<_>>());
     assert_eq!((&report["model"], &report["maps"][0]["class"]), (&"resnet18".into(), &1.into()));

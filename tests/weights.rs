@@ -1,4 +1,4 @@
-//! Weight files: every container gives the logits of PyTorch, networks are recognised by their tensors, and what does not
+//! Weight files: every container gives the logits of PyTorch, networks are recognized by their tensors, and what does not
 //! fit is told in full. Hostile files are in `hostile.rs`.
 
 mod support;
@@ -7,7 +7,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::store::{BurnpackStore, ModuleStore};
 use burn::tensor::{Device, Gradients, Tensor};
 use cam_core::{Model, Taps};
-use cam_models::resnet::{ResNet, ResNetConfig};
+use cam_models::zoo::resnet::{ResNet, ResNetConfig};
 use cam_models::{Classifier, Error, Network, Weights};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -100,7 +100,7 @@ fn the_weights_of_another_network_do_not_half_load() {
 fn the_file_says_how_many_classes_there_are() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("r18.safetensors");
-    let seven = ResNetConfig { classes: 7, ..cam_models::resnet::VARIANTS[0].1 };
+    let seven = ResNetConfig { classes: 7, ..cam_models::zoo::resnet::VARIANTS[0].1 };
     support::hashed_file(&seven.init(&Device::flex()), &path);
     let model = Classifier::load("resnet18", &path, &Device::flex()).unwrap();
     assert_eq!(model.labels(), ["0", "1", "2", "3", "4", "5", "6"]);
@@ -136,7 +136,7 @@ fn every_variant_has_as_many_parameters_as_torchvisions() {
         ("resnext101_32x8d", 88_791_336),
         ("resnext101_64x4d", 83_455_272),
     ];
-    for ((name, config), (expected_name, parameters)) in cam_models::resnet::VARIANTS.iter().zip(counts) {
+    for ((name, config), (expected_name, parameters)) in cam_models::zoo::resnet::VARIANTS.iter().zip(counts) {
         let network = config.init(&Device::flex());
         // Running statistics are no parameters in torchvision's count.
         let shapes = burn::store::ModuleSnapshot::collect(&network, None, None, true);
@@ -290,7 +290,7 @@ fn a_pth_is_read_whatever_its_name_was_when_it_was_saved() {
 }
 
 #[test]
-fn a_network_of_any_size_is_recognised_and_looked_at_where_its_kin_is() {
+fn a_network_of_any_size_is_recognized_and_looked_at_where_its_kin_is() {
     for (file, name, layer, classes) in [
         ("tiny.pth", "resnet18 of another size", "layer4.0", 10),
         ("tiny_legacy.pth", "resnet18 of another size", "layer4.0", 10),
@@ -309,7 +309,7 @@ fn a_network_of_any_size_is_recognised_and_looked_at_where_its_kin_is() {
 fn a_published_size_gets_its_own_card() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("best.safetensors");
-    let three = ResNetConfig { classes: 3, ..cam_models::resnet::VARIANTS[0].1 };
+    let three = ResNetConfig { classes: 3, ..cam_models::zoo::resnet::VARIANTS[0].1 };
     support::hashed_file(&three.init(&Device::flex()), &path);
     let model = Classifier::load_file(&path, &Device::flex()).unwrap();
     assert_eq!((model.card().name.as_str(), model.labels().len()), ("resnet18", 3));
@@ -323,7 +323,7 @@ fn a_published_size_gets_its_own_card() {
     let said = model.with_labels(&names).err().unwrap().to_string();
     assert!(said.ends_with("names.txt` names 2 classes, and the model has 3"), "{said}");
 
-    // The built-in model is recognised too.
+    // The built-in model is recognized too.
     let scenes = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/scenes.safetensors");
     let model = Classifier::load_file(&scenes, &Device::flex()).unwrap();
     assert_eq!((model.card().name.as_str(), model.labels()[2].as_str()), ("scenes", "fish"));
@@ -336,7 +336,7 @@ type Change<'a> = dyn Fn(&str, &[usize]) -> Option<(String, Vec<usize>)> + 'a;
 fn a_near_miss_is_told_and_so_is_what_is_far_off() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights.safetensors");
-    let shapes = support::shapes(&cam_models::resnet::VARIANTS[0].1.init(&Device::flex()));
+    let shapes = support::shapes(&cam_models::zoo::resnet::VARIANTS[0].1.init(&Device::flex()));
     let zeros = vec![0; 4 * 512 * 512 * 9];
     let said = |change: &Change<'_>| {
         rewritten(
@@ -355,7 +355,7 @@ fn a_near_miss_is_told_and_so_is_what_is_far_off() {
     let words = "look like those of `resnet18`, but: 1 misshapen: fc.weight is [1000, 192] and should be [1000, 512];";
     assert!(narrow_head.ends_with(words), "{narrow_head}");
 
-    // The stem is what a ResNet is recognised by; without it the nearest of all variants is named.
+    // The stem is what a ResNet is recognized by; without it the nearest of all variants is named.
     let no_stem = said(&|name, shape| (name != "conv1.weight").then(|| (name.into(), shape.to_vec())));
     assert!(no_stem.ends_with("`resnet18`, but: 1 missing: conv1.weight [64, 3, 7, 7];"), "{no_stem}");
 

@@ -7,9 +7,9 @@ use crate::support::{DENSENET, SWIN, TINY, TINY_RESNEXT, VGG, VIT, hash, hashed,
 use burn::tensor::Tensor;
 use cam_core::{Error, Explainer, Method, Seen, Top, layers};
 use cam_models::Config;
-use cam_models::swin::SwinConfig;
-use cam_models::vgg::VggConfig;
-use cam_models::vit::VitConfig;
+use cam_models::zoo::swin::SwinConfig;
+use cam_models::zoo::vgg::VggConfig;
+use cam_models::zoo::vit::VitConfig;
 use serde_json::Value;
 use std::sync::{Arc, Mutex};
 

@@ -157,7 +157,7 @@ impl Run<'_> {
     /// Whose weights these are, where only the file says.
     fn say_model(&self) -> Result<(), Failure> {
         if self.args.model.name.is_none() && self.args.model.weights.is_some() {
-            self.console.say(format_args!("recognised {}", self.studio.model.card().name))?;
+            self.console.say(format_args!("recognized {}", self.studio.model.card().name))?;
         }
         Ok(())
     }

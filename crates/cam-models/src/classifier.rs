@@ -2,9 +2,9 @@
 
 use crate::digest::sha256;
 use crate::labels::{class_named, labels};
-use crate::network::{Config, Network, RecordedNetwork};
-use crate::recognised::{card_of, last_like, unrecognised};
-use crate::resnet::ResNetConfig;
+use crate::zoo::{Config, Network, RecordedNetwork};
+use crate::detection::{card_of, last_like, undetected};
+use crate::zoo::resnet::ResNetConfig;
 use crate::weights::Weights;
 use crate::{Card, Error, Precision, Prediction, Resize};
 use burn::tensor::{Device, Tensor};
@@ -111,7 +111,7 @@ impl Classifier {
         let path = weights.as_ref();
         let weights = Weights::open(path)?;
         let config = config(name);
-        let classes = weights.recognise().map_or(config.classes(), |found| found.classes());
+        let classes = weights.detect().map_or(config.classes(), |found| found.classes());
         Self::with(card, config.with_classes(classes), &weights, Source::File(path.into()), device)
     }
 
@@ -128,7 +128,7 @@ impl Classifier {
     /// [`Error::UnknownNetwork`] for others.
     pub fn load_file(weights: impl AsRef<Path>, device: &Device) -> Result<Self, Error> {
         let path = weights.as_ref();
-        Self::recognised(&Weights::open(path)?, Source::File(path.into()), device)
+        Self::detected(&Weights::open(path)?, Source::File(path.into()), device)
     }
 
     /// As [`load_file`](Self::load_file), of weights that lie in memory, for programs that carry theirs with them and for browsers,
@@ -147,11 +147,11 @@ impl Classifier {
     /// # Errors
     /// As [`load_file`](Self::load_file); [`Error::UnreadableWeights`] also for PyTorch's `.pth`, which is read from files only.
     pub fn load_bytes(name: &str, weights: Vec<u8>, device: &Device) -> Result<Self, Error> {
-        Self::recognised(&Weights::from_bytes(name, weights)?, Source::Memory, device)
+        Self::detected(&Weights::from_bytes(name, weights)?, Source::Memory, device)
     }
 
-    fn recognised(weights: &Weights, source: Source, device: &Device) -> Result<Self, Error> {
-        let Some(config) = weights.recognise() else { return Err(unrecognised(weights, device)) };
+    fn detected(weights: &Weights, source: Source, device: &Device) -> Result<Self, Error> {
+        let Some(config) = weights.detect() else { return Err(undetected(weights, device)) };
         let card = card_of(&config, weights.source(), device)?;
         let mut model = Self::with(card, config, weights, source, device).map_err(|error| match error {
             Error::WrongWeights { path, model, mismatch } => Error::NearMiss { path, model, mismatch },
@@ -170,7 +170,7 @@ impl Classifier {
         source: Source,
         device: &Device,
     ) -> Result<Self, Error> {
-        let own = |name: &str, shape: &[usize]| config.own(name, shape);
+        let own = |name: &str, shape: &[usize]| config.remap_key(name, shape);
         let network = weights.load_as(&card.name, config.init(device), &own)?;
         Ok(Self::of(card, config.classes(), network, source, device))
     }

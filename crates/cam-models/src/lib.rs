@@ -16,28 +16,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod bicubic;
 mod card;
 mod classifier;
-pub mod densenet;
+mod detection;
 mod digest;
 mod error;
 #[cfg(feature = "hub")]
 mod hub;
 mod labels;
-pub mod mnasnet;
-mod network;
-mod numbered;
 mod precision;
 mod prediction;
 mod preprocess;
-mod recognised;
-pub mod resnet;
-mod steps;
-pub mod swin;
-pub mod vgg;
-pub mod vit;
 mod weights;
+pub mod zoo;
 
 pub use card::{Card, Labels, Logits};
 pub use classifier::{Classifier, SCENES};
@@ -45,7 +36,7 @@ pub use error::{Error, Mismatch};
 #[cfg(feature = "hub")]
 pub use hub::Hub;
 pub use labels::class_named;
-pub use network::{Config, Network, RecordedNetwork, ShapeOf};
+pub use zoo::{Config, Network, RecordedNetwork, TensorShapes};
 pub use precision::Precision;
 pub use prediction::Prediction;
 pub use preprocess::{

@@ -1,7 +1,7 @@
 //! The precision that a network computes in. Maps are computed in f32 whatever it is.
 
 use crate::Error;
-use crate::network::Network;
+use crate::zoo::Network;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, FloatDType, Tensor};
 use std::fmt;

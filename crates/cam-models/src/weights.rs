@@ -12,7 +12,7 @@ mod parameters;
 
 use crate::Error;
 use crate::error::Mismatch;
-use crate::network::{Config, ShapeOf};
+use crate::zoo::{Config, TensorShapes};
 use burn::module::Module;
 use burn::store::{
     BurnToPyTorchAdapter, BurnpackStore, ModuleAdapter, ModuleStore, PytorchStore, SafetensorsStore,
@@ -173,10 +173,10 @@ impl Weights {
     /// Which network the tensors are of.
     ///
     /// The shallowest prefix is taken under which there is one; of several, averaged weights (`state_dict_ema`), as timm does.
-    pub(crate) fn recognise(&self) -> Option<Config> {
+    pub(crate) fn detect(&self) -> Option<Config> {
         self.prefixes().into_iter().find_map(|prefix| {
-            let shape_of: &ShapeOf<'_> = &|name| self.shape(&format!("{prefix}{name}"));
-            Config::recognise(shape_of)
+            let shapes: &TensorShapes<'_> = &|name| self.shape(&format!("{prefix}{name}"));
+            Config::detect(shapes)
         })
     }
 
@@ -327,9 +327,9 @@ mod tests {
     use burn::tensor::Device;
     use std::cell::RefCell;
 
-    /// Whatever a file says, a network that is recognised in it can be built; an odd shape is found when tensors are compared.
+    /// Whatever a file says, a network that is detected in it can be built; an odd shape is found when tensors are compared.
     #[test]
-    fn odd_shapes_are_recognised_as_nothing_or_as_a_network_that_can_be() {
+    fn odd_shapes_are_detected_as_nothing_or_as_a_network_that_can_be() {
         let device = Device::flex();
         let mut panics = Vec::new();
         for (variant, config) in Config::variants() {
@@ -339,7 +339,7 @@ mod tests {
                 asked.borrow_mut().insert(name.to_string());
                 shapes.get(name).cloned()
             };
-            assert_eq!(Config::recognise(&look).as_ref(), Some(&config), "{variant}");
+            assert_eq!(Config::detect(&look).as_ref(), Some(&config), "{variant}");
             for name in asked.into_inner().iter().filter(|name| shapes.contains_key(*name)) {
                 let shape = &shapes[name];
                 let sides = (0..shape.len()).flat_map(|place| {
@@ -354,7 +354,7 @@ mod tests {
                     let look =
                         |other: &str| if other == name { odd.clone() } else { shapes.get(other).cloned() };
                     let built = std::panic::catch_unwind(|| {
-                        Config::recognise(&look).map(|found| Outline::of(&found.init(&device), None).len())
+                        Config::detect(&look).map(|found| Outline::of(&found.init(&device), None).len())
                     });
                     if built.is_err() {
                         panics.push(format!("{variant}: {name} {odd:?}"));

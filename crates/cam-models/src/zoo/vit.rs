@@ -9,8 +9,8 @@
 //! the last `norm`, and the attention weights after their softmax as `blocks.11.attn.attn_drop` (timm's name of what they pass
 //! through).
 
-use crate::bicubic::matrix;
-use crate::network::ShapeOf;
+use crate::zoo::bicubic::matrix;
+use crate::zoo::TensorShapes;
 use burn::module::{Initializer, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
@@ -105,19 +105,19 @@ pub const VARIANTS: &[(&str, VitConfig)] = &[
 const HEAD: usize = 64;
 
 /// The vision transformer whose tensors these are. The pictures are taken to be square.
-pub(crate) fn recognise(shape_of: &ShapeOf<'_>) -> Option<VitConfig> {
-    let &[width, 3, patch, _] = shape_of("patch_embed.proj.weight")?.as_slice() else { return None };
-    let &[inner, _] = shape_of("blocks.0.mlp.fc1.weight")?.as_slice() else { return None };
-    let &[_, positions, _] = shape_of("pos_embed")?.as_slice() else { return None };
-    let distilled = shape_of("dist_token").is_some();
-    let registers = shape_of("reg_token").map_or(0, |shape| shape.get(1).copied().unwrap_or(0));
-    let prefix = shape_of("cls_token").map(|_| 1 + usize::from(distilled) + registers)?;
+pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<VitConfig> {
+    let &[width, 3, patch, _] = shapes("patch_embed.proj.weight")?.as_slice() else { return None };
+    let &[inner, _] = shapes("blocks.0.mlp.fc1.weight")?.as_slice() else { return None };
+    let &[_, positions, _] = shapes("pos_embed")?.as_slice() else { return None };
+    let distilled = shapes("dist_token").is_some();
+    let registers = shapes("reg_token").map_or(0, |shape| shape.get(1).copied().unwrap_or(0));
+    let prefix = shapes("cls_token").map(|_| 1 + usize::from(distilled) + registers)?;
     let side = |patches: usize| Some(patches.isqrt()).filter(|side| side * side == patches && patches > 0);
     let (side, prefix_embedded) = match positions.checked_sub(prefix).and_then(side) {
         Some(side) => (side, true),
         None => (side(positions)?, false),
     };
-    let depth = (0..).take_while(|block| shape_of(&format!("blocks.{block}.norm1.weight")).is_some()).count();
+    let depth = (0..).take_while(|block| shapes(&format!("blocks.{block}.norm1.weight")).is_some()).count();
     Some(VitConfig {
         image: [side * patch; 2],
         patch,
@@ -128,8 +128,8 @@ pub(crate) fn recognise(shape_of: &ShapeOf<'_>) -> Option<VitConfig> {
         distilled,
         registers,
         prefix_embedded,
-        layer_scale: shape_of("blocks.0.ls1.gamma").is_some(),
-        classes: *shape_of("head.weight")?.first()?,
+        layer_scale: shapes("blocks.0.ls1.gamma").is_some(),
+        classes: *shapes("head.weight")?.first()?,
     })
     .filter(|config| config.width % config.heads == 0)
 }
@@ -223,7 +223,7 @@ impl VitConfig {
     }
 
     /// Vision transformers are called alike by timm and by DeiT's authors.
-    pub(crate) fn own(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
+    pub(crate) fn remap_key(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
         Some((name.into(), shape.to_vec()))
     }
 }

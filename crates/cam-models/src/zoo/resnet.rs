@@ -1,14 +1,14 @@
 //! ResNet, in torchvision's layout (timm's plain variants use the same names), with Wide ResNet and ResNeXt.
 //!
-//! He et al., *Deep Residual Learning for Image Recognition*, CVPR 2016 (<https://arxiv.org/abs/1512.03385>), with the
-//! stride of a bottleneck in its 3x3 convolution, as torchvision has it. Zagoruyko and Komodakis, *Wide Residual
-//! Networks*, BMVC 2016; Xie et al., *Aggregated Residual Transformations*, CVPR 2017 (ResNeXt).
+//! He et al., *Deep InvertedResidual Learning for Image Recognition*, CVPR 2016 (<https://arxiv.org/abs/1512.03385>), with the
+//! stride of a bottleneck in its 3x3 convolution, as torchvision has it. Zagoruyko and Komodakis, *Wide InvertedResidual
+//! Networks*, BMVC 2016; Xie et al., *Aggregated InvertedResidual Transformations*, CVPR 2017 (ResNeXt).
 //!
 //! Its layers are, as the checkpoint calls them, `bn1`, `relu`, `maxpool`, each stage (`layer4`), each block (`layer4.2`), and each
 //! convolution and BatchNorm in it (`layer4.2.bn3`, `layer4.0.downsample.1`).
 
-use crate::network::ShapeOf;
-use crate::steps::{around, averaged, conv, norm};
+use crate::zoo::TensorShapes;
+use crate::zoo::sequence::{around, averaged, conv, norm};
 use burn::nn::conv::Conv2d;
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, Linear, LinearConfig, Relu};
@@ -66,13 +66,13 @@ pub const VARIANTS: &[(&str, ResNetConfig)] = &[
 ];
 
 /// The ResNet whose tensors these are.
-pub(crate) fn recognise(shape_of: &ShapeOf<'_>) -> Option<ResNetConfig> {
-    let stem = shape_of("conv1.weight").filter(|shape| shape.len() == 4)?;
-    let inner = shape_of("layer1.0.conv2.weight").filter(|shape| shape.len() == 4)?;
-    let (width, bottleneck) = (stem[0], shape_of("layer1.0.conv3.weight").is_some());
+pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<ResNetConfig> {
+    let stem = shapes("conv1.weight").filter(|shape| shape.len() == 4)?;
+    let inner = shapes("layer1.0.conv2.weight").filter(|shape| shape.len() == 4)?;
+    let (width, bottleneck) = (stem[0], shapes("layer1.0.conv3.weight").is_some());
     let groups = inner[0].checked_div(inner[1])?;
     let blocks = [1, 2, 3, 4].map(|stage| {
-        (0..).take_while(|block| shape_of(&format!("layer{stage}.{block}.conv1.weight")).is_some()).count()
+        (0..).take_while(|block| shapes(&format!("layer{stage}.{block}.conv1.weight")).is_some()).count()
     });
     let config = ResNetConfig {
         blocks,
@@ -81,7 +81,7 @@ pub(crate) fn recognise(shape_of: &ShapeOf<'_>) -> Option<ResNetConfig> {
         groups,
         width_per_group: if bottleneck { (inner[0] * 64).checked_div(width * groups)? } else { 64 },
         deep_stem: stem[2] == 7,
-        classes: *shape_of("fc.weight")?.first()?,
+        classes: *shapes("fc.weight")?.first()?,
     };
     (!bottleneck || config.inner(width) == inner[0]).then_some(config)
 }
@@ -148,7 +148,7 @@ impl ResNetConfig {
     }
 
     /// ResNets are called alike by torchvision and timm.
-    pub(crate) fn own(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
+    pub(crate) fn remap_key(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
         Some((name.into(), shape.to_vec()))
     }
 

@@ -6,9 +6,9 @@
 //! Its layers are, as the checkpoint calls them, `features` and in it `norm0`, `relu0`, `pool0`, each block (`denseblock4`), each
 //! layer of it (`denseblock4.denselayer16`) with its norms and convolutions, each `transition1` with its `norm`, and `norm5`.
 
-use crate::network::ShapeOf;
-use crate::numbered::Numbered;
-use crate::steps::{around, averaged, conv, norm};
+use crate::zoo::TensorShapes;
+use crate::zoo::numbered::Numbered;
+use crate::zoo::sequence::{around, averaged, conv, norm};
 use burn::nn::conv::Conv2d;
 use burn::nn::pool::{AvgPool2d, AvgPool2dConfig, MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, Linear, LinearConfig, Relu};
@@ -46,8 +46,8 @@ const OLD: [(&str, &str); 4] =
     [(".norm.1.", ".norm1."), (".norm.2.", ".norm2."), (".conv.1.", ".conv1."), (".conv.2.", ".conv2.")];
 
 /// The DenseNet whose tensors these are.
-pub(crate) fn recognise(shape_of: &ShapeOf<'_>) -> Option<DenseNetConfig> {
-    let rows = |name: &str| shape_of(name)?.first().copied();
+pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<DenseNetConfig> {
+    let rows = |name: &str| shapes(name)?.first().copied();
     let layer = |block: usize, layer: usize, part: usize| {
         let name = format!("features.denseblock{block}.denselayer{layer}.conv");
         rows(&format!("{name}{part}.weight")).or_else(|| rows(&format!("{name}.{part}.weight")))
@@ -156,7 +156,7 @@ impl DenseNetConfig {
         }
     }
 
-    pub(crate) fn own(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
+    pub(crate) fn remap_key(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
         let old = OLD.iter().find(|(old, _)| name.contains(".denselayer") && name.contains(old));
         let own = old.map_or(name.into(), |(old, new)| name.replace(old, new));
         Some((own, shape.to_vec()))
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn older_files_have_a_dot_before_the_number() {
-        let own = |name: &str| DENSENET121.own(name, &[32]).unwrap().0;
+        let own = |name: &str| DENSENET121.remap_key(name, &[32]).unwrap().0;
         let layer = "features.denseblock2.denselayer11";
         assert_eq!(own(&format!("{layer}.norm.2.running_var")), format!("{layer}.norm2.running_var"));
         assert_eq!(own(&format!("{layer}.conv.1.weight")), format!("{layer}.conv1.weight"));

@@ -1,19 +1,31 @@
-//! All families under one roof: which network a name or a weight file stands for, and the network itself.
+//! The networks, each an ordinary Burn module in a file of its own: configuration, variants, one forward pass, detection and remapping of
+//! keys. Here they are one type each of networks and configurations, by name or by the tensors of a weight file.
 
-use crate::densenet::{self, DenseNet, DenseNetConfig};
-use crate::mnasnet::{self, MnasNet, MnasNetConfig};
-use crate::resnet::{self, ResNet, ResNetConfig};
-use crate::swin::{self, Swin, SwinConfig};
-use crate::vgg::{self, Vgg, VggConfig};
-use crate::vit::{self, Vit, VitConfig};
+pub mod densenet;
+pub mod mnasnet;
+pub mod resnet;
+pub mod swin;
+pub mod vgg;
+pub mod vit;
+
+mod bicubic;
+mod numbered;
+mod sequence;
+
+use self::densenet::{self, DenseNet, DenseNetConfig};
+use self::mnasnet::{self, MnasNet, MnasNetConfig};
+use self::resnet::{self, ResNet, ResNetConfig};
+use self::swin::{self, Swin, SwinConfig};
+use self::vgg::{self, Vgg, VggConfig};
+use self::vit::{self, Vit, VitConfig};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use cam_graph::Recorded;
 
 /// The shape of the tensor of this name in a weight file, in the order that PyTorch has it, or `None` where there is none.
-pub type ShapeOf<'a> = dyn Fn(&str) -> Option<Vec<usize>> + 'a;
+pub type TensorShapes<'a> = dyn Fn(&str) -> Option<Vec<usize>> + 'a;
 
-/// The sides that a tensor can have where a network is recognised by it: a file of absurd shapes makes no absurd network.
+/// The sides that a tensor can have where a network is detected by it: a file of absurd shapes makes no absurd network.
 const SIDES: std::ops::RangeInclusive<usize> = 1..=1 << 17;
 
 macro_rules! families {
@@ -53,9 +65,9 @@ macro_rules! families {
             ///
             /// `None` where no family has such tensors. What is found fits in what was looked at, not in every tensor:
             /// loading compares them all.
-            pub fn recognise(shape_of: &ShapeOf<'_>) -> Option<Config> {
-                let shape_of = &|name: &str| shape_of(name).filter(|shape| shape.iter().all(|n| SIDES.contains(n)));
-                $(if let Some(config) = $module::recognise(shape_of) {
+            pub fn detect(shapes: &TensorShapes<'_>) -> Option<Config> {
+                let shapes = &|name: &str| shapes(name).filter(|shape| shape.iter().all(|n| SIDES.contains(n)));
+                $(if let Some(config) = $module::detect(shapes) {
                     return Some(config.into());
                 })*
                 None
@@ -69,9 +81,9 @@ macro_rules! families {
             ///
             /// # Shapes
             /// - shape: as PyTorch has it, in the file and in the network
-            pub fn own(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
+            pub fn remap_key(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
                 match self {
-                    $(Config::$family(config) => config.own(name, shape),)*
+                    $(Config::$family(config) => config.remap_key(name, shape),)*
                 }
             }
 
@@ -166,15 +178,15 @@ mod tests {
     use burn::store::BurnToPyTorchAdapter;
 
     #[test]
-    fn every_variant_is_recognised_by_its_tensors_and_calls_them_as_its_publisher() {
+    fn every_variant_is_detected_by_its_tensors_and_calls_them_as_its_publisher() {
         for (name, config) in Config::variants() {
             let config = config.with_classes(7);
             let shapes = Outline::of(&config.init(&Device::flex()), Some(&BurnToPyTorchAdapter));
-            let found = Config::recognise(&|name| shapes.get(name).cloned()).expect(name);
+            let found = Config::detect(&|name| shapes.get(name).cloned()).expect(name);
             assert_eq!(found, config, "{name}");
             assert!(found.names().contains(&name));
             for (own, shape) in &shapes {
-                assert_eq!(config.own(own, shape), Some((own.clone(), shape.clone())), "{name}");
+                assert_eq!(config.remap_key(own, shape), Some((own.clone(), shape.clone())), "{name}");
             }
         }
     }

@@ -5,8 +5,8 @@
 //!
 //! Its layers are every `layers.N`, each block of its stacks (`layers.12.3`), and each step of a block (`layers.12.3.layers.4`).
 
-use crate::network::ShapeOf;
-use crate::steps::{self, Residual, Step};
+use crate::zoo::TensorShapes;
+use crate::zoo::sequence::{self, InvertedResidual, SeqLayer};
 use burn::nn::{Linear, LinearConfig};
 use burn::prelude::*;
 
@@ -46,13 +46,13 @@ impl MnasNetConfig {
         let [stem, separable, stacks @ ..] = self.widths;
         // A convolution and its norm.
         let normed = |from, to, kernel, stride, groups| {
-            [Step::conv(from, to, kernel, stride, groups, device), Step::norm(to, device)]
+            [SeqLayer::conv(from, to, kernel, stride, groups, device), SeqLayer::norm(to, device)]
         };
         let mut layers = Vec::new();
         layers.extend(normed(3, stem, 3, 2, 1));
-        layers.push(Step::relu());
+        layers.push(SeqLayer::relu());
         layers.extend(normed(stem, stem, 3, 1, stem));
-        layers.push(Step::relu());
+        layers.push(SeqLayer::relu());
         layers.extend(normed(stem, separable, 1, 1, 1));
         let mut from = separable;
         for ([kernel, stride, expansion, count], to) in STACKS.into_iter().zip(stacks) {
@@ -61,24 +61,24 @@ impl MnasNetConfig {
                 let inner = from * expansion;
                 let mut layers = Vec::new();
                 layers.extend(normed(from, inner, 1, 1, 1));
-                layers.push(Step::relu());
+                layers.push(SeqLayer::relu());
                 layers.extend(normed(inner, inner, kernel, stride, inner));
-                layers.push(Step::relu());
+                layers.push(SeqLayer::relu());
                 layers.extend(normed(inner, to, 1, 1, 1));
                 let shortcut = from == to && stride == 1;
                 from = to;
-                Residual { layers, shortcut }
+                InvertedResidual { layers, shortcut }
             });
-            layers.push(Step::Blocks(blocks.collect()));
+            layers.push(SeqLayer::Blocks(blocks.collect()));
         }
         layers.extend(normed(from, FEATURES, 1, 1, 1));
-        layers.push(Step::relu());
+        layers.push(SeqLayer::relu());
         let classifier = vec![None, Some(LinearConfig::new(FEATURES, self.classes).init(device))];
         MnasNet { layers, classifier }
     }
 
     /// Nobody but torchvision publishes MNASNets under names that are near these.
-    pub(crate) fn own(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
+    pub(crate) fn remap_key(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
         Some((name.into(), shape.to_vec()))
     }
 }
@@ -99,8 +99,8 @@ pub const VARIANTS: &[(&str, MnasNetConfig)] = &[
 ];
 
 /// The MNASNet whose tensors these are.
-pub(crate) fn recognise(shape_of: &ShapeOf<'_>) -> Option<MnasNetConfig> {
-    let rows = |name: &str| shape_of(name)?.first().copied();
+pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<MnasNetConfig> {
+    let rows = |name: &str| shapes(name)?.first().copied();
     let mut widths = [rows("layers.0.weight")?, rows("layers.6.weight")?, 0, 0, 0, 0, 0, 0];
     for (stack, width) in PLACES.zip(&mut widths[2..]) {
         *width = rows(&format!("layers.{stack}.0.layers.6.weight"))?;
@@ -111,7 +111,7 @@ pub(crate) fn recognise(shape_of: &ShapeOf<'_>) -> Option<MnasNetConfig> {
 /// An MNASNet. Fields are named as in the checkpoint.
 #[derive(Module, Debug)]
 pub struct MnasNet {
-    layers: Vec<Step>,
+    layers: Vec<SeqLayer>,
     /// The linear layer at 1; the dropout at 0 has no parameters.
     classifier: Vec<Option<Linear>>,
 }
@@ -123,7 +123,7 @@ impl MnasNet {
     /// - images: `[batch, 3, height, width]`
     /// - output: `[batch, classes]`
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let x = steps::averaged(steps::run(&self.layers, images));
+        let x = sequence::averaged(sequence::run(&self.layers, images));
         self.classifier.iter().flatten().fold(x, |x, layer| layer.forward(x))
     }
 }

@@ -45,10 +45,10 @@ pub(crate) fn norm(channels: usize, device: &Device) -> BatchNorm {
     BatchNormConfig::new(channels).init(device)
 }
 
-/// A step of a sequence of layers, at its own place in the checkpoint: `features.3`.
+/// A layer of a sequence, at its own place in the checkpoint: `features.3`.
 #[allow(clippy::large_enum_variant, reason = "most are convolutions")]
 #[derive(Module, Debug)]
-pub enum Step {
+pub enum SeqLayer {
     /// A convolution.
     Conv(Conv2d),
     /// The norm of the convolution before it.
@@ -58,17 +58,17 @@ pub enum Step {
     /// A maximum over 2x2 places.
     Pool(MaxPool2d),
     /// Blocks in a row.
-    Blocks(Vec<Residual>),
+    Blocks(Vec<InvertedResidual>),
 }
 
 /// A sequence, with its input added to its output where `shortcut` is.
 #[derive(Module, Debug)]
-pub struct Residual {
-    pub(crate) layers: Vec<Step>,
+pub struct InvertedResidual {
+    pub(crate) layers: Vec<SeqLayer>,
     pub(crate) shortcut: bool,
 }
 
-impl Step {
+impl SeqLayer {
     /// A convolution without a bias, for a norm follows.
     pub(crate) fn conv(
         from: usize,
@@ -78,39 +78,39 @@ impl Step {
         groups: usize,
         device: &Device,
     ) -> Self {
-        Step::Conv(conv(from, to, kernel, stride, groups, device))
+        SeqLayer::Conv(conv(from, to, kernel, stride, groups, device))
     }
 
     /// A convolution of 3x3 places with a bias.
     pub(crate) fn biased_conv(from: usize, to: usize, device: &Device) -> Self {
-        Step::Conv(square(from, to, 3, 1, 1).init(device))
+        SeqLayer::Conv(square(from, to, 3, 1, 1).init(device))
     }
 
     pub(crate) fn norm(channels: usize, device: &Device) -> Self {
-        Step::Norm(norm(channels, device))
+        SeqLayer::Norm(norm(channels, device))
     }
 
     pub(crate) fn relu() -> Self {
-        Step::Relu(Relu::new())
+        SeqLayer::Relu(Relu::new())
     }
 
     /// Halves the sides.
     pub(crate) fn pool() -> Self {
-        Step::Pool(MaxPool2dConfig::new([2, 2]).with_strides([2, 2]).init())
+        SeqLayer::Pool(MaxPool2dConfig::new([2, 2]).with_strides([2, 2]).init())
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         match self {
-            Step::Conv(conv) => conv.forward(x),
-            Step::Norm(norm) => norm.forward(x),
-            Step::Relu(relu) => relu.forward(x),
-            Step::Pool(pool) => pool.forward(x),
-            Step::Blocks(blocks) => blocks.iter().fold(x, |x, block| block.forward(x)),
+            SeqLayer::Conv(conv) => conv.forward(x),
+            SeqLayer::Norm(norm) => norm.forward(x),
+            SeqLayer::Relu(relu) => relu.forward(x),
+            SeqLayer::Pool(pool) => pool.forward(x),
+            SeqLayer::Blocks(blocks) => blocks.iter().fold(x, |x, block| block.forward(x)),
         }
     }
 }
 
-impl Residual {
+impl InvertedResidual {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let y = run(&self.layers, x.clone());
         if self.shortcut { y + x } else { y }
@@ -121,6 +121,6 @@ impl Residual {
 ///
 /// # Shapes
 /// - x: `[batch, channels, height, width]`
-pub(crate) fn run(steps: &[Step], x: Tensor<4>) -> Tensor<4> {
+pub(crate) fn run(steps: &[SeqLayer], x: Tensor<4>) -> Tensor<4> {
     steps.iter().fold(x, |x, step| step.forward(x))
 }

@@ -1,14 +1,14 @@
 //! What a file is of, which nobody named.
 
 use crate::classifier::{Classifier, SCENES};
-use crate::network::Config;
+use crate::zoo::Config;
 use crate::weights::{Comparison, Outline, Weights, count};
 use crate::{Card, Error};
 use burn::tensor::{Device, Tensor};
 use std::mem::discriminant;
 use std::path::Path;
 
-/// The card of a network that was recognised in a file.
+/// The card of a network that was detected in a file.
 pub(crate) fn card_of(config: &Config, file: &Path, device: &Device) -> Result<Card, Error> {
     let mut names = config.names();
     if config.clone().with_classes(SCENES.classes) == SCENES.into() {
@@ -45,10 +45,10 @@ pub(crate) fn last_like(model: &Classifier, layer: &str, device: &Device) -> Str
     alike.map_or(layer, |other| &other.name).into()
 }
 
-/// What to say of a file in which no network was recognised.
-pub(crate) fn unrecognised(weights: &Weights, device: &Device) -> Error {
+/// What to say of a file in which no network was detected.
+pub(crate) fn undetected(weights: &Weights, device: &Device) -> Error {
     let differences = Config::variants().map(|(name, config)| {
-        let own = |name: &str, shape: &[usize]| config.own(name, shape);
+        let own = |name: &str, shape: &[usize]| config.remap_key(name, shape);
         let Comparison { expected, mismatch, .. } = weights.compare(&config.init(device), &own);
         (mismatch.count() as f64 / expected.len() as f64, name, mismatch)
     });

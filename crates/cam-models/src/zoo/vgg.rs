@@ -5,8 +5,8 @@
 //!
 //! Its layers are every `features.N`: convolutions, norms, ReLUs and poolings.
 
-use crate::network::ShapeOf;
-use crate::steps::{self, Step};
+use crate::zoo::TensorShapes;
+use crate::zoo::sequence::{self, SeqLayer};
 use burn::nn::{Linear, LinearConfig};
 use burn::prelude::*;
 use burn::tensor::activation::relu;
@@ -59,12 +59,12 @@ const TIMM: [(&str, &str); 3] = [
 ];
 
 /// The VGG whose tensors these are.
-pub(crate) fn recognise(shape_of: &ShapeOf<'_>) -> Option<VggConfig> {
+pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<VggConfig> {
     let conv = |place: usize| {
-        let shape = shape_of(&format!("features.{place}.weight"))?;
+        let shape = shapes(&format!("features.{place}.weight"))?;
         (shape.len() == 4 && shape[2..] == [3, 3]).then(|| shape[0])
     };
-    let norms = shape_of("features.1.running_mean").is_some();
+    let norms = shapes("features.1.running_mean").is_some();
     let step = if norms { 3 } else { 2 };
     let (mut stages, mut place) = (Vec::new(), 0);
     while let Some(channels) = conv(place) {
@@ -72,7 +72,7 @@ pub(crate) fn recognise(shape_of: &ShapeOf<'_>) -> Option<VggConfig> {
         stages.push((channels, count));
         place += step * count + 1;
     }
-    let rows = |ours: &str, timm: &str| shape_of(ours).or_else(|| shape_of(timm))?.first().copied();
+    let rows = |ours: &str, timm: &str| shapes(ours).or_else(|| shapes(timm))?.first().copied();
     Some(VggConfig {
         stages: stages.into(),
         norms,
@@ -85,7 +85,7 @@ pub(crate) fn recognise(shape_of: &ShapeOf<'_>) -> Option<VggConfig> {
 /// A VGG. Fields are named as in the checkpoint.
 #[derive(Module, Debug)]
 pub struct Vgg {
-    features: Vec<Step>,
+    features: Vec<SeqLayer>,
     /// Linear layers at 0, 3 and 6; ReLU and dropout, which have no parameters, between them.
     classifier: Vec<Option<Linear>>,
 }
@@ -96,14 +96,14 @@ impl VggConfig {
         let (mut features, mut from) = (Vec::new(), 3);
         for &(channels, count) in self.stages.iter() {
             for _ in 0..count {
-                features.push(Step::biased_conv(from, channels, device));
+                features.push(SeqLayer::biased_conv(from, channels, device));
                 if self.norms {
-                    features.push(Step::norm(channels, device));
+                    features.push(SeqLayer::norm(channels, device));
                 }
-                features.push(Step::relu());
+                features.push(SeqLayer::relu());
                 from = channels;
             }
-            features.push(Step::pool());
+            features.push(SeqLayer::pool());
         }
         let linear = |from, to| Some(LinearConfig::new(from, to).init(device));
         let classifier = vec![
@@ -118,7 +118,7 @@ impl VggConfig {
         Vgg { features, classifier }
     }
 
-    pub(crate) fn own(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
+    pub(crate) fn remap_key(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
         let timm = TIMM.iter().find_map(|(theirs, ours)| Some((ours, name.strip_prefix(theirs)?)));
         Some(match (timm, shape) {
             (Some((ours, parameter)), [rows, columns @ ..]) if columns.len() > 1 => {
@@ -138,7 +138,7 @@ impl Vgg {
     ///   7x7 means of what the features are
     /// - output: `[batch, classes]`
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let mut x = steps::run(&self.features, images);
+        let mut x = sequence::run(&self.features, images);
         if x.dims()[2..] != [SIDE, SIDE] {
             x = adaptive_avg_pool2d(x, [SIDE, SIDE]);
         }
@@ -167,18 +167,18 @@ mod tests {
     #[test]
     fn the_convolutions_of_timms_head_are_our_linear_layers() {
         for (theirs, shape, ours, expected) in HEAD {
-            assert_eq!(VARIANTS[0].1.own(theirs, shape), Some((ours.to_string(), expected.to_vec())));
+            assert_eq!(VARIANTS[0].1.remap_key(theirs, shape), Some((ours.to_string(), expected.to_vec())));
         }
     }
 
     #[test]
-    fn a_file_of_timm_is_recognised() {
+    fn a_file_of_timm_is_detected() {
         let widths = [(0, 64), (3, 128), (6, 256), (8, 256), (11, 512), (13, 512), (16, 512), (18, 512)];
-        let shape_of = |name: &str| {
+        let shapes = |name: &str| {
             let feature = widths.iter().find(|(place, _)| name == format!("features.{place}.weight"));
             let head = HEAD.iter().find(|(theirs, ..)| name == *theirs);
             feature.map(|(_, to)| vec![*to, 3, 3, 3]).or(head.map(|(_, shape, ..)| shape.to_vec()))
         };
-        assert_eq!(recognise(&shape_of), Some(VggConfig { classes: 10, ..VARIANTS[0].1.clone() }));
+        assert_eq!(detect(&shapes), Some(VggConfig { classes: 10, ..VARIANTS[0].1.clone() }));
     }
 }

@@ -8,8 +8,8 @@
 //! block (`layers.3.blocks.1`), in it `norm1`, `attn`, `norm2` and `mlp`, and the last `norm`. What `attn` is here is put back from its
 //! windows into the image.
 
-use crate::network::ShapeOf;
-use crate::vit::Mlp;
+use crate::zoo::TensorShapes;
+use crate::zoo::vit::Mlp;
 use burn::module::{Initializer, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
@@ -75,16 +75,16 @@ pub const VARIANTS: &[(&str, SwinConfig)] = &[
     ("swin_large_patch4_window12_384", swin(192, DEEP, &[6, 12, 24, 48], 12, 384)),
 ];
 
-/// The most stages that are recognised: more would leave no pixel of any picture.
+/// The most stages that are detected: more would leave no pixel of any picture.
 const STAGES: usize = 8;
 
 /// The Swin whose tensors these are. Its pictures are taken to be as large as makes the last stage one window.
-pub(crate) fn recognise(shape_of: &ShapeOf<'_>) -> Option<SwinConfig> {
-    let &[width, 3, patch, _] = shape_of("patch_embed.proj.weight")?.as_slice() else { return None };
-    let &[inner, _] = shape_of("layers.0.blocks.0.mlp.fc1.weight")?.as_slice() else { return None };
+pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<SwinConfig> {
+    let &[width, 3, patch, _] = shapes("patch_embed.proj.weight")?.as_slice() else { return None };
+    let &[inner, _] = shapes("layers.0.blocks.0.mlp.fc1.weight")?.as_slice() else { return None };
     let table = |stage: usize, block: usize| -> Option<(usize, usize)> {
         let name = format!("layers.{stage}.blocks.{block}.attn.relative_position_bias_table");
-        let &[offsets, heads] = shape_of(&name)?.as_slice() else { return None };
+        let &[offsets, heads] = shapes(&name)?.as_slice() else { return None };
         let side = offsets.isqrt();
         (side * side == offsets && side % 2 == 1).then_some((side.div_ceil(2), heads))
     };
@@ -99,7 +99,7 @@ pub(crate) fn recognise(shape_of: &ShapeOf<'_>) -> Option<SwinConfig> {
         depths.push((0..).take_while(|block| table(depths.len(), *block).is_some()).count());
     }
     let side = (patch * window) << (depths.len() - 1);
-    let head = shape_of("head.fc.weight").or_else(|| shape_of("head.weight"))?;
+    let head = shapes("head.fc.weight").or_else(|| shapes("head.weight"))?;
     Some(SwinConfig {
         image: [side; 2],
         patch,
@@ -209,7 +209,7 @@ impl SwinConfig {
 
     /// The files of Swin's authors hold tables that follow from the sizes, call the head otherwise, and have the
     /// downsampling at the end of a stage, where timm has it at the start of the next: how wide it is tells which.
-    pub(crate) fn own(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
+    pub(crate) fn remap_key(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
         if name.ends_with(".relative_position_index") || name.ends_with(".attn_mask") {
             return None;
         }
@@ -405,7 +405,7 @@ mod tests {
     #[test]
     fn the_files_of_the_authors_have_other_names() {
         let tiny = &VARIANTS[0].1;
-        let own = |name: &str, shape: &[usize]| tiny.own(name, shape).map(|(name, _)| name);
+        let own = |name: &str, shape: &[usize]| tiny.remap_key(name, shape).map(|(name, _)| name);
         let downsample = |stage: usize| format!("layers.{stage}.downsample.reduction.weight");
         for stage in 0..3 {
             let wide = 96 << stage;
