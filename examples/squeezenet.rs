@@ -110,13 +110,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let guided = guided_backprop(&model, &input, &*target)?;
     let guided = Gradient::new(224, 224, guided.try_into_vec_as::<f32>()?)?;
-    save(&guided.colour(), "squeezenet_guided.png")?;
+    save(&guided.color(), "squeezenet_guided.png")?;
 
     let explainer = Explainer::new(&model).layer("features.12").method(GradCam).method(LayerCam);
     for maps in explainer.explain(input, &*target)?.maps {
         let heat = HeatMap::new(224, 224, maps.heat.try_to_vec_as::<f32>()?)?;
         save(&Overlay::new(&photo).draw(&heat)?, format!("squeezenet_{}.png", maps.method))?;
-        save(&guided.times(&heat)?.colour(), format!("squeezenet_guided_{}.png", maps.method))?;
+        save(&guided.times(&heat)?.color(), format!("squeezenet_guided_{}.png", maps.method))?;
         let class = maps.classes.expect("a class is asked for").into_scalar::<i64>();
         println!("class {class}: squeezenet_{0}.png, squeezenet_guided_{0}.png", maps.method);
     }

@@ -89,7 +89,7 @@ fn same(name: &Path, here: &[u8], there: &[u8]) -> bool {
     if !FUSED {
         return here == there;
     }
-    // A grey level of a picture may be another one.
+    // A gray level of a picture may be another one.
     name.extension().is_some_and(|ending| ending == "png") || {
         let [here, there]: [Vec<f32>; 2] =
             [here, there].map(|file| npyz::NpyFile::new(file).unwrap().into_vec().unwrap());

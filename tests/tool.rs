@@ -154,8 +154,8 @@ fn a_photo_is_explained_with_no_more_than_its_name() {
 #[test]
 fn a_photo_that_the_built_in_model_does_not_know_wants_another() {
     let desk = Desk::new();
-    RgbImage::from_pixel(64, 64, Rgb([90, 90, 90])).save(desk.path("grey.png")).unwrap();
-    let (_, said) = desk.ends(&["explain", "grey.png", "grey.png"], 0);
+    RgbImage::from_pixel(64, 64, Rgb([90, 90, 90])).save(desk.path("gray.png")).unwrap();
+    let (_, said) = desk.ends(&["explain", "gray.png", "gray.png"], 0);
     assert_eq!(said.matches("photos want `--model` or `--weights`").count(), 1, "{said}");
     let (_, said) = desk.ends(&["explain", "scene.png"], 0);
     assert_eq!(said, "", "what it knows it says nothing of");
@@ -1025,7 +1025,7 @@ fn overlays_differ_and_boxes_are_told() {
 }
 
 #[test]
-fn both_signs_are_shown_in_colours_that_diverge() {
+fn both_signs_are_shown_in_colors_that_diverge() {
     let desk = Desk::new();
     let report = desk.json(&["explain", "scene.png", "--sign", "both", "--npy", "--json"]);
     let (_, heat) = read_npy(desk.path(report["maps"][0]["npy"].as_str().unwrap()));
@@ -1034,7 +1034,7 @@ fn both_signs_are_shown_in_colours_that_diverge() {
     desk.refuses(
         &["explain", "scene.png", "--sign", "both", "--colormap", "viridis"],
         2,
-        "colours for both signs",
+        "colors for both signs",
     );
 }
 
@@ -1052,7 +1052,7 @@ fn how_sure_a_map_is_stands_beside_it() {
         assert!(numbers.iter().all(|value| *value >= 0.0) && most > 0.0 && most <= 0.5, "{most}");
         assert!((spread["most"].as_f64().unwrap() - f64::from(most)).abs() < 1e-6, "{map}");
         let drawn = image::open(desk.path(spread["png"].as_str().unwrap())).unwrap();
-        assert!(drawn.width() > 200 && drawn.height() > 200, "the photo, and the numbers of its colours");
+        assert!(drawn.width() > 200 && drawn.height() > 200, "the photo, and the numbers of its colors");
     }
     let without = desk.json(&[&asked[..5], &["--json", "--fresh"]].concat());
     assert!(without["maps"][0]["spread"].is_null(), "it is asked for by name");
@@ -1092,12 +1092,12 @@ fn quiet_says_nothing_and_verbose_says_what_is_run() {
 }
 
 #[test]
-fn colour_is_for_terminals_only() {
+fn color_is_for_terminals_only() {
     let desk = Desk::new();
     let (said, _) = desk.ends(&["explain", "scene.png"], 0);
     assert!(!said.contains('\x1b'));
-    let coloured = desk.cam(&["explain", "scene.png"]).env("CLICOLOR_FORCE", "1").assert().success();
-    assert!(coloured.get_output().stdout.contains(&0x1b));
+    let colored = desk.cam(&["explain", "scene.png"]).env("CLICOLOR_FORCE", "1").assert().success();
+    assert!(colored.get_output().stdout.contains(&0x1b));
     let plain = desk.cam(&["explain", "scene.png"]).env("NO_COLOR", "1").assert().success();
     assert!(!plain.get_output().stdout.contains(&0x1b));
 }

@@ -136,7 +136,8 @@ fn every_variant_has_as_many_parameters_as_torchvisions() {
         ("resnext101_32x8d", 88_791_336),
         ("resnext101_64x4d", 83_455_272),
     ];
-    for ((name, config), (expected_name, parameters)) in cam_models::zoo::resnet::VARIANTS.iter().zip(counts) {
+    for ((name, config), (expected_name, parameters)) in cam_models::zoo::resnet::VARIANTS.iter().zip(counts)
+    {
         let network = config.init(&Device::flex());
         // Running statistics are no parameters in torchvision's count.
         let shapes = burn::store::ModuleSnapshot::collect(&network, None, None, true);

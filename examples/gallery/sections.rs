@@ -6,7 +6,7 @@ use cam_core::{
     method_named,
 };
 use cam_viz::{
-    ColourBar, ColourMap, Figure, Gradient, HeatMap, Mode, Mosaic, Overlay, RgbImage, Sheet, Threshold,
+    ColorBar, ColorMap, Figure, Gradient, HeatMap, Mode, Mosaic, Overlay, RgbImage, Sheet, Threshold,
 };
 use image::imageops;
 
@@ -39,7 +39,7 @@ pub const SECTIONS: [Section; 9] = [
         file: "layers",
         title: "Layers, from shallow to deep",
         about: "Shallow layers see edges, deep ones objects.",
-        code: "let sheet = Sheet::new(\"Layers\").columns(layers).row(\"gradcam\", pictures).colour_bar(ColourMap::Viridis);",
+        code: "let sheet = Sheet::new(\"Layers\").columns(layers).row(\"gradcam\", pictures).color_bar(ColorMap::Viridis);",
         draw: strip,
     },
     Section {
@@ -53,15 +53,15 @@ pub const SECTIONS: [Section; 9] = [
         file: "signed",
         title: "Evidence for and against",
         about: "Raw maps have a sign. White is zero, and the bar has the numbers of the model, not those of a picture.",
-        code: "let bar = ColourBar::from(ColourMap::RedBlue).range(-raw.reach(), raw.reach());\n\
-               let picture = Overlay::new(&photo).colours(ColourMap::RedBlue).draw(&raw.balanced())?;\n\
-               Figure::new(picture).colour_bar(bar).sheet().save(\"signed.png\")?;",
+        code: "let bar = ColorBar::from(ColorMap::RedBlue).range(-raw.reach(), raw.reach());\n\
+               let picture = Overlay::new(&photo).colors(ColorMap::RedBlue).draw(&raw.balanced())?;\n\
+               Figure::new(picture).color_bar(bar).sheet().save(\"signed.png\")?;",
         draw: signed,
     },
     Section {
         file: "concepts",
         title: "Concepts",
-        about: "Deep feature factorization: what a layer sees, a colour each, and which classes the rest of the network makes of it.",
+        about: "Deep feature factorization: what a layer sees, a color each, and which classes the rest of the network makes of it.",
         code: "let figure = Mosaic::new(&photo).map(\"fish 98 %\", first).map(\"clock 71 %\", second).draw()?;",
         draw: mosaic,
     },
@@ -70,7 +70,7 @@ pub const SECTIONS: [Section; 9] = [
         title: "Guided backpropagation",
         about: "The guided gradient is of every class a little; times a map of the class it is Guided Grad-CAM.",
         code: "let gradient = Gradient::new(width, height, values)?;\n\
-               let (before, after) = (gradient.colour(), gradient.times(&heat)?.colour());",
+               let (before, after) = (gradient.color(), gradient.times(&heat)?.color());",
         draw: guided,
     },
     Section {
@@ -79,16 +79,16 @@ pub const SECTIONS: [Section; 9] = [
         about: "The mean over noisy views of the picture, and the standard deviation beside it. \
                 The tool draws it with `--noise 16 --spread --sheet`.",
         code: "let highest = spread.peak().2;\n\
-               let picture = Overlay::new(&photo).colours(ColourMap::Magma).draw(&spread.scaled(0.0, highest))?;\n\
-               let figure = Figure::new(picture).colour_bar(ColourBar::from(ColourMap::Magma).range(0.0, highest));",
+               let picture = Overlay::new(&photo).colors(ColorMap::Magma).draw(&spread.scaled(0.0, highest))?;\n\
+               let figure = Figure::new(picture).color_bar(ColorBar::from(ColorMap::Magma).range(0.0, highest));",
         draw: spread,
     },
     Section {
-        file: "colours",
-        title: "Colour maps",
-        about: "All but turbo and jet are safe for the colour-blind; the last two are for signed maps.",
-        code: "let picture = Overlay::new(&photo).colours(ColourMap::Inferno).draw(&heat)?;",
-        draw: colours,
+        file: "colors",
+        title: "Color maps",
+        about: "All but turbo and jet are safe for the color-blind; the last two are for signed maps.",
+        code: "let picture = Overlay::new(&photo).colors(ColorMap::Inferno).draw(&heat)?;",
+        draw: colors,
     },
 ];
 
@@ -129,7 +129,7 @@ fn methods(subject: &Subject) -> Result<Sheet> {
             sheet = sheet.row(if place == 0 { &asked.caption } else { "" }, row.iter().cloned());
         }
     }
-    Ok(sheet.colour_bar(ColourMap::default()))
+    Ok(sheet.color_bar(ColorMap::default()))
 }
 
 fn strip(subject: &Subject) -> Result<Sheet> {
@@ -155,7 +155,7 @@ fn strip(subject: &Subject) -> Result<Sheet> {
             found.maps.iter().map(|maps| Ok(Overlay::new(&picture.photo).draw(&numbers(&maps.heat)?)?));
         Ok::<_, Box<dyn std::error::Error>>(sheet.row(method, overlays.collect::<Result<Vec<RgbImage>>>()?))
     })?;
-    Ok(sheet.colour_bar(ColourMap::default()))
+    Ok(sheet.color_bar(ColorMap::default()))
 }
 
 /// The blocks among layers, the last of them where it is looked at by default; all layers where there are no blocks.
@@ -195,15 +195,15 @@ fn pictures(subject: &Subject) -> Result<Sheet> {
 
 fn signed(subject: &Subject) -> Result<Sheet> {
     let picture = &subject.pictures[0];
-    let colours = ColourMap::RedBlue;
+    let colors = ColorMap::RedBlue;
     let methods = ["gradcam", "hirescam", "ablationcam"];
     let sheet = Sheet::new(subject.title("Evidence for and against")).columns(methods).tile(TILE);
     picture.classes.iter().take(2).enumerate().try_fold(sheet, |sheet, (place, asked)| {
         let figures = methods.map(|method| {
             let raw = numbers(&subject.ask(0, method, place)?.raw)?;
-            let overlay = Overlay::new(&picture.photo).colours(colours).alpha(0.7);
-            let bar = ColourBar::from(colours).range(-raw.reach(), raw.reach());
-            Ok(Figure::new(overlay.draw(&raw.balanced())?).colour_bar(bar))
+            let overlay = Overlay::new(&picture.photo).colors(colors).alpha(0.7);
+            let bar = ColorBar::from(colors).range(-raw.reach(), raw.reach());
+            Ok(Figure::new(overlay.draw(&raw.balanced())?).color_bar(bar))
         });
         Ok(sheet.row(&asked.caption, figures.into_iter().collect::<Result<Vec<_>>>()?))
     })
@@ -242,16 +242,16 @@ fn guided(subject: &Subject) -> Result<Sheet> {
         )
     };
     let sheet = Sheet::new(subject.title("Before and after"))
-        .columns(["picture", "guided gradient", "in grey", "gradcam", "guided times gradcam"])
+        .columns(["picture", "guided gradient", "in gray", "gradcam", "guided times gradcam"])
         .tile(factor * width.max(height) as u32);
     picture.classes.iter().take(2).enumerate().try_fold(sheet, |sheet, (place, asked)| {
         let gradient = guided_backprop(&subject.model, &picture.input, &Class(asked.class))?;
         let gradient = Gradient::new(width as u32, height as u32, gradient.try_to_vec_as::<f32>()?)?;
         let heat = numbers(&subject.ask(0, "gradcam", place)?.heat)?;
         let overlay = Overlay::new(&picture.photo).draw(&heat)?;
-        let [before, grey] = [gradient.colour(), gradient.grey()].map(|picture| large(&picture));
-        let after = large(&gradient.times(&heat)?.colour());
-        Ok(sheet.row(&asked.caption, [asked.truth.clone(), before, grey, overlay, after]))
+        let [before, gray] = [gradient.color(), gradient.gray()].map(|picture| large(&picture));
+        let after = large(&gradient.times(&heat)?.color());
+        Ok(sheet.row(&asked.caption, [asked.truth.clone(), before, gray, overlay, after]))
     })
 }
 
@@ -265,29 +265,29 @@ fn spread(subject: &Subject) -> Result<Sheet> {
             .method(method_named("layercam")?);
         let smooth = Smooth::noisy(&explainer, 16, 0.5, 0);
         let found = smooth.explain(picture.input.clone(), &Class(asked.class))?;
-        let overlay = |colours| Overlay::new(&picture.photo).colours(colours);
-        let (viridis, magma) = (ColourMap::Viridis, ColourMap::Magma);
+        let overlay = |colors| Overlay::new(&picture.photo).colors(colors);
+        let (viridis, magma) = (ColorMap::Viridis, ColorMap::Magma);
         let mean = overlay(viridis).draw(&numbers(&found.maps[0].heat)?)?;
         let Some(spread) = &found.maps[0].spread else { return Err("there is no spread".into()) };
         let spread = numbers(spread)?;
         let highest = spread.peak().2;
         let shown = overlay(magma).draw(&spread.scaled(0.0, highest))?;
-        let bar = ColourBar::from(magma).range(0.0, highest);
+        let bar = ColorBar::from(magma).range(0.0, highest);
         Ok(sheet
-            .row(&asked.caption, [Figure::new(mean).colour_bar(viridis), Figure::new(shown).colour_bar(bar)]))
+            .row(&asked.caption, [Figure::new(mean).color_bar(viridis), Figure::new(shown).color_bar(bar)]))
     })
 }
 
-fn colours(subject: &Subject) -> Result<Sheet> {
+fn colors(subject: &Subject) -> Result<Sheet> {
     let picture = &subject.pictures[0];
     let maps = subject.ask(0, "gradcam", 0)?;
     let (heat, raw) = (numbers(&maps.heat)?, numbers(&maps.raw)?.balanced());
-    let figures = ColourMap::ALL.into_iter().map(|colours| {
-        let map = if colours.is_diverging() { &raw } else { &heat };
-        let overlay = Overlay::new(&picture.photo).colours(colours).draw(map)?;
-        Ok(Figure::new(overlay).above(colours.name()).colour_bar(colours))
+    let figures = ColorMap::ALL.into_iter().map(|colors| {
+        let map = if colors.is_diverging() { &raw } else { &heat };
+        let overlay = Overlay::new(&picture.photo).colors(colors).draw(map)?;
+        Ok(Figure::new(overlay).above(colors.name()).color_bar(colors))
     });
-    Ok(Sheet::new("Colour maps").tile(150).flow(5, figures.collect::<Result<Vec<_>>>()?))
+    Ok(Sheet::new("Color maps").tile(150).flow(5, figures.collect::<Result<Vec<_>>>()?))
 }
 
 impl Subject {

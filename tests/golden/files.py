@@ -55,7 +55,7 @@ def quantise(maps):
 
 
 def resize(map_, height, width):
-    """Bilinear, half-pixel centres, edges repeated; independent of OpenCV."""
+    """Bilinear, half-pixel centers, edges repeated; independent of OpenCV."""
     def axis(size, target):
         at = np.clip((np.arange(target) + 0.5) * size / target - 0.5, 0, size - 1)
         low = np.minimum(at.astype(int), size - 1)

@@ -207,8 +207,8 @@ def generate(network, resume):
             # The reference's ablation value is 0 exactly when the minimum over the image's activation is 0 (no drift).
             minimum = [float(x.min()) for x in a]
             assert minimum == [0.0] * len(a), f"{layer}: Ablation-CAM would not write zeros: {minimum}"
-            centred = [(x.reshape(len(x), -1) - x.reshape(len(x), -1).mean(1, keepdims=True)) for x in a]
-            singular = [np.linalg.svd(np.float64(x), compute_uv=False)[:2] for x in centred]
+            centered = [(x.reshape(len(x), -1) - x.reshape(len(x), -1).mean(1, keepdims=True)) for x in a]
+            singular = [np.linalg.svd(np.float64(x), compute_uv=False)[:2] for x in centered]
             here["layers"][layer] = dict(shape=list(a.shape), activation_min=minimum,
                                          zero_share=[round(float((x == 0).mean()), 4) for x in a],
                                          second_over_first_singular_value=[round(float(s[1] / s[0]), 4) for s in singular])

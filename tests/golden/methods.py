@@ -390,7 +390,7 @@ def fullgrad_of_the_paper(scene, _layers, classes):
     """Srinivas and Fleuret, Full-Gradient Representation for Neural Network Visualization, NeurIPS 2019, with psi as in their
     code: magnitudes, scaled to 0..1 over all channels of a layer of an image, resized, summed. (pytorch-grad-cam scales every channel
     alone, by which a channel that matters little counts as much as one that matters. Their code resizes with aligned corners,
-    this one on half-pixel centres.)"""
+    this one on half-pixel centers.)"""
     norms = find_layer_types_recursive(scene.model, [nn.BatchNorm2d])
     assert all(m.bias is None for m in scene.model.modules() if isinstance(m, nn.Conv2d))
     pictures = scene.pictures.clone().requires_grad_(True)

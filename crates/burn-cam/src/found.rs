@@ -1,6 +1,6 @@
 //! What was found in a photo, on the host and ready to be kept: it knows its photo, class, layer and method.
 
-use crate::{Area, ColourMap, Error, HeatMap, Overlay, Photo, Prediction, Warning};
+use crate::{Area, ColorMap, Error, HeatMap, Overlay, Photo, Prediction, Warning};
 use burn::Tensor;
 use cam_core::{Explanation, MapNumbers, Maps};
 use image::RgbImage;
@@ -77,12 +77,12 @@ impl PhotoMap {
     ///
     /// ```
     /// # use burn_cam::{Classifier, Device};
-    /// use burn_cam::ColourMap;
+    /// use burn_cam::ColorMap;
     ///
     /// # let model = Classifier::builtin(&Device::flex())?;
     /// # let photo = cam_scenes::Scene::draw(7, 200)?.picture;
     /// let map = burn_cam::explain(&model, &photo)?;
-    /// let picture = map.paint(|overlay| overlay.colours(ColourMap::Inferno).alpha(0.7))?;
+    /// let picture = map.paint(|overlay| overlay.colors(ColorMap::Inferno).alpha(0.7))?;
     /// assert_eq!(picture.dimensions(), (200, 200));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -91,8 +91,8 @@ impl PhotoMap {
     /// Those of [`Overlay::draw`].
     pub fn paint(&self, style: impl for<'a> FnOnce(Overlay<'a>) -> Overlay<'a>) -> Result<RgbImage, Error> {
         let signed = self.heat.values().iter().any(|value| *value < 0.0);
-        let colours = if signed { ColourMap::RedBlue } else { ColourMap::default() };
-        let overlay = Overlay::new(self.photo.pixels()).area(self.area).colours(colours);
+        let colors = if signed { ColorMap::RedBlue } else { ColorMap::default() };
+        let overlay = Overlay::new(self.photo.pixels()).area(self.area).colors(colors);
         Ok(style(overlay).draw(&self.heat)?)
     }
 

@@ -43,7 +43,7 @@
 //!
 //! - [`cam_core`]: taps, methods, targets; tensors in, tensors out, of any rank,
 //! - [`cam_models`]: ResNet, ViT, Swin and others with their weights and preprocessing,
-//! - [`cam_viz`]: heat maps, colours, overlays, sheets.
+//! - [`cam_viz`]: heat maps, colors, overlays, sheets.
 //!
 //! # Devices
 //!
@@ -77,7 +77,7 @@ pub use cam_core::{
 #[cfg(feature = "device")]
 pub use cam_device;
 pub use cam_models::{Card, Classifier, Logits, Prediction, Preprocess, Resize};
-pub use cam_viz::{Area, ColourMap, HeatMap, Overlay};
+pub use cam_viz::{Area, ColorMap, HeatMap, Overlay};
 pub use {cam_core, cam_graph, cam_models, cam_viz, image};
 
 /// What can be read can be drawn: a photo takes half of a page at most, beside captions and a color bar.

@@ -114,7 +114,7 @@ fn a_crop_is_drawn_where_the_network_looked() {
 }
 
 #[test]
-fn signed_maps_are_drawn_in_two_colours() {
+fn signed_maps_are_drawn_in_two_colors() {
     let model = model();
     let signed = PhotoExplainer::new(&model)
         .target(Softmax(Class(2)))
@@ -124,7 +124,7 @@ fn signed_maps_are_drawn_in_two_colours() {
     let map = &signed.maps[0];
     assert!(map.heat.values().iter().any(|x| *x < 0.0) && map.heat.values().iter().any(|x| *x > 0.0));
     let (red_blue, drawn) =
-        (map.paint(|it| it.colours(burn_cam::ColourMap::RedBlue)).unwrap(), map.overlay().unwrap());
+        (map.paint(|it| it.colors(burn_cam::ColorMap::RedBlue)).unwrap(), map.overlay().unwrap());
     assert_eq!(red_blue, drawn);
 }
 

@@ -11,7 +11,7 @@ use crate::studio::{Explained, Studio};
 use cam_core::{Class, Explainer, Target};
 use cam_models::{Classifier, Resize};
 use cam_scenes::{Object, Scene};
-use cam_viz::{ColourMap, Figure, Marker, Overlay, Rgb, RgbImage, Sheet, outline};
+use cam_viz::{ColorMap, Figure, Marker, Overlay, Rgb, RgbImage, Sheet, outline};
 use std::path::PathBuf;
 
 pub const EXAMPLES: &str = "\
@@ -80,7 +80,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         "Where the built-in model sees a {} and a {}",
         scene.objects[0].class, scene.objects[1].class
     );
-    let mut sheet = Sheet::new(title).colour_bar(ColourMap::default()).tile(TILE);
+    let mut sheet = Sheet::new(title).color_bar(ColorMap::default()).tile(TILE);
     for (object, maps) in scene.objects.iter().zip(maps.chunk_by(|a, b| a.target == b.target)) {
         let sure = 100.0 * maps[0].probability;
         console.say(format_args!("{}: {sure:.1} % sure", object.class))?;

@@ -94,7 +94,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let options = serde_json::to_value(args.options(&studio)).expect("options are plain data");
     let mut page = None;
     if args.html.is_some() {
-        page = Some(Page::new(&model, &device_name, &methods, &options, painter.colours)?);
+        page = Some(Page::new(&model, &device_name, &methods, &options, painter.colors)?);
     }
     let album = Album::open(&args.photos, sources, &mut out, options, args.fresh)?;
 
@@ -331,7 +331,7 @@ impl Run<'_> {
                 let most = spread.peak().2;
                 let drawn = Figure::new(self.painter.paint_spread(picture, spread, most)?);
                 let drawing =
-                    Drawing::Sheet(drawn.above("spread").colour_bar(painting::spread_bar(most)).sheet());
+                    Drawing::Sheet(drawn.above("spread").color_bar(painting::spread_bar(most)).sheet());
                 self.show(&drawing)?;
                 Some(name.draw("_spread", &drawing)?)
             }

@@ -70,8 +70,8 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
             let pictures = [
                 explained.picture.photo.clone(),
                 painter.paint(&explained.picture, map)?,
-                gradient.colour(),
-                gradient.times(&map.heat)?.colour(),
+                gradient.color(),
+                gradient.times(&map.heat)?.color(),
             ];
             sheet = sheet.row(class_caption(map), pictures);
         }

@@ -31,7 +31,7 @@ pub struct Asked {
     /// Average over N views with noise
     #[arg(long, value_name = "N", group = "views", value_parser = clap::value_parser!(u32).range(1..))]
     pub noise: Option<u32>,
-    /// The deviation of that noise, of inputs as the model gets them (normalised)
+    /// The deviation of that noise, of inputs as the model gets them (normalized)
     #[arg(long, value_name = "SIGMA", default_value_t = 0.3, requires = "noise", value_parser = positive)]
     pub sigma: f64,
     /// Show beside each map how far it varies over those views: the standard deviation of its heat

@@ -46,10 +46,10 @@ pub struct Preparing {
     /// How a photo of another shape is brought to the model: squeezed whole, or its middle cut out
     #[arg(long, value_name = "squash|crop", default_value = "squash")]
     pub resize: ResizeArg,
-    /// The mean of each colour, of values in 0..1 [default: from the model's card]
-    #[arg(long, value_name = "R,G,B", value_parser = colour)]
+    /// The mean of each color, of values in 0..1 [default: from the model's card]
+    #[arg(long, value_name = "R,G,B", value_parser = color)]
     pub mean: Option<[f32; 3]>,
-    /// The deviation of each colour [default: from the model's card]
+    /// The deviation of each color [default: from the model's card]
     #[arg(long, value_name = "R,G,B", value_parser = deviation)]
     pub std: Option<[f32; 3]>,
 }
@@ -85,7 +85,7 @@ pub enum SignArg {
     Negative,
     /// How much there is of either
     Absolute,
-    /// What speaks for it and what speaks against it, in two colours
+    /// What speaks for it and what speaks against it, in two colors
     Both,
 }
 
@@ -146,7 +146,7 @@ impl From<ResizeArg> for Resize {
     }
 }
 
-fn colour(text: &str) -> Result<[f32; 3], String> {
+fn color(text: &str) -> Result<[f32; 3], String> {
     let numbers: Vec<f32> = text
         .split(',')
         .map(|number| number.trim().parse().ok().filter(|x: &f32| x.is_finite()))
@@ -160,7 +160,7 @@ pub fn positive(text: &str) -> Result<f64, String> {
 }
 
 fn deviation(text: &str) -> Result<[f32; 3], String> {
-    colour(text).and_then(|std| {
+    color(text).and_then(|std| {
         if std.iter().all(|x| *x > 0.0) { Ok(std) } else { Err("a deviation is above 0".into()) }
     })
 }
@@ -170,9 +170,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_are_three_numbers() {
-        assert_eq!(colour("0.5, 0.25,1"), Ok([0.5, 0.25, 1.0]));
-        assert!(colour("0.5,0.25").is_err() && colour("a,b,c").is_err() && colour("nan,0,0").is_err());
+    fn colors_are_three_numbers() {
+        assert_eq!(color("0.5, 0.25,1"), Ok([0.5, 0.25, 1.0]));
+        assert!(color("0.5,0.25").is_err() && color("a,b,c").is_err() && color("nan,0,0").is_err());
         assert!(deviation("0.5,0,1").is_err());
     }
 }

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::maps::OneMap;
 use crate::picture::Picture;
-use cam_viz::{ColourBar, ColourMap, HeatMap, Mode, Overlay, RgbImage, Threshold};
+use cam_viz::{ColorBar, ColorMap, HeatMap, Mode, Overlay, RgbImage, Threshold};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use serde::Serialize;
 
@@ -14,8 +14,8 @@ pub struct Asked {
     /// How a map lies over its photo
     #[arg(long, value_name = "MODE", default_value = Mode::default().name(), value_parser = modes())]
     pub overlay: String,
-    /// The colours of the maps [default: viridis, and red-blue with `--sign both`]
-    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(ColourMap::ALL.map(ColourMap::name)))]
+    /// The colors of the maps [default: viridis, and red-blue with `--sign both`]
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(ColorMap::ALL.map(ColorMap::name)))]
     pub colormap: Option<String>,
     /// How opaque is what lies over the photo, 0 to 1 [default: 0.5 for blend]
     #[arg(long, value_name = "A", value_parser = share)]
@@ -46,18 +46,18 @@ fn threshold(text: &str) -> Result<String, String> {
         .ok_or_else(|| "a number from 0 to 1, or otsu".into())
 }
 
-/// The colours of spreads, which are none of a map's.
-pub const SPREAD: ColourMap = ColourMap::Magma;
+/// The colors of spreads, which are none of a map's.
+pub const SPREAD: ColorMap = ColorMap::Magma;
 
-/// The numbers of those colours, where they go up to this value.
-pub fn spread_bar(most: f32) -> ColourBar {
-    ColourBar::from(SPREAD).range(0.0, most)
+/// The numbers of those colors, where they go up to this value.
+pub fn spread_bar(most: f32) -> ColorBar {
+    ColorBar::from(SPREAD).range(0.0, most)
 }
 
 /// How maps are painted, made sure of.
 pub struct Painter {
     pub mode: Mode,
-    pub colours: ColourMap,
+    pub colors: ColorMap,
     alpha: Option<f32>,
     threshold: Threshold,
 }
@@ -66,21 +66,21 @@ impl Asked {
     /// The painter of maps that are `signed` or not.
     pub fn painter(&self, signed: bool) -> Result<Painter, Failure> {
         let mode: Mode = self.overlay.parse()?;
-        let colours = match &self.colormap {
+        let colors = match &self.colormap {
             Some(name) => name.parse()?,
-            None if signed => ColourMap::RedBlue,
-            None => ColourMap::default(),
+            None if signed => ColorMap::RedBlue,
+            None => ColorMap::default(),
         };
-        if signed && !colours.is_diverging() {
+        if signed && !colors.is_diverging() {
             return Err(Failure::Usage(
-                "`--sign both` needs colours for both signs: `--colormap red-blue`".into(),
+                "`--sign both` needs colors for both signs: `--colormap red-blue`".into(),
             ));
         }
         let threshold = self.threshold.as_ref().map(|threshold| threshold.parse()).transpose()?;
         if threshold.is_some() && !matches!(mode, Mode::Mask | Mode::Box) {
             return Err(Failure::Usage("`--threshold` is for `--overlay mask` and `--overlay box`".into()));
         }
-        Ok(Painter { mode, colours, alpha: self.alpha, threshold: threshold.unwrap_or_default() })
+        Ok(Painter { mode, colors, alpha: self.alpha, threshold: threshold.unwrap_or_default() })
     }
 }
 
@@ -90,9 +90,9 @@ impl Painter {
         Ok(self.over(picture).draw(&map.heat)?)
     }
 
-    /// The photo with a spread over it, in colours that go up to this value.
+    /// The photo with a spread over it, in colors that go up to this value.
     pub fn paint_spread(&self, picture: &Picture, spread: &HeatMap, most: f32) -> Result<RgbImage, Failure> {
-        let overlay = Overlay::new(&picture.photo).colours(SPREAD).area(picture.area);
+        let overlay = Overlay::new(&picture.photo).colors(SPREAD).area(picture.area);
         Ok(overlay.draw(&spread.scaled(0.0, most))?)
     }
 
@@ -109,7 +109,7 @@ impl Painter {
     fn over<'a>(&self, picture: &'a Picture) -> Overlay<'a> {
         let overlay = Overlay::new(&picture.photo)
             .mode(self.mode)
-            .colours(self.colours)
+            .colors(self.colors)
             .threshold(self.threshold)
             .area(picture.area);
         match self.alpha {

@@ -1,5 +1,5 @@
 //! A picture in the terminal: by the graphics of Kitty or iTerm or as sixels where it has them, else by half blocks in 24-bit
-//! colours.
+//! colors.
 //!
 //! Of our own but for the encoder of sixels, as the crate that does it all stands on one under the LGPL.
 
@@ -39,7 +39,7 @@ pub enum Preview {
     Iterm,
     /// Sixels: foot, mlterm, mintty, Konsole, Windows Terminal, xterm
     Sixel,
-    /// Half blocks in 24-bit colours
+    /// Half blocks in 24-bit colors
     Blocks,
 }
 
@@ -102,7 +102,7 @@ fn iterm(png: &str, columns: u16) -> String {
     format!("\x1b]1337;File=inline=1;width={columns};preserveAspectRatio=1:{png}\x07")
 }
 
-/// A character for two pixels: the upper one behind a lower half block of the colour of the lower one.
+/// A character for two pixels: the upper one behind a lower half block of the color of the lower one.
 fn blocks(picture: &RgbImage, columns: u16) -> String {
     let width = picture.width().clamp(1, u32::from(columns));
     let rows =
@@ -143,7 +143,7 @@ mod tests {
         let shrunk = resize(&picture, 480, 120, FilterType::Triangle);
         let apart = shrunk.pixels().zip(seen.pixels.chunks_exact(4));
         let apart: u64 = apart.flat_map(|(a, b)| (0..3).map(move |i| u64::from(a.0[i].abs_diff(b[i])))).sum();
-        assert!(apart < 4 * 3 * 480 * 120, "few shades off, as 256 colours are: {apart}");
+        assert!(apart < 4 * 3 * 480 * 120, "few shades off, as 256 colors are: {apart}");
         let small = SixelImage::decode(sixel(&RgbImage::new(9, 7), 60).as_bytes()).unwrap();
         assert_eq!(small.dimensions(), (9, 12), "not enlarged, in whole bands of six rows");
     }

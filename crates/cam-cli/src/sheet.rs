@@ -41,7 +41,7 @@ impl Drawing {
 /// The most pictures in a row.
 const ACROSS: usize = 7;
 /// What a sheet with spreads says of them.
-const SPREAD_NOTE: &str = "Spread: how far the heat of a map varies over the views, as standard deviation; its colours are those of the last bar.";
+const SPREAD_NOTE: &str = "Spread: how far the heat of a map varies over the views, as standard deviation; its colors are those of the last bar.";
 /// The longer side of a picture on a sheet with many, in pixels.
 const TILE: u32 = 256;
 
@@ -56,11 +56,11 @@ pub fn of(pictures: &[Explained], studio: &Studio<'_>, painter: &Painter) -> Res
     {
         return Ok(Drawing::Picture(painter.paint(picture, map)?));
     }
-    let mut sheet = Sheet::new(title(pictures, studio)).colour_bar(painter.colours).tile(TILE);
+    let mut sheet = Sheet::new(title(pictures, studio)).color_bar(painter.colors).tile(TILE);
     let spreads = pictures.iter().flat_map(|explained| &explained.maps).filter_map(|map| map.spread.as_ref());
     let widest = spreads.map(|spread| spread.peak().2).reduce(f32::max);
     if let Some(widest) = widest {
-        sheet = sheet.colour_bar(spread_bar(widest)).note(SPREAD_NOTE);
+        sheet = sheet.color_bar(spread_bar(widest)).note(SPREAD_NOTE);
     }
     let rows = Rows { painter, named: pictures.len() > 1, widest: widest.unwrap_or(0.0) };
     for explained in pictures {

@@ -80,15 +80,15 @@ impl Alike {
     ///
     /// # Errors
     /// [`Error::Device`] when they cannot be read.
-    pub fn labelled(labels: Tensor<3>) -> Result<Self, Error> {
-        now(Self::labelled_async(labels))
+    pub fn labeled(labels: Tensor<3>) -> Result<Self, Error> {
+        now(Self::labeled_async(labels))
     }
 
-    /// As [`labelled`](Self::labelled), without blocking.
+    /// As [`labeled`](Self::labeled), without blocking.
     ///
     /// # Errors
-    /// As [`labelled`](Self::labelled).
-    pub async fn labelled_async(labels: Tensor<3>) -> Result<Self, Error> {
+    /// As [`labeled`](Self::labeled).
+    pub async fn labeled_async(labels: Tensor<3>) -> Result<Self, Error> {
         let ([_, copies, length], device) = (labels.dims(), labels.device());
         let labels = read::numbers(labels).await?;
         let images = labels.chunks_exact((copies * length).max(1));
@@ -183,7 +183,7 @@ mod tests {
             [[1.0, 2.0], [0.0, 0.0], [1.0, 2.0], [-0.0, 0.0]],
             [[f32::NAN, 0.0], [f32::NAN, 0.0], [3.0, 1.0], [3.0, 2.0]],
         ];
-        let alike = Alike::labelled(Tensor::from_floats(labels, &Device::flex())).unwrap();
+        let alike = Alike::labeled(Tensor::from_floats(labels, &Device::flex())).unwrap();
         assert_eq!(alike.images[0], Groups { run: vec![0, 1], like: vec![0, 1, 0, 1] });
         assert_eq!(alike.images[1], Groups { run: vec![0, 1, 2, 3], like: vec![0, 1, 2, 3] });
         assert_eq!((alike.copies(), alike.runs()), (4, 6));
@@ -203,7 +203,7 @@ mod tests {
         };
         let labels = Tensor::<1>::from_floats([5., 6., 5., 7., 8., 9., 6.], &device).reshape([1, 7, 1]);
         for (alike, expected) in [
-            (Alike::labelled(labels).unwrap(), vec![vec![0, 1, 3], vec![4, 5]]),
+            (Alike::labeled(labels).unwrap(), vec![vec![0, 1, 3], vec![4, 5]]),
             (Alike::none(1, 7), vec![vec![0, 1, 2, 3], vec![4, 5, 6]]),
         ] {
             let rows = Tensor::<1>::from_floats([0., 1., 2., 3., 4., 5., 6.], &device).reshape([7, 1]);
@@ -220,7 +220,7 @@ mod tests {
     fn each_copy_gets_what_was_found_of_the_one_it_is_like() {
         let device = Device::flex();
         let labels = Tensor::from_floats([[[1.0], [2.0], [3.0]], [[4.0], [5.0], [4.0]]], &device);
-        let alike = Alike::labelled(labels).unwrap();
+        let alike = Alike::labeled(labels).unwrap();
         let each: Vec<f32> =
             alike.to_each(1, Tensor::from_floats([0.5, 0.7], &device)).to_data().try_to_vec().unwrap();
         assert_eq!(each, [0.5, 0.7, 0.5]);

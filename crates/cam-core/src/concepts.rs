@@ -50,7 +50,7 @@ const TOLERANCE: f64 = 1e-4;
 /// # let model = |x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
 /// #     taps.layer("features", Nchw, || x).mean_dims(&[2, 3]).flatten(1, 3)
 /// # };
-/// // Two things of two colours: one at the first place, one at the last.
+/// // Two things of two colors: one at the first place, one at the last.
 /// let images = Tensor::<4>::from_floats([[[[5.0, 0.0, 0.0]], [[0.0, 0.0, 4.0]]]], &Device::flex());
 /// let found = concepts(&model, "features", images, 2, 0)?;
 /// let mut places = Vec::new();

@@ -43,7 +43,7 @@ pub trait Method: Send + Sync {
 
     /// As [`evidence`](Self::evidence), without blocking; this is what an explainer asks. Only a method that waits for the device has
     /// to write it, because it needs numbers on the host before its maps are done (as with
-    /// [`Alike::labelled_async`](crate::Alike::labelled_async)).
+    /// [`Alike::labeled_async`](crate::Alike::labeled_async)).
     fn evidence_async<'a>(&'a self, seen: &'a Seen<'_>) -> Evidence<'a> {
         Box::pin(async move { self.evidence(seen) })
     }

@@ -20,19 +20,19 @@ use nalgebra::{DMatrix, DVector, SymmetricEigen};
 /// [`Error::NonFinite`] where the activation is, [`Error::Device`] where its Gram matrix cannot be read.
 pub(crate) async fn first_component(activation: Tensor<3>) -> Result<Tensor<2>, Error> {
     let [_, channels, positions] = activation.dims();
-    let centred = activation.clone() - activation.mean_dim(2);
+    let centered = activation.clone() - activation.mean_dim(2);
     let projection = if positions <= channels {
-        let gram = centred.clone().swap_dims(1, 2).matmul(centred.clone());
+        let gram = centered.clone().swap_dims(1, 2).matmul(centered.clone());
         leading_vectors(gram, |value| value.max(0.0).sqrt()).await?
     } else {
-        let gram = centred.clone().matmul(centred.clone().swap_dims(1, 2));
-        leading_vectors(gram, |_| 1.0).await?.matmul(centred.clone())
+        let gram = centered.clone().matmul(centered.clone().swap_dims(1, 2));
+        leading_vectors(gram, |_| 1.0).await?.matmul(centered.clone())
     };
-    Ok(standing_out_positive(projection, centred))
+    Ok(standing_out_positive(projection, centered))
 }
 
-/// The first component in the space of a kernel, $\sqrt{\lambda_1} a_1$ of the centred kernel matrix. The kernel gets the
-/// products of centred positions, `[batch, positions, positions]`.
+/// The first component in the space of a kernel, $\sqrt{\lambda_1} a_1$ of the centered kernel matrix. The kernel gets the
+/// products of centered positions, `[batch, positions, positions]`.
 ///
 /// # Shapes
 /// - activation: `[batch, channels, positions]`
@@ -44,16 +44,16 @@ pub(crate) async fn kernel_component(
     activation: Tensor<3>,
     kernel: impl Fn(Tensor<3>) -> Tensor<3>,
 ) -> Result<Tensor<2>, Error> {
-    let centred = activation.clone() - activation.mean_dim(2);
-    let matrix = kernel(centred.clone().swap_dims(1, 2).matmul(centred.clone()));
+    let centered = activation.clone() - activation.mean_dim(2);
+    let matrix = kernel(centered.clone().swap_dims(1, 2).matmul(centered.clone()));
     let (rows, columns) = (matrix.clone().mean_dim(2), matrix.clone().mean_dim(1));
     let all = rows.clone().mean_dim(1);
-    let positions = centred.dims()[2] as f64;
+    let positions = centered.dims()[2] as f64;
     // Of equal positions centring leaves the rounding of the kernel, which is of order one.
     let rounding = f64::from(f32::EPSILON) * positions;
     let length = |value: f64| if value > rounding { value.sqrt() } else { 0.0 };
     let projection = leading_vectors(matrix - rows - columns + all, length).await?;
-    Ok(standing_out_positive(projection, centred))
+    Ok(standing_out_positive(projection, centered))
 }
 
 /// The first eigenvector of each symmetric matrix, of the length that its eigenvalue gives it.
@@ -77,8 +77,8 @@ async fn leading_vectors(matrices: Tensor<3>, length: impl Fn(f64) -> f64) -> Re
 }
 
 /// A projection `[batch, 1, positions]` with the sign of our rule: `[batch, positions]`.
-fn standing_out_positive(projection: Tensor<3>, centred: Tensor<3>) -> Tensor<2> {
-    let distance = centred.square().sum_dim(1);
+fn standing_out_positive(projection: Tensor<3>, centered: Tensor<3>) -> Tensor<2> {
+    let distance = centered.square().sum_dim(1);
     let distance = distance.clone() - distance.mean_dim(2);
     let turned = (projection.clone() * distance).sum_dim(2).lower_elem(0.0);
     (projection * (turned.float() * -2.0 + 1.0)).squeeze_dim(1)

@@ -1,7 +1,7 @@
-//! Linear interpolation between grids of any number of axes, on half-pixel centres.
+//! Linear interpolation between grids of any number of axes, on half-pixel centers.
 //!
 //! The value at place $j$ of $n'$ is read at $x = (j + \tfrac12) \frac{n}{n'} - \tfrac12$ of $n$, clamped to the first and
-//! last centre: what OpenCV's `resize` and PyTorch's `interpolate(align_corners=False)` do, without antialiasing. It is
+//! last center: what OpenCV's `resize` and PyTorch's `interpolate(align_corners=False)` do, without antialiasing. It is
 //! separable, so each axis is one product with an $n' \times n$ matrix, and signals, pictures and volumes are one case.
 
 use crate::send;

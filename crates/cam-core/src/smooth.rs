@@ -67,7 +67,7 @@ fn mirrored(rows: Tensor<2>, grid: &[usize]) -> Tensor<2> {
     rows.reshape([count * positions / last, last]).select(1, backwards).reshape([count, positions])
 }
 
-/// The values times a number, as the network gets them (after they are normalised).
+/// The values times a number, as the network gets them (after they are normalized).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Brightness(pub f32);
 

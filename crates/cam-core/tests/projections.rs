@@ -17,7 +17,7 @@ fn nets() -> [Square; 3] {
 }
 
 /// The places by the channels, each channel less its mean.
-fn centred(net: &Square, values: &[f64]) -> DMatrix<f64> {
+fn centered(net: &Square, values: &[f64]) -> DMatrix<f64> {
     DMatrix::from_fn(net.n, net.k, |n, k| {
         values[net.at(k, n)] - mean((0..net.n).map(|other| values[net.at(k, other)]))
     })
@@ -25,7 +25,7 @@ fn centred(net: &Square, values: &[f64]) -> DMatrix<f64> {
 
 /// $M v_1$ by a singular value decomposition.
 fn first_component(net: &Square, values: &[f64]) -> Vec<f64> {
-    let m = centred(net, values);
+    let m = centered(net, values);
     let svd = m.clone().svd(false, true);
     let first = svd.singular_values.imax();
     (m * svd.v_t.unwrap().row(first).transpose()).iter().copied().collect()
@@ -33,7 +33,7 @@ fn first_component(net: &Square, values: &[f64]) -> Vec<f64> {
 
 /// The sign of our rule: the map is positive where the squared distance from the mean place is above average.
 fn standing_out_positive(net: &Square, values: &[f64], map: Vec<f64>) -> Vec<f32> {
-    let m = centred(net, values);
+    let m = centered(net, values);
     let distance: Vec<f64> = (0..net.n).map(|n| (0..net.k).map(|k| m[(n, k)].powi(2)).sum()).collect();
     let average = mean(distance.iter().copied());
     let agreement: f64 = (0..net.n).map(|n| map[n] * (distance[n] - average)).sum();
@@ -84,20 +84,20 @@ fn the_two_rules_of_the_sign_are_two() {
 }
 
 #[test]
-fn kpcacam_is_the_first_component_of_the_centred_kernel() {
+fn kpcacam_is_the_first_component_of_the_centered_kernel() {
     for net in nets() {
         for (method, gamma, offset) in [
             (KpcaCam::PAPER, 1.0 / net.k as f64, 1.0),
             (KpcaCam { gamma: Some(0.3), offset: -0.5 }, f64::from(0.3f32), -0.5),
         ] {
-            let a = centred(&net, &net.a);
+            let a = centered(&net, &net.a);
             let kernel = DMatrix::from_fn(net.n, net.n, |m, n| {
                 let product: f64 = (0..net.k).map(|k| a[(m, k)] * a[(n, k)]).sum();
                 (gamma * product + offset).tanh()
             });
-            let centre =
+            let center =
                 DMatrix::identity(net.n, net.n) - DMatrix::from_element(net.n, net.n, 1.0 / net.n as f64);
-            let eigen = (&centre * kernel * &centre).symmetric_eigen();
+            let eigen = (&center * kernel * &center).symmetric_eigen();
             let first = eigen.eigenvalues.imax();
             let length = eigen.eigenvalues[first].sqrt();
             let map = eigen.eigenvectors.column(first).iter().map(|x| x * length).collect();

@@ -18,11 +18,11 @@ pub struct Card {
     pub hub: Option<String>,
     /// The sha256 of the file of the hub, where it is known.
     pub sha256: Option<String>,
-    /// The licence of the weights.
-    pub licence: String,
+    /// The license of the weights.
+    pub license: String,
     /// Height and width of its input in pixels.
     pub size: [usize; 2],
-    /// The share of the shorter side that a centre crop keeps.
+    /// The share of the shorter side that a center crop keeps.
     pub crop: f32,
     /// The filter that photos are resized with.
     #[serde(default)]

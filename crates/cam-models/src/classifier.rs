@@ -1,11 +1,11 @@
 //! A model that is ready to be asked: a network with its weights, its card and the names of its classes.
 
+use crate::detection::{card_of, last_like, undetected};
 use crate::digest::sha256;
 use crate::labels::{class_named, labels};
-use crate::zoo::{Config, Network, RecordedNetwork};
-use crate::detection::{card_of, last_like, undetected};
-use crate::zoo::resnet::ResNetConfig;
 use crate::weights::Weights;
+use crate::zoo::resnet::ResNetConfig;
+use crate::zoo::{Config, Network, RecordedNetwork};
 use crate::{Card, Error, Precision, Prediction, Resize};
 use burn::tensor::{Device, Tensor};
 use cam_core::{Inspect, Model, Taps};

@@ -1,8 +1,8 @@
 //! What a file is of, which nobody named.
 
 use crate::classifier::{Classifier, SCENES};
-use crate::zoo::Config;
 use crate::weights::{Comparison, Outline, Weights, count};
+use crate::zoo::Config;
 use crate::{Card, Error};
 use burn::tensor::{Device, Tensor};
 use std::mem::discriminant;

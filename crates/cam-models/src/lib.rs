@@ -36,10 +36,10 @@ pub use error::{Error, Mismatch};
 #[cfg(feature = "hub")]
 pub use hub::Hub;
 pub use labels::class_named;
-pub use zoo::{Config, Network, RecordedNetwork, TensorShapes};
 pub use precision::Precision;
 pub use prediction::Prediction;
 pub use preprocess::{
     Filter, MOST_PIXELS, Preprocess, Resize, View, check_photo_size, decode_photo, read_photo,
 };
 pub use weights::Weights;
+pub use zoo::{Config, Network, RecordedNetwork, TensorShapes};

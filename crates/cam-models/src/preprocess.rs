@@ -138,7 +138,7 @@ pub fn check_photo_size(path: &Path, width: u32, height: u32) -> Result<(), Erro
     Err(Error::PhotoSize { path: path.into(), width, height, least, most, pixels: MOST_PIXELS })
 }
 
-/// Whether the scans of a JPEG come to their end: decoders fill what is missing with grey and say nothing.
+/// Whether the scans of a JPEG come to their end: decoders fill what is missing with gray and say nothing.
 fn ends(jpeg: &[u8]) -> bool {
     // Segments, each a marker of two bytes and a length that counts itself, up to the first scan (0xda).
     let mut place = 2;
@@ -206,7 +206,7 @@ impl Preprocess {
         }))
     }
 
-    /// The picture that the network sees, before its colours are normalised.
+    /// The picture that the network sees, before its colors are normalized.
     pub fn resized(&self, photo: &RgbImage) -> (RgbImage, View) {
         let (height, width) = (self.size[0] as u32, self.size[1] as u32);
         let whole = View { x: 0.0, y: 0.0, width: photo.width() as f32, height: photo.height() as f32 };

@@ -12,12 +12,12 @@ mod bicubic;
 mod numbered;
 mod sequence;
 
-use self::densenet::{self, DenseNet, DenseNetConfig};
-use self::mnasnet::{self, MnasNet, MnasNetConfig};
-use self::resnet::{self, ResNet, ResNetConfig};
-use self::swin::{self, Swin, SwinConfig};
-use self::vgg::{self, Vgg, VggConfig};
-use self::vit::{self, Vit, VitConfig};
+use self::densenet::{DenseNet, DenseNetConfig};
+use self::mnasnet::{MnasNet, MnasNetConfig};
+use self::resnet::{ResNet, ResNetConfig};
+use self::swin::{Swin, SwinConfig};
+use self::vgg::{Vgg, VggConfig};
+use self::vit::{Vit, VitConfig};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use cam_graph::Recorded;
@@ -161,7 +161,7 @@ impl Config {
 
     /// The names under which this network is published, whatever its number of classes; none for a size of one's own.
     ///
-    /// There can be several: a DeiT is a ViT that was trained otherwise, and reads pictures of another normalisation. Tensors
+    /// There can be several: a DeiT is a ViT that was trained otherwise, and reads pictures of another normalization. Tensors
     /// do not tell which of them one has.
     pub fn names(&self) -> Vec<&'static str> {
         Self::variants()

@@ -27,10 +27,10 @@ fn pictures_are_resized_as_pillow_does() {
             assert_eq!(ours.dimensions(), expected.dimensions(), "{file}");
             let off: Vec<u8> = ours.iter().zip(expected.iter()).map(|(a, b)| a.abs_diff(*b)).collect();
             let mean = off.iter().map(|x| f32::from(*x)).sum::<f32>() / off.len() as f32;
-            // Weights of 16 bits here and of 22 in Pillow: each of the two passes may round to the next grey level.
+            // Weights of 16 bits here and of 22 in Pillow: each of the two passes may round to the next gray level.
             assert!(
                 off.iter().all(|x| *x <= 2) && mean < 0.1,
-                "{file}: {:?}, mean {mean} grey levels",
+                "{file}: {:?}, mean {mean} gray levels",
                 off.iter().max()
             );
         }

@@ -4,7 +4,7 @@ use std::f32::consts::TAU;
 
 use tiny_skia::{Pixmap, Transform};
 
-use crate::colour::Tint;
+use crate::color::Tint;
 use crate::dice::Dice;
 use crate::noise::{self, Lattice};
 use crate::pen::{Ink, Pen};
@@ -84,7 +84,7 @@ fn tiles(pen: &mut Pen<'_>, palette: &Palette, dice: &mut Dice) {
         let (x, y) = (-0.75 + size * column as f32, -0.75 + size * row as f32);
         let tint = palette.pick(dice);
         if dice.chance(0.6) {
-            pen.fill(&polygon(&[(x, y), (x + size, y), (x + size, y + size), (x, y + size)]), tint.colour());
+            pen.fill(&polygon(&[(x, y), (x + size, y), (x + size, y + size), (x, y + size)]), tint.color());
         }
     }
 }
@@ -95,6 +95,6 @@ fn rays(pen: &mut Pen<'_>, palette: &Palette, dice: &mut Dice) {
     for ray in 0..count {
         let from = TAU * ray as f32 / count as f32;
         let (a, b) = (polar(1.8, from), polar(1.8, from + TAU * dice.between(0.35, 0.6) / count as f32));
-        pen.fill(&polygon(&[(0.0, 0.0), a, b]), palette.pick(dice).colour());
+        pen.fill(&polygon(&[(0.0, 0.0), a, b]), palette.pick(dice).color());
     }
 }

@@ -1,6 +1,6 @@
 //! Things that are none of the classes: scraps of paper, ribbons, confetti, patterned patches.
 //!
-//! Clutter wears the colours and the patterns of the objects, so that neither tells a class by itself.
+//! Clutter wears the colors and the patterns of the objects, so that neither tells a class by itself.
 //! It never wears their shapes: patterns come on four-cornered patches and straight bands only, round
 //! and pointed scraps are plain.
 
@@ -9,7 +9,7 @@ use std::f32::consts::TAU;
 use tiny_skia::Color;
 
 use crate::backdrop::Palette;
-use crate::colour::{Tint, hsl, sheer};
+use crate::color::{Tint, hsl, sheer};
 use crate::dice::Dice;
 use crate::pen::{Ink, Pen};
 use crate::shapes::{Outline, arc, blob, curve, discs, line, lines, polar, polygon, polygons};
@@ -54,7 +54,7 @@ fn bright(dice: &mut Dice) -> Tint {
     Tint::near(dice, h, s, l, spread)
 }
 
-/// Two colours seen together on an object: its ground and its pattern.
+/// Two colors seen together on an object: its ground and its pattern.
 fn pair(dice: &mut Dice) -> (Tint, Color) {
     let ground = bright(dice);
     let dark = hsl(ground.h + 40.0, 0.3, 0.13);
@@ -62,7 +62,7 @@ fn pair(dice: &mut Dice) -> (Tint, Color) {
     let on = match dice.below(4) {
         0 if ground.l > 0.3 => dark,
         1 if ground.l < 0.75 => pale,
-        2 => bright(dice).colour(),
+        2 => bright(dice).color(),
         _ if ground.l > 0.5 => ground.lit(-0.22),
         _ => ground.lit(0.24),
     };
@@ -163,7 +163,7 @@ fn ribbon(pen: &mut Pen<'_>, palette: &Palette, dice: &mut Dice, angle: f32) {
     let tint = tint(palette, dice);
     let (dx, dy) = polar(0.01, 0.9 - angle);
     pen.moved(dx, dy).stroke(&curve(&points), wide, Color::from_rgba8(20, 15, 40, 50));
-    pen.stroke(&curve(&points), wide, tint.colour());
+    pen.stroke(&curve(&points), wide, tint.color());
     if dice.chance(0.5) {
         let on = if tint.l > 0.5 { tint.lit(-0.3) } else { tint.lit(0.35) };
         pen.stroke(&curve(&points), wide * 0.25, on);
@@ -174,20 +174,20 @@ fn ribbon(pen: &mut Pen<'_>, palette: &Palette, dice: &mut Dice, angle: f32) {
 fn confetti(pen: &mut Pen<'_>, dice: &mut Dice) {
     let count = dice.whole(6, 16);
     let spread = dice.between(0.08, 0.2);
-    let colour = bright(dice).colour();
+    let color = bright(dice).color();
     let size = dice.between(0.006, 0.014);
     let round = dice.chance(0.5);
     let places: Vec<_> = (0..count)
         .map(|_| (dice.about(0.0, spread), dice.about(0.0, spread), dice.angle(), dice.between(0.6, 1.3)))
         .collect();
     if round {
-        pen.fill(&discs(places.into_iter().map(|(x, y, _, much)| (x, y, size * much))), colour);
+        pen.fill(&discs(places.into_iter().map(|(x, y, _, much)| (x, y, size * much))), color);
     } else {
         let dashes = places.into_iter().map(|(x, y, angle, much)| {
             let (dx, dy) = polar(size * 1.2 * much, angle);
             [(x - dx, y - dy), (x + dx, y + dy)]
         });
-        pen.stroke(&lines(dashes), size, colour);
+        pen.stroke(&lines(dashes), size, color);
     }
 }
 
@@ -199,7 +199,7 @@ fn squiggle(pen: &mut Pen<'_>, dice: &mut Dice) {
         .map(|at| (step * (at as f32 - count as f32 / 2.0), if at % 2 == 0 { high } else { -high }))
         .collect();
     let path = if dice.chance(0.5) { curve(&points) } else { line(&points) };
-    pen.stroke(&path, dice.between(0.006, 0.016), bright(dice).colour());
+    pen.stroke(&path, dice.between(0.006, 0.016), bright(dice).color());
 }
 
 /// A few parallel pencil lines.
@@ -211,5 +211,5 @@ fn hatching(pen: &mut Pen<'_>, palette: &Palette, dice: &mut Dice) {
         [(-dice.between(0.05, 0.15), y), (dice.between(0.05, 0.15), y + 0.01)]
     });
     let strokes = lines(strokes);
-    pen.stroke(&strokes, step * 0.3, sheer(tint(palette, dice).colour(), 0.8));
+    pen.stroke(&strokes, step * 0.3, sheer(tint(palette, dice).color(), 0.8));
 }

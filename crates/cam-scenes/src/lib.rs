@@ -19,12 +19,12 @@
 //! ```
 //!
 //! The same seed gives the same scene for ever: the random numbers come from ChaCha with eight rounds and
-//! nothing else. On another kind of processor a few pixels may differ by a grey level.
+//! nothing else. On another kind of processor a few pixels may differ by a gray level.
 
 mod backdrop;
 mod class;
 mod clutter;
-mod colour;
+mod color;
 mod dice;
 mod error;
 mod layer;

@@ -9,12 +9,12 @@ use crate::dice::Dice;
 /// The lattice belongs to the scene, not to its pixels: any side shows the same pattern.
 pub(crate) struct Lattice {
     cells: usize,
-    /// Grey levels at the corners of the cells, row by row.
+    /// Gray levels at the corners of the cells, row by row.
     levels: Vec<f32>,
 }
 
 impl Lattice {
-    /// A lattice of `cells` by `cells` cells that moves pixels by up to `strength` grey levels either way.
+    /// A lattice of `cells` by `cells` cells that moves pixels by up to `strength` gray levels either way.
     pub(crate) fn new(dice: &mut Dice, cells: usize, strength: f32) -> Self {
         let mut bytes = vec![0; (cells + 1) * (cells + 1)];
         dice.fill(&mut bytes);

@@ -12,8 +12,8 @@ use crate::shapes::Outline;
 pub(crate) struct Ink(Shader<'static>);
 
 impl From<Color> for Ink {
-    fn from(colour: Color) -> Self {
-        Self(Shader::SolidColor(colour))
+    fn from(color: Color) -> Self {
+        Self(Shader::SolidColor(color))
     }
 }
 

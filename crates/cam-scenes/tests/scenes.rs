@@ -108,7 +108,7 @@ const STORED_CLASSES: [(usize, [usize; 3]); 10] = [
 
 #[test]
 fn the_drawing_of_each_class_never_changes() {
-    for (class, (area, colour)) in Class::ALL.into_iter().zip(STORED_CLASSES) {
+    for (class, (area, color)) in Class::ALL.into_iter().zip(STORED_CLASSES) {
         let (mut pixels, mut sums) = (0, [0; 3]);
         for scene in (0..5).map(|seed| Scene::with_classes(seed, 192, &[class]).expect("a scene")) {
             let mask = scene.objects[0].mask.as_slice();
@@ -119,8 +119,8 @@ fn the_drawing_of_each_class_never_changes() {
         }
         let means = sums.map(|sum| sum / pixels);
         assert!(pixels.abs_diff(area) <= 20, "{class}: {pixels} pixels, stored {area}");
-        let close = means.iter().zip(colour).all(|(mean, stored)| mean.abs_diff(stored) <= 1);
-        assert!(close, "{class}: {means:?}, stored {colour:?}");
+        let close = means.iter().zip(color).all(|(mean, stored)| mean.abs_diff(stored) <= 1);
+        assert!(close, "{class}: {means:?}, stored {color:?}");
     }
 }
 

@@ -1,40 +1,40 @@
-//! The bar that says which colour is which value, and how its numbers are written.
+//! The bar that says which color is which value, and how its numbers are written.
 
-use crate::ColourMap;
+use crate::ColorMap;
 use image::RgbImage;
 
-/// Which colour is which value, beside a [`Figure`](crate::Figure) or a [`Sheet`](crate::Sheet).
+/// Which color is which value, beside a [`Figure`](crate::Figure) or a [`Sheet`](crate::Sheet).
 ///
 /// ```
-/// use cam_viz::{ColourBar, ColourMap};
+/// use cam_viz::{ColorBar, ColorMap};
 ///
-/// let bar = ColourBar::from(ColourMap::RedBlue).range(-7.25, 7.25);
+/// let bar = ColorBar::from(ColorMap::RedBlue).range(-7.25, 7.25);
 /// assert_eq!(bar.numbers(), [(7.25, "+7.25".into()), (0.0, "0".into()), (-7.25, "−7.25".into())]);
-/// let bar = ColourBar::from(ColourMap::Viridis);
+/// let bar = ColorBar::from(ColorMap::Viridis);
 /// assert_eq!(bar.numbers(), [(1.0, "1".into()), (0.5, "0.5".into()), (0.0, "0".into())]);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ColourBar {
-    colours: ColourMap,
+pub struct ColorBar {
+    colors: ColorMap,
     low: f32,
     high: f32,
 }
 
-impl From<ColourMap> for ColourBar {
+impl From<ColorMap> for ColorBar {
     /// A bar with the map's own values: from 0 to 1, or from -1 to 1 where it diverges.
-    fn from(colours: ColourMap) -> Self {
-        Self { colours, low: if colours.is_diverging() { -1.0 } else { 0.0 }, high: 1.0 }
+    fn from(colors: ColorMap) -> Self {
+        Self { colors, low: if colors.is_diverging() { -1.0 } else { 0.0 }, high: 1.0 }
     }
 }
 
-impl ColourBar {
-    /// With these values at its ends: those of the raw map that the colours stand for.
+impl ColorBar {
+    /// With these values at its ends: those of the raw map that the colors stand for.
     pub fn range(self, low: f32, high: f32) -> Self {
         Self { low, high, ..self }
     }
 
     /// The values that are written beside it, from above: both ends, and zero where it lies between them or else the
-    /// middle. Signs are shown where the colours diverge, three digits that count.
+    /// middle. Signs are shown where the colors diverge, three digits that count.
     pub fn numbers(&self) -> [(f32, String); 3] {
         let within = self.low.min(self.high) < 0.0 && self.low.max(self.high) > 0.0;
         let middle = if within { 0.0 } else { self.low / 2.0 + self.high / 2.0 };
@@ -46,7 +46,7 @@ impl ColourBar {
         match value {
             _ if digits == "0" => digits,
             value if value < 0.0 => format!("−{digits}"),
-            _ if self.colours.is_diverging() => format!("+{digits}"),
+            _ if self.colors.is_diverging() => format!("+{digits}"),
             _ => digits,
         }
     }
@@ -57,12 +57,12 @@ impl ColourBar {
         if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.5 }
     }
 
-    /// All its colours, those of the largest values above.
+    /// All its colors, those of the largest values above.
     pub(crate) fn paint(&self, width: u32, height: u32) -> RgbImage {
-        let low = if self.colours.is_diverging() { -1.0 } else { 0.0 };
+        let low = if self.colors.is_diverging() { -1.0 } else { 0.0 };
         RgbImage::from_fn(width, height, |_, y| {
             let down = (y as f32 + 0.5) / height as f32;
-            self.colours.colour(1.0 + (low - 1.0) * down)
+            self.colors.color(1.0 + (low - 1.0) * down)
         })
     }
 }

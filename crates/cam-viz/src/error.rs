@@ -101,9 +101,9 @@ pub enum Error {
         known: String,
     },
 
-    /// A colour map by a name that there is not.
-    #[error("there is no colour map {name:?}, there are {known}")]
-    UnknownColourMap {
+    /// A color map by a name that there is not.
+    #[error("there is no color map {name:?}, there are {known}")]
+    UnknownColorMap {
         /// The given name.
         name: String,
         /// The names that there are, separated by commas.

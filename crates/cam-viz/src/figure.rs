@@ -1,17 +1,17 @@
-//! A picture with what belongs to it: captions, a key of colours, a colour bar.
+//! A picture with what belongs to it: captions, a key of colors, a color bar.
 
-use crate::{ColourBar, Error, Sheet};
+use crate::{ColorBar, Error, Sheet};
 use image::{Rgb, RgbImage};
 
-/// A picture with captions over and under it, and what its colours mean. It is drawn alone or on a [`Sheet`].
+/// A picture with captions over and under it, and what its colors mean. It is drawn alone or on a [`Sheet`].
 ///
 /// ```
-/// use cam_viz::{ColourMap, Figure, RgbImage};
+/// use cam_viz::{ColorMap, Figure, RgbImage};
 ///
 /// let figure = Figure::new(RgbImage::new(224, 224))
 ///     .above("bull mastiff 57 %")
 ///     .below("gradcam at layer4.2")
-///     .colour_bar(ColourMap::Viridis);
+///     .color_bar(ColorMap::Viridis);
 /// assert!(figure.draw()?.height() > 224);
 /// # Ok::<(), cam_viz::Error>(())
 /// ```
@@ -21,7 +21,7 @@ pub struct Figure {
     pub(crate) above: Vec<String>,
     pub(crate) below: Vec<String>,
     pub(crate) key: Vec<(Rgb<u8>, String)>,
-    pub(crate) bar: Option<ColourBar>,
+    pub(crate) bar: Option<ColorBar>,
 }
 
 impl From<RgbImage> for Figure {
@@ -48,14 +48,14 @@ impl Figure {
         self
     }
 
-    /// With one more line under the captions that says what a colour means.
-    pub fn key(mut self, colour: Rgb<u8>, meaning: impl Into<String>) -> Self {
-        self.key.push((colour, meaning.into()));
+    /// With one more line under the captions that says what a color means.
+    pub fn key(mut self, color: Rgb<u8>, meaning: impl Into<String>) -> Self {
+        self.key.push((color, meaning.into()));
         self
     }
 
-    /// With a colour bar at its right.
-    pub fn colour_bar(self, bar: impl Into<ColourBar>) -> Self {
+    /// With a color bar at its right.
+    pub fn color_bar(self, bar: impl Into<ColorBar>) -> Self {
         Self { bar: Some(bar.into()), ..self }
     }
 

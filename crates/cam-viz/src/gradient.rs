@@ -1,4 +1,4 @@
-//! Gradients at the input as pictures around mid-grey:
+//! Gradients at the input as pictures around mid-gray:
 //!
 //! `channel = 128 + 127 * value / scale`, kept within 1 and 255,
 //!
@@ -13,12 +13,12 @@ use image::{Rgb, RgbImage};
 /// use cam_viz::{Gradient, HeatMap, Rgb};
 ///
 /// let gradient = Gradient::new(2, 1, [0.0, 4.0, 0.0, 0.0, 0.0, -4.0])?; // red, green, blue of both pixels
-/// assert_eq!(gradient.colour()[(0, 0)], Rgb([128, 128, 128]));
-/// assert_eq!(gradient.colour()[(1, 0)], Rgb([255, 128, 1]));
-/// assert_eq!(gradient.grey()[(1, 0)], Rgb([128, 128, 128])); // they cancel
+/// assert_eq!(gradient.color()[(0, 0)], Rgb([128, 128, 128]));
+/// assert_eq!(gradient.color()[(1, 0)], Rgb([255, 128, 1]));
+/// assert_eq!(gradient.gray()[(1, 0)], Rgb([128, 128, 128])); // they cancel
 ///
 /// let guided_cam = gradient.times(&HeatMap::new(1, 1, [0.0])?)?;
-/// assert_eq!(guided_cam.colour()[(1, 0)], Rgb([128, 128, 128]));
+/// assert_eq!(guided_cam.color()[(1, 0)], Rgb([128, 128, 128]));
 /// # Ok::<(), cam_viz::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -53,14 +53,14 @@ impl Gradient {
         Self::new(self.width, self.height, hot.collect::<Vec<_>>())
     }
 
-    /// In colours: each channel for itself.
-    pub fn colour(&self) -> RgbImage {
+    /// In colors: each channel for itself.
+    pub fn color(&self) -> RgbImage {
         let scale = scale(self.planes.iter().flatten().copied().collect());
         self.paint(|at| Rgb(std::array::from_fn(|i| shade(self.planes[i][at], scale))))
     }
 
-    /// In greys: the sum of the channels.
-    pub fn grey(&self) -> RgbImage {
+    /// In grays: the sum of the channels.
+    pub fn gray(&self) -> RgbImage {
         let [red, green, blue] = &self.planes;
         let sum = |at: usize| red[at] / 3.0 + green[at] / 3.0 + blue[at] / 3.0;
         let scale = scale((0..red.len()).map(sum).collect());

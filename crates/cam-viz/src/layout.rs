@@ -127,7 +127,7 @@ impl Place {
 mod tests {
     use super::*;
     use crate::map::{MOST_PIXELS, check_size};
-    use crate::{ColourMap, Figure};
+    use crate::{ColorMap, Figure};
 
     /// Half of the pixels of a page are a photo's, as where photos are read.
     #[test]
@@ -138,8 +138,8 @@ mod tests {
             for (width, height) in [(width, height), (height, width)] {
                 // Its zeros take no memory as long as nobody looks at them.
                 let photo = RgbImage::new(width as u32, height as u32);
-                let figure = Figure::new(photo).above("spread").below("below").colour_bar(ColourMap::Viridis);
-                let sheet = Sheet::new("").tile(u32::MAX).row("", [figure]).colour_bar(ColourMap::Viridis);
+                let figure = Figure::new(photo).above("spread").below("below").color_bar(ColorMap::Viridis);
+                let sheet = Sheet::new("").tile(u32::MAX).row("", [figure]).color_bar(ColorMap::Viridis);
                 let page = page(&sheet);
                 assert!(page.width as u64 > width && page.height as u64 > height);
                 check_size(page.width.into(), page.height.into()).unwrap();

@@ -1,16 +1,16 @@
-//! Pictures for class activation maps: heat maps, colour maps, overlays, contact sheets.
+//! Pictures for class activation maps: heat maps, color maps, overlays, contact sheets.
 //!
 //! This crate knows no tensors and no models. A map is numbers in a [`HeatMap`], a photo is an
 //! [`RgbImage`], and everything it makes is an [`RgbImage`] again:
 //!
 //! * [`HeatMap`]: values with a width and a height, resized bilinearly,
-//! * [`ColourMap`]: a value becomes a colour,
+//! * [`ColorMap`]: a value becomes a color,
 //! * [`Overlay`]: a heat map over the photo it explains, at the photo's own resolution, in one of several [`Mode`]s,
-//! * [`Mosaic`]: several maps over one photo, a colour each,
-//! * [`Gradient`]: a signed picture around mid-grey, as guided backpropagation makes it,
+//! * [`Mosaic`]: several maps over one photo, a color each,
+//! * [`Gradient`]: a signed picture around mid-gray, as guided backpropagation makes it,
 //! * [`Threshold`] and [`Region`]: from which value on a place is hot, and which places are hot together,
 //! * [`outline`] and [`Marker`]: the border of a true mask, the peak of a map,
-//! * [`Figure`]: a picture with captions, a key and a [`ColourBar`],
+//! * [`Figure`]: a picture with captions, a key and a [`ColorBar`],
 //! * [`Sheet`]: many pictures or figures with a title and captions, in pixels or as SVG,
 //! * [`save`]: a PNG, JPEG or WebP file, written whole or not at all; [`write()`] for other bytes.
 //!
@@ -18,12 +18,12 @@
 //! an [`Error`]; nothing panics and nothing is printed.
 //!
 //! ```
-//! use cam_viz::{Area, ColourMap, HeatMap, Overlay, RgbImage, Sheet, save};
+//! use cam_viz::{Area, ColorMap, HeatMap, Overlay, RgbImage, Sheet, save};
 //!
 //! let photo = RgbImage::new(60, 40);
 //! let heat = HeatMap::new(2, 2, [0.0, 0.25, 0.5, 1.0])?;
 //! let seen = Area { x: 10, y: 0, width: 40, height: 40 };
-//! let picture = Overlay::new(&photo).colours(ColourMap::Viridis).alpha(0.5).area(seen).draw(&heat)?;
+//! let picture = Overlay::new(&photo).colors(ColorMap::Viridis).alpha(0.5).area(seen).draw(&heat)?;
 //! assert_eq!(picture.dimensions(), photo.dimensions());
 //!
 //! let sheet = Sheet::new("Two pictures").columns(["photo", "CAM"]).row("dog", [photo, picture]).draw()?;
@@ -35,14 +35,14 @@
 //! # The font
 //!
 //! Text is set in Hack Regular, which is compiled into the program. Hack is © Source Foundry Authors under the MIT
-//! licence and derives from Bitstream Vera under its own, as permissive, licence; `FONT-LICENCE.txt` beside this
+//! license and derives from Bitstream Vera under its own, as permissive, license; `FONT-LICENSE.txt` beside this
 //! crate's manifest holds both texts, and they go along with programs that carry the font.
 
 #![deny(missing_docs)]
 
 mod area;
 mod bar;
-mod colour;
+mod color;
 mod contour;
 mod error;
 mod figure;
@@ -64,8 +64,8 @@ mod text;
 mod threshold;
 
 pub use area::Area;
-pub use bar::ColourBar;
-pub use colour::ColourMap;
+pub use bar::ColorBar;
+pub use color::ColorMap;
 pub use error::Error;
 pub use figure::Figure;
 pub use file::{encode, save, write};

@@ -1,4 +1,4 @@
-//! Smooth lines with a thin line of contrast along both sides, so that they show on every colour.
+//! Smooth lines with a thin line of contrast along both sides, so that they show on every color.
 //!
 //! A line is drawn from the distance of each pixel's middle to it: how much of the pixel it covers is
 //! `half the width + 0.5 - distance`, kept within 0 and 1.
@@ -26,8 +26,8 @@ impl Segment {
     }
 }
 
-/// Draws segments as one line of this colour and opacity; what falls outside of the picture is left away.
-pub(crate) fn draw(picture: &mut RgbImage, segments: &[Segment], colour: Rgb<u8>, opacity: f32) {
+/// Draws segments as one line of this color and opacity; what falls outside of the picture is left away.
+pub(crate) fn draw(picture: &mut RgbImage, segments: &[Segment], color: Rgb<u8>, opacity: f32) {
     let half = thickness(picture) / 2.0;
     let edge = half + (half * 0.5).max(0.75);
     let reach = edge + 0.5;
@@ -50,13 +50,13 @@ pub(crate) fn draw(picture: &mut RgbImage, segments: &[Segment], colour: Rgb<u8>
             }
         }
     }
-    let contrast = contrast(colour);
+    let contrast = contrast(color);
     let places = rows.flat_map(|y| columns.clone().map(move |x| (x, y)));
     for ((x, y), distance) in places.zip(distances).filter(|(_, distance)| *distance < reach) {
         let cover = |half: f32| opacity * (half + 0.5 - distance).clamp(0.0, 1.0);
         let pixel = picture.get_pixel_mut(x, y);
         *pixel = blend(*pixel, contrast, 0.6 * cover(edge));
-        *pixel = blend(*pixel, colour, cover(half));
+        *pixel = blend(*pixel, color, cover(half));
     }
 }
 
@@ -74,7 +74,7 @@ fn thickness(picture: &RgbImage) -> f32 {
     (shorter as f32 / 160.0).max(1.75)
 }
 
-/// Black beside light colours, white beside dark ones.
-fn contrast(colour: Rgb<u8>) -> Rgb<u8> {
-    if luma(colour) < 96 { Rgb([255; 3]) } else { Rgb([0; 3]) }
+/// Black beside light colors, white beside dark ones.
+fn contrast(color: Rgb<u8>) -> Rgb<u8> {
+    if luma(color) < 96 { Rgb([255; 3]) } else { Rgb([0; 3]) }
 }

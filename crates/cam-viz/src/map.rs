@@ -13,7 +13,7 @@ pub const MOST_PIXELS: u64 = 1 << 29;
 
 /// A map of finite values, row by row, with at least one pixel.
 ///
-/// A normalised map holds values from 0 to 1; a raw, signed one may hold any and is drawn after
+/// A normalized map holds values from 0 to 1; a raw, signed one may hold any and is drawn after
 /// [`HeatMap::balanced`].
 ///
 /// ```

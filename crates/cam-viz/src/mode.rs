@@ -19,16 +19,16 @@ use std::{fmt, str::FromStr};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Mode {
-    /// The colours of the heat over the photo, everywhere equally opaque. The default.
+    /// The colors of the heat over the photo, everywhere equally opaque. The default.
     #[default]
     Blend,
-    /// The colours of the heat alone.
+    /// The colors of the heat alone.
     Heat,
     /// The photo where it is hot, and darkened elsewhere.
     Mask,
-    /// The hotter a place, the more opaque are its colours; cold places show the photo.
+    /// The hotter a place, the more opaque are its colors; cold places show the photo.
     Alpha,
-    /// Lines of equal heat on the photo, in the colours of their levels.
+    /// Lines of equal heat on the photo, in the colors of their levels.
     Contour,
     /// Boxes around the hot regions.
     Box,
@@ -53,10 +53,10 @@ impl Mode {
     /// What it shows, in one line.
     pub fn about(self) -> &'static str {
         match self {
-            Self::Blend => "the colours of the heat over the photo",
-            Self::Heat => "the colours of the heat alone",
+            Self::Blend => "the colors of the heat over the photo",
+            Self::Heat => "the colors of the heat alone",
             Self::Mask => "the photo where it is hot, darkened elsewhere",
-            Self::Alpha => "colours where it is hot, the photo where it is cold",
+            Self::Alpha => "colors where it is hot, the photo where it is cold",
             Self::Contour => "lines of equal heat on the photo",
             Self::Box => "boxes around the hot regions",
         }

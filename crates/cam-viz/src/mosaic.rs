@@ -1,12 +1,12 @@
-//! Several maps over one photo, a colour each: at every place the colour of the hottest, as opaque as that is hot. The
-//! photo is grey, so that what has a colour is a map.
+//! Several maps over one photo, a color each: at every place the color of the hottest, as opaque as that is hot. The
+//! photo is gray, so that what has a color is a map.
 
 use crate::pixel::{blend, luma, unseen};
 use crate::{Area, Error, Figure, HeatMap};
 use image::{Rgb, RgbImage};
 
-/// Okabe and Ito's colours (2008), which the colour-blind tell apart, neighbours far apart.
-const COLOURS: [Rgb<u8>; 7] = [
+/// Okabe and Ito's colors (2008), which the color-blind tell apart, neighbours far apart.
+const COLORS: [Rgb<u8>; 7] = [
     Rgb([230, 159, 0]),
     Rgb([86, 180, 233]),
     Rgb([204, 121, 167]),
@@ -17,9 +17,9 @@ const COLOURS: [Rgb<u8>; 7] = [
 ];
 
 /// Shows several maps over one photo, such as the concepts of a deep feature factorization or the maps of several
-/// classes: each has a colour, and a key says what it means. The maps are from 0 to 1.
+/// classes: each has a color, and a key says what it means. The maps are from 0 to 1.
 ///
-/// After seven maps the colours begin anew.
+/// After seven maps the colors begin anew.
 ///
 /// ```
 /// use cam_viz::{HeatMap, Mosaic, RgbImage};
@@ -44,7 +44,7 @@ impl<'a> Mosaic<'a> {
         Self { photo, maps: vec![], alpha: 0.7, area: Area::whole(photo) }
     }
 
-    /// With one more map in the next colour, and what the key says to it.
+    /// With one more map in the next color, and what the key says to it.
     pub fn map(mut self, meaning: impl Into<String>, map: HeatMap) -> Self {
         self.maps.push((meaning.into(), map));
         self
@@ -60,12 +60,12 @@ impl<'a> Mosaic<'a> {
         Self { area, ..self }
     }
 
-    /// The colour of the map that was given at this place, from 0.
-    pub fn colour(place: usize) -> Rgb<u8> {
-        COLOURS[place % COLOURS.len()]
+    /// The color of the map that was given at this place, from 0.
+    pub fn color(place: usize) -> Rgb<u8> {
+        COLORS[place % COLORS.len()]
     }
 
-    /// The photo under the maps, with a key of the colours.
+    /// The photo under the maps, with a key of the colors.
     pub fn draw(&self) -> Result<Figure, Error> {
         if !(0.0..=1.0).contains(&self.alpha) {
             return Err(Error::Alpha { alpha: self.alpha });
@@ -80,11 +80,11 @@ impl<'a> Mosaic<'a> {
             self.photo,
             |photo, at| {
                 let (map, value) = hottest(at);
-                blend(Rgb([luma(photo); 3]), Self::colour(map), self.alpha * value.min(1.0))
+                blend(Rgb([luma(photo); 3]), Self::color(map), self.alpha * value.min(1.0))
             },
             unseen,
         );
         let key = self.maps.iter().map(|(meaning, _)| meaning).enumerate();
-        Ok(key.fold(Figure::new(picture), |figure, (map, meaning)| figure.key(Self::colour(map), meaning)))
+        Ok(key.fold(Figure::new(picture), |figure, (map, meaning)| figure.key(Self::color(map), meaning)))
     }
 }

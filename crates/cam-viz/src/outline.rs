@@ -1,11 +1,11 @@
 //! The border of a mask: its pixels with a neighbour (left, right, above, below) that is not of the mask. It has its own contrast
-//! beside it, and so shows on every colour.
+//! beside it, and so shows on every color.
 
 use crate::Error;
 use crate::pixel::{BLACK, WHITE};
 use image::{Rgb, RgbImage};
 
-/// Draws the border of a mask: a line of this colour just inside, and a black (around dark colours white) one just
+/// Draws the border of a mask: a line of this color just inside, and a black (around dark colors white) one just
 /// outside. The lines get thicker with the picture: one pixel for each begun 200 of its shorter side.
 ///
 /// The mask has one value for each pixel of the picture, row by row.
@@ -18,14 +18,14 @@ use image::{Rgb, RgbImage};
 /// assert_eq!(picture[(1, 0)], Rgb([255, 0, 0]));
 /// # Ok::<(), cam_viz::Error>(())
 /// ```
-pub fn outline(picture: &mut RgbImage, mask: &[bool], colour: Rgb<u8>) -> Result<(), Error> {
+pub fn outline(picture: &mut RgbImage, mask: &[bool], color: Rgb<u8>) -> Result<(), Error> {
     let (width, height) = picture.dimensions();
     if mask.len() as u64 != u64::from(width) * u64::from(height) {
         return Err(Error::Length { width, height, length: mask.len() });
     }
     let outside: Vec<bool> = mask.iter().map(|inside| !inside).collect();
-    let contrast = if colour.0.iter().all(|&part| part < 96) { WHITE } else { BLACK };
-    for (side, frame, paint) in [(mask, false, colour), (&outside, true, contrast)] {
+    let contrast = if color.0.iter().all(|&part| part < 96) { WHITE } else { BLACK };
+    for (side, frame, paint) in [(mask, false, color), (&outside, true, contrast)] {
         let mut left = side.to_vec();
         for _ in 0..stroke(picture) {
             let edge = edge(&left, width as usize, frame);

@@ -1,27 +1,27 @@
-//! A heat map over the photo it explains, at the photo's own resolution. Colours are blended:
+//! A heat map over the photo it explains, at the photo's own resolution. Colors are blended:
 //!
-//! `rgb = (1 - alpha) * photo + alpha * colour(heat)`, rounded to nearest,
+//! `rgb = (1 - alpha) * photo + alpha * color(heat)`, rounded to nearest,
 //!
 //! where `alpha` is the same everywhere or, in [`Mode::Alpha`], grows with `|heat|`. The other modes leave the photo its
-//! colours and draw the hot region: by darkening what is not of it, by lines, by boxes.
+//! colors and draw the hot region: by darkening what is not of it, by lines, by boxes.
 //!
 //! The map covers an [`Area`] of the photo and is resized bilinearly to it. What lies outside was cut away before
-//! the model looked, so the photo is shown dim and grey there.
+//! the model looked, so the photo is shown dim and gray there.
 
 use crate::contour::contour;
 use crate::line::{self, Segment};
 use crate::pixel::{BLACK, WHITE, blend, unseen};
-use crate::{Area, ColourMap, Error, HeatMap, Marker, Mode, Region, Threshold};
+use crate::{Area, ColorMap, Error, HeatMap, Marker, Mode, Region, Threshold};
 use image::{Rgb, RgbImage};
 
 /// Draws heat maps over one photo.
 ///
 /// ```
-/// use cam_viz::{ColourMap, HeatMap, Mode, Overlay, Rgb, RgbImage};
+/// use cam_viz::{ColorMap, HeatMap, Mode, Overlay, Rgb, RgbImage};
 ///
 /// let photo = RgbImage::from_pixel(2, 1, Rgb([101, 101, 101]));
 /// let heat = HeatMap::new(2, 1, [0.0, 1.0])?;
-/// let picture = Overlay::new(&photo).colours(ColourMap::Jet).alpha(0.5).draw(&heat)?;
+/// let picture = Overlay::new(&photo).colors(ColorMap::Jet).alpha(0.5).draw(&heat)?;
 /// assert_eq!(picture[(0, 0)], Rgb([51, 51, 115])); // 50.5, 50.5, 114.5
 /// assert_eq!(picture[(1, 0)], Rgb([115, 51, 51]));
 /// let picture = Overlay::new(&photo).mode(Mode::Alpha).draw(&heat)?;
@@ -32,7 +32,7 @@ use image::{Rgb, RgbImage};
 pub struct Overlay<'a> {
     photo: &'a RgbImage,
     mode: Mode,
-    colours: ColourMap,
+    colors: ColorMap,
     alpha: Option<f32>,
     threshold: Threshold,
     levels: Option<Vec<f32>>,
@@ -41,12 +41,12 @@ pub struct Overlay<'a> {
 }
 
 impl<'a> Overlay<'a> {
-    /// Over the whole photo, [blended](Mode::Blend), in the default colours.
+    /// Over the whole photo, [blended](Mode::Blend), in the default colors.
     pub fn new(photo: &'a RgbImage) -> Self {
         Self {
             photo,
             mode: Mode::default(),
-            colours: ColourMap::default(),
+            colors: ColorMap::default(),
             alpha: None,
             threshold: Threshold::default(),
             levels: None,
@@ -60,12 +60,12 @@ impl<'a> Overlay<'a> {
         Self { mode, ..self }
     }
 
-    /// In these colours.
-    pub fn colours(self, colours: ColourMap) -> Self {
-        Self { colours, ..self }
+    /// In these colors.
+    pub fn colors(self, colors: ColorMap) -> Self {
+        Self { colors, ..self }
     }
 
-    /// With this opacity, from 0 (only the photo) to 1, of what lies over the photo: the colours (at first 0.5, and
+    /// With this opacity, from 0 (only the photo) to 1, of what lies over the photo: the colors (at first 0.5, and
     /// 0.8 at the hottest in [`Mode::Alpha`]), the dark of [`Mode::Mask`] (at first 0.75), the lines (at first 1).
     pub fn alpha(self, alpha: f32) -> Self {
         Self { alpha: Some(alpha), ..self }
@@ -76,7 +76,7 @@ impl<'a> Overlay<'a> {
         Self { threshold, ..self }
     }
 
-    /// With lines at these values, for [`Mode::Contour`]; at first 0.2, 0.4, 0.6 and 0.8, and where the colours
+    /// With lines at these values, for [`Mode::Contour`]; at first 0.2, 0.4, 0.6 and 0.8, and where the colors
     /// diverge also their negatives.
     pub fn levels(self, levels: impl Into<Vec<f32>>) -> Self {
         Self { levels: Some(levels.into()), ..self }
@@ -100,8 +100,8 @@ impl<'a> Overlay<'a> {
         }
         let heat = self.area.fit(map, self.photo)?;
         let mut picture = match self.mode {
-            Mode::Blend | Mode::Heat => self.coloured(&heat, |_| alpha),
-            Mode::Alpha => self.coloured(&heat, |value| alpha * value.abs().min(1.0)),
+            Mode::Blend | Mode::Heat => self.colored(&heat, |_| alpha),
+            Mode::Alpha => self.colored(&heat, |value| alpha * value.abs().min(1.0)),
             Mode::Mask => self.darkened(&heat, alpha)?,
             Mode::Contour => self.contours(&heat, alpha)?,
             Mode::Box => self.boxes(&heat, alpha)?,
@@ -119,12 +119,12 @@ impl<'a> Overlay<'a> {
         self.regions_of(&self.area.fit(map, self.photo)?)
     }
 
-    /// The colours of the heat over the photo, as opaque as their value says.
-    fn coloured(&self, heat: &HeatMap, alpha: impl Fn(f32) -> f32) -> RgbImage {
-        let colour = self.colours.of_many();
+    /// The colors of the heat over the photo, as opaque as their value says.
+    fn colored(&self, heat: &HeatMap, alpha: impl Fn(f32) -> f32) -> RgbImage {
+        let color = self.colors.of_many();
         let seen = |photo, at: usize| {
             let value = heat.values()[at];
-            blend(photo, colour(value), alpha(value))
+            blend(photo, color(value), alpha(value))
         };
         self.area.over(self.photo, seen, unseen)
     }
@@ -142,22 +142,22 @@ impl<'a> Overlay<'a> {
     /// The photo with lines of equal heat.
     fn contours(&self, heat: &HeatMap, alpha: f32) -> Result<RgbImage, Error> {
         let mut picture = self.area.over(self.photo, |photo, _| photo, unseen);
-        let usual: &[f32] = match self.colours.is_diverging() {
+        let usual: &[f32] = match self.colors.is_diverging() {
             true => &[-0.8, -0.6, -0.4, -0.2, 0.2, 0.4, 0.6, 0.8],
             false => &[0.2, 0.4, 0.6, 0.8],
         };
         for &level in self.levels.as_deref().unwrap_or(usual) {
             let lines = self.contour(heat, finite(level)?);
-            line::draw(&mut picture, &lines, self.line_colour(level), alpha);
+            line::draw(&mut picture, &lines, self.line_color(level), alpha);
         }
         Ok(picture)
     }
 
-    /// The colour of a level; near zero, where colours that diverge are all but white, one that shows the sign.
-    fn line_colour(&self, level: f32) -> Rgb<u8> {
-        match self.colours.is_diverging() && level != 0.0 {
-            true => self.colours.colour((level + level.signum()) / 2.0),
-            false => self.colours.colour(level),
+    /// The color of a level; near zero, where colors that diverge are all but white, one that shows the sign.
+    fn line_color(&self, level: f32) -> Rgb<u8> {
+        match self.colors.is_diverging() && level != 0.0 {
+            true => self.colors.color((level + level.signum()) / 2.0),
+            false => self.colors.color(level),
         }
     }
 
@@ -166,7 +166,7 @@ impl<'a> Overlay<'a> {
         let mut picture = self.area.over(self.photo, |photo, _| photo, unseen);
         let regions = self.regions_of(heat)?;
         let frames: Vec<Segment> = regions.iter().flat_map(|region| line::frame(region.area)).collect();
-        line::draw(&mut picture, &frames, self.colours.colour(1.0), alpha);
+        line::draw(&mut picture, &frames, self.colors.color(1.0), alpha);
         Ok(picture)
     }
 

@@ -17,7 +17,7 @@ pub(crate) enum What<'a> {
     Line(Text, String),
 }
 
-/// A page of one colour with marks of pictures and text on it.
+/// A page of one color with marks of pictures and text on it.
 pub(crate) struct Page<'a> {
     pub width: u32,
     pub height: u32,

@@ -1,4 +1,4 @@
-//! The arithmetic of single colours.
+//! The arithmetic of single colors.
 
 use image::Rgb;
 
@@ -11,7 +11,7 @@ pub(crate) fn blend(under: Rgb<u8>, over: Rgb<u8>, share: f32) -> Rgb<u8> {
     Rgb([mix(0), mix(1), mix(2)])
 }
 
-/// Half of the brightness and no colour.
+/// Half of the brightness and no color.
 pub(crate) fn unseen(photo: Rgb<u8>) -> Rgb<u8> {
     Rgb([luma(photo) / 2; 3])
 }

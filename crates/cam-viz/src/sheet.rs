@@ -12,7 +12,7 @@
 //! +-----------------------------------+
 //! ```
 
-use crate::{ColourBar, Error, Figure, file, layout};
+use crate::{ColorBar, Error, Figure, file, layout};
 use image::{Rgb, RgbImage};
 use std::path::Path;
 
@@ -23,7 +23,7 @@ pub enum Background {
     /// Black on white. The default.
     #[default]
     White,
-    /// Light grey on nearly black.
+    /// Light gray on nearly black.
     Dark,
 }
 
@@ -47,7 +47,7 @@ impl Background {
 /// in an ellipsis where there is no room for that.
 ///
 /// ```
-/// use cam_viz::{ColourMap, Figure, Rgb, RgbImage, Sheet};
+/// use cam_viz::{ColorMap, Figure, Rgb, RgbImage, Sheet};
 ///
 /// let picture = RgbImage::from_pixel(64, 48, Rgb([200, 80, 40]));
 /// let sheet = Sheet::new("Where does it look?")
@@ -55,7 +55,7 @@ impl Background {
 ///     .row("bull mastiff", [picture.clone(), picture.clone()])
 ///     .row("tiger cat", [Figure::new(picture.clone()).below("1 %"), picture.into()])
 ///     .note("resnet50 at layer4.2")
-///     .colour_bar(ColourMap::Viridis)
+///     .color_bar(ColorMap::Viridis)
 ///     .draw()?;
 /// assert!(sheet.width() > 2 * 64 && sheet.height() > 2 * 48);
 /// # Ok::<(), cam_viz::Error>(())
@@ -67,7 +67,7 @@ pub struct Sheet {
     pub(crate) columns: Vec<String>,
     pub(crate) rows: Vec<Row>,
     pub(crate) background: Background,
-    pub(crate) bars: Vec<ColourBar>,
+    pub(crate) bars: Vec<ColorBar>,
     pub(crate) tile: u32,
 }
 
@@ -133,8 +133,8 @@ impl Sheet {
         Self { background, ..self }
     }
 
-    /// With one more bar at the right that says which colour is which value.
-    pub fn colour_bar(mut self, bar: impl Into<ColourBar>) -> Self {
+    /// With one more bar at the right that says which color is which value.
+    pub fn color_bar(mut self, bar: impl Into<ColorBar>) -> Self {
         self.bars.push(bar.into());
         self
     }

@@ -71,7 +71,7 @@ impl Text {
     }
 
     /// Draws a line with its upper left corner at `(x, y)`; what falls outside of the picture is left away.
-    pub fn draw(self, picture: &mut RgbImage, x: u32, y: u32, line: &str, colour: Rgb<u8>) {
+    pub fn draw(self, picture: &mut RgbImage, x: u32, y: u32, line: &str, color: Rgb<u8>) {
         for outlined in self.glyphs(line).0.into_iter().filter_map(|glyph| HACK.outline_glyph(glyph)) {
             let corner = outlined.px_bounds().min;
             outlined.draw(|right, down, cover| {
@@ -81,7 +81,7 @@ impl Text {
                 if let Some(pixel) =
                     pixel.and_then(|(column, row)| picture.get_pixel_mut_checked(column, row))
                 {
-                    *pixel = blend(*pixel, colour, cover.clamp(0.0, 1.0));
+                    *pixel = blend(*pixel, color, cover.clamp(0.0, 1.0));
                 }
             });
         }

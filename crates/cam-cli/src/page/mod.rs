@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cam_core::{METHODS, Method};
 use cam_models::{Classifier, Prediction};
-use cam_viz::{ColourMap, HeatMap, RgbImage};
+use cam_viz::{ColorMap, HeatMap, RgbImage};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use image::imageops;
@@ -43,11 +43,11 @@ pub struct Page {
     made: Made,
     /// What is explained: `logit`, `softmax`, ...
     score: String,
-    /// The colours of the shades of heat.
-    colours: String,
-    /// The colours of spreads.
+    /// The colors of the shades of heat.
+    colors: String,
+    /// The colors of spreads.
     spreads: String,
-    /// The colours of raw evidence, from the lowest to the highest.
+    /// The colors of raw evidence, from the lowest to the highest.
     diverging: String,
     pictures: Vec<Picture>,
     #[serde(skip)]
@@ -64,7 +64,7 @@ struct Made {
     weights: String,
     published: String,
     sha256: String,
-    licence: String,
+    license: String,
     methods: Vec<Paper>,
     options: Vec<(String, String)>,
     software: String,
@@ -138,7 +138,7 @@ impl Page {
         device: &str,
         methods: &[&'static dyn Method],
         options: &serde_json::Value,
-        colours: ColourMap,
+        colors: ColorMap,
     ) -> Result<Self, Failure> {
         let card = model.card();
         let weights = model.weights().and_then(|path| path.file_name());
@@ -149,7 +149,7 @@ impl Page {
             weights: weights.map_or("built in".into(), |name| name.to_string_lossy().into()),
             published: card.url.clone(),
             sha256: model.sha256()?.unwrap_or_default(),
-            licence: card.licence.clone(),
+            license: card.license.clone(),
             methods: methods
                 .iter()
                 .map(|method| Paper { name: method.name(), paper: method.paper() })
@@ -163,13 +163,13 @@ impl Page {
             ),
             command: command(std::env::args()),
         };
-        let signed = colours.is_diverging();
+        let signed = colors.is_diverging();
         Ok(Self {
             made,
             score: options["score"].as_str().unwrap_or("score").into(),
-            colours: palette(colours),
+            colors: palette(colors),
             spreads: palette(SPREAD),
-            diverging: palette(ColourMap::RedBlue),
+            diverging: palette(ColorMap::RedBlue),
             pictures: Vec::new(),
             signed,
         })
@@ -216,11 +216,11 @@ impl Page {
     }
 }
 
-/// 255 colours, three bytes each.
-fn palette(colours: ColourMap) -> String {
-    let low = if colours.is_diverging() { -1.0 } else { 0.0 };
+/// 255 colors, three bytes each.
+fn palette(colors: ColorMap) -> String {
+    let low = if colors.is_diverging() { -1.0 } else { 0.0 };
     let shades = (0..=SHADES as u8).map(|shade| low + (1.0 - low) * f32::from(shade) / SHADES);
-    STANDARD.encode(shades.flat_map(|value| colours.colour(value).0).collect::<Vec<u8>>())
+    STANDARD.encode(shades.flat_map(|value| colors.color(value).0).collect::<Vec<u8>>())
 }
 
 /// Bytes as they stand on the page: zlib, then base64.

@@ -24,15 +24,15 @@ async function unpack(text) {
   return new Response(stream).arrayBuffer();
 }
 
-/** 255 colours, as base64 of their red, green and blue. */
-function colours(text) {
+/** 255 colors, as base64 of their red, green and blue. */
+function colors(text) {
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   return (shade) => bytes.subarray(3 * shade, 3 * shade + 3);
 }
 
-const HEAT = colours(report.colours);
-const SIGNED = colours(report.diverging);
-const SPREAD = colours(report.spreads);
+const HEAT = colors(report.colors);
+const SIGNED = colors(report.diverging);
+const SPREAD = colors(report.spreads);
 
 /** Four digits, with its sign where it is wanted; what is next to nothing beside `scale` is 0. */
 function number(value, signed = false, scale = 0) {
@@ -44,7 +44,7 @@ function number(value, signed = false, scale = 0) {
 
 const percent = (share) => `${(100 * share).toFixed(share > 0.9995 && share < 1 ? 2 : 1)} %`;
 
-/** Fills a canvas with the colours of shades, pixel by pixel. */
+/** Fills a canvas with the colors of shades, pixel by pixel. */
 function fill(canvas, palette, shade) {
   const pixels = new ImageData(canvas.width, canvas.height);
   for (let place = 0; place < canvas.width * canvas.height; place++) {
@@ -54,7 +54,7 @@ function fill(canvas, palette, shade) {
   canvas.getContext("2d").putImageData(pixels, 0, 0);
 }
 
-/** A grid of values with its colours: what is drawn and what is read under the pointer. */
+/** A grid of values with its colors: what is drawn and what is read under the pointer. */
 class Grid {
   constructor([height, width], values, shade, palette) {
     const canvas = element("canvas", { width, height });
@@ -77,7 +77,7 @@ async function heatOf({ size, low, high, data }, palette) {
   return new Grid(size, values, (place) => shades[place], palette);
 }
 
-/** The signed evidence, in colours that are white at zero. */
+/** The signed evidence, in colors that are white at zero. */
 async function rawOf({ size, data }) {
   const values = new Float32Array(await unpack(data));
   const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
@@ -313,7 +313,7 @@ function made() {
     ["Model", `${made.model}: ${made.about}`],
     ["Weights", ...(made.published ? [made.weights, " (", link(made.published, made.published), ")"] : [made.weights])],
     ["SHA-256", made.sha256],
-    ["Licence", made.licence],
+    ["License", made.license],
     ["Methods", ...papers],
     ...made.options.map(([name, value]) => [name, value]),
     ["Software", made.software],

@@ -92,7 +92,7 @@ impl AblationCam {
         let each = Tensor::<1, Int>::arange(0..channels as i64, &activation.device()).float();
         let labels = each.reshape([1, channels, 1]).expand([batch, channels, 1]).mask_fill(unchanged, -1.0);
         let whole = labels.clone().narrow(1, 0, 1).full_like(-1.0);
-        let alike = Alike::labelled_async(Tensor::cat(vec![labels, whole], 1)).await?;
+        let alike = Alike::labeled_async(Tensor::cat(vec![labels, whole], 1)).await?;
         let scores = seen.scores_of_edited(&alike, &|activation, chunk| {
             let channel = one_hot(chunk, channels);
             let kept = activation.clone() * (channel.clone().neg() + 1.0);

@@ -35,7 +35,7 @@ use burn::tensor::activation::softmax;
 /// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ScoreCam {
-    /// How masks are enlarged: half-pixel centres as the authors' code has it, or aligned corners as pytorch-grad-cam.
+    /// How masks are enlarged: half-pixel centers as the authors' code has it, or aligned corners as pytorch-grad-cam.
     pub sampling: Sampling,
     /// Only so many channels of each image are tried, those that vary most over the places (by their standard deviation);
     /// all, where nothing is said.
@@ -75,13 +75,13 @@ impl Method for ScoreCam {
 /// Which channels are one mask: scaled to 0..1 they are the same. Those that are zero everywhere are one, and those that are seen
 /// at the same single place are.
 ///
-/// A channel is labelled with two sums over its places, weighted at random.
+/// A channel is labeled with two sums over its places, weighted at random.
 pub(super) async fn alike(activation: &Tensor<3>) -> Result<Alike, Error> {
     let [batch, channels, positions] = activation.dims();
     let masks = Scale::PerMap.apply(activation.clone().reshape([batch * channels, positions]));
     let shares: Tensor<2> = uniform([2, positions], &[[0, 0], [1, 0]], &masks.device());
     let sum = |row| (masks.clone() * shares.clone().narrow(0, row, 1)).sum_dim(1);
-    Alike::labelled_async(Tensor::cat(vec![sum(0), sum(1)], 1).reshape([batch, channels, 2])).await
+    Alike::labeled_async(Tensor::cat(vec![sum(0), sum(1)], 1).reshape([batch, channels, 2])).await
 }
 
 /// The evidence of channels with these scores, `[batch, channels]`.

@@ -39,7 +39,7 @@ pub fn extremes(values: &[f64]) -> (f64, f64) {
     values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &x| (low.min(x), high.max(x)))
 }
 
-/// A map read bilinearly at another size, on half-pixel centres, clamped at the borders.
+/// A map read bilinearly at another size, on half-pixel centers, clamped at the borders.
 pub fn resized(map: &[f64], from: [usize; 2], to: [usize; 2]) -> Vec<f64> {
     let read = |j: usize, axis: usize| {
         let last = (from[axis] - 1) as f64;

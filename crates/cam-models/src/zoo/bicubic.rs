@@ -17,11 +17,11 @@ pub(crate) fn matrix(from: usize, to: usize, device: &Device) -> Tensor<2> {
     let scale = from as f64 / to as f64;
     let stretch = scale.max(1.0);
     for (row, weights) in weights.chunks_exact_mut(from).enumerate() {
-        let centre = scale * (row as f64 + 0.5);
+        let center = scale * (row as f64 + 0.5);
         let support = 2.0 * stretch;
-        let first = (centre - support + 0.5).max(0.0) as usize;
-        let end = ((centre + support + 0.5) as usize).min(from);
-        let weight = |place: usize| keys((place as f64 - centre + 0.5) / stretch);
+        let first = (center - support + 0.5).max(0.0) as usize;
+        let end = ((center + support + 0.5) as usize).min(from);
+        let weight = |place: usize| keys((place as f64 - center + 0.5) / stretch);
         let sum: f64 = (first..end).map(weight).sum();
         for (place, slot) in (first..end).zip(&mut weights[first..end]) {
             *slot = (weight(place) / sum) as f32;

@@ -9,8 +9,8 @@
 //! the last `norm`, and the attention weights after their softmax as `blocks.11.attn.attn_drop` (timm's name of what they pass
 //! through).
 
-use crate::zoo::bicubic::matrix;
 use crate::zoo::TensorShapes;
+use crate::zoo::bicubic::matrix;
 use burn::module::{Initializer, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};

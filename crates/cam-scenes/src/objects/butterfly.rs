@@ -1,6 +1,6 @@
 //! A butterfly from above, its head up: four wings with dark margins, cells and eye spots.
 
-use crate::colour::{Tint, hsl};
+use crate::color::{Tint, hsl};
 use crate::dice::Dice;
 use crate::pen::{Ink, Pen};
 use crate::shapes::{curve, discs, lines, oval, smooth};
@@ -24,7 +24,7 @@ pub(crate) fn draw(pen: &mut Pen<'_>, dice: &mut Dice) {
             let outline = smooth(&mirror(points, side));
             pen.fill(&outline, margin);
             pen.stroke(&outline, 0.05, margin);
-            // The coloured part: the same wing, smaller towards its root.
+            // The colored part: the same wing, smaller towards its root.
             let cell: Vec<_> = mirror(points, side)
                 .into_iter()
                 .map(|(x, y)| (heart.0 * side + (x - heart.0 * side) * 0.78, heart.1 + (y - heart.1) * 0.78))

@@ -1,6 +1,6 @@
 //! A fish swimming to the left: fins, a round eye, and scales or stripes on its body.
 
-use crate::colour::{Tint, hsl};
+use crate::color::{Tint, hsl};
 use crate::dice::Dice;
 use crate::pen::{Ink, Pen};
 use crate::shapes::{arc, curve, disc, line, lines, smooth};

@@ -2,7 +2,7 @@
 
 use std::f32::consts::TAU;
 
-use crate::colour::{Tint, hsl};
+use crate::color::{Tint, hsl};
 use crate::dice::Dice;
 use crate::pen::{Ink, Pen};
 use crate::shapes::{disc, discs, line, polar, smooth};

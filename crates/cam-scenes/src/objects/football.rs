@@ -1,6 +1,6 @@
 //! A football: twelve dark pentagons and the seams between them, seen from a random side.
 
-use crate::colour::{Tint, hsl};
+use crate::color::{Tint, hsl};
 use crate::dice::Dice;
 use crate::pen::{Ink, Pen};
 use crate::shapes::{disc, lines, polygon};
@@ -42,8 +42,8 @@ pub(crate) fn draw(pen: &mut Pen<'_>, dice: &mut Dice) {
         around.sort_by(|a, b| a.0.total_cmp(&b.0));
         if around.iter().any(|(_, point)| point[2] > 0.0) {
             let pentagon: Vec<_> = around.iter().map(|&(_, point)| flat(point)).collect();
-            pen.fill_inside(&polygon(&pentagon), patch.colour());
-            pen.stroke_inside(&polygon(&pentagon), 0.04, patch.colour());
+            pen.fill_inside(&polygon(&pentagon), patch.color());
+            pen.stroke_inside(&polygon(&pentagon), 0.04, patch.color());
         }
     }
     pen.stroke_inside(&lines(seams), 0.045, hsl(patch.h, patch.s, (patch.l + 0.08).min(0.45)));

@@ -1,6 +1,6 @@
 //! A ladybird from above, its head up: spotted wing cases, a dark head, six legs.
 
-use crate::colour::{Tint, hsl, sheer};
+use crate::color::{Tint, hsl, sheer};
 use crate::dice::Dice;
 use crate::pen::{Ink, Pen};
 use crate::shapes::{disc, discs, line, lines, oval};

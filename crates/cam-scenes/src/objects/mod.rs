@@ -18,7 +18,7 @@ use crate::class::Class;
 use crate::dice::Dice;
 use crate::pen::Pen;
 
-/// Draws one object of `class` with `pen`, its colours and counts from `dice`.
+/// Draws one object of `class` with `pen`, its colors and counts from `dice`.
 pub(crate) fn draw(class: Class, pen: &mut Pen<'_>, dice: &mut Dice) {
     let drawing = match class {
         Class::Ladybird => ladybird::draw,

@@ -1,6 +1,6 @@
 //! A toadstool, its cap up: a dome with pale spots, gills below it, a stem with a ring.
 
-use crate::colour::{Tint, hsl};
+use crate::color::{Tint, hsl};
 use crate::dice::Dice;
 use crate::pen::{Ink, Pen};
 use crate::shapes::{curve, disc, lines, oval, polar, smooth};
@@ -21,7 +21,7 @@ pub(crate) fn draw(pen: &mut Pen<'_>, dice: &mut Dice) {
         (-thick * bulge, 0.82),
         (-thick * 1.05, 0.45),
     ]);
-    pen.fill(&foot, Ink::fade((-0.4, 0.0), (0.45, 0.0), stem.colour(), stem.lit(-0.22)));
+    pen.fill(&foot, Ink::fade((-0.4, 0.0), (0.45, 0.0), stem.color(), stem.lit(-0.22)));
     let marks = (0..5).map(|at| {
         let x = thick * (-0.6 + 0.3 * at as f32);
         let y = dice.between(0.45, 0.6);

@@ -1,6 +1,6 @@
 //! A slice of pizza, its tip down: a crust, dripping cheese, salami, olives and basil.
 
-use crate::colour::{Tint, hsl};
+use crate::color::{Tint, hsl};
 use crate::dice::Dice;
 use crate::pen::{Ink, Pen};
 use crate::shapes::{arc, curve, disc, discs, line, oval, smooth};
@@ -25,7 +25,7 @@ pub(crate) fn draw(pen: &mut Pen<'_>, dice: &mut Dice) {
         drip(-half * 0.56, 0.2),
         drip(-half * 0.7, -0.12),
     ]);
-    pen.fill(&slice, Ink::fade((0.0, -0.6), (0.0, 0.95), cheese.colour(), cheese.lit(0.06)));
+    pen.fill(&slice, Ink::fade((0.0, -0.6), (0.0, 0.95), cheese.color(), cheese.lit(0.06)));
     let melted = dice.whole(3, 5);
     for _ in 0..melted {
         let (x, y) = (dice.about(0.0, 0.4), dice.between(-0.5, 0.5));
@@ -64,7 +64,7 @@ pub(crate) fn draw(pen: &mut Pen<'_>, dice: &mut Dice) {
         (half + 0.04, -0.58),
     ];
     pen.stroke(&curve(&edge), 0.3, crust.lit(-0.26));
-    pen.stroke(&curve(&edge), 0.22, crust.colour());
+    pen.stroke(&curve(&edge), 0.22, crust.color());
     let shine = arc(0.0, 0.82, 1.62, -1.85, -1.3, 10);
     pen.stroke(&line(&shine), 0.06, crust.lit(0.16));
     let burns =

@@ -2,7 +2,7 @@
 
 use std::f32::consts::{PI, TAU};
 
-use crate::colour::Tint;
+use crate::color::Tint;
 use crate::dice::Dice;
 use crate::pen::{Ink, Pen};
 use crate::shapes::{discs, polar, smooth};

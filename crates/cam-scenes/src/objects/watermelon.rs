@@ -2,7 +2,7 @@
 
 use std::f32::consts::PI;
 
-use crate::colour::{Tint, hsl};
+use crate::color::{Tint, hsl};
 use crate::dice::Dice;
 use crate::pen::{Ink, Pen};
 use crate::shapes::{arc, lines, oval, polar, polygon};
@@ -14,7 +14,7 @@ pub(crate) fn draw(pen: &mut Pen<'_>, dice: &mut Dice) {
     let top = -0.42;
 
     let slice = polygon(&arc(0.0, top, 0.9, 0.0, PI, 40));
-    pen.fill(&slice, rind.colour());
+    pen.fill(&slice, rind.color());
     let wedge = dice.whole(9, 13);
     let stripes = (0..wedge).map(|at| {
         let angle = PI * (at as f32 + 0.5) / wedge as f32;

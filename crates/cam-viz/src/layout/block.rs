@@ -4,14 +4,14 @@ use super::Place;
 use super::column::Column;
 use super::paragraph::{Align, Paragraph};
 use super::sizes::Sizes;
-use crate::{ColourBar, Figure, page::Page};
+use crate::{ColorBar, Figure, page::Page};
 use image::{Rgb, RgbImage};
 use std::borrow::Cow;
 
 /// A figure of which is known what its column is.
 pub struct Block<'a> {
     pub picture: Cow<'a, RgbImage>,
-    bar: Option<ColourBar>,
+    bar: Option<ColorBar>,
     column: Column,
     above: Vec<Paragraph>,
     below: Vec<Paragraph>,
@@ -35,7 +35,7 @@ impl<'a> Block<'a> {
             column,
             above: set(&figure.above),
             below: set(&figure.below),
-            key: key.map(|(colour, meaning)| (*colour, sizes.number.paragraph(meaning, beside, 3))).collect(),
+            key: key.map(|(color, meaning)| (*color, sizes.number.paragraph(meaning, beside, 3))).collect(),
         }
     }
 
@@ -76,9 +76,9 @@ impl<'a> Block<'a> {
             y = y.saturating_add(caption.height());
         }
         y = y.saturating_add(if self.below.is_empty() { 0 } else { sizes.gap / 2 });
-        for (colour, meaning) in &self.key {
+        for (color, meaning) in &self.key {
             let side = sizes.number.height * 3 / 4;
-            let swatch = RgbImage::from_pixel(side, side, *colour);
+            let swatch = RgbImage::from_pixel(side, side, *color);
             page.picture(self.column.place.start, y + (sizes.number.height - side) / 2, Cow::Owned(swatch));
             meaning.put(page, Align::Start, y);
             y = y.saturating_add(sizes.key_row(meaning));

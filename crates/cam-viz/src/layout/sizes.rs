@@ -2,7 +2,7 @@
 
 use super::paragraph::Paragraph;
 use super::{Place, most};
-use crate::{ColourBar, page::Page, text::Text};
+use crate::{ColorBar, page::Page, text::Text};
 use std::borrow::Cow;
 
 /// How large things are, in pixels. They grow with the pictures, where those are large.
@@ -20,7 +20,7 @@ pub struct Sizes {
     pub title_room: u32,
     /// What a column is at least wide where its captions need it.
     pub column_room: u32,
-    /// The width of a colour bar.
+    /// The width of a color bar.
     pub bar: u32,
 }
 
@@ -42,24 +42,24 @@ impl Sizes {
         }
     }
 
-    /// How high a colour and its meaning are, of which there may be none.
+    /// How high a color and its meaning are, of which there may be none.
     pub fn key_row(&self, meaning: &Paragraph) -> u32 {
         meaning.height().max(self.number.height) + self.gap / 4
     }
 
-    /// The square of a colour and the gap behind it.
+    /// The square of a color and the gap behind it.
     pub fn swatch(&self) -> u32 {
         self.number.height + self.gap / 2
     }
 
-    /// How wide a colour bar and its numbers are.
-    pub fn bar_width(&self, bar: &ColourBar) -> u32 {
+    /// How wide a color bar and its numbers are.
+    pub fn bar_width(&self, bar: &ColorBar) -> u32 {
         let numbers = bar.numbers();
         self.bar + self.gap / 2 + most(numbers.iter().map(|(_, number)| self.number.width(number)))
     }
 
-    /// All colours from the largest value above to the smallest below, and its numbers where there is room for them.
-    pub fn put_bar(&self, page: &mut Page, bar: &ColourBar, x: u32, rows: Place) {
+    /// All colors from the largest value above to the smallest below, and its numbers where there is room for them.
+    pub fn put_bar(&self, page: &mut Page, bar: &ColorBar, x: u32, rows: Place) {
         page.picture(x, rows.start, Cow::Owned(bar.paint(self.bar, rows.length)));
         let high = self.number.height;
         let Some(room) = rows.length.checked_sub(high).filter(|room| *room >= high) else { return };

@@ -1,15 +1,15 @@
 //! Figures, and sheets of them in pixels and as SVG.
 
-use cam_viz::{Background, ColourBar, ColourMap, Error, Figure, Rgb, RgbImage, Sheet};
+use cam_viz::{Background, ColorBar, ColorMap, Error, Figure, Rgb, RgbImage, Sheet};
 use proptest::prelude::*;
 
-fn plain(width: u32, height: u32, colour: [u8; 3]) -> RgbImage {
-    RgbImage::from_pixel(width, height, Rgb(colour))
+fn plain(width: u32, height: u32, color: [u8; 3]) -> RgbImage {
+    RgbImage::from_pixel(width, height, Rgb(color))
 }
 
-/// The smallest rectangle around all pixels of a colour: left, top, right, bottom.
-fn place(sheet: &RgbImage, colour: [u8; 3]) -> [u32; 4] {
-    let found = sheet.enumerate_pixels().filter(|(.., pixel)| pixel.0 == colour);
+/// The smallest rectangle around all pixels of a color: left, top, right, bottom.
+fn place(sheet: &RgbImage, color: [u8; 3]) -> [u32; 4] {
+    let found = sheet.enumerate_pixels().filter(|(.., pixel)| pixel.0 == color);
     found.fold([u32::MAX, u32::MAX, 0, 0], |[left, top, right, bottom], (x, y, _)| {
         [left.min(x), top.min(y), right.max(x), bottom.max(y)]
     })
@@ -24,7 +24,7 @@ fn every_pixel_of_the_picture_is_on_the_figure_at_its_own_size() {
         .above("bull mastiff 57.2 %")
         .below("gradcam at layer4.2")
         .key(Rgb(BLUE), "a concept")
-        .colour_bar(ColourMap::Viridis);
+        .color_bar(ColorMap::Viridis);
     let drawn = figure.draw().unwrap();
     let [left, top, right, bottom] = place(&drawn, RED);
     assert_eq!((right - left + 1, bottom - top + 1), (700, 300));
@@ -59,8 +59,8 @@ fn pictures_of_a_row_stand_side_by_side_whatever_their_captions() {
 
 #[test]
 fn pictures_of_a_column_stand_below_one_another_whatever_the_numbers_of_their_bars() {
-    let figure = |colour, high| {
-        Figure::new(plain(90, 60, colour)).colour_bar(ColourBar::from(ColourMap::Jet).range(0.0, high))
+    let figure = |color, high| {
+        Figure::new(plain(90, 60, color)).color_bar(ColorBar::from(ColorMap::Jet).range(0.0, high))
     };
     let sheet = Sheet::new("").row("", [figure(RED, 1.0)]).row("", [figure(BLUE, 0.001234)]).draw().unwrap();
     assert_eq!(place(&sheet, RED)[0], place(&sheet, BLUE)[0]);
@@ -98,7 +98,7 @@ fn text_grows_with_large_pictures() {
 #[test]
 fn a_bar_says_zero_where_it_lies_between_the_ends() {
     let numbers = |low, high| {
-        let bar = ColourBar::from(ColourMap::Viridis).range(low, high);
+        let bar = ColorBar::from(ColorMap::Viridis).range(low, high);
         bar.numbers().map(|(_, number)| number)
     };
     assert_eq!(numbers(0.0, 0.25), ["0.25", "0.125", "0"]);
@@ -111,8 +111,8 @@ fn a_bar_says_zero_where_it_lies_between_the_ends() {
 fn the_numbers_of_a_bar_do_not_touch() {
     // Zero is too near to the lower end: only both ends are written.
     let figure = |low| {
-        let bar = ColourBar::from(ColourMap::Viridis).range(low, 10.0);
-        Figure::new(plain(50, 100, RED)).colour_bar(bar).draw().unwrap()
+        let bar = ColorBar::from(ColorMap::Viridis).range(low, 10.0);
+        Figure::new(plain(50, 100, RED)).color_bar(bar).draw().unwrap()
     };
     let ink = |drawn: &RgbImage| {
         let right = drawn.width() - 24 - 7; // the last digit of each number
@@ -124,15 +124,14 @@ fn the_numbers_of_a_bar_do_not_touch() {
 #[test]
 fn a_bar_without_numbers_that_make_sense_is_still_drawn() {
     for (low, high) in [(f32::NAN, 1.0), (f32::NEG_INFINITY, f32::INFINITY), (1.0, 1.0), (2.0, -1.0)] {
-        let bar = ColourBar::from(ColourMap::RedBlue).range(low, high);
-        Figure::new(plain(50, 100, RED)).colour_bar(bar).draw().unwrap();
+        let bar = ColorBar::from(ColorMap::RedBlue).range(low, high);
+        Figure::new(plain(50, 100, RED)).color_bar(bar).draw().unwrap();
     }
 }
 
 #[test]
 fn a_figure_without_pixels_can_be_on_a_sheet() {
-    let figure =
-        Figure::new(RgbImage::new(0, 0)).above("nothing").below("nothing").colour_bar(ColourMap::Jet);
+    let figure = Figure::new(RgbImage::new(0, 0)).above("nothing").below("nothing").color_bar(ColorMap::Jet);
     figure.draw().unwrap();
     figure.sheet().svg().unwrap();
 }
@@ -143,7 +142,7 @@ fn an_svg_has_the_size_and_the_pictures_and_the_text_of_the_sheet() {
         .columns(["photo", "Grad-CAM"])
         .row("bull <mastiff> & cat", [plain(60, 90, RED), plain(30, 90, BLUE)])
         .background(Background::Dark)
-        .colour_bar(ColourMap::Magma);
+        .color_bar(ColorMap::Magma);
     let (svg, drawn) = (sheet.svg().unwrap(), sheet.draw().unwrap());
     let document = roxmltree::Document::parse(&svg).unwrap();
     let root = document.root_element();
@@ -162,8 +161,8 @@ fn an_svg_has_the_size_and_the_pictures_and_the_text_of_the_sheet() {
     let pictures: Vec<_> = pictures
         .map(|node| ["x", "y", "width"].map(|name| node.attribute(name).unwrap().parse::<u32>().unwrap()))
         .collect();
-    for (colour, width) in [(RED, 60), (BLUE, 30)] {
-        let [left, top, ..] = place(&drawn, colour);
+    for (color, width) in [(RED, 60), (BLUE, 30)] {
+        let [left, top, ..] = place(&drawn, color);
         assert!(pictures.contains(&[left, top, width]), "{pictures:?}");
     }
 }
@@ -199,7 +198,7 @@ proptest! {
             .above(above.clone())
             .below(caption.clone())
             .key(Rgb(BLUE), key)
-            .colour_bar(ColourBar::from(ColourMap::RedBlue).range(low, high));
+            .color_bar(ColorBar::from(ColorMap::RedBlue).range(low, high));
         let sheet = Sheet::new(title).columns([caption, above.clone()]).note(above).tile(tile).row("row", [figure.clone()]).flow(2, [figure.clone(), figure.clone(), figure]);
         let drawn = sheet.draw().unwrap();
         let svg = sheet.svg().unwrap();

@@ -1,6 +1,6 @@
 //! What this crate promises, from the formulas to whole pictures.
 
-mod colour;
+mod color;
 mod figure;
 mod file;
 mod mode;

@@ -1,6 +1,6 @@
 //! What each overlay mode shows of the photo and of the map, and that none of them panics.
 
-use cam_viz::{Area, ColourMap, Error, HeatMap, Marker, Mode, Overlay, Rgb, RgbImage, Threshold};
+use cam_viz::{Area, ColorMap, Error, HeatMap, Marker, Mode, Overlay, Rgb, RgbImage, Threshold};
 use proptest::prelude::*;
 
 fn photo(width: u32, height: u32) -> RgbImage {
@@ -32,7 +32,7 @@ fn every_mode_is_parsed_from_its_name_in_any_case() {
 fn the_heat_alone_shows_nothing_of_the_photo() {
     let map = hill();
     let picture = Overlay::new(&photo(120, 90)).mode(Mode::Heat).draw(&map).unwrap();
-    assert_eq!(picture, ColourMap::Viridis.paint(&map));
+    assert_eq!(picture, ColorMap::Viridis.paint(&map));
 }
 
 #[test]
@@ -41,8 +41,8 @@ fn the_hotter_a_place_the_less_of_the_photo_is_seen() {
     let map = HeatMap::new(3, 1, [0.0, 0.5, 1.0]).unwrap();
     let picture = Overlay::new(&photo).mode(Mode::Alpha).alpha(1.0).draw(&map).unwrap();
     assert_eq!(picture[(0, 0)], photo[(0, 0)]);
-    assert_eq!(picture[(2, 0)], ColourMap::Viridis.colour(1.0));
-    let half = ColourMap::Viridis.colour(0.5);
+    assert_eq!(picture[(2, 0)], ColorMap::Viridis.color(1.0));
+    let half = ColorMap::Viridis.color(0.5);
     for channel in 0..3 {
         let want = (f32::from(photo[(1, 0)][channel]) + f32::from(half[channel])) / 2.0;
         assert!((f32::from(picture[(1, 0)][channel]) - want).abs() <= 0.5);
@@ -53,8 +53,8 @@ fn the_hotter_a_place_the_less_of_the_photo_is_seen() {
 fn what_speaks_against_is_as_opaque_as_what_speaks_for() {
     let photo = photo(2, 1);
     let map = HeatMap::new(2, 1, [-1.0, 1.0]).unwrap();
-    let overlay = Overlay::new(&photo).mode(Mode::Alpha).alpha(1.0).colours(ColourMap::RedBlue);
-    assert_eq!(overlay.draw(&map).unwrap(), ColourMap::RedBlue.paint(&map));
+    let overlay = Overlay::new(&photo).mode(Mode::Alpha).alpha(1.0).colors(ColorMap::RedBlue);
+    assert_eq!(overlay.draw(&map).unwrap(), ColorMap::RedBlue.paint(&map));
 }
 
 #[test]
@@ -75,9 +75,9 @@ fn a_mask_shows_the_photo_where_it_is_hot_and_a_quarter_of_it_elsewhere() {
 fn contours_run_where_the_map_has_their_levels_and_nowhere_else() {
     let photo = RgbImage::from_pixel(120, 90, Rgb([90; 3]));
     let picture = Overlay::new(&photo).mode(Mode::Contour).levels([0.5]).draw(&hill()).unwrap();
-    let colour = ColourMap::Viridis.colour(0.5).0;
+    let color = ColorMap::Viridis.color(0.5).0;
     let like_the_line =
-        |pixel: &Rgb<u8>| pixel.0.iter().zip(colour).map(|(a, b)| u32::from(a.abs_diff(b))).sum::<u32>() < 60;
+        |pixel: &Rgb<u8>| pixel.0.iter().zip(color).map(|(a, b)| u32::from(a.abs_diff(b))).sum::<u32>() < 60;
     let mut line = 0;
     for (x, y, pixel) in picture.enumerate_pixels() {
         let off = (from_peak(x, y) - 25.0).abs();
@@ -92,22 +92,22 @@ fn contours_run_where_the_map_has_their_levels_and_nowhere_else() {
 }
 
 #[test]
-fn usual_contours_are_four_and_both_signs_where_colours_diverge() {
+fn usual_contours_are_four_and_both_signs_where_colors_diverge() {
     let photo = RgbImage::from_pixel(120, 90, Rgb([90; 3]));
     let overlay = Overlay::new(&photo).mode(Mode::Contour);
     let by_hand = overlay.clone().levels([0.2, 0.4, 0.6, 0.8]);
     assert!(overlay.draw(&hill()).unwrap() == by_hand.draw(&hill()).unwrap());
     let negative = HeatMap::new(120, 90, hill().values().iter().map(|v| -v).collect::<Vec<_>>()).unwrap();
     assert!(overlay.draw(&negative).unwrap() == photo);
-    assert!(overlay.colours(ColourMap::RedBlue).draw(&negative).unwrap() != photo);
+    assert!(overlay.colors(ColorMap::RedBlue).draw(&negative).unwrap() != photo);
 }
 
 #[test]
 fn a_box_touches_the_hot_region_on_all_four_sides() {
     let photo = RgbImage::from_pixel(120, 90, Rgb([90; 3]));
     let picture = Overlay::new(&photo).mode(Mode::Box).draw(&hill()).unwrap();
-    let colour = ColourMap::Viridis.colour(1.0);
-    let drawn: Vec<_> = picture.enumerate_pixels().filter(|(.., pixel)| **pixel == colour).collect();
+    let color = ColorMap::Viridis.color(1.0);
+    let drawn: Vec<_> = picture.enumerate_pixels().filter(|(.., pixel)| **pixel == color).collect();
     // The region reaches 25 pixels from the peak; lines are about a pixel thick.
     let span = |of: fn(&(u32, u32, &Rgb<u8>)) -> u32| {
         let ends = drawn.iter().map(of);
@@ -169,12 +169,12 @@ proptest! {
         let tame = HeatMap::new(columns, rows, (0..columns * rows).map(|i| (i * 7 % 5) as f32 / 4.0).collect::<Vec<_>>()).unwrap();
         let area = Area { x, y, width: w, height: h };
         let fits = x + w <= width && y + h <= height;
-        let (mode, colours) = (Mode::ALL[place % 6], ColourMap::ALL[place / 6 % 10]);
+        let (mode, colors) = (Mode::ALL[place % 6], ColorMap::ALL[place / 6 % 10]);
         let threshold = if place >= 60 { Threshold::Otsu } else { Threshold::Value(level) };
         for map in [map.unwrap_or_else(|_| tame.clone()), tame] {
             let overlay = Overlay::new(&photo)
                 .mode(mode)
-                .colours(colours)
+                .colors(colors)
                 .threshold(threshold)
                 .levels([level, 0.5])
                 .alpha(alpha)

@@ -8,25 +8,25 @@ fn map(values: &[f32]) -> HeatMap {
 }
 
 #[test]
-fn each_place_has_the_colour_of_its_hottest_map_and_cold_ones_are_grey() {
+fn each_place_has_the_color_of_its_hottest_map_and_cold_ones_are_gray() {
     let photo = RgbImage::from_pixel(3, 1, Rgb([120, 60, 0]));
     let (left, right) = (map(&[1.0, 0.2, 0.0]), map(&[0.5, 0.4, 0.0]));
     let figure = Mosaic::new(&photo).map("left", left).map("right", right).alpha(1.0).draw().unwrap();
     let picture = figure.picture();
-    let grey = (299 * 120 + 587 * 60) / 1000;
-    assert_eq!(picture[(0, 0)], Mosaic::colour(0));
+    let gray = (299 * 120 + 587 * 60) / 1000;
+    assert_eq!(picture[(0, 0)], Mosaic::color(0));
     for channel in 0..3 {
-        let want = 0.6 * grey as f32 + 0.4 * f32::from(Mosaic::colour(1)[channel]);
+        let want = 0.6 * gray as f32 + 0.4 * f32::from(Mosaic::color(1)[channel]);
         assert!((f32::from(picture[(1, 0)][channel]) - want).abs() <= 0.5 + 1e-3);
     }
-    assert_eq!(picture[(2, 0)], Rgb([grey as u8; 3]));
+    assert_eq!(picture[(2, 0)], Rgb([gray as u8; 3]));
 }
 
 #[test]
-fn neighbouring_maps_have_colours_that_differ_and_after_seven_they_begin_anew() {
+fn neighbouring_maps_have_colors_that_differ_and_after_seven_they_begin_anew() {
     for place in 0..20 {
         let far = |other: usize| {
-            let apart = Mosaic::colour(place).0.into_iter().zip(Mosaic::colour(other).0);
+            let apart = Mosaic::color(place).0.into_iter().zip(Mosaic::color(other).0);
             apart.map(|(one, other)| u32::from(one.abs_diff(other))).sum::<u32>()
         };
         assert!((1..7).all(|next| far(place + next) > 70));
@@ -50,7 +50,7 @@ fn a_mosaic_asks_for_what_an_overlay_asks_for() {
 fn a_few_large_gradients_do_not_hide_the_others() {
     let mut values = vec![0.5; 3 * 1000];
     values[7] = 1e6;
-    let picture = Gradient::new(100, 10, values).unwrap().colour();
+    let picture = Gradient::new(100, 10, values).unwrap().color();
     assert_eq!(picture[(7, 0)][0], 255);
     assert_eq!(picture[(50, 5)], Rgb([255; 3]));
 }
@@ -59,7 +59,7 @@ fn a_few_large_gradients_do_not_hide_the_others() {
 fn where_nearly_all_is_zero_the_rest_is_seen() {
     let mut values = vec![0.0; 3 * 1000];
     values[7] = -3.0;
-    let picture = Gradient::new(100, 10, values).unwrap().colour();
+    let picture = Gradient::new(100, 10, values).unwrap().color();
     assert_eq!(picture[(7, 0)], Rgb([1, 128, 128]));
     assert_eq!(picture[(8, 0)], Rgb([128; 3]));
 }
@@ -76,10 +76,10 @@ fn planes_that_do_not_fit_and_values_that_are_no_numbers_are_errors() {
 
 proptest! {
     #[test]
-    fn a_gradient_and_its_negative_mirror_at_mid_grey(values in prop::collection::vec(-5.0f32..5.0, 3 * 24)) {
+    fn a_gradient_and_its_negative_mirror_at_mid_gray(values in prop::collection::vec(-5.0f32..5.0, 3 * 24)) {
         let gradient = Gradient::new(6, 4, values.clone()).unwrap();
         let negative = Gradient::new(6, 4, values.iter().map(|value| -value).collect::<Vec<_>>()).unwrap();
-        for (one, other) in [(gradient.colour(), negative.colour()), (gradient.grey(), negative.grey())] {
+        for (one, other) in [(gradient.color(), negative.color()), (gradient.gray(), negative.gray())] {
             for (one, other) in one.iter().zip(other.iter()) {
                 prop_assert!((i32::from(*one) + i32::from(*other) - 256).abs() <= 1);
             }
@@ -92,8 +92,8 @@ proptest! {
         let gradient = Gradient::new(3, 2, values);
         prop_assert_eq!(gradient.is_ok(), finite);
         if let Ok(gradient) = gradient {
-            gradient.colour();
-            gradient.grey();
+            gradient.color();
+            gradient.gray();
             gradient.times(&map(&[heat, 0.5])).unwrap();
         }
     }

@@ -1,4 +1,4 @@
-//! Borders of masks and markers, on colours that would hide a single-coloured line.
+//! Borders of masks and markers, on colors that would hide a single-colored line.
 
 use cam_viz::{Error, Marker, Rgb, RgbImage, outline};
 
@@ -15,7 +15,7 @@ fn disc(width: u32, height: u32, radius: f32) -> Vec<bool> {
 }
 
 #[test]
-fn exactly_the_border_pixels_are_coloured() {
+fn exactly_the_border_pixels_are_colored() {
     let (width, height) = (23, 17);
     let mask = disc(width, height, 6.0);
     let at = |x: i64, y: i64| {
@@ -64,13 +64,13 @@ fn a_mask_of_another_size_is_an_error_and_draws_nothing() {
 }
 
 #[test]
-fn a_marker_shows_on_every_grey() {
+fn a_marker_shows_on_every_gray() {
     for marker in [Marker::Ring, Marker::Cross] {
-        for grey in 0..=255 {
-            let mut picture = RgbImage::from_pixel(40, 40, Rgb([grey; 3]));
+        for gray in 0..=255 {
+            let mut picture = RgbImage::from_pixel(40, 40, Rgb([gray; 3]));
             marker.draw(&mut picture, 20, 20);
-            let strongest = picture.pixels().map(|pixel| pixel[0].abs_diff(grey)).max();
-            assert!(strongest >= Some(127), "{marker:?} on {grey}");
+            let strongest = picture.pixels().map(|pixel| pixel[0].abs_diff(gray)).max();
+            assert!(strongest >= Some(127), "{marker:?} on {gray}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The blend against its formula in slow loops, and what is shown of what the model did not see.
 
-use cam_viz::{Area, ColourMap, Error, HeatMap, Marker, Overlay, Rgb, RgbImage};
+use cam_viz::{Area, ColorMap, Error, HeatMap, Marker, Overlay, Rgb, RgbImage};
 use proptest::prelude::*;
 
 fn photo(width: u32, height: u32) -> RgbImage {
@@ -17,14 +17,14 @@ proptest! {
     #[test]
     fn the_blend_is_its_formula(alpha in 0.0f32..=1.0, width in 1u32..20, height in 1u32..20) {
         let photo = photo(width, height);
-        let picture = Overlay::new(&photo).colours(ColourMap::Magma).alpha(alpha).draw(&heat()).unwrap();
+        let picture = Overlay::new(&photo).colors(ColorMap::Magma).alpha(alpha).draw(&heat()).unwrap();
         let heat = heat().resize(width, height).unwrap();
         for y in 0..height {
             for x in 0..width {
-                let colour = ColourMap::Magma.colour(heat.values()[(y * width + x) as usize]);
+                let color = ColorMap::Magma.color(heat.values()[(y * width + x) as usize]);
                 for channel in 0..3 {
                     let alpha = f64::from(alpha);
-                    let want = (1.0 - alpha) * f64::from(photo[(x, y)][channel]) + alpha * f64::from(colour[channel]);
+                    let want = (1.0 - alpha) * f64::from(photo[(x, y)][channel]) + alpha * f64::from(color[channel]);
                     let got = f64::from(picture[(x, y)][channel]);
                     prop_assert!((got - want).abs() <= 0.5 + 1e-3, "{got} {want}");
                 }
@@ -48,12 +48,12 @@ proptest! {
 fn without_opacity_the_photo_stays_and_with_all_of_it_only_heat_is_left() {
     let photo = photo(9, 7);
     assert_eq!(Overlay::new(&photo).alpha(0.0).draw(&heat()).unwrap(), photo);
-    let painted = ColourMap::Viridis.paint(&heat().resize(9, 7).unwrap());
+    let painted = ColorMap::Viridis.paint(&heat().resize(9, 7).unwrap());
     assert_eq!(Overlay::new(&photo).alpha(1.0).draw(&heat()).unwrap(), painted);
 }
 
 #[test]
-fn what_was_cropped_away_is_dim_and_grey_and_the_rest_is_not() {
+fn what_was_cropped_away_is_dim_and_gray_and_the_rest_is_not() {
     let photo = photo(20, 10);
     let area = Area { x: 5, y: 0, width: 10, height: 10 };
     let picture = Overlay::new(&photo).area(area).draw(&heat()).unwrap();

@@ -1,28 +1,28 @@
 //! Contact sheets: all pictures are on it, none over another, and captions keep to their place.
 
-use cam_viz::{Background, ColourMap, Error, Rgb, RgbImage, Sheet};
+use cam_viz::{Background, ColorMap, Error, Rgb, RgbImage, Sheet};
 
-fn plain(width: u32, height: u32, colour: [u8; 3]) -> RgbImage {
-    RgbImage::from_pixel(width, height, Rgb(colour))
+fn plain(width: u32, height: u32, color: [u8; 3]) -> RgbImage {
+    RgbImage::from_pixel(width, height, Rgb(color))
 }
 
-fn count(sheet: &RgbImage, colour: [u8; 3]) -> usize {
-    sheet.pixels().filter(|pixel| pixel.0 == colour).count()
+fn count(sheet: &RgbImage, color: [u8; 3]) -> usize {
+    sheet.pixels().filter(|pixel| pixel.0 == color).count()
 }
 
-const COLOURS: [[u8; 3]; 4] = [[250, 10, 10], [10, 250, 10], [10, 10, 250], [250, 250, 10]];
+const COLORS: [[u8; 3]; 4] = [[250, 10, 10], [10, 250, 10], [10, 10, 250], [250, 250, 10]];
 
 #[test]
 fn every_pixel_of_every_picture_is_on_the_sheet() {
-    let [one, two, three, four] = COLOURS;
+    let [one, two, three, four] = COLORS;
     let sheet = Sheet::new("Four pictures of four sizes")
         .columns(["left", "right"])
         .row("above", [plain(40, 30, one), plain(20, 50, two)])
         .row("below", [plain(10, 10, three), plain(64, 8, four)])
         .draw()
         .unwrap();
-    for (colour, pixels) in COLOURS.into_iter().zip([40 * 30, 20 * 50, 10 * 10, 64 * 8]) {
-        assert_eq!(count(&sheet, colour), pixels);
+    for (color, pixels) in COLORS.into_iter().zip([40 * 30, 20 * 50, 10 * 10, 64 * 8]) {
+        assert_eq!(count(&sheet, color), pixels);
     }
 }
 
@@ -34,7 +34,7 @@ fn a_margin_is_left_around_everything() {
         let sheet = Sheet::new(&long)
             .columns([&long, &long])
             .row(&long, [plain(30, 30, [9; 3]), plain(30, 30, [9; 3])])
-            .colour_bar(ColourMap::Turbo)
+            .color_bar(ColorMap::Turbo)
             .background(background)
             .draw()
             .unwrap();
@@ -61,7 +61,7 @@ fn a_long_caption_does_not_reach_into_the_next_column() {
 
 #[test]
 fn a_large_picture_is_shrunk_to_its_tile_and_keeps_its_shape() {
-    let [one, two, ..] = COLOURS;
+    let [one, two, ..] = COLORS;
     let sheet = Sheet::new("").tile(50).row("", [plain(400, 200, one), plain(3000, 1, two)]).draw().unwrap();
     assert_eq!(count(&sheet, one), 50 * 25);
     assert_eq!(count(&sheet, two), 50);
@@ -69,7 +69,7 @@ fn a_large_picture_is_shrunk_to_its_tile_and_keeps_its_shape() {
 
 #[test]
 fn rows_may_have_different_lengths() {
-    let [one, two, three, _] = COLOURS;
+    let [one, two, three, _] = COLORS;
     let sheet = Sheet::new("Ragged")
         .columns(["only one caption"])
         .row("one", [plain(9, 9, one)])
@@ -77,27 +77,26 @@ fn rows_may_have_different_lengths() {
         .row("two", [plain(9, 9, two), plain(9, 9, three)])
         .draw()
         .unwrap();
-    assert_eq!([one, two, three].map(|colour| count(&sheet, colour)), [81; 3]);
+    assert_eq!([one, two, three].map(|color| count(&sheet, color)), [81; 3]);
 }
 
 #[test]
 fn a_sheet_without_anything_is_a_blank_page() {
-    let sheet = Sheet::new("").colour_bar(ColourMap::RedBlue).draw().unwrap();
+    let sheet = Sheet::new("").color_bar(ColorMap::RedBlue).draw().unwrap();
     assert!(sheet.pixels().all(|pixel| *pixel == Rgb([255; 3])));
     Sheet::new("").row("", [RgbImage::new(0, 0), RgbImage::new(0, 400)]).tile(0).draw().unwrap();
 }
 
 #[test]
-fn the_colour_bar_runs_from_the_largest_value_above_to_the_smallest_below() {
-    let sheet =
-        |colours| Sheet::new("").row("", [plain(10, 256, [77; 3])]).colour_bar(colours).draw().unwrap();
-    for (colours, lowest) in [(ColourMap::Viridis, 0.0), (ColourMap::RedBlue, -1.0)] {
-        let sheet = sheet(colours);
+fn the_color_bar_runs_from_the_largest_value_above_to_the_smallest_below() {
+    let sheet = |colors| Sheet::new("").row("", [plain(10, 256, [77; 3])]).color_bar(colors).draw().unwrap();
+    for (colors, lowest) in [(ColorMap::Viridis, 0.0), (ColorMap::RedBlue, -1.0)] {
+        let sheet = sheet(colors);
         let column: Vec<_> = (24..24 + 256).map(|y| sheet[(24 + 10 + 20, y)]).collect();
         let near = |one: Rgb<u8>, other: Rgb<u8>| one.0.iter().zip(other.0).all(|(a, b)| a.abs_diff(b) <= 3);
-        assert!(near(column[0], colours.colour(1.0)), "{colours}");
-        assert!(near(column[255], colours.colour(lowest)), "{colours}");
-        assert!(near(column[127], colours.colour((1.0 + lowest) / 2.0)), "{colours}");
+        assert!(near(column[0], colors.color(1.0)), "{colors}");
+        assert!(near(column[255], colors.color(lowest)), "{colors}");
+        assert!(near(column[127], colors.color((1.0 + lowest) / 2.0)), "{colors}");
     }
 }
 

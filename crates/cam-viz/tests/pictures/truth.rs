@@ -4,7 +4,7 @@
 //! path the failure names. `REGENERATE=1 cargo test` takes the new pictures for the truth; look at them then.
 
 use cam_viz::{
-    Area, Background, ColourBar, ColourMap, Figure, Gradient, HeatMap, Marker, Mode, Mosaic, Overlay, Rgb,
+    Area, Background, ColorBar, ColorMap, Figure, Gradient, HeatMap, Marker, Mode, Mosaic, Overlay, Rgb,
     RgbImage, Sheet, encode, outline,
 };
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
@@ -74,15 +74,15 @@ fn ringed() -> RgbImage {
 }
 
 #[test]
-fn the_colour_maps_look_as_they_should() {
+fn the_color_maps_look_as_they_should() {
     let ramp = HeatMap::new(128, 1, (0..128).map(|i| i as f32 / 127.0).collect::<Vec<_>>()).unwrap();
     let signed = HeatMap::new(128, 1, (0..128).map(|i| i as f32 / 63.5 - 1.0).collect::<Vec<_>>()).unwrap();
-    let strips = ColourMap::ALL.map(|map| map.paint(if map.is_diverging() { &signed } else { &ramp }));
-    compare("colours.png", &RgbImage::from_fn(128, 80, |x, y| strips[y as usize / 8][(x, 0)]));
+    let strips = ColorMap::ALL.map(|map| map.paint(if map.is_diverging() { &signed } else { &ramp }));
+    compare("colors.png", &RgbImage::from_fn(128, 80, |x, y| strips[y as usize / 8][(x, 0)]));
 }
 
 #[test]
-fn an_overlay_of_a_centre_crop_looks_as_it_should() {
+fn an_overlay_of_a_center_crop_looks_as_it_should() {
     let area = Area { x: 16, y: 0, width: 64, height: 64 };
     compare("overlay.png", &Overlay::new(&photo()).area(area).peak(Marker::Ring).draw(&hill()).unwrap());
 }
@@ -94,19 +94,19 @@ fn outlines_and_markers_look_as_they_should() {
 
 #[test]
 fn a_sheet_looks_as_it_should() {
-    let overlay = |colours| Overlay::new(&photo()).colours(colours).draw(&hill()).unwrap();
+    let overlay = |colors| Overlay::new(&photo()).colors(colors).draw(&hill()).unwrap();
     let sheet = Sheet::new("Größe & Ort – a sheet")
         .columns(["photo", "Grad-CAM++", "jet, and too long"])
-        .row("ball", [photo(), overlay(ColourMap::Viridis), overlay(ColourMap::Jet)])
-        .row("truth", [ringed(), overlay(ColourMap::Cividis)]);
-    compare("sheet.png", &sheet.clone().colour_bar(ColourMap::Viridis).draw().unwrap());
-    let dark = sheet.background(Background::Dark).colour_bar(ColourMap::RedBlue).tile(48);
+        .row("ball", [photo(), overlay(ColorMap::Viridis), overlay(ColorMap::Jet)])
+        .row("truth", [ringed(), overlay(ColorMap::Cividis)]);
+    compare("sheet.png", &sheet.clone().color_bar(ColorMap::Viridis).draw().unwrap());
+    let dark = sheet.background(Background::Dark).color_bar(ColorMap::RedBlue).tile(48);
     compare("dark.png", &dark.draw().unwrap());
 }
 
-/// The meadow in the sun, or under the moon: bright and dark colours for what is drawn over them.
+/// The meadow in the sun, or under the moon: bright and dark colors for what is drawn over them.
 fn meadow(light: f32) -> RgbImage {
-    let shine = |colour: [f32; 3]| Rgb(colour.map(|part| (light * part).round() as u8));
+    let shine = |color: [f32; 3]| Rgb(color.map(|part| (light * part).round() as u8));
     RgbImage::from_fn(200, 150, |x, y| {
         let [x, y] = [x as f32, y as f32];
         let grain = 8.0 * (0.7 * x).sin() * (0.9 * y).cos();
@@ -141,30 +141,30 @@ fn heat() -> HeatMap {
 
 #[test]
 fn the_modes_look_as_they_should_by_day_and_by_night() {
-    let sheet = |colours: ColourMap| {
-        let sheet = Sheet::new(format!("Modes in {colours}")).columns(Mode::ALL.map(Mode::name));
+    let sheet = |colors: ColorMap| {
+        let sheet = Sheet::new(format!("Modes in {colors}")).columns(Mode::ALL.map(Mode::name));
         [("day", 1.0), ("night", 0.2)].into_iter().fold(sheet, |sheet, (time, light)| {
             let photo = meadow(light);
             let overlay =
-                Overlay::new(&photo).colours(colours).area(Area { x: 20, y: 0, width: 160, height: 150 });
+                Overlay::new(&photo).colors(colors).area(Area { x: 20, y: 0, width: 160, height: 150 });
             sheet.row(time, Mode::ALL.map(|mode| overlay.clone().mode(mode).draw(&heat()).unwrap()))
         })
     };
-    compare("modes.png", &sheet(ColourMap::Viridis).draw().unwrap());
-    compare("modes-jet.png", &sheet(ColourMap::Jet).draw().unwrap());
+    compare("modes.png", &sheet(ColorMap::Viridis).draw().unwrap());
+    compare("modes-jet.png", &sheet(ColorMap::Jet).draw().unwrap());
 }
 
 #[test]
 fn signed_maps_look_as_they_should() {
     let (photo, reach) = (meadow(1.0), evidence().reach());
     let sheet = Sheet::new("Evidence for and against").columns(["blend", "heat", "alpha", "contour"]);
-    let sheet = [ColourMap::RedBlue, ColourMap::OrangePurple].into_iter().fold(sheet, |sheet, colours| {
-        let overlay = Overlay::new(&photo).colours(colours);
+    let sheet = [ColorMap::RedBlue, ColorMap::OrangePurple].into_iter().fold(sheet, |sheet, colors| {
+        let overlay = Overlay::new(&photo).colors(colors);
         let figures = [Mode::Blend, Mode::Heat, Mode::Alpha, Mode::Contour].map(|mode| {
             let picture = overlay.clone().mode(mode).draw(&evidence().balanced()).unwrap();
-            Figure::new(picture).colour_bar(ColourBar::from(colours).range(-reach, reach))
+            Figure::new(picture).color_bar(ColorBar::from(colors).range(-reach, reach))
         });
-        sheet.row(colours.name(), figures)
+        sheet.row(colors.name(), figures)
     });
     compare("signed.png", &sheet.draw().unwrap());
 }
@@ -175,7 +175,7 @@ fn a_figure_looks_as_it_should() {
         .above("an orange ball that is by no means small 98.7 %")
         .below("gradcam++ at layer4.2")
         .below("resnet50")
-        .colour_bar(ColourMap::Viridis);
+        .color_bar(ColorMap::Viridis);
     compare("figure.png", &figure.draw().unwrap());
 }
 
@@ -184,11 +184,11 @@ fn a_strip_of_layers_looks_as_it_should() {
     let photo = meadow(1.0);
     let layers = (1..=5).map(|layer| {
         let map = heat().resize(2 * layer, 2 * layer).unwrap();
-        Figure::new(Overlay::new(&photo).colours(ColourMap::Inferno).draw(&map).unwrap())
+        Figure::new(Overlay::new(&photo).colors(ColorMap::Inferno).draw(&map).unwrap())
             .above(format!("layer{layer}"))
             .below(format!("{} x {}", 2 * layer, 2 * layer))
     });
-    let sheet = Sheet::new("From shallow to deep").flow(3, layers).colour_bar(ColourMap::Inferno);
+    let sheet = Sheet::new("From shallow to deep").flow(3, layers).color_bar(ColorMap::Inferno);
     compare(
         "strip.png",
         &sheet
@@ -232,8 +232,8 @@ fn guided_gradients_look_as_they_should() {
     let gradient = Gradient::new(200, 150, (0..3).flat_map(plane).collect::<Vec<_>>()).unwrap();
     let guided = gradient.times(&heat()).unwrap();
     let sheet = Sheet::new("Before and after")
-        .columns(["photo", "gradient", "in grey", "times the map"])
-        .row("", [photo.clone(), gradient.colour(), gradient.grey(), guided.colour()])
+        .columns(["photo", "gradient", "in gray", "times the map"])
+        .row("", [photo.clone(), gradient.color(), gradient.gray(), guided.color()])
         .background(Background::Dark);
     compare("gradient.png", &sheet.draw().unwrap());
 }
@@ -245,13 +245,13 @@ fn a_mean_and_its_spread_look_as_they_should() {
         let values = heat().values().iter().map(|mean| 4.0 * most * mean * (1.0 - mean)).collect::<Vec<_>>();
         HeatMap::new(14, 14, values).unwrap().scaled(0.0, 0.2)
     };
-    let shown = |map: &HeatMap, colours| Overlay::new(&photo).colours(colours).draw(map).unwrap();
-    let pair = |most| [shown(&heat(), ColourMap::Viridis), shown(&spread(most), ColourMap::Magma)];
+    let shown = |map: &HeatMap, colors| Overlay::new(&photo).colors(colors).draw(map).unwrap();
+    let pair = |most| [shown(&heat(), ColorMap::Viridis), shown(&spread(most), ColorMap::Magma)];
     let sheet = Sheet::new("Over 6 views")
         .columns(["mean", "standard deviation"])
         .row("ball", pair(0.2))
         .row("surer", pair(0.1))
-        .colour_bar(ColourMap::Viridis)
-        .colour_bar(ColourBar::from(ColourMap::Magma).range(0.0, 0.2));
+        .color_bar(ColorMap::Viridis)
+        .color_bar(ColorBar::from(ColorMap::Magma).range(0.0, 0.2));
     compare("spread.png", &sheet.draw().unwrap());
 }

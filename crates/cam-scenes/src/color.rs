@@ -1,10 +1,10 @@
-//! Colours by hue, saturation and lightness.
+//! Colors by hue, saturation and lightness.
 
 use tiny_skia::Color;
 
 use crate::dice::Dice;
 
-/// The colour of hue `h` in degrees (any number), saturation `s` and lightness `l` in `[0, 1]`.
+/// The color of hue `h` in degrees (any number), saturation `s` and lightness `l` in `[0, 1]`.
 pub(crate) fn hsl(h: f32, s: f32, l: f32) -> Color {
     let (s, l) = (s.clamp(0.0, 1.0), l.clamp(0.0, 1.0));
     let part = |n: f32| {
@@ -15,10 +15,10 @@ pub(crate) fn hsl(h: f32, s: f32, l: f32) -> Color {
     Color::from_rgba8(part(0.0), part(8.0), part(4.0), 255)
 }
 
-/// `colour` with opacity `share` in `[0, 1]`.
-pub(crate) fn sheer(mut colour: Color, share: f32) -> Color {
-    colour.set_alpha(share);
-    colour
+/// `color` with opacity `share` in `[0, 1]`.
+pub(crate) fn sheer(mut color: Color, share: f32) -> Color {
+    color.set_alpha(share);
+    color
 }
 
 /// One tint: a hue in degrees with a saturation and a lightness, easy to shade.
@@ -35,17 +35,17 @@ impl Tint {
         Self { h: dice.about(h, spread), s: dice.about(s, 0.1), l: dice.about(l, 0.05) }
     }
 
-    /// The colour itself.
-    pub(crate) fn colour(self) -> Color {
+    /// The color itself.
+    pub(crate) fn color(self) -> Color {
         hsl(self.h, self.s, self.l)
     }
 
-    /// The colour made lighter (`by` above 0) or darker (`by` below 0).
+    /// The color made lighter (`by` above 0) or darker (`by` below 0).
     pub(crate) fn lit(self, by: f32) -> Color {
         hsl(self.h, self.s, self.l + by)
     }
 
-    /// The colour with its hue turned by `degrees`.
+    /// The color with its hue turned by `degrees`.
     pub(crate) fn turned(self, degrees: f32) -> Self {
         Self { h: self.h + degrees, ..self }
     }

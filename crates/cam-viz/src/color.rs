@@ -1,4 +1,4 @@
-//! Colour maps: a value becomes one of 256 shades, `shade = round(255 * value)`, and a signed one one of 511.
+//! Color maps: a value becomes one of 256 shades, `shade = round(255 * value)`, and a signed one one of 511.
 //!
 //! Viridis, inferno, magma and plasma are matplotlib's tables, cividis and turbo close polynomials (up to 18 and 32
 //! of 255 off at the dark ends), all of the crate `colorous`. Jet is OpenCV's `COLORMAP_JET`, three tents over the
@@ -16,21 +16,21 @@ use crate::{Error, HeatMap};
 use image::{Rgb, RgbImage};
 use std::{fmt, str::FromStr};
 
-/// How values become colours.
+/// How values become colors.
 ///
 /// ```
-/// use cam_viz::{ColourMap, Rgb};
+/// use cam_viz::{ColorMap, Rgb};
 ///
-/// let colours: ColourMap = "jet".parse()?;
-/// assert_eq!(colours.colour(0.0), Rgb([0, 0, 128]));
-/// assert_eq!(colours.colour(1.0), Rgb([128, 0, 0]));
-/// assert_eq!(ColourMap::default().name(), "viridis");
+/// let colors: ColorMap = "jet".parse()?;
+/// assert_eq!(colors.color(0.0), Rgb([0, 0, 128]));
+/// assert_eq!(colors.color(1.0), Rgb([128, 0, 0]));
+/// assert_eq!(ColorMap::default().name(), "viridis");
 /// # Ok::<(), cam_viz::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum ColourMap {
-    /// Violet, green, yellow: perceptually even and safe for the colour-blind. The default.
+pub enum ColorMap {
+    /// Violet, green, yellow: perceptually even and safe for the color-blind. The default.
     #[default]
     Viridis,
     /// Black, red, yellow, nearly white: perceptually even.
@@ -39,17 +39,17 @@ pub enum ColourMap {
     Magma,
     /// Blue, magenta, yellow: perceptually even.
     Plasma,
-    /// Blue, grey, yellow: made to look the same to the colour-blind.
+    /// Blue, gray, yellow: made to look the same to the color-blind.
     Cividis,
-    /// An even-tempered rainbow; not safe for the colour-blind.
+    /// An even-tempered rainbow; not safe for the color-blind.
     Turbo,
     /// OpenCV's rainbow, known from most papers; it shows edges where there are none.
     Jet,
     /// Black to white.
-    Grey,
-    /// For signed values from -1 to 1: blue below zero, white at zero, red above; safe for the colour-blind.
+    Gray,
+    /// For signed values from -1 to 1: blue below zero, white at zero, red above; safe for the color-blind.
     RedBlue,
-    /// For signed values from -1 to 1: purple below zero, white at zero, orange above; safe for the colour-blind.
+    /// For signed values from -1 to 1: purple below zero, white at zero, orange above; safe for the color-blind.
     OrangePurple,
 }
 
@@ -57,14 +57,14 @@ pub enum ColourMap {
 enum Shades {
     /// From 0 to 1.
     Sequential(colorous::Gradient),
-    /// From -1 to 1, and the end of the gradient (0 or 1) that is the colour of 1.
+    /// From -1 to 1, and the end of the gradient (0 or 1) that is the color of 1.
     Diverging(colorous::Gradient, f64),
     /// A shade by a formula.
     Formula(fn(u8) -> Rgb<u8>),
 }
 
-impl ColourMap {
-    /// All colour maps that there are.
+impl ColorMap {
+    /// All color maps that there are.
     pub const ALL: [Self; 10] = [
         Self::Viridis,
         Self::Inferno,
@@ -73,7 +73,7 @@ impl ColourMap {
         Self::Cividis,
         Self::Turbo,
         Self::Jet,
-        Self::Grey,
+        Self::Gray,
         Self::RedBlue,
         Self::OrangePurple,
     ];
@@ -88,19 +88,19 @@ impl ColourMap {
         matches!(self.data().1, Shades::Diverging(..))
     }
 
-    /// The colour of a value from 0 to 1, or from -1 to 1 where the map [diverges](Self::is_diverging).
-    /// Values beyond get the colour of the nearer end.
-    pub fn colour(self, value: f32) -> Rgb<u8> {
+    /// The color of a value from 0 to 1, or from -1 to 1 where the map [diverges](Self::is_diverging).
+    /// Values beyond get the color of the nearer end.
+    pub fn color(self, value: f32) -> Rgb<u8> {
         self.shade(shade(value))
     }
 
-    /// What [`colour`](Self::colour) gives, made quick for many values.
+    /// What [`color`](Self::color) gives, made quick for many values.
     pub(crate) fn of_many(self) -> impl Fn(f32) -> Rgb<u8> {
         let shades: Vec<_> = (-255..=255).map(|at| self.shade(at)).collect();
         move |value| shades[(shade(value) + 255) as usize]
     }
 
-    /// The colour of a shade from 0 to 255, or from -255 to 255 where the map diverges.
+    /// The color of a shade from 0 to 255, or from -255 to 255 where the map diverges.
     fn shade(self, shade: i32) -> Rgb<u8> {
         let above = shade.max(0) as u8;
         match self.data().1 {
@@ -122,29 +122,29 @@ impl ColourMap {
             Self::Cividis => ("cividis", Sequential(colorous::CIVIDIS)),
             Self::Turbo => ("turbo", Sequential(colorous::TURBO)),
             Self::Jet => ("jet", Formula(jet)),
-            Self::Grey => ("grey", Formula(|shade| Rgb([shade; 3]))),
+            Self::Gray => ("gray", Formula(|shade| Rgb([shade; 3]))),
             Self::RedBlue => ("red-blue", Diverging(colorous::RED_BLUE, 0.0)),
             Self::OrangePurple => ("orange-purple", Diverging(colorous::PURPLE_ORANGE, 1.0)),
         }
     }
 
-    /// The map in colours alone, at its own size.
+    /// The map in colors alone, at its own size.
     ///
     /// ```
-    /// use cam_viz::{ColourMap, HeatMap, Rgb};
+    /// use cam_viz::{ColorMap, HeatMap, Rgb};
     ///
     /// let signed = HeatMap::new(3, 1, [-1.0, 0.0, 1.0])?;
-    /// let picture = ColourMap::RedBlue.paint(&signed);
+    /// let picture = ColorMap::RedBlue.paint(&signed);
     /// let [red, _, blue] = picture[(0, 0)].0;
     /// assert!(blue > red);
     /// assert_eq!(picture.dimensions(), (3, 1));
     /// # Ok::<(), cam_viz::Error>(())
     /// ```
     pub fn paint(self, map: &HeatMap) -> RgbImage {
-        let colour = self.of_many();
+        let color = self.of_many();
         let mut picture = RgbImage::new(map.width(), map.height());
         for (pixel, value) in picture.pixels_mut().zip(map.values()) {
-            *pixel = colour(*value);
+            *pixel = color(*value);
         }
         picture
     }
@@ -163,20 +163,20 @@ fn jet(shade: u8) -> Rgb<u8> {
     Rgb([tent(-382, 1148), tent(-128, 892), tent(128, 638) - u8::from(shade == 159)])
 }
 
-impl fmt::Display for ColourMap {
+impl fmt::Display for ColorMap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
 }
 
-impl FromStr for ColourMap {
+impl FromStr for ColorMap {
     type Err = Error;
 
-    /// The colour map of this name; capitals do not matter.
+    /// The color map of this name; capitals do not matter.
     fn from_str(name: &str) -> Result<Self, Error> {
         Self::ALL.into_iter().find(|map| map.name().eq_ignore_ascii_case(name)).ok_or_else(|| {
             let known = Self::ALL.map(Self::name).join(", ");
-            Error::UnknownColourMap { name: name.to_owned(), known }
+            Error::UnknownColorMap { name: name.to_owned(), known }
         })
     }
 }

@@ -1,9 +1,9 @@
 //! Shades against published ones and against what each kind of map is for.
 
-use cam_viz::{ColourMap, Error, Rgb};
+use cam_viz::{ColorMap, Error, Rgb};
 
-fn shade(map: ColourMap, shade: u8) -> [u8; 3] {
-    map.colour(f32::from(shade) / 255.0).0
+fn shade(map: ColorMap, shade: u8) -> [u8; 3] {
+    map.color(f32::from(shade) / 255.0).0
 }
 
 /// `COLORMAP_JET` of OpenCV 5.0.0, `cv2.applyColorMap`, as red, green, blue.
@@ -29,16 +29,16 @@ fn jet_is_the_table_of_opencv() {
         (224, [252, 0, 0]),
         (255, [128, 0, 0]),
     ] {
-        assert_eq!(shade(ColourMap::Jet, index), want, "{index}");
+        assert_eq!(shade(ColorMap::Jet, index), want, "{index}");
     }
 }
 
 #[test]
 fn jet_sums_up_to_the_table_of_opencv() {
-    let sum = |channel: usize| (0..=255).map(|i| u64::from(shade(ColourMap::Jet, i)[channel])).sum::<u64>();
+    let sum = |channel: usize| (0..=255).map(|i| u64::from(shade(ColorMap::Jet, i)[channel])).sum::<u64>();
     assert_eq!([sum(0), sum(1), sum(2)], [30592, 32448, 30591]);
     let weighted: u64 =
-        (0..=255).flat_map(|i| shade(ColourMap::Jet, i).map(|part| u64::from(i) * u64::from(part))).sum();
+        (0..=255).flat_map(|i| shade(ColorMap::Jet, i).map(|part| u64::from(i) * u64::from(part))).sum();
     assert_eq!(weighted, 11_937_921);
 }
 
@@ -46,13 +46,13 @@ fn jet_sums_up_to_the_table_of_opencv() {
 #[test]
 fn perceptual_maps_are_those_of_matplotlib() {
     for (map, [first, middle, last]) in [
-        (ColourMap::Viridis, [[68, 1, 84], [33, 145, 140], [253, 231, 37]]),
-        (ColourMap::Inferno, [[0, 0, 4], [188, 55, 84], [252, 255, 164]]),
-        (ColourMap::Magma, [[0, 0, 4], [183, 55, 121], [252, 253, 191]]),
-        (ColourMap::Plasma, [[13, 8, 135], [204, 71, 120], [240, 249, 33]]),
-        (ColourMap::Cividis, [[0, 34, 78], [125, 124, 120], [254, 232, 56]]),
+        (ColorMap::Viridis, [[68, 1, 84], [33, 145, 140], [253, 231, 37]]),
+        (ColorMap::Inferno, [[0, 0, 4], [188, 55, 84], [252, 255, 164]]),
+        (ColorMap::Magma, [[0, 0, 4], [183, 55, 121], [252, 253, 191]]),
+        (ColorMap::Plasma, [[13, 8, 135], [204, 71, 120], [240, 249, 33]]),
+        (ColorMap::Cividis, [[0, 34, 78], [125, 124, 120], [254, 232, 56]]),
     ] {
-        let tolerance = if map == ColourMap::Cividis { 18 } else { 1 };
+        let tolerance = if map == ColorMap::Cividis { 18 } else { 1 };
         for (index, want) in [(0, first), (128, middle), (255, last)] {
             let near = shade(map, index).iter().zip(want).all(|(got, want)| got.abs_diff(want) <= tolerance);
             assert!(near, "{map} {index}: {:?} {want:?}", shade(map, index));
@@ -66,8 +66,7 @@ fn the_default_and_its_kin_get_lighter_all_the_way() {
         let [red, green, blue] = shade(map, index).map(f64::from);
         0.2126 * red + 0.7152 * green + 0.0722 * blue
     };
-    for map in
-        [ColourMap::default(), ColourMap::Inferno, ColourMap::Magma, ColourMap::Plasma, ColourMap::Cividis]
+    for map in [ColorMap::default(), ColorMap::Inferno, ColorMap::Magma, ColorMap::Plasma, ColorMap::Cividis]
     {
         assert!((8..=255).all(|index| light(map, index) > light(map, index - 8)), "{map}");
     }
@@ -75,47 +74,47 @@ fn the_default_and_its_kin_get_lighter_all_the_way() {
 
 #[test]
 fn the_diverging_map_is_nearly_white_at_zero_and_red_above() {
-    assert!(ColourMap::RedBlue.colour(0.0).0.iter().all(|&part| part > 235));
+    assert!(ColorMap::RedBlue.color(0.0).0.iter().all(|&part| part > 235));
     for value in [0.3, 0.6, 1.0] {
-        let Rgb([red, _, blue]) = ColourMap::RedBlue.colour(value);
+        let Rgb([red, _, blue]) = ColorMap::RedBlue.color(value);
         assert!(red > blue + 40, "{value}");
-        let Rgb([red, _, blue]) = ColourMap::RedBlue.colour(-value);
+        let Rgb([red, _, blue]) = ColorMap::RedBlue.color(-value);
         assert!(blue > red + 40, "-{value}");
     }
 }
 
 #[test]
-fn values_beyond_the_ends_get_the_colours_of_the_ends() {
-    for map in ColourMap::ALL {
+fn values_beyond_the_ends_get_the_colors_of_the_ends() {
+    for map in ColorMap::ALL {
         let lowest = if map.is_diverging() { -1.0 } else { 0.0 };
-        assert_eq!(map.colour(-1e30), map.colour(lowest));
-        assert_eq!(map.colour(f32::INFINITY), map.colour(1.0));
-        map.colour(f32::NAN);
+        assert_eq!(map.color(-1e30), map.color(lowest));
+        assert_eq!(map.color(f32::INFINITY), map.color(1.0));
+        map.color(f32::NAN);
     }
 }
 
 #[test]
 fn the_other_diverging_map_is_nearly_white_at_zero_and_orange_above() {
-    assert!(ColourMap::OrangePurple.colour(0.0).0.iter().all(|&part| part > 230));
-    let Rgb([red, green, blue]) = ColourMap::OrangePurple.colour(0.6);
+    assert!(ColorMap::OrangePurple.color(0.0).0.iter().all(|&part| part > 230));
+    let Rgb([red, green, blue]) = ColorMap::OrangePurple.color(0.6);
     assert!(red > green + 40 && green > blue + 40);
-    let Rgb([red, green, blue]) = ColourMap::OrangePurple.colour(-0.6);
+    let Rgb([red, green, blue]) = ColorMap::OrangePurple.color(-0.6);
     assert!(blue > green + 40 && red >= green);
 }
 
 #[test]
 fn every_map_is_parsed_from_its_name_in_any_case() {
-    for map in ColourMap::ALL {
-        assert_eq!(map.name().parse::<ColourMap>().unwrap(), map);
-        assert_eq!(map.to_string().to_uppercase().parse::<ColourMap>().unwrap(), map);
+    for map in ColorMap::ALL {
+        assert_eq!(map.name().parse::<ColorMap>().unwrap(), map);
+        assert_eq!(map.to_string().to_uppercase().parse::<ColorMap>().unwrap(), map);
     }
 }
 
 #[test]
 fn an_unknown_name_is_answered_with_those_that_there_are() {
-    let error = "rainbow".parse::<ColourMap>().unwrap_err();
-    assert!(matches!(&error, Error::UnknownColourMap { name, .. } if name == "rainbow"));
-    for map in ColourMap::ALL {
+    let error = "rainbow".parse::<ColorMap>().unwrap_err();
+    assert!(matches!(&error, Error::UnknownColorMap { name, .. } if name == "rainbow"));
+    for map in ColorMap::ALL {
         assert!(error.to_string().contains(map.name()), "{error}");
     }
 }
