@@ -124,7 +124,7 @@ where
     F: Fn(&M, Tensor<4>) -> Tensor<2>,
 {
     fn module(&self) -> &dyn Inspect {
-        self.recorded.module()
+        Model::module(&self.recorded)
     }
 
     fn prepare(&self, images: &Tensor<4>) -> Result<(), cam_core::Error> {

@@ -317,7 +317,7 @@ impl Classifier {
 
 impl Model for Classifier {
     fn module(&self) -> &dyn Inspect {
-        self.network.module()
+        Model::module(&self.network)
     }
 
     fn prepare(&self, images: &Tensor<4>) -> Result<(), cam_core::Error> {
