@@ -689,3 +689,84 @@ fn large_layers_of_few_rows() {
     .within(1e-5) // sums of thousands of numbers
     .found(&["conv 8 @ 16x12", "relu 8 @ 16x12"]);
 }
+
+#[test]
+fn a_sum_behind_a_list_is_of_the_block_around_it() {
+    #[derive(Module, Debug)]
+    struct Inverted {
+        layers: Vec<Conv2d>,
+    }
+    #[derive(Module, Debug)]
+    struct Net {
+        stem: Conv2d,
+        block: Inverted,
+        fc: Linear,
+    }
+    let block = Inverted { layers: vec![conv(8, 12, 1, 1), conv(12, 8, 3, 1)] };
+    let net = Net { stem: conv(3, 8, 3, 2), block, fc: linear(8, 5) };
+    case(net, pictures, |net, x| {
+        let x = net.stem.forward(x);
+        let y = net.block.layers.iter().fold(x.clone(), |x, layer| layer.forward(x));
+        net.fc.forward(pooled(x + y))
+    })
+    .found(&[
+        "stem 8 @ 8x6",
+        "block.layers.0 12 @ 8x6",
+        "block.layers.1 8 @ 8x6",
+        "block.layers 8 @ 8x6",
+        "block 8 @ 8x6",
+    ])
+    .tapped(&["block.layers", "block"], |net, x, taps| {
+        let x = net.stem.forward(x);
+        let x = taps.layer("block", Nchw, || {
+            let inside = || net.block.layers.iter().fold(x.clone(), |x, layer| layer.forward(x));
+            x.clone() + taps.layer("block.layers", Nchw, inside)
+        });
+        net.fc.forward(pooled(x))
+    });
+}
+
+#[test]
+fn an_activation_behind_a_block_is_not_the_one_inside_it() {
+    #[derive(Module, Debug)]
+    struct Features {
+        conv: Conv2d,
+        relu: Relu,
+        norm: BatchNorm,
+    }
+    #[derive(Module, Debug)]
+    struct Net {
+        features: Features,
+        fc: Linear,
+    }
+    let features = Features { conv: conv(3, 8, 3, 2), relu: Relu::new(), norm: norm(8) };
+    let net = Net { features, fc: linear(8, 5) };
+    case(net, pictures, |net, x| {
+        let Features { conv, relu: own, norm } = &net.features;
+        net.fc.forward(pooled(relu(norm.forward(own.forward(conv.forward(x))))))
+    })
+    .found(&["features.conv 8 @ 8x6", "features.relu 8 @ 8x6", "features.norm 8 @ 8x6", "features 8 @ 8x6"])
+    .tapped(&["features.relu", "features"], |net, x, taps| {
+        let Features { conv, relu: own, norm } = &net.features;
+        let x = taps.layer("features", Nchw, || {
+            norm.forward(taps.layer("features.relu", Nchw, || own.forward(conv.forward(x))))
+        });
+        net.fc.forward(pooled(relu(x)))
+    });
+}
+
+#[test]
+fn images_of_one_row_have_places() {
+    #[derive(Module, Debug)]
+    struct Net {
+        stem: Conv2d,
+        fc: Linear,
+    }
+    let rows = |batch| pictures(batch).reshape([batch, 3, 1, 192]);
+    let net = Net { stem: conv(3, 8, 3, 2), fc: linear(8, 5) };
+    case(net, rows, |net, x| net.fc.forward(pooled(relu(net.stem.forward(x)))))
+        .found(&["stem 8 @ 1x96", "relu 8 @ 1x96"])
+        .tapped(&["stem"], |net, x, taps| {
+            net.fc.forward(pooled(relu(taps.layer("stem", Nchw, || net.stem.forward(x)))))
+        });
+}
