@@ -35,13 +35,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A model of one's own joins in with [`PhotoModel`], two lines.
+//! A Burn module of your own is explained as it is, with no changed line: see [`record`]. One that cannot be recorded names its layers
+//! by hand and joins in with [`PhotoModel`].
 //!
 //! # What is where
 //!
-//! This crate is the glue between three that can be used alone, and holds what most programs need of them:
+//! This crate is the glue between four that can be used alone, and holds what most programs need of them:
 //!
 //! - [`cam_core`]: taps, methods, targets; tensors in, tensors out, of any rank,
+//! - [`cam_graph`]: any Burn module as a model, its forward pass recorded and its layers found,
 //! - [`cam_models`]: ResNet, ViT, Swin and others with their weights and preprocessing,
 //! - [`cam_viz`]: heat maps, colors, overlays, sheets.
 //!

@@ -108,7 +108,9 @@ pub enum Error {
         layer: String,
     },
     /// FullGrad counts biases, and the forward pass names none.
-    #[error("this model names no biases (`Taps::biased`), which FullGrad counts")]
+    #[error(
+        "this model shows no biases, which FullGrad counts: none is named (`Taps::biased`), or the model is not linear between the corners of ReLUs, as with gates, GELU and norms over the activation"
+    )]
     NoBiases,
     /// The forward pass names no attention weights.
     #[error("this model names no attention weights (the layout `Attention`), which this method looks at")]

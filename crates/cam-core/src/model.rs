@@ -80,7 +80,7 @@ where
         const {
             assert!(
                 size_of::<F>() == 0,
-                "this closure captures something: `Tapped::new(&captured, |captured, input, taps| ..)`"
+                "this closure captures something, and so is no model: use `Tapped::new(&captured, |captured, input, taps| ..)`"
             )
         };
         &NoModule
@@ -127,7 +127,7 @@ impl<'m, N, F> Tapped<'m, N, F> {
         const {
             assert!(
                 size_of::<F>() == 0,
-                "this closure captures something: it belongs into the module, a tuple of several"
+                "this closure captures something: put it into the module, in a tuple if there are several: `Tapped::new(&(net, other), ..)`"
             )
         };
         Self { module, forward }

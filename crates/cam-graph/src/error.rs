@@ -11,8 +11,8 @@ pub enum Error {
     /// Burn. Where panics abort, as in WebAssembly, the program ends with what it said, and this is never returned.
     #[error(
         "the forward pass cannot be recorded: it panicked{} with: {message}. A recording computes nothing, so a forward pass must not \
-         read numbers of tensors to decide what to do, and must make new tensors on the device of its input (`x.device()`). If it has \
-         to, name its layers by hand with `cam_core::Taps`",
+         read numbers of tensors to decide what to do, must make new tensors on the device of its input (`x.device()`), and must read no \
+         weights but those of the module that is recorded. If it has to, name its layers by hand with `cam_core::Taps`",
         .place.as_ref().map_or_else(String::new, |place| format!(" at {place}"))
     )]
     Forward {

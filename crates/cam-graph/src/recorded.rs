@@ -19,7 +19,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 ///
 /// The module is not changed, and what is explained is the module in inference: Dropout does nothing and BatchNorm uses its running
 /// statistics, whether the module is being trained or not. Weights are shared, not copied; a module that is trained further has to be
-/// recorded anew. Nothing runs before the first input comes. For each shape of input the operators are recorded once, which takes some
+/// recorded anew. What the forward pass reads is in the module, in a tuple of several if need be: the closure captures no weights. Nothing
+/// runs before the first input comes. For each shape of input the operators are recorded once, which takes some
 /// milliseconds, and kept.
 ///
 /// ```
