@@ -9,7 +9,7 @@ use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
 use burn::backend::{Dispatch, DispatchTensor, TensorMetadata};
 use burn::module::Module;
 use burn::tensor::{DType, Device};
-use cam_core::{Input, Inspect, Model, NoModule, Taps};
+use cam_core::{Input, Inspect, Model, Taps};
 use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
@@ -78,6 +78,7 @@ where
         weights: capture::weights(&module),
         modules: capture::modules(&module),
         device: devices.into_iter().next(),
+        inspected: Inspected(module.inspect()),
         module,
         forward,
         prepared: Prepared::default(),
@@ -98,9 +99,19 @@ pub struct Recorded<M, F, I, O> {
     weights: HashMap<String, DispatchTensor>,
     modules: Modules,
     device: Option<Device>,
+    inspected: Inspected,
     prepared: Prepared,
     programs: Mutex<HashMap<Form, Arc<Program<O>>>>,
     input: PhantomData<fn(I)>,
+}
+
+/// What a look at the module found when it was recorded: it does not change, and a walk takes 0.1 ms of each call.
+struct Inspected(Result<(), cam_core::Error>);
+
+impl Inspect for Inspected {
+    fn inspect(&self) -> Result<(), cam_core::Error> {
+        self.0.clone()
+    }
 }
 
 /// The shapes and kinds of all tensors of an input.
@@ -217,9 +228,8 @@ where
     I: Input + Tensors,
     O: Tensors,
 {
-    /// Nothing to look at: what is recorded is in inference, whatever the module is in.
     fn module(&self) -> &dyn Inspect {
-        &NoModule
+        &self.inspected
     }
 
     /// # Panics

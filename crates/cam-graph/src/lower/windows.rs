@@ -199,10 +199,13 @@ fn rows_moved(operator: &OperationIr, mut inputs: Vec<DispatchTensor>) -> Option
             let stays = op.axes.last().is_some_and(|axis| is_last(&op.out.shape, *axis));
             stays.then(|| Dispatch::float_permute(x, &op.axes))
         }
-        Base::Slice(op) => (channels(&op.tensor.shape) == channels(&op.out.shape)).then(|| {
-            let of_rows = op.ranges.iter().take(op.out.shape.num_dims() - 1).cloned().collect::<Vec<_>>();
-            Dispatch::float_slice(x, &of_rows)
-        }),
+        Base::Slice(op) => {
+            let of_rows = op.out.shape.num_dims() - 1;
+            // As many channels may be the same in reverse.
+            let stays = channels(&op.tensor.shape) == channels(&op.out.shape)
+                && op.ranges.get(of_rows).is_none_or(|range| range.step == 1);
+            stays.then(|| Dispatch::float_slice(x, &op.ranges[..of_rows.min(op.ranges.len())]))
+        }
         _ => None,
     }
 }

@@ -6,7 +6,7 @@
 //! Its layers are every `layers.N`, each block of its stacks (`layers.12.3`), and each step of a block (`layers.12.3.layers.4`).
 
 use crate::zoo::TensorShapes;
-use crate::zoo::sequence::{self, InvertedResidual, SeqLayer};
+use crate::zoo::sequence::{self, InvertedResidual, SeqLayer, conv, norm};
 use burn::nn::{Linear, LinearConfig};
 use burn::prelude::*;
 
@@ -46,7 +46,7 @@ impl MnasNetConfig {
         let [stem, separable, stacks @ ..] = self.widths;
         // A convolution and its norm.
         let normed = |from, to, kernel, stride, groups| {
-            [SeqLayer::conv(from, to, kernel, stride, groups, device), SeqLayer::norm(to, device)]
+            [SeqLayer::Conv(conv(from, to, kernel, stride, groups, device)), SeqLayer::Norm(norm(to, device))]
         };
         let mut layers = Vec::new();
         layers.extend(normed(3, stem, 3, 2, 1));

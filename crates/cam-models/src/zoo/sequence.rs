@@ -69,25 +69,9 @@ pub struct InvertedResidual {
 }
 
 impl SeqLayer {
-    /// A convolution without a bias, for a norm follows.
-    pub(crate) fn conv(
-        from: usize,
-        to: usize,
-        kernel: usize,
-        stride: usize,
-        groups: usize,
-        device: &Device,
-    ) -> Self {
-        SeqLayer::Conv(conv(from, to, kernel, stride, groups, device))
-    }
-
     /// A convolution of 3x3 places with a bias.
     pub(crate) fn biased_conv(from: usize, to: usize, device: &Device) -> Self {
         SeqLayer::Conv(square(from, to, 3, 1, 1).init(device))
-    }
-
-    pub(crate) fn norm(channels: usize, device: &Device) -> Self {
-        SeqLayer::Norm(norm(channels, device))
     }
 
     pub(crate) fn relu() -> Self {

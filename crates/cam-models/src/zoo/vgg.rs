@@ -6,7 +6,7 @@
 //! Its layers are every `features.N`: convolutions, norms, ReLUs and poolings.
 
 use crate::zoo::TensorShapes;
-use crate::zoo::sequence::{self, SeqLayer};
+use crate::zoo::sequence::{self, SeqLayer, norm};
 use burn::nn::{Linear, LinearConfig};
 use burn::prelude::*;
 use burn::tensor::activation::relu;
@@ -98,7 +98,7 @@ impl VggConfig {
             for _ in 0..count {
                 features.push(SeqLayer::biased_conv(from, channels, device));
                 if self.norms {
-                    features.push(SeqLayer::norm(channels, device));
+                    features.push(SeqLayer::Norm(norm(channels, device)));
                 }
                 features.push(SeqLayer::relu());
                 from = channels;
