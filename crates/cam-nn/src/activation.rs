@@ -9,7 +9,7 @@ use burn::tensor::Tensor;
 /// - x and output: of two to four axes
 pub fn gelu<const D: usize>(x: Tensor<D>) -> Result<Tensor<D>, Tensor<D>> {
     on_tokens([x], |[x]| x.gelu()).or_else(|[x]| {
-        with_custom_grad(x, |x| (x.gelu(), Backward::new(move |gradient| x.gelu_back(gradient))))
+        with_custom_grad(x, |x| (x.gelu(), Backward::new(move |gradient| x.gelu_backward(gradient))))
     })
 }
 
@@ -20,9 +20,9 @@ impl HostTensor {
     }
 
     /// The gradient before a GELU of these values, of that behind it.
-    fn gelu_back(&self, gradient: &HostTensor) -> HostTensor {
+    fn gelu_backward(&self, gradient: &HostTensor) -> HostTensor {
         let x = self.channels_last();
-        let out = cam_kernels::gelu_back(&x, &gradient.channels_last(), memory::take(x.len()));
+        let out = cam_kernels::gelu_backward(&x, &gradient.channels_last(), memory::take(x.len()));
         HostTensor::new(out, self.shape())
     }
 }

@@ -15,7 +15,7 @@ use burn::backend::{
     flex::{FlexTensor, Layout},
 };
 use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
-use cam_kernels::{Activation, Conv, Picture};
+use cam_kernels::{Activation, Conv, ImageView};
 pub use packing::{PackKey, get_or_pack};
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -133,11 +133,11 @@ impl HostTensor {
         out.into()
     }
 
-    pub fn picture(&self) -> Picture<'_> {
+    pub fn picture(&self) -> ImageView<'_> {
         let [batch, height, width, channels] = self.shape;
         match self.channels_last {
-            true => Picture::nhwc(self.floats(), self.shape),
-            false => Picture::nchw(self.floats(), [batch, channels, height, width]),
+            true => ImageView::nhwc(self.floats(), self.shape),
+            false => ImageView::nchw(self.floats(), [batch, channels, height, width]),
         }
     }
 

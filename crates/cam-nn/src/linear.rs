@@ -9,7 +9,7 @@ use crate::cpu::{
 use crate::gelu;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
-use cam_kernels::{Activation, Conv, Outputs};
+use cam_kernels::{Activation, Conv, Gemv};
 use std::sync::Arc;
 
 /// A linear layer of fixed parameters, through a GELU or plus a residual.
@@ -100,7 +100,7 @@ fn packed(weight: &FlexTensor, bias: Option<&FlexTensor>, back: bool) -> Arc<Con
     get_or_pack((&lying, bias), PackKey::Linear { by_outputs, back }, |weight, bias| {
         match by_outputs == back {
             true => Conv::linear(weight, shape, bias),
-            false => Conv::linear_by_outputs(weight, shape, bias),
+            false => Conv::linear_output_major(weight, shape, bias),
         }
     })
 }
@@ -139,9 +139,9 @@ impl InPlace {
         })
     }
 
-    fn kernel(&self) -> Outputs<'_> {
+    fn kernel(&self) -> Gemv<'_> {
         let shape = self.weight.layout().shape();
-        Outputs::new(floats(&self.weight), [shape[0], shape[1]], self.bias.as_ref().map(floats))
+        Gemv::new(floats(&self.weight), [shape[0], shape[1]], self.bias.as_ref().map(floats))
     }
 
     fn outputs_of(&self, x: &HostTensor) -> HostTensor {

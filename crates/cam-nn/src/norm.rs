@@ -51,7 +51,7 @@ impl HostTensor {
         let (x, gamma) = (self.channels_last(), gamma.to_contiguous());
         let out = memory::take(x.len());
         let out =
-            cam_kernels::layer_norm_back(&x, floats(&gamma), epsilon as f32, &gradient.channels_last(), out);
+            cam_kernels::layer_norm_backward(&x, floats(&gamma), epsilon as f32, &gradient.channels_last(), out);
         HostTensor::new(out, self.shape())
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::cpu::{HostTensor, memory, on_images};
 use burn::tensor::Tensor;
-use cam_kernels::{Picture, Window};
+use cam_kernels::{ImageView, Window};
 
 /// Returns the largest value of each channel in windows; gives the images back where the kernels cannot take them, as on a tape.
 ///
@@ -14,7 +14,7 @@ pub fn max_pool(x: Tensor<4>, size: [usize; 2], window: Window) -> Result<Tensor
         let [rows, columns] = window.output([height, width], size);
         let floats = x.channels_last();
         let out = memory::take(batch * rows * columns * channels);
-        let out = cam_kernels::max_pool(Picture::nhwc(&floats, x.shape()), size, window, out);
+        let out = cam_kernels::max_pool(ImageView::nhwc(&floats, x.shape()), size, window, out);
         HostTensor::new(out, [batch, rows, columns, channels])
     })
 }

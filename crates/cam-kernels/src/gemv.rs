@@ -1,89 +1,89 @@
-//! A linear layer that is read where it lies, output by output.
+//! A linear layer whose weights are read in place, output by output.
 //!
-//! Of a few rows a large layer takes as long as its weights take to come from memory. So each is read once, and nothing is packed,
-//! which would be a second copy of it. The weights of an output lie side by side: on the way back those of an output that has no
-//! gradient, as that of a ReLU that lets nothing through, are not read at all.
+//! For a few rows the time of a large layer is the time to load its weights from memory. So each weight is read once, and zeros is
+//! packed, which would take a second copy. The weights of an output are contiguous: the backward pass does not read those of an output
+//! without a gradient, such as that of an inactive ReLU.
 
-use crate::share::{TASKS, first_channels};
+use crate::partition::{TASKS_PER_THREAD, split_channels};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// The floats of some weights that are multiplied with all rows before the next, so that they stay in the nearest cache meanwhile.
-/// The rows of the weights are walked from end to end: they come from memory twice as fast as in short pieces.
+/// The number of weights of an output that are multiplied with all rows before the next, so that they stay in the L1 cache. The rows
+/// of the weights are read from end to end: memory delivers them twice as fast as in short pieces.
 const DEPTH: usize = 1024;
 
-/// The outputs that are gone through together on the way back.
-const TOGETHER: usize = 8;
+/// The number of outputs that the backward pass processes together.
+const OUTPUTS: usize = 8;
 
-/// The floats of all rows in which a part of the way back gathers gradients before the next: they stay in a core's own cache.
-const GATHERED: usize = 128 << 10;
+/// The number of floats, over all rows, in which a part of the backward pass accumulates gradients: they stay in a core's own cache.
+const ACCUMULATED: usize = 128 << 10;
 
-/// The parts of the outputs on the way back, however many threads there are: the order of a sum does not depend on the machine.
+/// The number of parts of the outputs in the backward pass. It is fixed, so that the order of a sum does not depend on the machine.
 const PARTS: usize = 8;
 
-/// A linear layer, $y_{no} = b_o + \sum_i w_{oi} x_{ni}$.
+/// A linear layer for a few rows, $y_{no} = b_o + \sum_i w_{oi} x_{ni}$, whose weights are read in place.
 #[derive(Debug, Clone, Copy)]
-pub struct Outputs<'a> {
-    /// `[to, from]`
+pub struct Gemv<'a> {
+    /// `[out_features, in_features]`
     weight: &'a [f32],
-    /// `[to]`
+    /// `[out_features]`
     bias: Option<&'a [f32]>,
     from: usize,
     to: usize,
 }
 
-impl<'a> Outputs<'a> {
-    /// A layer with these weights.
+impl<'a> Gemv<'a> {
+    /// Makes a layer of these weights.
     ///
     /// # Shapes
-    /// - weight: `[to, from]`
-    /// - bias: `[to]`
+    /// - weight: `[out_features, in_features]`
+    /// - bias: `[out_features]`
     ///
     /// # Panics
-    /// Where the slices are not of these shapes, or one of them is empty.
+    /// Panics if a slice does not have its shape or is empty.
     pub fn new(weight: &'a [f32], [to, from]: [usize; 2], bias: Option<&'a [f32]>) -> Self {
         assert!(to > 0 && from > 0, "{from} inputs, {to} outputs");
-        assert_eq!(weight.len(), to * from, "floats of a weight");
-        assert!(bias.is_none_or(|bias| bias.len() == to), "floats of a bias");
+        assert_eq!(weight.len(), to * from, "length of the weight");
+        assert!(bias.is_none_or(|bias| bias.len() == to), "length of the bias");
         Self { weight, bias, from, to }
     }
 
-    /// What the layer makes of some rows. It is written into `out`, whatever that held.
+    /// Returns the outputs of some rows. The result is written into `out`, whose contents are ignored.
     ///
     /// # Shapes
-    /// - x: `[rows, from]`
-    /// - output: `[rows, to]`
+    /// - x: `[rows, in_features]`
+    /// - output: `[rows, out_features]`
     ///
     /// # Panics
-    /// Where `x` is not of whole rows.
+    /// Panics if `x` does not consist of whole rows.
     pub fn forward(&self, x: &[f32], mut out: Vec<f32>) -> Vec<f32> {
         let rows: Vec<&[f32]> = rows(x, self.from);
         out.resize(rows.len() * self.to, 0.0);
-        let outputs = self.to.div_ceil(TASKS * rayon::current_num_threads()).next_multiple_of(4);
+        let outputs = self.to.div_ceil(TASKS_PER_THREAD * rayon::current_num_threads()).next_multiple_of(4);
         parts(&mut out, self.to, outputs).into_par_iter().for_each(|(first, out)| {
             Arch::new().dispatch(Forward { layer: self, x: &rows, first, out });
         });
         out
     }
 
-    /// The gradient at the rows of something whose gradient at the outputs is given. It is written into `out`, whatever that held.
+    /// Returns the gradient of the input rows, given the gradient of the outputs. The result is written into `out`, whose contents are ignored.
     ///
     /// # Shapes
-    /// - gradient: `[rows, to]`
-    /// - output: `[rows, from]`
+    /// - gradient: `[rows, out_features]`
+    /// - output: `[rows, in_features]`
     ///
     /// # Panics
-    /// Where the gradient is not of whole rows.
+    /// Panics if the gradient does not consist of whole rows.
     pub fn backward(&self, gradient: &[f32], mut out: Vec<f32>) -> Vec<f32> {
         let rows: Vec<&[f32]> = rows(gradient, self.to);
         let floats = rows.len() * self.from;
         let outputs: Vec<usize> = (0..self.to).collect();
         let part = |outputs: &[usize]| {
-            let heard = |output: &&usize| rows.iter().any(|row| row[**output] != 0.0);
-            let heard: Vec<usize> = outputs.iter().filter(heard).copied().collect();
+            let active = |output: &&usize| rows.iter().any(|row| row[**output] != 0.0);
+            let active: Vec<usize> = outputs.iter().filter(active).copied().collect();
             let mut out = vec![0.0; floats];
-            Arch::new().dispatch(Backward { layer: self, gradient: &rows, heard: &heard, out: &mut out });
+            Arch::new().dispatch(Backward { layer: self, gradient: &rows, active: &active, out: &mut out });
             out
         };
         let parts: Vec<Vec<f32>> = outputs.par_chunks(self.to.div_ceil(PARTS)).map(part).collect();
@@ -97,30 +97,30 @@ impl<'a> Outputs<'a> {
         out
     }
 
-    /// The weights of an output.
-    fn of(&self, output: usize) -> &'a [f32] {
+    /// Returns the weights of an output.
+    fn weights(&self, output: usize) -> &'a [f32] {
         &self.weight[output * self.from..][..self.from]
     }
 }
 
 fn rows(floats: &[f32], width: usize) -> Vec<&[f32]> {
-    assert!(floats.len().is_multiple_of(width), "floats of a row");
+    assert!(floats.len().is_multiple_of(width), "whole rows");
     floats.chunks_exact(width).collect()
 }
 
-/// So many columns a part: the first, and these of every row.
+/// Splits rows into parts of some columns: the first column of each part, and its columns of every row.
 fn parts(out: &mut [f32], width: usize, columns: usize) -> Vec<(usize, Vec<&mut [f32]>)> {
     let mut rows: Vec<&mut [f32]> = out.chunks_exact_mut(width).collect();
-    let part = |first| (first, first_channels(&mut rows, columns.min(width - first)));
+    let part = |first| (first, split_channels(&mut rows, columns.min(width - first)));
     (0..width).step_by(columns).map(part).collect()
 }
 
 struct Forward<'a, 'b> {
-    layer: &'a Outputs<'a>,
+    layer: &'a Gemv<'a>,
     x: &'a [&'a [f32]],
-    /// The first output.
+    /// The index of the first output.
     first: usize,
-    /// Of each row those from there on.
+    /// The outputs of each row from `first` on.
     out: Vec<&'b mut [f32]>,
 }
 
@@ -129,19 +129,19 @@ impl WithSimd for Forward<'_, '_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let (from, rows, nothing) = (self.layer.from, self.x.len(), [[simd.splat_f32s(0.0); 4]; 2]);
+        let (from, rows, zeros) = (self.layer.from, self.x.len(), [[simd.splat_f32s(0.0); 4]; 2]);
         let outputs = self.out.first().map_or(0, |out| out.len());
-        let mut sums = vec![nothing; rows.div_ceil(2)];
+        let mut sums = vec![zeros; rows.div_ceil(2)];
         for at in (0..outputs).step_by(4) {
-            // Where there are fewer than four outputs or two rows, the last is computed again, which costs less than it reads.
-            let weights = [0, 1, 2, 3].map(|n| self.layer.of(self.first + (at + n).min(outputs - 1)));
-            sums.fill(nothing);
+            // Where fewer than four outputs or two rows are left, the last is computed again, which costs less than reading it.
+            let weights = [0, 1, 2, 3].map(|n| self.layer.weights(self.first + (at + n).min(outputs - 1)));
+            sums.fill(zeros);
             for depth in (0..from).step_by(DEPTH) {
                 let part = depth..from.min(depth + DEPTH);
                 let weights = weights.map(|weights| &weights[part.clone()]);
                 for (pair, sums) in sums.iter_mut().enumerate() {
                     let x = [0, 1].map(|n| &self.x[(2 * pair + n).min(rows - 1)][part.clone()]);
-                    *sums = products(simd, *sums, weights, x);
+                    *sums = add_products(simd, *sums, weights, x);
                 }
             }
             for (out, sums) in self.out.iter_mut().zip(sums.as_flattened()) {
@@ -154,9 +154,10 @@ impl WithSimd for Forward<'_, '_> {
     }
 }
 
-/// Sums plus two rows times four outputs. By loops, as closures are not always compiled for the vectors of this machine.
+/// Adds the products of two rows and four outputs to the sums. Uses loops, as closures are not always compiled for the vectors of this
+/// machine.
 #[inline(always)]
-fn products<S: Simd>(
+fn add_products<S: Simd>(
     simd: S,
     mut sums: [[S::f32s; 4]; 2],
     weights: [&[f32]; 4],
@@ -165,17 +166,17 @@ fn products<S: Simd>(
     let [(a, a_end), (b, b_end), (c, c_end), (d, d_end)] = weights.map(S::as_simd_f32s);
     let [(x, x_end), (y, y_end)] = x.map(S::as_simd_f32s);
     for (((((&a, &b), &c), &d), &x), &y) in a.iter().zip(b).zip(c).zip(d).zip(x).zip(y) {
-        sums = added(simd, sums, [a, b, c, d], [x, y]);
+        sums = add_product(simd, sums, [a, b, c, d], [x, y]);
     }
     if x_end.is_empty() {
         return sums;
     }
     let weights = [a_end, b_end, c_end, d_end].map(|end| simd.partial_load_f32s(end));
-    added(simd, sums, weights, [x_end, y_end].map(|end| simd.partial_load_f32s(end)))
+    add_product(simd, sums, weights, [x_end, y_end].map(|end| simd.partial_load_f32s(end)))
 }
 
 #[inline(always)]
-fn added<S: Simd>(
+fn add_product<S: Simd>(
     simd: S,
     mut sums: [[S::f32s; 4]; 2],
     weights: [S::f32s; 4],
@@ -190,23 +191,23 @@ fn added<S: Simd>(
 }
 
 struct Backward<'a> {
-    layer: &'a Outputs<'a>,
+    layer: &'a Gemv<'a>,
     gradient: &'a [&'a [f32]],
-    /// The outputs that have a gradient in any row.
-    heard: &'a [usize],
-    /// `[rows, from]`
+    /// The outputs that have a nonzero gradient in any row.
+    active: &'a [usize],
+    /// `[rows, in_features]`
     out: &'a mut [f32],
 }
 
 impl WithSimd for Backward<'_> {
     type Output = ();
 
-    /// Outputs are added one after the other, so that a row has the same sums whatever is beside it.
+    /// Adds outputs one after the other, so that the sums of a row do not depend on the other rows.
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let from = self.layer.from;
-        let (many, rest) = self.heard.as_chunks::<TOGETHER>();
-        let width = (GATHERED / self.gradient.len().max(1)).next_multiple_of(DEPTH);
+        let (many, rest) = self.active.as_chunks::<OUTPUTS>();
+        let width = (ACCUMULATED / self.gradient.len().max(1)).next_multiple_of(DEPTH);
         for first in (0..from).step_by(width) {
             let inputs = first..from.min(first + width);
             for outputs in many {
@@ -220,12 +221,12 @@ impl WithSimd for Backward<'_> {
 }
 
 impl Backward<'_> {
-    /// What some outputs add to some inputs of all rows.
+    /// Adds the contributions of some outputs to some inputs of all rows.
     #[inline(always)]
     fn add<S: Simd, const N: usize>(&mut self, simd: S, outputs: [usize; N], inputs: Range<usize>) {
         for first in inputs.clone().step_by(DEPTH) {
             let part = first..inputs.end.min(first + DEPTH);
-            let weights = outputs.map(|output| S::as_simd_f32s(&self.layer.of(output)[part.clone()]));
+            let weights = outputs.map(|output| S::as_simd_f32s(&self.layer.weights(output)[part.clone()]));
             for (gradient, out) in self.gradient.iter().zip(self.out.chunks_exact_mut(self.layer.from)) {
                 let gradient = outputs.map(|output| simd.splat_f32s(gradient[output]));
                 let (out, end) = S::as_mut_simd_f32s(&mut out[part.clone()]);

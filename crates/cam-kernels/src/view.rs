@@ -1,8 +1,8 @@
-//! What is convolved, and how.
+//! Views of images, and the windows of convolutions and pooling.
 
-/// Pictures in a slice.
+/// A batch of images in a slice.
 #[derive(Debug, Clone, Copy)]
-pub struct Picture<'a> {
+pub struct ImageView<'a> {
     pub(crate) floats: &'a [f32],
     pub(crate) batch: usize,
     pub(crate) height: usize,
@@ -11,35 +11,39 @@ pub struct Picture<'a> {
     pub(crate) channels_last: bool,
 }
 
-impl<'a> Picture<'a> {
+impl<'a> ImageView<'a> {
+    /// Makes a view of images in channels-last order.
+    ///
     /// # Shapes
     /// - floats: `[batch, height, width, channels]`
     ///
     /// # Panics
-    /// Where the slice is not of this shape.
+    /// Panics if the slice does not have this shape.
     pub fn nhwc(floats: &'a [f32], [batch, height, width, channels]: [usize; 4]) -> Self {
-        assert_eq!(floats.len(), batch * height * width * channels, "floats of a picture");
+        assert_eq!(floats.len(), batch * height * width * channels, "length of the image");
         Self { floats, batch, height, width, channels, channels_last: true }
     }
 
+    /// Makes a view of images in channels-first order.
+    ///
     /// # Shapes
     /// - floats: `[batch, channels, height, width]`
     ///
     /// # Panics
-    /// Where the slice is not of this shape.
+    /// Panics if the slice does not have this shape.
     pub fn nchw(floats: &'a [f32], [batch, channels, height, width]: [usize; 4]) -> Self {
         Self { channels_last: false, ..Self::nhwc(floats, [batch, height, width, channels]) }
     }
 }
 
-/// Where a convolution or a pooling looks, vertically and horizontally.
+/// The stride, padding and dilation of a convolution or a pooling, each as `[vertical, horizontal]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// Pixels from one output to the next.
+    /// The distance between neighboring outputs, in pixels.
     pub stride: [usize; 2],
-    /// Pixels beyond each edge.
+    /// The padding at each edge, in pixels.
     pub padding: [usize; 2],
-    /// Pixels from one place of the kernel to the next.
+    /// The distance between neighboring weights of the kernel, in pixels.
     pub dilation: [usize; 2],
 }
 
@@ -50,8 +54,8 @@ impl Default for Window {
 }
 
 impl Window {
-    /// Height and width of what a kernel of this height and width makes of a picture; zero where it does not fit.
-    pub fn output(&self, [height, width]: [usize; 2], kernel: [usize; 2]) -> [usize; 2] {
+    /// Returns the height and width of the output for an input and a kernel of these heights and widths; zero if the kernel does not fit.
+    pub fn output_size(&self, [height, width]: [usize; 2], kernel: [usize; 2]) -> [usize; 2] {
         let along = |axis: usize, length: usize| {
             let reach = self.dilation[axis] * (kernel[axis] - 1) + 1;
             (length + 2 * self.padding[axis])
@@ -61,8 +65,8 @@ impl Window {
         [along(0, height), along(1, width)]
     }
 
-    /// The pixels along an axis that a kernel sees for an output, of those that there are.
-    pub(crate) fn seen(
+    /// Returns the kernel indices and input indices along an axis that contribute to an output, without the padding.
+    pub(crate) fn taps(
         self,
         axis: usize,
         kernel: usize,

@@ -1,4 +1,4 @@
-//! Weights as the kernel reads them: in panels of as many outputs as a tile is wide.
+//! Packed weights: panels of as many outputs as a tile is wide, in the order in which the kernel reads them.
 
 use crate::aligned::Aligned;
 use pulp::{Arch, Simd, WithSimd};
@@ -6,16 +6,16 @@ use rayon::prelude::*;
 use std::ops::Range;
 use std::slice::ChunksExactMut;
 
-/// The vectors of a row of a tile, so that a tile and a row of weights fit in the registers.
+/// Returns the number of vectors in a row of a tile, chosen so that a tile and a row of weights fit in the registers.
 #[inline(always)]
 pub(crate) fn columns<S: Simd>() -> usize {
     if S::REGISTER_COUNT >= 32 { 4 } else { 2 }
 }
 
-/// Floats that are packed sooner than they are shared out, as the keys of a head are.
+/// Below this number of floats packing on one thread is faster, as for the keys of a head.
 const SMALL: usize = 1 << 16;
 
-/// The outputs of a full panel, and of a vector, on this machine.
+/// Returns the number of outputs in a full panel and in a vector on this machine.
 fn widths() -> [usize; 2] {
     struct Widths;
     impl WithSimd for Widths {
@@ -28,38 +28,38 @@ fn widths() -> [usize; 2] {
     Arch::new().dispatch(Widths)
 }
 
-/// The outputs of a vector on this machine.
+/// Returns the number of floats in a vector on this machine.
 pub(crate) fn lanes() -> usize {
     widths()[1]
 }
 
 /// A matrix `[depth, outputs]` in panels, with a bias for each output.
 #[derive(Debug)]
-pub(crate) struct Panels {
+pub(crate) struct PackedMatrix {
     weights: Aligned,
     bias: Aligned,
     depth: usize,
     outputs: usize,
-    /// Outputs of a full panel.
+    /// The number of outputs in a full panel.
     width: usize,
     lanes: usize,
 }
 
-/// Some outputs and their weights.
+/// A panel: some outputs and their weights.
 pub(crate) struct Panel<'a> {
     /// `[depth, width]`, zero beyond the outputs
     pub weights: &'a [f32],
     /// `[width]`
     pub bias: &'a [f32],
-    /// Its first output.
+    /// The index of its first output.
     pub first: usize,
-    /// How many outputs it has.
+    /// The number of its outputs.
     pub outputs: usize,
-    /// Outputs rounded up to vectors.
+    /// The number of outputs, rounded up to whole vectors.
     pub width: usize,
 }
 
-impl Panels {
+impl PackedMatrix {
     /// Packs `weight(k)(output)`.
     pub(crate) fn new<W: Fn(usize) -> f32>(
         depth: usize,
@@ -67,7 +67,7 @@ impl Panels {
         bias: Option<&[f32]>,
         weight: impl Fn(usize) -> W + Sync,
     ) -> Self {
-        Self::filled(depth, outputs, bias, |outputs, rows| {
+        Self::fill_panels(depth, outputs, bias, |outputs, rows| {
             for (k, row) in rows.enumerate() {
                 let weight = weight(k);
                 for (packed, output) in row.iter_mut().zip(outputs.clone()) {
@@ -78,13 +78,13 @@ impl Panels {
     }
 
     /// Packs rows of `outputs` floats.
-    pub(crate) fn rows<'a>(
+    pub(crate) fn from_rows<'a>(
         depth: usize,
         outputs: usize,
         bias: Option<&[f32]>,
         row: impl Fn(usize) -> &'a [f32] + Sync,
     ) -> Self {
-        Self::filled(depth, outputs, bias, |outputs, rows| {
+        Self::fill_panels(depth, outputs, bias, |outputs, rows| {
             for (k, packed) in rows.enumerate() {
                 packed[..outputs.len()].copy_from_slice(&row(k)[outputs.clone()]);
             }
@@ -92,14 +92,14 @@ impl Panels {
     }
 
     /// Packs columns of `depth` floats, times a factor.
-    pub(crate) fn columns<'a>(
+    pub(crate) fn from_columns<'a>(
         depth: usize,
         outputs: usize,
         bias: Option<&[f32]>,
         factor: f32,
         column: impl Fn(usize) -> &'a [f32] + Sync,
     ) -> Self {
-        Self::filled(depth, outputs, bias, |outputs, mut rows| {
+        Self::fill_panels(depth, outputs, bias, |outputs, mut rows| {
             let width = outputs.len();
             let columns: Vec<&[f32]> = outputs.map(&column).collect();
             for k in 0..depth {
@@ -109,8 +109,8 @@ impl Panels {
         })
     }
 
-    /// Panels that are filled each by itself: `fill` gets the outputs of a panel and its rows.
-    fn filled(
+    /// Makes panels and fills each: `fill` gets the outputs of a panel and its rows.
+    fn fill_panels(
         depth: usize,
         outputs: usize,
         bias: Option<&[f32]>,
@@ -118,19 +118,19 @@ impl Panels {
     ) -> Self {
         let [width, lanes] = widths();
         let rounded = outputs.next_multiple_of(lanes);
-        let (weights, bias_of) = (Aligned::zeros(depth * rounded), Aligned::zeros(rounded));
-        let mut panels = Self { weights, bias: bias_of, depth, outputs, width, lanes };
+        let (weights, packed_bias) = (Aligned::zeros(depth * rounded), Aligned::zeros(rounded));
+        let mut panels = Self { weights, bias: packed_bias, depth, outputs, width, lanes };
         if let Some(bias) = bias {
             panels.bias.get_mut()[..outputs].copy_from_slice(bias);
         }
-        let places: Vec<(usize, usize)> = (0..panels.count()).map(|number| panels.place(number)).collect();
+        let ranges: Vec<(usize, usize)> = (0..panels.count()).map(|number| panels.range(number)).collect();
         let packed = panels.weights.get_mut();
         let fill = |(&(first, width), packed): (&(usize, usize), &mut [f32])| {
             fill(first..outputs.min(first + width), packed.chunks_exact_mut(width));
         };
         match packed.len() < SMALL {
-            true => places.iter().zip(packed.chunks_mut((width * depth).max(1))).for_each(fill),
-            false => places.par_iter().zip(packed.par_chunks_mut(width * depth)).for_each(fill),
+            true => ranges.iter().zip(packed.chunks_mut((width * depth).max(1))).for_each(fill),
+            false => ranges.par_iter().zip(packed.par_chunks_mut(width * depth)).for_each(fill),
         }
         panels
     }
@@ -143,14 +143,14 @@ impl Panels {
         self.outputs.div_ceil(self.width)
     }
 
-    /// The first output of a panel, and how wide it is.
-    fn place(&self, number: usize) -> (usize, usize) {
+    /// Returns the first output of a panel and its width.
+    fn range(&self, number: usize) -> (usize, usize) {
         let first = number * self.width;
         (first, (self.outputs.next_multiple_of(self.lanes) - first).min(self.width))
     }
 
     pub(crate) fn get(&self, number: usize) -> Panel<'_> {
-        let (first, width) = self.place(number);
+        let (first, width) = self.range(number);
         Panel {
             weights: &self.weights.get()[first * self.depth..][..width * self.depth],
             bias: &self.bias.get()[first..][..width],
