@@ -591,7 +591,7 @@ fn a_picture_whose_files_cannot_be_written_stops_no_other() {
     // What its format cannot hold, and what stands in the place of a sheet.
     RgbImage::new(16_400, 8).save(desk.path("album/wide.png")).unwrap();
     let (_, wrong) = desk.ends(&["explain", "album", "--format", "webp"], 17);
-    assert!(wrong.contains("cam: the picture of 16400 x 8 cannot be written as webp"), "{wrong}");
+    assert!(wrong.contains("cam: the image of 16400 x 8 cannot be written as webp"), "{wrong}");
     assert_eq!(desk.files("cam-out").len(), 3 + 1, "{:?}", desk.files("cam-out"));
     std::fs::create_dir(desk.path("cam-out/a_compare.png")).unwrap();
     let (_, wrong) = desk.ends(&["compare", "album", "--method", "gradcam"], 17);

@@ -53,7 +53,7 @@ pub const SECTIONS: [Section; 9] = [
         file: "signed",
         title: "Evidence for and against",
         about: "Raw maps have a sign. White is zero, and the bar has the numbers of the model, not those of a picture.",
-        code: "let bar = ColorBar::from(ColorMap::RedBlue).range(-raw.reach(), raw.reach());\n\
+        code: "let bar = ColorBar::from(ColorMap::RedBlue).range(-raw.max_abs(), raw.max_abs());\n\
                let picture = Overlay::new(&photo).colors(ColorMap::RedBlue).draw(&raw.balanced())?;\n\
                Figure::new(picture).color_bar(bar).sheet().save(\"signed.png\")?;",
         draw: signed,
@@ -100,7 +100,7 @@ fn modes(subject: &Subject) -> Result<Sheet> {
     let heat = numbers(&subject.ask(0, "layercam", 0)?.heat)?;
     let overlay = Overlay::new(photo).threshold(Threshold::Otsu);
     let figures = Mode::ALL.into_iter().map(|mode| {
-        Ok(Figure::new(overlay.clone().mode(mode).draw(&heat)?).above(mode.name()).below(mode.about()))
+        Ok(Figure::new(overlay.clone().mode(mode).draw(&heat)?).above(mode.name()).below(mode.help()))
     });
     let figures = figures.collect::<Result<Vec<_>>>()?;
     Ok(Sheet::new(subject.title("Overlay modes")).tile(240).flow(3, figures))
@@ -202,7 +202,7 @@ fn signed(subject: &Subject) -> Result<Sheet> {
         let figures = methods.map(|method| {
             let raw = numbers(&subject.ask(0, method, place)?.raw)?;
             let overlay = Overlay::new(&picture.photo).colors(colors).alpha(0.7);
-            let bar = ColorBar::from(colors).range(-raw.reach(), raw.reach());
+            let bar = ColorBar::from(colors).range(-raw.max_abs(), raw.max_abs());
             Ok(Figure::new(overlay.draw(&raw.balanced())?).color_bar(bar))
         });
         Ok(sheet.row(&asked.caption, figures.into_iter().collect::<Result<Vec<_>>>()?))

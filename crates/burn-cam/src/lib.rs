@@ -83,7 +83,7 @@ pub use cam_viz::{Area, ColorMap, HeatMap, Overlay};
 pub use {cam_core, cam_graph, cam_models, cam_viz, image};
 
 /// What can be read can be drawn: a photo takes half of a page at most, beside captions and a color bar.
-const _: () = assert!(2 * cam_models::MOST_PIXELS <= cam_viz::MOST_PIXELS);
+const _: () = assert!(2 * cam_models::MOST_PIXELS <= cam_viz::MAX_PIXELS);
 
 /// The code of the README is tested here.
 #[cfg(doctest)]

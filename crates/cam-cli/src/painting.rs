@@ -27,7 +27,7 @@ pub struct Asked {
 }
 
 fn modes() -> PossibleValuesParser {
-    PossibleValuesParser::new(Mode::ALL.map(|mode| PossibleValue::new(mode.name()).help(mode.about())))
+    PossibleValuesParser::new(Mode::ALL.map(|mode| PossibleValue::new(mode.name()).help(mode.help())))
 }
 
 fn share(text: &str) -> Result<f32, String> {

@@ -1,10 +1,10 @@
-//! The bilinear resize against its formula in slow loops, and what holds for every map.
+//! Compares the bilinear resize with its formula in loops, and checks what holds for every map.
 
 use cam_viz::{Error, HeatMap};
 use proptest::prelude::*;
 
-/// Each source pixel weighs by its distance from the point looked at: `max(0, 1 - |dx|) * max(0, 1 - |dy|)`.
-fn slow(map: &HeatMap, width: u32, height: u32) -> Vec<f64> {
+/// Each source pixel is weighted by its distance from the point: `max(0, 1 - |dx|) * max(0, 1 - |dy|)`.
+fn reference(map: &HeatMap, width: u32, height: u32) -> Vec<f64> {
     let (w, h) = (f64::from(map.width()), f64::from(map.height()));
     let mut values = Vec::new();
     for y in 0..height {
@@ -36,8 +36,8 @@ proptest! {
     #[test]
     fn the_resize_is_its_formula(map in maps(), width in 1u32..30, height in 1u32..30) {
         let resized = map.resize(width, height).unwrap();
-        for (value, want) in resized.values().iter().zip(slow(&map, width, height)) {
-            prop_assert!((f64::from(*value) - want).abs() < 1e-6, "{value} {want}");
+        for (value, expected) in resized.values().iter().zip(reference(&map, width, height)) {
+            prop_assert!((f64::from(*value) - expected).abs() < 1e-6, "{value} {expected}");
         }
     }
 
@@ -88,14 +88,14 @@ proptest! {
 fn numbers_of_opencv_and_pytorch() {
     // cv2.resize(np.float32([[0, 1, 4], [9, 16, 25]]), (4, 3)), the same from F.interpolate(.., mode="bilinear")
     let map = HeatMap::new(3, 2, [0.0, 1.0, 4.0, 9.0, 16.0, 25.0]).unwrap();
-    let want = [0.0, 0.625, 2.125, 4.0, 4.5, 7.0, 10.75, 14.5, 9.0, 13.375, 19.375, 25.0];
-    for (got, want) in map.resize(4, 3).unwrap().values().iter().zip(want) {
-        assert!((got - want).abs() < 1e-5, "{got} {want}");
+    let expected = [0.0, 0.625, 2.125, 4.0, 4.5, 7.0, 10.75, 14.5, 9.0, 13.375, 19.375, 25.0];
+    for (got, expected) in map.resize(4, 3).unwrap().values().iter().zip(expected) {
+        assert!((got - expected).abs() < 1e-5, "{got} {expected}");
     }
 }
 
 #[test]
-fn shrinking_looks_at_points_and_smooths_nothing() {
+fn shrinking_samples_points_without_smoothing() {
     let map = HeatMap::new(6, 1, [0.0, 9.0, 0.0, 0.0, 1.0, 0.0]).unwrap();
     assert_eq!(map.resize(2, 1).unwrap().values(), [9.0, 1.0]);
 }
@@ -107,16 +107,16 @@ fn one_pixel_fills_any_size() {
 }
 
 #[test]
-fn too_few_or_too_many_values_are_an_error_that_counts_them() {
+fn a_wrong_number_of_values_is_an_error_that_counts_them() {
     for length in [0, 5, 7] {
         let error = HeatMap::new(3, 2, vec![0.0; length]).unwrap_err();
         assert!(matches!(error, Error::Length { width: 3, height: 2, length: found } if found == length));
-        assert_eq!(error.to_string(), format!("3 x 2 pixels need 6 values, there are {length}"));
+        assert_eq!(error.to_string(), format!("3 x 2 pixels need 6 values, got {length}"));
     }
 }
 
 #[test]
-fn a_value_that_is_no_number_is_an_error_that_says_where() {
+fn a_value_that_is_not_finite_is_an_error_with_its_position() {
     for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let error = HeatMap::new(2, 2, [0.0, 0.0, 0.0, value]).unwrap_err();
         assert!(matches!(error, Error::NotFinite { x: 1, y: 1, .. }), "{error}");

@@ -1,4 +1,4 @@
-//! Several maps over one photo, and gradients as pictures.
+//! Mosaics of several maps, and gradients as images.
 
 use cam_viz::{Area, Error, Gradient, HeatMap, Mosaic, Rgb, RgbImage};
 use proptest::prelude::*;
@@ -8,22 +8,22 @@ fn map(values: &[f32]) -> HeatMap {
 }
 
 #[test]
-fn each_place_has_the_color_of_its_hottest_map_and_cold_ones_are_gray() {
+fn each_pixel_has_the_color_of_its_hottest_map_and_cold_ones_are_gray() {
     let photo = RgbImage::from_pixel(3, 1, Rgb([120, 60, 0]));
     let (left, right) = (map(&[1.0, 0.2, 0.0]), map(&[0.5, 0.4, 0.0]));
     let figure = Mosaic::new(&photo).map("left", left).map("right", right).alpha(1.0).draw().unwrap();
-    let picture = figure.picture();
+    let image = figure.image();
     let gray = (299 * 120 + 587 * 60) / 1000;
-    assert_eq!(picture[(0, 0)], Mosaic::color(0));
+    assert_eq!(image[(0, 0)], Mosaic::color(0));
     for channel in 0..3 {
-        let want = 0.6 * gray as f32 + 0.4 * f32::from(Mosaic::color(1)[channel]);
-        assert!((f32::from(picture[(1, 0)][channel]) - want).abs() <= 0.5 + 1e-3);
+        let expected = 0.6 * gray as f32 + 0.4 * f32::from(Mosaic::color(1)[channel]);
+        assert!((f32::from(image[(1, 0)][channel]) - expected).abs() <= 0.5 + 1e-3);
     }
-    assert_eq!(picture[(2, 0)], Rgb([gray as u8; 3]));
+    assert_eq!(image[(2, 0)], Rgb([gray as u8; 3]));
 }
 
 #[test]
-fn neighbouring_maps_have_colors_that_differ_and_after_seven_they_begin_anew() {
+fn neighboring_maps_have_different_colors_which_repeat_after_seven() {
     for place in 0..20 {
         let far = |other: usize| {
             let apart = Mosaic::color(place).0.into_iter().zip(Mosaic::color(other).0);
@@ -35,7 +35,7 @@ fn neighbouring_maps_have_colors_that_differ_and_after_seven_they_begin_anew() {
 }
 
 #[test]
-fn a_mosaic_asks_for_what_an_overlay_asks_for() {
+fn a_mosaic_has_the_errors_of_an_overlay() {
     let photo = RgbImage::new(8, 6);
     let area = Area { x: 4, y: 0, width: 5, height: 6 };
     assert!(matches!(
@@ -50,24 +50,24 @@ fn a_mosaic_asks_for_what_an_overlay_asks_for() {
 fn a_few_large_gradients_do_not_hide_the_others() {
     let mut values = vec![0.5; 3 * 1000];
     values[7] = 1e6;
-    let picture = Gradient::new(100, 10, values).unwrap().color();
-    assert_eq!(picture[(7, 0)][0], 255);
-    assert_eq!(picture[(50, 5)], Rgb([255; 3]));
+    let image = Gradient::new(100, 10, values).unwrap().color();
+    assert_eq!(image[(7, 0)][0], 255);
+    assert_eq!(image[(50, 5)], Rgb([255; 3]));
 }
 
 #[test]
-fn where_nearly_all_is_zero_the_rest_is_seen() {
+fn a_gradient_of_nearly_all_zeros_shows_the_others() {
     let mut values = vec![0.0; 3 * 1000];
     values[7] = -3.0;
-    let picture = Gradient::new(100, 10, values).unwrap().color();
-    assert_eq!(picture[(7, 0)], Rgb([1, 128, 128]));
-    assert_eq!(picture[(8, 0)], Rgb([128; 3]));
+    let image = Gradient::new(100, 10, values).unwrap().color();
+    assert_eq!(image[(7, 0)], Rgb([1, 128, 128]));
+    assert_eq!(image[(8, 0)], Rgb([128; 3]));
 }
 
 #[test]
-fn planes_that_do_not_fit_and_values_that_are_no_numbers_are_errors() {
+fn planes_of_a_wrong_length_and_values_that_are_not_finite_are_errors() {
     let error = Gradient::new(2, 2, [0.0; 4]).unwrap_err();
-    assert_eq!(error.to_string(), "three planes of 2 x 2 need 12 values, there are 4");
+    assert_eq!(error.to_string(), "three planes of 2 x 2 need 12 values, got 4");
     let mut values = [0.0; 12];
     values[7] = f32::NAN;
     assert!(matches!(Gradient::new(2, 2, values), Err(Error::NotFinite { x: 1, y: 1, .. })));

@@ -1,4 +1,4 @@
-//! The blend against its formula in slow loops, and what is shown of what the model did not see.
+//! Compares blending with its formula in loops, and checks what is shown outside of the area.
 
 use cam_viz::{Area, ColorMap, Error, HeatMap, Marker, Overlay, Rgb, RgbImage};
 use proptest::prelude::*;
@@ -17,16 +17,16 @@ proptest! {
     #[test]
     fn the_blend_is_its_formula(alpha in 0.0f32..=1.0, width in 1u32..20, height in 1u32..20) {
         let photo = photo(width, height);
-        let picture = Overlay::new(&photo).colors(ColorMap::Magma).alpha(alpha).draw(&heat()).unwrap();
+        let image = Overlay::new(&photo).colors(ColorMap::Magma).alpha(alpha).draw(&heat()).unwrap();
         let heat = heat().resize(width, height).unwrap();
         for y in 0..height {
             for x in 0..width {
                 let color = ColorMap::Magma.color(heat.values()[(y * width + x) as usize]);
                 for channel in 0..3 {
                     let alpha = f64::from(alpha);
-                    let want = (1.0 - alpha) * f64::from(photo[(x, y)][channel]) + alpha * f64::from(color[channel]);
-                    let got = f64::from(picture[(x, y)][channel]);
-                    prop_assert!((got - want).abs() <= 0.5 + 1e-3, "{got} {want}");
+                    let expected = (1.0 - alpha) * f64::from(photo[(x, y)][channel]) + alpha * f64::from(color[channel]);
+                    let got = f64::from(image[(x, y)][channel]);
+                    prop_assert!((got - expected).abs() <= 0.5 + 1e-3, "{got} {expected}");
                 }
             }
         }
@@ -45,7 +45,7 @@ proptest! {
 }
 
 #[test]
-fn without_opacity_the_photo_stays_and_with_all_of_it_only_heat_is_left() {
+fn opacity_0_is_the_photo_and_opacity_1_is_the_heat() {
     let photo = photo(9, 7);
     assert_eq!(Overlay::new(&photo).alpha(0.0).draw(&heat()).unwrap(), photo);
     let painted = ColorMap::Viridis.paint(&heat().resize(9, 7).unwrap());
@@ -53,23 +53,23 @@ fn without_opacity_the_photo_stays_and_with_all_of_it_only_heat_is_left() {
 }
 
 #[test]
-fn what_was_cropped_away_is_dim_and_gray_and_the_rest_is_not() {
+fn only_what_was_cropped_away_is_dim_and_gray() {
     let photo = photo(20, 10);
     let area = Area { x: 5, y: 0, width: 10, height: 10 };
-    let picture = Overlay::new(&photo).area(area).draw(&heat()).unwrap();
-    for (x, y, &Rgb([red, green, blue])) in picture.enumerate_pixels() {
+    let image = Overlay::new(&photo).area(area).draw(&heat()).unwrap();
+    for (x, y, &Rgb([red, green, blue])) in image.enumerate_pixels() {
         if area.contains(x, y) {
             continue;
         }
         assert!(red == green && green == blue && red < 128, "({x}, {y})");
     }
     let crop = image::imageops::crop_imm(&photo, 5, 0, 10, 10).to_image();
-    let seen = image::imageops::crop_imm(&picture, 5, 0, 10, 10).to_image();
+    let seen = image::imageops::crop_imm(&image, 5, 0, 10, 10).to_image();
     assert_eq!(seen, Overlay::new(&crop).draw(&heat()).unwrap());
 }
 
 #[test]
-fn the_peak_of_the_map_is_marked_where_it_lies_on_the_photo() {
+fn the_peak_of_the_map_is_marked_at_its_position_on_the_photo() {
     let photo = RgbImage::from_pixel(120, 80, Rgb([90, 140, 90]));
     let area = Area { x: 30, y: 0, width: 60, height: 80 };
     assert_eq!(area.peak(&heat()), (80, 60));
@@ -88,7 +88,7 @@ fn an_area_beyond_the_photo_is_an_error_that_shows_both() {
 }
 
 #[test]
-fn an_opacity_beyond_0_to_1_is_an_error() {
+fn an_opacity_out_of_range_is_an_error() {
     let photo = photo(4, 4);
     for alpha in [-0.1, 1.1, f32::NAN] {
         assert!(matches!(Overlay::new(&photo).alpha(alpha).draw(&heat()), Err(Error::Alpha { .. })));

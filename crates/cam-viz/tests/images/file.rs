@@ -1,34 +1,31 @@
-//! Files: what is written can be read, and a failing run destroys nothing.
+//! Files can be read back, and a failure destroys nothing.
 
 use cam_viz::{Error, Rgb, RgbImage, encode, save};
 use std::fs;
 
-fn picture() -> RgbImage {
+fn image() -> RgbImage {
     RgbImage::from_fn(31, 17, |x, y| Rgb([(x * 8) as u8, (y * 15) as u8, 90]))
 }
 
 #[test]
-fn png_and_webp_files_hold_the_very_pixels() {
+fn png_and_webp_files_are_lossless() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["picture.PNG", "picture.webp"] {
+    for name in ["image.PNG", "image.webp"] {
         let path = folder.path().join(name);
-        save(&picture(), &path).unwrap();
-        assert_eq!(image::open(&path).unwrap().to_rgb8(), picture());
+        save(&image(), &path).unwrap();
+        assert_eq!(image::open(&path).unwrap().to_rgb8(), image());
     }
 }
 
 #[test]
-fn a_jpeg_file_holds_nearly_the_pixels() {
+fn a_jpeg_file_is_close() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["picture.jpg", "picture.jpeg"] {
+    for name in ["image.jpg", "image.jpeg"] {
         let path = folder.path().join(name);
-        save(&picture(), &path).unwrap();
+        save(&image(), &path).unwrap();
         let read = image::open(&path).unwrap().to_rgb8();
-        let off = read
-            .iter()
-            .zip(picture().iter())
-            .map(|(one, other)| u64::from(one.abs_diff(*other)))
-            .sum::<u64>();
+        let off =
+            read.iter().zip(image().iter()).map(|(one, other)| u64::from(one.abs_diff(*other))).sum::<u64>();
         assert!(off < 4 * read.len() as u64, "{off}");
     }
 }
@@ -36,9 +33,9 @@ fn a_jpeg_file_holds_nearly_the_pixels() {
 #[test]
 fn a_file_is_replaced_and_nothing_is_left_beside_it() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("picture.png");
+    let path = folder.path().join("image.png");
     fs::write(&path, "old").unwrap();
-    save(&picture(), &path).unwrap();
+    save(&image(), &path).unwrap();
     assert!(fs::read(&path).unwrap().starts_with(b"\x89PNG"));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
@@ -46,7 +43,7 @@ fn a_file_is_replaced_and_nothing_is_left_beside_it() {
 #[test]
 fn a_failing_save_leaves_the_old_file() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("picture.jpg");
+    let path = folder.path().join("image.jpg");
     fs::write(&path, "old").unwrap();
     let too_wide = RgbImage::new(70_000, 1);
     assert!(matches!(save(&too_wide, &path), Err(Error::Encode { format: "jpg", width: 70_000, .. })));
@@ -56,37 +53,37 @@ fn a_failing_save_leaves_the_old_file() {
 }
 
 #[test]
-fn a_save_that_fails_at_the_last_step_leaves_what_was_there() {
+fn a_save_that_fails_at_the_last_step_leaves_the_old_folder() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("picture.png");
+    let path = folder.path().join("image.png");
     fs::create_dir(&path).unwrap();
     fs::write(path.join("within"), "old").unwrap();
-    assert!(matches!(save(&picture(), &path), Err(Error::Write { .. })));
+    assert!(matches!(save(&image(), &path), Err(Error::Write { .. })));
     assert_eq!(fs::read_to_string(path.join("within")).unwrap(), "old");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
 #[test]
-fn a_missing_folder_is_an_error_that_names_the_file() {
+fn a_missing_folder_is_an_error_that_names_the_file_and_the_reason() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("missing/picture.png");
-    let error = save(&picture(), &path).unwrap_err();
-    assert_eq!(error.to_string(), format!("cannot write {}", path.display()));
-    let why = std::error::Error::source(&error).unwrap().to_string();
-    assert!(!why.contains("/"), "no other file is named: {why}");
+    let path = folder.path().join("missing/image.png");
+    let error = save(&image(), &path).unwrap_err();
+    let reason = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(error.to_string(), format!("cannot write {}: {reason}", path.display()));
+    assert!(!reason.contains("/"), "no other file is named: {reason}");
 }
 
 #[test]
-fn other_extensions_are_an_error_that_names_those_that_there_are() {
-    for (name, given) in [("picture.gif", "gif"), ("picture", ""), (".png", "")] {
-        let error = save(&picture(), name).unwrap_err();
+fn other_extensions_are_an_error_that_lists_the_supported_ones() {
+    for (name, given) in [("image.gif", "gif"), ("image", ""), (".png", "")] {
+        let error = save(&image(), name).unwrap_err();
         assert!(matches!(&error, Error::UnknownFormat { extension, .. } if extension == given));
         assert!(error.to_string().ends_with("only as png, jpg, jpeg, webp"), "{error}");
     }
 }
 
 #[test]
-fn a_picture_without_pixels_is_an_error() {
+fn a_image_without_pixels_is_an_error() {
     for extension in ["png", "jpg", "webp"] {
         assert!(matches!(encode(&RgbImage::new(0, 0), extension), Err(Error::Empty { .. })));
     }
@@ -94,23 +91,23 @@ fn a_picture_without_pixels_is_an_error() {
 
 #[test]
 #[cfg(unix)]
-fn a_new_file_has_the_rights_of_any_new_file() {
+fn a_new_file_has_default_permissions() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("plain"), "").unwrap();
-    save(&picture(), folder.path().join("picture.png")).unwrap();
+    save(&image(), folder.path().join("image.png")).unwrap();
     let mode = |name: &str| fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
-    assert_eq!(mode("picture.png"), mode("plain"));
+    assert_eq!(mode("image.png"), mode("plain"));
 }
 
 #[test]
 #[cfg(unix)]
-fn a_link_stays_and_the_file_it_names_is_replaced() {
+fn a_link_is_kept_and_its_target_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let [real, link] = ["real.png", "link.png"].map(|name| folder.path().join(name));
     fs::write(&real, "old").unwrap();
     std::os::unix::fs::symlink(&real, &link).unwrap();
-    save(&picture(), &link).unwrap();
+    save(&image(), &link).unwrap();
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert!(fs::read(&real).unwrap().starts_with(b"\x89PNG"));
 }

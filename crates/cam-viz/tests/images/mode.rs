@@ -1,4 +1,4 @@
-//! What each overlay mode shows of the photo and of the map, and that none of them panics.
+//! What each overlay mode shows of the photo and of the map; none of them panics.
 
 use cam_viz::{Area, ColorMap, Error, HeatMap, Marker, Mode, Overlay, Rgb, RgbImage, Threshold};
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ fn photo(width: u32, height: u32) -> RgbImage {
     })
 }
 
-/// A hill over a picture of 120 x 90 that is 1 at (40, 45) and falls by 0.02 a pixel to 0.
+/// A hill on an image of 120 x 90 that is 1 at (40, 45) and falls by 0.02 per pixel to 0.
 fn hill() -> HeatMap {
     let value = |at: u32| (1.0 - 0.02 * from_peak(at % 120, at / 120)).max(0.0);
     HeatMap::new(120, 90, (0..120 * 90).map(value).collect::<Vec<_>>()).unwrap()
@@ -24,33 +24,33 @@ fn every_mode_is_parsed_from_its_name_in_any_case() {
     for mode in Mode::ALL {
         assert_eq!(mode.name().parse::<Mode>().unwrap(), mode);
         assert_eq!(mode.to_string().to_uppercase().parse::<Mode>().unwrap(), mode);
-        assert!(!mode.about().is_empty());
+        assert!(!mode.help().is_empty());
     }
 }
 
 #[test]
 fn the_heat_alone_shows_nothing_of_the_photo() {
     let map = hill();
-    let picture = Overlay::new(&photo(120, 90)).mode(Mode::Heat).draw(&map).unwrap();
-    assert_eq!(picture, ColorMap::Viridis.paint(&map));
+    let image = Overlay::new(&photo(120, 90)).mode(Mode::Heat).draw(&map).unwrap();
+    assert_eq!(image, ColorMap::Viridis.paint(&map));
 }
 
 #[test]
-fn the_hotter_a_place_the_less_of_the_photo_is_seen() {
+fn alpha_shows_less_of_the_photo_where_the_map_is_hotter() {
     let photo = photo(3, 1);
     let map = HeatMap::new(3, 1, [0.0, 0.5, 1.0]).unwrap();
-    let picture = Overlay::new(&photo).mode(Mode::Alpha).alpha(1.0).draw(&map).unwrap();
-    assert_eq!(picture[(0, 0)], photo[(0, 0)]);
-    assert_eq!(picture[(2, 0)], ColorMap::Viridis.color(1.0));
+    let image = Overlay::new(&photo).mode(Mode::Alpha).alpha(1.0).draw(&map).unwrap();
+    assert_eq!(image[(0, 0)], photo[(0, 0)]);
+    assert_eq!(image[(2, 0)], ColorMap::Viridis.color(1.0));
     let half = ColorMap::Viridis.color(0.5);
     for channel in 0..3 {
-        let want = (f32::from(photo[(1, 0)][channel]) + f32::from(half[channel])) / 2.0;
-        assert!((f32::from(picture[(1, 0)][channel]) - want).abs() <= 0.5);
+        let expected = (f32::from(photo[(1, 0)][channel]) + f32::from(half[channel])) / 2.0;
+        assert!((f32::from(image[(1, 0)][channel]) - expected).abs() <= 0.5);
     }
 }
 
 #[test]
-fn what_speaks_against_is_as_opaque_as_what_speaks_for() {
+fn negative_values_are_as_opaque_as_positive_ones() {
     let photo = photo(2, 1);
     let map = HeatMap::new(2, 1, [-1.0, 1.0]).unwrap();
     let overlay = Overlay::new(&photo).mode(Mode::Alpha).alpha(1.0).colors(ColorMap::RedBlue);
@@ -60,8 +60,8 @@ fn what_speaks_against_is_as_opaque_as_what_speaks_for() {
 #[test]
 fn a_mask_shows_the_photo_where_it_is_hot_and_a_quarter_of_it_elsewhere() {
     let photo = photo(120, 90);
-    let picture = Overlay::new(&photo).mode(Mode::Mask).draw(&hill()).unwrap();
-    for (x, y, pixel) in picture.enumerate_pixels() {
+    let image = Overlay::new(&photo).mode(Mode::Mask).draw(&hill()).unwrap();
+    for (x, y, pixel) in image.enumerate_pixels() {
         let quarter = photo[(x, y)].0.map(|part| (f32::from(part) / 4.0).round() as u8);
         match from_peak(x, y) {
             near if near < 22.0 => assert_eq!(*pixel, photo[(x, y)], "({x}, {y})"),
@@ -72,14 +72,14 @@ fn a_mask_shows_the_photo_where_it_is_hot_and_a_quarter_of_it_elsewhere() {
 }
 
 #[test]
-fn contours_run_where_the_map_has_their_levels_and_nowhere_else() {
+fn contours_are_where_the_map_has_their_levels_and_nowhere_else() {
     let photo = RgbImage::from_pixel(120, 90, Rgb([90; 3]));
-    let picture = Overlay::new(&photo).mode(Mode::Contour).levels([0.5]).draw(&hill()).unwrap();
+    let image = Overlay::new(&photo).mode(Mode::Contour).levels([0.5]).draw(&hill()).unwrap();
     let color = ColorMap::Viridis.color(0.5).0;
     let like_the_line =
         |pixel: &Rgb<u8>| pixel.0.iter().zip(color).map(|(a, b)| u32::from(a.abs_diff(b))).sum::<u32>() < 60;
     let mut line = 0;
-    for (x, y, pixel) in picture.enumerate_pixels() {
+    for (x, y, pixel) in image.enumerate_pixels() {
         let off = (from_peak(x, y) - 25.0).abs();
         assert!(off < 3.0 || *pixel == Rgb([90; 3]), "({x}, {y})");
         if like_the_line(pixel) {
@@ -87,12 +87,12 @@ fn contours_run_where_the_map_has_their_levels_and_nowhere_else() {
             line += 1;
         }
     }
-    // The circle is 157 pixels long, and about one thick.
+    // The circle is 157 pixels long and about one pixel thick.
     assert!((120..240).contains(&line), "{line}");
 }
 
 #[test]
-fn usual_contours_are_four_and_both_signs_where_colors_diverge() {
+fn there_are_four_default_contours_and_both_signs_if_colors_diverge() {
     let photo = RgbImage::from_pixel(120, 90, Rgb([90; 3]));
     let overlay = Overlay::new(&photo).mode(Mode::Contour);
     let by_hand = overlay.clone().levels([0.2, 0.4, 0.6, 0.8]);
@@ -105,9 +105,9 @@ fn usual_contours_are_four_and_both_signs_where_colors_diverge() {
 #[test]
 fn a_box_touches_the_hot_region_on_all_four_sides() {
     let photo = RgbImage::from_pixel(120, 90, Rgb([90; 3]));
-    let picture = Overlay::new(&photo).mode(Mode::Box).draw(&hill()).unwrap();
+    let image = Overlay::new(&photo).mode(Mode::Box).draw(&hill()).unwrap();
     let color = ColorMap::Viridis.color(1.0);
-    let drawn: Vec<_> = picture.enumerate_pixels().filter(|(.., pixel)| **pixel == color).collect();
+    let drawn: Vec<_> = image.enumerate_pixels().filter(|(.., pixel)| **pixel == color).collect();
     // The region reaches 25 pixels from the peak; lines are about a pixel thick.
     let span = |of: fn(&(u32, u32, &Rgb<u8>)) -> u32| {
         let ends = drawn.iter().map(of);
@@ -117,32 +117,32 @@ fn a_box_touches_the_hot_region_on_all_four_sides() {
         low.abs_diff(middle - 25) <= 1 && high.abs_diff(middle + 25) <= 1
     };
     assert!(near(span(|pixel| pixel.0), 40) && near(span(|pixel| pixel.1), 45));
-    assert_eq!(picture[(40, 45)], Rgb([90; 3]));
+    assert_eq!(image[(40, 45)], Rgb([90; 3]));
 }
 
 #[test]
 fn without_opacity_every_mode_is_the_photo() {
     let photo = photo(120, 90);
     for mode in Mode::ALL {
-        let picture = Overlay::new(&photo).mode(mode).alpha(0.0).draw(&hill()).unwrap();
-        assert!(picture == photo, "{mode}");
+        let image = Overlay::new(&photo).mode(mode).alpha(0.0).draw(&hill()).unwrap();
+        assert!(image == photo, "{mode}");
     }
 }
 
 #[test]
-fn what_the_model_did_not_see_is_never_brighter_than_what_is_cold() {
+fn what_the_model_did_not_see_is_never_brighter_than_cold_regions() {
     let photo = RgbImage::from_pixel(40, 20, Rgb([200, 180, 160]));
     let area = Area { x: 10, y: 0, width: 20, height: 20 };
     let cold = HeatMap::new(1, 1, [0.0]).unwrap();
     for mode in [Mode::Mask, Mode::Alpha, Mode::Contour, Mode::Box] {
-        let picture = Overlay::new(&photo).mode(mode).area(area).draw(&cold).unwrap();
-        let sum = |x: u32| picture[(x, 10)].0.iter().map(|&part| u32::from(part)).sum::<u32>();
+        let image = Overlay::new(&photo).mode(mode).area(area).draw(&cold).unwrap();
+        let sum = |x: u32| image[(x, 10)].0.iter().map(|&part| u32::from(part)).sum::<u32>();
         assert!(sum(2) < sum(20), "{mode}");
     }
 }
 
 #[test]
-fn levels_that_are_no_numbers_are_an_error() {
+fn levels_that_are_not_finite_are_an_error() {
     let photo = photo(4, 4);
     for level in [f32::NAN, f32::NEG_INFINITY] {
         let overlay = Overlay::new(&photo).mode(Mode::Contour).levels([0.5, level]);

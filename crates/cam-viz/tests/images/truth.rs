@@ -1,7 +1,7 @@
-//! Whole pictures against those in `tests/truth`, which a person has looked at.
+//! Compares whole images with those in `tests/truth`, which a person has reviewed.
 //!
-//! A picture that differs is written beside its difference (black is the same) to cargo's folder for tests, whose
-//! path the failure names. `REGENERATE=1 cargo test` takes the new pictures for the truth; look at them then.
+//! An image that differs is written with its difference (black where equal) to cargo's folder for tests, whose path is in the failure
+//! message. `REGENERATE=1 cargo test` replaces the truth with the new images; review them.
 
 use cam_viz::{
     Area, Background, ColorBar, ColorMap, Figure, Gradient, HeatMap, Marker, Mode, Mosaic, Overlay, Rgb,
@@ -10,31 +10,31 @@ use cam_viz::{
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use std::{fs, path::Path};
 
-/// What a channel may differ by: other processors round other ways, and from one shade of jet to the next are 4.
+/// The allowed difference of a channel: CPUs round differently, and neighboring shades of jet differ by 4.
 const TOLERANCE: u8 = 4;
 
-fn compare(name: &str, picture: &RgbImage) {
+fn compare(name: &str, image: &RgbImage) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/truth").join(name);
     if std::env::var_os("REGENERATE").is_some_and(|set| set == "1") {
         let file = fs::File::create(&path).unwrap();
         let encoder = PngEncoder::new_with_quality(file, CompressionType::Best, FilterType::Adaptive);
-        return picture.write_with_encoder(encoder).unwrap();
+        return image.write_with_encoder(encoder).unwrap();
     }
     let truth = image::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).to_rgb8();
     let difference =
-        RgbImage::from_fn(picture.width(), picture.height(), |x, y| match truth.get_pixel_checked(x, y) {
-            Some(want) => Rgb(std::array::from_fn(|i| want[i].abs_diff(picture[(x, y)][i]))),
+        RgbImage::from_fn(image.width(), image.height(), |x, y| match truth.get_pixel_checked(x, y) {
+            Some(expected) => Rgb(std::array::from_fn(|i| expected[i].abs_diff(image[(x, y)][i]))),
             None => Rgb([255; 3]),
         });
     let worst = difference.iter().copied().max().unwrap_or(0);
-    if worst > TOLERANCE || truth.dimensions() != picture.dimensions() {
+    if worst > TOLERANCE || truth.dimensions() != image.dimensions() {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        for (kind, picture) in [("got", picture), ("difference", &difference)] {
-            fs::write(folder.join(format!("{kind}-{name}")), encode(picture, "png").unwrap()).unwrap();
+        for (kind, image) in [("got", image), ("difference", &difference)] {
+            fs::write(folder.join(format!("{kind}-{name}")), encode(image, "png").unwrap()).unwrap();
         }
         panic!(
             "{name}: {:?} instead of {:?}, channels differ by up to {worst}; see got-{name} and difference-{name} in {}",
-            picture.dimensions(),
+            image.dimensions(),
             truth.dimensions(),
             folder.display()
         );
@@ -55,7 +55,7 @@ fn ball(at: u32, width: u32, height: u32) -> bool {
     x.hypot(y) < 0.25 * height as f32
 }
 
-/// An orange ball before a blue sky above a green meadow.
+/// An orange ball in front of a blue sky above a green meadow.
 fn photo() -> RgbImage {
     RgbImage::from_fn(96, 64, |x, y| match (ball(y * 96 + x, 96, 64), y < 40) {
         (true, _) => Rgb([235, 140, 40]),
@@ -65,12 +65,12 @@ fn photo() -> RgbImage {
 }
 
 fn ringed() -> RgbImage {
-    let mut picture = photo();
+    let mut image = photo();
     let mask: Vec<bool> = (0..96 * 64).map(|at| ball(at, 96, 64)).collect();
-    outline(&mut picture, &mask, Rgb([255, 0, 0])).unwrap();
-    Marker::Ring.draw(&mut picture, 20, 50);
-    Marker::Cross.draw(&mut picture, 94, 2);
-    picture
+    outline(&mut image, &mask, Rgb([255, 0, 0])).unwrap();
+    Marker::Ring.draw(&mut image, 20, 50);
+    Marker::Cross.draw(&mut image, 94, 2);
+    image
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_sheet_looks_as_it_should() {
     compare("dark.png", &dark.draw().unwrap());
 }
 
-/// The meadow in the sun, or under the moon: bright and dark colors for what is drawn over them.
+/// A meadow by day or by night: bright and dark backgrounds for overlays.
 fn meadow(light: f32) -> RgbImage {
     let shine = |color: [f32; 3]| Rgb(color.map(|part| (light * part).round() as u8));
     RgbImage::from_fn(200, 150, |x, y| {
@@ -120,7 +120,7 @@ fn meadow(light: f32) -> RgbImage {
     })
 }
 
-/// Evidence for the orange ball, some for its surroundings, and against the white one; as a 14 x 14 layer has it.
+/// Evidence for the orange ball, some for its surroundings, and against the white one, on a 14 x 14 layer.
 fn evidence() -> HeatMap {
     let value = |at: u32| {
         let [x, y] = [(at % 14) as f32 * 200.0 / 14.0 + 7.0, (at / 14) as f32 * 150.0 / 14.0 + 5.0];
@@ -132,10 +132,10 @@ fn evidence() -> HeatMap {
     HeatMap::new(14, 14, (0..14 * 14).map(value).collect::<Vec<_>>()).unwrap()
 }
 
-/// What of it speaks for the ball, from 0 to 1.
+/// The positive evidence, from 0 to 1.
 fn heat() -> HeatMap {
     let positive =
-        evidence().values().iter().map(|value| value.max(0.0) / evidence().reach()).collect::<Vec<_>>();
+        evidence().values().iter().map(|value| value.max(0.0) / evidence().max_abs()).collect::<Vec<_>>();
     HeatMap::new(14, 14, positive).unwrap()
 }
 
@@ -156,13 +156,13 @@ fn the_modes_look_as_they_should_by_day_and_by_night() {
 
 #[test]
 fn signed_maps_look_as_they_should() {
-    let (photo, reach) = (meadow(1.0), evidence().reach());
+    let (photo, reach) = (meadow(1.0), evidence().max_abs());
     let sheet = Sheet::new("Evidence for and against").columns(["blend", "heat", "alpha", "contour"]);
     let sheet = [ColorMap::RedBlue, ColorMap::OrangePurple].into_iter().fold(sheet, |sheet, colors| {
         let overlay = Overlay::new(&photo).colors(colors);
         let figures = [Mode::Blend, Mode::Heat, Mode::Alpha, Mode::Contour].map(|mode| {
-            let picture = overlay.clone().mode(mode).draw(&evidence().balanced()).unwrap();
-            Figure::new(picture).color_bar(ColorBar::from(colors).range(-reach, reach))
+            let image = overlay.clone().mode(mode).draw(&evidence().balanced()).unwrap();
+            Figure::new(image).color_bar(ColorBar::from(colors).range(-reach, reach))
         });
         sheet.row(colors.name(), figures)
     });
@@ -221,7 +221,7 @@ fn a_mosaic_looks_as_it_should() {
 #[test]
 fn guided_gradients_look_as_they_should() {
     let photo = meadow(1.0);
-    // The gradient of brightness along x, a plane for each channel.
+    // The gradient of brightness along x, one plane per channel.
     let plane = |channel: usize| {
         let photo = &photo;
         (0..200 * 150).map(move |at: u32| {
@@ -239,7 +239,7 @@ fn guided_gradients_look_as_they_should() {
 }
 
 #[test]
-fn a_mean_and_its_spread_look_as_they_should() {
+fn a_mean_and_its_standard_deviation_look_as_they_should() {
     let photo = meadow(1.0);
     let spread = |most: f32| {
         let values = heat().values().iter().map(|mean| 4.0 * most * mean * (1.0 - mean)).collect::<Vec<_>>();

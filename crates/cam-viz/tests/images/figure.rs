@@ -8,7 +8,7 @@ fn plain(width: u32, height: u32, color: [u8; 3]) -> RgbImage {
 }
 
 /// The smallest rectangle around all pixels of a color: left, top, right, bottom.
-fn place(sheet: &RgbImage, color: [u8; 3]) -> [u32; 4] {
+fn bounds(sheet: &RgbImage, color: [u8; 3]) -> [u32; 4] {
     let found = sheet.enumerate_pixels().filter(|(.., pixel)| pixel.0 == color);
     found.fold([u32::MAX, u32::MAX, 0, 0], |[left, top, right, bottom], (x, y, _)| {
         [left.min(x), top.min(y), right.max(x), bottom.max(y)]
@@ -19,17 +19,17 @@ const RED: [u8; 3] = [250, 10, 10];
 const BLUE: [u8; 3] = [10, 10, 250];
 
 #[test]
-fn every_pixel_of_the_picture_is_on_the_figure_at_its_own_size() {
+fn every_pixel_of_the_image_is_on_the_figure_at_its_own_size() {
     let figure = Figure::new(plain(700, 300, RED))
         .above("bull mastiff 57.2 %")
         .below("gradcam at layer4.2")
         .key(Rgb(BLUE), "a concept")
         .color_bar(ColorMap::Viridis);
     let drawn = figure.draw().unwrap();
-    let [left, top, right, bottom] = place(&drawn, RED);
+    let [left, top, right, bottom] = bounds(&drawn, RED);
     assert_eq!((right - left + 1, bottom - top + 1), (700, 300));
-    assert!(place(&drawn, BLUE)[1] > bottom);
-    assert_eq!(figure.picture(), &plain(700, 300, RED));
+    assert!(bounds(&drawn, BLUE)[1] > bottom);
+    assert_eq!(figure.image(), &plain(700, 300, RED));
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn captions_take_room_and_none_is_taken_without_them() {
 }
 
 #[test]
-fn pictures_of_a_row_stand_side_by_side_whatever_their_captions() {
+fn images_of_a_row_are_aligned_whatever_their_captions() {
     let sheet = Sheet::new("")
         .row(
             "",
@@ -53,17 +53,17 @@ fn pictures_of_a_row_stand_side_by_side_whatever_their_captions() {
         )
         .draw()
         .unwrap();
-    let ([_, red, ..], [_, blue, ..]) = (place(&sheet, RED), place(&sheet, BLUE));
+    let ([_, red, ..], [_, blue, ..]) = (bounds(&sheet, RED), bounds(&sheet, BLUE));
     assert_eq!(red, blue);
 }
 
 #[test]
-fn pictures_of_a_column_stand_below_one_another_whatever_the_numbers_of_their_bars() {
+fn images_of_a_column_are_aligned_whatever_the_labels_of_their_bars() {
     let figure = |color, high| {
         Figure::new(plain(90, 60, color)).color_bar(ColorBar::from(ColorMap::Jet).range(0.0, high))
     };
     let sheet = Sheet::new("").row("", [figure(RED, 1.0)]).row("", [figure(BLUE, 0.001234)]).draw().unwrap();
-    assert_eq!(place(&sheet, RED)[0], place(&sheet, BLUE)[0]);
+    assert_eq!(bounds(&sheet, RED)[0], bounds(&sheet, BLUE)[0]);
 }
 
 #[test]
@@ -77,16 +77,16 @@ fn figures_flow_into_as_many_rows_as_they_need() {
 }
 
 #[test]
-fn a_note_stands_at_the_foot() {
+fn a_note_is_at_the_bottom() {
     let sheet = |note: &str| Sheet::new("").row("", [plain(300, 30, RED)]).note(note).draw().unwrap();
     let (without, with) = (sheet(""), sheet("resnet50 at layer4.2"));
     assert!(with.height() > without.height());
-    assert_eq!(place(&with, RED), place(&without, RED));
+    assert_eq!(bounds(&with, RED), bounds(&without, RED));
     assert!((0..without.height() - 24).all(|y| (0..with.width()).all(|x| with[(x, y)] == without[(x, y)])));
 }
 
 #[test]
-fn text_grows_with_large_pictures() {
+fn text_grows_with_large_images() {
     let caption = |side: u32| {
         let drawn = Figure::new(plain(side, side, RED)).above("caption").draw().unwrap();
         drawn.height() - side
@@ -96,10 +96,10 @@ fn text_grows_with_large_pictures() {
 }
 
 #[test]
-fn a_bar_says_zero_where_it_lies_between_the_ends() {
+fn a_bar_labels_zero_if_it_is_between_the_ends() {
     let numbers = |low, high| {
         let bar = ColorBar::from(ColorMap::Viridis).range(low, high);
-        bar.numbers().map(|(_, number)| number)
+        bar.labels().map(|(_, number)| number)
     };
     assert_eq!(numbers(0.0, 0.25), ["0.25", "0.125", "0"]);
     assert_eq!(numbers(-2.0, 6.0), ["6", "0", "−2"]);
@@ -108,21 +108,21 @@ fn a_bar_says_zero_where_it_lies_between_the_ends() {
 }
 
 #[test]
-fn the_numbers_of_a_bar_do_not_touch() {
-    // Zero is too near to the lower end: only both ends are written.
+fn the_labels_of_a_bar_do_not_touch() {
+    // Zero is too near to the lower end: only the ends are labeled.
     let figure = |low| {
         let bar = ColorBar::from(ColorMap::Viridis).range(low, 10.0);
         Figure::new(plain(50, 100, RED)).color_bar(bar).draw().unwrap()
     };
     let ink = |drawn: &RgbImage| {
-        let right = drawn.width() - 24 - 7; // the last digit of each number
+        let right = drawn.width() - 24 - 7; // the last digit of each label
         (24..124).filter(|y| (right..right + 7).any(|x| drawn[(x, *y)].0[0] < 128)).count()
     };
     assert!(ink(&figure(-0.5)) < ink(&figure(-5.0)));
 }
 
 #[test]
-fn a_bar_without_numbers_that_make_sense_is_still_drawn() {
+fn a_bar_of_invalid_values_is_still_drawn() {
     for (low, high) in [(f32::NAN, 1.0), (f32::NEG_INFINITY, f32::INFINITY), (1.0, 1.0), (2.0, -1.0)] {
         let bar = ColorBar::from(ColorMap::RedBlue).range(low, high);
         Figure::new(plain(50, 100, RED)).color_bar(bar).draw().unwrap();
@@ -137,7 +137,7 @@ fn a_figure_without_pixels_can_be_on_a_sheet() {
 }
 
 #[test]
-fn an_svg_has_the_size_and_the_pictures_and_the_text_of_the_sheet() {
+fn an_svg_has_the_size_and_the_images_and_the_text_of_the_sheet() {
     let sheet = Sheet::new("Where does it look?")
         .columns(["photo", "Grad-CAM"])
         .row("bull <mastiff> & cat", [plain(60, 90, RED), plain(30, 90, BLUE)])
@@ -157,18 +157,18 @@ fn an_svg_has_the_size_and_the_pictures_and_the_text_of_the_sheet() {
         assert!(texts.contains(&line), "{line}: {texts:?}");
     }
     assert_eq!(texts.iter().filter(|line| line.contains('<')).count(), 1);
-    let pictures = document.descendants().filter(|node| node.tag_name().name() == "image");
-    let pictures: Vec<_> = pictures
+    let images = document.descendants().filter(|node| node.tag_name().name() == "image");
+    let images: Vec<_> = images
         .map(|node| ["x", "y", "width"].map(|name| node.attribute(name).unwrap().parse::<u32>().unwrap()))
         .collect();
     for (color, width) in [(RED, 60), (BLUE, 30)] {
-        let [left, top, ..] = place(&drawn, color);
-        assert!(pictures.contains(&[left, top, width]), "{pictures:?}");
+        let [left, top, ..] = bounds(&drawn, color);
+        assert!(images.contains(&[left, top, width]), "{images:?}");
     }
 }
 
 #[test]
-fn a_sheet_is_saved_as_what_its_extension_says() {
+fn a_sheet_is_saved_in_the_format_of_its_extension() {
     let folder = tempfile::tempdir().unwrap();
     let sheet = Sheet::new("A sheet").row("", [plain(60, 40, RED)]);
     for (name, start) in [("a.svg", "<svg"), ("a.SVG", "<svg"), ("a.png", "\u{fffd}PNG"), ("a.webp", "RIFF")]
@@ -182,7 +182,7 @@ fn a_sheet_is_saved_as_what_its_extension_says() {
 }
 
 #[test]
-fn a_page_beyond_all_measure_is_an_error_as_svg_too() {
+fn a_page_that_is_too_large_is_an_error_as_svg_too() {
     let sheet = Sheet::new("").tile(u32::MAX).row("", [plain(40_000, 1, RED), plain(1, 40_000, RED)]);
     assert!(matches!(sheet.svg(), Err(Error::TooLarge { .. })));
 }
@@ -190,7 +190,7 @@ fn a_page_beyond_all_measure_is_an_error_as_svg_too() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn whatever_is_written_a_sheet_is_drawn_and_its_svg_is_well_formed(
+    fn any_text_gives_a_sheet_and_a_well_formed_svg(
         title in any::<String>(), caption in any::<String>(), above in any::<String>(), key in any::<String>(),
         (width, height) in (0u32..90, 0u32..90), (low, high) in any::<(f32, f32)>(), tile in 0u32..100,
     ) {
@@ -204,7 +204,7 @@ proptest! {
         let svg = sheet.svg().unwrap();
         let document = roxmltree::Document::parse(&svg);
         prop_assert!(document.is_ok(), "{:?}", document.err());
-        // Nothing is in the margin.
+        // The margin is empty.
         let (width, height) = drawn.dimensions();
         for (x, y, pixel) in drawn.enumerate_pixels() {
             let inside = (16..width - 16).contains(&x) && (16..height - 16).contains(&y);

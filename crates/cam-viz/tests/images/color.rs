@@ -1,4 +1,4 @@
-//! Shades against published ones and against what each kind of map is for.
+//! Compares shades with published ones, and checks the properties of each kind of map.
 
 use cam_viz::{ColorMap, Error, Rgb};
 
@@ -9,7 +9,7 @@ fn shade(map: ColorMap, shade: u8) -> [u8; 3] {
 /// `COLORMAP_JET` of OpenCV 5.0.0, `cv2.applyColorMap`, as red, green, blue.
 #[test]
 fn jet_is_the_table_of_opencv() {
-    for (index, want) in [
+    for (index, expected) in [
         (0, [0, 0, 128]),
         (1, [0, 0, 132]),
         (16, [0, 0, 192]),
@@ -29,7 +29,7 @@ fn jet_is_the_table_of_opencv() {
         (224, [252, 0, 0]),
         (255, [128, 0, 0]),
     ] {
-        assert_eq!(shade(ColorMap::Jet, index), want, "{index}");
+        assert_eq!(shade(ColorMap::Jet, index), expected, "{index}");
     }
 }
 
@@ -53,15 +53,18 @@ fn perceptual_maps_are_those_of_matplotlib() {
         (ColorMap::Cividis, [[0, 34, 78], [125, 124, 120], [254, 232, 56]]),
     ] {
         let tolerance = if map == ColorMap::Cividis { 18 } else { 1 };
-        for (index, want) in [(0, first), (128, middle), (255, last)] {
-            let near = shade(map, index).iter().zip(want).all(|(got, want)| got.abs_diff(want) <= tolerance);
-            assert!(near, "{map} {index}: {:?} {want:?}", shade(map, index));
+        for (index, expected) in [(0, first), (128, middle), (255, last)] {
+            let near = shade(map, index)
+                .iter()
+                .zip(expected)
+                .all(|(got, expected)| got.abs_diff(expected) <= tolerance);
+            assert!(near, "{map} {index}: {:?} {expected:?}", shade(map, index));
         }
     }
 }
 
 #[test]
-fn the_default_and_its_kin_get_lighter_all_the_way() {
+fn perceptual_maps_get_lighter_monotonically() {
     let light = |map, index| {
         let [red, green, blue] = shade(map, index).map(f64::from);
         0.2126 * red + 0.7152 * green + 0.0722 * blue
@@ -84,7 +87,7 @@ fn the_diverging_map_is_nearly_white_at_zero_and_red_above() {
 }
 
 #[test]
-fn values_beyond_the_ends_get_the_colors_of_the_ends() {
+fn values_out_of_range_get_the_colors_of_the_ends() {
     for map in ColorMap::ALL {
         let lowest = if map.is_diverging() { -1.0 } else { 0.0 };
         assert_eq!(map.color(-1e30), map.color(lowest));
@@ -111,7 +114,7 @@ fn every_map_is_parsed_from_its_name_in_any_case() {
 }
 
 #[test]
-fn an_unknown_name_is_answered_with_those_that_there_are() {
+fn an_unknown_name_is_an_error_that_lists_the_known_ones() {
     let error = "rainbow".parse::<ColorMap>().unwrap_err();
     assert!(matches!(&error, Error::UnknownColorMap { name, .. } if name == "rainbow"));
     for map in ColorMap::ALL {

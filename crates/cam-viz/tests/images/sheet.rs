@@ -1,4 +1,4 @@
-//! Contact sheets: all pictures are on it, none over another, and captions keep to their place.
+//! Contact sheets show all images, none over another, and captions stay in their columns.
 
 use cam_viz::{Background, ColorMap, Error, Rgb, RgbImage, Sheet};
 
@@ -13,9 +13,9 @@ fn count(sheet: &RgbImage, color: [u8; 3]) -> usize {
 const COLORS: [[u8; 3]; 4] = [[250, 10, 10], [10, 250, 10], [10, 10, 250], [250, 250, 10]];
 
 #[test]
-fn every_pixel_of_every_picture_is_on_the_sheet() {
+fn every_pixel_of_every_image_is_on_the_sheet() {
     let [one, two, three, four] = COLORS;
-    let sheet = Sheet::new("Four pictures of four sizes")
+    let sheet = Sheet::new("Four images of four sizes")
         .columns(["left", "right"])
         .row("above", [plain(40, 30, one), plain(20, 50, two)])
         .row("below", [plain(10, 10, three), plain(64, 8, four)])
@@ -48,7 +48,7 @@ fn a_margin_is_left_around_everything() {
 }
 
 #[test]
-fn a_long_caption_does_not_reach_into_the_next_column() {
+fn a_long_caption_does_not_overlap_the_next_column() {
     let wide = [plain(150, 20, [1; 3]), plain(150, 20, [1; 3])];
     let with = |captions: [&str; 2]| Sheet::new("").columns(captions).row("", wide.clone()).draw().unwrap();
     let (short, long) =
@@ -60,7 +60,7 @@ fn a_long_caption_does_not_reach_into_the_next_column() {
 }
 
 #[test]
-fn a_large_picture_is_shrunk_to_its_tile_and_keeps_its_shape() {
+fn a_large_image_is_shrunk_to_its_tile_and_keeps_its_shape() {
     let [one, two, ..] = COLORS;
     let sheet = Sheet::new("").tile(50).row("", [plain(400, 200, one), plain(3000, 1, two)]).draw().unwrap();
     assert_eq!(count(&sheet, one), 50 * 25);
@@ -81,14 +81,14 @@ fn rows_may_have_different_lengths() {
 }
 
 #[test]
-fn a_sheet_without_anything_is_a_blank_page() {
+fn an_empty_sheet_is_a_blank_page() {
     let sheet = Sheet::new("").color_bar(ColorMap::RedBlue).draw().unwrap();
     assert!(sheet.pixels().all(|pixel| *pixel == Rgb([255; 3])));
     Sheet::new("").row("", [RgbImage::new(0, 0), RgbImage::new(0, 400)]).tile(0).draw().unwrap();
 }
 
 #[test]
-fn the_color_bar_runs_from_the_largest_value_above_to_the_smallest_below() {
+fn the_color_bar_goes_from_the_largest_value_at_the_top_to_the_smallest() {
     let sheet = |colors| Sheet::new("").row("", [plain(10, 256, [77; 3])]).color_bar(colors).draw().unwrap();
     for (colors, lowest) in [(ColorMap::Viridis, 0.0), (ColorMap::RedBlue, -1.0)] {
         let sheet = sheet(colors);
@@ -101,7 +101,7 @@ fn the_color_bar_runs_from_the_largest_value_above_to_the_smallest_below() {
 }
 
 #[test]
-fn a_sheet_beyond_all_measure_is_an_error() {
+fn a_sheet_that_is_too_large_is_an_error() {
     let sheet = Sheet::new("").tile(u32::MAX).row("", [plain(40_000, 1, [0; 3]), plain(1, 40_000, [0; 3])]);
     assert!(matches!(sheet.draw(), Err(Error::TooLarge { .. })));
 }

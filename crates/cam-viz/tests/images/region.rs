@@ -1,4 +1,4 @@
-//! Hot regions and Otsu's threshold against slow versions of themselves.
+//! Compares hot regions and Otsu's threshold with simple reference implementations.
 
 use cam_viz::{Area, Error, HeatMap, Overlay, RgbImage, Threshold};
 use proptest::prelude::*;
@@ -10,8 +10,8 @@ fn maps() -> impl Strategy<Value = HeatMap> {
     })
 }
 
-/// The bounding box, number and peak of each region: labels spread to hot neighbours until nothing changes.
-fn slow(map: &HeatMap, threshold: f32) -> Vec<(Area, u32, f32)> {
+/// The bounding box, number and peak of each region: labels spread to hot neighbors until nothing changes.
+fn reference(map: &HeatMap, threshold: f32) -> Vec<(Area, u32, f32)> {
     let (width, height) = (map.width() as i64, map.height() as i64);
     let hot = |at: i64| map.values()[at as usize] >= threshold;
     let mut labels: Vec<i64> = (0..width * height).collect();
@@ -64,14 +64,14 @@ proptest! {
     fn regions_are_those_of_spreading_labels(map in maps(), threshold in 0.0f32..1.0) {
         let regions = map.regions(threshold);
         let found: Vec<_> = regions.iter().map(|region| (region.area, region.pixels, region.peak)).collect();
-        prop_assert_eq!(found, slow(&map, threshold));
+        prop_assert_eq!(found, reference(&map, threshold));
     }
 
     #[test]
-    fn no_threshold_parts_the_values_much_better_than_that_of_otsu(map in maps()) {
+    fn no_threshold_splits_the_values_much_better_than_otsu(map in maps()) {
         let best = map.values().iter().map(|&value| variance(&map, value)).fold(0.0, f64::max);
-        // The values are sorted into 256 steps first, so a value may lie on the wrong side of a step.
-        let otsu = variance(&map, Threshold::Otsu.of(&map));
+        // Values are binned into 256 steps first, so a value may be on the wrong side of a step.
+        let otsu = variance(&map, Threshold::Otsu.value(&map));
         prop_assert!(otsu >= 0.97 * best, "{otsu} {best}");
     }
 
@@ -79,30 +79,30 @@ proptest! {
     fn otsu_scales_with_the_values(map in maps(), factor in 0.1f32..10.0, offset in -5.0f32..5.0) {
         let scaled = HeatMap::new(map.width(), map.height(), map.values().iter().map(|v| v * factor + offset).collect::<Vec<_>>()).unwrap();
         let hot = |map: &HeatMap| {
-            let threshold = Threshold::Otsu.of(map);
+            let threshold = Threshold::Otsu.value(map);
             map.values().iter().filter(|&&value| value >= threshold).count() as f64
         };
-        // Rounding may put a value that lies on the edge of a step into the next.
+        // Rounding may move a value at the edge of a step into the next.
         prop_assert!(map.values().len() < 3 || (hot(&map) - hot(&scaled)).abs() <= 1.0 + 0.1 * map.values().len() as f64);
     }
 }
 
 #[test]
-fn otsu_parts_two_heaps_in_the_middle_of_their_gap() {
+fn otsu_splits_two_clusters_in_the_middle_of_their_gap() {
     let map = HeatMap::new(6, 1, [0.0, 0.1, 0.2, 0.8, 0.9, 1.0]).unwrap();
-    assert!((Threshold::Otsu.of(&map) - 0.5).abs() < 0.01);
+    assert!((Threshold::Otsu.value(&map) - 0.5).abs() < 0.01);
 }
 
 #[test]
-fn nothing_is_hot_by_otsu_where_all_is_the_same() {
+fn nothing_is_hot_by_otsu_if_all_values_are_equal() {
     for value in [0.0, 1.0, -3.0, f32::MAX] {
         let map = HeatMap::new(3, 1, [value; 3]).unwrap();
-        assert!(map.values().iter().all(|&value| value < Threshold::Otsu.of(&map)));
+        assert!(map.values().iter().all(|&value| value < Threshold::Otsu.value(&map)));
     }
 }
 
 #[test]
-fn regions_on_the_photo_are_moved_with_the_area_and_small_ones_are_left_away() {
+fn regions_on_the_photo_are_shifted_by_the_area_and_small_ones_are_omitted() {
     let photo = RgbImage::new(300, 200);
     let mut values = vec![0.0; 100 * 100];
     (0..50).for_each(|y| (10..60).for_each(|x| values[y * 100 + x] = 0.9));
@@ -116,22 +116,22 @@ fn regions_on_the_photo_are_moved_with_the_area_and_small_ones_are_left_away() {
 }
 
 #[test]
-fn thresholds_are_read_and_written() {
-    for (given, want) in
+fn thresholds_are_parsed_and_displayed() {
+    for (given, expected) in
         [("0.25", Threshold::Value(0.25)), ("-1e3", Threshold::Value(-1000.0)), ("OTSU", Threshold::Otsu)]
     {
         let threshold: Threshold = given.parse().unwrap();
-        assert_eq!(threshold, want);
-        assert_eq!(threshold.to_string().parse::<Threshold>().unwrap(), want);
+        assert_eq!(threshold, expected);
+        assert_eq!(threshold.to_string().parse::<Threshold>().unwrap(), expected);
     }
     for given in ["", "half", "nan", "inf", "0,5"] {
         let error = given.parse::<Threshold>().unwrap_err();
-        assert_eq!(error.to_string(), format!("{given:?} is no threshold, it is a number or otsu"));
+        assert_eq!(error.to_string(), format!("invalid threshold {given:?}, expected a number or otsu"));
     }
 }
 
 #[test]
-fn a_threshold_that_is_no_number_is_an_error() {
+fn a_threshold_that_is_not_finite_is_an_error() {
     let photo = RgbImage::new(4, 4);
     let map = HeatMap::new(1, 1, [0.5]).unwrap();
     for level in [f32::NAN, f32::INFINITY] {

@@ -1,4 +1,4 @@
-//! What this crate promises, from the formulas to whole pictures.
+//! The promises of this crate, from formulas to whole images.
 
 mod color;
 mod figure;
