@@ -164,7 +164,7 @@ fn a_server_that_is_killed_is_told_in_one_line_and_the_same_command_goes_on() {
     assert!((3..PICTURES).contains(&done), "{done} pictures were done");
 
     let told = complaint(explain(folder.path(), &device, &slow), 13);
-    assert!(told.contains("nobody answers"), "{told}");
+    assert!(told.contains("no server answers"), "{told}");
 
     let again = Serving::at(&serving.address, None);
     assert_eq!(again.address, serving.address);
@@ -190,7 +190,7 @@ fn what_is_not_there_is_told_in_one_line() {
     let serving = Serving::at("127.0.0.1:0", None);
     let told = complaint(explain(folder.path(), &format!("remote:{}:7", serving.address), &[]), 13);
     assert!(told.contains("hosts only 1 device"), "{told}");
-    assert!(complaint(explain(folder.path(), "remote:127.0.0.1", &[]), 13).contains("names no server"));
+    assert!(complaint(explain(folder.path(), "remote:127.0.0.1", &[]), 13).contains("invalid server"));
     let mut second = Command::cargo_bin("cam").unwrap();
     second.args(["serve", "--device", "cpu", "--listen", &serving.address]);
     assert!(complaint(second, 13).contains("cannot lend devices at"));

@@ -321,7 +321,7 @@ fn what_cannot_be_done_is_said_in_one_line_with_a_code_of_its_own() {
         "offline, and the weights of `resnet50` are not at hand",
     );
     refuses("explain none.png", 7, "cannot read the picture `none.png`");
-    refuses(&format!("{scene} --device tpu"), 13, "no device is called `tpu`; this build knows auto,");
+    refuses(&format!("{scene} --device tpu"), 13, "unknown device `tpu`; this build knows auto,");
     refuses(&format!("{scene} --model resnet18 --weights none.pth"), 9, "cannot read the weights `none.pth`");
     refuses(
         &format!("{scene} --model resnet34 --weights resnet18.safetensors"),

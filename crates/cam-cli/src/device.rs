@@ -3,7 +3,7 @@
 use crate::console::Console;
 use crate::failure::Failure;
 use burn::tensor::Device;
-use cam_device::{Opened, Taken};
+use cam_device::{OpenDevice, Selection};
 
 /// Where a command computes.
 #[derive(clap::Args)]
@@ -21,12 +21,12 @@ pub struct Named {
 }
 
 /// The devices asked for, started. What `auto` passed over is told in one line.
-pub fn opened(asked: &str, console: &Console) -> Result<Vec<Opened>, Failure> {
+pub fn opened(asked: &str, console: &Console) -> Result<Vec<OpenDevice>, Failure> {
     let mut all = Vec::new();
     for word in asked.split(',') {
-        let Taken { devices, passed_over } = cam_device::open(word.trim().parse()?)?;
-        if !passed_over.is_empty() {
-            console.warn(format_args!("{}; computing on {}", passed_over.join("; "), devices[0].word));
+        let Selection { devices, skipped } = cam_device::open(word.trim().parse()?)?;
+        if !skipped.is_empty() {
+            console.warn(format_args!("{}; computing on {}", skipped.join("; "), devices[0].spec));
         }
         all.extend(devices);
     }
@@ -35,7 +35,7 @@ pub fn opened(asked: &str, console: &Console) -> Result<Vec<Opened>, Failure> {
 
 /// The devices asked for, and their names.
 pub fn all(asked: &str, console: &Console) -> Result<Vec<Named>, Failure> {
-    let named = |Opened { device, word, .. }: Opened| Named { device, name: word };
+    let named = |OpenDevice { device, spec, .. }: OpenDevice| Named { device, name: spec };
     Ok(opened(asked, console)?.into_iter().map(named).collect())
 }
 

@@ -28,11 +28,13 @@ pub struct Args {
 
 pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let devices = crate::device::opened(&args.device, console)?;
-    let failed =
-        |error: std::io::Error| Error::Serve { address: args.listen.clone(), reason: error.to_string() };
+    let failed = |error: std::io::Error| Error::ServeFailed {
+        address: args.listen.clone(),
+        reason: error.to_string(),
+    };
     let listener = TcpListener::bind(&args.listen).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let names: Vec<&str> = devices.iter().map(|opened| opened.word.as_str()).collect();
+    let names: Vec<&str> = devices.iter().map(|opened| opened.spec.as_str()).collect();
     // Other builds lend nothing, which the error tells.
     if cfg!(feature = "remote") {
         console.say(format_args!("lending {} at {address}, until Ctrl-C", names.join(", ")))?;
