@@ -80,7 +80,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 energy[method] += inside / heat.iter().sum::<f32>().max(f32::MIN_POSITIVE);
             }
             asked += 1;
-            area += object.mask.share();
+            area += object.mask.fraction();
         }
     }
     println!("| method | points at the object | energy in the object |");

@@ -42,7 +42,7 @@ fn of_two_objects_each_class_points_at_its_own() {
             let inside: f32 =
                 heat.iter().zip(object.mask.as_slice()).filter(|(_, inside)| **inside).map(|(x, _)| x).sum();
             energy += inside / heat.iter().sum::<f32>().max(f32::MIN_POSITIVE);
-            share += object.mask.share();
+            share += object.mask.fraction();
             sure += usize::from(maps.scores.clone().into_scalar::<f32>() > 0.0);
             asked += 1;
         }
@@ -71,7 +71,7 @@ fn a_random_map_points_at_an_object_as_often_as_its_area_says() {
         let peak = random.argmax(1).into_scalar::<i64>() as usize;
         for object in &scene.objects {
             hits += usize::from(object.mask.as_slice()[peak]);
-            share += object.mask.share();
+            share += object.mask.fraction();
             asked += 1;
         }
     }
