@@ -1,6 +1,6 @@
-//! Every norm that Burn has.
+//! Every norm of Burn.
 
-use crate::support::{case, device, pictures, pooled, signals};
+use crate::support::{case, device, images, pooled, signals};
 use burn::module::Module;
 use burn::nn::conv::{Conv1d, Conv1dConfig, Conv2d, Conv2dConfig};
 use burn::nn::norm::{Normalization, NormalizationConfig};
@@ -33,7 +33,7 @@ const PLANE: [&str; 3] = ["conv 8 @ 16x12", "norm 8 @ 16x12", "relu 8 @ 16x12"];
 
 #[test]
 fn batch_norm() {
-    case(net(BatchNormConfig::new(8).init(&device())), pictures, |net, x| {
+    case(net(BatchNormConfig::new(8).init(&device())), images, |net, x| {
         net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(x)))))
     })
     .found(&PLANE)
@@ -46,7 +46,7 @@ fn batch_norm() {
 
 #[test]
 fn group_norm() {
-    case(net(GroupNormConfig::new(4, 8).init(&device())), pictures, |net, x| {
+    case(net(GroupNormConfig::new(4, 8).init(&device())), images, |net, x| {
         net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(x)))))
     })
     .found(&PLANE)
@@ -57,7 +57,7 @@ fn group_norm() {
 
 #[test]
 fn group_norm_without_parameters() {
-    case(net(GroupNormConfig::new(2, 8).with_affine(false).init(&device())), pictures, |net, x| {
+    case(net(GroupNormConfig::new(2, 8).with_affine(false).init(&device())), images, |net, x| {
         net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(x)))))
     })
     .found(&["conv 8 @ 16x12", "relu 8 @ 16x12"]);
@@ -65,11 +65,11 @@ fn group_norm_without_parameters() {
 
 #[test]
 fn instance_norm() {
-    case(net(InstanceNormConfig::new(8).init(&device())), pictures, |net, x| {
+    case(net(InstanceNormConfig::new(8).init(&device())), images, |net, x| {
         net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(x)))))
     })
     .found(&PLANE)
-    // The mean gradient in front of the norm is zero: there Grad-CAM is made of rounding alone.
+    // The mean gradient before the norm is zero, so Grad-CAM there is only rounding.
     .tapped(&["norm"], |net, x, taps| {
         let x = taps.layer("conv", Nchw, || net.conv.forward(x));
         net.fc.forward(pooled(relu(taps.layer("norm", Nchw, || net.norm.forward(x)))))
@@ -78,7 +78,7 @@ fn instance_norm() {
 
 #[test]
 fn local_response_norm() {
-    case(net(LocalResponseNormConfig::new(3).with_alpha(0.5).init()), pictures, |net, x| {
+    case(net(LocalResponseNormConfig::new(3).with_alpha(0.5).init()), images, |net, x| {
         net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(x)))))
     })
     .found(&["conv 8 @ 16x12", "relu 8 @ 16x12"]);
@@ -86,7 +86,7 @@ fn local_response_norm() {
 
 #[test]
 fn layer_norm_of_channels_last() {
-    case(net(LayerNormConfig::new(8).init(&device())), pictures, |net, x| {
+    case(net(LayerNormConfig::new(8).init(&device())), images, |net, x| {
         let x = net.norm.forward(net.conv.forward(x).permute([0, 2, 3, 1]));
         net.fc.forward(pooled(relu(x).permute([0, 3, 1, 2])))
     })
@@ -99,7 +99,7 @@ fn layer_norm_of_channels_last() {
 
 #[test]
 fn layer_norm_without_a_bias() {
-    case(net(LayerNormConfig::new(8).with_bias(false).init(&device())), pictures, |net, x| {
+    case(net(LayerNormConfig::new(8).with_bias(false).init(&device())), images, |net, x| {
         let x = net.norm.forward(net.conv.forward(x).permute([0, 2, 3, 1])).permute([0, 3, 1, 2]);
         net.fc.forward(pooled(relu(x)))
     })
@@ -108,16 +108,16 @@ fn layer_norm_without_a_bias() {
 
 #[test]
 fn rms_norm_of_channels_last() {
-    case(net(RmsNormConfig::new(8).init(&device())), pictures, |net, x| {
+    case(net(RmsNormConfig::new(8).init(&device())), images, |net, x| {
         let x = net.norm.forward(net.conv.forward(x).permute([0, 2, 3, 1])).permute([0, 3, 1, 2]);
         net.fc.forward(pooled(relu(x)))
     })
     .found(&PLANE);
 }
 
-/// A norm chosen by a setting: a variant of an enum is no step of a path.
+/// A norm chosen by a setting: variants of enums are not part of a path.
 #[test]
-fn norms_that_a_setting_chooses() {
+fn norms_chosen_by_a_setting() {
     let kinds = [
         NormalizationConfig::Batch(BatchNormConfig::new(8)),
         NormalizationConfig::Group(GroupNormConfig::new(2, 8)),
@@ -125,10 +125,8 @@ fn norms_that_a_setting_chooses() {
     ];
     for kind in kinds {
         let norm: Normalization = kind.init(&device());
-        case(net(norm), pictures, |net, x| {
-            net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(x)))))
-        })
-        .found(&PLANE);
+        case(net(norm), images, |net, x| net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(x))))))
+            .found(&PLANE);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Transformers over patches and signals.
 
-use crate::support::{case, device, pictures, pooled, signals, squares};
+use crate::support::{case, device, images, pooled, signals, squares};
 use burn::module::{Module, Param};
 use burn::nn::activation::ActivationConfig;
 use burn::nn::attention::*;
@@ -56,7 +56,7 @@ fn encoder(norm_first: bool) -> TransformerEncoder {
 
 #[test]
 fn an_encoder_with_norms_first() {
-    case(net(encoder(true)), pictures, |net, x| {
+    case(net(encoder(true)), images, |net, x| {
         net.fc.forward(mean(net.body.forward(TransformerEncoderInput::new(tokens(&net.patches, x)))))
     })
     .found(&[
@@ -96,7 +96,7 @@ fn an_encoder_with_norms_first() {
 
 #[test]
 fn an_encoder_with_norms_last_and_masks() {
-    case(net(encoder(false)), pictures, |net, x| {
+    case(net(encoder(false)), images, |net, x| {
         let x = tokens(&net.patches, x);
         let [batch, length, _] = x.dims();
         let mask = generate_autoregressive_mask(batch, length, &x.device());
@@ -131,7 +131,7 @@ fn an_encoder_with_norms_last_and_masks() {
     ]);
 }
 
-/// The tokens of the decoder are the targets; the patches are what it remembers.
+/// The tokens of the decoder are the targets; the patches are its memory.
 #[test]
 fn a_decoder_of_learned_queries() {
     #[derive(Module, Debug)]
@@ -141,7 +141,7 @@ fn a_decoder_of_learned_queries() {
     }
     let decoder = TransformerDecoderConfig::new(8, 12, 2, 1).with_norm_first(true);
     let body = Decodes { decoder: decoder.init(&device()), queries: param([1, 3, 8]) };
-    case(net(body), pictures, |net, x| {
+    case(net(body), images, |net, x| {
         let queries = net.body.queries.val().expand([x.dims()[0] as i64, -1, -1]);
         let input = TransformerDecoderInput::new(queries, tokens(&net.patches, x));
         net.fc.forward(mean(net.body.decoder.forward(input)))
@@ -178,7 +178,7 @@ fn embedded() -> Embedded {
 
 #[test]
 fn a_vit_with_a_class_token_and_registers() {
-    case(net(embedded()), pictures, |net, x| {
+    case(net(embedded()), images, |net, x| {
         let body = &net.body;
         let x = tokens(&net.patches, x) + body.position.val();
         let expand = |token: &Param<Tensor<3>>| token.val().expand([x.dims()[0] as i64, -1, -1]);
@@ -214,10 +214,10 @@ fn a_vit_with_a_class_token_and_registers() {
     });
 }
 
-/// Registers behind the patches are tokens that no layout of this crate describes; without them the layers are back.
+/// No layout describes registers after the patches; once they are removed there are layers again.
 #[test]
-fn registers_behind_the_patches() {
-    case(net(embedded()), pictures, |net, x| {
+fn registers_after_the_patches() {
+    case(net(embedded()), images, |net, x| {
         let body = &net.body;
         let x = tokens(&net.patches, x) + body.position.val();
         let [batch, length, _] = x.dims();
@@ -256,7 +256,7 @@ fn positions_by_sines_and_by_rotation() {
         key: linear(8, 8),
         value: linear(8, 8),
     };
-    case(net(body), pictures, |net, x| {
+    case(net(body), images, |net, x| {
         let body = &net.body;
         let x = body.sines.forward(tokens(&net.patches, x));
         let [batch, length, _] = x.dims();
@@ -294,7 +294,7 @@ fn an_mlp_mixer() {
         channels2: linear(16, 8),
         norm: norm(),
     };
-    case(net(body), pictures, |net, x| {
+    case(net(body), images, |net, x| {
         let body = &net.body;
         let x = tokens(&net.patches, x);
         let y = body.norm1.forward(x.clone()).swap_dims(1, 2);
@@ -338,7 +338,7 @@ impl Windows {
         x.reshape([batch, height, width, channels])
     }
 
-    /// The same after a shift that is taken back.
+    /// The same after a shift that is reversed.
     fn shifted(&self, x: Tensor<4>) -> Tensor<4> {
         self.within(x.roll(&[-2, -2], &[1, 2])).roll(&[2, 2], &[1, 2])
     }
@@ -352,14 +352,14 @@ impl Windows {
     }
 }
 
-/// Squares of 2 by 2 places side by side in the channels.
+/// Squares of 2 by 2 positions, concatenated in the channels.
 fn by_reshape(x: Tensor<4>) -> Tensor<4> {
     let [batch, height, width, channels] = x.dims();
     let x = x.reshape([batch, height / 2, 2, width / 2, 2, channels]).permute([0, 1, 3, 4, 2, 5]);
     x.reshape([batch, height / 2, width / 2, 4 * channels])
 }
 
-/// The same by slices of every second place.
+/// The same by slices of every second position.
 fn by_slices(x: Tensor<4>) -> Tensor<4> {
     let part = |row: usize, column: usize| x.clone().slice(s![.., row..;2, column..;2, ..]);
     Tensor::cat(vec![part(0, 0), part(1, 0), part(0, 1), part(1, 1)], 3)
@@ -398,7 +398,7 @@ fn attention_in_windows() {
     });
 }
 
-/// Windows after a shift: what is rolled is no layer, and the value that is rolled back is.
+/// Shifted windows: rolled values are not layers, the value that is rolled back is.
 #[test]
 fn attention_in_shifted_windows_merged_by_slices_and_indices() {
     case(windows(), squares, |net, x| {
@@ -435,10 +435,10 @@ fn attention_in_shifted_windows_merged_by_slices_and_indices() {
     ]);
 }
 
-/// Pictures that are no multiple of the window are padded, and the padding is cut off again.
+/// Images that are not a multiple of the window are padded, and the padding is cut off again.
 #[test]
 fn attention_in_padded_windows() {
-    case(windows(), pictures, |net, x| {
+    case(windows(), images, |net, x| {
         let x = net.stem(x);
         let [batch, height, width, channels] = x.dims();
         let y = x.clone().pad([(0, 0), (0, 2), (0, 0)], 0.0);
@@ -455,7 +455,7 @@ fn attention_in_padded_windows() {
     ]);
 }
 
-/// A roll that nobody takes back: no value behind it is a layer.
+/// A roll that is not reversed: no value after it is a layer.
 #[test]
 fn a_roll_that_stays() {
     case(windows(), squares, |net, x| net.classes(by_reshape(net.stem(x).roll(&[3], &[1]))))

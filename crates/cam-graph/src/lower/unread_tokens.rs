@@ -1,4 +1,4 @@
-//! Ends of transformers: where the output reads a few tokens only, the others are not computed to the end.
+//! Skips unread tokens: if the output of a transformer reads only a few tokens, the last operators are not computed for the others.
 
 use super::{Kernel, Matrix, Region, Role};
 use crate::graph::{Graph, Special};
@@ -10,38 +10,43 @@ use burn::tensor::Tensor;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// The ends of transformers whose output reads a few tokens only: what becomes of the others there is computed where somebody looks.
+/// Returns regions at the ends of transformers whose output reads only a few tokens. The other tokens are computed only if a tap reads
+/// them.
 ///
-/// What is read is cut out early instead of late. It goes back from the slice over what is done to each token by itself, to an attention
-/// of whose queries only some are needed.
-pub(crate) fn ends(graph: &Graph, regions: &[Region], slot: impl Fn(&TensorIr) -> Slot) -> Vec<Region> {
+/// The slice of these tokens is moved forward: from its position back over operators that treat each token by itself, to an attention of
+/// which only some queries are needed.
+pub(crate) fn unread_tokens(
+    graph: &Graph,
+    regions: &[Region],
+    slot: impl Fn(&TensorIr) -> Slot,
+) -> Vec<Region> {
     let region_of: HashMap<Slot, &Region> = regions.iter().map(|region| (region.output, region)).collect();
     let mut readers: HashMap<Slot, Vec<usize>> = HashMap::new();
-    for (place, operator) in graph.operators.iter().enumerate() {
-        operator.inputs.iter().for_each(|slot| readers.entry(*slot).or_default().push(place));
+    for (index, operator) in graph.operators.iter().enumerate() {
+        operator.inputs.iter().for_each(|slot| readers.entry(*slot).or_default().push(index));
     }
-    let search = Ends { graph, region_of, readers, slot: &slot };
-    (0..graph.operators.len()).filter_map(|place| search.end(place)).collect()
+    let search = Search { graph, region_of, readers, slot: &slot };
+    (0..graph.operators.len()).filter_map(|index| search.region(index)).collect()
 }
 
-struct Ends<'a> {
+struct Search<'a> {
     graph: &'a Graph,
-    /// The region that gives a slot.
+    /// The region that writes each slot.
     region_of: HashMap<Slot, &'a Region>,
     readers: HashMap<Slot, Vec<usize>>,
     slot: &'a dyn Fn(&TensorIr) -> Slot,
 }
 
-/// One step of an end, on the tokens that are needed.
+/// A step of such a region, on the needed tokens.
 enum Step {
     Region(Kernel, Vec<Slot>),
     Sum(Slot, Slot),
-    /// Each token times or plus the same numbers.
+    /// Multiplies each token by the same values, or adds them.
     Scale(Slot, Box<DispatchTensor>),
     Shift(Slot, Box<DispatchTensor>),
-    /// The needed ones of all tokens.
-    Cut(Slot),
-    /// The attention of the needed tokens to all.
+    /// Slices the needed tokens.
+    Slice(Slot),
+    /// The attention of the needed tokens to all tokens.
     Attention {
         x: Slot,
         heads: usize,
@@ -49,9 +54,9 @@ enum Step {
     },
 }
 
-impl Ends<'_> {
-    fn end(&self, place: usize) -> Option<Region> {
-        let OperationIr::BaseFloat(Base::Slice(op)) = &self.graph.operators[place].ir else { return None };
+impl Search<'_> {
+    fn region(&self, index: usize) -> Option<Region> {
+        let OperationIr::BaseFloat(Base::Slice(op)) = &self.graph.operators[index].ir else { return None };
         let &[batch, tokens, width] = op.tensor.shape.as_slice() else { return None };
         let &[_, count, _] = op.out.shape.as_slice() else { return None };
         let is_first =
@@ -60,11 +65,11 @@ impl Ends<'_> {
             return None;
         }
         let start = (self.slot)(&op.tensor);
-        let mut operators: HashSet<usize> = HashSet::from([place]);
+        let mut operators: HashSet<usize> = HashSet::from([index]);
         let mut steps: Vec<(usize, Slot, Step)> = Vec::new();
         let (mut open, mut seen, mut whole) = (vec![start], HashSet::new(), Vec::new());
         let mut has_attention = false;
-        // What finishes last is looked at first, so that all readers of a value are known when its turn comes.
+        // The latest value is processed first, so that all readers of a value are known by then.
         while let Some(at) = open.iter().max_by_key(|slot| self.graph.producers[**slot]).copied() {
             open.retain(|slot| *slot != at);
             if !seen.insert(at) {
@@ -78,7 +83,7 @@ impl Ends<'_> {
             };
             let found = self.graph.producers[at]
                 .filter(|_| is_own(&operators))
-                .and_then(|place| self.step(at, place));
+                .and_then(|index| self.step(at, index));
             match found {
                 Some((own, step)) => {
                     operators.extend(own);
@@ -90,20 +95,20 @@ impl Ends<'_> {
                             has_attention = true;
                             whole.push(*x);
                         }
-                        Step::Cut(_) => {}
+                        Step::Slice(_) => {}
                     }
                     steps.push((self.graph.producers[at]?, at, step));
                 }
                 None => {
                     whole.push(at);
-                    steps.push((0, at, Step::Cut(at)));
+                    steps.push((0, at, Step::Slice(at)));
                 }
             }
         }
         if !has_attention {
             return None;
         }
-        // A whole value is read by the operators here as often as they do.
+        // A value of all tokens counts once per read of the operators of this region.
         whole.sort_unstable();
         whole.dedup();
         let reads = |slot: &Slot| {
@@ -114,26 +119,26 @@ impl Ends<'_> {
             vec![*slot; own]
         };
         let inputs: Vec<Slot> = whole.iter().flat_map(reads).collect();
-        steps.sort_by_key(|(place, ..)| *place);
+        steps.sort_by_key(|(index, ..)| *index);
         let names = inputs.clone();
         let kernel: Kernel = Arc::new(move |inputs| {
             let whole: HashMap<Slot, DispatchTensor> =
                 names.iter().copied().zip(inputs.iter().cloned()).collect();
-            some_tokens(&steps, &whole, start, count).ok_or(inputs)
+            compute_tokens(&steps, &whole, start, count).ok_or(inputs)
         });
         let mut operators: Vec<usize> = operators.into_iter().collect();
         operators.sort_unstable();
-        let is_special = operators.iter().any(|place| self.graph.operators[*place].special != Special::None);
-        let output = self.graph.operators[place].outputs[0];
+        let is_special = operators.iter().any(|index| self.graph.operators[*index].special != Special::None);
+        let output = self.graph.operators[index].outputs[0];
         Some(Region { operators, output, inputs, kernel, role: Role::Other, inside: Vec::new(), is_special })
     }
 
-    /// How a value is computed for some of the tokens, and by which operators.
-    fn step(&self, at: Slot, place: usize) -> Option<(Vec<usize>, Step)> {
+    /// Returns the step that computes a value for some tokens, and the operators that it replaces.
+    fn step(&self, at: Slot, index: usize) -> Option<(Vec<usize>, Step)> {
         if let Some(region) = self.region_of.get(&at) {
             return match &region.role {
                 Role::Linear { .. } | Role::Norm => {
-                    let of_tokens = self.graph.operators[place].shape().len() == 3;
+                    let of_tokens = self.graph.operators[index].shape().len() == 3;
                     let step = Step::Region(region.kernel.clone(), region.inputs.clone());
                     of_tokens.then(|| (region.operators.clone(), step))
                 }
@@ -150,7 +155,7 @@ impl Ends<'_> {
                 Role::Attention { .. } | Role::Other => None,
             };
         }
-        let operator = &self.graph.operators[place];
+        let operator = &self.graph.operators[index];
         let OperationIr::NumericFloat(_, op @ (Numeric::Add(pair) | Numeric::Mul(pair))) = &operator.ir
         else {
             return None;
@@ -173,12 +178,12 @@ impl Ends<'_> {
             }
             _ => return None,
         };
-        Some((vec![place], step))
+        Some((vec![index], step))
     }
 }
 
-/// The first tokens of a value, by steps; `None` where a kernel cannot take them.
-fn some_tokens(
+/// Computes the first tokens of a value by the steps. Returns `None` if a kernel cannot take them.
+fn compute_tokens(
     steps: &[(usize, Slot, Step)],
     whole: &HashMap<Slot, DispatchTensor>,
     end: Slot,
@@ -188,7 +193,7 @@ fn some_tokens(
     let mut values: HashMap<Slot, DispatchTensor> = HashMap::new();
     for (_, at, step) in steps {
         let value = match step {
-            Step::Cut(slot) => tensor(whole.get(slot)?).narrow(1, 0, count).into_dispatch(),
+            Step::Slice(slot) => tensor(whole.get(slot)?).narrow(1, 0, count).into_dispatch(),
             Step::Region(kernel, inputs) => {
                 let inputs = inputs.iter().map(|slot| values.get(slot).cloned()).collect::<Option<_>>()?;
                 kernel(inputs).ok()?
@@ -198,7 +203,8 @@ fn some_tokens(
             Step::Shift(x, numbers) => Dispatch::float_add(values.get(x)?.clone(), *numbers.clone()),
             Step::Attention { x, heads, matrix } => {
                 let (weight, bias) = (&matrix.weight, matrix.bias.as_ref());
-                cam_nn::attention_of_first(tensor(whole.get(x)?), count, *heads, weight, bias).into_dispatch()
+                cam_nn::first_token_attention(tensor(whole.get(x)?), count, *heads, weight, bias)
+                    .into_dispatch()
             }
         };
         values.insert(*at, value);

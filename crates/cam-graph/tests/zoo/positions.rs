@@ -1,6 +1,6 @@
-//! Values whose places are not those of the input, and look as if they were: none of them is a layer.
+//! Values whose positions only seem to be those of the input: none of them is a layer.
 
-use crate::support::{case, device, pictures, pooled, random, squares};
+use crate::support::{case, device, images, pooled, random, squares};
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::interpolate::{Interpolate2d, Interpolate2dConfig};
@@ -28,12 +28,12 @@ fn net() -> Net {
     }
 }
 
-/// A forward pass between the first convolution and the second, over pictures: is the second a layer?
+/// A forward pass between two convolutions: is the second one a layer?
 macro_rules! between {
     ($($name:ident: $change:expr => [$($layers:literal),*];)*) => {$(
         #[test]
         fn $name() {
-            case(net(), pictures, |net, x| {
+            case(net(), images, |net, x| {
                 let change: fn(&Net, Tensor<4>) -> Tensor<4> = $change;
                 let x = net.second.forward(change(net, net.conv.forward(x)));
                 net.fc.forward(pooled(x))
@@ -126,10 +126,10 @@ between! {
     } => [];
 }
 
-/// A mean over the rows that is repeated has no rows.
+/// A repeated mean over the rows has no rows.
 #[test]
 fn means_that_are_repeated() {
-    case(net(), pictures, |net, x| {
+    case(net(), images, |net, x| {
         let x = net.conv.forward(x);
         let shape = x.dims();
         net.fc.forward(pooled(net.second.forward(relu(x.mean_dim(2).expand(shape)))))
@@ -137,7 +137,7 @@ fn means_that_are_repeated() {
     .found(&["conv 8 @ 16x12"]);
 }
 
-/// Sides of a square that are exchanged twice are back, and once are not.
+/// Rows and columns that are swapped once are not a layer; swapped twice they are.
 #[test]
 fn rows_and_columns_exchanged() {
     case(net(), squares, |net, x| {
@@ -152,7 +152,7 @@ fn rows_and_columns_exchanged() {
     .found(&["conv 8 @ 16x16"]);
 }
 
-/// As many images as channels, rows and columns, so that nothing but its origin tells an axis.
+/// The numbers of images, channels, rows and columns are equal, so only its origin identifies an axis.
 #[test]
 fn as_many_images_as_rows() {
     #[derive(Module, Debug)]
