@@ -30,7 +30,7 @@ macro_rules! activations {
         #[test]
         fn $name() {
             case(net($act), images, |net, x| net.fc.forward(pooled(net.act.forward(net.conv.forward(x)))))
-                .found(&[CONV, ACT])
+                .has_layers(&[CONV, ACT])
                 .tapped(&["conv", "act"], |net, x, taps| {
                     let x = taps.layer("conv", Nchw, || net.conv.forward(x));
                     net.fc.forward(pooled(taps.layer("act", Nchw, || net.act.forward(x))))
@@ -77,7 +77,7 @@ fn a_gated_linear_unit() {
         let x = net.act.forward(net.conv.forward(x)).mean_dims(&[2, 3]).flatten::<2>(1, 3);
         net.fc.forward(Tensor::cat(vec![x.clone(), x], 1))
     })
-    .found(&[CONV, "act 4 @ 16x12"])
+    .has_layers(&[CONV, "act 4 @ 16x12"])
     .tapped(&["act"], |net, x, taps| {
         let x = taps.layer("act", Nchw, || net.act.forward(net.conv.forward(x)));
         let x = x.mean_dims(&[2, 3]).flatten::<2>(1, 3);
@@ -91,7 +91,7 @@ fn a_swiglu_of_channels_last() {
         let x = net.act.forward(net.conv.forward(x).permute([0, 2, 3, 1]));
         net.fc.forward(pooled(x.permute([0, 3, 1, 2])))
     })
-    .found(&[
+    .has_layers(&[
         CONV,
         "act.linear_inner 8 @ 16x12",
         "act.silu 8 @ 16x12",
@@ -106,7 +106,7 @@ fn activations_chosen_by_a_setting() {
     for kind in [ActivationConfig::Relu, ActivationConfig::Gelu, ActivationConfig::Tanh] {
         let act: Activation = kind.init(&device());
         case(net(act), images, |net, x| net.fc.forward(pooled(net.act.forward(net.conv.forward(x)))))
-            .found(&[CONV, ACT])
+            .has_layers(&[CONV, ACT])
             .tapped(&["act"], |net, x, taps| {
                 net.fc.forward(pooled(taps.layer("act", Nchw, || net.act.forward(net.conv.forward(x)))))
             });
@@ -121,5 +121,5 @@ fn functions_in_a_row() {
         let x = functions::softmin(functions::log_softmax(x, 1), 1);
         net.fc.forward(pooled(functions::quiet_softmax(functions::leaky_relu(x, 0.1), 1)))
     })
-    .found(&[CONV, "silu 8 @ 16x12", "relu6 8 @ 16x12", "leaky_relu 8 @ 16x12"]);
+    .has_layers(&[CONV, "silu 8 @ 16x12", "relu6 8 @ 16x12", "leaky_relu 8 @ 16x12"]);
 }

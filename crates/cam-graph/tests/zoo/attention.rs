@@ -63,7 +63,7 @@ fn by_hand() {
         let [q, k, v] = net.split(x);
         net.classes(softmax(scores(q, k), 3).matmul(v))
     })
-    .found(&LAYERS)
+    .has_layers(&LAYERS)
     .tapped(&["attn_drop"], |net, x, taps| {
         let [q, k, v] = net.split(x);
         net.classes(taps.layer("attn_drop", Attention(PLACES), || softmax(scores(q, k), 3)).matmul(v))
@@ -79,17 +79,17 @@ fn what_is_not_attention() {
         let [q, k, v] = net.split(x);
         net.classes(softmax(scores(q, k) + net.bias.val(), 2).matmul(v))
     })
-    .found(&none);
+    .has_layers(&none);
     case(net(), images, |net, x| {
         let [q, k, v] = net.split(x);
         net.classes(quiet_softmax(scores(q, k), 3).matmul(v))
     })
-    .found(&none);
+    .has_layers(&none);
     case(net(), images, |net, x| {
         let [q, k, v] = net.split(x);
         net.classes(burn::tensor::activation::sigmoid(scores(q, k)).matmul(v))
     })
-    .found(&none);
+    .has_layers(&none);
 }
 
 /// Tests an option of fused attention: the expected matrix is computed as documented by Burn.
@@ -104,7 +104,7 @@ macro_rules! fused {
                 let mask = mask(&q);
                 net.classes(attention(q, k, v, mask, bias(net), $options))
             })
-            .found(&LAYERS)
+            .has_layers(&LAYERS)
             .tapped(&["attn_drop", "proj"], |net, x, taps| {
                 let [q, k, v] = net.split(x);
                 let weights: fn(&Net, Tensor<4>, Tensor<4>) -> Tensor<4> = $weights;
@@ -185,7 +185,7 @@ fn multi_head_attention() {
     case(net(false), images, |net, x| {
         classes(net, net.attn.forward(MhaInput::self_attn(tokens(net, x))).context)
     })
-    .found(&layers)
+    .has_layers(&layers)
     .tapped(&["patches", "attn"], |net, x, taps| {
         let x = taps.layer("patches", PLACES, || tokens(net, x));
         classes(net, taps.layer("attn", PLACES, || net.attn.forward(MhaInput::self_attn(x)).context))
@@ -193,7 +193,7 @@ fn multi_head_attention() {
     case(net(true), images, |net, x| {
         classes(net, net.attn.forward(MhaInput::self_attn(tokens(net, x))).context)
     })
-    .found(&quiet);
+    .has_layers(&quiet);
     case(net(false), images, |net, x| {
         let x = tokens(net, x);
         let [batch, length, _] = x.dims();
@@ -202,13 +202,13 @@ fn multi_head_attention() {
         let input = MhaInput::self_attn(x).mask_attn(mask).mask_pad(pad.expand([batch, length]));
         classes(net, net.attn.forward(input).context)
     })
-    .found(&layers);
+    .has_layers(&layers);
     // The weights as a second output.
     case(net(false), images, |net, x| {
         let found = net.attn.forward(MhaInput::self_attn(tokens(net, x)));
         (classes(net, found.context), found.weights)
     })
-    .found(&layers);
+    .has_layers(&layers);
 }
 
 #[test]
@@ -231,5 +231,5 @@ fn cross_attention_to_learned_queries() {
         let queries = net.queries.val().expand([x.dims()[0] as i64, -1, -1]);
         net.fc.forward(net.attn.forward(queries, x, None).mean_dim(1).squeeze_dim::<2>(1))
     })
-    .found(&["patches 6 @ 4x3", "attn.key 6 @ 4x3", "attn.value 6 @ 4x3"]);
+    .has_layers(&["patches 6 @ 4x3", "attn.key 6 @ 4x3", "attn.value 6 @ 4x3"]);
 }

@@ -36,7 +36,7 @@ macro_rules! layers {
             case(net($layer, $channels), images, |net, x| {
                 net.fc.forward(pooled(net.layer.forward(relu(net.conv.forward(x)))))
             })
-            .found(&["conv 8 @ 16x12", "relu 8 @ 16x12", concat!("layer ", $channels, " @ ", $grid)])
+            .has_layers(&["conv 8 @ 16x12", "relu 8 @ 16x12", concat!("layer ", $channels, " @ ", $grid)])
             .tapped(&["layer"], |net, x, taps| {
                 let x = relu(net.conv.forward(x));
                 net.fc.forward(pooled(taps.layer("layer", Nchw, || net.layer.forward(x))))
@@ -82,7 +82,7 @@ macro_rules! without_parameters {
                 fc: LinearConfig::new($channels, 5).init(&device()),
             };
             case(net, images, |net, x| net.fc.forward(pooled(net.$field.forward(net.conv.forward(x)))))
-                .found(&["conv 8 @ 16x12", $($layers),*])
+                .has_layers(&["conv 8 @ 16x12", $($layers),*])
                 .tapped(&["conv"], |net, x, taps| {
                     let x = taps.layer("conv", Nchw, || net.conv.forward(x));
                     net.fc.forward(pooled(net.$field.forward(x)))
@@ -142,7 +142,7 @@ fn a_deformable_convolution() {
         let mask = burn::tensor::activation::sigmoid(net.mask.forward(x.clone()));
         net.fc.forward(pooled(net.conv.forward(x.clone(), net.offset.forward(x) * 0.3, Some(mask))))
     })
-    .found(&["mask 9 @ 16x12", "sigmoid 9 @ 16x12", "offset 18 @ 16x12", "conv 8 @ 16x12"]);
+    .has_layers(&["mask 9 @ 16x12", "sigmoid 9 @ 16x12", "offset 18 @ 16x12", "conv 8 @ 16x12"]);
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn signals_are_convolved_pooled_and_resized() {
         let x = net.pool.forward(net.depth.forward(net.resize.forward(x)));
         net.fc.forward(x.flatten::<2>(1, 2))
     })
-    .found(&[
+    .has_layers(&[
         "conv 6 @ 24",
         "relu 6 @ 24",
         "max_pool 6 @ 12",
@@ -226,7 +226,7 @@ fn volumes_are_convolved_and_pooled() {
         let x = relu(net.norm.forward(net.conv.forward(x)));
         net.fc.forward(net.pool.forward(net.up.forward(net.down.forward(x))).flatten::<2>(1, 4))
     })
-    .found(&[
+    .has_layers(&[
         "conv 4 @ 8x6x4",
         "norm 4 @ 8x6x4",
         "relu 4 @ 8x6x4",
@@ -258,7 +258,7 @@ fn a_convolution_by_unfold_and_linear() {
         let x = net.proj.forward(net.unfold.forward(x).swap_dims(1, 2));
         net.fc.forward(x.mean_dim(1).squeeze_dim::<2>(1))
     })
-    .found(&["proj 8 @ 4x3"])
+    .has_layers(&["proj 8 @ 4x3"])
     .tapped(&["proj"], |net, x, taps| {
         let tokens = cam_core::Tokens { prefix: 0, height: 4, width: 3 };
         let x = taps.layer("proj", tokens, || net.proj.forward(net.unfold.forward(x).swap_dims(1, 2)));
@@ -287,7 +287,7 @@ fn patches_folded_back() {
         let x = net.proj.forward(net.unfold.forward(x).swap_dims(1, 2)).swap_dims(1, 2);
         net.fc.forward(pooled(net.conv.forward(net.fold.forward(x))))
     })
-    .found(&["proj 18 @ 16x12", "conv 4 @ 14x10"]);
+    .has_layers(&["proj 18 @ 16x12", "conv 4 @ 14x10"]);
 }
 
 /// A network that unpools reads the second output of a pooling after its first output was edited.
@@ -302,7 +302,7 @@ fn maxima_are_unpooled() {
         let back = zeros.scatter(2, places.flatten(2, 3), values, burn::tensor::IndexingUpdateOp::Add);
         net.fc.forward((back * random([1, 1, 256]).to_device(&x.device())).mean_dim(2).squeeze_dim::<2>(2))
     })
-    .found(&["conv 8 @ 16x16", "maxpool 8 @ 8x8", "relu 8 @ 8x8"])
+    .has_layers(&["conv 8 @ 16x16", "maxpool 8 @ 8x8", "relu 8 @ 8x8"])
     .tapped(&["maxpool"], |net, x, taps| {
         let x = net.conv.forward(x);
         let [batch, channels, height, width] = x.dims();

@@ -114,7 +114,7 @@ fn two_images_with_the_same_weights() {
         let (left, right) = (net.features(pair.left), net.features(pair.right));
         net.fc.forward(pooled((left - right).abs()))
     })
-    .found(&[
+    .has_layers(&[
         "conv 8 @ 16x12",
         "norm 8 @ 16x12",
         "relu 8 @ 16x12",
@@ -138,7 +138,7 @@ fn an_image_and_numbers() {
         let scale = net.numbers.forward(input.numbers).reshape([batch, 8, 1, 1]);
         net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(input.image)) * scale)))
     })
-    .found(&["conv 8 @ 16x12", "norm 8 @ 16x12", "mul 8 @ 16x12", "relu 8 @ 16x12"])
+    .has_layers(&["conv 8 @ 16x12", "norm 8 @ 16x12", "mul 8 @ 16x12", "relu 8 @ 16x12"])
     .tapped(&["norm", "mul"], |net, input, taps| {
         let [batch, _] = input.numbers.dims();
         let scale = net.numbers.forward(input.numbers).reshape([batch, 8, 1, 1]);
@@ -150,21 +150,21 @@ fn an_image_and_numbers() {
 #[test]
 fn an_image_and_a_class() {
     #[derive(Module, Debug)]
-    struct Asked {
+    struct ImageAndClass {
         net: Net,
         classes: Embedding,
     }
-    let asked = Asked { net: net(), classes: EmbeddingConfig::new(7, 8).init(&device()) };
+    let model = ImageAndClass { net: net(), classes: EmbeddingConfig::new(7, 8).init(&device()) };
     let input = |batch: usize| WithClass {
         image: images(batch),
         class: Tensor::<1, Int>::arange(2..2 + batch as i64, &device()),
     };
-    case(asked, input, |asked, input: WithClass| {
+    case(model, input, |model, input: WithClass| {
         let [batch] = input.class.dims();
-        let question = asked.classes.forward(input.class.reshape([batch, 1])).squeeze_dim::<2>(1);
-        asked.net.fc.forward(pooled(asked.net.features(input.image)) * question)
+        let question = model.classes.forward(input.class.reshape([batch, 1])).squeeze_dim::<2>(1);
+        model.net.fc.forward(pooled(model.net.features(input.image)) * question)
     })
-    .found(&["net.conv 8 @ 16x12", "net.norm 8 @ 16x12", "net.relu 8 @ 16x12"]);
+    .has_layers(&["net.conv 8 @ 16x12", "net.norm 8 @ 16x12", "net.relu 8 @ 16x12"]);
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn several_heads() {
         let classes = net.fc.forward(pooled(x.clone()));
         (classes, vec![x.clone().mean_dim(1), x.max_dim(1)], None::<Tensor<2>>)
     })
-    .found(&LAYERS)
+    .has_layers(&LAYERS)
     .tapped(&["conv", "relu"], |net, x, taps| {
         let x = taps.layer("conv", Nchw, || net.conv.forward(x));
         let x = taps.layer("relu", Nchw, || relu(net.norm.forward(x)));
@@ -220,7 +220,7 @@ fn a_custom_struct() {
             stride: 8,
         }
     })
-    .found(&LAYERS);
+    .has_layers(&LAYERS);
 }
 
 /// The input itself, a feature and the same feature again are outputs.
@@ -231,7 +231,7 @@ fn outputs_with_readers_and_repeated_outputs() {
         let classes = net.fc.forward(pooled(relu(net.norm.forward(y.clone()))));
         (classes.clone(), x, y, classes)
     })
-    .found(&LAYERS);
+    .has_layers(&LAYERS);
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn half_precision_inside() {
         net.fc.forward(pooled(relu(net.norm.forward(x))))
     })
     .within(2e-3)
-    .found(&["conv 8 @ 16x12", "norm 8 @ 16x12", "relu 8 @ 16x12"])
+    .has_layers(&["conv 8 @ 16x12", "norm 8 @ 16x12", "relu 8 @ 16x12"])
     .tapped(&["conv", "norm"], |net, x, taps| {
         let x = taps.layer("conv", Nchw, || net.conv.forward(x)).cast(DType::F16);
         let x = (x * 1.5 + 0.25).cast(FloatDType::F32);
@@ -306,5 +306,5 @@ fn noise_in_the_pass() {
         let noise = x.random_like(Distribution::Normal(0.0, 1e-9));
         net.fc.forward(pooled(relu(net.norm.forward(x + noise))))
     })
-    .found(&["conv 8 @ 16x12", "add 8 @ 16x12", "norm 8 @ 16x12", "relu 8 @ 16x12"]);
+    .has_layers(&["conv 8 @ 16x12", "add 8 @ 16x12", "norm 8 @ 16x12", "relu 8 @ 16x12"]);
 }

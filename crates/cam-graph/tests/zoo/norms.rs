@@ -36,7 +36,7 @@ fn batch_norm() {
     case(net(BatchNormConfig::new(8).init(&device())), images, |net, x| {
         net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(x)))))
     })
-    .found(&PLANE)
+    .has_layers(&PLANE)
     .tapped(&PLANE.map(|layer| layer.split(' ').next().unwrap()), |net, x, taps| {
         let x = taps.layer("conv", Nchw, || net.conv.forward(x));
         let x = taps.layer("norm", Nchw, || net.norm.forward(x));
@@ -49,7 +49,7 @@ fn group_norm() {
     case(net(GroupNormConfig::new(4, 8).init(&device())), images, |net, x| {
         net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(x)))))
     })
-    .found(&PLANE)
+    .has_layers(&PLANE)
     .tapped(&["norm"], |net, x, taps| {
         net.fc.forward(pooled(relu(taps.layer("norm", Nchw, || net.norm.forward(net.conv.forward(x))))))
     });
@@ -60,7 +60,7 @@ fn group_norm_without_parameters() {
     case(net(GroupNormConfig::new(2, 8).with_affine(false).init(&device())), images, |net, x| {
         net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(x)))))
     })
-    .found(&["conv 8 @ 16x12", "relu 8 @ 16x12"]);
+    .has_layers(&["conv 8 @ 16x12", "relu 8 @ 16x12"]);
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn instance_norm() {
     case(net(InstanceNormConfig::new(8).init(&device())), images, |net, x| {
         net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(x)))))
     })
-    .found(&PLANE)
+    .has_layers(&PLANE)
     // The mean gradient before the norm is zero, so Grad-CAM there is only rounding.
     .tapped(&["norm"], |net, x, taps| {
         let x = taps.layer("conv", Nchw, || net.conv.forward(x));
@@ -81,7 +81,7 @@ fn local_response_norm() {
     case(net(LocalResponseNormConfig::new(3).with_alpha(0.5).init()), images, |net, x| {
         net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(x)))))
     })
-    .found(&["conv 8 @ 16x12", "relu 8 @ 16x12"]);
+    .has_layers(&["conv 8 @ 16x12", "relu 8 @ 16x12"]);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn layer_norm_of_channels_last() {
         let x = net.norm.forward(net.conv.forward(x).permute([0, 2, 3, 1]));
         net.fc.forward(pooled(relu(x).permute([0, 3, 1, 2])))
     })
-    .found(&PLANE)
+    .has_layers(&PLANE)
     .tapped(&["norm", "relu"], |net, x, taps| {
         let x = taps.layer("norm", Nhwc, || net.norm.forward(net.conv.forward(x).permute([0, 2, 3, 1])));
         net.fc.forward(pooled(taps.layer("relu", Nhwc, || relu(x)).permute([0, 3, 1, 2])))
@@ -103,7 +103,7 @@ fn layer_norm_without_a_bias() {
         let x = net.norm.forward(net.conv.forward(x).permute([0, 2, 3, 1])).permute([0, 3, 1, 2]);
         net.fc.forward(pooled(relu(x)))
     })
-    .found(&PLANE);
+    .has_layers(&PLANE);
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn rms_norm_of_channels_last() {
         let x = net.norm.forward(net.conv.forward(x).permute([0, 2, 3, 1])).permute([0, 3, 1, 2]);
         net.fc.forward(pooled(relu(x)))
     })
-    .found(&PLANE);
+    .has_layers(&PLANE);
 }
 
 /// A norm chosen by a setting: variants of enums are not part of a path.
@@ -126,7 +126,7 @@ fn norms_chosen_by_a_setting() {
     for kind in kinds {
         let norm: Normalization = kind.init(&device());
         case(net(norm), images, |net, x| net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(x))))))
-            .found(&PLANE);
+            .has_layers(&PLANE);
     }
 }
 
@@ -149,5 +149,5 @@ fn batch_norm_of_signals() {
         let x = relu(net.norm.forward(net.conv.forward(x)));
         net.fc.forward(x.mean_dim(2).squeeze_dim::<2>(2))
     })
-    .found(&["conv 6 @ 22", "norm 6 @ 22", "relu 6 @ 22"]);
+    .has_layers(&["conv 6 @ 22", "norm 6 @ 22", "relu 6 @ 22"]);
 }

@@ -38,7 +38,7 @@ macro_rules! between {
                 let x = net.second.forward(change(net, net.conv.forward(x)));
                 net.fc.forward(pooled(x))
             })
-            .found(&["conv 8 @ 16x12", $($layers),*]);
+            .has_layers(&["conv 8 @ 16x12", $($layers),*]);
         }
     )*};
 }
@@ -134,7 +134,7 @@ fn means_that_are_repeated() {
         let shape = x.dims();
         net.fc.forward(pooled(net.second.forward(relu(x.mean_dim(2).expand(shape)))))
     })
-    .found(&["conv 8 @ 16x12"]);
+    .has_layers(&["conv 8 @ 16x12"]);
 }
 
 /// Rows and columns that are swapped once are not a layer; swapped twice they are.
@@ -144,12 +144,12 @@ fn rows_and_columns_exchanged() {
         let x = net.conv.forward(x).swap_dims(2, 3);
         net.fc.forward(pooled(relu(net.second.forward(x))))
     })
-    .found(&["conv 8 @ 16x16"]);
+    .has_layers(&["conv 8 @ 16x16"]);
     case(net(), squares, |net, x| {
         let x = net.conv.forward(x).swap_dims(2, 3);
         net.fc.forward(pooled(net.second.forward(x).swap_dims(2, 3)))
     })
-    .found(&["conv 8 @ 16x16"]);
+    .has_layers(&["conv 8 @ 16x16"]);
 }
 
 /// The numbers of images, channels, rows and columns are equal, so only its origin identifies an axis.
@@ -173,7 +173,7 @@ fn as_many_images_as_rows() {
             net.fc.forward(relu(x.permute([0, 2, 3, 1])).mean_dims(&[1, 2]).flatten::<2>(1, 3))
         },
     )
-    .found(&["conv 5 @ 5x5", "relu 5 @ 5x5"])
+    .has_layers(&["conv 5 @ 5x5", "relu 5 @ 5x5"])
     .tapped(&["conv", "relu"], |net, x, taps| {
         let x = taps.layer("conv", cam_core::Nchw, || net.conv.forward(x));
         let x = taps.layer("relu", cam_core::Nhwc, || relu(x.permute([0, 2, 3, 1])));

@@ -106,8 +106,8 @@ fn other_panics_are_still_reported() {
     })
     .unwrap();
     recorded.prepare(&images(1)).unwrap_err();
-    let told = std::panic::catch_unwind(|| panic!("seen")).unwrap_err();
-    assert_eq!(told.downcast_ref::<&str>(), Some(&"seen"));
+    let panic = std::panic::catch_unwind(|| panic!("seen")).unwrap_err();
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"seen"));
 }
 
 /// Reading the data of a constant does not depend on the input, so it can be recorded.

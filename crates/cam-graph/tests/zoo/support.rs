@@ -87,7 +87,7 @@ pub fn pooled(x: Tensor<4>) -> Tensor<2> {
 
 /// A recorded module and what is expected of it.
 ///
-/// [`Case::found`] compares at batch 1, 2 and 5: every output and the gradient of every input with those of `module.valid()`; the layers with
+/// [`Case::has_layers`] compares at batch 1, 2 and 5: every output and the gradient of every input with those of `module.valid()`; the layers with
 /// exactly the expected ones; and the map of each layer at batch 1 with that of the same image at batch 2 (a single image is recorded
 /// differently) and with that of a replay from the layer that changes nothing.
 pub struct Case<M, I, O> {
@@ -123,7 +123,7 @@ where
 
     /// Compares the recording with the module itself. Layers are written `conv1 8 @ 16x12`: name, channels and grid. Attention weights have a
     /// `*` before their channels, which are heads times queries.
-    pub fn found(self, expected: &[&str]) -> Self {
+    pub fn has_layers(self, expected: &[&str]) -> Self {
         self.computed();
         let recorded = Erased(&|x, taps: &Taps<'_>| self.recorded.forward(x, taps));
         maps_agree(&recorded, self.input, expected, self.rounding.max(1e-5));

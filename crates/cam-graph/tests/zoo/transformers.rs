@@ -59,7 +59,7 @@ fn an_encoder_with_norms_first() {
     case(net(encoder(true)), images, |net, x| {
         net.fc.forward(mean(net.body.forward(TransformerEncoderInput::new(tokens(&net.patches, x)))))
     })
-    .found(&[
+    .has_layers(&[
         "patches 8 @ 4x3",
         "body.layers.0.norm_2 8 @ 4x3",
         "body.layers.0.mha.attn_drop *24 @ 4x3",
@@ -104,7 +104,7 @@ fn an_encoder_with_norms_last_and_masks() {
         let input = TransformerEncoderInput::new(x).mask_attn(mask).mask_pad(pad.expand([batch, length]));
         net.fc.forward(mean(net.body.forward(input)))
     })
-    .found(&[
+    .has_layers(&[
         "patches 8 @ 4x3",
         "body.layers.0.mha.attn_drop *24 @ 4x3",
         "body.layers.0.mha.output 8 @ 4x3",
@@ -146,7 +146,7 @@ fn a_decoder_of_learned_queries() {
         let input = TransformerDecoderInput::new(queries, tokens(&net.patches, x));
         net.fc.forward(mean(net.body.decoder.forward(input)))
     })
-    .found(&["patches 8 @ 4x3"]);
+    .has_layers(&["patches 8 @ 4x3"]);
 }
 
 #[derive(Module, Debug)]
@@ -187,7 +187,7 @@ fn a_vit_with_a_class_token_and_registers() {
         let x = x.clone() + body.mlp.forward(body.norm2.forward(x));
         net.fc.forward(first(body.norm.forward(x)))
     })
-    .found(&[
+    .has_layers(&[
         "patches 8 @ 4x3",
         "body.norm1 8 @ 4x3",
         "body.attn.attn_drop *30 @ 4x3",
@@ -225,7 +225,7 @@ fn registers_after_the_patches() {
         let x = body.attn.forward(MhaInput::self_attn(body.norm1.forward(x))).context;
         net.fc.forward(mean(body.norm.forward(body.mlp.forward(x.narrow(1, 0, length)))))
     })
-    .found(&[
+    .has_layers(&[
         "patches 8 @ 4x3",
         "body.attn 8 @ 4x3",
         "body.mlp.linear_inner 16 @ 4x3",
@@ -269,7 +269,7 @@ fn positions_by_sines_and_by_rotation() {
         let x = softmax(q.matmul(k.transpose()) * 0.5, 3).matmul(v);
         net.fc.forward(mean(x.swap_dims(1, 2).reshape([batch, length, 8])))
     })
-    .found(&["patches 8 @ 4x3", "attn_drop *24 @ 4x3"]);
+    .has_layers(&["patches 8 @ 4x3", "attn_drop *24 @ 4x3"]);
 }
 
 #[test]
@@ -303,7 +303,7 @@ fn an_mlp_mixer() {
         let x = x + body.channels2.forward(gelu(y));
         net.fc.forward(mean(body.norm.forward(x)))
     })
-    .found(&["patches 8 @ 4x3", "body.norm1 8 @ 4x3"]);
+    .has_layers(&["patches 8 @ 4x3", "body.norm1 8 @ 4x3"]);
 }
 
 #[derive(Module, Debug)]
@@ -381,7 +381,7 @@ fn attention_in_windows() {
         let x = x.clone() + net.within(x);
         net.classes(by_reshape(x))
     })
-    .found(&[
+    .has_layers(&[
         "stem 8 @ 8x8",
         "norm1 8 @ 8x8",
         "attn 8 @ 8x8",
@@ -406,7 +406,7 @@ fn attention_in_shifted_windows_merged_by_slices_and_indices() {
         let x = x.clone() + net.shifted(x);
         net.classes(by_slices(x))
     })
-    .found(&[
+    .has_layers(&[
         "stem 8 @ 8x8",
         "norm1 8 @ 8x8",
         "attn 8 @ 8x8",
@@ -425,7 +425,7 @@ fn attention_in_shifted_windows_merged_by_slices_and_indices() {
         let x = net.stem(x);
         net.classes(by_select(net.shifted(x)))
     })
-    .found(&[
+    .has_layers(&[
         "stem 8 @ 8x8",
         "norm1 8 @ 8x8",
         "attn 8 @ 8x8",
@@ -445,7 +445,7 @@ fn attention_in_padded_windows() {
         let y = net.shifted(y).slice([0..batch, 0..height, 0..width, 0..channels]);
         net.classes(by_reshape(x + y))
     })
-    .found(&[
+    .has_layers(&[
         "stem 8 @ 8x6",
         "norm1 8 @ 8x6",
         "attn 8 @ 8x6",
@@ -459,7 +459,7 @@ fn attention_in_padded_windows() {
 #[test]
 fn a_roll_that_stays() {
     case(windows(), squares, |net, x| net.classes(by_reshape(net.stem(x).roll(&[3], &[1]))))
-        .found(&["stem 8 @ 8x8", "norm1 8 @ 8x8"]);
+        .has_layers(&["stem 8 @ 8x8", "norm1 8 @ 8x8"]);
 }
 
 #[test]
@@ -481,5 +481,5 @@ fn a_transformer_of_signals() {
         let x = net.encoder.forward(TransformerEncoderInput::new(net.conv.forward(x).swap_dims(1, 2)));
         net.fc.forward(net.last.forward(x.swap_dims(1, 2)).mean_dim(2).squeeze_dim::<2>(2))
     })
-    .found(&["conv 8 @ 6", "encoder.layers 8 @ 6", "encoder 8 @ 6", "last 6 @ 4"]);
+    .has_layers(&["conv 8 @ 6", "encoder.layers 8 @ 6", "encoder 8 @ 6", "last 6 @ 4"]);
 }
