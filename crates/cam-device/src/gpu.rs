@@ -53,8 +53,8 @@ pub(crate) fn probe(device: &Device) -> Result<(), String> {
 /// of the machine.
 pub(crate) fn describe(device: &Device) -> (String, Option<u64>) {
     match device.as_dispatch() {
-        DispatchDevice::Cube(device) => {
-            let client = device.client();
+        DispatchDevice::Cube(gpu) => {
+            let client = gpu.client();
             let properties = client.properties();
             let memory = match kind(device) {
                 Kind::Software => cpu::memory(),
