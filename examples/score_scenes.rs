@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .take(args.scenes)
         .peekable();
     let Some(first) = scenes.peek() else { return Ok(()) };
-    let (first, _) = preprocess.apply(&first.picture, &device);
+    let (first, _) = preprocess.apply(&first.image, &device);
     let mut methods: Vec<&'static dyn Method> = Vec::new();
     let wanted = |method: &&dyn Method| match &args.methods[..] {
         [] => !MANY.contains(&method.name()),
@@ -64,7 +64,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut energy = vec![0.0; methods.len()];
     let (mut asked, mut area) = (0, 0.0);
     for scene in scenes {
-        let (input, _) = preprocess.apply(&scene.picture, &device);
+        let (input, _) = preprocess.apply(&scene.image, &device);
         let classes: Vec<Class> = scene.objects.iter().map(|object| Class(object.class.index())).collect();
         let targets: Vec<&dyn Target> = classes.iter().map(|class| class as &dyn Target).collect();
         let found: Explanation = explainer.explain_each(input, &targets)?;

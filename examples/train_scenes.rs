@@ -54,7 +54,7 @@ fn draw(seeds: std::ops::Range<u64>, side: usize) -> Batch {
     let mut classes = Vec::with_capacity(count * Class::ALL.len());
     for (seed, planes) in seeds.zip(pictures.chunks_exact_mut(3 * side * side)) {
         let scene = Scene::draw(seed, side as u32).expect("the side of the model is one that scenes have");
-        for (i, pixel) in scene.picture.pixels().enumerate() {
+        for (i, pixel) in scene.image.pixels().enumerate() {
             for (channel, value) in pixel.0.into_iter().enumerate() {
                 planes[channel * side * side + i] = f32::from(value) / 255.0;
             }

@@ -78,7 +78,7 @@ fn a_word_that_is_no_device_is_told_with_those_that_are() {
 fn layers_are_ranked_on_the_device_that_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let photo = folder.path().join("scene.png").display().to_string();
-    Scene::draw(30_100, 64).unwrap().picture.save(&photo).unwrap();
+    Scene::draw(30_100, 64).unwrap().image.save(&photo).unwrap();
     let (code, ranked, told) = cam(&["layers", "--rank", &photo, "--device", "cpu"]);
     assert_eq!(code, 0, "{told}");
     let (_, listed, _) = cam(&["layers"]);
@@ -94,7 +94,7 @@ fn album(folder: &Path) {
         let place = folder.join("album").join(["", "more", "most"][number % 3]);
         std::fs::create_dir_all(&place).unwrap();
         let scene = Scene::draw(30_000 + number as u64, 64).unwrap();
-        scene.picture.save(place.join(format!("{}.png", number / 3))).unwrap();
+        scene.image.save(place.join(format!("{}.png", number / 3))).unwrap();
     }
     std::fs::write(folder.join("album/broken.png"), "no picture").unwrap();
     std::fs::copy(folder.join("album/0.png"), folder.join("0.png")).unwrap();

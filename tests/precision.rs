@@ -91,7 +91,7 @@ fn a_classifier_takes_and_gives_single_precision() {
     let builtin = || Classifier::builtin(&device()).unwrap();
     let model = builtin();
     let scene = Scene::draw(7, 128).unwrap();
-    let (images, _) = model.card().preprocess(Resize::Squash).apply(&scene.picture, &device());
+    let (images, _) = model.card().preprocess(Resize::Squash).apply(&scene.image, &device());
     // What every method costs is told by the small networks.
     let few = |method: &str| ["gradcam", "layercam", "eigencam"].contains(&method);
     let single = maps(&model, &model.card().layer, &images, few);

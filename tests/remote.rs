@@ -58,7 +58,7 @@ fn desk(scenes: u64) -> TempDir {
     std::fs::create_dir(folder.path().join("album")).unwrap();
     for number in 0..scenes {
         let scene = Scene::draw(40_000 + number, 96).unwrap();
-        scene.picture.save(folder.path().join(format!("album/{number:02}.png"))).unwrap();
+        scene.image.save(folder.path().join(format!("album/{number:02}.png"))).unwrap();
     }
     folder
 }

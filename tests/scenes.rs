@@ -31,7 +31,7 @@ fn of_two_objects_each_class_points_at_its_own() {
     let explainer = Explainer::new(&model).layer(&model.card().layer).method(GradCam);
     let (mut hits, mut energy, mut share, mut sure, mut asked) = (0, 0.0, 0.0, 0, 0);
     for scene in scenes() {
-        let (input, _) = preprocess.apply(&scene.picture, &device);
+        let (input, _) = preprocess.apply(&scene.image, &device);
         let classes: Vec<Class> = scene.objects.iter().map(|object| Class(object.class.index())).collect();
         let targets: Vec<&dyn Target> = classes.iter().map(|class| class as &dyn Target).collect();
         let found: Explanation = explainer.explain_each(input, &targets).unwrap();

@@ -19,7 +19,7 @@ struct Desk {
 impl Desk {
     fn new() -> Self {
         let desk = Self { folder: tempfile::tempdir().unwrap() };
-        Scene::draw(10_000, 200).unwrap().picture.save(desk.path("scene.png")).unwrap();
+        Scene::draw(10_000, 200).unwrap().image.save(desk.path("scene.png")).unwrap();
         desk
     }
 
@@ -72,9 +72,9 @@ impl Desk {
     /// A folder with two scenes, one of them in a folder within, and a file that is no picture.
     fn album(&self) {
         std::fs::create_dir_all(self.path("album/more")).unwrap();
-        Scene::draw(20_000, 100).unwrap().picture.save(self.path("album/a.png")).unwrap();
+        Scene::draw(20_000, 100).unwrap().image.save(self.path("album/a.png")).unwrap();
         std::fs::write(self.path("album/broken.png"), "no picture").unwrap();
-        Scene::draw(20_001, 100).unwrap().picture.save(self.path("album/more/c.jpg")).unwrap();
+        Scene::draw(20_001, 100).unwrap().image.save(self.path("album/more/c.jpg")).unwrap();
     }
 
     /// The lines of the manifest, by the name of their picture.
@@ -164,7 +164,7 @@ fn a_photo_that_the_built_in_model_does_not_know_wants_another() {
 #[test]
 fn json_holds_all_that_was_asked() {
     let desk = Desk::new();
-    Scene::draw(10_001, 150).unwrap().picture.save(desk.path("other.png")).unwrap();
+    Scene::draw(10_001, 150).unwrap().image.save(desk.path("other.png")).unwrap();
     let arguments = "explain scene.png other.png --method gradcam --method eigencam --layer layer3.0 --layer layer4.0 --class fish --class 8 --npy --raw --json";
     let report = desk.json(&arguments.split(' ').collect::<Vec<_>>());
     assert_eq!((&report["model"], &report["device"]), (&"scenes".into(), &"cpu".into()));
@@ -203,7 +203,7 @@ fn json_holds_all_that_was_asked() {
 fn the_batch_size_changes_no_map() {
     let desk = Desk::new();
     for seed in 0..3 {
-        Scene::draw(seed, 128).unwrap().picture.save(desk.path(&format!("{seed}.png"))).unwrap();
+        Scene::draw(seed, 128).unwrap().image.save(desk.path(&format!("{seed}.png"))).unwrap();
     }
     let maps = |size: &str, out: &str| -> Vec<f32> {
         let arguments =
@@ -472,7 +472,7 @@ fn an_interrupted_run_goes_on_where_it_was() {
     let mut text = std::fs::read_to_string(&path).unwrap();
     text.push_str(r#"{"input":"album/more/c.j"#);
     std::fs::write(&path, text).unwrap();
-    Scene::draw(20_002, 100).unwrap().picture.save(desk.path("album/broken.png")).unwrap();
+    Scene::draw(20_002, 100).unwrap().image.save(desk.path("album/broken.png")).unwrap();
     let said = desk.says(&["explain", "album"]);
     assert!(said.starts_with("2 of 3 pictures are done already\nalbum/broken.png\n"), "{said}");
     let after = desk.manifest();
@@ -484,7 +484,7 @@ fn an_interrupted_run_goes_on_where_it_was() {
     // What is gone, changed or asked for in another way is done again.
     std::fs::remove_file(desk.path(after[0].1["maps"][0]["png"].as_str().unwrap())).unwrap();
     assert!(desk.says(&["explain", "album"]).starts_with("2 of 3 pictures are done already\n"));
-    Scene::draw(20_003, 110).unwrap().picture.save(desk.path("album/a.png")).unwrap();
+    Scene::draw(20_003, 110).unwrap().image.save(desk.path("album/a.png")).unwrap();
     assert!(desk.says(&["explain", "album"]).starts_with("2 of 3 pictures are done already\n"));
     let said = desk.says(&["explain", "album", "--method", "layercam"]);
     assert!(!said.contains("done already") && said.matches("by layercam").count() == 3, "{said}");
@@ -855,7 +855,7 @@ fn ctrl_c_leaves_whole_files_only() {
     let desk = Desk::new();
     std::fs::create_dir(desk.path("album")).unwrap();
     for seed in 0..40 {
-        Scene::draw(seed, 128).unwrap().picture.save(desk.path(&format!("album/{seed:02}.png"))).unwrap();
+        Scene::draw(seed, 128).unwrap().image.save(desk.path(&format!("album/{seed:02}.png"))).unwrap();
     }
     let mut run = Command::new(assert_cmd::cargo::cargo_bin("cam"))
         .current_dir(desk.folder.path())

@@ -92,7 +92,7 @@ pub fn methods() -> Vec<String> {
 #[wasm_bindgen]
 pub fn scene(seed: u32) -> Result<Vec<u8>, JsError> {
     let mut file = Cursor::new(Vec::new());
-    Scene::draw(seed.into(), 256)?.picture.write_to(&mut file, ImageFormat::Png)?;
+    Scene::draw(seed.into(), 256)?.image.write_to(&mut file, ImageFormat::Png)?;
     Ok(file.into_inner())
 }
 

@@ -176,7 +176,7 @@ impl Subject {
     fn scene(&self, seed: u64) -> Result<Picture> {
         let scene = Scene::draw(seed, SIDE)?;
         let classes: Vec<usize> = scene.objects.iter().map(|object| object.class.index()).collect();
-        let mut picture = self.picture(scene.picture, &classes)?;
+        let mut picture = self.picture(scene.image, &classes)?;
         for (asked, object) in picture.classes.iter_mut().zip(&scene.objects) {
             outline(&mut asked.truth, object.mask.as_slice(), Rgb([255; 3]))?;
         }

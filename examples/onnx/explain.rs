@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut paths = std::env::args_os().skip(1).map(PathBuf::from);
     let photo = match paths.next() {
         Some(path) => Photo::open(path)?,
-        None => Scene::draw(7, 384)?.picture.into(),
+        None => Scene::draw(7, 384)?.image.into(),
     };
     let out = paths.next().unwrap_or_else(|| "cam-out/onnx.png".into());
 

@@ -13,7 +13,7 @@ fn the_recording_has_the_logits_of_the_module_and_of_the_built_in_model() {
     let net = Model::from_embedded(&device);
     let recorded = recorded(&net).unwrap();
     let builtin = Classifier::builtin(&device).unwrap();
-    let scenes = [7, 8, 9].map(|seed| Scene::draw(seed, 200).unwrap().picture);
+    let scenes = [7, 8, 9].map(|seed| Scene::draw(seed, 200).unwrap().image);
     let (images, _) = PhotoModel::preprocess(&recorded, Resize::Squash).apply_all(&scenes, &device);
 
     let logits = recorded.forward(images.clone(), &Taps::off());
@@ -35,7 +35,7 @@ fn grad_cam_points_at_the_object() {
     // The last layer, which is looked at where none is named, has 8 x 8 places; the other has 16 x 16.
     for (layer, least) in [("relu#9", 32), ("relu#7", 37)] {
         let explainer = PhotoExplainer::new(&recorded).layer(layer);
-        let found = explainer.explain_all(scenes.iter().map(|scene| &scene.picture)).unwrap();
+        let found = explainer.explain_all(scenes.iter().map(|scene| &scene.image)).unwrap();
         let on_object = |(scene, found): &(&Scene, &Found)| {
             let map = &found.maps[0];
             let class = Class::from_index(map.class.unwrap()).unwrap();

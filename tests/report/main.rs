@@ -17,7 +17,7 @@ const HOSTILE: &str = "</script><script>document.title = 'taken'</script><!-- & 
 fn desk() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let picture =
-        |seed, name: &str| Scene::draw(seed, 200).unwrap().picture.save(folder.path().join(name)).unwrap();
+        |seed, name: &str| Scene::draw(seed, 200).unwrap().image.save(folder.path().join(name)).unwrap();
     picture(10_000, "scene.png");
     picture(10_001, "<img src=x onerror=document.title='taken'>.png");
     let names: Vec<String> =

@@ -17,7 +17,7 @@ const TOLD: usize = 5;
 /// ```
 /// # use burn_cam::{Classifier, Device};
 /// # let model = Classifier::builtin(&Device::flex())?;
-/// # let photo = cam_scenes::Scene::draw(7, 200)?.picture;
+/// # let photo = cam_scenes::Scene::draw(7, 200)?.image;
 /// let map = burn_cam::explain(&model, &photo)?;
 /// assert_eq!((map.method, map.layer.as_str()), ("gradcam", "layer3.0"));
 /// assert_eq!(map.overlay()?.dimensions(), (200, 200));
@@ -81,7 +81,7 @@ impl<'m, M: PhotoModel> PhotoExplainer<'m, M> {
     /// use burn_cam::{Class, Finer, PhotoExplainer};
     ///
     /// # let model = Classifier::builtin(&Device::flex())?;
-    /// # let photo = cam_scenes::Scene::draw(7, 200)?.picture;
+    /// # let photo = cam_scenes::Scene::draw(7, 200)?.image;
     /// let clock = model.class("clock")?;
     /// let found = PhotoExplainer::new(&model).target(Finer::paper(Class(clock))).explain(&photo)?;
     /// assert_eq!(found.maps[0].label, "clock"); // what makes it a clock and not what is most like one
@@ -177,7 +177,7 @@ impl<'m, M: PhotoModel> PhotoExplainer<'m, M> {
     /// use burn_cam::{Photo, PhotoExplainer};
     ///
     /// # let model = Classifier::builtin(&Device::flex())?;
-    /// # let [one, other] = [cam_scenes::Scene::draw(7, 200)?.picture, cam_scenes::Scene::draw(8, 150)?.picture];
+    /// # let [one, other] = [cam_scenes::Scene::draw(7, 200)?.image, cam_scenes::Scene::draw(8, 150)?.image];
     /// let photos = [Photo::from(one).named("one"), Photo::from(other).named("other")];
     /// for found in PhotoExplainer::new(&model).top(2).explain_all(&photos)? {
     ///     println!("{:?}: {} {:.0} %", found.image, found.predictions[0].label, 100.0 * found.predictions[0].probability);

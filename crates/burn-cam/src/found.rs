@@ -14,7 +14,7 @@ use std::path::Path;
 /// use burn_cam::PhotoExplainer;
 ///
 /// # let model = Classifier::builtin(&Device::flex())?;
-/// # let photo = cam_scenes::Scene::draw(7, 200)?.picture;
+/// # let photo = cam_scenes::Scene::draw(7, 200)?.image;
 /// let found = PhotoExplainer::new(&model).class("clock")?.explain(&photo)?;
 /// let json = serde_json::to_value(&found)?;
 /// assert_eq!(json["maps"][0]["label"], "clock");
@@ -80,7 +80,7 @@ impl PhotoMap {
     /// use burn_cam::ColorMap;
     ///
     /// # let model = Classifier::builtin(&Device::flex())?;
-    /// # let photo = cam_scenes::Scene::draw(7, 200)?.picture;
+    /// # let photo = cam_scenes::Scene::draw(7, 200)?.image;
     /// let map = burn_cam::explain(&model, &photo)?;
     /// let picture = map.paint(|overlay| overlay.colors(ColorMap::Inferno).alpha(0.7))?;
     /// assert_eq!(picture.dimensions(), (200, 200));

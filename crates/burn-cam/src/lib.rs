@@ -5,7 +5,7 @@
 //!
 //! # let folder = tempfile::tempdir()?;
 //! # let [photo, out] = ["photo.png", "out.png"].map(|name| folder.path().join(name));
-//! # cam_scenes::Scene::draw(7, 200)?.picture.save(&photo)?;
+//! # cam_scenes::Scene::draw(7, 200)?.image.save(&photo)?;
 //! let model = Classifier::builtin(&Device::flex())?;
 //! let photo = Photo::open(photo)?;
 //! let map = burn_cam::explain(&model, &photo)?;
@@ -20,7 +20,7 @@
 //! use burn_cam::{GradCam, LayerCam, PhotoExplainer};
 //!
 //! # let model = Classifier::builtin(&Device::flex())?;
-//! # let photo = cam_scenes::Scene::draw(7, 200)?.picture;
+//! # let photo = cam_scenes::Scene::draw(7, 200)?.image;
 //! let found = PhotoExplainer::new(&model)
 //!     .class("clock")?
 //!     .class("fish")?

@@ -21,7 +21,7 @@ fn model() -> Classifier {
 }
 
 fn scene(side: u32) -> RgbImage {
-    Scene::draw(20_100, side).unwrap().picture
+    Scene::draw(20_100, side).unwrap().image
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn results_know_their_photo_class_layer_and_method() {
 #[test]
 fn a_batch_gives_what_its_photos_give_alone() {
     let model = model();
-    let photos = [scene(128), Scene::draw(20_101, 90).unwrap().picture];
+    let photos = [scene(128), Scene::draw(20_101, 90).unwrap().image];
     let explainer = PhotoExplainer::new(&model).top(2);
     let together = explainer.explain_all(&photos).unwrap();
     for (photo, together) in photos.iter().zip(together) {

@@ -29,7 +29,7 @@ fn bits(found: &Found) -> Vec<u32> {
 fn threads_that_share_a_model_find_what_one_thread_finds_to_the_bit() {
     let model = Classifier::builtin(&Device::flex()).unwrap();
     let photos: Vec<Photo> =
-        (0..8).map(|seed| Scene::draw(20_000 + seed, 128).unwrap().picture.into()).collect();
+        (0..8).map(|seed| Scene::draw(20_000 + seed, 128).unwrap().image.into()).collect();
     let explainer = || {
         PhotoExplainer::new(&model)
             .top(2)

@@ -188,7 +188,7 @@ fn scenes(model: &Classifier, count: usize, device: &Device) -> Result<Tensor<4>
     let side = preprocess.size[0].max(preprocess.size[1]) as u32;
     let scenes = (0..count as u64).map(|seed| {
         let scene = Scene::draw(seed, side)?;
-        Ok(preprocess.apply(&scene.picture, device).0)
+        Ok(preprocess.apply(&scene.image, device).0)
     });
     Ok(Tensor::cat(scenes.collect::<Result<_, Failure>>()?, 0))
 }

@@ -74,7 +74,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let source = Source { path: "scene".into(), below: PathBuf::new() };
     let preprocess = model.card().preprocess(Resize::Squash);
     let Explained { picture, maps, .. } =
-        studio.explain_one(Picture::of(source, scene.picture, &preprocess))?;
+        studio.explain_one(Picture::of(source, scene.image, &preprocess))?;
 
     let title = format!(
         "Where the built-in model sees a {} and a {}",

@@ -53,7 +53,7 @@ pub struct Object {
 /// use cam_scenes::Scene;
 ///
 /// let scene = Scene::draw(7, 128)?;
-/// assert_eq!(scene.picture.dimensions(), (128, 128));
+/// assert_eq!(scene.image.dimensions(), (128, 128));
 /// for object in &scene.objects {
 ///     assert_eq!((object.mask.width(), object.mask.height()), (128, 128));
 ///     assert!(object.mask.area() > 0 && object.visible >= 0.7);
@@ -68,7 +68,7 @@ pub struct Scene {
     /// The seed.
     pub seed: u64,
     /// The image, `side` by `side` pixels.
-    pub picture: RgbImage,
+    pub image: RgbImage,
     /// The objects from the bottom to the top; their masks are disjoint.
     pub objects: Vec<Object>,
 }
@@ -123,7 +123,7 @@ impl Scene {
         for (object, area) in objects.iter_mut().zip(areas) {
             object.visible = object.mask.area() as f32 / area.max(1) as f32;
         }
-        Ok(Self { seed, picture: add_grain(seed, canvas), objects })
+        Ok(Self { seed, image: add_grain(seed, canvas), objects })
     }
 
     /// Draws the background of `seed` as an image of `side` by `side` pixels: its scene without the objects.
@@ -144,7 +144,7 @@ impl Scene {
     /// Returns the pixels of all objects of `class`; empty if the scene has none.
     #[must_use]
     pub fn mask_of(&self, class: Class) -> Mask {
-        let (width, height) = self.picture.dimensions();
+        let (width, height) = self.image.dimensions();
         let of_class = || self.objects.iter().filter(|object| object.class == class);
         Mask::from_fn(width, height, |x, y| of_class().any(|object| object.mask.contains(x, y)))
     }

@@ -39,11 +39,11 @@ fn the_same_seed_gives_the_same_scene_on_every_thread() {
 
 #[test]
 fn different_seeds_give_different_images() {
-    let images: Vec<_> = (0..60).map(|seed| scene(seed, 32).picture).collect();
+    let images: Vec<_> = (0..60).map(|seed| scene(seed, 32).image).collect();
     for (at, image) in images.iter().enumerate() {
         assert!(!images[..at].contains(image), "seed {at} repeats an earlier image");
     }
-    assert_ne!(scene(1, 32).picture, scene(1 << 40 | 1, 32).picture, "all bits of the seed count");
+    assert_ne!(scene(1, 32).image, scene(1 << 40 | 1, 32).image, "all bits of the seed count");
 }
 
 /// Seed, classes, area of each mask, and the coarse image in hexadecimal, all at 64 pixels.
@@ -84,7 +84,7 @@ fn the_scenes_of_stored_seeds_never_change() {
             assert!(object.mask.area().abs_diff(area) <= 3, "{}: {}", object.class, object.mask.area());
         }
         // Another CPU may round a few pixels differently; another scene differs by far more.
-        for (at, level) in coarse(&scene.picture).into_iter().enumerate() {
+        for (at, level) in coarse(&scene.image).into_iter().enumerate() {
             let stored = u8::from_str_radix(&image[2 * at..2 * at + 2], 16).expect("hexadecimal");
             assert!(level.abs_diff(stored) <= 2, "seed {seed}, field {at}: {level}, stored {stored}");
         }
@@ -112,7 +112,7 @@ fn the_drawing_of_each_class_never_changes() {
         let (mut pixels, mut sums) = (0, [0; 3]);
         for scene in (0..5).map(|seed| Scene::with_classes(seed, 192, &[class]).expect("a scene")) {
             let mask = scene.objects[0].mask.as_slice();
-            for (pixel, _) in scene.picture.pixels().zip(mask).filter(|&(_, &inside)| inside) {
+            for (pixel, _) in scene.image.pixels().zip(mask).filter(|&(_, &inside)| inside) {
                 pixels += 1;
                 sums.iter_mut().zip(pixel.0).for_each(|(sum, level)| *sum += usize::from(level));
             }
@@ -149,7 +149,7 @@ fn a_scene_is_the_same_at_two_sides() {
             assert!(iou > 0.9, "seed {seed}, {}: {iou}", a.class);
             assert!((a.visible - b.visible).abs() < 0.03, "seed {seed}: {} and {}", a.visible, b.visible);
         }
-        let fields = coarse(&small.picture).into_iter().zip(coarse(&large.picture));
+        let fields = coarse(&small.image).into_iter().zip(coarse(&large.image));
         for (a, b) in fields {
             assert!(a.abs_diff(b) <= 6, "seed {seed}: a field of {a} became {b}");
         }
@@ -190,7 +190,7 @@ fn the_image_differs_from_its_background_only_at_and_near_objects() {
         let scene = scene(seed, 96);
         let behind = Scene::background(seed, 96).expect("a background");
         let differs = |x, y| {
-            let (a, b) = (scene.picture.get_pixel(x, y).0, behind.get_pixel(x, y).0);
+            let (a, b) = (scene.image.get_pixel(x, y).0, behind.get_pixel(x, y).0);
             a.iter().zip(b).map(|(&a, b)| u32::from(a.abs_diff(b))).sum::<u32>()
         };
         for object in &scene.objects {
@@ -243,7 +243,7 @@ fn a_side_out_of_range_is_an_error_and_the_minimum_side_is_a_scene() {
     }
     for seed in 0..300 {
         let scene = scene(seed, MIN_SIDE);
-        assert_eq!(scene.picture.dimensions(), (MIN_SIDE, MIN_SIDE));
+        assert_eq!(scene.image.dimensions(), (MIN_SIDE, MIN_SIDE));
         assert!(scene.objects.iter().all(|object| object.mask.area() > 0), "seed {seed}");
     }
 }
@@ -266,7 +266,7 @@ fn given_classes_are_drawn_on_the_background_of_the_seed() {
         let boxes = [&fish, &clock].map(|scene| scene.objects[0].mask.bounds().expect("an object"));
         let far = |x, y| boxes.iter().all(|bounds| !near_bounds(bounds, x, y));
         for (x, y) in (0..64).flat_map(|y| (0..64).map(move |x| (x, y))).filter(|&(x, y)| far(x, y)) {
-            assert_eq!(fish.picture.get_pixel(x, y), clock.picture.get_pixel(x, y), "seed {seed}");
+            assert_eq!(fish.image.get_pixel(x, y), clock.image.get_pixel(x, y), "seed {seed}");
         }
     }
 }
