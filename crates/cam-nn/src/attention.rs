@@ -1,5 +1,6 @@
 //! Attention.
 
+use crate::FusedLinear;
 use crate::cpu::{Backward, HostTensor, buffers, on_tokens, with_custom_grad};
 use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
@@ -33,6 +34,44 @@ impl FusedAttention {
                 let output = attention.attend(&qkv);
                 (output, Backward::new(move |gradient| attention.input_gradient(&qkv, gradient)))
             })
+        })
+    }
+
+    /// Returns the attention of tokens between two linear layers: `input` gives queries, keys and values, and `output` is applied to the
+    /// attended values.
+    ///
+    /// # Errors
+    /// Returns the input if the kernels cannot take it.
+    ///
+    /// # Shapes
+    /// - x: `[batch, tokens, in_features]`, output: `[batch, tokens, out_features]`
+    pub fn forward_between(
+        &self,
+        input: &FusedLinear,
+        output: &FusedLinear,
+        x: Tensor<3>,
+    ) -> Result<Tensor<3>, Tensor<3>> {
+        let x = match HostTensor::from_tokens(x) {
+            Ok(x) => {
+                // Each value is dropped as soon as it is read, so that the next kernel can reuse its memory.
+                let qkv = input.run(&x);
+                drop(x);
+                let attended = self.attend(&qkv);
+                drop(qkv);
+                return Ok(output.run(&attended).into_tokens());
+            }
+            Err(x) => x,
+        };
+        with_custom_grad(x, |x| {
+            let qkv = input.run(&x);
+            let y = output.run(&self.attend(&qkv));
+            let (attention, input_backward, output_backward) =
+                (self.clone(), input.backward(), output.backward());
+            let backward = Backward::new(move |gradient| {
+                let gradient = output_backward.run(gradient);
+                input_backward.run(&attention.input_gradient(&qkv, &gradient))
+            });
+            (y, backward)
         })
     }
 
@@ -100,4 +139,29 @@ pub fn first_token_attention(
     let attended = regroup(softmax(scores, 2).matmul(x), by_heads);
     let output = regroup(biased(attended.matmul(w_v), 2), by_images).reshape([batch, heads, first, size]);
     output.swap_dims(1, 2).reshape([batch, first, width])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::testing::{assert_same, forward_and_backward, random};
+    use cam_kernels::Activation;
+
+    #[test]
+    fn attention_between_layers_equals_that_of_the_parts_forward_and_backward() {
+        let layer =
+            |from: usize, to: usize| FusedLinear::new(random([from, to]), Some(random([to]))).unwrap();
+        let (input, output) = (layer(16, 48), layer(16, 16));
+        let windows = Arc::new(vec![vec![0, 2, 4], vec![1, 3, 5]]);
+        let attention = FusedAttention { heads: 2, windows, bias: None };
+        let apply = |layer: &FusedLinear, x: Tensor<3>, width: usize| {
+            layer.forward(x.reshape([12, 16]), None, Activation::None).unwrap().reshape([2, 6, width])
+        };
+        let x = random([2, 6, 16]);
+        let parts = forward_and_backward(&x, |x| {
+            apply(&output, attention.forward(apply(&input, x, 48)).unwrap(), 16)
+        });
+        let whole = forward_and_backward(&x, |x| attention.forward_between(&input, &output, x).unwrap());
+        assert_same(whole, parts);
+    }
 }

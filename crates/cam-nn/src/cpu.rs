@@ -76,7 +76,7 @@ impl HostTensor {
     ///
     /// # Errors
     /// Returns the tensor itself if it is not [`in_memory`].
-    fn from_tokens<const D: usize>(x: Tensor<D>) -> Result<Self, Tensor<D>> {
+    pub fn from_tokens<const D: usize>(x: Tensor<D>) -> Result<Self, Tensor<D>> {
         let tensor = in_memory(x)?.to_contiguous();
         let dims = tensor.layout().shape().to_vec();
         let mut shape = [1; 4];
@@ -96,7 +96,7 @@ impl HostTensor {
     }
 
     /// Returns the tensor `[batch, tokens, channels]` or `[batch, height, width, channels]`, by its rank.
-    fn into_tokens<const D: usize>(self) -> Tensor<D> {
+    pub fn into_tokens<const D: usize>(self) -> Tensor<D> {
         Tensor::from_primitive::<Flex>(self.into_tensor(D))
     }
 

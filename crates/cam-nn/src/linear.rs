@@ -67,9 +67,9 @@ impl FusedLinear {
                 }
             }
         };
-        let y = match &self.in_place {
-            Some(layer) => layer.forward(x),
-            None => self.forward_on_tape(x),
+        let y = match on_tokens([x], |[x]| self.run(x)) {
+            Ok(y) => Ok(y),
+            Err([x]) => with_custom_grad(x, |x| (self.run(&x), self.backward())),
         };
         match (y, residual) {
             (Err(x), residual) => Err((x, residual)),
@@ -81,12 +81,23 @@ impl FusedLinear {
         }
     }
 
-    fn forward_on_tape(&self, x: Tensor<2>) -> Result<Tensor<2>, Tensor<2>> {
-        with_custom_grad(x, |x| {
-            let back = packed(&self.weight, None, true);
-            let y = x.apply(&self.packed(), None, Activation::None);
-            (y, Backward::new(move |gradient| gradient.apply(&back, None, Activation::None)))
-        })
+    /// Returns the outputs of rows in main memory.
+    pub(crate) fn run(&self, x: &HostTensor) -> HostTensor {
+        match &self.in_place {
+            Some(layer) => layer.run(x),
+            None => x.apply(&self.packed(), None, Activation::None),
+        }
+    }
+
+    /// Returns the backward pass of [`run`](Self::run).
+    pub(crate) fn backward(&self) -> Backward {
+        match self.in_place.clone() {
+            Some(layer) => Backward::new(move |gradient| layer.input_gradient(gradient)),
+            None => {
+                let back = packed(&self.weight, None, true);
+                Backward::new(move |gradient| gradient.apply(&back, None, Activation::None))
+            }
+        }
     }
 
     fn packed(&self) -> Arc<Conv> {
@@ -136,21 +147,12 @@ impl InPlace {
         weight.is_contiguous().then(|| Self { weight, bias: bias.map(|bias| bias.to_contiguous()) })
     }
 
-    fn forward(&self, x: Tensor<2>) -> Result<Tensor<2>, Tensor<2>> {
-        on_tokens([x], |[x]| self.run_kernel(x)).or_else(|[x]| {
-            let layer = self.clone();
-            with_custom_grad(x, |x| {
-                (layer.run_kernel(&x), Backward::new(move |gradient| layer.input_gradient(gradient)))
-            })
-        })
-    }
-
     fn kernel(&self) -> Gemv<'_> {
         let shape = self.weight.layout().shape();
         Gemv::new(floats(&self.weight), [shape[0], shape[1]], self.bias.as_ref().map(floats))
     }
 
-    fn run_kernel(&self, x: &HostTensor) -> HostTensor {
+    fn run(&self, x: &HostTensor) -> HostTensor {
         let [batch, height, width, _] = x.shape();
         let shape = [batch, height, width, self.weight.layout().shape()[0]];
         let out = buffers::take(shape.iter().product());

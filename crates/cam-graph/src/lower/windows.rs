@@ -10,7 +10,7 @@ use burn::backend::ir::{BaseOperationIr as Base, OperationIr};
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::{Dispatch, DispatchTensor};
 use burn::tensor::{Device, Shape, Tensor};
-use cam_nn::{Activation as FusedActivation, FusedAttention, FusedLinear};
+use cam_nn::{FusedAttention, FusedLinear};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -69,20 +69,11 @@ impl<'a> Search<'a> {
         let fused = FusedAttention { windows: Arc::new(members), ..fused.clone() };
         let kernel: Kernel = Arc::new(move |inputs| {
             let (channels, (x, times)) = (shape[shape.len() - 1], deduplicate(inputs));
-            let x = Tensor::<2>::from_dispatch(reshaped(x, vec![rows, channels]));
-            let qkv = first
-                .forward(x, None, FusedActivation::None)
-                .map_err(|(x, _)| vec![reshaped(x.into_dispatch(), shape.clone()); times])?;
-            // The output of a kernel is in main memory, where the next kernel can take it.
-            let width = qkv.dims()[1];
-            let output = fused
-                .forward(qkv.reshape([images, of_image, width]))
-                .expect("the input is the output of a kernel");
-            let output = output.reshape([rows, width / 3]);
-            let y = second
-                .forward(output, None, FusedActivation::None)
-                .expect("the input is the output of a kernel");
-            Ok(reshaped(y.into_dispatch(), shape.clone()))
+            let x = Tensor::<3>::from_dispatch(reshaped(x, vec![images, of_image, channels]));
+            match fused.forward_between(&first, &second, x) {
+                Ok(y) => Ok(reshaped(y.into_dispatch(), shape.clone())),
+                Err(x) => Err(vec![reshaped(x.into_dispatch(), shape.clone()); times]),
+            }
         });
         let parts = [&attention.operators, &after.operators].into_iter().flatten().copied();
         let operators: BTreeSet<usize> = reordering.into_iter().chain(parts).chain(back).collect();

@@ -20,6 +20,11 @@ impl Backward {
     pub fn new(back: impl Fn(&HostTensor) -> HostTensor + Send + Sync + 'static) -> Self {
         Self(Arc::new(back))
     }
+
+    /// Returns the gradient of the input, given that of the output.
+    pub fn run(&self, gradient: &HostTensor) -> HostTensor {
+        (self.0)(gradient)
+    }
 }
 
 impl Debug for Backward {
@@ -59,7 +64,7 @@ impl<const D: usize> Rule<Flex, 1> for Step<D> {
         unary::<Flex, _>(ops.parents, ops.node, gradients, |gradient: FlexTensor| {
             let gradient = HostTensor::from_tokens(Tensor::<D>::from_primitive::<Flex>(gradient));
             let gradient = gradient.expect("a gradient is in the same memory as its value");
-            (ops.state.0)(&gradient).into_tensor(D)
+            ops.state.run(&gradient).into_tensor(D)
         });
     }
 }
