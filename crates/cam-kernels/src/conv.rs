@@ -1,6 +1,6 @@
 //! Convolution.
 //!
-//! $$ y_{oij} = b_o + \sum_{crs} w_{ocrs}  x_{c,  i t + r d - p,  j t + s d - p} $$
+//! $$ y_{oij} = b_o + \sum_{crs} w_{ocrs} x_{c, i t + r d - p, j t + s d - p} $$
 //!
 //! with stride $t$, dilation $d$ and padding $p$. Padded input is copied, a strip of rows at a time, into a buffer that stays in the
 //! cache: then no edge needs care, and the pixels under a row of the kernel are contiguous. Input without padding is read in place.
@@ -41,7 +41,7 @@ impl Conv {
     ///
     /// # Shapes
     /// - weight: `[out_channels, in_channels / groups, kernel height, kernel width]`
-    /// - bias: `[out]`
+    /// - bias: `[out_channels]`
     ///
     /// # Panics
     /// Panics if a slice does not have its shape, or the channels cannot be divided into the groups.
@@ -94,7 +94,7 @@ impl Conv {
     ///
     /// # Shapes
     /// - weight: `[out_channels, in_channels, 3, 3]`
-    /// - bias: `[out]`
+    /// - bias: `[out_channels]`
     ///
     /// # Panics
     /// Panics if a slice does not have its shape, the channels do not fill whole vectors of this machine, or the window has a stride or
@@ -120,7 +120,7 @@ impl Conv {
     ///
     /// # Shapes
     /// - weight: `[in_features, out_features]`
-    /// - bias: `[out]`
+    /// - bias: `[out_features]`
     ///
     /// # Panics
     /// Panics if a slice does not have its shape.
@@ -137,7 +137,7 @@ impl Conv {
     ///
     /// # Shapes
     /// - weight: `[out_features, in_features]`
-    /// - bias: `[out]`
+    /// - bias: `[out_features]`
     ///
     /// # Panics
     /// Panics if a slice does not have its shape.

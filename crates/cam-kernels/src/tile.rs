@@ -1,6 +1,6 @@
 //! The GEMM kernel: rows of the input times columns of the weights, in registers from the bias to the activation.
 //!
-//! $$ \text{out}_{po} = \mathrm{activation}\Big(b_o + \sum_k \text{source}_{\text{base}_p + k}  w_{ko} + \text{residual}_{po}\Big) $$
+//! $$ \text{out}_{po} = \mathrm{activation}\Big(b_o + \sum_k \text{source}_{\text{base}_p + k} w_{ko} + \text{residual}_{po}\Big) $$
 //!
 //! Each step loads one row of the panel into registers and multiplies it with one float of each input row. Six rows by four vectors
 //! make 24 sums, which hide the latency of the multiplications and leave registers for the weights.
