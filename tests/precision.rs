@@ -2,10 +2,9 @@
 
 mod support;
 
-use burn::module::Module;
 use burn::tensor::{FloatDType, Tensor};
-use cam_core::{Class, Error, Explainer, METHODS, Model, Taps};
-use cam_models::{Classifier, Network, Precision, RecordedNetwork, Resize};
+use cam_core::{Class, Error, Explainer, Inspect, METHODS, Model, Taps};
+use cam_models::{Classifier, Precision, RecordedNetwork, Resize};
 use cam_scenes::Scene;
 use support::arithmetic::{ROUNDINGS, TEN_BITS};
 use support::{SWIN, TINY, VGG, VIT, device, hashed, picture};
@@ -59,6 +58,23 @@ fn costs(name: &str, precision: (Precision, f32), single: &[(&str, Vec<f32>)], h
     assert!(middle < ROUNDINGS * precision.1, "{name}: {middle}");
 }
 
+/// A network in half precision, with images and logits in single precision.
+struct Half(RecordedNetwork, FloatDType);
+
+impl Model for Half {
+    fn module(&self) -> &dyn Inspect {
+        self.0.module()
+    }
+
+    fn prepare(&self, images: &Tensor<4>) -> Result<(), Error> {
+        self.0.prepare(&images.clone().cast(self.1))
+    }
+
+    fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
+        self.0.forward(images.cast(self.1), taps).cast(FloatDType::F32)
+    }
+}
+
 #[test]
 fn half_precision_of_the_network_costs_a_few_roundings_of_the_maps() {
     let networks: [(&str, RecordedNetwork, &str, [usize; 3]); 4] = [
@@ -71,16 +87,12 @@ fn half_precision_of_the_network_costs_a_few_roundings_of_the_maps() {
         let images = picture("precision", size, 16);
         let short = |method: &str| !LONG.contains(&method);
         let single = maps(&network, layer, &images, short);
-        for (mut precision, dtype, rounding) in PRECISIONS {
+        for (precision, dtype, rounding) in PRECISIONS {
             if !device().supports_dtype(dtype) {
                 println!("skipped: {:?} does not compute in {precision}", device());
                 continue;
             }
-            let network = network.module().clone().map(&mut precision);
-            let half = cam_graph::record(&network, move |network: &Network, images: Tensor<4>| {
-                network.forward(images.cast(dtype)).cast(FloatDType::F32)
-            })
-            .unwrap();
+            let half = Half(network.network().cast(precision).record().unwrap(), dtype);
             costs(name, (precision, rounding), &single, &maps(&half, layer, &images, short));
         }
     }

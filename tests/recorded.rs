@@ -4,7 +4,7 @@ mod support;
 
 use burn::tensor::{Device, Tensor};
 use cam_core::{Model, Taps, layers};
-use cam_models::{Classifier, Config};
+use cam_models::{AnyArchitecture, Classifier};
 use std::collections::HashMap;
 use support::arithmetic::Differences;
 use support::{DENSENET, SWIN, TINY, TINY_RESNEXT, VGG, VIT, device, hashed_network, mnasnet, picture};
@@ -25,7 +25,7 @@ const ROUNDING: f32 = 5e-6;
 
 #[test]
 fn logits_are_those_of_the_module_at_any_batch() {
-    let cases: [(&str, Config, usize); 7] = [
+    let cases: [(&str, AnyArchitecture, usize); 7] = [
         ("resnet", TINY.into(), 96),
         ("resnext", TINY_RESNEXT.into(), 96),
         ("vgg", VGG.into(), 96),

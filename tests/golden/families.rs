@@ -6,7 +6,7 @@ use crate::support::arithmetic::Differences;
 use crate::support::{DENSENET, SWIN, TINY, TINY_RESNEXT, VGG, VIT, hash, hashed, mnasnet};
 use burn::tensor::Tensor;
 use cam_core::{Error, Explainer, Method, Seen, Top, layers};
-use cam_models::Config;
+use cam_models::AnyArchitecture;
 use cam_models::zoo::swin::SwinConfig;
 use cam_models::zoo::vgg::VggConfig;
 use cam_models::zoo::vit::VitConfig;
@@ -36,7 +36,7 @@ impl Method for Keep {
 }
 
 /// Compares the logits and all of our layers, which have to include those named.
-fn agrees(name: &str, config: impl Into<Config>, needed: &[&str]) {
+fn agrees(name: &str, config: impl Into<AnyArchitecture>, needed: &[&str]) {
     let golden = Golden::open("families");
     let notes = &golden.notes["networks"][name];
     let (images, _) = input(&notes["input"]);

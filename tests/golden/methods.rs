@@ -11,7 +11,7 @@ use cam_core::{
     LogOdds, Pool, Rivals, Sampling, Scaled, ScoreCam, Sess, Smooth, Softmax, SsCam, Target, guided_backprop,
     guided_gradcam, method_named,
 };
-use cam_models::{Config, RecordedNetwork};
+use cam_models::{AnyArchitecture, RecordedNetwork};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -49,7 +49,7 @@ struct Call<'a> {
 }
 
 impl Subject {
-    fn open(name: &str, config: impl Into<Config>) -> Self {
+    fn open(name: &str, config: impl Into<AnyArchitecture>) -> Self {
         let golden = Golden::open(&format!("methods_{name}"));
         let (images, size) = input(&golden.notes["input"]);
         Self { network: hashed(config), golden, images, size }

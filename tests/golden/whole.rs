@@ -7,7 +7,7 @@ use crate::support::arithmetic::Differences;
 use crate::support::{TINY, hashed};
 use burn::tensor::Tensor;
 use cam_core::{Classes, Explainer, Model, Sampling, ScoreCam, Taps, method_named};
-use cam_models::{Config, RecordedNetwork};
+use cam_models::{RecordedNetwork, Registry};
 use serde_json::Value;
 
 /// Of full scale. Rounding of f32 alone moves maps by 1e-6 to 1e-5 (`map_float32_minus_float64`), convolutions in another
@@ -30,7 +30,7 @@ struct Whole {
 
 impl Whole {
     fn open(name: &str) -> Self {
-        let network = hashed(Config::named(name).unwrap_or(TINY.into()));
+        let network = hashed(Registry::builtin().variant(name).cloned().unwrap_or(TINY.into()));
         Self { network, golden: Golden::open(name) }
     }
 

@@ -86,7 +86,7 @@ fn the_page_holds_all_that_was_asked_and_how_it_was_made() {
     }
     let made = &data["made"];
     assert_eq!((&made["model"], &made["weights"]), (&"scenes".into(), &"built in".into()));
-    let weights = std::fs::read("models/scenes.safetensors").unwrap();
+    let weights = std::fs::read("crates/cam-models/models/scenes.safetensors").unwrap();
     let sha256: String =
         <sha2::Sha256 as sha2::Digest>::digest(weights).iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(made["sha256"], sha256);

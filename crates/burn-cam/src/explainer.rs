@@ -220,7 +220,7 @@ impl<'m, M: PhotoModel> PhotoExplainer<'m, M> {
         let (logits, numbers) = found.read_async().await?;
         let (kind, labels, [_, classes]) = (self.model.logits(), self.model.labels(), found.output.dims());
         let maps = of_photos(&found, &numbers, &photos, &areas, labels)?;
-        let predictions = Prediction::of_numbers(&logits, classes, kind, labels, self.told);
+        let predictions = Prediction::from_values(&logits, classes, kind, labels, self.told);
         let answers = photos.iter().zip(predictions).zip(maps);
         Ok(answers
             .map(|((photo, predictions), maps)| Found {

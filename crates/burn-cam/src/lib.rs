@@ -78,7 +78,7 @@ pub use cam_core::{
 };
 #[cfg(feature = "device")]
 pub use cam_device;
-pub use cam_models::{Card, Classifier, Logits, Prediction, Preprocess, Resize};
+pub use cam_models::{Classifier, Logits, ModelCard, Prediction, Preprocess, Resize};
 pub use cam_viz::{Area, ColorMap, HeatMap, Overlay};
 pub use {cam_core, cam_graph, cam_models, cam_viz, image};
 

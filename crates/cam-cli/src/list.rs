@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::{model, words};
 use burn::tensor::{Device, Tensor};
 use cam_core::{METHODS, Method, Top, rank_layers};
-use cam_models::{Card, Classifier, Resize, read_photo};
+use cam_models::{Classifier, ModelCard, Resize, read_photo};
 use std::path::{Path, PathBuf};
 
 pub const LAYERS_EXAMPLES: &str = "\
@@ -76,7 +76,7 @@ fn rank(
 }
 
 pub fn models(console: &Console) -> Result<(), Failure> {
-    for card in Card::all() {
+    for card in ModelCard::all() {
         let [height, width] = card.size;
         let weights = match &card.hub {
             Some(repository) => format!("fetched from https://huggingface.co/{repository}"),

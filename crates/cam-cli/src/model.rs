@@ -70,10 +70,10 @@ pub fn load(asked: &Asked, device: &Device, console: &Console) -> Result<Classif
 /// A model by its name alone.
 #[cfg(feature = "hub")]
 fn by_name(name: &str, device: &Device, console: &Console) -> Result<Classifier, cam_models::Error> {
-    use cam_models::{Card, Hub};
+    use cam_models::{Hub, ModelCard};
     use indicatif::{ProgressBar, ProgressStyle};
 
-    let card = Card::named(name)?;
+    let card = ModelCard::named(name)?;
     if card.hub.is_none() {
         return Classifier::without_file(name, device);
     }

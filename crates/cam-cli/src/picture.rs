@@ -98,7 +98,7 @@ impl Picture {
         let of = inputs.dims()[0];
         let pictures = (0..of).map(|place| -> Result<Self, Failure> {
             let input = inputs.clone().narrow(0, place, 1);
-            let photo = preprocess.picture(input.clone())?;
+            let photo = preprocess.to_image(input.clone())?;
             let part = Part { place, of };
             Ok(Self { source: source.clone(), input, area: Area::whole(&photo), photo, part })
         });

@@ -87,7 +87,7 @@ impl Studio<'_> {
             }
         };
         let (classes, kind) = (logits.len() / pictures.len(), model.card().logits);
-        let all = Prediction::of_numbers(&logits, classes, kind, model.labels(), classes);
+        let all = Prediction::from_values(&logits, classes, kind, model.labels(), classes);
         let found = pictures.into_iter().zip(all).zip(maps);
         Ok(found.map(|((picture, all), maps)| self.explained(picture, all, maps)).collect())
     }

@@ -13,7 +13,7 @@ pub const METHODS: Words =
     Words(|| cam_core::METHODS.iter().map(|method| cam_core::Method::name(method).into()).collect());
 
 /// The names of models.
-pub const MODELS: Words = Words(|| cam_models::Card::all().into_iter().map(|card| card.name).collect());
+pub const MODELS: Words = Words(|| cam_models::ModelCard::all().into_iter().map(|card| card.name).collect());
 
 impl TypedValueParser for Words {
     type Value = String;
