@@ -1,7 +1,7 @@
 //! Image classifiers on the Burn framework, each an ordinary module: ResNet, VGG, DenseNet, MNASNet, ViT and DeiT, Swin, their weights
 //! from torchvision and timm files, and a small built-in model.
 //!
-//! Users of the library want the crate `burn-cam`; this one is internal and may change.
+//! Programs use the crate `burn-cam`; this one is internal and may change.
 //!
 //! ```
 //! use burn::tensor::Device;

@@ -75,7 +75,7 @@ pub enum Logits {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CardList {
-    /// What each of the cards has that has no value of its own.
+    /// The fields of every card that does not have them itself.
     #[serde(default)]
     defaults: toml::Table,
     model: Vec<toml::Table>,

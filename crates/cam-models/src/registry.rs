@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 /// A list of families of networks: the built-in ones, and those that were added.
 ///
-/// [`Classifier`]'s own constructors ask the built-in ones. [`Family`] has an example of one that is added.
+/// The constructors of [`Classifier`] know the built-in ones. [`Family`] has an example of how to add one.
 #[derive(Clone)]
 pub struct Registry {
     rows: Vec<Row>,
@@ -25,7 +25,7 @@ pub(crate) struct Row {
     cards: Vec<ModelCard>,
 }
 
-/// The sides that a tensor may have where a network is detected by it: a file of absurd shapes gives no absurd network.
+/// The sides of tensors that networks are detected by: a file of absurd shapes gives no absurd network.
 const SIDES: std::ops::RangeInclusive<usize> = 1..=1 << 17;
 
 impl Row {

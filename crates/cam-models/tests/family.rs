@@ -211,7 +211,7 @@ fn names_of_other_files_are_remapped() {
 }
 
 #[test]
-fn several_variants_that_fit_are_told() {
+fn several_variants_that_fit_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let load = |name: &str| {
         let path = folder.path().join(name);
@@ -233,7 +233,7 @@ fn several_variants_that_fit_are_told() {
     assert_eq!(detection.alternatives, ["vit_tiny_patch16_224"]);
 }
 
-/// A ResNet of a size of somebody's own, published with a card; and a family that detects every file.
+/// A ResNet of an unpublished size with a card of its own, in a family that detects every file.
 struct MyResNets;
 
 impl Family for MyResNets {
@@ -271,7 +271,7 @@ fn of_several_families_the_one_whose_tensors_fit_is_taken() {
     // ResNets are detected too, but have no variant of this size.
     let model = registry.load_file(&path, &Device::flex()).unwrap();
     assert_eq!((model.card().name.as_str(), model.labels()[3].as_str()), ("my_resnet", "class 3"));
-    // What is detected everywhere takes no file of another network.
+    // A family that detects every file takes none of another network.
     let scenes = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/scenes.safetensors");
     assert_eq!(registry.load_file(&scenes, &Device::flex()).unwrap().card().name, "scenes");
     assert_eq!(registry.cards().count(), ModelCard::all().len() + 1);
