@@ -140,7 +140,7 @@ fn several_views_tell_their_spread() {
 fn what_is_wrong_is_an_error_that_says_so() {
     let model = model();
     let unknown = PhotoExplainer::new(&model).class("mushrom").err().unwrap();
-    assert!(unknown.to_string().contains("near it are mushroom"), "{unknown}");
+    assert!(unknown.to_string().contains("did you mean mushroom?"), "{unknown}");
     assert!(PhotoExplainer::new(&model).class(10).is_err());
     let empty = explain(&model, Photo::from(RgbImage::new(0, 4)).named("nothing")).unwrap_err();
     assert_eq!(empty.to_string(), "the photo `nothing` has 0 x 4 pixels");
