@@ -10,7 +10,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
-use cam_core::{Class, Explainer, Explanation, GradCam, Model, Taps};
+use cam_core::{Class, Explain, Explainer, Explanation, GradCam, Model, Taps};
 use cam_models::Config;
 use std::time::Instant;
 
@@ -53,7 +53,7 @@ fn main() {
             let explainer = Explainer::new(&recorded).layer(&layer).method(GradCam);
             let map = || {
                 let found: Explanation = explainer.explain(images.clone(), &Class(3)).expect("a map");
-                found.maps[0].heat.clone().into_data();
+                found.maps[0].heatmap.clone().into_data();
             };
             let gradcam = ratio(|| drop(recorded.forward(images.clone(), &Taps::off()).into_data()), map);
             println!("{name:32} {batch:5} {recording:6.1} ms {inference:>24} {gradcam:>24}");

@@ -6,7 +6,7 @@
 //! ```
 
 use burn::tensor::Device;
-use cam_core::{Class, Error, Explainer, Explanation, METHODS, Method, Target, Top};
+use cam_core::{Class, Error, Explain, Explainer, Explanation, METHODS, Method, Target, Top};
 use cam_models::{Classifier, Resize};
 use cam_scenes::Scene;
 use clap::Parser;
@@ -73,7 +73,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             for maps in found.maps.iter().filter(|maps| maps.target == target) {
                 let method = methods.iter().position(|method| method.name() == maps.method);
                 let method = method.expect("a map is by a method that was asked for");
-                let heat: Vec<f32> = maps.heat.try_to_vec_as()?;
+                let heat: Vec<f32> = maps.heatmap.try_to_vec_as()?;
                 let peak = (0..heat.len()).max_by(|&a, &b| heat[a].total_cmp(&heat[b])).unwrap_or(0);
                 hits[method] += usize::from(mask[peak]);
                 let inside: f32 = heat.iter().zip(mask).filter(|(_, inside)| **inside).map(|(x, _)| x).sum();

@@ -4,7 +4,7 @@ mod support;
 
 use burn::module::Module;
 use burn::tensor::{FloatDType, Tensor};
-use cam_core::{Class, Error, Explainer, METHODS, Model, Taps};
+use cam_core::{Class, Error, Explain, Explainer, METHODS, Model, Taps};
 use cam_models::{Classifier, Network, Precision, RecordedNetwork, Resize};
 use cam_scenes::Scene;
 use support::arithmetic::{ROUNDINGS, TEN_BITS};
@@ -34,7 +34,7 @@ fn maps(
     let heat = methods.filter_map(|method| {
         let explainer = Explainer::new(model).layer(layer).method(*method);
         match explainer.explain(images.clone(), &Class(3)) {
-            Ok(found) => Some((method.name(), found.maps[0].read().unwrap().heat)),
+            Ok(found) => Some((method.name(), found.maps[0].read().unwrap().heatmap)),
             Err(Error::NoBiases | Error::NoAttention) => None,
             Err(error) => panic!("{}: {error}", method.name()),
         }

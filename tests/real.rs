@@ -6,7 +6,7 @@ mod squeezenet;
 
 use burn::tensor::{Device, Tensor};
 use cam_core::{
-    Class, Explainer, Explanation, GradCam, LayerCam, METHODS, Model, ScoreCam, Sight, Taps, Target,
+    Class, Explain, Explainer, Explanation, GradCam, LayerCam, METHODS, Model, Reads, ScoreCam, Taps, Target,
     guided_backprop, guided_gradcam, layers, method_named,
 };
 use cam_models::{Classifier, Preprocess, Resize, Weights, read_photo};
@@ -36,15 +36,16 @@ fn the_dog_and_the_cat_are_each_found_by_a_model_of_ones_own() {
     let targets: [&dyn Target; 2] = [&dog, &cat];
     // Those of many forward passes by ScoreCAM alone, for the dog. CAM needs a linear head, which SqueezeNet has not.
     let others = ["cam", "scorecam", "sscam", "iscam", "randomcam"];
-    let quick =
-        METHODS.iter().filter(|method| method.sight() == Sight::Layer && !others.contains(&method.name()));
+    let quick = METHODS
+        .iter()
+        .filter(|method| method.info().reads == Reads::Layer && !others.contains(&method.name()));
     let explainer =
         quick.fold(Explainer::new(&model).layer("features.12"), |all, method| all.method(*method));
     let found: Explanation = explainer.explain_each(input.clone(), &targets).unwrap();
     let score =
         Explainer::new(&model).layer("features.12").method(ScoreCam::PAPER).explain(input, &dog).unwrap();
     for maps in found.maps.iter().chain(&score.maps) {
-        let heat: Vec<f32> = maps.heat.to_data().try_to_vec().unwrap();
+        let heat: Vec<f32> = maps.heatmap.to_data().try_to_vec().unwrap();
         let peak = (0..heat.len()).max_by(|&a, &b| heat[a].total_cmp(&heat[b])).unwrap();
         let (x, y) = (peak % 224, peak / 224);
         println!("{} of {}: {x}, {y}", maps.method, maps.target);
@@ -108,7 +109,7 @@ fn the_guided_gradient_draws_the_dog() {
         let explainer = Explainer::new(&model).layer("features.12");
         let found: Explanation = explainer.explain(input.clone(), &Class(class)).unwrap();
         let gradient = guided_backprop(&model, &input, &Class(class)).unwrap();
-        let heat: Tensor<3> = found.maps[0].heat.clone();
+        let heat: Tensor<3> = found.maps[0].heatmap.clone();
         let guided = guided_gradcam(&gradient, heat.flatten(1, 2));
         let rows: Vec<f32> = guided.abs().sum_dims(&[1, 3]).into_data().try_to_vec().unwrap();
         rows[..112].iter().sum::<f32>() / rows.iter().sum::<f32>()
@@ -149,7 +150,7 @@ fn the_maps_of_a_vit_lie_on_the_animals() {
         .fold(explainer, |all, name| all.method(method_named(name).unwrap()));
     let found: Explanation = explainer.explain(input, &Class(243)).unwrap();
     for maps in &found.maps {
-        let heat: Vec<f32> = maps.heat.to_data().try_to_vec().unwrap();
+        let heat: Vec<f32> = maps.heatmap.to_data().try_to_vec().unwrap();
         let peak = (0..heat.len()).max_by(|&a, &b| heat[a].total_cmp(&heat[b])).unwrap();
         println!("{}: row {}, column {}", maps.method, peak / 224, peak % 224);
         // The dog sits in the upper middle, the cat lies below; the left edge is a window, the right edge a wall.

@@ -4,7 +4,9 @@ mod support;
 
 use assert_cmd::Command;
 use burn::tensor::{Device, Tensor};
-use cam_core::{Class, Explainer, FullGrad, GradCam, LayerCam, Model, ScoreCam, Smooth, Taps};
+use cam_core::{
+    Class, Explain, Explainer, FullGrad, GradCam, LayerCam, Model, ScoreCam, Smooth, Taps, Wrapped,
+};
 use cam_models::RecordedNetwork;
 use cam_scenes::Scene;
 use std::collections::BTreeMap;
@@ -225,7 +227,7 @@ fn every_family_computes_there() {
             let explainer = if biased { explainer.method(FullGrad::PAPER) } else { explainer };
             for found in [
                 explainer.explain(images.clone(), &Class(3)).unwrap(),
-                Smooth::augmented(&explainer).explain(images, &Class(3)).unwrap(),
+                Wrapped::new(&explainer, Smooth::augmented()).explain(images, &Class(3)).unwrap(),
             ] {
                 numbers.extend(found.maps.iter().map(|map| map.heat.to_data().try_to_vec::<f32>().unwrap()));
             }

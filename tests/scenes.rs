@@ -1,7 +1,7 @@
 //! The maps of the built-in model, scored against the true masks of drawn scenes that training never saw.
 
 use burn::tensor::{Device, Tensor};
-use cam_core::{Class, Explainer, Explanation, GradCam, Target};
+use cam_core::{Class, Explain, Explainer, Explanation, GradCam, Target};
 use cam_models::{Classifier, Resize};
 use cam_scenes::Scene;
 
@@ -36,7 +36,7 @@ fn of_two_objects_each_class_points_at_its_own() {
         let targets: Vec<&dyn Target> = classes.iter().map(|class| class as &dyn Target).collect();
         let found: Explanation = explainer.explain_each(input, &targets).unwrap();
         for (object, maps) in scene.objects.iter().zip(&found.maps) {
-            let heat: Vec<f32> = maps.heat.to_data().try_to_vec().unwrap();
+            let heat: Vec<f32> = maps.heatmap.to_data().try_to_vec().unwrap();
             let peak = (0..heat.len()).max_by(|&a, &b| heat[a].total_cmp(&heat[b])).unwrap();
             hits += usize::from(object.mask.as_slice()[peak]);
             let inside: f32 =

@@ -13,7 +13,7 @@
 mod sections;
 
 use burn::tensor::{Device, Tensor};
-use cam_core::{Class, Error, Explainer, METHODS, Method, Model, Taps};
+use cam_core::{Class, Error, Explain, Explainer, METHODS, Method, Model, Taps};
 use cam_models::{Classifier, Prediction, Resize, read_photo};
 use cam_scenes::Scene;
 use cam_viz::{HeatMap, Rgb, RgbImage, outline};

@@ -5,7 +5,7 @@ use crate::read;
 use crate::support::arithmetic::Differences;
 use crate::support::{DENSENET, SWIN, TINY, TINY_RESNEXT, VGG, VIT, hash, hashed, mnasnet};
 use burn::tensor::Tensor;
-use cam_core::{Error, Explainer, Method, Seen, Top, layers};
+use cam_core::{Evidence, Explain, Explainer, LayerContext, Method, MethodInfo, Top, layers};
 use cam_models::Config;
 use cam_models::zoo::swin::SwinConfig;
 use cam_models::zoo::vgg::VggConfig;
@@ -21,17 +21,15 @@ const TOLERANCE: f32 = 2e-5;
 struct Keep(Arc<Mutex<Vec<Tensor<3>>>>);
 
 impl Method for Keep {
-    fn name(&self) -> &'static str {
-        "keep"
+    fn info(&self) -> MethodInfo {
+        MethodInfo::new("keep", "Keep", "").without_class()
     }
 
-    fn paper(&self) -> &'static str {
-        "none"
-    }
-
-    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        self.0.lock().unwrap().push(seen.activation());
-        Ok(seen.activation())
+    fn evidence<'a>(&'a self, layer: &'a LayerContext<'_>) -> Evidence<'a> {
+        Box::pin(async move {
+            self.0.lock().unwrap().push(layer.activation());
+            Ok(layer.activation())
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use crate::read;
 use crate::support::arithmetic::Differences;
 use crate::support::{TINY, hashed};
 use burn::tensor::Tensor;
-use cam_core::{Classes, Explainer, Model, Sampling, ScoreCam, Taps, method_named};
+use cam_core::{Classes, Explain, Explainer, Model, Sampling, ScoreCam, Taps, method_named};
 use cam_models::{Config, RecordedNetwork};
 use serde_json::Value;
 
@@ -72,7 +72,7 @@ impl Whole {
             _ => explainer.method(method_named(method).unwrap()),
         };
         let found = explainer.explain(images, &Classes(classes)).unwrap();
-        Ours { raw: read(&found.maps[0].raw), heat: read(&found.maps[0].heat), size }
+        Ours { raw: read(&found.maps[0].raw), heat: read(&found.maps[0].heatmap), size }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     Area, Class, Error, Explainer, Method, Photo, PhotoModel, Prediction, Resize, Smooth, Target, Top,
 };
 use burn::Tensor;
-use cam_core::{Explanation, Ranked, now};
+use cam_core::{Explain, Explanation, Ranked, Wrapped, block_on};
 use cam_models::class_named;
 use std::fmt::Display;
 
@@ -54,7 +54,7 @@ impl<'m, M: PhotoModel> PhotoExplainer<'m, M> {
     /// An explainer of this model. Where nothing is said, it asks for the top class, by Grad-CAM, at the layer of the model.
     pub fn new(model: &'m M) -> Self {
         let explainer = match model.layer() {
-            Some(layer) => Explainer::new(model).layer_by_default(layer),
+            Some(layer) => Explainer::new(model).default_layer(layer),
             None => Explainer::new(model),
         };
         Self { model, explainer, targets: Vec::new(), views: Views::Once, resize: Resize::Squash, told: TOLD }
@@ -128,7 +128,7 @@ impl<'m, M: PhotoModel> PhotoExplainer<'m, M> {
         self
     }
 
-    /// Whatever else an [`Explainer`] can be told: the sign, the scale, fusion, progress.
+    /// Whatever else an [`Explainer`] can be told: the sign, the scale, progress.
     ///
     /// ```
     /// # use burn_cam::{Classifier, Device};
@@ -148,7 +148,7 @@ impl<'m, M: PhotoModel> PhotoExplainer<'m, M> {
     /// # Errors
     /// As [`explain_all`](Self::explain_all).
     pub fn explain(&self, photo: impl Into<Photo>) -> Result<Found, Error> {
-        now(self.explain_async(photo))
+        block_on(self.explain_async(photo))
     }
 
     /// As [`explain`](Self::explain), without blocking: for event loops and browsers, whose devices cannot be waited for.
@@ -187,15 +187,15 @@ impl<'m, M: PhotoModel> PhotoExplainer<'m, M> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::EmptyPhoto`], and what [`Explainer::explain_each`] says of layers, methods, targets and the model.
+    /// [`Error::EmptyPhoto`], and what [`Explain::explain_each`] says of layers, methods, targets and the model.
     pub fn explain_all<P: Into<Photo>>(
         &self,
         photos: impl IntoIterator<Item = P>,
     ) -> Result<Vec<Found>, Error> {
-        now(self.explain_all_async(photos))
+        block_on(self.explain_all_async(photos))
     }
 
-    /// As [`explain_all`](Self::explain_all), without blocking. What is awaited is what [`Explainer::explain_each_async`] awaits, then
+    /// As [`explain_all`](Self::explain_all), without blocking. What is awaited is what [`Explain::explain_each_async`] awaits, then
     /// the predictions and all maps together.
     ///
     /// # Errors
@@ -239,9 +239,11 @@ impl<'m, M: PhotoModel> PhotoExplainer<'m, M> {
         };
         match self.views {
             Views::Once => self.explainer.explain_each_async(images, &targets).await,
-            Views::Augmented => Smooth::augmented(&self.explainer).explain_each_async(images, &targets).await,
+            Views::Augmented => {
+                Wrapped::new(&self.explainer, Smooth::augmented()).explain_each_async(images, &targets).await
+            }
             Views::Noisy { samples, sigma, seed } => {
-                Smooth::noisy(&self.explainer, samples, sigma, seed)
+                Wrapped::new(&self.explainer, Smooth::noisy(samples, sigma, seed))
                     .explain_each_async(images, &targets)
                     .await
             }

@@ -2,7 +2,7 @@
 
 use crate::{Area, ColorMap, Error, HeatMap, Overlay, Photo, Prediction, Warning};
 use burn::Tensor;
-use cam_core::{Explanation, MapNumbers, Maps};
+use cam_core::{AttributionMaps, Explanation, MapNumbers};
 use image::RgbImage;
 use serde::Serialize;
 use std::path::Path;
@@ -150,7 +150,7 @@ pub(crate) fn of_photos(
 
 /// The map of the photo at a place of the batch.
 fn one(
-    maps: &Maps,
+    maps: &AttributionMaps,
     numbers: &MapNumbers,
     place: usize,
     photo: &Photo,
@@ -163,7 +163,7 @@ fn one(
     };
     let class = numbers.classes.as_ref().map(|classes| classes[place]);
     let named = |class: usize| labels.get(class).cloned().unwrap_or_else(|| class.to_string());
-    let spread = numbers.spread.as_ref().map(|spread| map(maps.heat.dims(), spread));
+    let spread = numbers.std.as_ref().map(|std| map(maps.heatmap.dims(), std));
     Ok(PhotoMap {
         image: photo.name().map(String::from),
         class,
@@ -171,7 +171,7 @@ fn one(
         score: numbers.scores[place],
         layer: maps.layer.clone(),
         method: maps.method,
-        heat: map(maps.heat.dims(), &numbers.heat)?,
+        heat: map(maps.heatmap.dims(), &numbers.heatmap)?,
         raw: map(maps.raw.dims(), &numbers.raw)?,
         spread: spread.transpose()?,
         area,

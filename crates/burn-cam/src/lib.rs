@@ -73,8 +73,8 @@ pub use recorded::{RecordedModel, record};
 
 pub use burn::tensor::Device;
 pub use cam_core::{
-    Class, Explainer, Finer, Inspect, Layout, LogOdds, Method, Model, Nchw, Nhwc, NoModule, Ranked, Rectify,
-    Scale, Smooth, Softmax, Tapped, Taps, Target, Tokens, Top, Warning, method_named, methods::*,
+    Class, Explain, Explainer, Finer, Inspect, Layout, LogOdds, Method, Model, Nchw, Nhwc, NoModule, Ranked,
+    Rectify, Scale, Smooth, Softmax, Tapped, Taps, Target, Tokens, Top, Warning, method_named, methods::*,
 };
 #[cfg(feature = "device")]
 pub use cam_device;

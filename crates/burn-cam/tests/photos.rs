@@ -8,7 +8,10 @@ use burn_cam::{
     Classifier, Device, Error, GradCam, HeatMap, Inspect, LayerCam, Model, Nchw, Photo, PhotoExplainer,
     PhotoModel, Preprocess, Rectify, Resize, Scale, Softmax, Taps, Top, explain,
 };
-use cam_core::{Class, Explainer, read_backs, waits};
+use cam_core::{
+    Class, Explain, Explainer,
+    testing::{blocking_waits, read_backs},
+};
 use cam_scenes::Scene;
 use image::{DynamicImage, RgbImage};
 use std::pin::pin;
@@ -29,7 +32,7 @@ fn a_photo_gets_the_map_that_its_tensor_gets() {
     let (model, picture) = (model(), scene(200));
     let input = model.input(&picture);
     let by_tensor = Explainer::new(&model).layer("layer3.0").method(GradCam).explain(input, &Top).unwrap();
-    let heat = burn_cam::heat_maps(&by_tensor.maps[0].heat).unwrap();
+    let heat = burn_cam::heat_maps(&by_tensor.maps[0].heatmap).unwrap();
     let map = explain(&model, &picture).unwrap();
     assert_eq!(map.heat, heat[0]);
     assert_eq!((map.layer.as_str(), map.method), ("layer3.0", "gradcam"));
@@ -155,9 +158,13 @@ fn without_blocking_a_photo_gets_the_same() {
     let explainer = || PhotoExplainer::new(&model).method(GradCam).top(2);
     for explainer in [explainer(), explainer().augmented(), explainer().noisy(2, 0.1, 0)] {
         let blocking = explainer.explain(scene(150)).unwrap();
-        let before = (waits(), read_backs());
+        let before = (blocking_waits(), read_backs());
         let awaited = block_on(explainer.explain_async(scene(150))).unwrap();
-        assert_eq!((waits(), read_backs()), (before.0, before.1 + 1), "it does not block, and reads once");
+        assert_eq!(
+            (blocking_waits(), read_backs()),
+            (before.0, before.1 + 1),
+            "it does not block, and reads once"
+        );
         assert_eq!(serde_json::to_value(awaited).unwrap(), serde_json::to_value(blocking).unwrap());
     }
     let nothing = block_on(explainer().explain_async(RgbImage::new(0, 7))).unwrap_err();

@@ -13,7 +13,7 @@ fn what_is_shared_between_threads_can_be() {
     fn can_be<T: Send + Sync>() {}
     can_be::<Classifier>();
     can_be::<Explainer<'_, Classifier>>();
-    can_be::<Smooth<'_, '_, Classifier, Tensor<4>>>();
+    can_be::<Smooth<Tensor<4>>>();
     can_be::<PhotoExplainer<'_, Classifier>>();
     can_be::<Explanation>();
     can_be::<(Photo, Found, PhotoMap, Error)>();

@@ -6,7 +6,9 @@ use crate::failure::Failure;
 use crate::{device, model, words};
 use burn::tensor::{Device, Tensor};
 use bytesize::ByteSize;
-use cam_core::{Class, Error, Explainer, Explanation, METHODS, Method, Model, Sight, Taps, Target, Top};
+use cam_core::{
+    Class, Error, Explain, Explainer, Explanation, METHODS, Method, Model, Reads, Taps, Target, Top,
+};
 use cam_models::{Classifier, Resize};
 use cam_scenes::Scene;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -171,7 +173,7 @@ fn calls<'l>(
     }
     let each = layers.chunks(1).enumerate().flat_map(|(place, layer)| {
         // What looks at the whole network is one row, whatever the layers.
-        let fits = move |method: &&&'static dyn Method| place == 0 || method.sight() == Sight::Layer;
+        let fits = move |method: &&&'static dyn Method| place == 0 || method.info().reads == Reads::Layer;
         methods.iter().filter(fits).map(move |method| (layer, vec![*method]))
     });
     each.collect()

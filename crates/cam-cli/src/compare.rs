@@ -8,7 +8,7 @@ use crate::sheets::Made;
 use crate::studio::{Explained, Studio, explainers};
 use crate::{looking, model, painting, sheet, sheets, words};
 use burn::tensor::{Device, Tensor};
-use cam_core::{Error, Explainer, METHODS, Method, Sight, Target};
+use cam_core::{Error, Explain, Explainer, METHODS, Method, Reads, Target};
 use cam_models::Classifier;
 use serde_json::json;
 
@@ -118,7 +118,7 @@ fn fitting(
     let [height, width] = model.card().size;
     let (mut fitting, mut left_out) = (Vec::new(), Vec::new());
     for &method in wanted {
-        if method.sight() == Sight::Layer && method.name() != "cam" {
+        if method.info().reads == Reads::Layer && method.name() != "cam" {
             fitting.push(method);
             continue;
         }

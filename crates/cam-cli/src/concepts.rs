@@ -98,7 +98,7 @@ impl Concept {
 
 fn named(model: &Classifier, found: Concepts) -> Result<Vec<Concept>, Failure> {
     let guesses = model.predictions(found.output, 1)?.into_iter().flatten();
-    let concepts = (1..).zip(guesses).zip(heat_maps(Tensor::cat(found.heat, 0))?);
+    let concepts = (1..).zip(guesses).zip(heat_maps(Tensor::cat(found.heatmaps, 0))?);
     Ok(concepts.map(|((number, guess), heat)| Concept { number, guess, heat }).collect())
 }
 

@@ -68,7 +68,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         targets: &classes.map(|class| Box::new(class) as Box<dyn Target>).collect::<Vec<_>>(),
         layers: &layers,
         methods: &methods,
-        lookings: &[Looking::Once(&explainer)],
+        lookings: &[Looking::once(&explainer)],
         seconds: Seconds::default(),
     };
     let source = Source { path: "scene".into(), below: PathBuf::new() };

@@ -45,7 +45,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         targets: &targets,
         layers: &layer,
         methods: &methods,
-        lookings: &[Looking::Once(&explainer)],
+        lookings: &[Looking::once(&explainer)],
         seconds: Seconds::default(),
     };
     let options = json!({

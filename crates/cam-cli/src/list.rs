@@ -94,7 +94,7 @@ pub fn models(console: &Console) -> Result<(), Failure> {
 pub fn methods(console: &Console) -> Result<(), Failure> {
     let longest = METHODS.iter().map(|method| method.name().len()).max().unwrap_or(0);
     for method in METHODS {
-        console.print(format_args!("{:longest$}  {}", method.name(), method.paper()))?;
+        console.print(format_args!("{:longest$}  {}", method.name(), method.info().paper))?;
     }
     Ok(())
 }

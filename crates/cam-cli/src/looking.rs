@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::options::{FuseArg, SignArg, positive};
 use crate::strip::strip;
 use burn::tensor::{Device, Tensor};
-use cam_core::{Explainer, Explanation, Method, Scale, Sess, Smooth, Target};
+use cam_core::{Explain, Explainer, Explanation, Fusion, Method, Scale, Sess, Smooth, Target, Wrapped};
 use cam_models::Classifier;
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -87,56 +87,54 @@ impl Asked {
         if self.sign.is_signed() {
             explainer = explainer.scale(Scale::Symmetric);
         }
-        if let Some(fuse) = self.fuse {
-            explainer = explainer.fuse(fuse.into());
-        }
         let explainer = layers.iter().fold(explainer, Explainer::layer);
         methods.iter().fold(explainer, |explainer, method| explainer.method(*method))
     }
 
     /// How the explainer is used.
-    pub fn looking<'e, 'm>(&self, explainer: &'e Explainer<'m, Classifier>) -> Looking<'e, 'm> {
-        match (self.aug_smooth, self.noise, self.sess) {
-            (true, ..) => Looking::Over { smooth: Smooth::augmented(explainer), spread: self.spread },
+    pub fn looking<'e>(&self, explainer: &'e Explainer<'_, Classifier>) -> Looking<'e> {
+        let inner: Inner<'e> = match self.fuse {
+            Some(fuse) => Box::new(Wrapped::new(explainer, Fusion::from(fuse))),
+            None => Box::new(explainer),
+        };
+        let explainer: Inner<'e> = match (self.aug_smooth, self.noise, self.sess) {
+            (true, ..) => Box::new(Wrapped::new(inner, Smooth::augmented())),
             (_, Some(samples), _) => {
-                let smooth = Smooth::noisy(explainer, samples as usize, self.sigma, 0);
-                Looking::Over { smooth, spread: self.spread }
+                Box::new(Wrapped::new(inner, Smooth::noisy(samples as usize, self.sigma, 0)))
             }
             (.., Some(scales)) => {
-                Looking::Sliding(Sess { scales: scales as usize, ..Sess::PAPER }, explainer)
+                Box::new(Wrapped::new(inner, Sess { scales: scales as usize, ..Sess::PAPER }))
             }
-            _ => Looking::Once(explainer),
-        }
+            _ => inner,
+        };
+        Looking { explainer, spread: self.spread }
     }
 }
 
+type Inner<'e> = Box<dyn Explain<Tensor<4>, Tensor<2>> + 'e>;
+
 /// How often each picture is looked at.
-pub enum Looking<'e, 'm> {
-    Once(&'e Explainer<'m, Classifier>),
-    Over {
-        smooth: Smooth<'e, 'm, Classifier, Tensor<4>>,
-        /// Whether anyone asks how far the maps vary over the views.
-        spread: bool,
-    },
-    Sliding(Sess, &'e Explainer<'m, Classifier>),
+pub struct Looking<'e> {
+    explainer: Inner<'e>,
+    /// Whether anyone asks how far the maps vary over the views.
+    spread: bool,
 }
 
-impl Looking<'_, '_> {
+impl<'e> Looking<'e> {
+    /// Each picture once.
+    pub fn once(explainer: &'e Explainer<'_, Classifier>) -> Self {
+        Self { explainer: Box::new(explainer), spread: false }
+    }
+
     pub fn explain_each(
         &self,
         input: Tensor<4>,
         targets: &[&dyn Target],
     ) -> Result<Explanation, cam_core::Error> {
-        match self {
-            Self::Once(explainer) => explainer.explain_each(input, targets),
-            Self::Over { smooth, spread } => {
-                let mut found = smooth.explain_each(input, targets)?;
-                if !spread {
-                    found.maps.iter_mut().for_each(|map| map.spread = None);
-                }
-                Ok(found)
-            }
-            Self::Sliding(sess, explainer) => sess.explain_each(explainer, input, targets),
+        let mut found = self.explainer.explain_each(input, targets)?;
+        if !self.spread {
+            found.maps.iter_mut().for_each(|map| map.std = None);
         }
+        Ok(found)
     }
 }

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::picture::Picture;
 use burn::Tensor;
-use cam_core::{Explanation, MapNumbers, Maps};
+use cam_core::{AttributionMaps, Explanation, MapNumbers};
 use cam_viz::HeatMap;
 
 /// One map of one picture.
@@ -59,7 +59,7 @@ impl OneMap {
 pub struct Batch<'a> {
     /// Row-major.
     pub logits: Vec<f32>,
-    maps: &'a [Maps],
+    maps: &'a [AttributionMaps],
     numbers: Vec<MapNumbers>,
 }
 
@@ -77,8 +77,8 @@ impl<'a> Batch<'a> {
 }
 
 /// The map of the image at a place of the batch.
-fn one(maps: &Maps, numbers: &MapNumbers, place: usize) -> Result<OneMap, Failure> {
-    let ([_, height, width], [_, raw_height, raw_width]) = (maps.heat.dims(), maps.raw.dims());
+fn one(maps: &AttributionMaps, numbers: &MapNumbers, place: usize) -> Result<OneMap, Failure> {
+    let ([_, height, width], [_, raw_height, raw_width]) = (maps.heatmap.dims(), maps.raw.dims());
     let of_image = |values: &[f32], length: usize| values[place * length..(place + 1) * length].to_vec();
     let map = |values: &Vec<f32>| heat_map(of_image(values, height * width), [height, width]);
     Ok(OneMap {
@@ -90,8 +90,8 @@ fn one(maps: &Maps, numbers: &MapNumbers, place: usize) -> Result<OneMap, Failur
         label: String::new(),
         probability: 0.0,
         score: numbers.scores[place],
-        heat: map(&numbers.heat)?,
-        spread: numbers.spread.as_ref().map(map).transpose()?,
+        heat: map(&numbers.heatmap)?,
+        spread: numbers.std.as_ref().map(map).transpose()?,
         raw: of_image(&numbers.raw, raw_height * raw_width),
         raw_size: [raw_height, raw_width],
         warnings: numbers.warnings[place].iter().map(ToString::to_string).collect(),

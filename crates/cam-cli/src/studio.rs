@@ -25,7 +25,7 @@ pub struct Studio<'a> {
     /// The layers in the order of the command line.
     pub layers: &'a [String],
     pub methods: &'a [&'static dyn Method],
-    pub lookings: &'a [Looking<'a, 'a>],
+    pub lookings: &'a [Looking<'a>],
     pub seconds: Seconds,
 }
 

@@ -6,9 +6,10 @@ use burn::prelude::*;
 use burn::tensor::activation::relu;
 use burn::tensor::{DType, TensorData};
 use cam_core::{
-    AblationCam, Class, Classes, EigenCam, EigenGradCam, Error, Explainer, Explanation, Flip, FullGrad,
-    Fusion, GradCam, HiResCam, KpcaCam, LogOdds, Method, Model, Nchw, Rectify, Scale, ScoreCam, ShapleyCam,
-    Smooth, Softmax, Taps, Tokens, Top, Warning, choose_layer, concepts, guided_backprop,
+    AblationCam, Class, Classes, EigenCam, EigenGradCam, Error, Explain, Explainer, Explanation, Flip,
+    FullGrad, Fusion, GradCam, HiResCam, KpcaCam, LogOdds, Method, Model, Nchw, Rectify, Scale, ScoreCam,
+    ShapleyCam, Smooth, Softmax, Taps, Tokens, Top, Warning, Wrapped, choose_layer, concepts,
+    guided_backprop,
 };
 use common::{Function, LAYERS, Net, close, images, numbers, of_layers, uniform};
 use std::cell::{Cell, RefCell};
@@ -50,7 +51,7 @@ fn q01_layers_are_found_by_name_whatever_their_order() {
     for map in &there {
         let same =
             back.iter().find(|other| (&other.layer, other.method) == (&map.layer, map.method)).unwrap();
-        close(&numbers(&same.heat), &numbers(&map.heat), 1e-4);
+        close(&numbers(&same.heatmap), &numbers(&map.heatmap), 1e-4);
     }
 }
 
@@ -133,7 +134,7 @@ fn q06_a_negative_score_does_not_turn_ablationcam_inside_out() {
 fn q07_tiny_evidence_fills_the_scale() {
     let image: Tensor<4> = uniform([1, 2, 3, 3], 0.1, 1.0, &device());
     let tiny = |x: Tensor<4>, taps: &Taps<'_>| plain(x, taps) * 1e-12;
-    let heat = Explainer::new(&tiny).layer("x").explain(image, &Class(0)).unwrap().maps[0].heat.clone();
+    let heat = Explainer::new(&tiny).layer("x").explain(image, &Class(0)).unwrap().maps[0].heatmap.clone();
     assert_eq!((heat.clone().max().into_scalar::<f32>(), heat.min().into_scalar::<f32>()), (1.0, 0.0));
 }
 
@@ -151,7 +152,7 @@ fn q08_no_evidence_is_told_and_magnitudes_can_be_kept() {
     let first = image.narrow(0, 0, 1);
     let pair = Tensor::cat(vec![first.clone(), first * 0.5], 0);
     let shared = Explainer::new(&plain).layer("x").scale(Scale::Shared).explain(pair, &Class(0)).unwrap();
-    let heat = shared.maps[0].heat.clone();
+    let heat = shared.maps[0].heatmap.clone();
     assert!(heat.narrow(0, 1, 1).max().into_scalar::<f32>() < 0.6);
 }
 
@@ -258,7 +259,7 @@ fn q16_a_layer_of_half_precision_is_explained_in_single() {
         assert_eq!(half.raw.dtype(), DType::F32);
         // Half precision keeps eleven bits; a share of those in front of a softmax, a threshold or a quotient.
         if !["fem", "randomcam", "sscam"].contains(&half.method) {
-            close(&numbers(&half.heat), &numbers(&single.heat), 0.05);
+            close(&numbers(&half.heatmap), &numbers(&single.heatmap), 0.05);
         }
     }
 }
@@ -269,7 +270,10 @@ fn q17_concepts_are_found_without_touching_what_they_are_found_in() {
     let before = numbers(&image);
     let found = concepts(&plain, "x", image.clone(), 3, 0).unwrap();
     assert_eq!(numbers(&image), before);
-    assert_eq!((found.vectors.dims(), found.heat.len(), found.heat[0].dims()), ([3, 5], 3, [2, 4, 4]));
+    assert_eq!(
+        (found.vectors.dims(), found.heatmaps.len(), found.heatmaps[0].dims()),
+        ([3, 5], 3, [2, 4, 4])
+    );
     let hole = image.clone().greater_elem(0.9);
     let broken = image.mask_fill(hole, f32::NAN);
     assert!(matches!(concepts(&plain, "x", broken, 3, 0).err(), Some(Error::NonFinite { .. })));
@@ -284,7 +288,7 @@ fn q18_all_layers_of_a_fusion_share_one_pass() {
         net.forward(x, taps)
     });
     let explainer = LAYERS.iter().fold(Explainer::new(&counted), |all, layer| all.layer(*layer));
-    let explainer = explainer.fuse(Fusion::Product);
+    let explainer = explainer.wrap(Fusion::Product);
     explainer.explain(images(1, &device()), &Top).unwrap();
     passes.set(0);
     let found = explainer.explain(images(1, &device()), &Top).unwrap();
@@ -347,11 +351,11 @@ fn q22_every_view_is_asked_for_the_class_of_the_plain_image() {
     };
     let image = Tensor::<4>::from_floats([[[[5.0, 4.0, 1.0, 1.0]]]], &device());
     let explainer = Explainer::new(&halves).layer("x").method(HiResCam);
-    let found = Smooth::new(&explainer).view(Flip).explain(image, &Top).unwrap();
+    let found = Wrapped::new(&explainer, Smooth::new().view(Flip)).explain(image, &Top).unwrap();
     let class: i64 = found.maps[0].classes.clone().unwrap().into_scalar();
     assert_eq!(class, 0);
     // In the mirrored view the left half shows what was right: asked for the class 0 the map is there, and comes back right.
-    let heat = numbers(&found.maps[0].heat);
+    let heat = numbers(&found.maps[0].heatmap);
     assert!(heat[2] + heat[3] > 0.0 && heat[0] + heat[1] == 0.0, "{heat:?}");
     assert_eq!(heat.iter().copied().fold(0.0, f32::max), 1.0, "a mean map is scaled again");
 }

@@ -5,8 +5,9 @@ mod common;
 
 use burn::prelude::*;
 use cam_core::{
-    Ablated, AblationCam, Class, Error, Explainer, Fading, Fem, FemCount, GradCamPlusPlus, IsCam, LogOdds,
-    Method, Nchw, RandomCam, Rectify, ScoreCam, Seen, SmoothGradCamPlusPlus, SsCam, Taps, methods,
+    Ablated, AblationCam, Class, Error, Evidence, Explain, Explainer, Fading, Fem, FemCount, GradCamPlusPlus,
+    IsCam, LayerContext, LogOdds, Method, MethodInfo, Nchw, RandomCam, Rectify, ScoreCam,
+    SmoothGradCamPlusPlus, SsCam, Taps, methods,
 };
 use common::slow::{extremes, mean, narrow, relu, scaled, softmax, wide};
 use common::square::{CLASSES, Square};
@@ -428,19 +429,18 @@ fn iscam_integrates_the_scores_of_fading_masks() {
 struct UnderNoise(Vec<f32>);
 
 impl Method for UnderNoise {
-    fn name(&self) -> &'static str {
-        "undernoise"
+    fn info(&self) -> MethodInfo {
+        MethodInfo::new("undernoise", "Under noise", "").gradient_under_noise()
     }
 
-    fn paper(&self) -> &'static str {
-        "none"
-    }
-
-    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        let noise =
-            |shape: &[usize; 3]| Tensor::<1>::from_floats(self.0.as_slice(), &Device::flex()).reshape(*shape);
-        let [activation, gradient] = seen.under_noise(noise)?;
-        Ok(gradient * activation)
+    fn evidence<'a>(&'a self, layer: &'a LayerContext<'_>) -> Evidence<'a> {
+        Box::pin(async move {
+            let noise = |shape: &[usize; 3]| {
+                Tensor::<1>::from_floats(self.0.as_slice(), &Device::flex()).reshape(*shape)
+            };
+            let [activation, gradient] = layer.gradient_under_noise(noise)?;
+            Ok(gradient * activation)
+        })
     }
 }
 

@@ -5,8 +5,9 @@ mod common;
 use burn::prelude::*;
 use burn::tensor::activation::relu;
 use cam_core::{
-    AblationCam, Alike, Class, Classes, Error, Explainer, GradCam, HiResCam, Method, Model, Ncdhw, Nchw, Ncl,
-    Nhwc, Ranked, Rectify, Scale, Seen, ShapleyCam, Taps, Tokens, Top, layers,
+    AblationCam, Class, Classes, Evidence, Explain, Explainer, GradCam, HiResCam, LayerContext, Method,
+    MethodInfo, Model, Ncdhw, Nchw, Ncl, Nhwc, Ranked, Rectify, Scale, ShapleyCam, Taps, Tokens, Top,
+    UniqueCopies, layers,
 };
 use common::{CHANNELS, CLASSES, Function, LAYERS, Net, close, images, numbers, of_layers, seed, uniform};
 use std::cell::Cell;
@@ -45,8 +46,8 @@ fn images_of_a_batch_do_not_mix() {
     for (image, class) in [0, 4, 2].into_iter().enumerate() {
         let alone = explainer.explain(batch.clone().narrow(0, image, 1), &Class(class)).unwrap();
         for (many, one) in together.maps.iter().zip(&alone.maps) {
-            let row = many.heat.clone().narrow(0, image, 1);
-            close(&numbers(&row), &numbers(&one.heat), 2e-4);
+            let row = many.heatmap.clone().narrow(0, image, 1);
+            close(&numbers(&row), &numbers(&one.heatmap), 2e-4);
         }
     }
 }
@@ -69,7 +70,7 @@ fn several_layers_methods_and_targets_are_each_alone() {
                     .unwrap();
                 let together = maps.next().unwrap();
                 assert_eq!((together.layer.as_str(), together.method), (layer, method.name()));
-                close(&numbers(&together.heat), &numbers(&alone.maps[0].heat), 2e-4);
+                close(&numbers(&together.heatmap), &numbers(&alone.maps[0].heatmap), 2e-4);
             }
         }
     }
@@ -82,23 +83,21 @@ struct Scaled {
 }
 
 impl Method for Scaled {
-    fn name(&self) -> &'static str {
-        "scaled"
+    fn info(&self) -> MethodInfo {
+        MethodInfo::new("scaled", "Scaled", "").replay()
     }
 
-    fn paper(&self) -> &'static str {
-        "none"
-    }
-
-    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        let alike = Alike::none(seen.activation().dims()[0], self.factors.len());
-        let scores = seen.scores_of_edited(&alike, &|activation, chunk| {
-            let factors: Vec<f32> = chunk.numbers().iter().map(|&number| self.factors[number]).collect();
-            let factors = Tensor::<1>::from_floats(factors.as_slice(), &activation.device());
-            activation * factors.reshape([-1, 1, 1])
-        })?;
-        *self.scores.lock().unwrap() = numbers(&scores);
-        Ok(seen.activation())
+    fn evidence<'a>(&'a self, layer: &'a LayerContext<'_>) -> Evidence<'a> {
+        Box::pin(async move {
+            let alike = UniqueCopies::none(layer.activation().dims()[0], self.factors.len());
+            let scores = layer.scores_of_edited(&alike, &|activation, chunk| {
+                let factors: Vec<f32> = chunk.indices().iter().map(|&number| self.factors[number]).collect();
+                let factors = Tensor::<1>::from_floats(factors.as_slice(), &activation.device());
+                activation * factors.reshape([-1, 1, 1])
+            })?;
+            *self.scores.lock().unwrap() = numbers(&scores);
+            Ok(layer.activation())
+        })
     }
 }
 
@@ -177,7 +176,7 @@ fn gradcam_before_pooling_and_a_linear_head_is_cam_and_hirescam() {
     let found = all(&net).layer("last").explain(images(2, &device()), &Class(4)).unwrap();
     let of = |name: &str| {
         let maps = found.maps.iter().find(|maps| maps.method == name).unwrap();
-        (numbers(&maps.raw), numbers(&maps.heat))
+        (numbers(&maps.raw), numbers(&maps.heatmap))
     };
     let places = 10.0 * 8.0;
     // The gradient is the weight of the class over the number of places: one number a channel.
@@ -249,9 +248,9 @@ fn signals_and_volumes_are_explained_as_pictures_are() {
     let pictures = all(&picture).layer("x").explain(values.clone().reshape([2, 3, 3, 4]), &Class(2)).unwrap();
     let volumes = all(&volume).layer("x").explain(values.reshape([2, 3, 2, 3, 2]), &Class(2)).unwrap();
     for ((signal, picture), volume) in signals.maps.iter().zip(&pictures.maps).zip(&volumes.maps) {
-        assert_eq!((signal.heat.dims(), volume.heat.dims()), ([2, 12], [2, 2, 3, 2]));
-        close(&numbers(&signal.heat), &numbers(&picture.heat), 1e-5);
-        close(&numbers(&volume.heat), &numbers(&picture.heat), 1e-5);
+        assert_eq!((signal.heatmap.dims(), volume.heatmap.dims()), ([2, 12], [2, 2, 3, 2]));
+        close(&numbers(&signal.heatmap), &numbers(&picture.heatmap), 1e-5);
+        close(&numbers(&volume.heatmap), &numbers(&picture.heatmap), 1e-5);
     }
 }
 
@@ -284,7 +283,7 @@ fn scaled_maps_fill_zero_to_one() {
     let net = Net::new(&device());
     let found = every_layer(&net).rectify(Rectify::Positive).scale(Scale::PerMap);
     for maps in found.explain(images(2, &device()), &Top).unwrap().maps {
-        for map in numbers(&maps.heat).chunks(80) {
+        for map in numbers(&maps.heatmap).chunks(80) {
             let (low, high) = map.iter().fold((1f32, 0f32), |(l, h), &x| (l.min(x), h.max(x)));
             assert!((low, high) == (0.0, 1.0) || (low, high) == (0.0, 0.0), "{low} to {high}");
         }

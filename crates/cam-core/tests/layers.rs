@@ -110,7 +110,7 @@ fn of_two_concepts() -> Tensor<4> {
 fn concepts_factorize_the_layer() {
     let image = of_two_concepts();
     let found = concepts(&network, "x", image.clone(), 2, 0).unwrap();
-    assert_eq!((found.vectors.dims(), found.raw.len(), found.heat.len()), ([2, K], 2, 2));
+    assert_eq!((found.vectors.dims(), found.raw.len(), found.heatmaps.len()), ([2, K], 2, 2));
 
     let [batch, _, height, width] = image.dims();
     let at = |i: usize, k: usize, n: usize| ((i * K + k) * height + n / 3 * 2) * width + n % 3 * 2;
@@ -130,7 +130,7 @@ fn concepts_factorize_the_layer() {
     }
     assert!(h.iter().flatten().all(|&x| x >= 0.0));
 
-    for (raw, heat) in h.iter().zip(&found.heat) {
+    for (raw, heat) in h.iter().zip(&found.heatmaps) {
         for (map, heat) in raw.chunks(PLACES).zip(numbers(heat).chunks(height * width)) {
             let expected: Vec<f32> =
                 scaled(&resized(map, GRID, [height, width])).iter().map(|&x| x as f32).collect();
@@ -166,7 +166,7 @@ fn one_concept_is_the_mean_of_what_is_seen() {
     let image = Tensor::<1>::from_floats(strengths, &Device::flex()).reshape([1, 1, 2, 3]).repeat_dim(1, 3);
     let same = |x: Tensor<4>, taps: &Taps<'_>| pooled(taps.layer("x", Nchw, || x));
     let found = concepts(&same, "x", image, 1, 0).unwrap();
-    close(&numbers(&found.heat[0]), &strengths, 1e-5);
+    close(&numbers(&found.heatmaps[0]), &strengths, 1e-5);
     let vector = wide(&numbers(&found.vectors));
     assert!(vector.iter().all(|x| (x - mean(vector.clone())).abs() < 1e-6), "{vector:?}");
 }

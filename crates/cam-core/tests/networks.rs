@@ -7,8 +7,8 @@ use burn::tensor::activation::relu;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use cam_core::{
-    Class, Error, Explainer, FullGrad, Inspect, Method, Model, Nchw, NoModule, Rectify, Scale, Scaled, Seen,
-    Sight, Taps, guided_backprop, guided_gradcam,
+    Class, Error, Evidence, Explain, Explainer, FullGrad, Inspect, LayerContext, Method, MethodInfo, Model,
+    Nchw, NoModule, Reads, Rectify, Scale, Scaled, Taps, guided_backprop, guided_gradcam,
 };
 use common::slow::{self, narrow, resized, slope, wide};
 use common::{close, numbers, seed, uniform};
@@ -138,26 +138,22 @@ fn fullgrad_is_equation_4() {
 struct Complete;
 
 impl Method for Complete {
-    fn name(&self) -> &'static str {
-        "complete"
+    fn info(&self) -> MethodInfo {
+        MethodInfo::new("complete", "Complete", "https://arxiv.org/abs/1905.00780")
+            .reads(Reads::Biases)
+            .gradient()
     }
 
-    fn paper(&self) -> &'static str {
-        "https://arxiv.org/abs/1905.00780"
-    }
-
-    fn sight(&self) -> Sight {
-        Sight::Biases
-    }
-
-    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        let mut evidence = (seen.gradient()? * seen.activation()).sum_dim(1);
-        let places = evidence.dims()[2] as f32;
-        for (layer, bias) in seen.biases() {
-            let part = layer.gradient()? * bias.reshape([1, -1, 1]);
-            evidence = evidence + part.sum_dim(1).sum_dim(2) / places;
-        }
-        Ok(evidence)
+    fn evidence<'a>(&'a self, layer: &'a LayerContext<'_>) -> Evidence<'a> {
+        Box::pin(async move {
+            let mut evidence = (layer.gradient()? * layer.activation()).sum_dim(1);
+            let places = evidence.dims()[2] as f32;
+            for (layer, bias) in layer.biases()? {
+                let part = layer.gradient()? * bias.reshape([1, -1, 1]);
+                evidence = evidence + part.sum_dim(1).sum_dim(2) / places;
+            }
+            Ok(evidence)
+        })
     }
 }
 

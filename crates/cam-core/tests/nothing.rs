@@ -4,8 +4,8 @@ mod common;
 
 use burn::prelude::*;
 use cam_core::{
-    Attention, Error, Explainer, Explanation, GradCam, METHODS, Method, Model, Nchw, Sess, Sight, Smooth,
-    Taps, Tokens, Top, choose_layer, concepts, guided_backprop, layers, rank_layers,
+    Attention, Error, Explain, Explainer, Explanation, GradCam, METHODS, Method, Model, Nchw, Reads, Sess,
+    Smooth, Taps, Tokens, Top, Wrapped, choose_layer, concepts, guided_backprop, layers, rank_layers,
 };
 use common::{Function, seed, uniform};
 
@@ -56,11 +56,11 @@ fn images(batch: usize) -> Tensor<4> {
 /// What a method is to say of a model, asked for this layer.
 fn expected(method: &dyn Method, names: Names, layer: Option<&str>) -> Option<Error> {
     let unknown = |asked: &str| Error::UnknownLayer { asked: asked.into(), known: Vec::new() };
-    match (layer, method.sight()) {
+    match (layer, method.info().reads) {
         (Some(layer), _) if names == Names::Nothing => Some(unknown(layer)),
-        (None, Sight::Layer) if names == Names::Nothing => Some(Error::NoLayer { known: Vec::new() }),
-        (_, Sight::Attention) if names != Names::Attention => Some(Error::NoAttention),
-        (_, Sight::Biases) if names != Names::Biases => Some(Error::NoBiases),
+        (None, Reads::Layer) if names == Names::Nothing => Some(Error::NoLayer { known: Vec::new() }),
+        (_, Reads::Attention) if names != Names::Attention => Some(Error::NoAttention),
+        (_, Reads::Biases) if names != Names::Biases => Some(Error::NoBiases),
         _ => None,
     }
 }
@@ -120,10 +120,10 @@ fn whatever_wraps_a_method_says_what_is_missing_too() {
                 }
                 name => assert_eq!(error, missing, "{what} of {name}, {names:?}"),
             };
-            missing(Smooth::augmented(&explainer).explain(images(2), &Top).err(), "smooth");
+            missing(Wrapped::new(&explainer, Smooth::augmented()).explain(images(2), &Top).err(), "smooth");
             let sess = Sess { scales: 2, ..Sess::PAPER };
             if names != Names::Attention {
-                missing(sess.explain_each(&explainer, images(2), &[&Top]).err(), "sess");
+                missing(Wrapped::new(&explainer, sess).explain_each(images(2), &[&Top]).err(), "sess");
             }
         }
         let nothing = |error: Option<Error>, expected| {
@@ -150,8 +150,8 @@ fn an_input_without_images_or_places_is_refused_by_all() {
         assert_eq!(rank_layers(&model, GradCam, empty(), &Top).err(), told);
         assert_eq!(concepts(&model, "x", empty(), 2, 0).err(), told);
         assert_eq!(guided_backprop(&model, &empty(), &Top).err(), told);
-        assert_eq!(Smooth::augmented(&explainer).explain(empty(), &Top).err(), told);
-        assert_eq!(Sess::PAPER.explain_each(&explainer, empty(), &[&Top]).err(), told);
+        assert_eq!(Wrapped::new(&explainer, Smooth::augmented()).explain(empty(), &Top).err(), told);
+        assert_eq!(Wrapped::new(&explainer, Sess::PAPER).explain_each(empty(), &[&Top]).err(), told);
     }
 }
 
@@ -168,7 +168,9 @@ fn a_target_that_gives_too_few_scores_is_told_by_all() {
     of_all(explainer.explain(images(2), &one).err());
     of_all(choose_layer(&model, &images(2), &one).err());
     of_all(rank_layers(&model, GradCam, images(2), &one).err());
-    of_all(Smooth::augmented(&explainer).explain(images(2), &one).err());
-    of_all(Sess { scales: 2, ..Sess::PAPER }.explain_each(&explainer, images(2), &[&one]).err());
+    of_all(Wrapped::new(&explainer, Smooth::augmented()).explain(images(2), &one).err());
+    of_all(
+        Wrapped::new(&explainer, Sess { scales: 2, ..Sess::PAPER }).explain_each(images(2), &[&one]).err(),
+    );
     of_all(guided_backprop(&rectified, &images(2), &one).err());
 }

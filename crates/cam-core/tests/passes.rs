@@ -5,8 +5,9 @@ mod common;
 use burn::prelude::*;
 use burn::tensor::activation::relu;
 use cam_core::{
-    Ablated, AblationCam, Alike, Class, Error, Explainer, Explanation, GradCam, Inspect, IsCam, Method,
-    Model, Nchw, NoModule, ScoreCam, Seen, Smooth, SsCam, Taps, Target, Top,
+    Ablated, AblationCam, Class, Evidence, Explain, Explainer, Explanation, GradCam, Inspect, IsCam,
+    LayerContext, Method, MethodInfo, Model, Nchw, NoModule, ScoreCam, Smooth, SsCam, Taps, Target, Top,
+    UniqueCopies, Wrapped,
 };
 use common::{Function, close, numbers, of_layers, seed, uniform};
 use std::cell::Cell;
@@ -108,21 +109,20 @@ fn an_explainer_that_replays_remembers_in_its_first_pass_what_that_needs() {
 struct Each;
 
 impl Method for Each {
-    fn name(&self) -> &'static str {
-        "each"
+    fn info(&self) -> MethodInfo {
+        MethodInfo::new("each", "Each", "").masked_inputs()
     }
 
-    fn paper(&self) -> &'static str {
-        "none"
-    }
-
-    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        let activation = seen.activation();
-        let alike = Alike::none(activation.dims()[0], activation.dims()[1]);
-        let scores = seen.scores_of_masked(activation.clone(), &alike, Default::default(), &|masks, _| {
-            cam_core::Scale::PerMap.apply(masks)
-        })?;
-        Ok(burn::tensor::activation::softmax(scores, 1).unsqueeze_dim::<3>(2) * activation)
+    fn evidence<'a>(&'a self, layer: &'a LayerContext<'_>) -> Evidence<'a> {
+        Box::pin(async move {
+            let activation = layer.activation();
+            let alike = UniqueCopies::none(activation.dims()[0], activation.dims()[1]);
+            let scores =
+                layer.scores_of_masked(activation.clone(), &alike, Default::default(), &|masks, _| {
+                    cam_core::Scale::PerMap.apply(masks)
+                })?;
+            Ok(burn::tensor::activation::softmax(scores, 1).unsqueeze_dim::<3>(2) * activation)
+        })
     }
 }
 
@@ -229,5 +229,5 @@ fn what_was_run_is_told_in_forward_passes() {
     near(passes(at("second").method(ScoreCam::PAPER), 3), 1.0 + 3.0);
     let explainer = at("second").method(cam_core::EigenCam);
     explainer.explain(images(1), &Top).unwrap();
-    near(Smooth::augmented(&explainer).explain(images(1), &Top).unwrap().passes, 1.0 + 6.0);
+    near(Wrapped::new(&explainer, Smooth::augmented()).explain(images(1), &Top).unwrap().passes, 1.0 + 6.0);
 }

@@ -4,7 +4,9 @@ mod common;
 
 use burn::module::Module;
 use burn::prelude::*;
-use cam_core::{Class, Classes, Error, Explainer, Nchw, Ncl, Ranked, Taps, Target, Tokens, Top, Warning};
+use cam_core::{
+    Class, Classes, Error, Explain, Explainer, Nchw, Ncl, Ranked, Taps, Target, Tokens, Top, Warning,
+};
 use common::{CLASSES, Function, Net, images, numbers, of_layers};
 
 fn refused(layer: &str, target: &dyn Target) -> Error {
@@ -74,7 +76,8 @@ fn a_grid_that_does_not_fit_is_told() {
     };
     let said = of_closure(wrong, "x").err().unwrap().to_string();
     assert!(
-        said.contains("`x` has the shape [2, 3, 16]") && said.contains("1 + 4 x 4 tokens were said, 3"),
+        said.contains("`x` has the shape [2, 3, 16]")
+            && said.contains("3 tokens, and its layout has 1 + 4 x 4"),
         "{said}"
     );
 }
@@ -173,7 +176,7 @@ fn tiny_and_odd_inputs_have_a_defined_result() {
             let found = explainer.explain(Tensor::full(shape, value, &Device::flex()), &Class(0)).unwrap();
             for maps in &found.maps {
                 assert!(
-                    numbers(&maps.heat).iter().all(|x| *x == 0.0),
+                    numbers(&maps.heatmap).iter().all(|x| *x == 0.0),
                     "{}: a flat map is zeros",
                     maps.method
                 );

@@ -5,8 +5,8 @@ mod common;
 use burn::prelude::*;
 use burn::tensor::activation::{relu, softmax};
 use cam_core::{
-    Attention, Class, Explainer, Inspect, LeGrad, Method, Model, NoModule, Rectify, Rollout, Scale, Taps,
-    Tokens,
+    Attention, Class, Explain, Explainer, Inspect, LeGrad, Method, Model, NoModule, Rectify, Rollout, Scale,
+    Taps, Tokens,
 };
 use common::slow::{self, mean, narrow, slope, wide};
 use common::{close, numbers, seed, uniform};

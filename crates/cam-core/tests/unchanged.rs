@@ -11,8 +11,8 @@ use burn::nn::{
 use burn::prelude::*;
 use burn::tensor::activation::{relu, softmax};
 use cam_core::{
-    Attention, Class, Error, Explainer, GradCam, Inspect, METHODS, Model, Nchw, Sess, Smooth, Tapped, Taps,
-    Tokens, Top, choose_layer, concepts, guided_backprop, layers, rank_layers,
+    Attention, Class, Error, Explain, Explainer, GradCam, Inspect, METHODS, Model, Nchw, Sess, Smooth,
+    Tapped, Taps, Tokens, Top, Wrapped, choose_layer, concepts, guided_backprop, layers, rank_layers,
 };
 use common::{CLASSES, Function, images, seed, uniform};
 use std::collections::BTreeMap;
@@ -280,9 +280,9 @@ fn asked<M: Model>(model: &M, layer: &str) -> Vec<(String, Result<(), Error>)> {
     also("rank_layers", rank_layers(model, GradCam, input(), &Top).map(drop));
     also("concepts", concepts(model, layer, input(), 2, 0).map(drop));
     also("guided_backprop", guided_backprop(model, &input(), &Top).map(drop));
-    also("augmented", Smooth::augmented(&explainer).explain(input(), &Top).map(drop));
-    also("noisy", Smooth::noisy(&explainer, 2, 0.1, 0).explain(input(), &Top).map(drop));
-    also("sess", sess.explain_each(&explainer, input(), &[&Top]).map(drop));
+    also("augmented", Wrapped::new(&explainer, Smooth::augmented()).explain(input(), &Top).map(drop));
+    also("noisy", Wrapped::new(&explainer, Smooth::noisy(2, 0.1, 0)).explain(input(), &Top).map(drop));
+    also("sess", Wrapped::new(&explainer, sess).explain_each(input(), &[&Top]).map(drop));
     found
 }
 
@@ -347,7 +347,7 @@ fn a_module_and_a_closure_stay_as_they_are() {
     let by_impl = Explainer::new(&valid).layer("block").explain(images(2, &Device::flex()), &Top).unwrap();
     let model = Tapped::new(&valid, |net, images, taps| net.forward(images, taps));
     let found = Explainer::new(&model).layer("block").explain(images(2, &Device::flex()), &Top).unwrap();
-    assert_eq!(found.maps[0].heat.to_data(), by_impl.maps[0].heat.to_data());
+    assert_eq!(found.maps[0].heatmap.to_data(), by_impl.maps[0].heatmap.to_data());
 }
 
 /// What may stand between a layer and the classifier.

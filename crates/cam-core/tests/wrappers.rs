@@ -4,8 +4,8 @@ mod common;
 
 use burn::prelude::*;
 use cam_core::{
-    Brightness, Class, Explainer, Flip, Fusion, HiResCam, Inspect, LayerCam, Model, Nchw, NoModule, Pool,
-    Scale, Sess, Smooth, Taps, Top, View,
+    Brightness, Class, Explain, Explainer, Flip, Fusion, HiResCam, Inspect, LayerCam, Model, Nchw, NoModule,
+    Pool, Scale, Sess, Smooth, Taps, Top, View, Wrapped,
 };
 use common::slow::{self, extremes, mean, mirrored, narrow, resized, scaled, softmax, wide};
 use common::{LAYERS, Net, close, images, numbers, seed, uniform};
@@ -21,12 +21,12 @@ const W: usize = 8;
 fn heats(net: &Net, scale: Scale) -> Vec<Vec<Vec<f64>>> {
     let explainer = LAYERS.iter().fold(Explainer::new(net), |all, layer| all.layer(*layer));
     let found = explainer.scale(scale).explain(images(2, &Device::flex()), &Class(1)).unwrap();
-    found.maps.iter().map(|maps| numbers(&maps.heat).chunks(H * W).map(wide).collect()).collect()
+    found.maps.iter().map(|maps| numbers(&maps.heatmap).chunks(H * W).map(wide).collect()).collect()
 }
 
-fn fused(net: &Net, fusion: Fusion, scale: Scale) -> cam_core::Maps {
+fn fused(net: &Net, fusion: Fusion, scale: Scale) -> cam_core::AttributionMaps {
     let explainer = LAYERS.iter().fold(Explainer::new(net), |all, layer| all.layer(*layer));
-    let found = explainer.fuse(fusion).scale(scale).explain(images(2, &Device::flex()), &Class(1)).unwrap();
+    let found = explainer.scale(scale).wrap(fusion).explain(images(2, &Device::flex()), &Class(1)).unwrap();
     assert_eq!(found.maps.len(), 1);
     found.maps.into_iter().next().unwrap()
 }
@@ -38,7 +38,7 @@ fn fuses(fusion: Fusion, scale: Scale, slow: impl Fn(&[f64]) -> f64) {
     let maps = fused(&net, fusion, scale);
     assert_eq!(maps.layer, LAYERS.join(" + "));
     for (image, (raw, heat)) in
-        numbers(&maps.raw).chunks(H * W).zip(numbers(&maps.heat).chunks(H * W)).enumerate()
+        numbers(&maps.raw).chunks(H * W).zip(numbers(&maps.heatmap).chunks(H * W)).enumerate()
     {
         let at = |n: usize| layers.iter().map(|layer| layer[image][n]).collect::<Vec<_>>();
         let expected: Vec<f64> = (0..H * W).map(|n| slow(&at(n))).collect();
@@ -73,19 +73,19 @@ fn layercam_fuses_by_equation_9() {
 #[test]
 fn methods_and_targets_are_fused_each_on_their_own() {
     let net = Net::new(&Device::flex());
-    let explainer = || Explainer::new(&net).layer("block").layer("last").fuse(Fusion::Max);
+    let explainer = || Explainer::new(&net).layer("block").layer("last");
     let image = images(1, &Device::flex());
-    let together = explainer().method(LayerCam).method(HiResCam);
+    let together = explainer().method(LayerCam).method(HiResCam).wrap(Fusion::Max);
     let together = together.explain_each(image.clone(), &[&Class(1), &Class(3)]).unwrap();
     let asked = [(0, "layercam"), (0, "hirescam"), (1, "layercam"), (1, "hirescam")];
     for (maps, (target, method)) in together.maps.iter().zip(asked) {
         assert_eq!((maps.target, maps.method), (target, method));
         let alone = match method {
-            "layercam" => explainer().method(LayerCam),
-            _ => explainer().method(HiResCam),
+            "layercam" => explainer().method(LayerCam).wrap(Fusion::Max),
+            _ => explainer().method(HiResCam).wrap(Fusion::Max),
         };
         let alone = alone.explain(image.clone(), &Class([1, 3][target])).unwrap();
-        close(&numbers(&maps.heat), &numbers(&alone.maps[0].heat), TOLERANCE);
+        close(&numbers(&maps.heatmap), &numbers(&alone.maps[0].heatmap), TOLERANCE);
     }
     assert_eq!(together.maps.len(), 4);
 }
@@ -149,7 +149,7 @@ fn smoothing_is_the_mean_over_the_views_and_their_spread() {
     let net = Net::new(&Device::flex());
     let explainer = Explainer::new(&net).layer("block").method(HiResCam);
     let image = images(2, &Device::flex());
-    let found = Smooth::augmented(&explainer).explain(image.clone(), &Class(2)).unwrap();
+    let found = Wrapped::new(&explainer, Smooth::augmented()).explain(image.clone(), &Class(2)).unwrap();
 
     let mut views: Vec<[Vec<f32>; 3]> = Vec::new();
     for flipped in [false, true] {
@@ -160,7 +160,7 @@ fn smoothing_is_the_mean_over_the_views_and_their_spread() {
             let back = |map: &Tensor<3>| {
                 if flipped { mirrored(&numbers(map), W) } else { numbers(map) }
             };
-            views.push([back(&maps.raw), back(&maps.heat), numbers(&maps.scores)]);
+            views.push([back(&maps.raw), back(&maps.heatmap), numbers(&maps.scores)]);
         }
     }
     let over_views = |of: usize, join: &dyn Fn(&[f64]) -> f64| -> Vec<f64> {
@@ -173,9 +173,9 @@ fn smoothing_is_the_mean_over_the_views_and_their_spread() {
     close(&numbers(&maps.scores), &narrow(&over_views(2, average)), TOLERANCE);
     let heat: Vec<f64> = over_views(1, average).chunks(H * W).flat_map(scaled).collect();
     assert!(heat.contains(&1.0), "there is evidence");
-    close(&numbers(&maps.heat), &narrow(&heat), TOLERANCE);
+    close(&numbers(&maps.heatmap), &narrow(&heat), TOLERANCE);
     // Views next to each other differ by little, and a square root enlarges the rounding of its square.
-    close(&numbers(maps.spread.as_ref().unwrap()), &narrow(&over_views(1, &spread)), 1e-4);
+    close(&numbers(maps.std.as_ref().unwrap()), &narrow(&over_views(1, &spread)), 1e-4);
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn every_view_is_asked_for_the_class_of_the_plain_image() {
         3,
     );
     let explainer = Explainer::new(&halves).layer("x");
-    let found = Smooth::new(&explainer).view(Flip).explain(left, &Top).unwrap();
+    let found = Wrapped::new(&explainer, Smooth::new().view(Flip)).explain(left, &Top).unwrap();
     // The score of the left half in the mirrored picture.
     assert_eq!(numbers(&found.maps[0].scores), [0.0]);
     assert_eq!(numbers(&found.output), [1.0, 0.0]);
@@ -206,13 +206,13 @@ fn noise_is_averaged_by_its_seed() {
     let net = Net::new(&Device::flex());
     let explainer = Explainer::new(&net).layer("block");
     let map = |sigma, seed| {
-        let smooth = Smooth::noisy(&explainer, 3, sigma, seed);
+        let smooth = Wrapped::new(&explainer, Smooth::noisy(3, sigma, seed));
         let maps = smooth.explain(images(2, &Device::flex()), &Class(0)).unwrap().maps.remove(0);
-        (numbers(&maps.heat), numbers(maps.spread.as_ref().unwrap()))
+        (numbers(&maps.heatmap), numbers(maps.std.as_ref().unwrap()))
     };
     let plain = explainer.explain(images(2, &Device::flex()), &Class(0)).unwrap();
     let (heat, spread) = map(0.0, 0);
-    close(&heat, &numbers(&plain.maps[0].heat), TOLERANCE);
+    close(&heat, &numbers(&plain.maps[0].heatmap), TOLERANCE);
     close(&spread, &vec![0.0; spread.len()], 1e-6);
     assert_eq!(map(0.1, 0), map(0.1, 0));
     assert_ne!(map(0.1, 0), map(0.1, 9));
@@ -366,8 +366,9 @@ fn sess_puts_the_maps_of_windows_together() {
         ] {
             let explainer = Explainer::new(&net).layer("x").method(HiResCam).copies(4);
             for class in 0..3 {
-                let found = sess.explain_each(&explainer, pictures.clone(), &[&Class(class)]).unwrap();
-                let (raw, heat) = (numbers(&found.maps[0].raw), numbers(&found.maps[0].heat));
+                let found =
+                    Wrapped::new(&explainer, sess).explain_each(pictures.clone(), &[&Class(class)]).unwrap();
+                let (raw, heat) = (numbers(&found.maps[0].raw), numbers(&found.maps[0].heatmap));
                 let w = wide(&numbers(&net.w));
                 for image in 0..2 {
                     let places = size[0] * size[1] * image..size[0] * size[1] * (image + 1);

@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 /// use burn::prelude::*;
 /// use burn::tensor::activation::relu;
-/// use cam_core::{Class, Explainer, GradCam};
+/// use cam_core::{Class, Explain, Explainer, GradCam};
 ///
 /// #[derive(Module, Debug)]
 /// struct Net {

@@ -29,7 +29,7 @@ use burn::tensor::{Bool, Int, Tensor};
 /// use burn::nn::{Linear, LinearConfig, conv::{Conv2d, Conv2dConfig}};
 /// use burn::prelude::*;
 /// use burn::tensor::Distribution;
-/// use cam_core::{Class, Explainer};
+/// use cam_core::{Class, Explain, Explainer};
 ///
 /// #[derive(Module, Debug)]
 /// struct Net {
@@ -55,7 +55,7 @@ use burn::tensor::{Bool, Int, Tensor};
 /// let images = Tensor::<4>::random([2, 3, 16, 16], Distribution::Default, &device);
 /// let ages = Tensor::<2>::from_floats([[41.0], [7.0]], &device);
 /// let found = Explainer::new(&recorded).explain((images, ages), &Class(3))?;
-/// assert_eq!(found.maps[0].heat.dims(), [2, 16, 16]);
+/// assert_eq!(found.maps[0].heatmap.dims(), [2, 16, 16]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Tensors: Clone {

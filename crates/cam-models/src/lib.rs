@@ -4,7 +4,7 @@
 //!
 //! ```
 //! use burn::tensor::Device;
-//! use cam_core::{Explainer, GradCam, Top};
+//! use cam_core::{Explain, Explainer, GradCam, Top};
 //! use cam_models::{Classifier, Resize};
 //!
 //! let device = Device::flex();
@@ -12,7 +12,7 @@
 //! let photo = image::RgbImage::from_pixel(300, 200, image::Rgb([90, 120, 60]));
 //! let (input, _) = model.card().preprocess(Resize::Squash).apply(&photo, &device);
 //! let found = Explainer::new(&model).layer(&model.card().layer).method(GradCam).explain(input, &Top)?;
-//! assert_eq!(found.maps[0].heat.dims(), [1, 128, 128]);
+//! assert_eq!(found.maps[0].heatmap.dims(), [1, 128, 128]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -152,7 +152,7 @@ impl Page {
             license: card.license.clone(),
             methods: methods
                 .iter()
-                .map(|method| Paper { name: method.name(), paper: method.paper() })
+                .map(|method| Paper { name: method.name(), paper: method.info().paper })
                 .collect(),
             options: told(options),
             software: format!(
@@ -199,7 +199,7 @@ impl Page {
             paper: METHODS
                 .iter()
                 .find(|method| method.name() == map.method)
-                .map_or("", |method| method.paper()),
+                .map_or("", |method| method.info().paper),
             heat: Heat::of(&map.heat, low, high),
             spread: map.spread.as_ref().map(|spread| Heat::of(spread, 0.0, spread.peak().2)),
             raw: Raw { size: map.raw_size, data: packed(&raw) },

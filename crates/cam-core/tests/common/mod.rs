@@ -12,7 +12,7 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d
 use burn::prelude::*;
 use burn::tensor::TensorData;
 use burn::tensor::activation::relu;
-use cam_core::{Inspect, METHODS, Method, Model, Nchw, NoModule, Sight, Taps};
+use cam_core::{Inspect, METHODS, Method, Model, Nchw, NoModule, Reads, Taps};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, Uniform};
@@ -106,7 +106,7 @@ impl Model for Net {
 
 /// The methods that explain any layer of any network: not those that look at the whole network, nor CAM, which needs a linear head.
 pub fn of_layers() -> impl Iterator<Item = &'static &'static dyn Method> {
-    METHODS.iter().filter(|method| method.sight() == Sight::Layer && method.name() != "cam")
+    METHODS.iter().filter(|method| method.info().reads == Reads::Layer && method.name() != "cam")
 }
 
 thread_local! {

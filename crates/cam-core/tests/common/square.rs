@@ -4,7 +4,7 @@
 
 use super::{numbers, seed, slow, uniform};
 use burn::prelude::*;
-use cam_core::{Explainer, Inspect, Method, Model, Nchw, NoModule, Rectify, Scale, Taps, Target};
+use cam_core::{Explain, Explainer, Inspect, Method, Model, Nchw, NoModule, Rectify, Scale, Taps, Target};
 use std::cell::RefCell;
 
 pub const CLASSES: usize = 3;

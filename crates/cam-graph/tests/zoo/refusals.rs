@@ -4,7 +4,7 @@ use crate::inputs::{Net, net};
 use crate::support::{case, device, filled, pictures, pooled};
 use burn::prelude::*;
 use burn::tensor::activation::relu;
-use cam_core::{Class, Explainer};
+use cam_core::{Class, Explain, Explainer};
 use cam_graph::{Error, record};
 
 /// The error of a recording has to be one of the forward pass, and name a place in this file.

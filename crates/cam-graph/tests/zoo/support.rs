@@ -6,8 +6,8 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::prelude::*;
 use burn::tensor::DType;
 use cam_core::{
-    Error, Explainer, GradCam, Input, Inspect, LayerCam, LayerInfo, Method, Model, NoModule, Seen, Taps,
-    Target, layers, method_named,
+    Error, Evidence, Explain, Explainer, GradCam, Input, Inspect, LayerCam, LayerContext, LayerInfo, Method,
+    MethodInfo, Model, NoModule, Taps, Target, layers, method_named,
 };
 use cam_graph::{Recorded, Tensors, record};
 use std::sync::{Arc, Mutex};
@@ -337,17 +337,15 @@ struct Noted {
 }
 
 impl Method for Noted {
-    fn name(&self) -> &'static str {
-        self.method.name()
+    fn info(&self) -> MethodInfo {
+        self.method.info()
     }
 
-    fn paper(&self) -> &'static str {
-        self.method.paper()
-    }
-
-    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        let evidence = self.method.evidence(seen)?;
-        self.seen.lock().unwrap().push(read(evidence.clone().flatten(0, 2)));
-        Ok(evidence)
+    fn evidence<'a>(&'a self, layer: &'a LayerContext<'_>) -> Evidence<'a> {
+        Box::pin(async move {
+            let evidence = self.method.evidence(layer).await?;
+            self.seen.lock().unwrap().push(read(evidence.clone().flatten(0, 2)));
+            Ok(evidence)
+        })
     }
 }

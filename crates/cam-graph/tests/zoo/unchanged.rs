@@ -8,7 +8,7 @@ use burn::nn::*;
 use burn::prelude::*;
 use burn::tensor::activation::relu;
 use burn::tensor::{TensorData, Tolerance};
-use cam_core::{Class, Explainer, GradCam, LayerCam, Model, Taps, layers, method_named};
+use cam_core::{Class, Explain, Explainer, GradCam, LayerCam, Model, Taps, layers, method_named};
 use cam_graph::{Recorded, record};
 
 /// All numbers of a module: parameters and running statistics.
