@@ -188,18 +188,51 @@ impl<'m, M> Explainer<'m, M> {
         CaptureSpec { names, biases, attention, list_all: false }
     }
 
+    /// Returns what the first pass prepares for so many targets. It follows from what the methods need: gradients take a tape, and those
+    /// of further targets are replays. The first call also checks that the model is in inference, which takes both.
+    fn plan(&self, targets: usize) -> Plan {
+        let needs = |need: fn(Needs) -> bool| self.methods().iter().any(|method| need(method.info().needs));
+        let has_gradients = targets > 0 && needs(Needs::tape);
+        let checks_inference = targets > 0 && !self.is_checked.load(Ordering::Relaxed);
+        Plan {
+            tape: has_gradients || checks_inference,
+            record: needs(Needs::replays) || has_gradients && targets > 1 || checks_inference,
+            checks_inference,
+        }
+    }
+
     /// Returns what the methods read, in the order of the maps.
-    fn sources<'s>(&'s self, session: &Session<'_>) -> Vec<Source<'s>> {
-        let layers = self.layer_names().iter().map(|name| Source {
-            name,
-            reads: Reads::Layer,
-            layer: session.layer_index(name),
-        });
-        let biases = Source { name: "biases", reads: Reads::Biases, layer: session.layer_index(INPUT) };
-        let attention =
-            Source { name: "attention", reads: Reads::Attention, layer: session.attention_layers().next() };
-        let input = Source { name: INPUT, reads: Reads::Input, layer: session.layer_index(INPUT) };
-        layers.chain([biases, attention, input]).filter(|source| self.reads(source.reads)).collect()
+    fn sources<'s>(&'s self, session: &Session<'_>) -> Result<Vec<Source<'s>>, Error> {
+        let input = session.layer_index(INPUT);
+        let layers = self.layer_names().iter();
+        let layers = layers.map(|name| (name.as_str(), Reads::Layer, session.layer_index(name)));
+        let network = [
+            ("biases", Reads::Biases, input),
+            ("attention", Reads::Attention, session.attention_layers().next()),
+            (INPUT, Reads::Input, input),
+        ];
+        let sources = layers.chain(network).filter(|(_, reads, _)| self.reads(*reads));
+        let source = |(name, reads, layer): (&'s str, Reads, Option<usize>)| match (layer, reads) {
+            (Some(layer), _) => Ok(Source { name, reads, layer }),
+            (None, Reads::Attention) => Err(Error::NoAttention),
+            (None, Reads::Biases) => Err(Error::NoBiases),
+            (None, _) => Err(Error::UnknownLayer { asked: name.into(), known: Vec::new() }),
+        };
+        sources.map(source).collect()
+    }
+
+    /// Chooses the default layer, if no layer is named and a method reads one.
+    async fn choose_default_layer<I, O>(&self, input: &I, targets: &[&dyn Target<O>]) -> Result<(), Error>
+    where
+        I: Input,
+        M: Model<I, O>,
+    {
+        let is_missing = self.layer_names().is_empty() && self.reads(Reads::Layer);
+        if let (true, Some(target)) = (is_missing, targets.first()) {
+            let chosen = choose_layer_async(self.model, input, *target).await?;
+            self.default_layer.get_or_init(|| chosen);
+        }
+        Ok(())
     }
 
     async fn explain_all<I, O>(&self, input: I, targets: &[&dyn Target<O>]) -> Result<Run<O>, Error>
@@ -207,61 +240,57 @@ impl<'m, M> Explainer<'m, M> {
         I: Input,
         M: Model<I, O>,
     {
-        if let (true, true, Some(target)) =
-            (self.layer_names().is_empty(), self.reads(Reads::Layer), targets.first())
-        {
-            let chosen = choose_layer_async(self.model, &input, *target).await?;
-            self.default_layer.get_or_init(|| chosen);
-        }
-        // The first call checks that the model is in inference, which takes a tape and a replay. Otherwise what the first pass prepares
-        // follows from what the methods need; the gradients of further targets take replays.
-        let checks = !targets.is_empty() && !self.is_checked.load(Ordering::Relaxed);
-        let needs = |need: fn(Needs) -> bool| self.methods().iter().any(|method| need(method.info().needs));
-        let has_gradients = !targets.is_empty() && needs(Needs::tape);
-        let tape = checks || has_gradients;
-        let record = checks || needs(Needs::replays) || has_gradients && targets.len() > 1;
-
-        let grid = input.grid();
-        let spec = self.capture_spec();
+        self.choose_default_layer(&input, targets).await?;
+        let (plan, grid, spec) = (self.plan(targets.len()), input.grid(), self.capture_spec());
         let model = BoundModel::new(self.model, input)?;
         let started = Instant::now();
-        let (output, recording) = model.first_pass(&spec, tape, record)?;
+        let (output, recording) = model.first_pass(&spec, plan.tape, plan.record)?;
         let forward = started.elapsed();
         let goals = targets.iter().map(|target| target.resolve(&output)).collect::<Result<Vec<_>, _>>()?;
         let scored = ScoredModel { model: &model, goals: &goals };
         let plain = |target| scored.score(&output, target, Rows::All);
         let session = Session::new(&scored, &spec, recording, (goals.len(), &plain), self.settings())?;
-        let sources = self.sources(&session);
-        if let Some(source) = sources.iter().find(|source| source.layer.is_none()) {
-            return Err(source.missing());
-        }
-        if checks {
+        let sources = self.sources(&session)?;
+        if plan.checks_inference {
             session.check_inference()?;
         }
         let mut maps = Vec::new();
         for (target, goal) in goals.iter().enumerate() {
             for source in &sources {
-                for (index, method) in self.methods().iter().enumerate() {
-                    let info = method.info();
-                    if info.reads == source.reads {
-                        let call = MethodCall { method: index, info, used: Cell::new(Needs::NOTHING) };
-                        let layer = source.layer.ok_or_else(|| source.missing())?;
-                        let layer = LayerContext { session: &session, layer, target, call: &call };
-                        maps.push(self.maps_of(method.as_ref(), &layer, source.name, goal, &grid).await?);
-                    }
-                }
+                maps.extend(self.maps_of(source, &session, target, goal, &grid).await?);
             }
         }
-        let (deferred, passes) = (session.take_checks(), session.passes());
+        let (checks, passes) = (session.take_checks(), session.passes());
         drop(session);
         // A device that computes in the background has everything queued by now: this waits for it.
-        deferred.run().await?;
-        self.is_checked.fetch_or(checks, Ordering::Relaxed);
+        checks.run().await?;
+        self.is_checked.fetch_or(plan.checks_inference, Ordering::Relaxed);
         Ok(Run { output, goals, forward, passes, grid, maps })
     }
 
-    /// Makes the maps of one method at one layer for one target.
+    /// Makes the maps of all methods that read a source, for one target.
     async fn maps_of<O>(
+        &self,
+        source: &Source<'_>,
+        session: &Session<'_>,
+        target: usize,
+        goal: &Goal<O>,
+        grid: &[usize],
+    ) -> Result<Vec<FlatMaps>, Error> {
+        let mut maps = Vec::new();
+        for (index, method) in self.methods().iter().enumerate() {
+            let info = method.info();
+            if info.reads == source.reads {
+                let call = MethodCall { method: index, info, used: Cell::new(Needs::NOTHING) };
+                let layer = LayerContext { session, layer: source.layer, target, call: &call };
+                maps.push(self.map_of(method.as_ref(), &layer, source.name, goal, grid).await?);
+            }
+        }
+        Ok(maps)
+    }
+
+    /// Makes the map of one method at one layer for one target.
+    async fn map_of<O>(
         &self,
         method: &dyn Method,
         layer: &LayerContext<'_>,
@@ -292,23 +321,21 @@ impl<'m, M> Explainer<'m, M> {
     }
 }
 
+/// What a first pass prepares.
+struct Plan {
+    /// Starts a tape, which is walked for the first target.
+    tape: bool,
+    /// Keeps what replays need.
+    record: bool,
+    checks_inference: bool,
+}
+
 /// What a method reads.
 struct Source<'a> {
     name: &'a str,
     reads: Reads,
-    /// The index of the captured layer, if there is one.
-    layer: Option<usize>,
-}
-
-impl Source<'_> {
-    /// Returns why there is no layer.
-    fn missing(&self) -> Error {
-        match self.reads {
-            Reads::Attention => Error::NoAttention,
-            Reads::Biases => Error::NoBiases,
-            Reads::Layer | Reads::Input => Error::UnknownLayer { asked: self.name.into(), known: Vec::new() },
-        }
-    }
+    /// The index of the captured layer.
+    layer: usize,
 }
 
 impl<I, O, M> Explain<I, O> for Explainer<'_, M>

@@ -3,6 +3,8 @@
 //! A model names its layers with [taps](Taps) in its own forward pass; an [`Explainer`] turns a [`Target`] (a class, or
 //! any score) into heatmaps that show where the network looked, with any [`Method`]. It runs on every Burn device.
 //!
+//! Applications use this through the crate `burn-cam`, whose API is the stable one; this crate may change between versions.
+//!
 //! ```
 //! use burn::nn::conv::{Conv2d, Conv2dConfig};
 //! use burn::prelude::*;

@@ -5,7 +5,7 @@ mod common;
 use burn::prelude::*;
 use cam_core::{
     BestBox, Binary, Class, Classes, Detections, Error, Finer, Goal, LogOdds, Ranked, Region, Rivals, Rows,
-    Similarity, Softmax, Target, Top, Value,
+    Similarity, Softmax, TARGETS, Target, Top, Value, target_named,
 };
 use common::slow::{mean, narrow, softmax, wide};
 use common::{close, numbers, seed, uniform};
@@ -261,4 +261,19 @@ fn a_detector_that_finds_nothing_scores_nothing() {
         || Detections { boxes: Tensor::zeros([2, 0, 4], &device), scores: Tensor::zeros([2, 0, 3], &device) };
     let goal = BestBox { bounds: [0.0, 0.0, 1.0, 1.0], class: 0 }.resolve(&nothing()).unwrap();
     assert_eq!(numbers(&goal.score(&nothing(), Rows::All)), [0.0, 0.0]);
+}
+
+#[test]
+fn a_score_of_a_class_has_a_name_and_is_what_the_name_means() {
+    let names: Vec<&str> = TARGETS.iter().map(|target| target.name).collect();
+    assert_eq!(names, ["logit", "softmax", "log-odds", "finer"]);
+    let logits = logits(IMAGES, 1);
+    let score = |target: &dyn Target| numbers(&target.resolve(&logits).unwrap().score(&logits, Rows::All));
+    let by_name = |name: &str| score(&(target_named(name).unwrap().build)(Box::new(Class(2))));
+    assert_eq!(by_name("logit"), score(&Class(2)));
+    assert_eq!(by_name("softmax"), score(&Softmax(Class(2))));
+    assert_eq!(by_name("log-odds"), score(&LogOdds(Class(2))));
+    assert_eq!(by_name("finer"), score(&Finer::paper(Class(2))));
+    let error = target_named("logits").err().unwrap();
+    assert_eq!(error.to_string(), "no score is called `logits`; there are logit, softmax, log-odds, finer");
 }

@@ -5,7 +5,7 @@ mod common;
 use burn::prelude::*;
 use cam_core::{
     Brightness, Class, Explain, Explainer, Flip, Fusion, HiResCam, Inspect, LayerCam, Model, Nchw, NoModule,
-    Pool, Scale, Sess, Smooth, Taps, Top, View, Wrapped,
+    Pool, Scale, Sess, Smooth, Taps, Top, View, Wrapped, Wrapper,
 };
 use common::slow::{self, extremes, mean, mirrored, narrow, resized, scaled, softmax, wide};
 use common::{LAYERS, Net, close, images, numbers, seed, uniform};
@@ -382,4 +382,38 @@ fn sess_puts_the_maps_of_windows_together() {
             }
         }
     }
+}
+
+/// The numbers of all maps.
+fn all_numbers(explainer: &dyn Explain<Tensor<4>, Tensor<2>>, images: Tensor<4>) -> Vec<f32> {
+    let explanation = explainer.explain_each(images, &[&Class(1), &Class(3)]).unwrap();
+    let maps = explanation.maps.iter();
+    maps.flat_map(|maps| [numbers(&maps.raw), numbers(&maps.heatmap)].concat()).collect()
+}
+
+#[test]
+fn wrappers_are_values_that_wrap_whatever_explains() {
+    let (net, device) = (Net::new(&Device::flex()), Device::flex());
+    let images = || images(2, &device);
+    let explainer = || Explainer::new(&net).layer("block").layer("last").method(LayerCam).method(HiResCam);
+    let wrapped = explainer().wrap(Fusion::Max).wrap(Smooth::augmented());
+    let expected = all_numbers(&wrapped, images());
+    assert_eq!(all_numbers(&&wrapped, images()), expected);
+
+    // By reference, in boxes, chosen at run time.
+    let plain = explainer();
+    let boxed: Box<dyn Explain<Tensor<4>, Tensor<2>> + '_> = Box::new(&plain);
+    let wrappers: [Box<dyn Wrapper<Tensor<4>, Tensor<2>> + Send + Sync>; 2] =
+        [Box::new(Fusion::Max), Box::new(Smooth::augmented())];
+    assert_eq!(wrappers.each_ref().map(|wrapper| wrapper.info().name), ["max", "aug-smooth"]);
+    let boxed = wrappers.into_iter().fold(boxed, |inner, wrapper| Box::new(Wrapped::new(inner, wrapper)));
+    assert_eq!(all_numbers(&*boxed, images()), expected);
+
+    // The other way round is something else: the mean of each layer is scaled before they are joined.
+    let other = explainer().wrap(Smooth::augmented()).wrap(Fusion::Max);
+    assert_ne!(all_numbers(&other, images()), expected);
+    let sess =
+        explainer().wrap(Fusion::Max).wrap(Sess { scales: 1, ..Sess::PAPER }).wrap(Smooth::noisy(2, 0.1, 0));
+    let maps = sess.explain(images(), &Class(1)).unwrap().maps;
+    assert_eq!((maps.len(), maps[0].layer.as_str(), maps[0].heatmap.dims()), (2, "block + last", [2, H, W]));
 }

@@ -19,7 +19,7 @@ use burn::tensor::Int;
 /// use burn::prelude::*;
 /// use cam_core::{Ablated, AblationCam, Class, Explain, Explainer, Explanation, Nchw, Taps};
 ///
-/// // The score: the mean of the first channel less half of that of the second.
+/// // The score: the mean of the first channel minus half of that of the second.
 /// let model = |x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
 ///     let x = taps.layer("x", Nchw, || x);
 ///     let mean: Tensor<2> = x.mean_dims(&[2, 3]).flatten(1, 3);

@@ -5,7 +5,7 @@ use crate::{Evidence, LayerContext, Method, MethodInfo};
 ///
 /// $$ L = M v_1, \qquad M_{nk} = \frac{\partial y}{\partial A_{kn}} A_{kn} = (U \Sigma V^\top)_{nk} $$
 ///
-/// each channel less its mean, and the sign such that the map is positive where the evidence stands out from its mean.
+/// each channel minus its mean, and the sign such that the map is positive where the evidence stands out from its mean.
 ///
 /// Gildenblat, *PyTorch library for CAM methods*, 2021, after Muhammad and Yeasin, *Eigen-CAM*, IJCNN 2020.
 #[derive(Debug, Clone, Copy, Default)]

@@ -6,7 +6,7 @@ use burn::Tensor;
 ///
 /// $$ L = \sqrt{\lambda_1}\, a_1, \qquad \tilde K a_1 = \lambda_1 a_1, \qquad K_{mn} = \tanh(\gamma\, A_m^\top A_n + c) $$
 ///
-/// with $A_n$ the channels at the position $n$, each less its mean, and $\tilde K$ the kernel matrix centered. The sign is
+/// with $A_n$ the channels at the position $n$, each minus its mean, and $\tilde K$ the kernel matrix centered. The sign is
 /// such that the map is positive where the activation stands out from its mean.
 ///
 /// Karmani et al., *KPCA-CAM: Visual Explainability of Deep Computer Vision Models using Kernel PCA*, 2024, equations 3 to 6,

@@ -10,7 +10,7 @@ use crate::{Evidence, LayerContext, Method, MethodInfo};
 /// use burn::prelude::*;
 /// use cam_core::{Class, Explain, Explainer, Explanation, LayerCam, Nchw, Taps};
 ///
-/// // The score: the left pixel of the image less three times the right one.
+/// // The score: the left pixel of the image minus three times the right one.
 /// let model = |x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
 ///     let x: Tensor<2> = taps.layer("x", Nchw, || x).flatten(1, 3);
 ///     x.clone().narrow(1, 0, 1) - x.narrow(1, 1, 1) * 3.0

@@ -18,7 +18,7 @@ use burn::tensor::activation::softmax;
 /// use burn::prelude::*;
 /// use cam_core::{Class, Explain, Explainer, Explanation, Nchw, ScoreCam, Taps};
 ///
-/// // The score: the mean of the first channel less half of that of the second.
+/// // The score: the mean of the first channel minus half of that of the second.
 /// let model = |x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
 ///     let x = taps.layer("x", Nchw, || x);
 ///     let mean: Tensor<2> = x.mean_dims(&[2, 3]).flatten(1, 3);

@@ -5,7 +5,7 @@ use crate::{Evidence, LayerContext, Method, MethodInfo};
 ///
 /// $$ L = \pm M v_1, \qquad M_{nk} = \left|\frac{\partial y}{\partial A_{kn}}\right| A_{kn} $$
 ///
-/// each channel less its mean. The sign is the paper's: the value of largest magnitude is positive.
+/// each channel minus its mean. The sign is the paper's: the value of largest magnitude is positive.
 ///
 /// Chung et al., *Seg-Eigen-CAM: Eigen-Value-Based Visual Explanations for Semantic Segmentation Models*, Applied Sciences
 /// 15(13), 2025, section 3.

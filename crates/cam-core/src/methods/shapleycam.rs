@@ -1,6 +1,6 @@
 use crate::{Cost, Evidence, LayerContext, Method, MethodInfo};
 
-/// ShapleyCAM: the weight of a channel is its mean gradient, less half of what the curvature takes from it.
+/// ShapleyCAM: the weight of a channel is its mean gradient, minus half of what the curvature takes from it.
 ///
 /// $$ w_k = \frac{1}{HW} \sum_{i,j} \left(g - \tfrac12 H A\right)_{kij}, \qquad
 ///    H A = \left. \frac{\partial}{\partial t} g(A (1 + t)) \right|_{t = 0} $$

@@ -1,6 +1,6 @@
 //! The first principal component of an activation over its positions.
 //!
-//! With $M$ the $N \times C$ matrix of positions and channels, each channel less its mean, the projection is
+//! With $M$ the $N \times C$ matrix of positions and channels, each channel minus its mean, the projection is
 //! $M v_1 = \sigma_1 u_1$ with $v_1$ the first right singular vector. It is found from the smaller of the Gram matrices
 //! $M M^\top$ and $M^\top M$: on the device up to the Gram matrix, its eigenvector on the host.
 //!

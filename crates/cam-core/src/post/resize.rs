@@ -2,7 +2,7 @@
 //!
 //! The value at index $j$ of $n'$ is read at $x = (j + \tfrac12) \frac{n}{n'} - \tfrac12$ of $n$, clamped to the first and
 //! last center: what OpenCV's `resize` and PyTorch's `interpolate(align_corners=False)` do, without antialiasing. It is
-//! separable, so each axis is one product with an $n' \times n$ matrix, and signals, pictures and volumes are one case.
+//! separable, so each axis is one product with an $n' \times n$ matrix, and signals, images and volumes are one case.
 
 use crate::engine::upload;
 use burn::Tensor;
