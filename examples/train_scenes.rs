@@ -1,7 +1,7 @@
 //! Trains the built-in model on drawn scenes, on the CPU.
 //!
 //! ```text
-//! cargo run --release --features train --example train_scenes -- --out models/scenes.safetensors
+//! cargo run --release --features train --example train_scenes -- --out crates/cam-models/models/scenes.safetensors
 //! ```
 //!
 //! Every batch is drawn when it is needed, so no scene is seen twice. A scene holds several objects, so each class is a
@@ -14,8 +14,9 @@ use burn::optim::{AdamWConfig, GradientsParams};
 use burn::prelude::*;
 use burn::store::{BurnToPyTorchAdapter, ModuleSnapshot, SafetensorsStore};
 use burn::tensor::TensorData;
+use cam_models::ModelCard;
 use cam_models::zoo::resnet::ResNet;
-use cam_models::{Card, SCENES};
+use cam_models::zoo::scenes::SCENES;
 use cam_scenes::{Class, Scene};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -54,7 +55,7 @@ fn draw(seeds: std::ops::Range<u64>, side: usize) -> Batch {
     let mut classes = Vec::with_capacity(count * Class::ALL.len());
     for (seed, planes) in seeds.zip(pictures.chunks_exact_mut(3 * side * side)) {
         let scene = Scene::draw(seed, side as u32).expect("the side of the model is one that scenes have");
-        for (i, pixel) in scene.picture.pixels().enumerate() {
+        for (i, pixel) in scene.image.pixels().enumerate() {
             for (channel, value) in pixel.0.into_iter().enumerate() {
                 planes[channel * side * side + i] = f32::from(value) / 255.0;
             }
@@ -68,14 +69,14 @@ fn draw(seeds: std::ops::Range<u64>, side: usize) -> Batch {
 }
 
 /// The pictures as the model wants them, and their classes.
-fn tensors(batch: Batch, card: &Card, device: &Device) -> (Tensor<4>, Tensor<2, Int>) {
+fn tensors(batch: Batch, card: &ModelCard, device: &Device) -> (Tensor<4>, Tensor<2, Int>) {
     let per_channel = |values: [f32; 3]| Tensor::<1>::from_floats(values, device).reshape([1, 3, 1, 1]);
     let pictures = Tensor::from_data(batch.pictures, device);
     ((pictures - per_channel(card.mean)) / per_channel(card.std), Tensor::from_data(batch.classes, device))
 }
 
 /// The share of scenes whose objects are exactly the classes of the highest logits, on scenes that training never drew.
-fn accuracy(model: &ResNet, card: &Card, device: &Device) -> f64 {
+fn accuracy(model: &ResNet, card: &ModelCard, device: &Device) -> f64 {
     let (mut right, mut all) = (0, 0);
     for start in (0..512).step_by(64) {
         let (pictures, classes) = tensors(draw(start..start + 64, card.size[0]), card, device);
@@ -104,7 +105,7 @@ fn accuracy(model: &ResNet, card: &Card, device: &Device) -> f64 {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args = Args::parse();
-    let card = Card::named("scenes")?;
+    let card = ModelCard::named("scenes")?;
     let device = Device::flex();
     device.seed(0);
     let training = device.clone().autodiff();

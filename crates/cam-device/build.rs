@@ -1,4 +1,4 @@
-//! Names what is compiled in: by its own feature, or by `gpu` on a platform that it suits.
+//! Sets `cfg`s for the APIs that are compiled in, by their own feature or by `gpu` on a suitable platform.
 
 fn main() {
     let on = |feature: &str| std::env::var_os(format!("CARGO_FEATURE_{feature}")).is_some();

@@ -6,8 +6,8 @@ use burn::prelude::*;
 use burn::tensor::Distribution;
 use burn::tensor::activation::relu;
 use cam_core::{
-    AblationCam, EigenCam, Explainer, Explanation, Fusion, GradCam, Inspect, KpcaCam, METHODS, Method, Model,
-    Nchw, ScoreCam, Sight, Smooth, Taps, Top, method_named,
+    AblationCam, EigenCam, Explain, Explainer, Explanation, Fusion, GradCam, Inspect, KpcaCam, METHODS,
+    Method, Model, Nchw, Reads, ScoreCam, Smooth, Taps, Top, Wrapped, method_named,
 };
 use divan::Bencher;
 
@@ -15,7 +15,7 @@ fn main() {
     divan::main();
 }
 
-/// Three convolutions and a linear layer for pictures of 64 x 64 pixels.
+/// Three convolutions and a linear layer for images of 64 x 64 pixels.
 #[derive(Module, Debug)]
 struct Net {
     convolutions: [Conv2d; 3],
@@ -61,10 +61,10 @@ fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
 }
 
 /// An explanation with its maps read, of an explainer that has looked whether its model is in inference.
-fn explain<M: Model>(bencher: Bencher<'_, '_>, explainer: &Explainer<'_, M>, images: &Tensor<4>) {
+fn explain(bencher: Bencher<'_, '_>, explainer: &impl Explain<Tensor<4>, Tensor<2>>, images: &Tensor<4>) {
     let run = || {
         let found: Explanation = explainer.explain(images.clone(), &Top).expect("the network has this layer");
-        found.maps.iter().map(|maps| maps.heat.to_data()).collect::<Vec<_>>()
+        found.maps.iter().map(|maps| maps.heatmap.to_data()).collect::<Vec<_>>()
     };
     run();
     bencher.bench_local(run);
@@ -98,7 +98,7 @@ fn method(bencher: Bencher, name: &str) {
 fn of_layers() -> impl Iterator<Item = &'static str> {
     METHODS
         .iter()
-        .filter(|method| method.sight() == Sight::Layer)
+        .filter(|method| method.info().reads == Reads::Layer)
         .map(Method::name)
         .filter(|name| *name != "sscam")
 }
@@ -157,13 +157,13 @@ fn fusion(bencher: Bencher) {
     let net = Net::new();
     let explainer =
         ["layer0", "layer1", "layer2"].iter().fold(Explainer::new(&net), |all, layer| all.layer(*layer));
-    explain(bencher, &explainer.fuse(Fusion::Product), &random([1, 3, 64, 64]));
+    explain(bencher, &explainer.wrap(Fusion::Product), &random([1, 3, 64, 64]));
 }
 
 #[divan::bench]
 fn smoothing(bencher: Bencher) {
     let (net, images) = (Net::new(), random([1, 3, 64, 64]));
     let explainer = Explainer::new(&net).layer("layer2");
-    let smooth = Smooth::augmented(&explainer);
-    bencher.bench_local(|| smooth.explain(images.clone(), &Top).unwrap().maps[0].heat.to_data());
+    let smooth = Wrapped::new(&explainer, Smooth::augmented());
+    bencher.bench_local(|| smooth.explain(images.clone(), &Top).unwrap().maps[0].heatmap.to_data());
 }

@@ -1,19 +1,19 @@
-//! What can go wrong, said with what there is.
+//! What can go wrong.
 
 use burn::tensor::{ExecutionError, TensorReadError};
 
-/// Everything the library refuses to do.
+/// Why something could not be explained.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No layer is named, and none has both a grid and a gradient.
-    #[error("no layer has a grid and a gradient to look at; this model has {}", listed(.known))]
+    /// No layer is named, and no layer has both a grid and a gradient.
+    #[error("no layer has a grid and a gradient to look at; this model has {}", list(.known))]
     NoLayer {
         /// The layers that the forward pass names, in the order in which they finish.
         known: Vec<String>,
     },
     /// The forward pass names no such layer.
-    #[error("no layer is called `{asked}`; this model has {}", listed(.known))]
+    #[error("no layer is called `{asked}`; this model has {}", list(.known))]
     UnknownLayer {
         /// The name asked for.
         asked: String,
@@ -26,14 +26,14 @@ pub enum Error {
         /// The name used twice.
         layer: String,
     },
-    /// A layer's output does not have the form its layout says.
+    /// The output of a layer does not fit its layout.
     #[error("layer `{layer}` has the shape {shape:?}, which does not fit its layout: {reason}")]
     WrongLayout {
         /// The layer.
         layer: String,
         /// The shape of its output.
         shape: Vec<usize>,
-        /// What does not fit.
+        /// Why it does not fit.
         reason: String,
     },
     /// The grid of a layer has another number of axes than the input has in space.
@@ -46,7 +46,7 @@ pub enum Error {
         /// Axes of the input's grid.
         expected: usize,
     },
-    /// A part of the network was run again on another number of images, and the layer was not there.
+    /// A part of the network was run again on another number of images, and did not name the layer.
     #[error(
         "layer `{layer}` is there for {expected} images and missing for {found}: the forward pass names its layers by the size of the \
          batch, so nothing can be changed at it"
@@ -54,9 +54,9 @@ pub enum Error {
     LostLayer {
         /// The layer.
         layer: String,
-        /// Images that it is there for.
+        /// The number of images that it is named for.
         expected: usize,
-        /// Images that it is missing for.
+        /// The number of images that it is missing for.
         found: usize,
     },
     /// The score does not depend on the layer at all, so there is no gradient.
@@ -71,17 +71,17 @@ pub enum Error {
          explain what that gives", few(.modules)
     )]
     TrainingMode {
-        /// The paths of the modules whose flag `training` is on; the path of the whole is empty.
+        /// The paths of the modules whose flag `training` is on; the path of the whole model is empty.
         modules: Vec<String>,
     },
-    /// The score under gradients is not the score of plain inference.
+    /// The score while gradients are recorded is not the score of plain inference.
     #[error(
         "the score of image {image} is {plain} in plain inference and {taped} while gradients are recorded: a part of this \
          model behaves as in training then. Call `valid()` on its module (and load it again: running statistics may have \
-         moved), and give the module to `Tapped` or `Model::module`, so that it is looked at before anything runs"
+         moved), and give the module to `Tapped` or `Model::module`, so that it is inspected before anything runs"
     )]
     UnlikeInference {
-        /// The number of the image in the batch.
+        /// The index of the image in the batch.
         image: usize,
         /// Its score without gradients.
         plain: f32,
@@ -99,21 +99,21 @@ pub enum Error {
         /// Why.
         reason: String,
     },
-    /// CAM reads the weights of a linear classifier, and something else follows the layer.
+    /// CAM reads the weights of a linear classifier, but something else follows the layer.
     #[error(
-        "CAM needs a global average pooling and a linear layer behind `{layer}`, and more is there: use Grad-CAM"
+        "CAM needs a global average pooling and a linear layer after `{layer}`, and nothing else: use Grad-CAM"
     )]
     NotLinear {
         /// The layer.
         layer: String,
     },
-    /// FullGrad counts biases, and the forward pass names none.
+    /// FullGrad adds up biases, but the forward pass names none.
     #[error(
-        "this model shows no biases, which FullGrad counts: none is named (`Taps::biased`), or the model is not linear between the corners of ReLUs, as with gates, GELU and norms over the activation"
+        "this model names no biases, which FullGrad adds up: none is named (`Taps::biased`), or the model is not piecewise linear, as with gates, GELU and norms over the activation"
     )]
     NoBiases,
     /// The forward pass names no attention weights.
-    #[error("this model names no attention weights (the layout `Attention`), which this method looks at")]
+    #[error("this model names no attention weights (the layout `Attention`), which this method reads")]
     NoAttention,
     /// Guided backpropagation finds no ReLU.
     #[error(
@@ -122,12 +122,12 @@ pub enum Error {
     NoRelu,
     /// Guided backpropagation cuts the tape at ReLUs and layers, and walks each piece once.
     #[error(
-        "a value between two ReLUs is read twice, which guided backpropagation cannot follow: name it as a layer with \
+        "a value between two ReLUs is read twice, which guided backpropagation does not support: name it as a layer with \
          a tap"
     )]
     SharedPiece,
-    /// Guided backpropagation has a rule for ReLUs only.
-    #[error("guided backpropagation has a rule for ReLU, none for the {activation} of this model")]
+    /// Guided backpropagation only has a rule for ReLUs.
+    #[error("guided backpropagation only has a rule for ReLU, but this model has a {activation}")]
     NotGuided {
         /// The activation.
         activation: &'static str,
@@ -140,18 +140,18 @@ pub enum Error {
         /// The number of classes of the model.
         classes: usize,
     },
-    /// There are not as many targets as images.
-    #[error("{targets} targets for {images} images: one a image is needed")]
+    /// The number of targets is not the number of images.
+    #[error("{targets} targets for {images} images: there has to be one per image")]
     TargetCount {
-        /// Targets given.
+        /// The number of targets.
         targets: usize,
-        /// Images in the batch.
+        /// The number of images in the batch.
         images: usize,
     },
-    /// A comparison of classes was asked of a target that names none.
-    #[error("classes can be compared with a class only, and this target names none")]
+    /// Classes are to be compared with a target that is not a class.
+    #[error("other classes can only be compared with a class, and this target is not a class")]
     NotAClass,
-    /// A mask of another size than the segmentation.
+    /// A mask does not have the size of the segmentation.
     #[error("the mask has {} x {} pixels, the output {} x {}", .found[0], .found[1], .expected[0], .expected[1])]
     MaskSize {
         /// Height and width of the mask.
@@ -159,46 +159,64 @@ pub enum Error {
         /// Height and width of the output.
         expected: [usize; 2],
     },
-    /// A concept of another length than the embedding.
+    /// A concept does not have the length of the embedding.
     #[error("the concept has {found} features, the embedding {expected}")]
     ConceptSize {
-        /// Features of the concept.
+        /// The number of features of the concept.
         found: usize,
-        /// Features of the embedding.
+        /// The number of features of the embedding.
         expected: usize,
     },
-    /// A target gave something else than one score an image.
+    /// A target did not give one score per image.
     #[error("the target gave {found} scores for {expected} images")]
     ScoreCount {
-        /// Scores given.
+        /// The number of scores.
         found: usize,
-        /// Images in the batch.
+        /// The number of images in the batch.
         expected: usize,
     },
-    /// A batch without images, or images without pixels.
+    /// The batch has no images, or the images have no pixels.
     #[error("there is nothing to explain in an input of the shape {shape:?}")]
     EmptyInput {
         /// Batch size and grid of the input.
         shape: Vec<usize>,
     },
     /// No method has this name.
-    #[error("no method is called `{asked}`; there are {}", listed(.known))]
+    #[error("no method is called `{asked}`; there are {}", list(.known))]
     UnknownMethod {
         /// The name asked for.
         asked: String,
-        /// The methods that there are.
+        /// The names of all methods.
         known: Vec<String>,
     },
-    /// NaN or infinity where a number is needed.
+    /// No score of a class has this name.
+    #[error("no score is called `{asked}`; there are {}", list(.known))]
+    UnknownTarget {
+        /// The name asked for.
+        asked: String,
+        /// The names of all scores.
+        known: Vec<String>,
+    },
+    /// A method asks for something that its [`MethodInfo`](crate::MethodInfo) does not declare.
+    #[error(
+        "the method `{method}` asks for something that it does not declare: {remedy} in its `MethodInfo`"
+    )]
+    Undeclared {
+        /// The name of the method.
+        method: &'static str,
+        /// What its author has to change: "add `.gradient()`".
+        remedy: &'static str,
+    },
+    /// Something holds NaN or infinity, but a number is needed.
     #[error("{what} holds NaN or infinity")]
     NonFinite {
-        /// What holds it.
+        /// What holds NaN or infinity.
         what: String,
     },
-    /// The device did not hand its numbers back.
+    /// The numbers of a device could not be read.
     #[error("the device failed: {reason}")]
     Device {
-        /// What it said.
+        /// What the device reports.
         reason: String,
     },
 }
@@ -215,20 +233,20 @@ impl From<TensorReadError> for Error {
     }
 }
 
-fn listed(names: &[String]) -> String {
+fn list(names: &[String]) -> String {
     if names.is_empty() { "none".into() } else { names.join(", ") }
 }
 
-/// The first paths of modules, and how many there are beside them.
+/// Lists the first paths of modules, and how many more there are.
 fn few(paths: &[String]) -> String {
-    const TOLD: usize = 4;
-    let told = paths.iter().take(TOLD).map(|path| match path.as_str() {
+    const SHOWN: usize = 4;
+    let shown = paths.iter().take(SHOWN).map(|path| match path.as_str() {
         "" => "its root".into(),
         path => format!("`{path}`"),
     });
-    let told = told.collect::<Vec<_>>().join(", ");
-    match paths.len().saturating_sub(TOLD) {
-        0 => told,
-        more => format!("{told} and {more} more"),
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    match paths.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }

@@ -1,69 +1,70 @@
-//! The explainer: layers, methods and targets in, maps out; the trunk of the network is run once.
+//! The explainer: layers, methods and targets in, maps out. The part of the network before the layers is run once.
 
-use crate::course::Course;
-use crate::explanation::{Flat, Health};
-use crate::fusion::Fusion;
-use crate::inspect::ready;
-use crate::projection::first_component;
-use crate::read::now;
-use crate::resize::Resizer;
-use crate::seen::{Passes, Seen};
-use crate::session::{Budget, Session};
-use crate::tap::{Asked, INPUT};
+use crate::engine::budget::Budget;
+use crate::engine::forward_pass::{BoundModel, ScoredModel, trace_layers};
+use crate::engine::session::{Session, Settings};
+use crate::layer_selection::choose_layer_async;
+use crate::methods::context::MethodCall;
+use crate::methods::info::Needs;
+use crate::post::projection::first_component;
+use crate::post::resize::{Resizer, Sampling};
+use crate::tap::{CaptureSpec, INPUT};
 use crate::{
-    Error, Explanation, Goal, GradCam, Input, LayerInfo, Method, Model, Rectify, Scale, Sight, Taps,
+    Error, Explain, FlatMaps, Goal, GradCam, Inference, Input, LayerContext, MapStats, Method, Model, Reads,
+    Rectify, Rows, Run, Running, Scale, Taps, Target, Wrapped,
 };
-use crate::{Target, choice};
 use burn::Tensor;
 use std::cell::Cell;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use web_time::Instant;
 
 /// Explains the scores of a model.
 ///
+/// Maps come from the functions of [`Explain`].
+///
 /// ```
 /// use burn::prelude::*;
-/// use cam_core::{Explainer, GradCam, Nchw, Taps, Top};
+/// use cam_core::{Explain, Explainer, GradCam, Nchw, Taps, Top};
 ///
 /// // A model: two classes, the brightness of the first and of the second channel.
 /// let model = |images: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
 ///     let x = taps.layer("features", Nchw, || images);
 ///     x.mean_dims(&[2, 3]).flatten(1, 3)
 /// };
-/// // An image whose first channel is bright at one place.
+/// // An image whose first channel is bright in one pixel.
 /// let image = Tensor::from_floats([[[[0., 9.], [0., 0.]], [[1., 1.], [1., 1.]]]], &Device::flex());
 ///
-/// let found = Explainer::new(&model).layer("features").method(GradCam).explain(image, &Top)?;
-/// let heat: Vec<f32> = found.maps[0].heat.to_data().try_to_vec().unwrap();
-/// assert_eq!(heat, [0., 1., 0., 0.]);
+/// let explanation = Explainer::new(&model).layer("features").method(GradCam).explain(image, &Top)?;
+/// let heatmap: Vec<f32> = explanation.maps[0].heatmap.to_data().try_to_vec().unwrap();
+/// assert_eq!(heatmap, [0., 1., 0., 0.]);
 /// # Ok::<(), cam_core::Error>(())
 /// ```
 pub struct Explainer<'m, M> {
     model: &'m M,
     layers: Vec<String>,
     methods: Vec<Box<dyn Method>>,
-    /// What is used where no method is named.
-    default: [Box<dyn Method>; 1],
+    /// What is used if no method is named.
+    default_method: [Box<dyn Method>; 1],
     eigen_smooth: bool,
     rectify: Rectify,
     scale: Scale,
-    fusion: Option<Fusion>,
     budget: Budget,
-    resizer: Arc<Resizer>,
+    resizer: Resizer,
     progress: Option<Box<dyn Fn(Progress) + Send + Sync>>,
-    checked: AtomicBool,
-    /// Whether an earlier call asked for gradients: only then the first pass starts a tape.
-    walks: AtomicBool,
-    /// Whether an earlier call ran parts of the network again: the first pass then remembers what that needs.
-    replays: AtomicBool,
-    chosen: OnceLock<String>,
+    /// The layer that is used if none is named: the one given, or the one that the first call chooses.
+    default_layer: OnceLock<String>,
+    /// Whether a call has checked that the model is in inference. The first call does.
+    is_checked: AtomicBool,
 }
 
-/// How far a long method is: passes done of all for one map of the batch.
+/// How far a long method is: copies scored of all copies for one map of the batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Progress {
+    /// The method.
+    pub method: &'static str,
     /// Copies scored.
     pub done: usize,
     /// Copies to score.
@@ -71,29 +72,26 @@ pub struct Progress {
 }
 
 impl<'m, M> Explainer<'m, M> {
-    /// An explainer of this model, with Grad-CAM where no method is named.
+    /// Makes an explainer of this model; its default method is Grad-CAM.
     pub fn new(model: &'m M) -> Self {
         Self {
             model,
             layers: Vec::new(),
             methods: Vec::new(),
-            default: [Box::new(GradCam)],
+            default_method: [Box::new(GradCam)],
             eigen_smooth: false,
             rectify: Rectify::default(),
             scale: Scale::default(),
-            fusion: None,
             budget: Budget::default(),
-            resizer: Arc::default(),
+            resizer: Resizer::default(),
             progress: None,
-            checked: AtomicBool::new(false),
-            walks: AtomicBool::new(false),
-            replays: AtomicBool::new(false),
-            chosen: OnceLock::new(),
+            default_layer: OnceLock::new(),
+            is_checked: AtomicBool::new(false),
         }
     }
 
-    /// Looks at this layer too. Where none is named, the last one with a grid and a gradient is looked at (see
-    /// [`choose_layer`](crate::choose_layer)); [`INPUT`](crate::INPUT) names the input itself.
+    /// Adds a layer. By default it is the last one with a grid and a gradient (see [`choose_layer`](crate::choose_layer));
+    /// [`INPUT`](crate::INPUT) names the input itself.
     pub fn layer(mut self, name: impl Into<String>) -> Self {
         let name = name.into();
         if !self.layers.contains(&name) {
@@ -102,12 +100,17 @@ impl<'m, M> Explainer<'m, M> {
         self
     }
 
-    /// Looks at this layer where none is named, in place of a search.
-    pub fn layer_by_default(self, name: impl Into<String>) -> Self {
-        Self { chosen: OnceLock::from(name.into()), ..self }
+    /// Sets the layer that is used if none is named, in place of a search.
+    pub fn default_layer(self, name: impl Into<String>) -> Self {
+        Self { default_layer: OnceLock::from(name.into()), ..self }
     }
 
-    /// Uses this method too.
+    /// Searches the layer if none is named, although a default layer is set (see [`choose_layer`](crate::choose_layer)).
+    pub fn search_layer(self) -> Self {
+        Self { default_layer: OnceLock::new(), ..self }
+    }
+
+    /// Adds a method.
     pub fn method(mut self, method: impl Method + 'static) -> Self {
         self.methods.push(Box::new(method));
         self
@@ -120,377 +123,269 @@ impl<'m, M> Explainer<'m, M> {
         self
     }
 
-    /// Which sign of the evidence is kept: the positive, where nothing is said.
+    /// Sets which sign of the evidence is kept: by default the positive.
     pub fn rectify(mut self, rectify: Rectify) -> Self {
         self.rectify = rectify;
         self
     }
 
-    /// What 0 and 1 stand for: the least and the highest value of each map, where nothing is said.
+    /// Sets what 0 and 1 stand for: by default the lowest and the highest value of each map.
     pub fn scale(mut self, scale: Scale) -> Self {
         self.scale = scale;
         self
     }
 
-    /// Makes one map of all layers, in place of one a layer.
-    pub fn fuse(mut self, fusion: Fusion) -> Self {
-        self.fusion = Some(fusion);
-        self
-    }
-
-    /// About how many bytes the changed copies of an image may take while a pass runs (256 MiB where nothing is said). Methods of
-    /// many passes, as Ablation-CAM and Score-CAM, run them in chunks that fit, whatever the number of channels; one copy is
+    /// Sets about how many bytes the changed copies of an image may take while a pass runs (by default 256 MiB). Methods of
+    /// many passes, like Ablation-CAM and Score-CAM, run the copies in chunks that fit, whatever the number of channels; one copy is
     /// always run. What a copy takes is estimated from the layers that the forward pass names; the model, its input and the
-    /// layers that are looked at are not counted.
+    /// captured layers are not counted.
     ///
-    /// More can be faster, on a device that is not filled by a few copies.
+    /// More can be faster, on a device that a few copies do not fill.
     pub fn memory(mut self, bytes: usize) -> Self {
         self.budget.bytes = bytes;
         self
     }
 
-    /// The most changed copies of an image that one pass carries, however little they take (as many as
-    /// [`memory`](Self::memory) has room for, where nothing is said).
+    /// Sets the most changed copies of an image that one pass carries, however little they take (by default as many as
+    /// [`memory`](Self::memory) has room for).
     pub fn copies(mut self, copies: usize) -> Self {
         self.budget.copies = copies.max(1);
         self
     }
 
-    /// Is told how far a method with many passes is.
+    /// Reports how far a method with many passes is.
     pub fn on_progress(mut self, report: impl Fn(Progress) + Send + Sync + 'static) -> Self {
         self.progress = Some(Box::new(report));
         self
     }
 
-    /// Explains one target: [`explain_each`](Self::explain_each) with a list of one.
-    ///
-    /// # Errors
-    /// As [`explain_each`](Self::explain_each).
-    pub fn explain<I, O>(&self, input: I, target: &dyn Target<O>) -> Result<Explanation<I::Map, O>, Error>
-    where
-        I: Input,
-        M: Model<I, O>,
-    {
-        self.explain_each(input, &[target])
+    /// Wraps something around the explainer: [`Smooth`](crate::Smooth), [`Sess`](crate::Sess), [`Fusion`](crate::Fusion), or your own
+    /// [`Wrapper`](crate::Wrapper).
+    pub fn wrap<W>(self, wrapper: W) -> Wrapped<Self, W> {
+        Wrapped::new(self, wrapper)
     }
 
-    /// Explains several targets of the same images. The maps come a target at a time, in it a layer, in it a method; methods
-    /// that look at the whole network come after the layers.
-    ///
-    /// The forward pass is run once for all of them; further targets and ablations run only the part after the layer.
-    /// Everything stays on the device of the model.
-    ///
-    /// # Errors
-    /// What is wrong with the taps, the layers or the targets; [`Error::TrainingMode`] and [`Error::TrainingDevice`] when
-    /// the model is not in inference, before anything of it runs; [`Error::UnlikeInference`] when it says so in no flag and the
-    /// first call finds it out.
-    pub fn explain_each<I, O>(
-        &self,
-        input: I,
-        targets: &[&dyn Target<O>],
-    ) -> Result<Explanation<I::Map, O>, Error>
-    where
-        I: Input,
-        M: Model<I, O>,
-    {
-        now(self.explain_each_async(input, targets))
+    fn methods(&self) -> &[Box<dyn Method>] {
+        if self.methods.is_empty() { &self.default_method } else { &self.methods }
     }
 
-    /// As [`explain`](Self::explain), without blocking: [`explain_each_async`](Self::explain_each_async) with a list of one.
-    ///
-    /// # Errors
-    /// As [`explain_each`](Self::explain_each).
-    pub async fn explain_async<I, O>(
-        &self,
-        input: I,
-        target: &dyn Target<O>,
-    ) -> Result<Explanation<I::Map, O>, Error>
-    where
-        I: Input,
-        M: Model<I, O>,
-    {
-        self.explain_each_async(input, &[target]).await
+    fn reads(&self, reads: Reads) -> bool {
+        self.methods().iter().any(|method| method.info().reads == reads)
     }
 
-    /// As [`explain_each`](Self::explain_each), without blocking: for event loops and browsers, whose devices cannot be waited for.
-    /// What is awaited are the numbers that the first call and some methods look at; [`Explanation::read_async`] reads the maps. A
-    /// method of one's own that reads blocks here, if it does not write [`Method::evidence_async`].
-    ///
-    /// The future is not `Send`: a call counts and remembers what it has run without locks, and targets need not be shareable. It stays
-    /// on the thread that polls it (`block_on`, `spawn_local`); other threads explain with the same explainer at the same time.
-    ///
-    /// # Errors
-    /// As [`explain_each`](Self::explain_each).
-    pub async fn explain_each_async<I, O>(
-        &self,
-        input: I,
-        targets: &[&dyn Target<O>],
-    ) -> Result<Explanation<I::Map, O>, Error>
-    where
-        I: Input,
-        M: Model<I, O>,
-    {
-        Ok(self.run(input, targets).await?.explanation::<I>())
-    }
-
-    /// The maps, whatever the rank of the input.
-    pub(crate) async fn run<I, O>(&self, input: I, targets: &[&dyn Target<O>]) -> Result<Run<O>, Error>
-    where
-        I: Input,
-        M: Model<I, O>,
-    {
-        let grid = input.grid();
-        let asked = self.asked(&input, targets).await?;
-        let checked = self.checked.load(Ordering::Relaxed);
-        let tape = !targets.is_empty() && (!checked || self.walks.load(Ordering::Relaxed));
-        let record = targets.len() > 1 || !checked || self.replays.load(Ordering::Relaxed);
-        let started = Instant::now();
-        let mut session = Session::start(self.model, &asked, input, tape, record)?;
-        let forward = started.elapsed();
-        session.budget = self.budget;
-        session.resizer = self.resizer.clone();
-        session.progress = self.progress.as_deref();
-        if let Some(place) =
-            self.places(&session).find(|place| place.layer.is_none() && self.sees(place.sight))
-        {
-            return Err(place.nothing());
-        }
-        session.goals =
-            targets.iter().map(|target| target.resolve(&session.output)).collect::<Result<_, _>>()?;
-        if !checked && !targets.is_empty() {
-            session.check_inference()?;
-            session.has_replayed();
-        }
-
-        let maps = self.maps(&session, &grid).await;
-        if session.has_walked() {
-            self.walks.store(true, Ordering::Relaxed);
-        }
-        if session.has_replayed() {
-            self.replays.store(true, Ordering::Relaxed);
-        }
-        session.lost()?;
-        let mut maps = maps?;
-        if let Some(fusion) = self.fusion {
-            maps = fusion.of(maps, &grid, self.scale);
-        }
-        let (checks, passes) = (session.checks.take(), session.passes());
-        // On a device that computes in the background all is queued: now it is looked at.
-        checks.settle().await?;
-        self.checked.fetch_or(!targets.is_empty(), Ordering::Relaxed);
-        Ok(Run { output: session.output, goals: session.goals, forward, passes, grid, maps })
-    }
-
-    /// The maps of every target, in it of every layer, in it of every method.
-    async fn maps<I, O>(&self, session: &Session<'_, M, I, O>, grid: &[usize]) -> Result<Vec<Flat>, Error>
-    where
-        I: Input,
-        M: Model<I, O>,
-    {
-        let mut maps = Vec::new();
-        for target in 0..session.goals.len() {
-            for place in self.places(session) {
-                let methods = self.methods().iter().enumerate();
-                for (number, method) in methods.filter(|(_, method)| method.sight() == place.sight) {
-                    let seen = Seen {
-                        passes: session,
-                        layer: place.layer.ok_or_else(|| place.nothing())?,
-                        target,
-                        method: number,
-                        rounds: Cell::new(0),
-                    };
-                    let goal = &session.goals[target];
-                    maps.push(self.flat(&seen, method.as_ref(), place.name, goal, grid).await?);
-                }
-            }
-        }
-        Ok(maps)
-    }
-
-    /// The layers and kinds of layers that the methods look at.
-    async fn asked<I, O>(&self, input: &I, targets: &[&dyn Target<O>]) -> Result<Asked, Error>
-    where
-        I: Input,
-        M: Model<I, O>,
-    {
-        if let (true, Some(target)) = (self.has_to_choose(), targets.first()) {
-            let chosen = choice::choose_layer_async(self.model, input, *target).await?;
-            self.chosen.get_or_init(|| chosen);
-        }
-        Ok(Asked {
-            names: self.names().to_vec(),
-            biased: self.sees(Sight::Biases),
-            attention: self.sees(Sight::Attention),
-            listed: false,
-        })
-    }
-
-    /// Whether a layer is looked at that nobody has named or chosen.
-    fn has_to_choose(&self) -> bool {
-        self.names().is_empty() && self.sees(Sight::Layer)
-    }
-
-    fn sees(&self, sight: Sight) -> bool {
-        self.methods().iter().any(|method| method.sight() == sight)
-    }
-
-    /// The layers named, or the one chosen.
-    fn names(&self) -> &[String] {
+    /// Returns the layers named, or the default one, if it is known.
+    fn layer_names(&self) -> &[String] {
         if self.layers.is_empty() {
-            self.chosen.get().map_or(&[], std::slice::from_ref)
+            self.default_layer.get().map_or(&[], std::slice::from_ref)
         } else {
             &self.layers
         }
     }
 
-    pub(crate) fn model(&self) -> &'m M {
-        self.model
+    fn settings(&self) -> Settings<'_> {
+        Settings { budget: self.budget, resizer: &self.resizer, progress: self.progress.as_deref() }
     }
 
-    pub(crate) fn resizer(&self) -> &Resizer {
-        &self.resizer
+    /// Returns what the first pass captures.
+    fn capture_spec(&self) -> CaptureSpec {
+        let mut names = self.layer_names().to_vec();
+        if self.reads(Reads::Input) && !names.iter().any(|name| name == INPUT) {
+            names.push(INPUT.into());
+        }
+        let (biases, attention) = (self.reads(Reads::Biases), self.reads(Reads::Attention));
+        CaptureSpec { names, biases, attention, list_all: false }
     }
 
-    /// How many inputs like this one, of which there is one, a pass carries.
-    pub(crate) fn at_once<I, O>(&self, input: I) -> Result<usize, Error>
-    where
-        I: Input,
-        M: Model<I, O>,
-    {
-        let course = course(self.model, input.clone())?;
-        Ok(self.budget.fits(course.bytes_of_copy(INPUT, 1, input.to_layer().dims()[1..].iter().product())))
+    /// Returns what the first pass prepares for so many targets. It follows from what the methods need: gradients take a tape, and those
+    /// of further targets are replays. The first call also checks that the model is in inference, which takes both.
+    fn plan(&self, targets: usize) -> Plan {
+        let needs = |need: fn(Needs) -> bool| self.methods().iter().any(|method| need(method.info().needs));
+        let has_gradients = targets > 0 && needs(Needs::tape);
+        let checks_inference = targets > 0 && !self.is_checked.load(Ordering::Relaxed);
+        Plan {
+            tape: has_gradients || checks_inference,
+            record: needs(Needs::replays) || has_gradients && targets > 1 || checks_inference,
+            checks_inference,
+        }
     }
 
-    /// Maps `[batch, positions]` in the scale of this explainer.
-    pub(crate) fn scaled(&self, maps: Tensor<2>) -> Tensor<2> {
-        self.scale.apply(maps)
-    }
-
-    fn methods(&self) -> &[Box<dyn Method>] {
-        if self.methods.is_empty() { &self.default } else { &self.methods }
-    }
-
-    /// Where the methods look, in the order of the maps.
-    fn places<'s, I, O>(&'s self, session: &'s Session<'_, M, I, O>) -> impl Iterator<Item = Place<'s>>
-    where
-        I: Input,
-        M: Model<I, O>,
-    {
-        let layer = |name: &'s String| Place { name, sight: Sight::Layer, layer: session.place(name) };
-        let biases = Place { name: "biases", sight: Sight::Biases, layer: session.place(INPUT) };
-        let attention = Place {
-            name: "attention",
-            sight: Sight::Attention,
-            layer: session.attentions().first().copied(),
+    /// Returns what the methods read, in the order of the maps.
+    fn sources<'s>(&'s self, session: &Session<'_>) -> Result<Vec<Source<'s>>, Error> {
+        let input = session.layer_index(INPUT);
+        let layers = self.layer_names().iter();
+        let layers = layers.map(|name| (name.as_str(), Reads::Layer, session.layer_index(name)));
+        let network = [
+            ("biases", Reads::Biases, input),
+            ("attention", Reads::Attention, session.attention_layers().next()),
+            (INPUT, Reads::Input, input),
+        ];
+        let sources = layers.chain(network).filter(|(_, reads, _)| self.reads(*reads));
+        let source = |(name, reads, layer): (&'s str, Reads, Option<usize>)| match (layer, reads) {
+            (Some(layer), _) => Ok(Source { name, reads, layer }),
+            (None, Reads::Attention) => Err(Error::NoAttention),
+            (None, Reads::Biases) => Err(Error::NoBiases),
+            (None, _) => Err(Error::UnknownLayer { asked: name.into(), known: Vec::new() }),
         };
-        self.names().iter().map(layer).chain([biases, attention])
+        sources.map(source).collect()
     }
 
-    /// The map of one method at one place for one target.
-    async fn flat<O>(
+    /// Chooses the default layer, if no layer is named and a method reads one.
+    async fn choose_default_layer<I, O>(&self, input: &I, targets: &[&dyn Target<O>]) -> Result<(), Error>
+    where
+        I: Input,
+        M: Model<I, O>,
+    {
+        let is_missing = self.layer_names().is_empty() && self.reads(Reads::Layer);
+        if let (true, Some(target)) = (is_missing, targets.first()) {
+            let chosen = choose_layer_async(self.model, input, *target).await?;
+            self.default_layer.get_or_init(|| chosen);
+        }
+        Ok(())
+    }
+
+    async fn explain_all<I, O>(&self, input: I, targets: &[&dyn Target<O>]) -> Result<Run<O>, Error>
+    where
+        I: Input,
+        M: Model<I, O>,
+    {
+        self.choose_default_layer(&input, targets).await?;
+        let (plan, grid, spec) = (self.plan(targets.len()), input.grid(), self.capture_spec());
+        let model = BoundModel::new(self.model, input)?;
+        let started = Instant::now();
+        let (output, recording) = model.first_pass(&spec, plan.tape, plan.record)?;
+        let forward = started.elapsed();
+        let goals = targets.iter().map(|target| target.resolve(&output)).collect::<Result<Vec<_>, _>>()?;
+        let scored = ScoredModel { model: &model, goals: &goals };
+        let plain = |target| scored.score(&output, target, Rows::All);
+        let session = Session::new(&scored, &spec, recording, (goals.len(), &plain), self.settings())?;
+        let sources = self.sources(&session)?;
+        if plan.checks_inference {
+            session.check_inference()?;
+        }
+        let mut maps = Vec::new();
+        for (target, goal) in goals.iter().enumerate() {
+            for source in &sources {
+                maps.extend(self.maps_of(source, &session, target, goal, &grid).await?);
+            }
+        }
+        let (checks, passes) = (session.take_checks(), session.passes());
+        drop(session);
+        // A device that computes in the background has everything queued by now: this waits for it.
+        checks.run().await?;
+        self.is_checked.fetch_or(plan.checks_inference, Ordering::Relaxed);
+        Ok(Run { output, goals, forward, passes, grid, maps })
+    }
+
+    /// Makes the maps of all methods that read a source, for one target.
+    async fn maps_of<O>(
         &self,
-        seen: &Seen<'_>,
-        method: &dyn Method,
-        layer: &str,
+        source: &Source<'_>,
+        session: &Session<'_>,
+        target: usize,
         goal: &Goal<O>,
         grid: &[usize],
-    ) -> Result<Flat, Error> {
-        let evidence = method.evidence_async(seen).await?;
+    ) -> Result<Vec<FlatMaps>, Error> {
+        let mut maps = Vec::new();
+        for (index, method) in self.methods().iter().enumerate() {
+            let info = method.info();
+            if info.reads == source.reads {
+                session.set_method(info.name);
+                let call = MethodCall { method: index, info, used: Cell::new(Needs::NOTHING) };
+                let layer = LayerContext { session, layer: source.layer, target, call: &call };
+                maps.push(self.map_of(method.as_ref(), &layer, source.name, goal, grid).await?);
+            }
+        }
+        Ok(maps)
+    }
+
+    /// Makes the map of one method at one layer for one target.
+    async fn map_of<O>(
+        &self,
+        method: &dyn Method,
+        layer: &LayerContext<'_>,
+        name: &str,
+        goal: &Goal<O>,
+        grid: &[usize],
+    ) -> Result<FlatMaps, Error> {
+        let evidence = method.evidence(layer).await?;
         let raw = match evidence.dims()[1] {
             channels if self.eigen_smooth && channels > 1 => first_component(evidence).await?,
             _ => evidence.sum_dim(1).squeeze_dim(1),
         };
         let kept = self.rectify.apply(raw.clone());
-        let heat = self.scale.apply(seen.resized(kept.clone(), grid));
-        let scores = seen.score()?;
-        Ok(Flat {
-            layer: layer.into(),
-            method: method.name(),
-            target: seen.target,
+        let heatmap = self.scale.apply(layer.resize(kept.clone(), grid));
+        let scores = layer.session.score(layer.target);
+        Ok(FlatMaps {
+            layer: name.into(),
+            method: method.info(),
+            target: layer.target,
             classes: goal.classes().cloned(),
-            health: Health::of(&raw, &kept, seen.activation(), &scores, goal.is_probability()),
+            stats: MapStats::new(&raw, &kept, layer.activation(), &scores, goal.is_probability()),
             scores,
             raw,
-            raw_grid: seen.grid().to_vec(),
-            heat,
-            spread: None,
+            raw_grid: layer.grid().to_vec(),
+            heatmap,
+            std: None,
         })
     }
 }
 
-/// Where a method looks.
-struct Place<'a> {
+/// What a first pass prepares.
+struct Plan {
+    /// Starts a tape, which is walked for the first target.
+    tape: bool,
+    /// Keeps what replays need.
+    record: bool,
+    checks_inference: bool,
+}
+
+/// What a method reads.
+struct Source<'a> {
     name: &'a str,
-    sight: Sight,
-    /// The watched layer, where there is one.
-    layer: Option<usize>,
+    reads: Reads,
+    /// The index of the captured layer.
+    layer: usize,
 }
 
-impl Place<'_> {
-    /// Why there is no layer.
-    fn nothing(&self) -> Error {
-        match self.sight {
-            Sight::Attention => Error::NoAttention,
-            Sight::Biases => Error::NoBiases,
-            Sight::Layer => Error::UnknownLayer { asked: self.name.into(), known: Vec::new() },
-        }
+impl<I, O, M> Explain<I, O> for Explainer<'_, M>
+where
+    I: Input,
+    O: 'static,
+    M: Model<I, O>,
+{
+    fn run<'a>(&'a self, input: I, targets: &'a [&'a dyn Target<O>]) -> Running<'a, O> {
+        Box::pin(self.explain_all(input, targets))
+    }
+
+    fn inference(&self) -> &dyn Inference<I, O> {
+        self
     }
 }
 
-/// What a run of an explainer gives.
-pub(crate) struct Run<O> {
-    pub output: O,
-    pub goals: Vec<Goal<O>>,
-    pub forward: Duration,
-    /// What was run, in forward passes of the batch.
-    pub passes: f64,
-    /// The grid of the input.
-    pub grid: Vec<usize>,
-    pub maps: Vec<Flat>,
-}
-
-impl<O> Run<O> {
-    pub fn explanation<I: Input>(self) -> Explanation<I::Map, O> {
-        let maps = self.maps.into_iter().map(|map| map.maps::<I>(&self.grid)).collect();
-        Explanation { output: self.output, forward: self.forward, passes: self.passes, maps }
+impl<I, O, M> Inference<I, O> for Explainer<'_, M>
+where
+    I: Input,
+    O: 'static,
+    M: Model<I, O>,
+{
+    fn forward(&self, input: I) -> Result<(O, Duration), Error> {
+        let model = BoundModel::new(self.model, input)?;
+        let started = Instant::now();
+        let output = model.forward(Rows::All, None, &Taps::off())?;
+        Ok((output, started.elapsed()))
     }
-}
 
-/// The layers that the forward pass of a model names, in the order in which they finish.
-///
-/// ```
-/// use burn::prelude::*;
-/// use cam_core::{Nchw, Taps, layers};
-///
-/// # let model = |images: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
-/// #     let x = taps.layer("edges", Nchw, || images.clone() - images.clone().mean_dims(&[2, 3]));
-/// #     let x = taps.layer("features", Nchw, || x.square());
-/// #     x.mean_dims(&[2, 3]).flatten(1, 3)
-/// # };
-/// # let images = Tensor::<4>::from_floats([[[[1.0, 5.0], [1.0, 1.0]], [[1.0, 1.0], [4.0, 1.0]]]], &Device::flex());
-/// let names: Vec<String> = layers(&model, images)?.into_iter().map(|layer| layer.name).collect();
-/// assert_eq!(names, ["edges", "features"]);
-/// # Ok::<(), cam_core::Error>(())
-/// ```
-///
-/// # Errors
-/// [`Error::EmptyInput`], [`Error::TrainingMode`], [`Error::TrainingDevice`], and what is wrong with the taps.
-pub fn layers<I, O>(model: &impl Model<I, O>, input: I) -> Result<Vec<LayerInfo>, Error>
-where
-    I: Input,
-{
-    ready(model, &input)?;
-    Ok(course(model, input)?.layers)
-}
+    fn scale(&self, maps: Tensor<2>) -> Tensor<2> {
+        self.scale.apply(maps)
+    }
 
-/// How the forward pass of a model goes.
-pub(crate) fn course<I, O>(model: &impl Model<I, O>, input: I) -> Result<Course, Error>
-where
-    I: Input,
-{
-    let every = Asked { listed: true, attention: true, ..Asked::default() };
-    let taps = Taps::watch(&every, input.batch(), false, false);
-    model.forward(input, &taps);
-    let log = taps.into_log();
-    log.trouble.map_or(Ok(log.course), Err)
+    fn resize(&self, maps: Tensor<2>, from: &[usize], to: &[usize]) -> Tensor<2> {
+        self.resizer.resize(maps, from, to, Sampling::HalfPixel)
+    }
+
+    fn inputs_per_pass(&self, input: I) -> Result<usize, Error> {
+        let values = input.to_layer().dims()[1..].iter().product();
+        let trace = trace_layers(self.model, input)?;
+        Ok(self.budget.copies_of(trace.bytes_per_copy(INPUT, 1, values)))
+    }
 }

@@ -1,36 +1,38 @@
-//! A look at a model before anything runs on it: on a tape it is too late.
+//! Checks a model before anything of it runs: on a tape it is too late.
 
 use crate::{Error, Input, Model};
 use burn::Tensor;
 use burn::module::{Flag, Module, ModuleVisitor, Param};
 
-/// What a model is made of, as an explainer sees it before the first tape starts. Every [`Module`] of Burn is one, and
+/// A module whose state an explainer can check before the first tape starts: every [`Module`] of Burn, and
 /// [`NoModule`] for a function without a state.
 ///
 /// Explaining must not change a model. A `BatchNorm` in training mode moves its running statistics as soon as a tape reaches it, a
-/// `Dropout` draws other numbers each time; both tell by a flag called `training`, which can be read without running anything.
+/// `Dropout` draws other numbers each time; both have a flag called `training`, which can be read without running anything.
 pub trait Inspect {
-    /// Refuses a module that a tape would find in training.
+    /// Refuses a module that would behave as in training on a tape.
     ///
     /// # Errors
-    /// [`Error::TrainingDevice`] when a parameter is on an autodiff device, [`Error::TrainingMode`] when a module within is in
+    /// [`Error::TrainingDevice`] if a parameter is on an autodiff device, [`Error::TrainingMode`] if a module in it is in
     /// training mode.
     fn inspect(&self) -> Result<(), Error>;
 }
 
 impl<M: Module> Inspect for M {
     fn inspect(&self) -> Result<(), Error> {
-        let mut look = Look::default();
-        self.visit(&mut look);
-        match look {
-            Look { autodiff: true, .. } => Err(Error::TrainingDevice),
-            Look { training, .. } if !training.is_empty() => Err(Error::TrainingMode { modules: training }),
+        let mut found = Inspection::default();
+        self.visit(&mut found);
+        match found {
+            Inspection { autodiff: true, .. } => Err(Error::TrainingDevice),
+            Inspection { training, .. } if !training.is_empty() => {
+                Err(Error::TrainingMode { modules: training })
+            }
             _ => Ok(()),
         }
     }
 }
 
-/// The module of a model that has none: a function of its input alone.
+/// The module of a model without one: a function of its input alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoModule;
 
@@ -40,9 +42,9 @@ impl Inspect for NoModule {
     }
 }
 
-/// What is seen on the way through a module.
+/// What a walk through a module has found.
 #[derive(Default)]
-struct Look {
+struct Inspection {
     path: Vec<String>,
     /// Whether a parameter is on an autodiff device.
     autodiff: bool,
@@ -50,14 +52,14 @@ struct Look {
     training: Vec<String>,
 }
 
-impl ModuleVisitor for Look {
+impl ModuleVisitor for Inspection {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        // Parameters that nobody has read yet stay as they are.
+        // Parameters that have not been initialized stay so.
         self.autodiff |= param.lazy_device().is_autodiff();
     }
 
     fn visit_flag(&mut self, flag: &Param<Flag>) {
-        // The field gives a flag its meaning: there are others, of reparameterizations for example.
+        // The name of the field gives a flag its meaning: there are other flags, of reparameterizations for example.
         if let Some((field, module)) = self.path.split_last()
             && field == "training"
             && flag.is_enabled()
@@ -75,9 +77,9 @@ impl ModuleVisitor for Look {
     }
 }
 
-/// Refuses what cannot be explained, before any of it runs: an input with nothing in it, a model or an input in training, an input that
+/// Refuses what cannot be explained, before any of it runs: an empty input, a model or an input in training, an input that
 /// the model cannot take.
-pub(crate) fn ready<I, O>(model: &impl Model<I, O>, input: &I) -> Result<(), Error>
+pub(crate) fn check_ready<I, O>(model: &impl Model<I, O>, input: &I) -> Result<(), Error>
 where
     I: Input,
 {

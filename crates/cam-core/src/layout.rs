@@ -1,14 +1,14 @@
-//! How a layer's output is laid out in memory, and its one common form.
+//! How the axes of a layer's output are ordered, and the one form that methods compute on.
 //!
-//! A method does not care whether a layer speaks channels first, channels last or tokens, nor whether space has one
+//! A method does not depend on whether a layer has its channels first, its channels last or tokens, nor on whether space has one
 //! axis or three. Every layout turns its tensor into the *map form* `[batch, channels, positions]` and back; the sizes
-//! of the spatial axes travel beside it as the *grid* (`[height, width]` for pictures).
+//! of the spatial axes are the *grid* (`[height, width]` for images).
 
 use burn::Tensor;
 
 /// The layout of a tensor of rank `D`.
 ///
-/// A layout of one's own is an implementation of this trait; the wrong rank does not compile:
+/// Your own layout is an implementation of this trait; the wrong rank does not compile:
 ///
 /// ```compile_fail
 /// use cam_core::{Layout, Nchw};
@@ -16,32 +16,35 @@ use burn::Tensor;
 /// of_rank_three(Nchw);
 /// ```
 pub trait Layout<const D: usize>: Clone + 'static {
-    /// The sizes of the spatial axes of a tensor of this shape, or what does not fit.
+    /// Returns the sizes of the spatial axes of a tensor of this shape, or why it does not fit.
+    ///
+    /// # Errors
+    /// Why the shape does not fit the layout.
     fn grid(&self, shape: [usize; D]) -> Result<Vec<usize>, String>;
 
-    /// The number of channels of a tensor of this shape.
+    /// Returns the number of channels of a tensor of this shape.
     fn channels(&self, shape: [usize; D]) -> usize;
 
-    /// The map form of the tensor.
+    /// Brings the tensor into the map form.
     ///
     /// # Shapes
     /// - output: `[batch, channels, positions]`, the positions in row-major order of the grid
     fn to_map(&self, tensor: Tensor<D>) -> Tensor<3>;
 
-    /// The tensor with its map form replaced; what is no part of the map (class tokens) stays.
+    /// Replaces the map form of the tensor; what is not part of the map (class tokens) stays.
     ///
     /// # Shapes
     /// - map: `[batch, channels, positions]`
     fn put_back(&self, tensor: Tensor<D>, map: Tensor<3>) -> Tensor<D>;
 
-    /// The tensor with the mean over its places at each place.
+    /// Replaces every position by the mean over all positions.
     fn averaged(&self, tensor: Tensor<D>) -> Tensor<D> {
         let map = self.to_map(tensor.clone());
         let shape = map.dims();
         self.put_back(tensor, map.mean_dim(2).expand(shape))
     }
 
-    /// The tensor, where it is a matrix of attention weights `[batch, heads, queries, keys]`.
+    /// Returns the tensor, if it is a matrix of attention weights `[batch, heads, queries, keys]`.
     fn attention(&self, _tensor: &Tensor<D>) -> Option<Tensor<4>> {
         None
     }
@@ -80,7 +83,7 @@ channels_first!(
     3
 );
 channels_first!(
-    /// Pictures with the channels first, as convolutions have them: `[batch, channels, height, width]`.
+    /// Images with the channels first, as in convolutions: `[batch, channels, height, width]`.
     Nchw,
     4
 );
@@ -90,7 +93,7 @@ channels_first!(
     5
 );
 
-/// Pictures with the channels last, as Swin has them: `[batch, height, width, channels]`.
+/// Images with the channels last, as in Swin: `[batch, height, width, channels]`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Nhwc;
 
@@ -118,11 +121,11 @@ impl Layout<4> for Nhwc {
 /// The grid comes from the patch embedding of the same forward pass, never from the square root of the token count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tokens {
-    /// Tokens before the patches that stand for no place: 1 for a class token, 2 with distillation, more with registers.
+    /// The number of tokens before the patches: 1 for a class token, 2 with distillation, more with registers.
     pub prefix: usize,
-    /// Rows of patches.
+    /// The number of rows of patches.
     pub height: usize,
-    /// Patches in a row.
+    /// The number of patches in a row.
     pub width: usize,
 }
 
@@ -132,7 +135,7 @@ impl Layout<3> for Tokens {
         if shape[1] == prefix + height * width {
             Ok(vec![height, width])
         } else {
-            Err(format!("{prefix} + {height} x {width} tokens were said, {} are there", shape[1]))
+            Err(format!("it has {} tokens, and its layout has {prefix} + {height} x {width}", shape[1]))
         }
     }
 
@@ -152,7 +155,7 @@ impl Layout<3> for Tokens {
         }
     }
 
-    /// Tokens of no place are averaged with the others.
+    /// Averages the tokens before the patches with the others.
     fn averaged(&self, tensor: Tensor<3>) -> Tensor<3> {
         let shape = tensor.dims();
         tensor.mean_dim(1).expand(shape)
@@ -162,10 +165,10 @@ impl Layout<3> for Tokens {
 /// The attention weights between the tokens of a vision transformer, after the softmax:
 /// `[batch, heads, prefix + height * width, prefix + height * width]`, queries before keys.
 ///
-/// Its map form has a channel for each head and query, and the keys that are patches as positions: where each query looks.
+/// Its map form has a channel for each head and query, and the keys that are patches as positions: what each query attends to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attention(
-    /// The tokens that look at each other.
+    /// The tokens that attend to each other.
     pub Tokens,
 );
 
@@ -173,7 +176,7 @@ impl Layout<4> for Attention {
     fn grid(&self, shape: [usize; 4]) -> Result<Vec<usize>, String> {
         let [batch, heads, queries, keys] = shape;
         if queries != keys {
-            return Err(format!("{queries} queries and {keys} keys are there, a square was said"));
+            return Err(format!("it has {queries} queries and {keys} keys, which should be as many"));
         }
         self.0.grid([batch, keys, heads])
     }
@@ -239,8 +242,8 @@ mod tests {
     }
 
     #[test]
-    fn a_grid_that_does_not_fit_the_tokens_is_told() {
-        let said = Tokens { prefix: 1, height: 2, width: 2 }.grid([1, 7, 3]).unwrap_err();
-        assert_eq!(said, "1 + 2 x 2 tokens were said, 7 are there");
+    fn a_grid_that_does_not_fit_the_tokens_is_an_error() {
+        let error = Tokens { prefix: 1, height: 2, width: 2 }.grid([1, 7, 3]).unwrap_err();
+        assert_eq!(error, "it has 7 tokens, and its layout has 1 + 2 x 2");
     }
 }

@@ -1,61 +1,61 @@
-//! Why there is no device.
+//! Errors of finding and opening devices.
 
 use crate::Api;
 
-/// Why there is no device.
+/// Why a device could not be opened or lent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The word is none of those understood.
-    #[error("no device is called `{asked}`; this build knows {}", known())]
-    Unknown {
-        /// The word.
-        asked: String,
+    /// The name of a device is not understood.
+    #[error("unknown device `{given}`; this build knows {}", known())]
+    UnknownDevice {
+        /// The given name.
+        given: String,
     },
-    /// The name of a device of another machine is not understood.
+    /// The name of a server is not understood.
     #[error(
-        "`{asked}` names no server: `remote:HOST:PORT` does, with `:NUMBER` or `:all` for others of its devices"
+        "invalid server `{given}`, expected `remote:HOST:PORT`, with `:INDEX` or `:all` for other devices than the first"
     )]
-    Address {
-        /// The word.
-        asked: String,
+    InvalidServer {
+        /// The given name.
+        given: String,
     },
-    /// The way to the device is not compiled in.
+    /// The API is not compiled in.
     #[error("`{name}` is not compiled into this build; build with `--features {name}`", name = .api.name())]
     NotBuilt {
-        /// The way.
+        /// The API.
         api: Api,
     },
-    /// The way is compiled in and leads nowhere on this machine.
+    /// The API finds no device on this machine.
     #[error("`{}` finds no device: {}", .api.name(), .api.missing())]
-    Nothing {
-        /// The way.
+    NoDevice {
+        /// The API.
         api: Api,
     },
-    /// There are fewer devices of this kind.
-    #[error("there is no `{name}:{number}`: the machine has {count} of them, counted from {name}:0", name = .api.name())]
-    Number {
-        /// The way.
+    /// The index is not below the number of devices of the API.
+    #[error("there is no `{name}:{index}`: this machine has {count}, counted from {name}:0", name = .api.name())]
+    NoSuchIndex {
+        /// The API.
         api: Api,
-        /// The number asked for.
-        number: usize,
-        /// How many there are.
+        /// The given index.
+        index: usize,
+        /// The number of devices.
         count: usize,
     },
-    /// The device is there and does not start.
+    /// The device exists and cannot be started.
     #[error("`{device}` does not start: {reason}")]
-    Start {
-        /// Its name.
+    StartFailed {
+        /// The name of the device.
         device: String,
-        /// What its driver says.
+        /// The error of the driver.
         reason: String,
     },
-    /// Devices cannot be lent.
+    /// Devices cannot be lent to other machines.
     #[error("cannot lend devices at `{address}`: {reason}")]
-    Serve {
-        /// Where they were to be lent.
+    ServeFailed {
+        /// The address to listen on.
         address: String,
-        /// Why not.
+        /// The cause.
         reason: String,
     },
 }

@@ -1,10 +1,10 @@
-//! What Burn's runtimes say of a device, and how it is started.
+//! GPUs: their kinds, names and memory as Burn's runtimes report them, and how they are started.
 
-use crate::{Kind, processor};
+use crate::{Kind, cpu};
 use burn::backend::{CubeDevice, DispatchDevice};
 use burn::tensor::Device;
 
-/// What a device is made of.
+/// Returns the kind of a device.
 pub(crate) fn kind(device: &Device) -> Kind {
     match device.as_dispatch() {
         #[cfg(feature = "wgpu")]
@@ -15,21 +15,21 @@ pub(crate) fn kind(device: &Device) -> Kind {
                 Wgpu::IntegratedGpu(_) => Kind::Integrated,
                 Wgpu::VirtualGpu(_) => Kind::Virtual,
                 Wgpu::Cpu => Kind::Software,
-                Wgpu::DefaultDevice | Wgpu::Existing(_) | Wgpu::Other(_) => Kind::Unsaid,
+                Wgpu::DefaultDevice | Wgpu::Existing(_) | Wgpu::Other(_) => Kind::Unknown,
             }
         }
         #[cfg(feature = "cuda")]
         DispatchDevice::Cube(CubeDevice::Cuda(_)) => Kind::Discrete,
-        _ => processor::kind(device),
+        _ => cpu::kind(device),
     }
 }
 
-/// Mesa's llvmpipe says that it takes Burn's SPIR-V, and 22.3 crashes in its matrix products; it takes WGSL.
+/// Mesa's llvmpipe claims to support Burn's SPIR-V, and version 22.3 crashes in its matrix products. It supports WGSL.
 #[cfg(vulkan)]
-const SOFTWARE_SPIRV: &str = "a software driver, which SPIR-V kernels can crash; a build with `--features wgpu` \
-                              and no `vulkan` can use it, and the processor is faster";
+const SOFTWARE_SPIRV: &str = "a software driver, which SPIR-V kernels can crash; a build with `--features wgpu` and \
+                              without `vulkan` can use it, but the CPU is faster";
 
-/// Starts what is under a device, where that can fail: afterwards it can be used without a panic.
+/// Starts the runtime of a device, which may fail. Afterwards the device can be used without a panic.
 pub(crate) fn probe(device: &Device) -> Result<(), String> {
     match device.as_dispatch() {
         #[cfg(vulkan)]
@@ -45,22 +45,23 @@ pub(crate) fn probe(device: &Device) -> Result<(), String> {
         }
         #[cfg(feature = "cuda")]
         DispatchDevice::Cube(CubeDevice::Cuda(device)) => crate::cuda::probe(device.index),
-        _ => processor::probe(device),
+        _ => cpu::probe(device),
     }
 }
 
-/// How a started device names itself, and its memory in bytes: WebGPU does not tell a card's, and what is made of software has the machine's.
-pub(crate) fn described(device: &Device) -> (String, Option<u64>) {
+/// Returns the name and the memory in bytes of a started device. WebGPU does not report the memory of a GPU; a software device has that
+/// of the machine.
+pub(crate) fn describe(device: &Device) -> (String, Option<u64>) {
     match device.as_dispatch() {
-        DispatchDevice::Cube(card) => {
-            let client = card.client();
+        DispatchDevice::Cube(gpu) => {
+            let client = gpu.client();
             let properties = client.properties();
             let memory = match kind(device) {
-                Kind::Software => processor::memory(),
+                Kind::Software => cpu::memory(),
                 _ => properties.memory.max_memory(),
             };
             (properties.identity.name.clone(), memory)
         }
-        _ => processor::described(device),
+        _ => cpu::describe(device),
     }
 }

@@ -1,35 +1,39 @@
-//! The devices of a machine that Burn can compute on, and which of them a word on the command line means.
+//! Finds and opens the devices that Burn can compute on, by names such as `auto`, `vulkan:1` or `remote:host:3000`.
+//!
+//! This crate is an internal part of [`burn-cam`](https://docs.rs/burn-cam). Its API may change in any release.
 //!
 //! ```
-//! let taken = cam_device::open("auto".parse()?)?;
-//! println!("computing on {}", taken.devices[0].id);
-//! let device: burn::tensor::Device = taken.devices[0].device.clone();
+//! let selection = cam_device::open("auto".parse()?)?;
+//! println!("computing on {}", selection.devices[0].id);
+//! let device: burn::tensor::Device = selection.devices[0].device.clone();
 //! # Ok::<(), cam_device::Error>(())
 //! ```
 //!
-//! Burn's own `Device::default()` goes by what is compiled in, and panics where the driver is missing. Here a device is asked
-//! for first: found, then started, and only then used.
+//! Burn's `Device::default()` depends on what is compiled in, and panics if the driver is missing. Here a device is first found, then
+//! started, and only then used.
 
-mod choice;
+mod candidates;
+mod cpu;
 #[cfg(any(feature = "cuda", test))]
 mod cuda;
 mod error;
-mod found;
+
 #[cfg(gpu)]
 mod gpu;
-mod processor;
+mod open;
+
 #[cfg(feature = "remote")]
 mod remote;
 #[cfg(not(feature = "remote"))]
-#[path = "not_remote.rs"]
+#[path = "remote_disabled.rs"]
 mod remote;
-mod wanted;
+mod spec;
 
-pub use choice::{Id, Kind, candidates};
+pub use candidates::{Id, Kind, candidates};
 pub use error::Error;
-pub use found::{Listed, Opened, Taken, list, open};
+pub use open::{DeviceInfo, OpenDevice, Selection, list, open};
 pub use remote::serve;
-pub use wanted::{Api, Server, Wanted, Which};
+pub use spec::{Api, DeviceSpec, Index, Server};
 
-/// The variable of the environment that holds the word by which server and client know each other.
+/// The environment variable that holds the secret shared by server and clients.
 pub const TOKEN: &str = "CAM_REMOTE_TOKEN";

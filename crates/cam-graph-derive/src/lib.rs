@@ -1,16 +1,18 @@
 //! The derive macro of `cam_graph::Tensors`.
+//!
+//! This crate is an internal part of [`burn-cam`](https://docs.rs/burn-cam). Its API may change in any release.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::{Data, DeriveInput, Error, Field, Fields, Member, Path, Result, parse_macro_input, parse_quote};
 
-/// Derives `Tensors` for a struct or an enum, of which each field is `Tensors` itself.
+/// Derives `Tensors` for a struct or an enum whose fields implement `Tensors`.
 ///
-/// A field that holds no tensor is left as it is by `#[tensors(skip)]`. Where `cam-graph` is reached through another crate, the path to
-/// it is told by `#[tensors(crate = burn_cam::cam_graph)]` on the struct. The trait has an example.
+/// `#[tensors(skip)]` leaves a field without tensors unchanged. `#[tensors(crate = burn_cam::cam_graph)]` on the type sets the path to
+/// `cam-graph`, for a crate that depends on it through another one. The trait has an example.
 ///
 /// # Errors
-/// Unions are refused, and attributes that are none of these two.
+/// Unions and unknown attributes are compile errors.
 #[proc_macro_derive(Tensors, attributes(tensors))]
 pub fn tensors(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
@@ -18,57 +20,57 @@ pub fn tensors(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
 }
 
 fn derive(input: DeriveInput) -> Result<TokenStream> {
-    let home = home(&input)?;
+    let crate_path = crate_path(&input)?;
     let arms = match &input.data {
-        Data::Struct(data) => vec![arm(&home, &quote!(Self), &data.fields)?],
+        Data::Struct(data) => vec![match_arm(&crate_path, &quote!(Self), &data.fields)?],
         Data::Enum(data) => data
             .variants
             .iter()
             .map(|variant| {
                 let name = &variant.ident;
-                arm(&home, &quote!(Self::#name), &variant.fields)
+                match_arm(&crate_path, &quote!(Self::#name), &variant.fields)
             })
             .collect::<Result<_>>()?,
         Data::Union(_) => {
-            return Err(Error::new_spanned(&input.ident, "a union tells not which of its fields it holds"));
+            return Err(Error::new_spanned(&input.ident, "`Tensors` cannot be derived for unions"));
         }
     };
 
     let mut generics = input.generics;
     for parameter in generics.type_params_mut() {
-        parameter.bounds.push(parse_quote!(#home::Tensors));
+        parameter.bounds.push(parse_quote!(#crate_path::Tensors));
     }
     let (parameters, arguments, bounds) = generics.split_for_impl();
     let name = input.ident;
     Ok(quote! {
         #[automatically_derived]
-        impl #parameters #home::Tensors for #name #arguments #bounds {
+        impl #parameters #crate_path::Tensors for #name #arguments #bounds {
             #[allow(unused_variables)]
-            fn map_tensors(self, map: #home::MapTensor<'_>) -> Self {
+            fn map_tensors(self, map: #crate_path::MapTensor<'_>) -> Self {
                 match self { #(#arms)* }
             }
         }
     })
 }
 
-/// The path to `cam-graph`.
-fn home(input: &DeriveInput) -> Result<Path> {
-    let mut home = parse_quote!(::cam_graph);
+/// Returns the path to `cam-graph`.
+fn crate_path(input: &DeriveInput) -> Result<Path> {
+    let mut crate_path = parse_quote!(::cam_graph);
     for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("tensors")) {
         attribute.parse_nested_meta(|meta| {
             if !meta.path.is_ident("crate") {
-                return Err(meta.error("here is only `crate = ...`"));
+                return Err(meta.error("unknown attribute, expected `crate = ...`"));
             }
-            home = meta.value()?.parse()?;
+            crate_path = meta.value()?.parse()?;
             Ok(())
         })?;
     }
-    Ok(home)
+    Ok(crate_path)
 }
 
-/// One arm of the match: the fields are taken out and put back, mapped, in their order.
-fn arm(home: &Path, name: &TokenStream, fields: &Fields) -> Result<TokenStream> {
-    // `S { 0: a }` is a pattern and a value of `struct S(A)` as well, and `S {}` of `struct S`.
+/// Returns an arm of the match, which destructures the fields and rebuilds the value with mapped fields in the same order.
+fn match_arm(crate_path: &Path, name: &TokenStream, fields: &Fields) -> Result<TokenStream> {
+    // `S { 0: a }` is a pattern and a value of `struct S(A)` too, and `S {}` of `struct S`.
     let (members, values): (Vec<Member>, Vec<_>) =
         fields.members().enumerate().map(|(n, member)| (member, format_ident!("field_{n}"))).unzip();
     let mapped = fields
@@ -77,7 +79,7 @@ fn arm(home: &Path, name: &TokenStream, fields: &Fields) -> Result<TokenStream> 
         .map(|(field, value)| {
             Ok(match is_skipped(field)? {
                 true => quote!(#value),
-                false => quote!(#home::Tensors::map_tensors(#value, &mut *map)),
+                false => quote!(#crate_path::Tensors::map_tensors(#value, &mut *map)),
             })
         })
         .collect::<Result<Vec<_>>>()?;
@@ -91,7 +93,7 @@ fn is_skipped(field: &Field) -> Result<bool> {
     for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("tensors")) {
         attribute.parse_nested_meta(|meta| {
             if !meta.path.is_ident("skip") {
-                return Err(meta.error("here is only `skip`"));
+                return Err(meta.error("unknown attribute, expected `skip`"));
             }
             is_skipped = true;
             Ok(())

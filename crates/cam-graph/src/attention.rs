@@ -1,4 +1,4 @@
-//! Fused attention, split into its matrix of weights and what these take of the values, for those who look at the matrix.
+//! Splits fused attention into the weight matrix and its product with the values, for methods that read the matrix.
 
 use crate::Error;
 use crate::axes::{Axis, Operand};
@@ -10,13 +10,13 @@ use burn::backend::ir::{
 use burn::backend::{DispatchTensor, TensorMetadata};
 use burn::tensor::{Bool, Device, Int, Tensor};
 
-/// The operator as it is, or the two that a fused attention consists of.
+/// Returns the operator unchanged, or the two operators of a fused attention.
 pub(crate) fn split(ir: OperationIr, slots: &mut Slots, device: &Device) -> Result<Vec<Operator>, Error> {
     let OperationIr::Module(ModuleOperationIr::Attention(op)) = &ir else {
         return Ok(vec![Operator::new(ir, slots, device)?]);
     };
     let op = op.clone();
-    // Ids of recordings count up from 0.
+    // The ids of recordings count up from 0.
     let id = TensorId::new(u64::MAX - op.out.id.value());
     let (q, k) = (op.query.shape.as_slice(), op.key.shape.as_slice());
     let weights = TensorIr::uninit(id, [q[0], q[1], q[2], k[2]].into(), op.out.dtype);
@@ -25,9 +25,9 @@ pub(crate) fn split(ir: OperationIr, slots: &mut Slots, device: &Device) -> Resu
     let mut first =
         Operator::new(OperationIr::Float(op.out.dtype, FloatOperationIr::Matmul(scores)), slots, device)?;
     let read = [Some(&op.query), Some(&op.key), op.mask.as_ref(), op.attn_bias.as_ref()];
-    let [q, k, mask, bias] = read.map(|tensor| tensor.map(|tensor| slots.of(tensor.id)));
+    let [q, k, mask, bias] = read.map(|tensor| tensor.map(|tensor| slots.get_or_insert(tensor.id)));
     let (q, k) = (q.expect("a query"), k.expect("a key"));
-    let out = slots.of(weights.id);
+    let out = slots.get_or_insert(weights.id);
     first.inputs = [Some(q), Some(k), mask, bias].into_iter().flatten().collect();
     first.special = Special::Weights;
     let options = op.clone();
@@ -45,13 +45,13 @@ pub(crate) fn split(ir: OperationIr, slots: &mut Slots, device: &Device) -> Resu
     Ok(vec![first, second])
 }
 
-/// The axes of the matrix: those of the queries, then the tokens of the keys.
+/// Returns the axes of the matrix: those of the queries, then the tokens of the keys.
 pub(crate) fn axes(operands: &[Operand<'_>]) -> Option<Vec<Axis>> {
     let (q, k) = (operands.first()?.axes?, operands.get(1)?.axes?);
     Some(vec![q[0].clone(), q[1].clone(), q[2].clone(), k[2].clone()])
 }
 
-/// $\mathrm{softmax}(Q K^\top \cdot s)$ with the masks and biases that Burn's attention has.
+/// Returns $\mathrm{softmax}(Q K^\top \cdot s)$ with the masks and biases of Burn's attention.
 ///
 /// # Shapes
 /// - q: `[batch, heads, queries, channels]`, k: `[batch, heads, keys, channels]`
@@ -87,8 +87,8 @@ fn matrix(
     if let Some(bias) = bias {
         scores = scores + Tensor::<4>::from_dispatch(bias);
     }
-    // As Burn's attention has it: a query that may look at nothing looks at nothing.
-    let limits = scores.dtype().finfo().expect("scores are of floating point");
+    // As in Burn's attention, a fully masked query has no weights.
+    let limits = scores.dtype().finfo().expect("scores are floats");
     let most = scores.clone().max_dim(3).clamp_min(limits.min);
     let weights = (scores - most).exp();
     let sum = weights.clone().sum_dim(3).clamp_min(limits.min_positive);

@@ -1,17 +1,18 @@
-//! What the axes of each value stand for, followed through the graph from the input on.
+//! Tracks the meaning of the axes of each value through the graph, starting at the input.
 //!
-//! A layer can be drawn where its values have places: rows and columns of the input, at some resolution. Which values these are cannot
-//! be told from shapes (`[2, 14, 14, 14]` may be anything), so it is followed: an axis is known by where it comes from.
+//! A layer can be mapped to the input if its values have spatial positions: rows and columns of the input, at some resolution. Shapes do
+//! not determine this (`[2, 14, 14, 14]` may be anything), so an axis is identified by its origin.
 //!
-//! - An [`Axis`] is a list of [`Segment`]s, one after another: `[class token, patches]` of a vision transformer.
+//! - An [`Axis`] is a concatenation of [`Segment`]s: `[class token, patches]` in a vision transformer.
 //! - A segment is a product of [`Digit`]s in row-major order: the patches are `[rows, columns]`.
-//! - A digit is a part of a [`Root`] as a digit is a part of a number, `index / low % (high / low)`: windows of 7 split the rows into
-//!   `[rows / 7, rows % 7]`, and a later reshape puts them together again.
-//! - A root is the batch, features, or the places along one axis of the input at one resolution; it notes whether these are all places,
-//!   in their order, or cut, padded or rolled.
+//! - A digit is a part of a [`Root`] like a digit of a number, `index / low % (high / low)`: windows of 7 split the rows into
+//!   `[rows / 7, rows % 7]`, and a later reshape joins them again.
+//! - A root is the batch, features, or the positions along one axis of the input at one resolution. It records whether these are all
+//!   positions in order, or are cut, padded or rolled.
 //!
-//! Reshapes split and join digits, transposes move axes, slices and joins move along roots, convolutions make new ones. What an operator
-//! does that is not understood makes its axes features: a value is offered as a layer where all is understood, and never by a guess.
+//! Reshapes split and join digits, transposes move axes, slices and concatenations change roots, convolutions make new roots. The axes of
+//! an operator that is not understood become features: a value is offered as a layer only if all its axes are understood, never by a
+//! guess.
 
 use burn::backend::Slice;
 use burn::backend::ir::{
@@ -20,28 +21,28 @@ use burn::backend::ir::{
 };
 use cam_core::Tokens;
 
-/// What the indices along a root count.
+/// What the indices along a root enumerate.
 #[derive(Clone, Debug, PartialEq)]
 enum Meaning {
     Batch,
-    /// Channels, heads, tokens without a place, anything that is no place.
+    /// Channels, heads, tokens without a position, or anything else without a position.
     Feature,
-    /// Places along one spatial axis of the input: 0 for the rows of a picture, 1 for its columns.
+    /// Positions along one spatial axis of the input: 0 for the rows of an image, 1 for its columns.
     Space(usize),
-    /// Those of an axis of several segments, which a reshape joins with others as one.
+    /// Those of an axis of several segments, which a reshape joins with other axes.
     Joined(Axis),
 }
 
-/// Where the indices of an axis come from.
+/// The origin of the indices of an axis.
 #[derive(Clone, Debug, PartialEq)]
 struct Root {
     meaning: Meaning,
-    /// How many places there are at this resolution.
+    /// The number of positions at this resolution.
     grid: usize,
-    /// The first index: above 0 where some are cut off, below 0 where others were put in front.
+    /// The first index: positive if positions are cut off, negative if padding precedes them.
     start: isize,
     size: usize,
-    /// By how many places it is rolled.
+    /// The number of positions by which it is rolled.
     shift: usize,
 }
 
@@ -50,7 +51,7 @@ impl Root {
         Self { meaning, grid: size, start: 0, size, shift: 0 }
     }
 
-    /// Whether all places are there, and each where it belongs.
+    /// Reports whether all positions are present and in order.
     fn is_aligned(&self) -> bool {
         self.start == 0 && self.size == self.grid && self.shift == 0
     }
@@ -69,16 +70,16 @@ impl Digit {
         self.high / self.low
     }
 
-    /// The root, where the digit is all of it.
+    /// Returns the root if the digit is all of it.
     fn whole(&self) -> Option<Root> {
         (self.low == 1 && self.high == self.root.size).then(|| self.root.clone())
     }
 }
 
-/// A product of digits, in row-major order. Only places have digits of length 1: of an image of one row the row is known.
+/// A product of digits in row-major order. Only positions have digits of length 1: the row of an image of one row is known.
 pub(crate) type Segment = Vec<Digit>;
 
-/// Segments, one after another.
+/// A concatenation of segments.
 pub(crate) type Axis = Vec<Segment>;
 
 fn axis(meaning: Meaning, size: usize) -> Axis {
@@ -102,7 +103,7 @@ fn length(segment: &Segment) -> usize {
     segment.iter().map(Digit::len).product()
 }
 
-/// The one root that a segment is all of.
+/// Returns the root of a segment that is all of one root.
 fn root_of(segment: &Segment) -> Option<Root> {
     match segment.as_slice() {
         [digit] => digit.whole(),
@@ -110,7 +111,7 @@ fn root_of(segment: &Segment) -> Option<Root> {
     }
 }
 
-/// The one root that an axis is all of.
+/// Returns the root of an axis that is all of one root.
 fn root(axis: &Axis) -> Option<Root> {
     match axis.as_slice() {
         [segment] => root_of(segment),
@@ -118,9 +119,9 @@ fn root(axis: &Axis) -> Option<Root> {
     }
 }
 
-/// The axes of an input `[batch, channels, space ...]`.
+/// Returns the axes of an input `[batch, channels, space ...]`.
 pub(crate) fn input(shape: &[usize]) -> Vec<Axis> {
-    let space = shape.iter().skip(2).enumerate().map(|(place, size)| axis(Meaning::Space(place), *size));
+    let space = shape.iter().skip(2).enumerate().map(|(dim, size)| axis(Meaning::Space(dim), *size));
     [axis(Meaning::Batch, shape[0]), features(shape.get(1).copied().unwrap_or(1))]
         .into_iter()
         .chain(space)
@@ -128,10 +129,10 @@ pub(crate) fn input(shape: &[usize]) -> Vec<Axis> {
         .collect()
 }
 
-/// The axes of an input beside the main one: of the same form it shows the same places.
+/// Returns the axes of a further input. One of the same shape as the main input has the same positions.
 pub(crate) fn further_input(shape: &[usize], main: &[usize]) -> Vec<Axis> {
-    let is_alike = shape.len() == main.len() && shape.get(2..) == main.get(2..);
-    if is_alike {
+    let same_shape = shape.len() == main.len() && shape.get(2..) == main.get(2..);
+    if same_shape {
         return input(shape);
     }
     let first = if shape.first() == main.first() { Meaning::Batch } else { Meaning::Feature };
@@ -139,7 +140,7 @@ pub(crate) fn further_input(shape: &[usize], main: &[usize]) -> Vec<Axis> {
     shape.iter().zip(meanings).map(|(size, meaning)| axis(meaning, *size)).collect()
 }
 
-/// How a value of known axes is laid out, as [`cam_core`]'s layouts have it.
+/// The layout of a value, in terms of the layouts of [`cam_core`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Layout {
     Ncl,
@@ -150,21 +151,21 @@ pub(crate) enum Layout {
     Attention(Tokens),
 }
 
-/// The layout of a value of these axes, where it has one.
+/// Returns the layout of a value with these axes, if it has one.
 ///
 /// - space: the number of spatial axes of the input
 pub(crate) fn layout(axes: &[Axis], space: usize) -> Option<Layout> {
     let (batch, rest) = axes.split_first()?;
     let is_batch = root(batch).is_some_and(|root| root.meaning == Meaning::Batch && root.is_aligned());
-    let places =
+    let positions =
         rest.iter().flatten().flatten().filter(|digit| matches!(digit.root.meaning, Meaning::Space(_)));
-    // One place is where a classifier is.
-    if !is_batch || places.map(Digit::len).product::<usize>() == 1 {
+    // A value of one position is that of a classifier.
+    if !is_batch || positions.map(Digit::len).product::<usize>() == 1 {
         return None;
     }
     let channels = |axis: &Axis| axis.iter().flatten().all(|digit| digit.root.meaning == Meaning::Feature);
-    let along = |axis: &Axis, place: usize| {
-        root(axis).is_some_and(|root| root.meaning == Meaning::Space(place) && root.is_aligned())
+    let along = |axis: &Axis, dim: usize| {
+        root(axis).is_some_and(|root| root.meaning == Meaning::Space(dim) && root.is_aligned())
     };
     match (space, rest) {
         (1, [c, l]) if channels(c) && along(l, 0) => Some(Layout::Ncl),
@@ -177,50 +178,50 @@ pub(crate) fn layout(axes: &[Axis], space: usize) -> Option<Layout> {
     }
 }
 
-/// Tokens without a place, then one for each place in row-major order.
+/// Returns the layout of tokens: some without a position, then one per position in row-major order.
 fn tokens(axis: &Axis) -> Option<Tokens> {
     let (patches, before) = axis.split_last()?;
     let [h, w] = patches.as_slice() else { return None };
     let (h, w) = (h.whole()?, w.whole()?);
     let in_order =
         h.meaning == Meaning::Space(0) && w.meaning == Meaning::Space(1) && h.is_aligned() && w.is_aligned();
-    let no_place = before.iter().flatten().all(|digit| digit.root.meaning == Meaning::Feature);
-    (in_order && no_place).then(|| Tokens {
+    let prefix_is_features = before.iter().flatten().all(|digit| digit.root.meaning == Meaning::Feature);
+    (in_order && prefix_is_features).then(|| Tokens {
         prefix: before.iter().map(length).sum(),
         height: h.size,
         width: w.size,
     })
 }
 
-/// What is known of an input of an operator.
+/// What is known about an input of an operator.
 pub(crate) struct Operand<'a> {
-    /// `None` for constants, and for what is not understood.
+    /// `None` for constants and for values that are not understood.
     pub axes: Option<&'a [Axis]>,
     pub shape: &'a [usize],
     pub constant: bool,
-    /// The indices that a constant holds, where it holds indices.
+    /// The indices that a constant holds, if it holds indices.
     pub indices: Option<Vec<i64>>,
 }
 
 impl Operand<'_> {
-    /// What is known of an axis: nothing where the operand is a constant, which goes along with anything.
-    fn axis(&self, place: usize) -> Option<Axis> {
+    /// Returns what is known about an axis; `None` for a constant, which is compatible with anything.
+    fn axis(&self, dim: usize) -> Option<Axis> {
         match self.axes {
-            Some(axes) => Some(axes[place].clone()),
-            None => (!self.constant).then(|| features(self.shape[place])),
+            Some(axes) => Some(axes[dim].clone()),
+            None => (!self.constant).then(|| features(self.shape[dim])),
         }
     }
 }
 
-/// What several know of one axis, if they agree.
-fn agreed(seen: impl IntoIterator<Item = Axis>, size: usize) -> Axis {
-    // Of an axis of length 1 those that do not know of a place say nothing.
-    let mut seen = seen.into_iter().filter(|axis| size != 1 || root(axis).is_some());
-    let first = seen.next();
-    first.filter(|first| seen.all(|other| other == *first)).unwrap_or_else(|| features(size))
+/// Returns what several operands know about one axis if they agree, else features.
+fn agree(operands: impl IntoIterator<Item = Axis>, size: usize) -> Axis {
+    // For an axis of length 1 only operands that know its root count.
+    let mut known = operands.into_iter().filter(|axis| size != 1 || root(axis).is_some());
+    let first = known.next();
+    first.filter(|first| known.all(|other| other == *first)).unwrap_or_else(|| features(size))
 }
 
-/// The axes of what an operator gives, from those of what it takes.
+/// Returns the axes of the output of an operator, given those of its inputs.
 ///
 /// - shape: of the first output
 pub(crate) fn follow(operator: &OperationIr, operands: &[Operand<'_>], shape: &[usize]) -> Option<Vec<Axis>> {
@@ -235,15 +236,15 @@ pub(crate) fn follow(operator: &OperationIr, operands: &[Operand<'_>], shape: &[
             Module::LayerNorm(_) | Module::BatchNorm(_) => known(0)?.to_vec(),
             Module::Unfold4d(op) => {
                 let (known, from) = (known(0)?, operands[0].shape);
-                let reach = [0, 1].map(|place| op.options.dilation[place] * (op.kernel_size[place] - 1));
-                let [height, width] = [0, 1].map(|place| {
-                    (from[2 + place] + 2 * op.options.padding[place]).saturating_sub(reach[place] + 1)
-                        / op.options.stride[place]
+                let reach = [0, 1].map(|dim| op.options.dilation[dim] * (op.kernel_size[dim] - 1));
+                let [height, width] = [0, 1].map(|dim| {
+                    (from[2 + dim] + 2 * op.options.padding[dim]).saturating_sub(reach[dim] + 1)
+                        / op.options.stride[dim]
                         + 1
                 });
-                let picture = resampled(known, &[shape[0], shape[1], height, width], &reach);
-                let places = [&picture[2][..], &picture[3][..]].concat().concat();
-                vec![picture[0].clone(), features(shape[1]), vec![places]]
+                let image = resampled(known, &[shape[0], shape[1], height, width], &reach);
+                let positions = [&image[2][..], &image[3][..]].concat().concat();
+                vec![image[0].clone(), features(shape[1]), vec![positions]]
             }
             Module::Conv1d(op) => {
                 resampled(known(0)?, shape, &reach(&op.weight.shape[2..], &op.options.dilation))
@@ -287,8 +288,8 @@ pub(crate) fn follow(operator: &OperationIr, operands: &[Operand<'_>], shape: &[
             }
             Base::Reshape(_) => regrouped(known(0)?, operands[0].shape, shape),
             Base::Slice(op) => {
-                let sliced = |(place, axis): (usize, &Axis)| match op.ranges.get(place) {
-                    Some(range) => cut(axis, operands[0].shape[place], range, shape[place]),
+                let sliced = |(dim, axis): (usize, &Axis)| match op.ranges.get(dim) {
+                    Some(range) => cut(axis, operands[0].shape[dim], range, shape[dim]),
                     None => axis.clone(),
                 };
                 known(0)?.iter().enumerate().map(sliced).collect()
@@ -311,15 +312,15 @@ pub(crate) fn follow(operator: &OperationIr, operands: &[Operand<'_>], shape: &[
             Base::Expand(_) | Base::RepeatDim(_) => {
                 let (axes, from) = (known(0)?, operands[0].shape);
                 let lead = shape.len().checked_sub(axes.len())?;
-                let grown = |place: usize| match place.checked_sub(lead) {
-                    Some(before) if from[before] == shape[place] => axes[before].clone(),
-                    _ => features(shape[place]),
+                let grown = |dim: usize| match dim.checked_sub(lead) {
+                    Some(before) if from[before] == shape[dim] => axes[before].clone(),
+                    _ => features(shape[dim]),
                 };
                 (0..shape.len()).map(grown).collect()
             }
             Base::Flip(op) => {
                 let mut axes = known(0)?.to_vec();
-                op.axes.iter().for_each(|place| axes[*place] = features(shape[*place]));
+                op.axes.iter().for_each(|dim| axes[*dim] = features(shape[*dim]));
                 axes
             }
             Base::Gather(op) => {
@@ -333,8 +334,8 @@ pub(crate) fn follow(operator: &OperationIr, operands: &[Operand<'_>], shape: &[
         },
         OperationIr::NumericFloat(_, op) | OperationIr::NumericInt(_, op) => match op {
             Numeric::Pad(op) => {
-                let padded = |(place, axis): (usize, &Axis)| match op.padding.get(place) {
-                    Some(&(before, after)) if before + after > 0 => padded(axis, before, after, shape[place]),
+                let padded = |(dim, axis): (usize, &Axis)| match op.padding.get(dim) {
+                    Some(&(before, after)) if before + after > 0 => padded(axis, before, after, shape[dim]),
                     _ => axis.clone(),
                 };
                 known(0)?.iter().enumerate().map(padded).collect()
@@ -344,7 +345,7 @@ pub(crate) fn follow(operator: &OperationIr, operands: &[Operand<'_>], shape: &[
             Numeric::SortWithIndices(op) => rearranged(known(0)?, op.dim, shape),
             Numeric::TopK(op) | Numeric::ArgTopK(op) => rearranged(known(0)?, op.axis, shape),
             Numeric::TopKWithIndices(op) => rearranged(known(0)?, op.dim, shape),
-            // Reductions leave an axis of length 1, which `elementwise` knows as no axis at all; a whole reduction leaves no axes.
+            // Reductions leave an axis of length 1, which `elementwise` treats as no axis; a total reduction leaves no axes.
             _ if operands.len() == 1 && shape.len() != operands[0].shape.len() => return None,
             _ => elementwise(operands, shape)?,
         },
@@ -358,14 +359,14 @@ pub(crate) fn follow(operator: &OperationIr, operands: &[Operand<'_>], shape: &[
         }
         _ => return None,
     };
-    // What does not fit was not understood.
+    // Axes that do not fit the shape were not understood.
     let fits = axes.len() == shape.len()
         && axes.iter().zip(shape).all(|(axis, size)| axis.iter().map(length).sum::<usize>() == *size);
     fits.then(|| coarsened(axes))
 }
 
-/// Places taken together in squares, once nothing tells those of a square apart, are places at a coarser resolution. Padding that fills up
-/// a square is used up.
+/// Turns positions that are grouped into squares, once no axis distinguishes those of a square, into positions at a coarser resolution.
+/// Padding that completes a square is absorbed.
 fn coarsened(axes: Vec<Axis>) -> Vec<Axis> {
     let is_split = |digit: &Digit| {
         matches!(digit.root.meaning, Meaning::Space(_))
@@ -387,7 +388,7 @@ fn coarsened(axes: Vec<Axis>) -> Vec<Axis> {
     axes.into_iter().map(segments).collect()
 }
 
-/// The last axis mixed by a matrix of weights.
+/// Returns axes of which a weight matrix mixes the last.
 fn projected(axes: &[Axis], shape: &[usize]) -> Vec<Axis> {
     let mut axes = axes.to_vec();
     if let (Some(last), Some(size)) = (axes.last_mut(), shape.last()) {
@@ -396,25 +397,25 @@ fn projected(axes: &[Axis], shape: &[usize]) -> Vec<Axis> {
     axes
 }
 
-fn rearranged(axes: &[Axis], place: usize, shape: &[usize]) -> Vec<Axis> {
+fn rearranged(axes: &[Axis], dim: usize, shape: &[usize]) -> Vec<Axis> {
     let mut axes = axes.to_vec();
-    axes[place] = features(shape[place]);
+    axes[dim] = features(shape[dim]);
     axes
 }
 
-/// How far the windows of a convolution or pooling reach beyond their first place.
+/// Returns how far the windows of a convolution or pooling extend beyond their first position.
 fn reach(kernel: &[usize], dilation: &[usize]) -> Vec<usize> {
     kernel.iter().zip(dilation).map(|(size, dilation)| dilation * (size - 1)).collect()
 }
 
-/// `[batch, channels, space ...]` with other channels and another resolution. Padding of the input that is within reach of the windows is
-/// used up, as by a convolution that pads it itself; what is rolled, cut or padded by more stays no grid.
+/// Returns the axes `[batch, channels, space ...]` with other channels and another resolution. Padding of the input within the reach of the
+/// windows is absorbed, as if the convolution had padded; axes that are rolled, cut or padded by more become features.
 fn resampled(axes: &[Axis], shape: &[usize], reach: &[usize]) -> Vec<Axis> {
-    let moved = |(place, size): (usize, &usize)| match (place, axes.get(place)) {
+    let moved = |(dim, size): (usize, &usize)| match (dim, axes.get(dim)) {
         (0, Some(batch)) => batch.clone(),
         (1, _) | (_, None) => features(*size),
         (_, Some(axis)) => match root(axis) {
-            Some(root) if covers(&root, reach.get(place - 2).copied().unwrap_or(0)) => {
+            Some(root) if covers(&root, reach.get(dim - 2).copied().unwrap_or(0)) => {
                 vec![segment(Root::new(root.meaning, *size))]
             }
             _ => features(*size),
@@ -423,7 +424,7 @@ fn resampled(axes: &[Axis], shape: &[usize], reach: &[usize]) -> Vec<Axis> {
     shape.iter().enumerate().map(moved).collect()
 }
 
-/// Whether all places are there, and no more around than a window reaches.
+/// Reports whether all positions are present, with no more padding than the reach of a window.
 fn covers(root: &Root, reach: usize) -> bool {
     let (before, behind) = (-root.start, root.start + root.size as isize - root.grid as isize);
     let within = 0..=reach as isize;
@@ -433,52 +434,52 @@ fn covers(root: &Root, reach: usize) -> bool {
         && within.contains(&behind)
 }
 
-/// The matrices that the last two axes hold, multiplied.
+/// Returns the axes of a product of matrices in the last two axes.
 fn multiplied(operands: &[Operand<'_>], shape: &[usize]) -> Option<Vec<Axis>> {
     let (lhs, rhs) = (operands.first()?, operands.get(1)?);
     let rank = shape.len();
     if rank < 2 {
         return None;
     }
-    let side = |operand: &Operand<'_>, place: usize| match operand.axes {
-        Some(axes) if axes.len() == rank => axes[place].clone(),
-        _ => features(shape[place]),
+    let side = |operand: &Operand<'_>, dim: usize| match operand.axes {
+        Some(axes) if axes.len() == rank => axes[dim].clone(),
+        _ => features(shape[dim]),
     };
     lhs.axes.or(rhs.axes)?;
     let batch = elementwise_axes(&[lhs, rhs], &shape[..rank - 2], rank);
     Some(batch.into_iter().chain([side(lhs, rank - 2), side(rhs, rank - 1)]).collect())
 }
 
-/// Element by element, broadcast: of each axis what is known of it, if all agree.
+/// Returns the axes of an elementwise operator with broadcasting: what is known about each axis, if all operands agree.
 fn elementwise(operands: &[Operand<'_>], shape: &[usize]) -> Option<Vec<Axis>> {
     operands.iter().find(|operand| operand.axes.is_some())?;
     Some(elementwise_axes(&operands.iter().collect::<Vec<_>>(), shape, shape.len()))
 }
 
-/// The first axes of values that are broadcast to this rank.
+/// Returns the first axes of values that are broadcast to this rank.
 fn elementwise_axes(operands: &[&Operand<'_>], shape: &[usize], rank: usize) -> Vec<Axis> {
-    let at = |place: usize| {
-        let seen = operands.iter().filter_map(|operand| {
-            let before = place.checked_sub(rank.checked_sub(operand.shape.len())?)?;
-            (operand.shape[before] == shape[place]).then(|| operand.axis(before))?
+    let at = |dim: usize| {
+        let known = operands.iter().filter_map(|operand| {
+            let before = dim.checked_sub(rank.checked_sub(operand.shape.len())?)?;
+            (operand.shape[before] == shape[dim]).then(|| operand.axis(before))?
         });
-        agreed(seen, shape[place])
+        agree(known, shape[dim])
     };
     (0..shape.len()).map(at).collect()
 }
 
-/// A part of one value replaced by another.
+/// Returns the axes of a value of which a part is replaced by another value.
 fn assigned(ranges: &[Slice], operands: &[Operand<'_>], shape: &[usize]) -> Option<Vec<Axis>> {
     let (whole, part) = (operands.first()?, operands.get(1)?);
     whole.axes.or(part.axes)?;
-    let at = |place: usize| {
-        let (size, left) = (shape[place], part.shape[place]);
-        let range = ranges.get(place).cloned().unwrap_or(Slice::full());
-        match (whole.axis(place), part.axis(place)) {
+    let at = |dim: usize| {
+        let (size, left) = (shape[dim], part.shape[dim]);
+        let range = ranges.get(dim).cloned().unwrap_or(Slice::full());
+        match (whole.axis(dim), part.axis(dim)) {
             (Some(whole), None) => whole,
             (Some(whole), Some(part)) if cut(&whole, size, &range, left) == part => whole,
             (None, Some(part)) if left == size => part,
-            // Places put into zeros are padded by them.
+            // Positions that are written into a constant are padded by it.
             (None, Some(part)) if range.step == 1 && range.start >= 0 => {
                 let before = range.start as usize;
                 padded(&part, before, size - before - left, size)
@@ -489,7 +490,8 @@ fn assigned(ranges: &[Slice], operands: &[Operand<'_>], shape: &[usize]) -> Opti
     Some((0..shape.len()).map(at).collect())
 }
 
-/// Axes split and joined: neighbors whose sizes have the same product before and after, as few as possible.
+/// Returns the axes after a reshape: the smallest groups of neighboring axes with the same product of sizes before and after are split
+/// and joined.
 fn regrouped(axes: &[Axis], from: &[usize], to: &[usize]) -> Vec<Axis> {
     let (mut taken, mut given) = (0, 0);
     let mut all = Vec::new();
@@ -510,16 +512,16 @@ fn regrouped(axes: &[Axis], from: &[usize], to: &[usize]) -> Vec<Axis> {
         }
         all.extend(regroup(&axes[first_taken..taken], &from[first_taken..taken], &to[first_given..given]));
     }
-    // What is left over is of length 1.
+    // The remaining axes have length 1.
     all.extend(to[given..].iter().map(|size| features(*size)));
     all
 }
 
 fn regroup(axes: &[Axis], from: &[usize], to: &[usize]) -> Vec<Axis> {
     let unknown = || to.iter().map(|size| features(*size)).collect();
-    let long = |sizes: &[usize]| (0..sizes.len()).filter(|place| sizes[*place] > 1).collect::<Vec<_>>();
+    let long = |sizes: &[usize]| (0..sizes.len()).filter(|dim| sizes[*dim] > 1).collect::<Vec<_>>();
     if let ([before], [after]) = (long(from).as_slice(), long(to).as_slice()) {
-        let kept = |place: usize| if place == *after { axes[*before].clone() } else { features(to[place]) };
+        let kept = |dim: usize| if dim == *after { axes[*before].clone() } else { features(to[dim]) };
         return (0..to.len()).map(kept).collect();
     }
     let digits = axes.iter().flat_map(|axis| match axis.as_slice() {
@@ -555,7 +557,7 @@ fn regroup(axes: &[Axis], from: &[usize], to: &[usize]) -> Vec<Axis> {
     all
 }
 
-/// Digits that continue each other are one.
+/// Joins digits that continue each other.
 fn join(digits: impl IntoIterator<Item = Digit>) -> Vec<Digit> {
     let mut joined: Vec<Digit> = Vec::new();
     for digit in digits {
@@ -567,7 +569,7 @@ fn join(digits: impl IntoIterator<Item = Digit>) -> Vec<Digit> {
     joined
 }
 
-/// What a slice leaves of an axis.
+/// Returns an axis after a slice.
 fn cut(axis: &Axis, size: usize, range: &Slice, left: usize) -> Axis {
     let index = |at: isize| if at < 0 { at + size as isize } else { at }.clamp(0, size as isize) as usize;
     let (start, end) = (index(range.start), range.end.map_or(size, index));
@@ -575,7 +577,7 @@ fn cut(axis: &Axis, size: usize, range: &Slice, left: usize) -> Axis {
         return axis.clone();
     }
     if range.step != 1 {
-        // Every so many places: a grid of its own, if it begins within the first of them.
+        // Every n-th position is a grid if it starts within the first n.
         let begins = range.step > 0 && start < range.step as usize && end == size;
         return if begins { strided(axis, left, range.step as usize - 1) } else { features(left) };
     }
@@ -585,17 +587,17 @@ fn cut(axis: &Axis, size: usize, range: &Slice, left: usize) -> Axis {
     part(axis, start, end).unwrap_or_else(|| features(left))
 }
 
-/// The indices of an axis from one to another.
+/// Returns a range of an axis.
 fn part(axis: &Axis, start: usize, end: usize) -> Option<Axis> {
     let (mut all, mut at) = (Vec::new(), 0);
-    for one in axis {
-        let size = length(one);
+    for next in axis {
+        let size = length(next);
         let (from, to) = (start.max(at), end.min(at + size));
         if from < to {
             all.push(match to - from == size {
-                true => one.clone(),
+                true => next.clone(),
                 false => {
-                    let root = root_of(one)?;
+                    let root = root_of(next)?;
                     let start = root.start + (from - at) as isize;
                     match root.meaning {
                         Meaning::Space(_) => segment(Root { start, size: to - from, ..root }),
@@ -609,7 +611,7 @@ fn part(axis: &Axis, start: usize, end: usize) -> Option<Axis> {
     Some(all)
 }
 
-/// Places at another resolution, from all places in their order.
+/// Returns positions at another resolution, if the axis has all positions in order.
 fn strided(axis: &Axis, size: usize, reach: usize) -> Axis {
     match root(axis) {
         Some(root) if covers(&root, reach) => vec![segment(Root::new(root.meaning, size))],
@@ -617,7 +619,7 @@ fn strided(axis: &Axis, size: usize, reach: usize) -> Axis {
     }
 }
 
-/// What constant indices pick of an axis: a range, every so many, or all in a rolled order.
+/// Returns an axis after a selection by constant indices: a range, every n-th index, or all in rolled order.
 fn picked(axis: &Axis, size: usize, indices: &[i64]) -> Option<Axis> {
     let indices: Vec<usize> =
         indices.iter().map(|index| usize::try_from(*index).ok()).collect::<Option<_>>()?;
@@ -650,17 +652,17 @@ fn padded(axis: &Axis, before: usize, after: usize, size: usize) -> Axis {
     }
 }
 
-/// Values one after another along an axis.
+/// Returns the axes of a concatenation.
 fn joined(operands: &[Operand<'_>], dim: usize, shape: &[usize]) -> Option<Vec<Axis>> {
     operands.iter().find(|operand| operand.axes.is_some())?;
     let mut axes: Vec<Axis> = (0..shape.len())
-        .map(|place| agreed(operands.iter().filter_map(|operand| operand.axis(place)), shape[place]))
+        .map(|dim| agree(operands.iter().filter_map(|operand| operand.axis(dim)), shape[dim]))
         .collect();
     let mut segments: Axis = Vec::new();
     for operand in operands {
         let size = operand.shape[dim];
         let own = operand.axes.map_or_else(|| features(size), |axes| axes[dim].clone());
-        // A constant beside places is their padding.
+        // A constant next to positions is padding.
         match (segments.as_slice(), root(&own)) {
             ([last], _) if operand.constant && is_space(last) => {
                 segments = vec![
@@ -685,12 +687,13 @@ fn joined(operands: &[Operand<'_>], dim: usize, shape: &[usize]) -> Option<Vec<A
     Some(axes)
 }
 
-/// Whether a segment is places along one axis.
+/// Reports whether a segment is positions along one axis.
 fn is_space(segment: &Segment) -> bool {
     root_of(segment).is_some_and(|root| matches!(root.meaning, Meaning::Space(_)))
 }
 
-/// Segments that continue each other are one; two that are exchanged are a root that is rolled; features side by side are features.
+/// Merges segments: those that continue each other become one, two that are exchanged become a rolled root, and neighboring features
+/// become features.
 fn merged(segments: Axis) -> Axis {
     if segments.iter().flatten().all(|digit| digit.root.meaning == Meaning::Feature) {
         return features(segments.iter().map(length).sum());
@@ -730,34 +733,33 @@ fn follow_on(a: Root, b: Root) -> Option<Root> {
 mod tests {
     use super::*;
 
-    fn picture() -> Vec<Axis> {
+    fn image() -> Vec<Axis> {
         input(&[2, 3, 8, 12])
     }
 
     #[test]
-    fn windows_are_split_and_put_together_again() {
-        let last =
-            vec![picture()[0].clone(), picture()[2].clone(), picture()[3].clone(), picture()[1].clone()];
+    fn windows_are_split_and_joined_again() {
+        let last = vec![image()[0].clone(), image()[2].clone(), image()[3].clone(), image()[1].clone()];
         let split = regrouped(&last, &[2, 8, 12, 3], &[2, 2, 4, 3, 4, 3]);
-        let moved: Vec<Axis> = [0, 1, 3, 2, 4, 5].map(|place| split[place].clone()).to_vec();
+        let moved: Vec<Axis> = [0, 1, 3, 2, 4, 5].map(|dim| split[dim].clone()).to_vec();
         let windows = regrouped(&moved, &[2, 2, 3, 4, 4, 3], &[12, 16, 3]);
-        assert_eq!(layout(&windows, 2), None, "a window is no picture");
+        assert_eq!(layout(&windows, 2), None, "a window is not an image");
         let back = regrouped(&windows, &[12, 16, 3], &[2, 2, 3, 4, 4, 3]);
-        let back: Vec<Axis> = [0, 1, 3, 2, 4, 5].map(|place| back[place].clone()).to_vec();
+        let back: Vec<Axis> = [0, 1, 3, 2, 4, 5].map(|dim| back[dim].clone()).to_vec();
         assert_eq!(layout(&regrouped(&back, &[2, 2, 4, 3, 4, 3], &[2, 8, 12, 3]), 2), Some(Layout::Nhwc));
-        // The same without the permutation mixes rows and columns.
+        // Without the permutation rows and columns are mixed.
         let mixed = regrouped(&windows, &[12, 16, 3], &[2, 8, 12, 3]);
         assert_eq!(layout(&mixed, 2), None);
     }
 
     #[test]
-    fn a_rolled_picture_is_no_layer_until_it_is_rolled_back() {
-        let rows = &picture()[2];
+    fn a_rolled_image_is_not_a_layer_until_it_is_rolled_back() {
+        let rows = &image()[2];
         let roll = |axis: &Axis, by: usize| {
             merged([part(axis, by, 8).unwrap(), part(axis, 0, by).unwrap()].concat())
         };
         let rolled = roll(rows, 3);
-        let with = |rows: Axis| vec![picture()[0].clone(), picture()[1].clone(), rows, picture()[3].clone()];
+        let with = |rows: Axis| vec![image()[0].clone(), image()[1].clone(), rows, image()[3].clone()];
         assert_eq!(layout(&with(rolled.clone()), 2), None);
         assert_eq!(layout(&with(roll(&rolled, 4)), 2), None);
         assert_eq!(layout(&with(roll(&rolled, 5)), 2), Some(Layout::Nchw));
@@ -765,24 +767,24 @@ mod tests {
     }
 
     #[test]
-    fn padding_has_to_be_cut_off_again() {
-        let rows = &picture()[2];
-        let with = |rows: Axis| vec![picture()[0].clone(), picture()[1].clone(), rows, picture()[3].clone()];
+    fn padding_must_be_cut_off_again() {
+        let rows = &image()[2];
+        let with = |rows: Axis| vec![image()[0].clone(), image()[1].clone(), rows, image()[3].clone()];
         let padded = padded(rows, 1, 3, 12);
         assert_eq!(layout(&with(padded.clone()), 2), None);
         assert_eq!(layout(&with(part(&padded, 0, 8).unwrap()), 2), None, "shifted by one row");
         assert_eq!(layout(&with(part(&padded, 1, 9).unwrap()), 2), Some(Layout::Nchw));
         let halved = resampled(&with(padded.clone()), &[2, 5, 6, 6], &[3, 3]);
-        assert_eq!(layout(&halved, 2), Some(Layout::Nchw), "a convolution uses padding up");
+        assert_eq!(layout(&halved, 2), Some(Layout::Nchw), "a convolution absorbs padding");
         let beyond = resampled(&with(padded), &[2, 5, 6, 6], &[2, 2]);
-        assert_eq!(layout(&beyond, 2), None, "padding that no window reaches over moves all places");
+        assert_eq!(layout(&beyond, 2), None, "padding beyond the reach of a window shifts all positions");
         let cut = resampled(&with(part(rows, 1, 7).unwrap()), &[2, 5, 6, 6], &[3, 3]);
-        assert_eq!(layout(&cut, 2), None, "places are missing");
+        assert_eq!(layout(&cut, 2), None, "positions are missing");
     }
 
     #[test]
-    fn tokens_are_a_prefix_and_the_places_in_their_order() {
-        let [batch, channels, rows, columns] = <[Axis; 4]>::try_from(picture()).unwrap();
+    fn tokens_are_a_prefix_and_the_positions_in_order() {
+        let [batch, channels, rows, columns] = <[Axis; 4]>::try_from(image()).unwrap();
         let flat = regrouped(&[batch.clone(), channels.clone(), rows, columns], &[2, 3, 8, 12], &[2, 3, 96]);
         let tokens = vec![batch, flat[2].clone(), channels];
         assert_eq!(layout(&tokens, 2), Some(Layout::Tokens(Tokens { prefix: 0, height: 8, width: 12 })));
@@ -793,7 +795,7 @@ mod tests {
         without[1] = part(&with_class[1], 1, 97).unwrap();
         assert_eq!(layout(&without, 2), layout(&tokens, 2));
         without[1] = part(&with_class[1], 0, 96).unwrap_or_else(|| features(96));
-        assert_eq!(layout(&without, 2), None, "a place is missing");
+        assert_eq!(layout(&without, 2), None, "a position is missing");
         let back = regrouped(
             &[tokens[0].clone(), tokens[2].clone(), tokens[1].clone()],
             &[2, 3, 96],
@@ -809,10 +811,10 @@ mod tests {
     }
 
     #[test]
-    fn shapes_alone_make_no_layer() {
+    fn shapes_alone_do_not_make_a_layer() {
         let axes = vec![axis(Meaning::Batch, 2), features(14), features(14), features(14)];
         assert_eq!(layout(&axes, 2), None);
-        let mut channels_last = picture();
+        let mut channels_last = image();
         channels_last.swap(1, 2);
         assert_eq!(layout(&channels_last, 2), None, "`[batch, rows, channels, columns]`");
     }

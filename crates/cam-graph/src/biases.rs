@@ -1,7 +1,7 @@
-//! The biases of layers, which FullGrad counts.
+//! The biases of layers, which FullGrad sums.
 //!
-//! FullGrad holds where the score is linear in input and biases between the corners of ReLUs. Where a network has anything else in it (a
-//! norm over the activation, attention, a GELU), what the biases add is not all, and none is named: the method refuses.
+//! FullGrad holds if the score is piecewise linear in the input and the biases, as with ReLUs. If a network has anything else (a norm over
+//! the activation, attention, a GELU), the biases do not account for the whole score, so none is reported and the method returns an error.
 
 use crate::graph::{Graph, Operator};
 use crate::values::Slot;
@@ -16,11 +16,11 @@ use std::sync::OnceLock;
 
 /// The bias that an operator adds to each channel.
 pub(crate) struct Bias {
-    from: From,
+    source: Source,
     value: OnceLock<Tensor<1>>,
 }
 
-enum From {
+enum Source {
     Conv(Slot),
     /// $\beta + \gamma (b - \mu) / \sqrt{\sigma^2 + \epsilon}$, with the bias $b$ of the convolution before it.
     Norm {
@@ -34,14 +34,14 @@ enum From {
 }
 
 impl Bias {
-    /// `[channels]`
+    /// Returns the bias of each channel, `[channels]`.
     pub fn value(&self, constants: &[Option<DispatchTensor>]) -> Tensor<1> {
         let vector = |slot: Slot| {
-            Tensor::<1>::from_dispatch(constants[slot].clone().expect("a bias and statistics are constants"))
+            Tensor::<1>::from_dispatch(constants[slot].clone().expect("biases and statistics are constants"))
         };
-        let value = self.value.get_or_init(|| match self.from {
-            From::Conv(bias) => vector(bias),
-            From::Norm { gamma, beta, mean, variance, epsilon, before } => {
+        let value = self.value.get_or_init(|| match self.source {
+            Source::Conv(bias) => vector(bias),
+            Source::Norm { gamma, beta, mean, variance, epsilon, before } => {
                 let off = match before {
                     Some(bias) => vector(bias) - vector(mean),
                     None => -vector(mean),
@@ -53,7 +53,7 @@ impl Bias {
     }
 }
 
-/// The biases of a graph, by the operators that add them; none where the graph is more than linear between corners.
+/// Returns the biases of a graph by the operators that add them; none if the graph is not piecewise linear.
 pub(crate) fn find(graph: &Graph, slot: impl Fn(&TensorIr) -> Slot) -> HashMap<usize, Bias> {
     let is_constant = |tensor: &TensorIr| graph.constants[slot(tensor)].is_some();
     if !graph.operators.iter().all(|operator| is_piecewise_linear(operator, &is_constant)) {
@@ -72,8 +72,8 @@ pub(crate) fn find(graph: &Graph, slot: impl Fn(&TensorIr) -> Slot) -> HashMap<u
         bias.as_ref().filter(|bias| is_constant(bias)).map(&slot)
     };
     let mut found = HashMap::new();
-    for (place, operator) in graph.operators.iter().enumerate() {
-        let from = match &operator.ir {
+    for (index, operator) in graph.operators.iter().enumerate() {
+        let source = match &operator.ir {
             OperationIr::Module(Module::BatchNorm(op)) => {
                 let x = slot(&op.x);
                 let before = graph.producers[x].filter(|_| graph.reads[x] == 1);
@@ -81,7 +81,7 @@ pub(crate) fn find(graph: &Graph, slot: impl Fn(&TensorIr) -> Slot) -> HashMap<u
                 if let Some(before) = before.filter(|_| bias.is_some()) {
                     found.remove(&before);
                 }
-                Some(From::Norm {
+                Some(Source::Norm {
                     gamma: slot(&op.gamma),
                     beta: slot(&op.beta),
                     mean: slot(&op.mean),
@@ -90,30 +90,32 @@ pub(crate) fn find(graph: &Graph, slot: impl Fn(&TensorIr) -> Slot) -> HashMap<u
                     before: bias,
                 })
             }
-            _ => bias_of(operator).map(From::Conv),
+            _ => bias_of(operator).map(Source::Conv),
         };
-        if let Some(from) = from {
-            found.insert(place, Bias { from, value: OnceLock::new() });
+        if let Some(source) = source {
+            found.insert(index, Bias { source, value: OnceLock::new() });
         }
     }
     found
 }
 
-/// Whether a value is `[batch, features]`, which has no places.
+/// Reports whether a value is `[batch, features]`, without positions.
 fn is_row(tensor: &TensorIr) -> bool {
     tensor.shape.num_dims() <= 2
 }
 
-/// Whether an operator is linear but for corners in what depends on the input, and adds no bias but those that are counted.
+/// Reports whether an operator is piecewise linear in its inputs and adds no bias that is not counted.
 fn is_piecewise_linear(operator: &Operator, is_constant: &impl Fn(&TensorIr) -> bool) -> bool {
-    let of_input = operator.inputs.len();
+    let input_count = operator.inputs.len();
     match &operator.ir {
         OperationIr::Module(op) => match op {
-            Module::Conv1d(_) | Module::Conv2d(_) | Module::Conv3d(_) | Module::BatchNorm(_) => of_input == 1,
-            // The bias of a classifier is no layer's, as in the reference; that of places would be left out.
-            Module::Linear(op) => of_input == 1 && (op.bias.is_none() || is_row(&op.out)),
+            Module::Conv1d(_) | Module::Conv2d(_) | Module::Conv3d(_) | Module::BatchNorm(_) => {
+                input_count == 1
+            }
+            // As in the reference, the bias of a classifier does not count; one of positions would be missed.
+            Module::Linear(op) => input_count == 1 && (op.bias.is_none() || is_row(&op.out)),
             Module::ConvTranspose1d(_) | Module::ConvTranspose2d(_) | Module::ConvTranspose3d(_) => {
-                of_input == 1
+                input_count == 1
             }
             Module::AvgPool1d(_) | Module::AvgPool2d(_) | Module::MaxPool1d(_) | Module::MaxPool2d(_) => true,
             Module::AdaptiveAvgPool1d(_) | Module::AdaptiveAvgPool2d(_) | Module::AdaptiveAvgPool3d(_) => {
@@ -126,7 +128,7 @@ fn is_piecewise_linear(operator: &Operator, is_constant: &impl Fn(&TensorIr) -> 
         OperationIr::Activation(op) => matches!(op, Activation::Relu(_) | Activation::LeakyRelu(_)),
         OperationIr::BaseFloat(op) => match op {
             Base::Equal(_) | Base::EqualElem(_) | Base::NotEqual(_) | Base::NotEqualElem(_) => false,
-            // Numbers put among others are biases that no layer adds.
+            // Inserted constants are biases that no layer adds.
             Base::Cat(_)
             | Base::MaskWhere(_)
             | Base::SliceAssign(_)
@@ -136,10 +138,10 @@ fn is_piecewise_linear(operator: &Operator, is_constant: &impl Fn(&TensorIr) -> 
             _ => true,
         },
         OperationIr::NumericFloat(_, op) => match op {
-            Numeric::Add(op) | Numeric::Sub(op) => of_input == 2 || is_row(&op.out),
+            Numeric::Add(op) | Numeric::Sub(op) => input_count == 2 || is_row(&op.out),
             Numeric::AddScalar(op) | Numeric::SubScalar(op) => op.rhs.elem::<f64>() == 0.0 || is_row(&op.out),
-            Numeric::Mul(_) => of_input == 1,
-            Numeric::Div(op) => of_input == 1 && !is_constant(&op.lhs),
+            Numeric::Mul(_) => input_count == 1,
+            Numeric::Div(op) => input_count == 1 && !is_constant(&op.lhs),
             Numeric::MulScalar(_) | Numeric::DivScalar(_) => true,
             Numeric::Mean(_)
             | Numeric::MeanDim(_)
@@ -150,13 +152,13 @@ fn is_piecewise_linear(operator: &Operator, is_constant: &impl Fn(&TensorIr) -> 
                 PadModeIr::Constant(value) => value.elem::<f64>() == 0.0,
                 _ => true,
             },
-            // Where a value is cut off at a number, that number is a bias.
+            // A clamp at a number other than zero adds a bias.
             Numeric::ClampMin(op) | Numeric::ClampMax(op) => op.rhs.elem::<f64>() == 0.0,
             Numeric::Neg(_) => true,
             Numeric::MaxDim(_) | Numeric::MinDim(_) | Numeric::Max(_) | Numeric::Min(_) => true,
             _ => false,
         },
-        OperationIr::Float(_, burn::backend::ir::FloatOperationIr::Matmul(_)) => of_input == 1,
+        OperationIr::Float(_, burn::backend::ir::FloatOperationIr::Matmul(_)) => input_count == 1,
         _ => false,
     }
 }

@@ -1,8 +1,8 @@
-//! The recording of one forward pass: the module is put on Burn's capture device with hollow weights, and its operators are noted.
+//! Records one forward pass: the module runs on Burn's capture device with hollow weights, and its operators are collected.
 //!
-//! No weight is copied and nothing is computed. The module itself is not touched: what is moved are copies without data, made from
-//! [`Module::valid`], whose running statistics are its own (a plain clone shares them with the original, and moving that would move
-//! the original's).
+//! No weight is copied and nothing is computed. The module itself is not changed: copies without data are moved to the device. They are
+//! made from [`Module::valid`], which has its own running statistics; a plain clone shares them with the original, so moving it would
+//! move those of the original.
 
 use crate::Error;
 use crate::layers::Modules;
@@ -25,15 +25,15 @@ pub(crate) struct Captured<O> {
     pub operators: Vec<OperationIr>,
     /// The paths of the parameters that the operators read.
     pub names: HashMap<TensorId, String>,
-    /// What was made from numbers in the forward pass, and tensors of the module that are no parameters.
+    /// Constants that the forward pass made, and tensors of the module that are not parameters.
     pub values: BTreeMap<TensorId, TensorData>,
     pub inputs: Vec<TensorId>,
     pub outputs: Vec<TensorId>,
-    /// What the forward pass gave, without numbers.
+    /// The output of the forward pass, without data.
     pub output: O,
 }
 
-/// Records the forward pass on inputs of these shapes and kinds.
+/// Records the forward pass on inputs of these shapes and types.
 ///
 /// - on: the device of the module
 pub(crate) fn capture<M, I, O>(
@@ -48,7 +48,7 @@ where
     O: Tensors,
 {
     let settings = on.settings();
-    let device = Pooled::take(&settings);
+    let device = PooledDevice::take(&settings);
     let hollow = module.valid();
     let mut found = None;
     let run = || {
@@ -58,10 +58,10 @@ where
             let mut names = Names::default();
             hollow.visit(&mut names);
             let placeholders: Vec<DispatchTensor> =
-                tensors::list(input).iter().map(|tensor| placeholder(tensor, &device.0)).collect();
+                tensors::collect(input).iter().map(|tensor| placeholder(tensor, &device.0)).collect();
             let inputs = placeholders.iter().map(id).collect();
-            let output = forward(&hollow, tensors::filled(input, placeholders));
-            let outputs: Vec<TensorId> = tensors::list(&output).iter().map(id).collect();
+            let output = forward(&hollow, tensors::replace(input, placeholders));
+            let outputs: Vec<TensorId> = tensors::collect(&output).iter().map(id).collect();
             found = Some((names.ids, inputs, outputs.clone(), output));
             let mut unique = outputs;
             unique.sort_unstable();
@@ -69,26 +69,26 @@ where
             scope.complete([], unique)
         })
     };
-    let graph = located(run)?.map_err(|error| Error::Capture { reason: error.to_string() })?;
-    let (names, inputs, outputs, output) = found.expect("the scope ended without an error");
+    let graph = catch_panics(run)?.map_err(|error| Error::Capture { reason: error.to_string() })?;
+    let (names, inputs, outputs, output) = found.expect("the scope completed without an error");
     Ok(Captured { operators: graph.graph.operations, names, values: graph.values, inputs, outputs, output })
 }
 
-/// The tensors of a module, by the paths of its parameters.
+/// Returns the tensors of a module by the paths of its parameters.
 pub(crate) fn weights<M: Module>(module: &M) -> HashMap<String, DispatchTensor> {
     let mut weights = Weights::default();
     module.visit(&mut weights);
     weights.tensors
 }
 
-/// All modules within a module, also those that have no parameters.
+/// Returns all modules within a module, including those without parameters.
 pub(crate) fn modules<M: Module>(module: &M) -> Modules {
     let mut tree = Tree::default();
     module.visit(&mut tree);
     tree.modules
 }
 
-/// A tensor of this shape and kind without numbers: a forward pass that reads it is found out.
+/// Returns a tensor of this shape and type without data. Reading its data panics, so a forward pass that does is detected.
 fn placeholder(tensor: &DispatchTensor, device: &Device) -> DispatchTensor {
     let (shape, dtype, device) = (tensor.shape(), tensor.dtype(), device.as_dispatch());
     if dtype.is_float() {
@@ -110,42 +110,43 @@ fn id(tensor: &DispatchTensor) -> TensorId {
     }
 }
 
-/// A capture device of a pool: Burn never gives the number of one to another, and has 65,536 of them. It makes tensors of the kinds that the
-/// device of the module makes, whose shaders may know no others (in WGSL a bool is a `u32`).
-struct Pooled(Device);
+/// A capture device from a pool, as Burn has only 65,536 device numbers and never reuses them. It has the data types of the device of the
+/// module, whose shaders may support no others (in WGSL a bool is a `u32`).
+struct PooledDevice(Device);
 
 static POOL: Mutex<Vec<Device>> = Mutex::new(Vec::new());
 
-impl Pooled {
+impl PooledDevice {
     fn take(settings: &DeviceSettings) -> Self {
         let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = pool.iter().position(|device| kinds(&device.settings()) == kinds(settings));
-        Self(fits.map_or_else(Device::capture, |place| pool.swap_remove(place)))
+        let fits =
+            pool.iter().position(|device| default_dtypes(&device.settings()) == default_dtypes(settings));
+        Self(fits.map_or_else(Device::capture, |index| pool.swap_remove(index)))
     }
 
-    /// Has a new device make tensors of these kinds, before it makes any. Burn asks for it within a scope.
+    /// Sets the data types of a new device, before it makes any tensor. Burn requires this to be within a scope.
     fn configure(&self, settings: &DeviceSettings) {
-        if kinds(&self.0.settings()) == kinds(settings) {
+        if default_dtypes(&self.0.settings()) == default_dtypes(settings) {
             return;
         }
-        let (float, int, bool) = kinds(settings);
+        let (float, int, bool) = default_dtypes(settings);
         let config = DeviceConfig::default().float_dtype(float).int_dtype(int).bool_dtype(bool);
-        self.0.clone().configure(config).expect("a capture device records every kind");
+        self.0.clone().configure(config).expect("a capture device supports every data type");
     }
 }
 
-/// The kinds of tensors that a device makes where none is named.
-fn kinds(settings: &DeviceSettings) -> (FloatDType, IntDType, BoolDType) {
+/// Returns the default data types of a device.
+fn default_dtypes(settings: &DeviceSettings) -> (FloatDType, IntDType, BoolDType) {
     (settings.float_dtype, settings.int_dtype, settings.bool_dtype)
 }
 
-impl Drop for Pooled {
+impl Drop for PooledDevice {
     fn drop(&mut self) {
         POOL.lock().unwrap_or_else(PoisonError::into_inner).push(self.0.clone());
     }
 }
 
-/// Puts a tensor without numbers in the place of each floating-point parameter.
+/// Replaces each floating-point parameter by a tensor without data.
 struct Hollow(Device);
 
 impl ModuleMapper for Hollow {
@@ -155,7 +156,7 @@ impl ModuleMapper for Hollow {
     }
 }
 
-/// Where a visitor is in the tree of modules. A variant of an enum is no step of a path, as it is none in a checkpoint.
+/// The path of a visitor in the tree of modules. As in checkpoints, variants of enums are not part of a path.
 #[derive(Default)]
 struct Path(Vec<String>);
 
@@ -177,13 +178,13 @@ impl Path {
     }
 }
 
-/// The visitors of this module walk the tree alike and do something at each parameter.
+/// Implements a visitor that tracks its path and evaluates an expression at each parameter.
 macro_rules! visitor {
     ($name:ident, |$self:ident, $param:ident| $at_param:expr) => {
         impl ModuleVisitor for $name {
             fn enter_module(&mut self, name: &str, container: &str) {
                 self.path.enter(name, container);
-                self.entered(container);
+                self.on_enter(container);
             }
             fn exit_module(&mut self, _: &str, container: &str) {
                 self.path.exit(container);
@@ -208,7 +209,7 @@ struct Names {
 }
 
 impl Names {
-    fn entered(&self, _: &str) {}
+    fn on_enter(&self, _: &str) {}
 }
 
 visitor!(Names, |self, param| {
@@ -222,7 +223,7 @@ struct Weights {
 }
 
 impl Weights {
-    fn entered(&self, _: &str) {}
+    fn on_enter(&self, _: &str) {}
 }
 
 visitor!(Weights, |self, param| {
@@ -236,8 +237,8 @@ struct Tree {
 }
 
 impl Tree {
-    /// Notes the module that is entered, and the type of the one that holds it: `Struct:Linear`.
-    fn entered(&mut self, container: &str) {
+    /// Records the entered module and the type of its parent: `Struct:Linear`.
+    fn on_enter(&mut self, container: &str) {
         let path = self.path.joined();
         if let Some(name) = container.strip_prefix("Struct:") {
             let holder = path.rsplit_once('.').map_or("", |(holder, _)| holder);
@@ -252,33 +253,31 @@ impl Tree {
 visitor!(Tree, |self, _param| {});
 
 thread_local! {
-    /// Where the panic of a recording on this thread came from; `None` while none is recorded here.
-    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+    /// The location of a panic during a recording on this thread; `None` while nothing is recorded here.
+    static PANIC_LOCATION: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Runs a recording. A panic in it is an error that names the place, and prints nothing. Where panics abort, as in a browser, nothing is
-/// left to name it, and it is told as any other.
-fn located<T>(run: impl FnOnce() -> T) -> Result<T, Error> {
+/// Runs a recording. A panic becomes an error with its location and prints nothing. If panics abort, as in a browser, they are reported as
+/// usual.
+fn catch_panics<T>(run: impl FnOnce() -> T) -> Result<T, Error> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            let recording = PLACE.with_borrow_mut(|place| {
-                let recording = place.as_mut();
-                let found = recording.is_some();
-                if let (Some(place), Some(location)) = (recording, info.location()) {
-                    *place = location.to_string();
+            let is_recording = PANIC_LOCATION.with_borrow_mut(|recorded| {
+                if let (Some(recorded), Some(location)) = (recorded.as_mut(), info.location()) {
+                    *recorded = location.to_string();
                 }
-                found
+                recorded.is_some()
             });
-            if !recording || cfg!(panic = "abort") {
+            if !is_recording || cfg!(panic = "abort") {
                 before(info);
             }
         }));
     });
-    PLACE.set(Some(String::new()));
+    PANIC_LOCATION.set(Some(String::new()));
     let done = catch_unwind(AssertUnwindSafe(run));
-    let place = PLACE.take().filter(|place| !place.is_empty());
+    let location = PANIC_LOCATION.take().filter(|location| !location.is_empty());
     done.map_err(|panic| {
         let text = |panic: &dyn std::any::Any| {
             panic
@@ -286,6 +285,9 @@ fn located<T>(run: impl FnOnce() -> T) -> Result<T, Error> {
                 .cloned()
                 .or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string()))
         };
-        Error::Forward { place, message: text(&*panic).unwrap_or_else(|| "a message that is no text".into()) }
+        Error::Forward {
+            location,
+            message: text(&*panic).unwrap_or_else(|| "a panic message that is not text".into()),
+        }
     })
 }

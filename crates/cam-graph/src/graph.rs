@@ -1,4 +1,4 @@
-//! The graph of one forward pass: operators in their order, constants, and the layers found in it.
+//! The graph of one forward pass: operators in order, constants, and layers.
 
 use crate::axes::{self, Axis, Layout, Operand};
 use crate::biases::{self, Bias};
@@ -17,38 +17,38 @@ use burn::backend::{Dispatch, DispatchTensor};
 use burn::tensor::{Device, TensorData};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// The operators of one forward pass on inputs of one shape, ready to be run on any numbers.
+/// The operators of one forward pass on inputs of one shape, ready to run on any data.
 pub(crate) struct Graph {
     pub operators: Vec<Operator>,
-    /// Values that no input changes, by their slots.
+    /// Values that do not depend on an input, by their slots.
     pub constants: Vec<Option<DispatchTensor>>,
-    /// How often a run reads each slot.
+    /// The number of reads of each slot in a run.
     pub reads: Vec<u32>,
-    /// The operator that gives each slot.
+    /// The operator that writes each slot.
     pub producers: Vec<Option<usize>>,
     pub inputs: Vec<Slot>,
     pub outputs: Vec<Slot>,
     pub layers: Vec<Layer>,
-    /// The biases that operators add, by their places.
+    /// The biases that operators add, by the indices of the operators.
     pub biases: HashMap<usize, Bias>,
-    /// Whether each of them is a layer's: some of the biases are no FullGrad.
+    /// Whether every bias belongs to a layer: FullGrad needs all of them.
     pub shows_biases: bool,
-    /// Operators that are computed together where nobody looks inside.
+    /// Operators that are computed together unless a tap is inside.
     pub regions: Vec<Region>,
-    /// The regions that an operator is part of, the outer one first.
+    /// The regions that contain each operator, the outermost first.
     pub regions_of: Vec<Vec<usize>>,
 }
 
-/// One operator, and how it is computed.
+/// An operator and its kernel.
 pub(crate) struct Operator {
     pub ir: OperationIr,
     pub kernel: Kernel,
-    /// What it reads that depends on the input.
+    /// The slots that it reads and that depend on the input.
     pub inputs: Vec<Slot>,
-    /// What it reads that does not.
+    /// The slots that it reads and that are constant.
     pub constants: Vec<Slot>,
     pub outputs: Vec<Slot>,
-    /// The same from what its input was made of, where that does not have to be shown: attention without its matrix.
+    /// The fused operator that replaces this one and the one before it if no tap reads the value between them: attention without its matrix.
     pub fused: Option<Fused>,
     pub special: Special,
 }
@@ -59,23 +59,23 @@ pub(crate) struct Fused {
     pub attention: AttentionOpIr,
 }
 
-/// What taps do at an operator beside layers.
+/// What taps do at an operator, apart from layers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Special {
     None,
     Relu,
     Gelu,
-    /// An activation that guided backpropagation has no rule for.
+    /// An activation without a rule for guided backpropagation.
     Unguided(&'static str),
-    /// Attention weights that are computed only where somebody looks at them.
+    /// Attention weights that are computed only if a tap reads them.
     Weights,
 }
 
 impl Graph {
-    /// The graph of what was captured.
+    /// Builds the graph of a captured forward pass.
     ///
     /// - weights: the tensors of the module, by the paths of its parameters
-    /// - device: where the module is
+    /// - device: the device of the module
     pub fn new<O>(
         captured: &Captured<O>,
         weights: &HashMap<String, DispatchTensor>,
@@ -86,20 +86,20 @@ impl Graph {
         let mut names = captured.names.clone();
         let live = live(captured);
         let mut slots = Slots::default();
-        let inputs: Vec<Slot> = captured.inputs.iter().map(|input| slots.of(*input)).collect();
+        let inputs: Vec<Slot> = captured.inputs.iter().map(|input| slots.get_or_insert(*input)).collect();
         let read: Vec<TensorId> = live.iter().flat_map(|ir| ir.inputs().map(|tensor| tensor.id)).collect();
         let mut all = Vec::new();
         for ir in live {
             all.extend(attention::split(ir, &mut slots, device)?);
         }
-        let outputs: Vec<Slot> = captured.outputs.iter().map(|output| slots.of(*output)).collect();
+        let outputs: Vec<Slot> = captured.outputs.iter().map(|output| slots.get_or_insert(*output)).collect();
 
         let mut constants: Vec<Option<DispatchTensor>> = vec![None; slots.len()];
         let mut indices: HashMap<Slot, Vec<i64>> = HashMap::new();
         let computed: HashSet<Slot> =
             all.iter().flat_map(|operator| operator.outputs.clone()).chain(inputs.clone()).collect();
         for id in read.into_iter().chain(captured.outputs.iter().copied()) {
-            let slot = slots.of(id);
+            let slot = slots.get_or_insert(id);
             if computed.contains(&slot) || constants[slot].is_some() {
                 continue;
             }
@@ -110,7 +110,7 @@ impl Graph {
                     data.clone().convert::<i64>().try_into_vec::<i64>().ok().map(|data| (slot, data)),
                 );
             }
-            constants[slot] = own.or_else(|| data.map(|data| uploaded(data.clone(), device)));
+            constants[slot] = own.or_else(|| data.map(|data| upload(data.clone(), device)));
         }
 
         let main = fold(all, &inputs, &mut constants, &mut names);
@@ -137,12 +137,12 @@ impl Graph {
 
         let mut producers = vec![None; constants.len()];
         let mut reads = vec![0; constants.len()];
-        for (place, operator) in operators.iter().enumerate() {
-            operator.outputs.iter().for_each(|slot| producers[*slot] = Some(place));
+        for (index, operator) in operators.iter().enumerate() {
+            operator.outputs.iter().for_each(|slot| producers[*slot] = Some(index));
             operator.inputs.iter().for_each(|slot| reads[*slot] += 1);
         }
         outputs.iter().for_each(|slot| reads[*slot] += 1);
-        // What nobody reads is let go of.
+        // Constants without readers are dropped.
         let used: HashSet<Slot> = operators
             .iter()
             .flat_map(|operator| operator.constants.clone())
@@ -167,25 +167,25 @@ impl Graph {
         graph.mark_specials();
         graph.biases = biases::find(&graph, |tensor| slots.get(tensor.id));
         graph.layers = graph.find_layers(captured, &names, &indices, &mut slots, modules);
-        let parameters = Parameters { names: unchanged(captured), weights, prepared };
+        let parameters = Parameters { names: unchanged_parameters(captured), weights, prepared };
         let slot = |tensor: &TensorIr| slots.get(tensor.id);
-        let by_kernels = cam_nn::computes_on(device);
-        let regions = lower::regions(&graph, &parameters, by_kernels, slot);
-        if by_kernels {
-            graph.regions = lower::ends(&graph, &regions, slot);
-            graph.regions.extend(lower::windowed(&graph, &regions));
+        let use_kernels = cam_nn::computes_on(device);
+        let regions = lower::regions(&graph, &parameters, use_kernels, slot);
+        if use_kernels {
+            graph.regions = lower::unread_tokens(&graph, &regions, slot);
+            graph.regions.extend(lower::windowed_attention(&graph, &regions));
         }
         graph.regions.extend(regions);
         graph.regions_of = vec![Vec::new(); graph.operators.len()];
         for (number, region) in graph.regions.iter().enumerate() {
-            region.operators.iter().for_each(|place| graph.regions_of[*place].push(number));
+            region.operators.iter().for_each(|index| graph.regions_of[*index].push(number));
         }
         let layers = std::mem::take(&mut graph.layers);
         graph.set_layers(layers);
         Ok(graph)
     }
 
-    /// Shows these layers.
+    /// Sets the layers.
     pub fn set_layers(&mut self, layers: Vec<Layer>) {
         fn hide(layer: &Layer, regions_of: &[Vec<usize>], regions: &mut [Region]) {
             for region in &regions_of[layer.operator] {
@@ -198,80 +198,85 @@ impl Graph {
         self.regions.iter_mut().for_each(|region| region.inside.clear());
         layers.iter().for_each(|layer| hide(layer, &self.regions_of, &mut self.regions));
         self.layers = layers;
-        fn last(layer: &Layer, all: &mut HashSet<usize>) {
+        fn collect(layer: &Layer, all: &mut HashSet<usize>) {
             all.insert(layer.operator);
-            layer.children.iter().for_each(|child| last(child, all));
+            layer.children.iter().for_each(|child| collect(child, all));
         }
         let mut shown = HashSet::new();
-        self.layers.iter().for_each(|layer| last(layer, &mut shown));
-        // A value of one place is no layer, as that of a classifier.
-        let has_places = |place: &usize| self.operators[*place].shape().iter().skip(2).any(|size| *size > 1);
-        self.shows_biases = self.biases.keys().all(|place| shown.contains(place) || !has_places(place));
+        self.layers.iter().for_each(|layer| collect(layer, &mut shown));
+        // A value of one position, such as that of a classifier, is not a layer.
+        let has_positions =
+            |index: &usize| self.operators[*index].shape().iter().skip(2).any(|size| *size > 1);
+        self.shows_biases = self.biases.keys().all(|index| shown.contains(index) || !has_positions(index));
     }
 
-    /// The layers of this graph of one image, from those of the same forward pass on two; none where it is another.
+    /// Returns the layers of this graph of one image, given the graph of two images; none if the forward passes differ.
     ///
-    /// Operators that only rearrange may be missing on either side: Burn leaves them out where they change nothing.
+    /// Operators that only rearrange may be missing on either side, as Burn omits those that change nothing.
     pub fn layers_of_pair(&self, pair: &Graph) -> Vec<Layer> {
         let computing = |graph: &Graph| -> Vec<usize> {
-            (0..graph.operators.len()).filter(|place| !graph.operators[*place].rearranges()).collect()
+            (0..graph.operators.len()).filter(|index| !graph.operators[*index].rearranges()).collect()
         };
         let (ours, theirs) = (computing(self), computing(pair));
-        let kind = |graph: &Graph, place: &usize| operators::name(&graph.operators[*place].ir);
+        let kind = |graph: &Graph, index: &usize| operators::name(&graph.operators[*index].ir);
         if ours.len() != theirs.len() || ours.iter().zip(&theirs).any(|(a, b)| kind(self, a) != kind(pair, b))
         {
             return Vec::new();
         }
-        // What a value is made of by reshapes alone is the same in another form.
-        let unshaped = |graph: &Graph, mut place: usize| {
-            while let OperationIr::BaseFloat(Base::Reshape(_)) = graph.operators[place].ir {
-                match graph.operators[place].inputs.first().and_then(|slot| graph.producers[*slot]) {
-                    Some(before) => place = before,
+        // A reshaped value is the same value in another shape.
+        let unshaped = |graph: &Graph, mut index: usize| {
+            while let OperationIr::BaseFloat(Base::Reshape(_)) = graph.operators[index].ir {
+                match graph.operators[index].inputs.first().and_then(|slot| graph.producers[*slot]) {
+                    Some(before) => index = before,
                     None => break,
                 }
             }
-            place
+            index
         };
-        let is_value = |place: usize, other: usize| {
-            let (one, two) = (self.operators[place].shape(), pair.operators[other].shape());
+        let is_value = |index: usize, other: usize| {
+            let (one, two) = (self.operators[index].shape(), pair.operators[other].shape());
             one.first() == Some(&1) && two.first() == Some(&2) && one[1..] == two[1..]
         };
-        let here = |place: usize| {
-            let known = theirs.partition_point(|other| *other <= place);
-            // What is behind the last operator that computes, on both sides.
+        let find_here = |index: usize| {
+            let known = theirs.partition_point(|other| *other <= index);
+            // The operators behind the last one that computes, on both sides.
             let range = |computing: &[usize], count: usize| {
                 let start = known.checked_sub(1).map_or(0, |last| computing[last]);
                 start..computing.get(known).copied().unwrap_or(count)
             };
             let (ours_behind, theirs_behind) =
                 (range(&ours, self.operators.len()), range(&theirs, pair.operators.len()));
-            let made_of = unshaped(pair, place);
+            let made_of = unshaped(pair, index);
             if let Ok(computing) = theirs.binary_search(&made_of) {
                 let is_same =
-                    |other: &usize| unshaped(self, *other) == ours[computing] && is_value(*other, place);
+                    |other: &usize| unshaped(self, *other) == ours[computing] && is_value(*other, index);
                 return (0..self.operators.len()).find(is_same);
             }
             let like = |graph: &Graph, range: std::ops::Range<usize>| -> Vec<usize> {
-                range.filter(|other| graph.operators[*other].is_like(&pair.operators[place])).collect()
+                range.filter(|other| graph.operators[*other].is_like(&pair.operators[index])).collect()
             };
             let (mine, yours) = (like(self, ours_behind), like(pair, theirs_behind));
-            let nth = yours.iter().position(|other| *other == place).filter(|_| mine.len() == yours.len())?;
-            Some(mine[nth]).filter(|mine| is_value(*mine, place))
+            let nth = yours.iter().position(|other| *other == index).filter(|_| mine.len() == yours.len())?;
+            Some(mine[nth]).filter(|mine| is_value(*mine, index))
         };
-        fn moved(layers: &[Layer], graph: &Graph, here: &impl Fn(usize) -> Option<usize>) -> Vec<Layer> {
+        fn transfer(
+            layers: &[Layer],
+            graph: &Graph,
+            find_here: &impl Fn(usize) -> Option<usize>,
+        ) -> Vec<Layer> {
             let moved = layers.iter().filter_map(|layer| {
-                let operator = here(layer.operator)?;
+                let operator = find_here(layer.operator)?;
                 let value = graph.operators[operator].outputs[0];
                 Some(Layer {
                     operator,
                     value,
-                    children: moved(&layer.children, graph, here),
+                    children: transfer(&layer.children, graph, find_here),
                     ..layer.clone()
                 })
             });
             moved.collect()
         }
-        moved(&pair.layers, self, &here)
+        transfer(&pair.layers, self, &find_here)
     }
 
     fn find_layers<O>(
@@ -294,7 +299,7 @@ impl Graph {
         for (slot, id) in self.inputs.iter().zip(&captured.inputs).skip(1) {
             known.extend(shapes.get(id).map(|shape| (*slot, axes::further_input(shape, main))));
         }
-        // Noise shows nothing of the input.
+        // Noise does not depend on the input.
         let mut varying: HashSet<Slot> = self.inputs.iter().copied().collect();
         for operator in &self.operators {
             if operator.inputs.iter().any(|slot| varying.contains(slot)) {
@@ -307,7 +312,7 @@ impl Graph {
                 .ir
                 .inputs()
                 .map(|tensor| {
-                    let slot = slots.of(tensor.id);
+                    let slot = slots.get_or_insert(tensor.id);
                     Operand {
                         axes: known.get(&slot).map(Vec::as_slice),
                         shape: tensor.shape.as_slice(),
@@ -385,17 +390,17 @@ impl Operator {
     pub fn new(ir: OperationIr, slots: &mut Slots, device: &Device) -> Result<Self, Error> {
         let kernel = Table { slots, device }.kernel(&ir);
         let kernel = kernel.ok_or_else(|| Error::UnknownOperator { operator: operators::name(&ir) })?;
-        let inputs = ir.inputs().map(|tensor| slots.of(tensor.id)).collect();
-        let outputs = ir.outputs().map(|tensor| slots.of(tensor.id)).collect();
+        let inputs = ir.inputs().map(|tensor| slots.get_or_insert(tensor.id)).collect();
+        let outputs = ir.outputs().map(|tensor| slots.get_or_insert(tensor.id)).collect();
         Ok(Self { ir, kernel, inputs, constants: Vec::new(), outputs, fused: None, special: Special::None })
     }
 
-    /// The shape of what it gives.
+    /// Returns the shape of its first output.
     pub fn shape(&self) -> &[usize] {
         self.ir.outputs().next().map_or(&[], |out| out.shape.as_slice())
     }
 
-    /// Whether it gives the weights of an attention: scores are none yet.
+    /// Reports whether its output is attention weights, rather than scores.
     fn gives_attention(&self) -> bool {
         match &self.ir {
             OperationIr::Activation(Activation::Softmax(op)) => op.axis + 1 == op.out.shape.num_dims(),
@@ -403,7 +408,7 @@ impl Operator {
         }
     }
 
-    /// Whether it is the same as another, but for the batch.
+    /// Reports whether it equals another operator except for the batch size.
     fn is_like(&self, other: &Self) -> bool {
         let arguments = match (&self.ir, &other.ir) {
             (OperationIr::BaseFloat(Base::Permute(a)), OperationIr::BaseFloat(Base::Permute(b))) => {
@@ -417,7 +422,7 @@ impl Operator {
         arguments && self.shape().get(1..) == other.shape().get(1..)
     }
 
-    /// Whether it puts numbers in other places, and computes none.
+    /// Reports whether it only rearranges values.
     fn rearranges(&self) -> bool {
         let OperationIr::BaseFloat(op) = &self.ir else { return false };
         matches!(
@@ -431,7 +436,7 @@ impl Operator {
         )
     }
 
-    /// Whether it gives other numbers each time.
+    /// Reports whether its output is random.
     fn is_random(&self) -> bool {
         matches!(
             self.ir,
@@ -445,8 +450,8 @@ fn distinct(slots: &[Slot]) -> Vec<Slot> {
     slots.iter().copied().filter(|slot| seen.insert(*slot)).collect()
 }
 
-/// The parameters that are read as they are, or in another shape, by the tensors that hold their numbers in that order.
-fn unchanged<O>(captured: &Captured<O>) -> HashMap<TensorId, String> {
+/// Returns the names of parameters that are read unchanged or reshaped, by the tensors that hold their values in the same order.
+fn unchanged_parameters<O>(captured: &Captured<O>) -> HashMap<TensorId, String> {
     let mut names = captured.names.clone();
     for ir in &captured.operators {
         if let OperationIr::BaseFloat(Base::Reshape(op)) = ir
@@ -458,21 +463,21 @@ fn unchanged<O>(captured: &Captured<O>) -> HashMap<TensorId, String> {
     names
 }
 
-/// The operators that the outputs depend on.
+/// Returns the operators on which the outputs depend.
 fn live<O>(captured: &Captured<O>) -> Vec<OperationIr> {
     let mut needed: HashSet<TensorId> = captured.outputs.iter().copied().collect();
     let mut live = Vec::new();
     for ir in captured.operators.iter().rev() {
-        // Hollow weights and inputs are made by operators that stand for nothing.
-        let stands_for = |id: TensorId| captured.names.contains_key(&id) || captured.inputs.contains(&id);
-        let is_made_up = matches!(ir, OperationIr::Init(_) | OperationIr::Drop(_))
+        // Hollow weights and inputs are made by operators that are not part of the graph.
+        let is_hollow = |id: TensorId| captured.names.contains_key(&id) || captured.inputs.contains(&id);
+        let is_placeholder = matches!(ir, OperationIr::Init(_) | OperationIr::Drop(_))
             || matches!(
                 ir,
                 OperationIr::BaseFloat(Base::Empty(_))
                     | OperationIr::BaseInt(Base::Empty(_))
                     | OperationIr::BaseBool(Base::Empty(_))
-            ) && ir.outputs().all(|tensor| stands_for(tensor.id));
-        if !is_made_up && ir.outputs().any(|tensor| needed.contains(&tensor.id)) {
+            ) && ir.outputs().all(|tensor| is_hollow(tensor.id));
+        if !is_placeholder && ir.outputs().any(|tensor| needed.contains(&tensor.id)) {
             needed.extend(ir.inputs().map(|tensor| tensor.id));
             live.push(ir.clone());
         }
@@ -481,7 +486,7 @@ fn live<O>(captured: &Captured<O>) -> Vec<OperationIr> {
     live
 }
 
-fn uploaded(data: TensorData, device: &Device) -> DispatchTensor {
+fn upload(data: TensorData, device: &Device) -> DispatchTensor {
     let dtype = data.dtype();
     let device = device.as_dispatch();
     if dtype.is_float() {
@@ -493,7 +498,7 @@ fn uploaded(data: TensorData, device: &Device) -> DispatchTensor {
     }
 }
 
-/// Computes what depends on no input, once; what is left depends on one.
+/// Computes operators that do not depend on an input. Returns the others.
 fn fold(
     all: Vec<Operator>,
     inputs: &[Slot],
@@ -508,14 +513,14 @@ fn fold(
             main.push(operator);
             continue;
         }
-        // A weight that is only put otherwise keeps its name.
+        // A constant that is computed from one weight keeps its name.
         let named: BTreeMap<String, ()> = operator
             .ir
             .inputs()
             .filter_map(|tensor| names.get(&tensor.id).cloned())
             .map(|name| (name, ()))
             .collect();
-        // What is looked up in a table is no weight of the operator that reads it.
+        // A value looked up in a table is not a weight of its reader.
         let looks_up = matches!(
             operator.ir,
             OperationIr::Module(Module::Embedding(_))

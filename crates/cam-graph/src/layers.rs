@@ -1,23 +1,23 @@
-//! Which values of a graph are layers, what they are called, and which layer encloses which.
+//! Finds the layers of a graph, their names and their nesting.
 //!
-//! A recording holds operators and no modules, but an operator that reads a parameter belongs to the module that owns it, and that has
-//! a path: `layer4.1.bn2`. From these everything else is told:
+//! A recording contains operators and no modules. But an operator that reads a parameter belongs to the module that owns the parameter,
+//! whose path is known: `layer4.1.bn2`. Everything else follows from that:
 //!
-//! - A module's **value** is what its last operator gives.
-//! - A **block**, a module of modules, goes on over the operators without parameters behind it that are its own: a sum or product of
-//!   what it computed and what it was given (a residual connection); a concatenation of what it computed; the activation behind one of
-//!   these; an activation or pooling for which it has a module without parameters (`pool`, `activation`); what brings its places
-//!   back in order (the end of windowed attention). In between a value may be put in another form or made a gate. Burn's own modules
-//!   that end with their last layer (`MultiHeadAttention`) end there: what is added to their value is added around them. So it is with
-//!   a list of modules (`Vec`, a tuple), which has no forward pass of its own.
-//! - A **function** is one value made of another by operators without parameters, element by element and on several ways: `x * sigmoid(x)`.
-//!   It is an activation as a whole, and what is inside of it is no layer.
-//! - What an attention multiplies with each other, its queries, keys and values, is no layer: only the attention as a whole is.
-//! - **Operators without parameters** have names of their own: the number that is free for them in a sequence (`features.3`), the
-//!   module without parameters that has their place (`maxpool`), or what they are (`relu`) within the block around them.
-//! - A module that is called several times has a layer a call: `encoder`, `encoder#2`.
+//! - The **value** of a module is the output of its last operator.
+//! - A **block** (a module that contains modules) extends over the following operators without parameters that belong to it: a sum or
+//!   product of its values and its inputs (a residual connection); a concatenation of its values; the activation after one of these; an
+//!   activation or pooling for which it has a module without parameters (`pool`, `activation`); operators that restore the order of
+//!   positions (the end of windowed attention). In between a value may be reshaped or become a gate. Burn's own modules that end with
+//!   their last layer (`MultiHeadAttention`) end there: additions to their value belong to the block around them. The same holds for a
+//!   list of modules (`Vec`, a tuple), which has no forward pass.
+//! - A **function** is a value computed elementwise from one other value by several operators without parameters: `x * sigmoid(x)`. As a
+//!   whole it is an activation, and the values inside are not layers.
+//! - The factors in an attention (queries, keys and values) are not layers: only the attention as a whole is.
+//! - **Operators without parameters** are named by the free number in a sequence (`features.3`), by the module without parameters in
+//!   their position (`maxpool`), or by their kind (`relu`) within the enclosing block.
+//! - A module that is called several times has one layer per call: `encoder`, `encoder#2`.
 //!
-//! A layer is offered where its axes are understood (see [`crate::axes`]).
+//! A value is a layer only if its axes are understood (see [`crate::axes`]).
 
 use crate::axes::Layout;
 use crate::values::Slot;
@@ -30,40 +30,40 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 /// The tree of modules.
 #[derive(Default)]
 pub(crate) struct Modules {
-    /// The paths of all modules, also of those without parameters, in the order of their fields.
+    /// The paths of all modules, including those without parameters, in the order of their fields.
     pub paths: Vec<String>,
-    /// The names of the types of those that hold others, by their paths.
+    /// The type names of modules that contain others, by their paths.
     pub types: HashMap<String, String>,
 }
 
-/// An operator, as the search for layers sees it.
+/// An operator in the search for layers.
 pub(crate) struct Node<'a> {
     pub operator: &'a OperationIr,
     /// The paths of the parameters that it reads.
     pub params: Vec<&'a str>,
-    /// Whether it gives attention weights that a fused attention does not show.
+    /// Whether its output is attention weights that a fused attention does not expose.
     pub is_weights: bool,
-    /// What it reads that depends on the input, each once.
+    /// The distinct slots that it reads and that depend on the input.
     pub inputs: Vec<Slot>,
-    /// What it gives, the first of several.
+    /// The slot of its first output.
     pub output: Slot,
-    /// How that is laid out, where it can be a layer.
+    /// The layout of the output, if it can be a layer.
     pub layout: Option<Layout>,
 }
 
-/// A value that can be looked at.
+/// A value that can be tapped.
 #[derive(Clone, Debug)]
 pub(crate) struct Layer {
     pub name: String,
     pub value: Slot,
     pub layout: Layout,
-    /// The operator that gives the value.
+    /// The operator whose output is the value.
     pub operator: usize,
-    /// Layers inside, in the order in which they finish.
+    /// The layers inside, in the order in which they finish.
     pub children: Vec<Layer>,
 }
 
-/// What an operator without parameters is called.
+/// Returns the name of the kind of an operator without parameters.
 fn kind(operator: &OperationIr) -> Option<&'static str> {
     Some(match operator {
         OperationIr::Activation(op) => match op {
@@ -106,7 +106,7 @@ fn is_cat(operator: &OperationIr) -> bool {
     matches!(operator, OperationIr::BaseFloat(Base::Cat(_)))
 }
 
-/// Whether an operator puts numbers in other places.
+/// Reports whether an operator rearranges values.
 fn rearranges(operator: &OperationIr) -> bool {
     matches!(
         operator,
@@ -121,12 +121,12 @@ fn rearranges(operator: &OperationIr) -> bool {
     )
 }
 
-/// A sum, difference or product of two values.
+/// Reports whether an operator is a sum, difference or product of two values.
 fn is_merge(operator: &OperationIr) -> bool {
     matches!(operator, OperationIr::NumericFloat(_, Numeric::Add(_) | Numeric::Mul(_) | Numeric::Sub(_)))
 }
 
-/// Whether what an operator gives is a number for each number that it takes, or for a row or part of them.
+/// Reports whether an operator is elementwise, a reduction or a slice.
 fn is_pointwise(operator: &OperationIr) -> bool {
     match operator {
         OperationIr::Activation(op) => {
@@ -167,17 +167,17 @@ fn is_pointwise(operator: &OperationIr) -> bool {
     }
 }
 
-/// What a layer without parameters can be: it has to be known to look for the module that stands for it.
+/// The category of a layer without parameters, by which its module is found.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Sort {
+enum Category {
     Pooling,
     Upsampling,
     Activation,
 }
 
-impl Sort {
-    /// Whether a module of this name does this.
-    fn is_called(self, name: &str) -> bool {
+impl Category {
+    /// Reports whether the name of a module suggests this category.
+    fn matches_name(self, name: &str) -> bool {
         let words: &[&str] = match self {
             Self::Pooling => &["pool"],
             Self::Upsampling => &["up", "interp", "resize"],
@@ -190,7 +190,7 @@ impl Sort {
     }
 }
 
-/// Whether an operator gives attention weights, shown or not.
+/// Reports whether the output of an operator is attention weights, exposed or not.
 fn is_attention(node: &Node<'_>) -> bool {
     node.is_weights || matches!(node.operator, OperationIr::Activation(Activation::Softmax(_)))
 }
@@ -207,7 +207,7 @@ fn is_within(path: &str, outer: &str) -> bool {
     path.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// The modules that own all of these parameters: of several, what their paths have in common.
+/// Returns the module that owns all of these parameters: the common prefix of their paths.
 fn owner(params: &[&str]) -> Option<String> {
     let mut paths = params.iter().map(|param| parent(param));
     let first = paths.next()?.to_string();
@@ -225,8 +225,7 @@ struct Call {
     last: usize,
 }
 
-/// The layers of a graph, those that finish first in front.
-///
+/// Returns the layers of a graph, in the order in which they finish.
 pub(crate) fn find(nodes: &[Node<'_>], modules: &Modules) -> Vec<Layer> {
     Search::new(nodes, modules).layers()
 }
@@ -236,34 +235,34 @@ struct Search<'a> {
     paths: &'a [String],
     types: &'a HashMap<String, String>,
     owners: Vec<Option<String>>,
-    /// The operator that gives a value.
+    /// The operator that writes each slot.
     producers: HashMap<Slot, usize>,
-    /// The calls of each module, in their order.
+    /// The calls of each module, in order.
     calls: BTreeMap<String, Vec<Call>>,
-    /// The modules of modules.
+    /// The modules that contain modules.
     blocks: BTreeSet<String>,
-    /// The numbers that operators without parameters have in sequences.
+    /// The numbered names of operators without parameters in sequences.
     numbered: BTreeMap<usize, String>,
-    /// The functions, by the operators that they end with.
+    /// The functions, by their last operators.
     functions: BTreeMap<usize, Function>,
-    /// The operators inside of functions.
+    /// The operators inside of functions, with the last operator of the function.
     hidden: HashMap<usize, usize>,
-    /// The operators that give queries, keys and values.
+    /// The operators whose outputs are queries, keys and values.
     projections: HashSet<usize>,
 }
 
-/// A value made of another by operators without parameters, element by element and on several ways.
+/// A value computed elementwise from one other value by several operators without parameters.
 #[derive(Clone, Debug)]
 struct Function {
     source: Slot,
-    /// The operators before the last.
+    /// The operators before the last one.
     inside: BTreeSet<usize>,
 }
 
 impl<'a> Search<'a> {
     fn new(nodes: &'a [Node<'a>], modules: &'a Modules) -> Self {
         let owners: Vec<Option<String>> = nodes.iter().map(|node| owner(&node.params)).collect();
-        let producers = nodes.iter().enumerate().map(|(place, node)| (node.output, place)).collect();
+        let producers = nodes.iter().enumerate().map(|(index, node)| (node.output, index)).collect();
         let mut search = Self {
             nodes,
             paths: &modules.paths,
@@ -290,7 +289,7 @@ impl<'a> Search<'a> {
     fn find_projections(&mut self) {
         let is_matmul = |node: &Node<'_>| matches!(node.operator, OperationIr::Float(_, Float::Matmul(_)));
         let products = self.nodes.iter().filter(|node| is_matmul(node) && node.inputs.len() > 1);
-        // The queries may be constants.
+        // The queries may be constant.
         let scores = self.nodes.iter().filter(|node| is_attention(node)).filter_map(|node| {
             let mut at = node;
             while !is_matmul(at) {
@@ -300,9 +299,9 @@ impl<'a> Search<'a> {
         });
         let mut open: Vec<Slot> = products.chain(scores).flat_map(|node| node.inputs.clone()).collect();
         while let Some(slot) = open.pop() {
-            let Some(&place) = self.producers.get(&slot) else { continue };
-            let node = &self.nodes[place];
-            let goes_on = match node.operator {
+            let Some(&index) = self.producers.get(&slot) else { continue };
+            let node = &self.nodes[index];
+            let is_rearranged = match node.operator {
                 OperationIr::BaseFloat(
                     Base::Reshape(_)
                     | Base::Permute(_)
@@ -315,24 +314,24 @@ impl<'a> Search<'a> {
                 OperationIr::NumericFloat(_, Numeric::Add(_))
                 | OperationIr::Float(_, Float::Matmul(_))
                 | OperationIr::Module(Module::Linear(_))
-                    if self.owners[place].is_some() =>
+                    if self.owners[index].is_some() =>
                 {
                     false
                 }
                 _ => continue,
             };
-            if self.projections.insert(place) && goes_on {
+            if self.projections.insert(index) && is_rearranged {
                 open.extend(&node.inputs);
             }
         }
     }
 
     fn find_functions(&mut self) {
-        for place in 0..self.nodes.len() {
-            let Some(function) = self.function(place) else { continue };
-            let end = if self.is_halved(place, &function) { place + 1 } else { place };
+        for index in 0..self.nodes.len() {
+            let Some(function) = self.function(index) else { continue };
+            let end = if self.is_halved(index, &function) { index + 1 } else { index };
             let mut inside = function.inside;
-            inside.extend(place..end);
+            inside.extend(index..end);
             self.hidden.extend(inside.iter().map(|inner| (*inner, end)));
             self.functions.insert(end, Function { inside, ..function });
         }
@@ -340,19 +339,19 @@ impl<'a> Search<'a> {
         self.functions.retain(|end, _| !hidden.contains_key(end));
     }
 
-    /// The function that ends with this operator.
-    fn function(&self, place: usize) -> Option<Function> {
-        let own = |place: usize| self.owners[place].is_none() && is_pointwise(self.nodes[place].operator);
-        let mut open: BTreeSet<Slot> = self.nodes[place].inputs.iter().copied().collect();
-        if !own(place) || open.len() < 2 {
+    /// Returns the function that ends with this operator.
+    fn function(&self, index: usize) -> Option<Function> {
+        let own = |index: usize| self.owners[index].is_none() && is_pointwise(self.nodes[index].operator);
+        let mut open: BTreeSet<Slot> = self.nodes[index].inputs.iter().copied().collect();
+        if !own(index) || open.len() < 2 {
             return None;
         }
         let mut inside = BTreeSet::new();
         while open.len() > 1 {
-            // What is computed last cannot be what the others are made of.
+            // The value that is computed last cannot be the source of the others.
             let last =
-                *open.iter().max_by_key(|slot| self.producers.get(*slot).map_or(0, |place| place + 1))?;
-            let producer = *self.producers.get(&last).filter(|place| own(**place))?;
+                *open.iter().max_by_key(|slot| self.producers.get(*slot).map_or(0, |index| index + 1))?;
+            let producer = *self.producers.get(&last).filter(|index| own(**index))?;
             inside.insert(producer);
             open.remove(&last);
             open.extend(&self.nodes[producer].inputs);
@@ -360,40 +359,40 @@ impl<'a> Search<'a> {
         Some(Function { source: open.pop_first()?, inside })
     }
 
-    /// The approximate GELU is halved at its end.
-    fn is_halved(&self, place: usize, function: &Function) -> bool {
+    /// Reports whether a multiplication by one half follows, as in the approximate GELU.
+    fn is_halved(&self, index: usize, function: &Function) -> bool {
         let has_tanh = function.inside.iter().any(|inner| kind(self.nodes[*inner].operator) == Some("tanh"));
         let halves = |next: &Node<'_>| {
-            next.inputs == [self.nodes[place].output]
+            next.inputs == [self.nodes[index].output]
                 && matches!(next.operator, OperationIr::NumericFloat(_, Numeric::MulScalar(op)) if op.rhs.elem::<f64>() == 0.5)
         };
-        has_tanh && self.nodes.get(place + 1).is_some_and(halves)
+        has_tanh && self.nodes.get(index + 1).is_some_and(halves)
     }
 
-    /// What an operator is, where a module without parameters can stand for it.
-    fn sort(&self, place: usize) -> Option<Sort> {
-        let operator = self.nodes[place].operator;
+    /// Returns the category of an operator that may belong to a module without parameters.
+    fn category(&self, index: usize) -> Option<Category> {
+        let operator = self.nodes[index].operator;
         match kind(operator) {
-            _ if self.owners[place].is_some() || self.hidden.contains_key(&place) => None,
-            _ if self.functions.contains_key(&place) => Some(Sort::Activation),
-            Some("upsample") => Some(Sort::Upsampling),
-            Some(_) if is_pooling(operator) => Some(Sort::Pooling),
-            Some(_) => Some(Sort::Activation),
+            _ if self.owners[index].is_some() || self.hidden.contains_key(&index) => None,
+            _ if self.functions.contains_key(&index) => Some(Category::Activation),
+            Some("upsample") => Some(Category::Upsampling),
+            Some(_) if is_pooling(operator) => Some(Category::Pooling),
+            Some(_) => Some(Category::Activation),
             None => None,
         }
     }
 
-    /// A call of a module ends before it reads the same parameter again.
+    /// Returns the calls of the modules that own parameters. A call ends before it reads the same parameter again.
     fn calls_of_owners(&self) -> BTreeMap<&str, Vec<Call>> {
         let mut calls: BTreeMap<&str, Vec<Call>> = BTreeMap::new();
         let mut read: HashMap<&str, HashSet<&str>> = HashMap::new();
-        for (place, (node, owner)) in self.nodes.iter().zip(&self.owners).enumerate() {
+        for (index, (node, owner)) in self.nodes.iter().zip(&self.owners).enumerate() {
             let Some(owner) = owner else { continue };
             let (calls, read) = (calls.entry(owner).or_default(), read.entry(owner).or_default());
             match calls.last_mut() {
-                Some(call) if node.params.iter().all(|param| !read.contains(param)) => call.last = place,
+                Some(call) if node.params.iter().all(|param| !read.contains(param)) => call.last = index,
                 _ => {
-                    calls.push(Call { first: place, last: place });
+                    calls.push(Call { first: index, last: index });
                     read.clear();
                 }
             }
@@ -402,7 +401,7 @@ impl<'a> Search<'a> {
         calls
     }
 
-    /// The calls of all modules: one of modules is called as often as each of them, if their calls do not overlap, or else once.
+    /// Returns the calls of all modules. A module of modules is called as often as each of them if their calls do not overlap, else once.
     fn calls_of_modules(&self) -> BTreeMap<String, Vec<Call>> {
         let owners = self.calls_of_owners();
         let mut modules: BTreeSet<&str> = BTreeSet::new();
@@ -423,20 +422,20 @@ impl<'a> Search<'a> {
                 .map(|(_, calls)| calls)
                 .collect();
             let times = inside[0].len();
-            let in_turn =
+            let spans =
                 || (0..times).map(|turn| span(&inside.iter().map(|calls| &calls[turn]).collect::<Vec<_>>()));
             let apart = inside.iter().all(|calls| calls.len() == times)
-                && in_turn().zip(in_turn().skip(1)).all(|(a, b)| a.last < b.first);
+                && spans().zip(spans().skip(1)).all(|(a, b)| a.last < b.first);
             match apart {
-                true => in_turn().collect(),
+                true => spans().collect(),
                 false => vec![span(&inside.into_iter().flatten().collect::<Vec<_>>())],
             }
         };
         modules.into_iter().map(|module| (module.to_string(), calls_of(module))).collect()
     }
 
-    /// Extends each layer that flattens what it takes over the operator that takes its value apart again: Burn has a linear layer do so
-    /// at some sizes of the batch.
+    /// Extends each layer that flattens its input over the operator that restores the shape: Burn's linear layer does this at some batch
+    /// sizes.
     fn extend_flattened(&mut self) {
         for calls in self.calls.values_mut() {
             for call in calls.iter_mut().filter(|call| self.nodes[call.last].layout.is_none()) {
@@ -451,17 +450,17 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Extends each block over the operators without parameters behind it that are its own; inner blocks first.
+    /// Extends each block over the following operators without parameters that belong to it, inner blocks first.
     fn extend_blocks(&mut self) {
         let mut blocks: Vec<String> = self.blocks.iter().cloned().collect();
         blocks.sort_by_key(|block| std::cmp::Reverse(block.split('.').count()));
         for block in blocks {
-            // What is inside has its end by now.
+            // The inner blocks are extended by now.
             let numbers = self.numbers(&block);
             self.numbered.extend(numbers);
             for turn in 0..self.calls[&block].len() {
                 let extended = self.extended(&block, turn);
-                self.calls.get_mut(&block).expect("a block that was listed")[turn] = extended;
+                self.calls.get_mut(&block).expect("blocks have calls")[turn] = extended;
             }
         }
     }
@@ -476,7 +475,7 @@ impl<'a> Search<'a> {
 
     fn extended(&self, block: &str, turn: usize) -> Call {
         let mut call = self.calls[block][turn].clone();
-        // What an inner block was extended by is inside the outer one, too.
+        // Extensions of inner blocks belong to the outer block, too.
         for (inner, calls) in &self.calls {
             if is_within(inner, block) {
                 let inside =
@@ -485,22 +484,23 @@ impl<'a> Search<'a> {
             }
         }
         if self.calls[block].len() == 1 {
-            let own = self.numbered.iter().filter(|(_, name)| parent(name) == block).map(|(place, _)| *place);
+            let own = self.numbered.iter().filter(|(_, name)| parent(name) == block).map(|(index, _)| *index);
             call.last = own.max().unwrap_or(0).max(call.last);
         }
         if self.nodes[call.last].layout.is_none() {
-            call.last = self.back_in_order(&call).unwrap_or(call.last);
+            call.last = self.restore_order(&call).unwrap_or(call.last);
         }
-        let mut given = self.given(&call);
+        let mut given = self.inputs_of(&call);
         let lenient = self.has_blocks_inside(block);
         let mut unused: Vec<&str> = self.without_parameters(block);
         if !unused.is_empty() {
-            let stand_ins = (call.first..=call.last).filter_map(|place| self.stand_in(place, block));
-            let stand_ins: HashSet<String> = stand_ins.collect();
-            unused.retain(|path| !stand_ins.contains(leaf(path)));
+            let owned_names =
+                (call.first..=call.last).filter_map(|index| self.module_without_parameters(index, block));
+            let owned_names: HashSet<String> = owned_names.collect();
+            unused.retain(|path| !owned_names.contains(leaf(path)));
         }
         let mut merged = false;
-        // What only brings a value into another form, or makes a gate of it, belongs to the block if what comes of it does.
+        // Operators that only reshape a value or make it a gate belong to the block if the operator that follows them does.
         let mut ahead = call.clone();
         let mut gates = false;
         while let Some(next) = self.next(ahead.last) {
@@ -510,30 +510,30 @@ impl<'a> Search<'a> {
             let is_inside = |slot: &Slot| self.is_inside(*slot, &ahead);
             let all_inside = inputs.iter().all(is_inside);
             let own = all_inside || inputs.iter().all(|slot| is_inside(slot) || given.contains(slot));
-            let sort = self.sort(next);
-            let stands = unused.iter().position(|path| sort.is_some_and(|sort| sort.is_called(leaf(path))));
-            let takes = inputs.iter().any(is_inside)
+            let category = self.category(next);
+            let unused_match = unused
+                .iter()
+                .position(|path| category.is_some_and(|category| category.matches_name(leaf(path))));
+            let belongs = inputs.iter().any(is_inside)
                 && match inputs.len() {
-                    1 if sort == Some(Sort::Activation) && merged && ahead.last == call.last => true,
-                    1 => stands.is_some() && ahead.last == call.last,
+                    1 if category == Some(Category::Activation) && merged && ahead.last == call.last => true,
+                    1 => unused_match.is_some() && ahead.last == call.last,
                     _ if is_cat(node.operator) => ahead.last == call.last && (all_inside || (own && lenient)),
-                    _ => {
-                        own && self.merges(next, gates) && (all_inside || self.adds_what_it_was_given(block))
-                    }
+                    _ => own && self.merges(next, gates) && (all_inside || self.can_add_its_input(block)),
                 };
-            if takes {
+            if belongs {
                 merged = inputs.len() > 1;
-                if let Some(place) = stands.filter(|_| inputs.len() == 1) {
-                    unused.remove(place);
+                if let Some(index) = unused_match.filter(|_| inputs.len() == 1) {
+                    unused.remove(index);
                 }
                 ahead.last = next;
                 call = ahead.clone();
-                given = self.given(&call);
+                given = self.inputs_of(&call);
             } else if inputs.len() == 1
                 && all_inside
-                && (rearranges(node.operator) || sort == Some(Sort::Activation))
+                && (rearranges(node.operator) || category == Some(Category::Activation))
             {
-                gates |= sort == Some(Sort::Activation);
+                gates |= category == Some(Category::Activation);
                 ahead.last = next;
             } else {
                 break;
@@ -542,46 +542,46 @@ impl<'a> Search<'a> {
         call
     }
 
-    /// Whether an operator is a sum or product of two values: a product, if one of them is a gate.
-    fn merges(&self, place: usize, gates: bool) -> bool {
-        let operator = self.nodes[place].operator;
+    /// Reports whether an operator is a sum or product of two values; if one of them is a gate, whether it is a product.
+    fn merges(&self, index: usize, gates: bool) -> bool {
+        let operator = self.nodes[index].operator;
         match gates {
             true => matches!(operator, OperationIr::NumericFloat(_, Numeric::Mul(_))),
             false => is_merge(operator),
         }
     }
 
-    /// Whether a sum of what a block computed and what it was given can be its own: not where it is a list, nor one of Burn's modules
-    /// that end with their last layer.
-    fn adds_what_it_was_given(&self, block: &str) -> bool {
+    /// Reports whether a sum of the values and inputs of a block can belong to it: not if the block is a list, or one of Burn's modules that
+    /// end with their last layer.
+    fn can_add_its_input(&self, block: &str) -> bool {
         const PLAIN: [&str; 4] =
             ["MultiHeadAttention", "CrossAttention", "PositionWiseFeedForward", "SwiGlu"];
         self.types.get(block).is_some_and(|name| !PLAIN.contains(&name.as_str()))
     }
 
-    /// The next operator, or the last one of the function that begins there, if none has a parameter.
-    fn next(&self, place: usize) -> Option<usize> {
-        let next = place + 1;
+    /// Returns the next operator, or the last one of the function that starts there, if none of them has a parameter.
+    fn next(&self, index: usize) -> Option<usize> {
+        let next = index + 1;
         let end = self.hidden.get(&next).copied().unwrap_or(next);
-        // Functions may be parts of others.
+        // Functions may be nested.
         let end = self.hidden.get(&end).copied().unwrap_or(end);
         let own =
-            |place: usize| self.owners[place].is_none() && (place == end || self.hidden.contains_key(&place));
+            |index: usize| self.owners[index].is_none() && (index == end || self.hidden.contains_key(&index));
         (end < self.nodes.len() && (next..=end).all(own)).then_some(end)
     }
 
-    /// Modules without parameters directly within a block for which no operator inside is known.
+    /// Returns the direct child modules of a block that have no parameters and no known operators.
     fn without_parameters(&self, block: &str) -> Vec<&'a str> {
         let own = self.paths.iter().map(String::as_str).filter(|path| parent(path) == block);
         own.filter(|path| !self.calls.contains_key(*path)).collect()
     }
 
     fn is_inside(&self, slot: Slot, call: &Call) -> bool {
-        self.producers.get(&slot).is_some_and(|place| (call.first..=call.last).contains(place))
+        self.producers.get(&slot).is_some_and(|index| (call.first..=call.last).contains(index))
     }
 
-    /// What a call was given: values from before that it reads, and what these were made from without parameters.
-    fn given(&self, call: &Call) -> HashSet<Slot> {
+    /// Returns the inputs of a call: earlier values that it reads, and the values from which these are computed without parameters.
+    fn inputs_of(&self, call: &Call) -> HashSet<Slot> {
         let read = self.nodes[call.first..=call.last].iter().flat_map(|node| &node.inputs);
         let mut open: Vec<Slot> = read.copied().filter(|slot| !self.is_inside(*slot, call)).collect();
         let mut given = HashSet::new();
@@ -589,20 +589,20 @@ impl<'a> Search<'a> {
             if !given.insert(slot) {
                 continue;
             }
-            if let Some(place) = self.producers.get(&slot).filter(|place| self.owners[**place].is_none()) {
-                open.extend(&self.nodes[*place].inputs);
+            if let Some(index) = self.producers.get(&slot).filter(|index| self.owners[**index].is_none()) {
+                open.extend(&self.nodes[*index].inputs);
             }
         }
         given
     }
 
-    /// The first value behind a call, made from what it computed alone and without parameters, that has a layout.
-    fn back_in_order(&self, call: &Call) -> Option<usize> {
+    /// Returns the first operator after a call whose output has a layout and is only a rearrangement of values of the call.
+    fn restore_order(&self, call: &Call) -> Option<usize> {
         let mut inside: HashSet<Slot> =
             self.nodes[call.first..=call.last].iter().map(|node| node.output).collect();
-        for place in call.last + 1..self.nodes.len() {
-            let node = &self.nodes[place];
-            if self.owners[place].is_some()
+        for index in call.last + 1..self.nodes.len() {
+            let node = &self.nodes[index];
+            if self.owners[index].is_some()
                 || !rearranges(node.operator)
                 || !node.inputs.iter().all(|slot| inside.contains(slot))
             {
@@ -610,7 +610,7 @@ impl<'a> Search<'a> {
             }
             inside.insert(node.output);
             if node.layout.is_some() {
-                return Some(place);
+                return Some(index);
             }
         }
         None
@@ -634,35 +634,35 @@ impl<'a> Search<'a> {
         }
         let mut taken: HashMap<String, usize> = found.iter().map(|layer| (layer.name.clone(), 1)).collect();
         let values: HashSet<Slot> = found.iter().map(|layer| layer.value).collect();
-        for (place, name) in self.names_without_parameters(&values) {
+        for (index, name) in self.names_without_parameters(&values) {
             let count = taken.entry(name.clone()).or_insert(0);
             *count += 1;
             let name = if *count == 1 { name } else { format!("{name}#{count}") };
-            offer(name, place, &mut found);
+            offer(name, index, &mut found);
         }
         nested(found)
     }
 
-    /// Linear layers whose values nothing but an attention reads. Queries, keys and values look at each other: none of them says where
-    /// the network looks, and the last of them is not what somebody means who asks for the last layer.
+    /// Returns linear layers whose values only an attention reads. Queries, keys and values are compared with each other, so none of them shows
+    /// where the network looks, and the last of them is not what "the last layer" means.
     fn projections(&self) -> HashSet<usize> {
         let mut readers: HashMap<Slot, Vec<usize>> = HashMap::new();
-        for (place, node) in self.nodes.iter().enumerate() {
-            node.inputs.iter().for_each(|slot| readers.entry(*slot).or_default().push(place));
+        for (index, node) in self.nodes.iter().enumerate() {
+            node.inputs.iter().for_each(|slot| readers.entry(*slot).or_default().push(index));
         }
-        let is_product = |place: usize| {
-            let node = &self.nodes[place];
+        let is_product = |index: usize| {
+            let node = &self.nodes[index];
             let multiplies =
                 node.is_weights || matches!(node.operator, OperationIr::Float(_, Float::Matmul(_)));
             multiplies && node.inputs.len() > 1
         };
-        // What an attention reads, and what brings it into its form.
+        // The inputs of an attention, and the operators that reshape them.
         let mut inside = HashSet::new();
-        for scores in (0..self.nodes.len()).filter(|place| is_product(*place)) {
+        for scores in (0..self.nodes.len()).filter(|index| is_product(*index)) {
             let mut open = vec![scores];
             let mut weighed = HashSet::new();
-            while let Some(place) = open.pop() {
-                for reader in readers.get(&self.nodes[place].output).into_iter().flatten() {
+            while let Some(index) = open.pop() {
+                for reader in readers.get(&self.nodes[index].output).into_iter().flatten() {
                     let node = &self.nodes[*reader];
                     if is_product(*reader) {
                         weighed.insert(*reader);
@@ -679,8 +679,8 @@ impl<'a> Search<'a> {
             for product in weighed {
                 inside.insert(product);
                 for slot in &self.nodes[product].inputs {
-                    let made = self.producers.get(slot).filter(|place| self.owners[**place].is_none());
-                    inside.extend(made.into_iter().flat_map(|place| self.single_inputs(*place)));
+                    let made = self.producers.get(slot).filter(|index| self.owners[**index].is_none());
+                    inside.extend(made.into_iter().flat_map(|index| self.single_inputs(*index)));
                 }
             }
         }
@@ -697,11 +697,11 @@ impl<'a> Search<'a> {
         self.calls.values().flatten().filter(only_there).map(|call| call.last).collect()
     }
 
-    /// An operator and those before it, as long as none has parameters and each reads one value.
-    fn single_inputs(&self, place: usize) -> Vec<usize> {
-        let mut all = vec![place];
+    /// Returns an operator and those before it, as long as none has parameters and each reads one value.
+    fn single_inputs(&self, index: usize) -> Vec<usize> {
+        let mut all = vec![index];
         while let [slot] = self.nodes[all[all.len() - 1]].inputs.as_slice() {
-            let Some(before) = self.producers.get(slot).filter(|place| self.owners[**place].is_none()) else {
+            let Some(before) = self.producers.get(slot).filter(|index| self.owners[**index].is_none()) else {
                 break;
             };
             all.push(*before);
@@ -709,52 +709,56 @@ impl<'a> Search<'a> {
         all
     }
 
-    /// Names for operators without parameters whose values are no layers yet.
+    /// Returns names for operators without parameters whose values are not layers yet.
     fn names_without_parameters(&self, values: &HashSet<Slot>) -> Vec<(usize, String)> {
         let mut named = self.numbered.clone();
-        for (place, node) in self.nodes.iter().enumerate() {
-            let is_new = self.owners[place].is_none()
+        for (index, node) in self.nodes.iter().enumerate() {
+            let is_new = self.owners[index].is_none()
                 && node.layout.is_some()
                 && !values.contains(&node.output)
-                && !self.hidden.contains_key(&place);
-            if !is_new || named.contains_key(&place) {
+                && !self.hidden.contains_key(&index);
+            if !is_new || named.contains_key(&index) {
                 continue;
             }
-            let around = self.block_around(place);
+            let around = self.block_around(index);
             let own = match node.layout {
                 Some(Layout::Attention(_)) if is_attention(node) => Some("attn_drop".to_string()),
                 _ => {
-                    let made = self.made(place);
-                    self.stand_in(made, around).or_else(|| self.own_name(made, around).map(String::from))
+                    let made = self.before_reshape(index);
+                    self.module_without_parameters(made, around)
+                        .or_else(|| self.name_by_kind(made, around).map(String::from))
                 }
             };
             if let Some(own) = own {
-                named.insert(place, if around.is_empty() { own } else { format!("{around}.{own}") });
+                named.insert(index, if around.is_empty() { own } else { format!("{around}.{own}") });
             }
         }
         named.into_iter().collect()
     }
 
-    /// The operator whose value this is, where it only brings another one's back into its form: signals are resized as pictures.
-    fn made(&self, place: usize) -> usize {
-        let node = &self.nodes[place];
+    /// Returns the operator before one that only restores the shape of an upsampled value, as signals are resized as images; else the
+    /// operator itself.
+    fn before_reshape(&self, index: usize) -> usize {
+        let node = &self.nodes[index];
         let before = node.inputs.first().and_then(|slot| self.producers.get(slot)).copied();
         let reshapes = matches!(node.operator, OperationIr::BaseFloat(Base::Reshape(_)));
-        before.filter(|before| reshapes && self.sort(*before) == Some(Sort::Upsampling)).unwrap_or(place)
+        before
+            .filter(|before| reshapes && self.category(*before) == Some(Category::Upsampling))
+            .unwrap_or(index)
     }
 
-    /// What an operator is, where that makes a name.
-    fn own_name(&self, place: usize, around: &str) -> Option<&'static str> {
-        let node = &self.nodes[place];
+    /// Returns the name of an operator by its kind, if it has one.
+    fn name_by_kind(&self, index: usize, around: &str) -> Option<&'static str> {
+        let node = &self.nodes[index];
         let is_root = around.is_empty();
         match node.operator {
-            // Behind the value of a block it is another view of the same.
+            // After the value of a block it is only another view of the same value.
             operator
                 if is_root && kind(operator).is_some() && self.ends_a_block(node.inputs.first().copied()) =>
             {
                 None
             }
-            _ if self.functions.contains_key(&place) => self.name_of_function(place),
+            _ if self.functions.contains_key(&index) => self.name_of_function(index),
             OperationIr::NumericFloat(_, Numeric::Mul(_)) if is_root && node.inputs.len() > 1 => Some("mul"),
             operator if is_merge(operator) && is_root && node.inputs.len() > 1 => Some("add"),
             operator if is_cat(operator) && is_root && node.inputs.len() > 1 => Some("cat"),
@@ -763,32 +767,32 @@ impl<'a> Search<'a> {
     }
 
     fn ends_a_block(&self, slot: Option<Slot>) -> bool {
-        let place = slot.and_then(|slot| self.producers.get(&slot));
+        let index = slot.and_then(|slot| self.producers.get(&slot));
         let ends = |(module, calls): (&String, &Vec<Call>)| {
-            self.is_block(module) && calls.iter().any(|call| Some(&call.last) == place)
+            self.is_block(module) && calls.iter().any(|call| Some(&call.last) == index)
         };
         self.calls.iter().any(ends)
     }
 
-    /// What a function is called: `x * sigmoid(x)` and the like.
-    fn name_of_function(&self, place: usize) -> Option<&'static str> {
-        let function = &self.functions[&place];
+    /// Returns the name of a function such as `x * sigmoid(x)`.
+    fn name_of_function(&self, index: usize) -> Option<&'static str> {
+        let function = &self.functions[&index];
         let mut kinds = function.inside.iter().map(|inner| kind(self.nodes[*inner].operator));
-        let is_product = matches!(self.nodes[place].operator, OperationIr::NumericFloat(_, Numeric::Mul(_)));
+        let is_product = matches!(self.nodes[index].operator, OperationIr::NumericFloat(_, Numeric::Mul(_)));
         match (kinds.next()?, kinds.next()) {
             (Some("sigmoid"), None) if is_product => Some("silu"),
             (Some("hard_sigmoid"), None) if is_product => Some("hard_swish"),
-            _ if self.hidden.get(&(place - 1)) == Some(&place) && self.is_halved(place - 1, function) => {
+            _ if self.hidden.get(&(index - 1)) == Some(&index) && self.is_halved(index - 1, function) => {
                 Some("gelu")
             }
             _ => None,
         }
     }
 
-    /// The innermost block that an operator is inside of.
-    fn block_around(&self, place: usize) -> &str {
+    /// Returns the innermost block that contains an operator.
+    fn block_around(&self, index: usize) -> &str {
         let around = |(module, calls): (&'_ String, &Vec<Call>)| {
-            self.is_block(module) && calls.iter().any(|call| call.first < place && place <= call.last)
+            self.is_block(module) && calls.iter().any(|call| call.first < index && index <= call.last)
         };
         let blocks = self
             .calls
@@ -798,33 +802,33 @@ impl<'a> Search<'a> {
         blocks.max_by_key(|block| block.split('.').count()).unwrap_or("")
     }
 
-    /// The module without parameters that stands between the modules before and behind an operator, as its name says.
-    fn stand_in(&self, place: usize, around: &str) -> Option<String> {
-        let (before, behind) = self.neighbors(place, around);
+    /// Returns the module without parameters that, by its name and position among its siblings, is the one of an operator.
+    fn module_without_parameters(&self, index: usize, around: &str) -> Option<String> {
+        let (before, behind) = self.neighbors(index, around);
         let siblings: Vec<&str> =
             self.paths.iter().map(String::as_str).filter(|path| parent(path) == around).collect();
         let at =
             |path: Option<String>| path.and_then(|path| siblings.iter().position(|sibling| *sibling == path));
-        let from = at(before).map_or(0, |place| place + 1);
+        let from = at(before).map_or(0, |index| index + 1);
         let to = at(behind).unwrap_or(siblings.len());
         let free = siblings.get(from..to)?.iter().filter(|path| !self.calls.contains_key(**path));
-        let sort = self.sort(place)?;
-        // Of several operators that it can be nobody knows which one it is.
-        let is_owned = |place: &usize| self.owners[*place].is_some();
-        let start = (0..place).rev().find(is_owned).map_or(0, |before| before + 1);
-        let end = (place..self.nodes.len()).find(is_owned).unwrap_or(self.nodes.len());
-        if (start..end).any(|other| other != place && self.sort(other) == Some(sort)) {
+        let category = self.category(index)?;
+        // If several operators match, it is ambiguous.
+        let is_owned = |index: &usize| self.owners[*index].is_some();
+        let start = (0..index).rev().find(is_owned).map_or(0, |before| before + 1);
+        let end = (index..self.nodes.len()).find(is_owned).unwrap_or(self.nodes.len());
+        if (start..end).any(|other| other != index && self.category(other) == Some(category)) {
             return None;
         }
-        let fitting: Vec<&&str> = free.filter(|path| sort.is_called(leaf(path))).collect();
+        let fitting: Vec<&&str> = free.filter(|path| category.matches_name(leaf(path))).collect();
         match fitting.as_slice() {
             [one] => Some(leaf(one).to_string()),
             _ => None,
         }
     }
 
-    /// The children of a block that own the operators next to one, before and behind.
-    fn neighbors(&self, place: usize, around: &str) -> (Option<String>, Option<String>) {
+    /// Returns the children of a block that own the nearest operators before and after an operator.
+    fn neighbors(&self, index: usize, around: &str) -> (Option<String>, Option<String>) {
         let child = |owner: &Option<String>| {
             let owner = owner.as_ref()?;
             let rest =
@@ -832,27 +836,27 @@ impl<'a> Search<'a> {
             let name = rest.split('.').next()?;
             Some(if around.is_empty() { name.to_string() } else { format!("{around}.{name}") })
         };
-        let before = self.owners[..place].iter().rev().find(|owner| owner.is_some()).and_then(child);
-        let behind = self.owners[place + 1..].iter().find(|owner| owner.is_some()).and_then(child);
+        let before = self.owners[..index].iter().rev().find(|owner| owner.is_some()).and_then(child);
+        let behind = self.owners[index + 1..].iter().find(|owner| owner.is_some()).and_then(child);
         (before, behind)
     }
 
-    /// Activations and pooling between numbered modules of a sequence have the numbers between, if there are as many.
+    /// Returns numbered names: activations and pooling between numbered modules of a sequence have the numbers in between, if the counts match.
     fn numbers(&self, sequence: &str) -> BTreeMap<usize, String> {
         let inside = self.paths.iter().filter(|path| parent(path) == sequence);
         let numbers: Vec<usize> = inside.filter_map(|path| leaf(path).parse().ok()).collect();
         let called = |number: &usize| self.calls.get(&format!("{sequence}.{number}")).map(Vec::as_slice);
         let mut named = BTreeMap::new();
-        let mut name = |places: Vec<usize>, first: usize| {
-            let numbered = places.into_iter().enumerate();
-            named.extend(numbered.map(|(n, place)| (place, format!("{sequence}.{}", first + n))));
+        let mut name = |operators: Vec<usize>, first: usize| {
+            let numbered = operators.into_iter().enumerate();
+            named.extend(numbered.map(|(n, index)| (index, format!("{sequence}.{}", first + n))));
         };
         let mut last: Option<(usize, usize)> = None;
         for number in &numbers {
             let Some([call]) = called(number) else { continue };
             if let Some((before, end)) = last {
                 let between: Vec<usize> =
-                    (end + 1..call.first).filter(|place| self.has_kind(*place)).collect();
+                    (end + 1..call.first).filter(|index| self.is_activation_or_pooling(*index)).collect();
                 if between.len() + 1 == number - before {
                     name(between, before + 1);
                 }
@@ -861,8 +865,9 @@ impl<'a> Search<'a> {
         }
         if let Some((before, end)) = last {
             let free = numbers.iter().filter(|number| **number > before).count();
-            let next = (end + 1..self.nodes.len()).take_while(|place| self.owners[*place].is_none());
-            let behind: Vec<usize> = next.filter(|place| self.has_kind(*place)).take(free).collect();
+            let next = (end + 1..self.nodes.len()).take_while(|index| self.owners[*index].is_none());
+            let behind: Vec<usize> =
+                next.filter(|index| self.is_activation_or_pooling(*index)).take(free).collect();
             if behind.len() == free {
                 name(behind, before + 1);
             }
@@ -870,21 +875,21 @@ impl<'a> Search<'a> {
         named
     }
 
-    fn has_kind(&self, place: usize) -> bool {
-        matches!(self.sort(place), Some(Sort::Activation | Sort::Pooling))
+    fn is_activation_or_pooling(&self, index: usize) -> bool {
+        matches!(self.category(index), Some(Category::Activation | Category::Pooling))
     }
 }
 
-/// Layers in the order in which they finish, inside the layer whose name theirs begins with.
+/// Nests layers by their names, in the order in which they finish.
 fn nested(mut found: Vec<Layer>) -> Vec<Layer> {
     found.sort_by(|a, b| {
         a.operator.cmp(&b.operator).then(b.name.split('.').count().cmp(&a.name.split('.').count()))
     });
     let mut roots: Vec<Layer> = Vec::new();
     for mut layer in found {
-        // Only the last ones: what finished in between has to come before.
+        // Only the last ones, to keep the order in which layers finish.
         let outside =
-            roots.iter().rposition(|other| !is_within(&other.name, &layer.name)).map_or(0, |place| place + 1);
+            roots.iter().rposition(|other| !is_within(&other.name, &layer.name)).map_or(0, |index| index + 1);
         layer.children = roots.split_off(outside);
         roots.push(layer);
     }

@@ -1,14 +1,16 @@
-//! Any Burn module as a model to explain: its forward pass is recorded as a graph of operators, and run again with taps.
+//! Makes any Burn module a model that can be explained: its forward pass is recorded as a graph of operators and run again with taps.
 //!
-//! [`record`] has an example. The way of a recording:
+//! This crate is an internal part of [`burn-cam`](https://docs.rs/burn-cam). Its API may change in any release.
 //!
-//! 1. `capture` runs the forward pass on Burn's capture device, with weights and inputs that hold no numbers, and gets its operators.
-//! 2. `graph` leaves out what nothing reads, computes once what no input changes, and makes a kernel of each operator (`operators`).
-//! 3. `axes` follows what the axes of each value stand for, and `layers` finds the values that can be looked at, and their names.
-//! 4. `lower` finds the operators that the kernels of the CPU compute together.
+//! [`record`] has an example. The steps of a recording:
+//!
+//! 1. `capture` runs the forward pass on Burn's capture device, with weights and inputs without data, and collects its operators.
+//! 2. `graph` removes unused operators, folds constants, and makes a kernel of each operator (`operators`).
+//! 3. `axes` tracks the meaning of the axes of each value, and `layers` finds the values that can be tapped and their names.
+//! 4. `lower` finds operators that CPU kernels compute together.
 //! 5. `run` computes the graph on demand, layer by layer, through the taps of [`cam_core`].
 
-#![allow(clippy::result_large_err, reason = "a tensor that a kernel cannot take is given back as it was")]
+#![allow(clippy::result_large_err, reason = "a tensor that a kernel cannot take is returned unchanged")]
 
 mod attention;
 mod axes;

@@ -1,19 +1,20 @@
-//! A graph lowered to the kernels of the CPU: operators that belong together are computed together, by [`cam_nn`].
+//! Lowers a graph to CPU kernels: [`cam_nn`] computes groups of operators together.
 //!
-//! | what | becomes |
+//! | operators | lowered to |
 //! |---|---|
-//! | convolution, BatchNorm, sum with a shortcut, ReLU | one convolution, whose parameters the norm is folded into, on every device |
-//! | reshape, product with a matrix, bias, reshape, GELU or sum | one linear layer |
-//! | LayerNorm, max pooling, attention | the kernels of these |
-//! | an image that is put in windows, attention within them, and the way back | attention of tokens that stay where they are |
-//! | what the last block of a transformer makes of tokens that the classifier does not read | nothing |
+//! | convolution, BatchNorm, residual sum, ReLU | one convolution with the norm folded into its parameters, on every device |
+//! | reshape, matrix product, bias, reshape, GELU or sum | one linear layer |
+//! | LayerNorm, max pooling, attention | their kernels |
+//! | window partition, attention within windows, window reverse | attention of tokens in place |
+//! | operators of the last block of a transformer on tokens that the classifier does not read | nothing |
 //!
-//! A [`Region`] is computed as a whole where nobody looks inside it. Where somebody does, its operators are computed one by one.
+//! A [`Region`] is computed as a whole unless a tap is inside. In that case its operators are computed one by one.
 
 mod attention;
 mod convolution;
-mod ends;
+
 mod linear;
+mod unread_tokens;
 mod windows;
 
 use crate::graph::{Graph, Special};
@@ -28,39 +29,39 @@ use cam_nn::{FusedAttention, FusedNorm, Window};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub(crate) use ends::ends;
-pub(crate) use windows::windowed;
+pub(crate) use unread_tokens::unread_tokens;
+pub(crate) use windows::windowed_attention;
 
 /// Operators that are computed together.
 pub(crate) struct Region {
-    /// In their order; the last one gives the output.
+    /// The operators in order; the output of the last one is that of the region.
     pub operators: Vec<usize>,
     pub output: Slot,
-    /// What it reads from outside, each as often as its operators do.
+    /// The slots that it reads from outside, each as often as its operators do.
     pub inputs: Vec<Slot>,
     pub kernel: Kernel,
     pub role: Role,
-    /// The layers inside, whose values it does not show.
+    /// The layers inside, whose values it does not expose.
     pub inside: Vec<String>,
-    /// Whether taps do something at one of its operators beside showing layers.
+    /// Whether taps do something at one of its operators, apart from layers.
     pub is_special: bool,
 }
 
-/// Computes the output from the inputs, or gives them back where it cannot.
+/// Computes the output from the inputs, or returns the inputs if it cannot.
 pub(crate) type Kernel =
     Arc<dyn Fn(Vec<DispatchTensor>) -> Result<DispatchTensor, Vec<DispatchTensor>> + Send + Sync>;
 
-/// What a region computes, where that matters for what is around it.
+/// What a region computes, as far as other regions need to know.
 pub(crate) enum Role {
-    /// A linear layer of tokens: of each by itself.
+    /// A linear layer, applied to each token by itself.
     Linear {
         matrix: Arc<Matrix>,
         is_plain: bool,
     },
-    /// The norm of each token.
+    /// A norm of each token.
     Norm,
-    /// Attention within so many windows of all images, whose queries, keys and values lie side by side; of all tokens of an image, and
-    /// nothing added to the scores, where it is whole.
+    /// Attention within windows (their number over all images is `windows`), with concatenated queries, keys and values. `is_whole`: a window
+    /// is a whole image and there is no bias.
     Attention {
         fused: FusedAttention,
         windows: usize,
@@ -71,22 +72,22 @@ pub(crate) enum Role {
 
 /// The parameters of a linear layer.
 pub(crate) struct Matrix {
-    /// `[from, to]`
+    /// `[in_features, out_features]`
     pub weight: Tensor<2>,
-    /// `[to]`
+    /// `[out_features]`
     pub bias: Option<Tensor<1>>,
 }
 
-/// Parameters as the kernels read them, which recordings of all shapes share.
+/// Prepared parameters, which the recordings of all shapes share.
 #[derive(Default)]
 pub(crate) struct Prepared {
     /// Convolutions with their norms folded into them.
     folded: Shared<(Tensor<4>, Tensor<1>)>,
-    /// Large matrices, the weights of an output side by side.
-    by_outputs: Shared<Tensor<2>>,
+    /// Large matrices in output-major order.
+    output_major: Shared<Tensor<2>>,
 }
 
-/// What was made of parameters, by their names.
+/// Values derived from parameters, by the names of the parameters.
 struct Shared<T>(Mutex<HashMap<String, T>>);
 
 impl<T> Default for Shared<T> {
@@ -102,37 +103,37 @@ impl<T: Clone> Shared<T> {
     }
 }
 
-/// What lowering looks parameters up in.
+/// The parameters for lowering.
 pub(crate) struct Parameters<'a> {
-    /// The parameters that tensors hold as they are, by their paths.
+    /// The paths of the parameters that tensors hold unchanged.
     pub names: HashMap<TensorId, String>,
-    /// The tensors of the module, as they lie in memory.
+    /// The tensors of the module, in their memory order.
     pub weights: &'a HashMap<String, DispatchTensor>,
     pub prepared: &'a Prepared,
 }
 
-/// The regions of a graph: all of them where the kernels of the CPU compute, else the norms that can be folded.
+/// Returns the regions of a graph: all of them if the CPU kernels can be used, else only norms that can be folded.
 pub(crate) fn regions(
     graph: &Graph,
     parameters: &Parameters<'_>,
-    by_kernels: bool,
+    use_kernels: bool,
     slot: impl Fn(&TensorIr) -> Slot,
 ) -> Vec<Region> {
     let mut readers: HashMap<Slot, Vec<usize>> = HashMap::new();
-    for (place, operator) in graph.operators.iter().enumerate() {
-        operator.inputs.iter().for_each(|slot| readers.entry(*slot).or_default().push(place));
+    for (index, operator) in graph.operators.iter().enumerate() {
+        operator.inputs.iter().for_each(|slot| readers.entry(*slot).or_default().push(index));
     }
     let mut lowering =
-        Lowering { graph, parameters, by_kernels, readers, taken: HashSet::new(), slot: &slot };
+        Lowering { graph, parameters, use_kernels, readers, taken: HashSet::new(), slot: &slot };
     let mut regions = Vec::new();
-    for place in 0..graph.operators.len() {
-        let found = match by_kernels {
+    for index in 0..graph.operators.len() {
+        let found = match use_kernels {
             true => lowering
-                .convolution(place)
-                .or_else(|| lowering.linear(place))
-                .or_else(|| lowering.attention(place))
-                .or_else(|| lowering.alone(place)),
-            false => lowering.convolution(place),
+                .convolution(index)
+                .or_else(|| lowering.linear(index))
+                .or_else(|| lowering.attention(index))
+                .or_else(|| lowering.single(index)),
+            false => lowering.convolution(index),
         };
         if let Some(region) = found {
             lowering.taken.extend(&region.operators);
@@ -145,31 +146,31 @@ pub(crate) fn regions(
 struct Lowering<'a> {
     graph: &'a Graph,
     parameters: &'a Parameters<'a>,
-    /// Whether the kernels of the CPU compute.
-    by_kernels: bool,
+    /// Whether the CPU kernels can be used.
+    use_kernels: bool,
     /// The operators that read a slot.
     readers: HashMap<Slot, Vec<usize>>,
-    /// The operators of the regions that are found.
+    /// The operators of the regions found so far.
     taken: HashSet<usize>,
     slot: &'a dyn Fn(&TensorIr) -> Slot,
 }
 
-/// Operators that follow each other, each the only reader of the one before.
+/// A sequence of operators, each the only reader of the one before.
 struct Chain<'a> {
     lowering: &'a Lowering<'a>,
     operators: Vec<usize>,
-    /// What the last one gives.
+    /// The output of the last operator.
     end: Slot,
     shape: Vec<usize>,
 }
 
 impl<'a> Chain<'a> {
-    fn new(lowering: &'a Lowering<'a>, place: usize) -> Self {
-        let operator = &lowering.graph.operators[place];
-        Self { lowering, operators: vec![place], end: operator.outputs[0], shape: operator.shape().to_vec() }
+    fn new(lowering: &'a Lowering<'a>, index: usize) -> Self {
+        let operator = &lowering.graph.operators[index];
+        Self { lowering, operators: vec![index], end: operator.outputs[0], shape: operator.shape().to_vec() }
     }
 
-    /// The operator that alone reads the end, if it is as `fits` says: with what `fits` returns it joins the chain.
+    /// Appends the only reader of the end if `fits` returns a value for it. Returns that value.
     fn then<T>(&mut self, fits: impl FnOnce(&OperationIr, &[usize]) -> Option<T>) -> Option<T> {
         let lowering = self.lowering;
         let [next] = lowering.readers.get(&self.end)?.as_slice() else { return None };
@@ -184,7 +185,7 @@ impl<'a> Chain<'a> {
         Some(found)
     }
 
-    /// The other summand, where the next operator adds a value of the same shape.
+    /// Appends the next operator if it adds a value of the same shape. Returns that value.
     fn then_sum(&mut self) -> Option<Slot> {
         let (lowering, end) = (self.lowering, self.end);
         self.then(|operator, shape| {
@@ -200,7 +201,7 @@ impl<'a> Chain<'a> {
         let mut operators = self.operators;
         operators.sort_unstable();
         let is_special =
-            operators.iter().any(|place| self.lowering.graph.operators[*place].special != Special::None);
+            operators.iter().any(|index| self.lowering.graph.operators[*index].special != Special::None);
         Region {
             operators,
             output: self.end,
@@ -227,21 +228,20 @@ impl Lowering<'_> {
         (constant.shape().num_dims() == 1).then(|| Tensor::from_dispatch(constant))
     }
 
-    /// A constant of so many rows and columns, whatever axes of length 1 are before; the parameter itself where it is one, in the order
-    /// in which it lies in memory.
+    /// Returns a constant as a matrix, ignoring leading axes of length 1. A parameter is returned in its memory order.
     fn matrix(&self, tensor: &TensorIr, [rows, columns]: [usize; 2]) -> Option<Tensor<2>> {
         let constant = self.constant(tensor)?;
         let own = self.parameters.names.get(&tensor.id).and_then(|name| self.parameters.weights.get(name));
         let own = own.filter(|own| own.dtype() == DType::F32 && own.shape().as_slice() == [rows, columns]);
         match own {
             Some(own) => Some(Tensor::from_dispatch(own.clone())),
-            None => Some(Tensor::from_dispatch(flattened(constant, vec![rows, columns]))),
+            None => Some(Tensor::from_dispatch(reshaped(constant, vec![rows, columns]))),
         }
     }
 
-    /// Operators that have a kernel of their own.
-    fn alone(&self, place: usize) -> Option<Region> {
-        let operator = &self.graph.operators[place];
+    /// Returns the region of a single operator that has a kernel.
+    fn single(&self, index: usize) -> Option<Region> {
+        let operator = &self.graph.operators[index];
         let (x, kernel): (Slot, Kernel) = match &operator.ir {
             OperationIr::Module(Module::LayerNorm(op)) if op.out.dtype == DType::F32 => {
                 let beta = op.beta.as_ref()?;
@@ -269,28 +269,28 @@ impl Lowering<'_> {
         } else {
             Role::Other
         };
-        Some(Chain::new(self, place).region([x], role, kernel))
+        Some(Chain::new(self, index).region([x], role, kernel))
     }
 }
 
-/// A kernel of one input of a rank.
+/// Makes a kernel of one input of a rank.
 fn by_rank<const D: usize>(
     f: impl Fn(Tensor<D>) -> Result<Tensor<D>, Tensor<D>> + Send + Sync + 'static,
 ) -> Kernel {
     Arc::new(move |mut inputs| {
-        let x = inputs.pop().expect("an operator has an input");
+        let x = inputs.pop().expect("the operator has an input");
         f(Tensor::from_dispatch(x)).map(Tensor::into_dispatch).map_err(|x| vec![x.into_dispatch()])
     })
 }
 
-/// A value that a region reads several times, and how often: with one handle left, its memory can be used again.
-fn one_of(mut inputs: Vec<DispatchTensor>) -> (DispatchTensor, usize) {
+/// Returns a value that a region reads several times, and how often. With one handle left, its memory can be reused.
+fn deduplicate(mut inputs: Vec<DispatchTensor>) -> (DispatchTensor, usize) {
     let times = inputs.len();
     inputs.truncate(1);
-    (inputs.pop().expect("a region has an input"), times)
+    (inputs.pop().expect("the region has an input"), times)
 }
 
-/// The same numbers in another shape.
-fn flattened(tensor: DispatchTensor, shape: Vec<usize>) -> DispatchTensor {
+/// Reshapes a tensor.
+fn reshaped(tensor: DispatchTensor, shape: Vec<usize>) -> DispatchTensor {
     if tensor.shape().as_slice() == shape { tensor } else { Dispatch::float_reshape(tensor, shape.into()) }
 }

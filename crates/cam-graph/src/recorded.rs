@@ -1,4 +1,4 @@
-//! A module and its forward pass, recorded: any Burn module as a model to explain.
+//! Recorded modules: models made of any Burn module.
 
 use crate::graph::Graph;
 use crate::layers::Modules;
@@ -15,20 +15,19 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Records the forward pass of a module, so that it can be explained as it stands.
+/// Records the forward pass of a module, so that the module can be explained without changes.
 ///
-/// The module is not changed, and what is explained is the module in inference: Dropout does nothing and BatchNorm uses its running
-/// statistics, whether the module is being trained or not. Weights are shared, not copied; a module that is trained further has to be
-/// recorded anew. What the forward pass reads is in the module, in a tuple of several if need be: the closure captures no weights. Nothing
-/// runs before the first input comes. For each shape of input the operators are recorded once, which takes some
-/// milliseconds, and kept.
+/// The module is not modified. It is explained in inference mode: dropout does nothing and BatchNorm uses its running statistics, whether
+/// or not the module is being trained. Weights are shared, not copied; record the module again after further training. The closure must not
+/// capture weights: all of them must be in the module, which may be a tuple of several modules. Nothing runs before the first input. The
+/// operators are recorded once per input shape, which takes some milliseconds, and kept.
 ///
 /// ```
 /// use burn::nn::conv::{Conv2d, Conv2dConfig};
 /// use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 /// use burn::prelude::*;
 /// use burn::tensor::activation::relu;
-/// use cam_core::{Class, Explainer, GradCam};
+/// use cam_core::{Class, Explain, Explainer, GradCam};
 ///
 /// #[derive(Module, Debug)]
 /// struct Net {
@@ -53,7 +52,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// let recorded = cam_graph::record(&net, |net, images| net.forward(images))?;
 ///
 /// let images = Tensor::<4>::random([1, 3, 16, 16], burn::tensor::Distribution::Default, &device);
-/// let layers = recorded.layers(&images)?; // printed, it is a tree with shapes and grids
+/// let layers = recorded.layers(&images)?; // displayed as a tree with shapes and grids
 /// assert_eq!(layers.names(), ["conv", "norm", "relu"]);
 /// let found = Explainer::new(&recorded).method(GradCam).explain(images, &Class(3))?;
 /// assert_eq!(found.maps[0].layer, "relu");
@@ -61,7 +60,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// ```
 ///
 /// # Errors
-/// [`Error::Devices`] when the parameters are not all on one device.
+/// [`Error::Devices`] if the parameters are on several devices.
 pub fn record<M, F, I, O>(module: &M, forward: F) -> Result<Recorded<M, F, I, O>, Error>
 where
     M: Module,
@@ -87,12 +86,12 @@ where
     })
 }
 
-/// A module with its recorded forward pass, made by [`record`]: a [`Model`] with the layers that were found.
+/// A module with its recorded forward pass, made by [`record`]. It is a [`Model`] with the layers found in the recording.
 ///
-/// Layers are called what the paths of the module's parameters are (`layer4.1.bn2`), and blocks of several modules what they have in
-/// common (`layer4.1`); activations and pooling what they are (`layer4.1.relu`). [`cam_core::layers`] lists them. A value is a layer
-/// where each of its axes is known to be the batch, the channels, or the places of the input: its layout is followed through all
-/// operators and never guessed from a shape.
+/// Layers are named by the paths of the parameters of the module (`layer4.1.bn2`), blocks of several modules by the common prefix
+/// (`layer4.1`), and activations and pooling by their kind (`layer4.1.relu`). [`cam_core::layers`] lists them. A value is a layer if each
+/// of its axes is known to be the batch, the channels, or positions of the input: layouts are tracked through all operators and never
+/// guessed from a shape.
 pub struct Recorded<M, F, I, O> {
     module: M,
     forward: F,
@@ -101,11 +100,11 @@ pub struct Recorded<M, F, I, O> {
     device: Option<Device>,
     inspected: Inspected,
     prepared: Prepared,
-    programs: Mutex<HashMap<Form, Arc<Program<O>>>>,
+    programs: Mutex<HashMap<Signature, Arc<Program<O>>>>,
     input: PhantomData<fn(I)>,
 }
 
-/// What a look at the module found when it was recorded: it does not change, and a walk takes 0.1 ms of each call.
+/// The result of inspecting the module when it was recorded. It does not change, and an inspection takes 0.1 ms.
 struct Inspected(Result<(), cam_core::Error>);
 
 impl Inspect for Inspected {
@@ -114,15 +113,15 @@ impl Inspect for Inspected {
     }
 }
 
-/// The shapes and kinds of all tensors of an input.
-type Form = Vec<(Vec<usize>, DType)>;
+/// The shapes and data types of all tensors of an input.
+type Signature = Vec<(Vec<usize>, DType)>;
 
-/// How many recordings are kept. Score-CAM and its kin run a few batch sizes; views and windows a few image sizes.
-const KEPT: usize = 64;
+/// The maximum number of recordings to keep. Methods such as Score-CAM use a few batch sizes; views and windows a few image sizes.
+const MAX_PROGRAMS: usize = 64;
 
 struct Program<O> {
     graph: Graph,
-    /// What the forward pass gave when it was recorded: its form, without numbers.
+    /// What the forward pass gave when it was recorded: its signature, without numbers.
     output: O,
 }
 
@@ -133,53 +132,53 @@ where
     I: Tensors,
     O: Tensors,
 {
-    /// The module that was recorded, in inference.
+    /// Returns the recorded module, in inference mode.
     pub fn module(&self) -> &M {
         &self.module
     }
 
-    /// The device of the module; `None` where it has no parameters.
+    /// Returns the device of the module; `None` if it has no parameters.
     pub fn device(&self) -> Option<&Device> {
         self.device.as_ref()
     }
 
-    /// Records the forward pass for inputs of this shape, unless that is done already.
+    /// Records the forward pass for inputs of this shape, unless it is recorded already.
     ///
     /// # Errors
-    /// Why it cannot be recorded, see [`Error`].
+    /// An [`Error`] if the forward pass cannot be recorded.
     pub fn prepare(&self, input: &I) -> Result<(), Error> {
         self.program(input).map(|_| ())
     }
 
-    /// The layers that are found for inputs of this shape, as a tree of blocks. [`cam_core::layers`] lists the same layers.
+    /// Returns the layers for inputs of this shape as a tree of blocks. [`cam_core::layers`] lists the same layers.
     ///
     /// # Errors
-    /// Why the forward pass cannot be recorded, see [`Error`].
+    /// An [`Error`] if the forward pass cannot be recorded.
     pub fn layers(&self, input: &I) -> Result<LayerTree, Error> {
-        Ok(LayerTree::of(&self.program(input)?.graph))
+        Ok(LayerTree::new(&self.program(input)?.graph))
     }
 
     fn program(&self, input: &I) -> Result<Arc<Program<O>>, Error> {
-        let tensors = tensors::list(input);
-        let form: Form =
+        let tensors = tensors::collect(input);
+        let signature: Signature =
             tensors.iter().map(|tensor| (tensor.shape().as_slice().to_vec(), tensor.dtype())).collect();
-        if let Some(known) = self.programs().get(&form) {
+        if let Some(known) = self.programs().get(&signature) {
             return Ok(known.clone());
         }
-        let program = Arc::new(self.recorded(input, &tensors)?);
+        let program = Arc::new(self.record(input, &tensors)?);
         let mut programs = self.programs();
-        if programs.len() >= KEPT {
+        if programs.len() >= MAX_PROGRAMS {
             programs.clear();
         }
-        programs.insert(form, program.clone());
+        programs.insert(signature, program.clone());
         Ok(program)
     }
 
-    fn programs(&self) -> std::sync::MutexGuard<'_, HashMap<Form, Arc<Program<O>>>> {
+    fn programs(&self) -> std::sync::MutexGuard<'_, HashMap<Signature, Arc<Program<O>>>> {
         self.programs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn recorded(&self, input: &I, tensors: &[DispatchTensor]) -> Result<Program<O>, Error> {
+    fn record(&self, input: &I, tensors: &[DispatchTensor]) -> Result<Program<O>, Error> {
         let device = match (&self.device, tensors.first()) {
             (Some(device), _) => device.clone(),
             (None, Some(tensor)) => Device::from(tensor.device()),
@@ -187,7 +186,7 @@ where
         };
         let captured = capture::capture(&self.module, &self.forward, input, &device)?;
         let mut graph = Graph::new(&captured, &self.weights, &self.modules, &self.prepared, &device)?;
-        // An axis of one image cannot be told from others of length 1: the layers are those of two, if that is the same pass.
+        // The batch axis of one image cannot be distinguished from other axes of length 1, so layers are found on two images.
         if let Some(pair) = pair_of(input, tensors) {
             let layers = match self.program(&pair) {
                 Ok(pair) => graph.layers_of_pair(&pair.graph),
@@ -199,7 +198,7 @@ where
     }
 }
 
-/// The same input with two images in place of one; `None` where there are more.
+/// Returns the input with its image repeated twice; `None` if it has more than one image.
 fn pair_of<I: Tensors>(input: &I, tensors: &[DispatchTensor]) -> Option<I> {
     let is_one = |tensor: &DispatchTensor| tensor.shape().as_slice().first() == Some(&1);
     if !tensors.first().is_some_and(is_one) {
@@ -233,10 +232,10 @@ where
     }
 
     /// # Panics
-    /// When the forward pass cannot be recorded for this input, which [`Recorded::prepare`] returns as an error.
+    /// Panics if the forward pass cannot be recorded for this input, which [`Recorded::prepare`] returns as an error.
     fn forward(&self, input: I, taps: &Taps<'_>) -> O {
         let program = self.program(&input).unwrap_or_else(|error| panic!("{error}"));
-        tensors::filled(&program.output, run::run(&program.graph, tensors::list(&input), taps))
+        tensors::replace(&program.output, run::run(&program.graph, tensors::collect(&input), taps))
     }
 
     fn prepare(&self, input: &I) -> Result<(), cam_core::Error> {

@@ -1,7 +1,7 @@
-//! A run of a graph: its operators are computed on demand, layer by layer, through the taps of whoever looks.
+//! Runs a graph on demand, layer by layer, through taps.
 //!
-//! A layer whose value is known already (a replay has it from the pass before) is not computed, and neither is what only it needs. So a
-//! replay runs what depends on the edited layer, and what that needs beside.
+//! A layer whose value is already known (in a replay from the pass before) is not computed, and neither are values that only it needs. So
+//! a replay runs what depends on the edited layer, and what that needs.
 
 use crate::axes::Layout;
 use crate::graph::{Graph, Special};
@@ -14,7 +14,7 @@ use cam_core::{Attention, Ncdhw, Nchw, Ncl, Nhwc, Taps};
 use std::cell::RefCell;
 use std::collections::HashSet;
 
-/// Does something with a tensor whose rank is known at run time only, and that returns another of the same rank.
+/// Evaluates an expression for a tensor whose rank is known only at run time; the result has the same rank.
 macro_rules! at_rank {
     ($value:expr, |$tensor:ident| $body:expr) => {{
         let value = $value;
@@ -37,7 +37,7 @@ macro_rules! at_rank {
     }};
 }
 
-/// Runs a graph on inputs, which have the shapes that it was recorded with, and returns its outputs.
+/// Runs a graph on inputs of the recorded shapes. Returns its outputs.
 pub(crate) fn run(graph: &Graph, inputs: Vec<DispatchTensor>, taps: &Taps<'_>) -> Vec<DispatchTensor> {
     let run = Run {
         graph,
@@ -46,9 +46,9 @@ pub(crate) fn run(graph: &Graph, inputs: Vec<DispatchTensor>, taps: &Taps<'_>) -
         opened: RefCell::new(vec![false; graph.regions.len()]),
     };
     for (slot, input) in graph.inputs.iter().zip(inputs) {
-        run.keep(*slot, input);
+        run.store(*slot, input);
     }
-    graph.layers.iter().for_each(|layer| run.layer(layer));
+    graph.layers.iter().for_each(|layer| run.compute_layer(layer));
     graph.outputs.iter().for_each(|slot| run.compute(*slot));
     let mut values = run.values.into_inner();
     graph.outputs.iter().map(|slot| values.read(*slot)).collect()
@@ -58,31 +58,31 @@ struct Run<'a> {
     graph: &'a Graph,
     taps: &'a Taps<'a>,
     values: RefCell<Values<'a>>,
-    /// Of each region whether its operators are computed one by one.
+    /// Whether the operators of each region are computed one by one.
     opened: RefCell<Vec<bool>>,
 }
 
 impl Run<'_> {
-    /// Computes a layer and shows it.
-    fn layer(&self, layer: &Layer) {
+    /// Computes a layer through its tap.
+    fn compute_layer(&self, layer: &Layer) {
         let is_weights = self.graph.operators[layer.operator].special == Special::Weights;
         if is_weights && !self.taps.asks(&layer.name) {
             return;
         }
-        if self.closed(layer.operator).is_some_and(|region| region.output != layer.value) {
-            return layer.children.iter().for_each(|child| self.layer(child));
+        if self.closed_region(layer.operator).is_some_and(|region| region.output != layer.value) {
+            return layer.children.iter().for_each(|child| self.compute_layer(child));
         }
         macro_rules! tap {
             ($layout:expr, $rank:literal) => {{
-                // A block that ends with a layer adds no bias beside that layer's.
+                // A block that ends with a layer has no bias in addition to that of the layer.
                 let bias = self.graph.biases.get(&layer.operator);
                 let bias = bias.filter(|_| self.graph.shows_biases && layer.children.is_empty());
                 let bias = bias.map(|bias| bias.value(&self.graph.constants));
                 let forward = || {
-                    layer.children.iter().for_each(|child| self.layer(child));
+                    layer.children.iter().for_each(|child| self.compute_layer(child));
                     self.compute(layer.value);
                     let value = self.values.borrow_mut().take(layer.value);
-                    Tensor::<$rank>::from_dispatch(value.expect("the value of a layer, computed above"))
+                    Tensor::<$rank>::from_dispatch(value.expect("the value was computed above"))
                 };
                 self.taps.biased(&layer.name, $layout, bias, forward).into_dispatch()
             }};
@@ -106,45 +106,45 @@ impl Run<'_> {
             if self.values.borrow().has(slot) {
                 continue;
             }
-            let place =
-                self.graph.producers[slot].expect("a value is an input, a constant, or an operator gives it");
-            if needed.insert(place) {
-                match self.closed(place) {
+            let index = self.graph.producers[slot]
+                .expect("a value is an input, a constant, or the output of an operator");
+            if needed.insert(index) {
+                match self.closed_region(index) {
                     Some(region) => open.extend(&region.inputs),
-                    None => open.extend(self.reads(place)),
+                    None => open.extend(self.reads(index)),
                 }
             }
         }
         let mut needed: Vec<usize> = needed.into_iter().collect();
         needed.sort_unstable();
-        for place in needed {
-            match self.closed(place) {
-                Some(region) => self.region(region),
-                None => self.operator(place),
+        for index in needed {
+            match self.closed_region(index) {
+                Some(region) => self.compute_region(region),
+                None => self.compute_operator(index),
             }
         }
     }
 
-    /// The region that an operator is computed in, if it is not computed by itself.
-    fn closed(&self, place: usize) -> Option<&Region> {
-        // A name that no layer has is asked for where all are. A replay asks for more once it is past the edited layer.
-        let looks = |region: &Region| {
+    /// Returns the region in which an operator is computed, if it is not computed by itself.
+    fn closed_region(&self, index: usize) -> Option<&Region> {
+        // Taps ask for a nonexistent name if they ask for all layers. A replay asks for more layers once it is past the edited layer.
+        let is_tapped = |region: &Region| {
             region.inside.iter().any(|layer| self.taps.asks(layer))
                 || (region.is_special && self.taps.asks(""))
         };
-        self.graph.regions_of[place].iter().find_map(|number| {
+        self.graph.regions_of[index].iter().find_map(|number| {
             let region = &self.graph.regions[*number];
-            let is_open = self.opened.borrow()[*number] || looks(region);
+            let is_open = self.opened.borrow()[*number] || is_tapped(region);
             self.opened.borrow_mut()[*number] = is_open;
             (!is_open).then_some(region)
         })
     }
 
-    /// Computes a region, at once or, where that cannot be done, one by one.
-    fn region(&self, region: &Region) {
+    /// Computes a region as a whole or, if its kernel cannot take the inputs, operator by operator.
+    fn compute_region(&self, region: &Region) {
         let inputs = region.inputs.iter().map(|slot| self.values.borrow_mut().read(*slot)).collect();
         match (region.kernel)(inputs) {
-            Ok(output) => self.keep(region.output, output),
+            Ok(output) => self.store(region.output, output),
             Err(inputs) => {
                 for (slot, input) in region.inputs.iter().zip(inputs) {
                     self.values.borrow_mut().unread(*slot, input);
@@ -156,25 +156,25 @@ impl Run<'_> {
         }
     }
 
-    /// What an operator reads in this run.
-    fn reads(&self, place: usize) -> &[Slot] {
-        let operator = &self.graph.operators[place];
+    /// Returns the slots that an operator reads in this run.
+    fn reads(&self, index: usize) -> &[Slot] {
+        let operator = &self.graph.operators[index];
         match &operator.fused {
-            Some(fused) if !self.shows_weights(place) => &fused.inputs,
+            Some(fused) if !self.shows_weights(index) => &fused.inputs,
             _ => &operator.inputs,
         }
     }
 
-    /// Whether the weights of an attention were computed for somebody who looks at them.
-    fn shows_weights(&self, place: usize) -> bool {
-        self.graph.operators[place].inputs.iter().all(|slot| {
-            let given = self.graph.producers[*slot].map(|place| self.graph.operators[place].special);
+    /// Reports whether the weights of an attention were computed for a tap.
+    fn shows_weights(&self, index: usize) -> bool {
+        self.graph.operators[index].inputs.iter().all(|slot| {
+            let given = self.graph.producers[*slot].map(|index| self.graph.operators[index].special);
             given != Some(Special::Weights) || self.values.borrow().has(*slot)
         })
     }
 
-    fn operator(&self, place: usize) {
-        let operator = &self.graph.operators[place];
+    fn compute_operator(&self, index: usize) {
+        let operator = &self.graph.operators[index];
         let read = || self.values.borrow_mut().read(operator.inputs[0]);
         let value = match operator.special {
             Special::Relu => at_rank!(read(), |x| self.taps.relu(x)),
@@ -184,11 +184,11 @@ impl Run<'_> {
                     self.taps.unguided(activation);
                 }
                 let kernel = match &operator.fused {
-                    Some(fused) if !self.shows_weights(place) => &fused.kernel,
+                    Some(fused) if !self.shows_weights(index) => &fused.kernel,
                     _ => &operator.kernel,
                 };
                 let mut values = self.values.borrow_mut();
-                // A layer whose other output is asked for, the places of a maximum, keeps the value that it was given.
+                // If a second output is computed (the indices of maxima), the value that a tap set for the first output is kept.
                 let given = values.take(operator.outputs[0]);
                 kernel(&mut values);
                 if let Some(given) = given {
@@ -200,11 +200,11 @@ impl Run<'_> {
                 }
             }
         };
-        self.keep(operator.outputs[0], value);
+        self.store(operator.outputs[0], value);
     }
 
-    /// Keeps a value. One that several operators read is told to the taps.
-    fn keep(&self, slot: Slot, value: DispatchTensor) {
+    /// Stores a value. A value with several readers is reported to the taps.
+    fn store(&self, slot: Slot, value: DispatchTensor) {
         let is_shared = self.graph.reads[slot] > 1 && value.dtype().is_float();
         let value = if is_shared { at_rank!(value, |x| self.taps.shared(x)) } else { value };
         self.values.borrow_mut().write(slot, value);

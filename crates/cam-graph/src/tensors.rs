@@ -1,12 +1,12 @@
-//! What a forward pass takes and gives: one tensor, or several of any kind in tuples, lists and structs.
+//! Inputs and outputs of a forward pass: a tensor, or several tensors in tuples, lists and structs.
 
 use burn::backend::DispatchTensor;
 use burn::tensor::{Bool, Int, Tensor};
 
-/// A value made of tensors: what a recorded forward pass takes or gives.
+/// A value made of tensors: an input or output of a recorded forward pass.
 ///
-/// Tensors of any rank and kind are one, and tuples, arrays, lists and options of such. A struct joins in by derive, as long as each of
-/// its fields is one; a field without tensors is marked `#[tensors(skip)]`:
+/// It is implemented for tensors of any rank and kind, and for tuples, arrays, lists and options of such values. It can be derived for
+/// structs whose fields implement it; mark fields without tensors by `#[tensors(skip)]`:
 ///
 /// ```
 /// use burn::prelude::*;
@@ -21,15 +21,15 @@ use burn::tensor::{Bool, Int, Tensor};
 /// }
 /// ```
 ///
-/// A crate that has this one through `burn-cam` tells where it is: `#[tensors(crate = burn_cam::cam_graph)]`, above the struct.
+/// In a crate that depends on this one through `burn-cam`, add `#[tensors(crate = burn_cam::cam_graph)]` to the struct.
 ///
-/// Of several inputs in a tuple the first is explained ([`cam_core::Input`]):
+/// If the input is a tuple, its first element is explained ([`cam_core::Input`]):
 ///
 /// ```
 /// use burn::nn::{Linear, LinearConfig, conv::{Conv2d, Conv2dConfig}};
 /// use burn::prelude::*;
 /// use burn::tensor::Distribution;
-/// use cam_core::{Class, Explainer};
+/// use cam_core::{Class, Explain, Explainer};
 ///
 /// #[derive(Module, Debug)]
 /// struct Net {
@@ -55,11 +55,11 @@ use burn::tensor::{Bool, Int, Tensor};
 /// let images = Tensor::<4>::random([2, 3, 16, 16], Distribution::Default, &device);
 /// let ages = Tensor::<2>::from_floats([[41.0], [7.0]], &device);
 /// let found = Explainer::new(&recorded).explain((images, ages), &Class(3))?;
-/// assert_eq!(found.maps[0].heat.dims(), [2, 16, 16]);
+/// assert_eq!(found.maps[0].heatmap.dims(), [2, 16, 16]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Tensors: Clone {
-    /// Returns the same value with each of its tensors mapped, in an order that stays the same.
+    /// Returns the value with each of its tensors mapped, always in the same order.
     fn map_tensors(self, map: MapTensor<'_>) -> Self;
 }
 
@@ -99,24 +99,24 @@ tuple!(A, B, C, D, E, F);
 
 impl<T: Tensors> Tensors for Vec<T> {
     fn map_tensors(self, map: MapTensor<'_>) -> Self {
-        self.into_iter().map(|one| one.map_tensors(map)).collect()
+        self.into_iter().map(|item| item.map_tensors(map)).collect()
     }
 }
 
 impl<T: Tensors, const N: usize> Tensors for [T; N] {
     fn map_tensors(self, map: MapTensor<'_>) -> Self {
-        self.map(|one| one.map_tensors(map))
+        self.map(|item| item.map_tensors(map))
     }
 }
 
 impl<T: Tensors> Tensors for Option<T> {
     fn map_tensors(self, map: MapTensor<'_>) -> Self {
-        self.map(|one| one.map_tensors(map))
+        self.map(|item| item.map_tensors(map))
     }
 }
 
-/// The tensors of a value, in their order.
-pub(crate) fn list<T: Tensors>(value: &T) -> Vec<DispatchTensor> {
+/// Returns the tensors of a value, in order.
+pub(crate) fn collect<T: Tensors>(value: &T) -> Vec<DispatchTensor> {
     let mut all = Vec::new();
     value.clone().map_tensors(&mut |tensor| {
         all.push(tensor.clone());
@@ -125,11 +125,11 @@ pub(crate) fn list<T: Tensors>(value: &T) -> Vec<DispatchTensor> {
     all
 }
 
-/// The value with these tensors in place of its own, in their order.
+/// Returns the value with its tensors replaced, in order.
 ///
 /// # Panics
-/// When there are fewer than it holds.
-pub(crate) fn filled<T: Tensors>(value: &T, tensors: Vec<DispatchTensor>) -> T {
+/// Panics if there are fewer tensors than in the value.
+pub(crate) fn replace<T: Tensors>(value: &T, tensors: Vec<DispatchTensor>) -> T {
     let mut tensors = tensors.into_iter();
     value.clone().map_tensors(&mut |_| tensors.next().expect("as many tensors as before"))
 }

@@ -1,11 +1,11 @@
-//! The layers of a recording as a tree, to be printed.
+//! The layers of a recording as a tree.
 
 use crate::axes::Layout;
 use crate::graph::Graph;
 use crate::layers::Layer;
 use std::fmt;
 
-/// The layers that were found in a recording, each inside the block that it is part of. Printed, it has a line per layer:
+/// The layers of a recording, nested by blocks. It is displayed with one line per layer:
 ///
 /// ```text
 /// stem             [2, 16, 48, 48]  batch, channels, height, width; grid 48 x 48
@@ -19,20 +19,20 @@ pub struct LayerTree(pub Vec<LayerNode>);
 /// A layer of a [`LayerTree`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerNode {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// The shape of its value, batch first.
+    /// The shape of the value, batch first.
     pub shape: Vec<usize>,
-    /// What the axes of the shape are.
+    /// The meaning of the axes.
     pub axes: &'static str,
-    /// The sizes of its spatial axes: `[height, width]` for pictures.
+    /// The sizes of the spatial axes: `[height, width]` for images.
     pub grid: Vec<usize>,
     /// The layers inside, in the order in which they finish.
     pub children: Vec<LayerNode>,
 }
 
 impl LayerTree {
-    pub(crate) fn of(graph: &Graph) -> Self {
+    pub(crate) fn new(graph: &Graph) -> Self {
         fn node(layer: &Layer, graph: &Graph) -> LayerNode {
             let shape = graph.operators[layer.operator].shape().to_vec();
             let (axes, grid) = match layer.layout {
@@ -51,7 +51,7 @@ impl LayerTree {
         Self(graph.layers.iter().map(|layer| node(layer, graph)).collect())
     }
 
-    /// All layers, those that finish first in front: a block follows what is inside it.
+    /// Returns the names of all layers in the order in which they finish: a block follows the layers inside it.
     pub fn names(&self) -> Vec<&str> {
         fn push<'a>(node: &'a LayerNode, names: &mut Vec<&'a str>) {
             node.children.iter().for_each(|child| push(child, names));

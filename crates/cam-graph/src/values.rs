@@ -1,30 +1,30 @@
-//! The values of one run: constants, shared by all runs, and what this run has computed and somebody still reads.
+//! The values of one run: constants, which all runs share, and computed values that still have readers.
 
 use burn::backend::DispatchTensor;
 
-/// Where a value is, in each run of a program.
+/// The index of a value in a run.
 pub(crate) type Slot = usize;
 
-/// The values of one run of a program.
+/// The values of one run of a graph.
 pub(crate) struct Values<'a> {
     constants: &'a [Option<DispatchTensor>],
     computed: Vec<Option<DispatchTensor>>,
-    /// How many reads of each slot are still to come.
+    /// The number of remaining reads of each slot.
     reads: Vec<u32>,
 }
 
 impl<'a> Values<'a> {
-    /// No value but the constants.
+    /// Makes the values of a run: only the constants.
     ///
-    /// - reads: how often a run reads each slot
+    /// - reads: the number of reads of each slot in a run
     pub fn new(constants: &'a [Option<DispatchTensor>], reads: &[u32]) -> Self {
         Self { constants, computed: vec![None; constants.len()], reads: reads.to_vec() }
     }
 
-    /// Reads a value for an operator. Its last reader gets the only handle, so that the device may write in place.
+    /// Reads a value for an operator. The last reader gets the only handle, so that the device can write in place.
     ///
     /// # Panics
-    /// When nothing has computed it, which the order of a program rules out.
+    /// Panics if the value is not computed, which the order of operators rules out.
     pub fn read(&mut self, slot: Slot) -> DispatchTensor {
         if let Some(constant) = &self.constants[slot] {
             return constant.clone();
@@ -34,20 +34,20 @@ impl<'a> Values<'a> {
             0 => self.computed[slot].take(),
             _ => self.computed[slot].clone(),
         };
-        value.unwrap_or_else(|| panic!("value {slot} of a recorded program is read before it is computed"))
+        value.unwrap_or_else(|| panic!("value {slot} of a recording is read before it is computed"))
     }
 
-    /// Keeps what an operator computed.
+    /// Stores the output of an operator.
     pub fn write(&mut self, slot: Slot, value: DispatchTensor) {
         self.computed[slot] = Some(value);
     }
 
-    /// Takes a value out, to put another in its place.
+    /// Takes a value out, to replace it.
     pub fn take(&mut self, slot: Slot) -> Option<DispatchTensor> {
         self.computed[slot].take()
     }
 
-    /// Gives a value back that was read and not used.
+    /// Returns a value that was read and not used.
     pub fn unread(&mut self, slot: Slot, value: DispatchTensor) {
         if self.constants[slot].is_none() {
             self.reads[slot] += 1;
@@ -55,7 +55,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// Whether a value is at hand.
+    /// Reports whether a value is present.
     pub fn has(&self, slot: Slot) -> bool {
         self.constants[slot].is_some() || self.computed[slot].is_some()
     }

@@ -1,4 +1,4 @@
-//! What recordings take: no copy of a weight, and no more with every recording.
+//! The memory of recordings: weights are not copied, and not once per recording.
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -47,6 +47,6 @@ fn recordings_share_the_weights() {
         }
     }
     let grown = MEMORY.get_peak_memory() as isize - before as isize;
-    // Some ten kilobytes of operators each; one copy of the weights each would be forty times the limit.
+    // About ten kilobytes of operators each; a copy of the weights each would be forty times the limit.
     assert!(grown < weights as isize / 2, "20 recordings took {grown} bytes, the weights are {weights}");
 }

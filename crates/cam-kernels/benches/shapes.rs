@@ -1,8 +1,8 @@
-//! Convolutions of the real networks, one image.
+//! Times the kernels at shapes of real networks.
 //!
-//! `cargo bench -p cam-kernels`; a shape is from, to, kernel, side, stride. Items a second are multiplications with an addition.
+//! `cargo bench -p cam-kernels`; a shape is input channels, output channels, kernel, side, stride. Items per second are multiply-adds.
 
-use cam_kernels::{Activation, Attention, Conv, Outputs, Picture, Window, layer_norm, max_pool};
+use cam_kernels::{Activation, Attention, Conv, Gemv, ImageView, Window, layer_norm, max_pool};
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 
@@ -40,18 +40,18 @@ fn conv(bencher: Bencher<'_, '_>, &[from, to, kernel, side, stride]: &[usize; 5]
     convolve(bencher, &conv, [1, side, side, from], from * kernel * kernel);
 }
 
-/// A convolution of pictures of a shape, which takes so many multiplications an output.
+/// Times a convolution of images of a shape that takes `steps` multiplications per output.
 fn convolve(bencher: Bencher<'_, '_>, conv: &Conv, shape: [usize; 4], steps: usize) {
     let x = floats(shape.iter().product());
-    let picture = Picture::nhwc(&x, shape);
+    let image = ImageView::nhwc(&x, shape);
     let mut out = Vec::new();
-    let steps = conv.output(&picture).iter().product::<usize>() * steps;
+    let steps = conv.output_shape(&image).iter().product::<usize>() * steps;
     bencher.counter(ItemsCount::new(steps)).bench_local(|| {
-        out = conv.forward(black_box(picture), None, Activation::Relu, std::mem::take(&mut out));
+        out = conv.forward(black_box(image), None, Activation::Relu, std::mem::take(&mut out));
     });
 }
 
-/// Convolutions of 3x3 places as Winograd has them: channels, side, batch. Items are multiplications of the plain sum.
+/// 3x3 convolutions by Winograd's algorithm: channels, side, batch. Items are multiplications of the plain sum.
 const SQUARES: &[[usize; 3]] = &[
     [64, 56, 1],
     [128, 28, 1],
@@ -77,12 +77,12 @@ fn pool(bencher: Bencher<'_, '_>) {
     let window = Window { stride: [2, 2], padding: [1, 1], ..Window::default() };
     let mut out = Vec::new();
     bencher.bench_local(|| {
-        let x = Picture::nhwc(black_box(&x), [1, 112, 112, 64]);
+        let x = ImageView::nhwc(black_box(&x), [1, 112, 112, 64]);
         out = max_pool(x, [3, 3], window, std::mem::take(&mut out));
     });
 }
 
-/// Linear layers of DeiT-tiny and Swin-tiny: tokens, from, to.
+/// Linear layers of DeiT-tiny and Swin-tiny: tokens, input features, output features.
 const LAYERS: &[[usize; 3]] = &[
     [197, 192, 576],
     [197, 768, 192],
@@ -99,25 +99,25 @@ const LAYERS: &[[usize; 3]] = &[
 
 #[divan::bench(args = LAYERS)]
 fn linear(bencher: Bencher<'_, '_>, layer: &[usize; 3]) {
-    through(bencher, layer, Activation::None);
+    time_linear(bencher, layer, Activation::None);
 }
 
 #[divan::bench(args = [[1576, 192, 768], [25088, 96, 384]])]
 fn gelu(bencher: Bencher<'_, '_>, layer: &[usize; 3]) {
-    through(bencher, layer, Activation::Gelu);
+    time_linear(bencher, layer, Activation::Gelu);
 }
 
-fn through(bencher: Bencher<'_, '_>, &[tokens, from, to]: &[usize; 3], activation: Activation) {
+fn time_linear(bencher: Bencher<'_, '_>, &[tokens, from, to]: &[usize; 3], activation: Activation) {
     let layer = Conv::linear(&floats(from * to), [from, to], Some(&floats(to)));
     let x = floats(tokens * from);
     let mut out = Vec::new();
     bencher.counter(ItemsCount::new(tokens * from * to)).bench_local(|| {
-        let x = Picture::nhwc(black_box(&x), [1, 1, tokens, from]);
+        let x = ImageView::nhwc(black_box(&x), [1, 1, tokens, from]);
         out = layer.forward(x, None, activation, std::mem::take(&mut out));
     });
 }
 
-/// The attention of DeiT-tiny and of Swin-tiny's first stage: batch, windows, tokens of a window, heads, channels of a head.
+/// The attention of DeiT-tiny and of Swin-tiny's first stage: batch, windows, tokens per window, heads, channels per head.
 const ATTENTIONS: &[[usize; 5]] =
     &[[1, 1, 197, 3, 64], [8, 1, 197, 3, 64], [1, 64, 49, 3, 32], [8, 1, 49, 24, 32]];
 
@@ -142,23 +142,23 @@ fn norm(bencher: Bencher<'_, '_>, rows: usize) {
     bencher.bench_local(|| out = layer_norm(black_box(&x), &ones, &ones, 1e-5, std::mem::take(&mut out)));
 }
 
-/// VGG's first linear layer, of so many rows: items are floats of its weights.
+/// VGG's first linear layer, by number of rows. Items are weights.
 #[divan::bench(args = [1, 8])]
-fn outputs(bencher: Bencher<'_, '_>, rows: usize) {
+fn gemv(bencher: Bencher<'_, '_>, rows: usize) {
     let (weight, x) = (floats(4096 * 25088), floats(rows * 25088));
-    let layer = Outputs::new(&weight, [4096, 25088], None);
+    let layer = Gemv::new(&weight, [4096, 25088], None);
     let mut out = Vec::new();
     bencher.counter(ItemsCount::new(weight.len())).bench_local(|| {
         out = layer.forward(black_box(&x), std::mem::take(&mut out));
     });
 }
 
-/// The way back through it, of which half of the outputs have no gradient.
+/// The backward pass of the same layer, where half of the outputs have no gradient.
 #[divan::bench(args = [1, 8])]
-fn outputs_back(bencher: Bencher<'_, '_>, rows: usize) {
+fn gemv_backward(bencher: Bencher<'_, '_>, rows: usize) {
     let (weight, gradient) = (floats(4096 * 25088), floats(rows * 4096));
     let gradient: Vec<f32> = gradient.into_iter().map(|g| g.max(0.0)).collect();
-    let layer = Outputs::new(&weight, [4096, 25088], None);
+    let layer = Gemv::new(&weight, [4096, 25088], None);
     let mut out = Vec::new();
     bencher.counter(ItemsCount::new(weight.len())).bench_local(|| {
         out = layer.backward(black_box(&gradient), std::mem::take(&mut out));

@@ -1,9 +1,9 @@
-//! Floats that start where a cache line does: a vector that crosses two lines takes two loads.
+//! Buffers aligned to a cache line: a vector that crosses two lines takes two loads.
 
-/// Floats of a cache line.
+/// The number of floats in a cache line.
 const LINE: usize = 16;
 
-/// A buffer whose first float starts a cache line.
+/// A buffer whose first float is at the start of a cache line.
 #[derive(Debug)]
 pub(crate) struct Aligned {
     floats: Vec<f32>,

@@ -1,26 +1,25 @@
 //! Convolution.
 //!
-//! $$ y_{oij} = b_o + \sum_{crs} w_{ocrs}\, x_{c,\; i t + r d - p,\; j t + s d - p} $$
+//! $$ y_{oij} = b_o + \sum_{crs} w_{ocrs} x_{c, i t + r d - p, j t + s d - p} $$
 //!
 //! with stride $t$, dilation $d$ and padding $p$. Padded input is copied, a strip of rows at a time, into a buffer that stays in the
-//! cache: there is no edge to mind after that, and the pixels that a row of the kernel sees lie side by side. Input without padding is
-//! read where it is.
+//! cache: then no edge needs care, and the pixels under a row of the kernel are contiguous. Input without padding is read in place.
 
 use crate::depthwise::Depthwise;
-use crate::panel::{Panels, lanes};
-use crate::share::{first_channels, shares};
+use crate::packing::{PackedMatrix, lanes};
+use crate::partition::{partition, split_channels};
 use crate::tile::{Activation, Run, Tiles};
 use crate::winograd::Winograd;
-use crate::{Picture, Window};
+use crate::{ImageView, Window};
 use pulp::Arch;
 use rayon::prelude::*;
 use std::cell::Cell;
 use std::ops::Range;
 
-/// A convolution with packed weights.
+/// A convolution or a linear layer with packed weights.
 #[derive(Debug)]
 pub struct Conv {
-    work: Work,
+    algorithm: Algorithm,
     from: usize,
     to: usize,
     kernel: [usize; 2],
@@ -28,24 +27,24 @@ pub struct Conv {
 }
 
 #[derive(Debug)]
-enum Work {
-    /// One matrix for each group of channels.
-    Products(Vec<Panels>),
-    /// Each channel by itself.
+enum Algorithm {
+    /// A matrix product for each group of channels.
+    Gemm(Vec<PackedMatrix>),
+    /// Each channel is convolved by itself.
     Depthwise(Depthwise),
-    /// Tiles, with fewer multiplications.
+    /// Winograd's minimal filtering, with fewer multiplications.
     Winograd(Winograd),
 }
 
 impl Conv {
-    /// Packs the weights.
+    /// Makes a convolution and packs its weights.
     ///
     /// # Shapes
-    /// - weight: `[to, from / groups, kernel height, kernel width]`
-    /// - bias: `[to]`
+    /// - weight: `[out_channels, in_channels / groups, kernel height, kernel width]`
+    /// - bias: `[out_channels]`
     ///
     /// # Panics
-    /// Where the slices are not of these shapes, or the channels do not divide into the groups.
+    /// Panics if a slice does not have its shape, or the channels cannot be divided into the groups.
     pub fn new(
         weight: &[f32],
         [to, inputs, height, width]: [usize; 4],
@@ -54,14 +53,14 @@ impl Conv {
         groups: usize,
     ) -> Self {
         let taps = height * width;
-        assert_eq!(weight.len(), to * inputs * taps, "floats of a weight");
+        assert_eq!(weight.len(), to * inputs * taps, "length of the weight");
         assert!(groups > 0 && to.is_multiple_of(groups), "{to} channels in {groups} groups");
-        assert!(bias.is_none_or(|bias| bias.len() == to), "floats of a bias");
+        assert!(bias.is_none_or(|bias| bias.len() == to), "length of the bias");
         let from = inputs * groups;
-        let work = if inputs == 1 && to == groups && groups > 1 {
-            Work::Depthwise(Depthwise::new(weight, [height, width], bias, to))
+        let algorithm = if inputs == 1 && to == groups && groups > 1 {
+            Algorithm::Depthwise(Depthwise::new(weight, [height, width], bias, to))
         } else {
-            // Small groups are computed some at a time, with zeros between them, so that they fill a vector.
+            // Several small groups are computed together, with zeros between them, so that they fill a vector.
             let outputs = to / groups;
             let fits = |together: &usize| groups.is_multiple_of(*together) && outputs * together <= lanes();
             let together = (1..=groups).rev().find(fits).unwrap_or(1);
@@ -69,7 +68,7 @@ impl Conv {
             let panels = (0..groups / together).map(|number| {
                 let first = number * all_outputs;
                 let bias = bias.map(|bias| &bias[first..][..all_outputs]);
-                Panels::new(taps * all_inputs, all_outputs, bias, |k| {
+                PackedMatrix::new(taps * all_inputs, all_outputs, bias, |k| {
                     let (tap, input) = (k / all_inputs, k % all_inputs);
                     let (group, at) = (input / inputs, input % inputs * taps + tap);
                     move |output| match together == 1 || group == output / outputs {
@@ -78,38 +77,38 @@ impl Conv {
                     }
                 })
             });
-            Work::Products(panels.collect())
+            Algorithm::Gemm(panels.collect())
         };
-        Self { work, from, to, kernel: [height, width], window }
+        Self { algorithm, from, to, kernel: [height, width], window }
     }
 
-    /// Whether Winograd's minimal filtering can compute such a convolution of this picture, and is faster.
+    /// Reports whether Winograd's minimal filtering can compute a convolution of this image and is faster than the plain sum.
     ///
     /// # Shapes
-    /// - weight: `[to, from / groups, kernel height, kernel width]`
-    pub fn winograd_suits(weight: [usize; 4], window: Window, groups: usize, x: &Picture<'_>) -> bool {
-        groups == 1 && Winograd::suits(weight, window, x)
+    /// - weight: `[out_channels, in_channels / groups, kernel height, kernel width]`
+    pub fn prefers_winograd(weight: [usize; 4], window: Window, groups: usize, x: &ImageView<'_>) -> bool {
+        groups == 1 && Winograd::is_preferred(weight, window, x)
     }
 
-    /// Packs the weights for Winograd's minimal filtering: of pictures whose channels lie side by side.
+    /// Makes a 3x3 convolution by Winograd's minimal filtering and packs its weights. It takes images in channels-last order.
     ///
     /// # Shapes
-    /// - weight: `[to, from, 3, 3]`
-    /// - bias: `[to]`
+    /// - weight: `[out_channels, in_channels, 3, 3]`
+    /// - bias: `[out_channels]`
     ///
     /// # Panics
-    /// Where the slices are not of these shapes, the channels are not whole vectors of this machine, or the window has a stride or a
-    /// dilation.
+    /// Panics if a slice does not have its shape, the channels do not fill whole vectors of this machine, or the window has a stride or
+    /// a dilation.
     pub fn winograd(weight: &[f32], [to, from]: [usize; 2], bias: Option<&[f32]>, window: Window) -> Self {
-        assert_eq!(weight.len(), to * from * 9, "floats of a weight");
-        assert!(bias.is_none_or(|bias| bias.len() == to), "floats of a bias");
+        assert_eq!(weight.len(), to * from * 9, "length of the weight");
+        assert!(bias.is_none_or(|bias| bias.len() == to), "length of the bias");
         assert!(
             [to, from].iter().all(|channels| channels.is_multiple_of(lanes())),
-            "{from} channels to {to}"
+            "{from} input channels, {to} output channels"
         );
         assert_eq!(Window { padding: [0, 0], ..window }, Window::default(), "a window");
         Self {
-            work: Work::Winograd(Winograd::new(weight, [to, from], bias)),
+            algorithm: Algorithm::Winograd(Winograd::new(weight, [to, from], bias)),
             from,
             to,
             kernel: [3, 3],
@@ -117,86 +116,87 @@ impl Conv {
         }
     }
 
-    /// Packs the weights of a linear layer: to it a picture is as many rows as it has pixels.
+    /// Makes a linear layer and packs its weights. It is applied to each pixel of an image.
     ///
     /// # Shapes
-    /// - weight: `[from, to]`
-    /// - bias: `[to]`
+    /// - weight: `[in_features, out_features]`
+    /// - bias: `[out_features]`
     ///
     /// # Panics
-    /// Where the slices are not of these shapes.
+    /// Panics if a slice does not have its shape.
     pub fn linear(weight: &[f32], [from, to]: [usize; 2], bias: Option<&[f32]>) -> Self {
-        assert_eq!(weight.len(), from * to, "floats of a weight");
-        assert!(bias.is_none_or(|bias| bias.len() == to), "floats of a bias");
-        let panels = Panels::rows(from, to, bias, |k| &weight[k * to..][..to]);
-        let work = Work::Products(vec![panels]);
-        Self { work, from, to, kernel: [1, 1], window: Window::default() }
+        assert_eq!(weight.len(), from * to, "length of the weight");
+        assert!(bias.is_none_or(|bias| bias.len() == to), "length of the bias");
+        let panels = PackedMatrix::from_rows(from, to, bias, |k| &weight[k * to..][..to]);
+        let algorithm = Algorithm::Gemm(vec![panels]);
+        Self { algorithm, from, to, kernel: [1, 1], window: Window::default() }
     }
 
-    /// As [`linear`](Self::linear), of weights that lie output by output. Those of a layer that lie input by input make its way back: of
-    /// gradients at its output those at its input.
+    /// Makes a linear layer like [`linear`](Self::linear) from weights in output-major order. The same memory, taken as `[in_features,
+    /// out_features]` of another layer, gives the backward pass of that layer: from the gradient of its output to that of its input.
     ///
     /// # Shapes
-    /// - weight: `[to, from]`
-    /// - bias: `[to]`
+    /// - weight: `[out_features, in_features]`
+    /// - bias: `[out_features]`
     ///
     /// # Panics
-    /// Where the slices are not of these shapes.
-    pub fn linear_by_outputs(weight: &[f32], [to, from]: [usize; 2], bias: Option<&[f32]>) -> Self {
-        assert_eq!(weight.len(), to * from, "floats of a weight");
-        let panels = Panels::columns(from, to, bias, 1.0, |output| &weight[output * from..][..from]);
-        let work = Work::Products(vec![panels]);
-        Self { work, from, to, kernel: [1, 1], window: Window::default() }
+    /// Panics if a slice does not have its shape.
+    pub fn linear_output_major(weight: &[f32], [to, from]: [usize; 2], bias: Option<&[f32]>) -> Self {
+        assert_eq!(weight.len(), to * from, "length of the weight");
+        let panels =
+            PackedMatrix::from_columns(from, to, bias, 1.0, |output| &weight[output * from..][..from]);
+        let algorithm = Algorithm::Gemm(vec![panels]);
+        Self { algorithm, from, to, kernel: [1, 1], window: Window::default() }
     }
 
-    /// The shape of what it makes of a picture, `[batch, height, width, channels]`.
-    pub fn output(&self, x: &Picture<'_>) -> [usize; 4] {
-        let [height, width] = self.window.output([x.height, x.width], self.kernel);
+    /// Returns the shape of the output for an image, `[batch, height, width, channels]`.
+    pub fn output_shape(&self, x: &ImageView<'_>) -> [usize; 4] {
+        let [height, width] = self.window.output_size([x.height, x.width], self.kernel);
         [x.batch, height, width, self.to]
     }
 
-    /// The convolution of a picture, plus a residual, through an activation. It is written into `out`, whatever that held: its memory
-    /// is used again.
+    /// Returns the convolution of images, plus a residual, through an activation. The result is written into `out`, whose memory is
+    /// reused and whose contents are ignored.
     ///
     /// # Shapes
-    /// - residual, output: `[batch, height, width, channels]`, as [`output`](Self::output) says
+    /// - residual, output: `[batch, height, width, channels]`, see [`output_shape`](Self::output_shape)
     ///
     /// # Panics
-    /// Where the picture has other channels, or the residual is of another shape, or the channels of a picture for
-    /// [`winograd`](Self::winograd) do not lie side by side.
+    /// Panics if the image has another number of channels, the residual has another shape, or an image for
+    /// [`winograd`](Self::winograd) is not in channels-last order.
     pub fn forward(
         &self,
-        x: Picture<'_>,
+        x: ImageView<'_>,
         residual: Option<&[f32]>,
         activation: Activation,
         mut out: Vec<f32>,
     ) -> Vec<f32> {
-        assert_eq!(x.channels, self.from, "channels of a picture");
-        let [batch, height, width, to] = self.output(&x);
+        assert_eq!(x.channels, self.from, "channels of the image");
+        let [batch, height, width, to] = self.output_shape(&x);
         let floats = batch * height * width * to;
-        assert!(residual.is_none_or(|residual| residual.len() == floats), "floats of a residual");
+        assert!(residual.is_none_or(|residual| residual.len() == floats), "length of the residual");
         out.resize(floats, 0.0);
         if floats > 0 {
-            match &self.work {
-                Work::Depthwise(depthwise) => {
+            match &self.algorithm {
+                Algorithm::Depthwise(depthwise) => {
                     depthwise.forward(x, self.window, [height, width], residual, activation, &mut out);
                 }
-                Work::Winograd(winograd) => {
-                    assert!(x.channels_last, "channels lie side by side");
+                Algorithm::Winograd(winograd) => {
+                    assert!(x.channels_last, "channels last");
                     winograd.forward(x, self.window.padding, [height, width], residual, activation, &mut out);
                 }
-                Work::Products(panels) => {
-                    self.products(panels, x, [height, width], residual, activation, &mut out);
+                Algorithm::Gemm(panels) => {
+                    self.gemm(panels, x, [height, width], residual, activation, &mut out);
                 }
             }
         }
         out
     }
 
-    fn products(
+    fn gemm(
         &self,
-        panels: &[Panels],
-        x: Picture<'_>,
+        panels: &[PackedMatrix],
+        x: ImageView<'_>,
         size @ [height, width]: [usize; 2],
         residual: Option<&[f32]>,
         activation: Activation,
@@ -204,15 +204,15 @@ impl Conv {
     ) {
         let pointwise = x.channels_last && self.kernel == [1, 1] && self.window == Window::default();
         let in_place = x.channels_last && self.window.padding == [0, 0];
-        // A pointwise convolution knows no rows: each pixel is one.
+        // In a pointwise convolution each pixel is a row.
         let (rows, row) = if pointwise { (x.batch * height * width, 1) } else { (x.batch * height, width) };
         let line = self.from * if in_place { x.width } else { x.width + 2 * self.window.padding[1] };
         let runs: Vec<Vec<Run>> =
             (0..panels.len()).map(|group| self.runs(group, panels.len(), line)).collect();
-        let numbers =
-            |(group, panels): (usize, &Panels)| (0..panels.count()).map(move |number| (group, number));
-        let all: Vec<(usize, usize)> = panels.iter().enumerate().flat_map(numbers).collect();
-        let (strip, parts) = shares(rows, row, all.len());
+        let panels_of_group =
+            |(group, panels): (usize, &PackedMatrix)| (0..panels.count()).map(move |number| (group, number));
+        let all: Vec<(usize, usize)> = panels.iter().enumerate().flat_map(panels_of_group).collect();
+        let (strip, parts) = partition(rows, row, all.len());
         let strip_floats = strip * row * self.to;
 
         out.par_chunks_mut(strip_floats).enumerate().for_each(|(number, out)| {
@@ -224,10 +224,10 @@ impl Conv {
             } else if in_place {
                 (x.floats, self.bases(x, rows, size))
             } else {
-                let bases = self.padded(x, rows, size, &mut buffer);
+                let bases = self.copy_padded(x, rows, size, &mut buffer);
                 (buffer.as_slice(), bases)
             };
-            let work = |panels_of: &[(usize, usize)], first: usize, out: &mut [&mut [f32]]| {
+            let compute = |panels_of: &[(usize, usize)], first: usize, out: &mut [&mut [f32]]| {
                 let panels = panels_of.iter().map(|&(group, number)| {
                     let mut panel = panels[group].get(number);
                     panel.first += group * (self.to / panels.len());
@@ -246,28 +246,29 @@ impl Conv {
             };
             let mut pixels: Vec<&mut [f32]> = out.chunks_mut(self.to).collect();
             if parts == 1 {
-                work(&all, 0, &mut pixels);
+                compute(&all, 0, &mut pixels);
             } else {
-                // Each part has its own channels of every pixel.
+                // Each part writes its own channels of every pixel.
                 let mut first = 0;
                 let mut part = |panels_of| {
                     let outputs =
-                        |&(group, number): &(usize, usize)| Panels::get(&panels[group], number).outputs;
+                        |&(group, number): &(usize, usize)| PackedMatrix::get(&panels[group], number).outputs;
                     let outputs = <[(usize, usize)]>::iter(panels_of).map(outputs).sum();
-                    let mine = first_channels(&mut pixels, outputs);
+                    let mine = split_channels(&mut pixels, outputs);
                     first += outputs;
                     (panels_of, first - outputs, mine)
                 };
                 let tasks: Vec<_> = all.chunks(all.len().div_ceil(parts)).map(&mut part).collect();
                 tasks
                     .into_par_iter()
-                    .for_each(|(panels_of, first, mut mine)| work(panels_of, first, &mut mine));
+                    .for_each(|(panels_of, first, mut mine)| compute(panels_of, first, &mut mine));
             }
             BUFFER.set(buffer);
         });
     }
 
-    /// What an output of a group reads, from its first pixel on. `line` are the floats of a row of the input.
+    /// Returns the runs of input that an output of a group reads, relative to its first pixel. `line` is the number of floats in a row
+    /// of the input.
     fn runs(&self, group: usize, groups: usize, line: usize) -> Vec<Run> {
         let [height, width] = self.kernel;
         let [down, across] = self.window.dilation;
@@ -279,18 +280,18 @@ impl Conv {
         (0..height).flat_map(|y| (0..width).map(move |x| Run { offset: offset(y, x), length })).collect()
     }
 
-    /// Where the outputs of some rows start to read in a picture that needs no padding.
-    fn bases(&self, x: Picture<'_>, rows: Range<usize>, [height, width]: [usize; 2]) -> Vec<usize> {
+    /// Returns the offset of the first input pixel of each output of some rows, for an image that needs no padding.
+    fn bases(&self, x: ImageView<'_>, rows: Range<usize>, [height, width]: [usize; 2]) -> Vec<usize> {
         let [down, across] = self.window.stride;
         let top = |row: usize| row / height * x.height + row % height * down;
         rows.flat_map(|row| (0..width).map(move |column| (top(row) * x.width + column * across) * self.from))
             .collect()
     }
 
-    /// Copies what some rows of outputs read, with its padding, and says where each starts to read.
-    fn padded(
+    /// Copies the padded input of some rows of outputs. Returns the offset of the first input pixel of each output.
+    fn copy_padded(
         &self,
-        x: Picture<'_>,
+        x: ImageView<'_>,
         rows: Range<usize>,
         [height, width]: [usize; 2],
         buffer: &mut Vec<f32>,
@@ -313,7 +314,7 @@ impl Conv {
             buffer.resize(buffer.len().max((copied + needed) * line), 0.0);
             let lines = buffer[copied * line..][..needed * line].chunks_exact_mut(line);
             for (y, line) in (first * down..).zip(lines) {
-                self.padded_line(x, image, y.checked_sub(above).filter(|y| *y < x.height), line);
+                self.copy_padded_line(x, image, y.checked_sub(above).filter(|y| *y < x.height), line);
             }
             copied += needed;
             row += count;
@@ -321,8 +322,8 @@ impl Conv {
         bases
     }
 
-    /// A row of a picture with its padding; nothing but padding where there is no row.
-    fn padded_line(&self, x: Picture<'_>, image: usize, y: Option<usize>, line: &mut [f32]) {
+    /// Copies a row of an image with its padding; `None` gives a row of padding.
+    fn copy_padded_line(&self, x: ImageView<'_>, image: usize, y: Option<usize>, line: &mut [f32]) {
         let Some(y) = y else { return line.fill(0.0) };
         let edge = self.window.padding[1] * self.from;
         let end = line.len() - edge;
@@ -343,7 +344,7 @@ impl Conv {
 }
 
 thread_local! {
-    /// Padded input. A thread that waits for the parts of a strip can be given another strip meanwhile: who comes takes the buffer
-    /// and leaves none.
+    /// Padded input. A thread that waits for the parts of a strip may be given another strip meanwhile, so a task takes the buffer and
+    /// leaves an empty one.
     static BUFFER: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
 }

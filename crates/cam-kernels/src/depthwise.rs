@@ -1,7 +1,7 @@
-//! Convolution of each channel by itself: channels lie side by side, so a vector holds some of them.
+//! Depthwise convolution. Channels are contiguous, so a vector holds several of them.
 
 use crate::tile::Activation;
-use crate::{Picture, Window};
+use crate::{ImageView, Window};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -25,14 +25,14 @@ impl Depthwise {
 
     pub(crate) fn forward(
         &self,
-        x: Picture<'_>,
+        x: ImageView<'_>,
         window: Window,
         [height, width]: [usize; 2],
         residual: Option<&[f32]>,
         activation: Activation,
         out: &mut [f32],
     ) {
-        let floats = channels_last(x);
+        let floats = to_channels_last(x);
         let row = width * x.channels;
         let image = x.height * x.width * x.channels;
         out.par_chunks_mut(row).enumerate().for_each(|(number, out)| {
@@ -50,19 +50,19 @@ impl Depthwise {
     }
 }
 
-fn channels_last(x: Picture<'_>) -> Cow<'_, [f32]> {
+fn to_channels_last(x: ImageView<'_>) -> Cow<'_, [f32]> {
     if x.channels_last {
         return x.floats.into();
     }
     let area = x.height * x.width;
-    let turned = |at: usize| {
+    let value = |at: usize| {
         let (pixel, channel) = (at / x.channels, at % x.channels);
         x.floats[(pixel / area * x.channels + channel) * area + pixel % area]
     };
-    (0..x.floats.len()).map(turned).collect()
+    (0..x.floats.len()).map(value).collect()
 }
 
-/// A row of outputs.
+/// The computation of a row of outputs.
 struct Row<'a> {
     depthwise: &'a Depthwise,
     image: &'a [f32],
@@ -84,8 +84,8 @@ impl WithSimd for Row<'_> {
         let channels = bias.len();
         for (column, out) in out.chunks_exact_mut(channels).enumerate() {
             out.copy_from_slice(bias);
-            for (ky, y) in window.seen(0, kernel[0], size[0], y) {
-                for (kx, x) in window.seen(1, kernel[1], size[1], column) {
+            for (ky, y) in window.taps(0, kernel[0], size[0], y) {
+                for (kx, x) in window.taps(1, kernel[1], size[1], column) {
                     let pixel = &image[(y * size[1] + x) * channels..][..channels];
                     let weight = &weight[(ky * kernel[1] + kx) * channels..][..channels];
                     let (sums, sums_end) = S::as_mut_simd_f32s(out);
@@ -104,7 +104,7 @@ impl WithSimd for Row<'_> {
                     *out += residual;
                 }
             }
-            activation.apply(out);
+            activation.apply_to_slice(out);
         }
     }
 }

@@ -1,17 +1,19 @@
-//! What inference spends its time on, on the CPU: convolutions, linear layers, attention, norms and pooling, and the ways back
-//! through what transformers are made of, for pictures whose channels lie side by side (`[batch, height, width, channels]`).
+//! CPU kernels: convolutions, linear layers, attention, norms and pooling, and the backward passes of the parts of transformers. Images
+//! are in channels-last order, `[batch, height, width, channels]`.
 //!
-//! Everything is a product of rows of the input with a panel of weights. Panels are packed once; rows are read where they lie, so that
-//! no matrix of patches is built. A bias, a residual and an activation are applied while the result is still in registers. Vectors
-//! are as wide as the machine has them (AVX-512, AVX2, NEON; found at run time), work is shared out by rayon.
+//! This crate is an internal part of [`burn-cam`](https://docs.rs/burn-cam). Its API may change in any release.
+//!
+//! Every convolution and linear layer is a product of input rows with panels of weights. Panels are packed once; rows are read in
+//! place, so no im2col matrix is built. Bias, residual and activation are applied while the result is still in registers. The widest
+//! vectors of the machine (AVX-512, AVX2, NEON) are chosen at run time; rayon spreads the work over threads.
 //!
 //! ```
-//! use cam_kernels::{Activation, Conv, Picture, Window};
+//! use cam_kernels::{Activation, Conv, ImageView, Window};
 //!
 //! let weight = [1.0, 2.0]; // two channels become one
 //! let conv = Conv::new(&weight, [1, 2, 1, 1], Some(&[0.5]), Window::default(), 1);
 //! let x = [1.0, 1.0, -4.0, 1.0]; // two pixels
-//! let out = conv.forward(Picture::nhwc(&x, [1, 1, 2, 2]), None, Activation::Relu, Vec::new());
+//! let out = conv.forward(ImageView::nhwc(&x, [1, 1, 2, 2]), None, Activation::Relu, Vec::new());
 //! assert_eq!(out, [3.5, 0.0]);
 //! ```
 
@@ -20,21 +22,21 @@ mod attention;
 mod conv;
 mod depthwise;
 mod gelu;
+mod gemv;
 mod math;
 mod norm;
-mod outputs;
-mod panel;
-mod picture;
+mod packing;
+mod partition;
 mod pool;
-mod share;
 mod tile;
+mod view;
 mod winograd;
 
 pub use attention::Attention;
 pub use conv::Conv;
-pub use gelu::{gelu, gelu_back};
-pub use norm::{layer_norm, layer_norm_back};
-pub use outputs::Outputs;
-pub use picture::{Picture, Window};
+pub use gelu::{gelu, gelu_backward};
+pub use gemv::Gemv;
+pub use norm::{layer_norm, layer_norm_backward};
 pub use pool::max_pool;
 pub use tile::Activation;
+pub use view::{ImageView, Window};

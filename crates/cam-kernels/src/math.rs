@@ -1,16 +1,16 @@
-//! Functions of one number without a branch or a call, so that the compiler computes a vector of them at once.
+//! Elementwise functions without branches or calls, so that the compiler vectorizes them.
 
 use pulp::Simd;
 use std::f32::consts::{FRAC_1_SQRT_2, LOG2_E};
 
-/// $e^x$ within two units in the last place, for $x$ from -87 to 88; below it is that of -87, which is as good as none.
+/// Returns $e^x$ within two units in the last place, for $x$ from -87 to 88. Smaller $x$ count as -87, whose result is practically zero.
 ///
 /// The power of two is added to the exponent; what remains is between $\pm\ln(2)/2$ and has a polynomial (Cephes' `expf`).
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    /// A float of this size has no fraction: adding it rounds, and leaves the whole number in the low bits.
+    /// A float of this size has no fraction: adding it rounds, and leaves the integer in the low bits.
     const WHOLE: f32 = 12_582_912.0;
-    /// $\ln 2$ in two parts, of which the first times a whole number is exact.
+    /// $\ln 2$ in two parts, of which the first times an integer is exact.
     const HIGH: f32 = 0.693_359_4;
     const LOW: f32 = -2.121_944_4e-4;
     let splat = |x| simd.splat_f32s(x);
@@ -28,7 +28,7 @@ pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.mul_f32s(simd.add_f32s(sum, splat(1.0)), simd.transmute_f32s_u32s(power))
 }
 
-/// $x\,\Phi(x)$ with the exact distribution, not its approximation by tanh.
+/// Returns $x \Phi(x)$ with the exact normal distribution, not its approximation by tanh.
 #[inline(always)]
 pub(crate) fn gelu<S: Simd, const N: usize>(simd: S, mut x: [S::f32s; N]) -> [S::f32s; N] {
     let mut scaled = x;
@@ -42,9 +42,9 @@ pub(crate) fn gelu<S: Simd, const N: usize>(simd: S, mut x: [S::f32s; N]) -> [S:
     x
 }
 
-/// The derivative of [`gelu`], $\Phi(x) + x\,\varphi(x)$.
+/// Returns the derivative of [`gelu`], $\Phi(x) + x \varphi(x)$.
 #[inline(always)]
-pub(crate) fn gelu_slope<S: Simd, const N: usize>(simd: S, mut x: [S::f32s; N]) -> [S::f32s; N] {
+pub(crate) fn gelu_derivative<S: Simd, const N: usize>(simd: S, mut x: [S::f32s; N]) -> [S::f32s; N] {
     /// $1 / \sqrt{2 \pi}$
     const PEAK: f32 = 0.398_942_3;
     let splat = |x| simd.splat_f32s(x);
@@ -60,7 +60,7 @@ pub(crate) fn gelu_slope<S: Simd, const N: usize>(simd: S, mut x: [S::f32s; N]) 
     x
 }
 
-/// The error function within 4e-7, a quotient of two polynomials (as in Eigen). Beyond 4 it is 1 for a float.
+/// Returns the error function within 4e-7, as a quotient of two polynomials (as in Eigen). Beyond 4 it is 1 in single precision.
 #[inline(always)]
 fn erf<S: Simd, const N: usize>(simd: S, mut x: [S::f32s; N]) -> [S::f32s; N] {
     for x in &mut x {
@@ -87,7 +87,8 @@ fn erf<S: Simd, const N: usize>(simd: S, mut x: [S::f32s; N]) -> [S::f32s; N] {
     x
 }
 
-/// By Horner's rule, the highest power first. Several vectors at once: a multiplication of one is under way while another's waits.
+/// Evaluates a polynomial by Horner's rule, the highest power first. Several vectors are interleaved, which hides the latency of the
+/// multiplications.
 #[inline(always)]
 fn polynomial<S: Simd, const N: usize, const K: usize>(
     simd: S,
@@ -103,23 +104,23 @@ fn polynomial<S: Simd, const N: usize, const K: usize>(
     sums
 }
 
-/// The sum of a function of numbers, in as many partial sums as fill some vectors.
+/// Returns the sum of a function of numbers, by enough partial sums to fill several vectors.
 #[inline(always)]
-pub(crate) fn sum(numbers: &[f32], of: impl Fn(f32) -> f32) -> f32 {
+pub(crate) fn sum(numbers: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     let mut parts = [0.0; 32];
     let (chunks, rest) = numbers.as_chunks::<32>();
     for chunk in chunks {
         for (part, &x) in parts.iter_mut().zip(chunk) {
-            *part += of(x);
+            *part += term(x);
         }
     }
     for (part, &x) in parts.iter_mut().zip(rest) {
-        *part += of(x);
+        *part += term(x);
     }
-    in_halves(parts)
+    pairwise_sum(parts)
 }
 
-/// The sum of products, in as many partial sums as fill some vectors.
+/// Returns the dot product, by enough partial sums to fill several vectors.
 #[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut parts = [0.0; 32];
@@ -128,12 +129,12 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
             *part += a * b;
         }
     }
-    in_halves(parts)
+    pairwise_sum(parts)
 }
 
-/// The sum of partial sums: one after the other each would wait for the one before.
+/// Returns the sum of partial sums, added pairwise: one after another, each addition would wait for the one before.
 #[inline(always)]
-fn in_halves(mut parts: [f32; 32]) -> f32 {
+fn pairwise_sum(mut parts: [f32; 32]) -> f32 {
     for half in [16, 8, 4, 2, 1] {
         for n in 0..half {
             parts[n] += parts[n + half];
@@ -146,8 +147,8 @@ fn in_halves(mut parts: [f32; 32]) -> f32 {
 mod tests {
     use super::*;
 
-    /// By its series, in f64.
-    fn slow_erf(x: f64) -> f64 {
+    /// The error function by its series, in f64.
+    fn reference_erf(x: f64) -> f64 {
         let (mut sum, mut term) = (x, x);
         for n in 1..200 {
             term *= -x * x / n as f64;
@@ -182,7 +183,8 @@ mod tests {
     fn gelu_is_exact_but_for_rounding() {
         for step in -6000..=6000 {
             let x = step as f32 / 1000.0;
-            let exact = 0.5 * f64::from(x) * (1.0 + slow_erf(f64::from(x) * std::f64::consts::FRAC_1_SQRT_2));
+            let exact =
+                0.5 * f64::from(x) * (1.0 + reference_erf(f64::from(x) * std::f64::consts::FRAC_1_SQRT_2));
             assert!(
                 (f64::from(gelu(x)) - exact).abs() <= 3e-7 * (1.0 + f64::from(x.abs())),
                 "{x}: {}",
@@ -193,21 +195,21 @@ mod tests {
     }
 
     #[test]
-    fn the_slope_of_gelu_is_its_derivative() {
+    fn the_derivative_of_gelu_is_its_slope() {
         // Farther out the series loses the digits that a difference needs.
         for step in -5000..=5000 {
             let x = step as f32 / 1000.0;
-            let gelu = |x: f64| 0.5 * x * (1.0 + slow_erf(x * std::f64::consts::FRAC_1_SQRT_2));
+            let gelu = |x: f64| 0.5 * x * (1.0 + reference_erf(x * std::f64::consts::FRAC_1_SQRT_2));
             let (from, to) = (f64::from(x) - 1e-4, f64::from(x) + 1e-4);
             let slope = (gelu(to) - gelu(from)) / (to - from);
-            let ours = gelu_slope(pulp::Scalar, [x])[0];
+            let ours = gelu_derivative(pulp::Scalar, [x])[0];
             assert!((f64::from(ours) - slope).abs() <= 1e-6, "{x}: {ours} is not {slope}");
         }
-        assert_eq!([50.0, -50.0].map(|x| gelu_slope(pulp::Scalar, [x])[0].round()), [1.0, 0.0]);
+        assert_eq!([50.0, -50.0].map(|x| gelu_derivative(pulp::Scalar, [x])[0].round()), [1.0, 0.0]);
     }
 
     #[test]
-    fn sums_leave_nothing_out() {
+    fn sums_include_every_number() {
         for count in 0..100 {
             let numbers: Vec<f32> = (1..=count).map(|n| n as f32).collect();
             assert_eq!(sum(&numbers, |x| 2.0 * x), (count * (count + 1)) as f32);

@@ -1,21 +1,21 @@
 //! Pooling.
 
-use crate::{Picture, Window};
+use crate::{ImageView, Window};
 use pulp::Arch;
 use rayon::prelude::*;
 
-/// The largest value of each channel under a kernel; what lies beyond the edges does not count. It is written into `out`, whatever
-/// that held.
+/// Returns the largest value of each channel under a kernel, ignoring the padding. The result is written into `out`, whose contents are
+/// ignored.
 ///
 /// # Shapes
 /// - x: channels last
-/// - output: `[batch, height, width, channels]`, with the height and width that the window says
+/// - output: `[batch, height, width, channels]`, see [`Window::output_size`]
 ///
 /// # Panics
-/// Where the channels come first.
-pub fn max_pool(x: Picture<'_>, kernel: [usize; 2], window: Window, mut out: Vec<f32>) -> Vec<f32> {
-    assert!(x.channels_last, "pooling of channels that come first");
-    let [height, width] = window.output([x.height, x.width], kernel);
+/// Panics if the image is in channels-first order.
+pub fn max_pool(x: ImageView<'_>, kernel: [usize; 2], window: Window, mut out: Vec<f32>) -> Vec<f32> {
+    assert!(x.channels_last, "channels last");
+    let [height, width] = window.output_size([x.height, x.width], kernel);
     let row = width * x.channels;
     out.resize(x.batch * height * row, 0.0);
     if out.is_empty() {
@@ -27,8 +27,8 @@ pub fn max_pool(x: Picture<'_>, kernel: [usize; 2], window: Window, mut out: Vec
         Arch::new().dispatch(|| {
             for (column, out) in out.chunks_exact_mut(x.channels).enumerate() {
                 out.fill(f32::NEG_INFINITY);
-                for (_, y) in window.seen(0, kernel[0], x.height, number % height) {
-                    for (_, column) in window.seen(1, kernel[1], x.width, column) {
+                for (_, y) in window.taps(0, kernel[0], x.height, number % height) {
+                    for (_, column) in window.taps(1, kernel[1], x.width, column) {
                         let pixel = &image[(y * x.width + column) * x.channels..][..x.channels];
                         for (largest, &value) in out.iter_mut().zip(pixel) {
                             *largest = if value > *largest || value.is_nan() { value } else { *largest };

@@ -1,33 +1,33 @@
-//! The kernel: some rows of the input times some columns of the weights, in registers from the bias to the activation.
+//! The GEMM kernel: rows of the input times columns of the weights, in registers from the bias to the activation.
 //!
-//! $$ \text{out}_{po} = \mathrm{activation}\Big(b_o + \sum_k \text{source}_{\text{base}_p + k}\, w_{ko} + \text{residual}_{po}\Big) $$
+//! $$ \text{out}_{po} = \mathrm{activation}\Big(b_o + \sum_k \text{source}_{\text{base}_p + k} w_{ko} + \text{residual}_{po}\Big) $$
 //!
-//! A step takes one row of the panel into registers and multiplies it with one float of each input row: six rows by four vectors are
-//! 24 sums, which hide the latency of the multiplications and leave registers for the weights.
+//! Each step loads one row of the panel into registers and multiplies it with one float of each input row. Six rows by four vectors
+//! make 24 sums, which hide the latency of the multiplications and leave registers for the weights.
 
 use crate::math::gelu;
-use crate::panel::{Panel, columns};
+use crate::packing::{Panel, columns};
 use pulp::{Scalar, Simd, WithSimd};
 
-/// What is done to each output.
+/// An activation function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
-    /// Nothing.
+    /// The identity.
     None,
-    /// Negative ones become zero.
+    /// Negative values become zero.
     Relu,
-    /// $x\,\Phi(x)$, exact.
+    /// The exact GELU, $x \Phi(x)$.
     Gelu,
 }
 
 impl Activation {
-    /// Of some vectors. By loops, as closures are not always compiled for the vectors of this machine.
+    /// Applies the activation to some vectors. Uses loops, as closures are not always compiled for the vectors of this machine.
     #[inline(always)]
-    pub(crate) fn of<S: Simd, const N: usize>(self, simd: S, mut x: [S::f32s; N]) -> [S::f32s; N] {
+    pub(crate) fn apply<S: Simd, const N: usize>(self, simd: S, mut x: [S::f32s; N]) -> [S::f32s; N] {
         let zero = simd.splat_f32s(0.0);
         match self {
             Activation::None => x,
-            // Not their maximum, which hides what is not a number.
+            // Not the maximum with zero, which hides NaN.
             Activation::Relu => {
                 for x in &mut x {
                     *x = simd.select_f32s(simd.less_than_f32s(*x, zero), zero, *x);
@@ -39,7 +39,7 @@ impl Activation {
     }
 
     #[inline(always)]
-    pub(crate) fn apply(self, floats: &mut [f32]) {
+    pub(crate) fn apply_to_slice(self, floats: &mut [f32]) {
         match self {
             Activation::None => {}
             Activation::Relu => floats.iter_mut().for_each(|x| *x = if *x < 0.0 { 0.0 } else { *x }),
@@ -48,33 +48,33 @@ impl Activation {
     }
 }
 
-/// Floats of the input that lie side by side, and as many rows of weights.
+/// Contiguous floats of the input, and the same number of rows of weights.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Run {
-    /// From the base of an output to the first float.
+    /// The offset of the first float from the base of an output.
     pub offset: usize,
-    /// Floats.
+    /// The number of floats.
     pub length: usize,
 }
 
-/// The rows of weights that are multiplied before the next tile: they stay in the cache meanwhile.
+/// The number of rows of weights that are multiplied before the next tile, so that they stay in the cache.
 const BLOCK: usize = 384;
 
-/// Outputs of some pixels and some panels.
+/// The computation of the outputs of some pixels and some panels.
 pub(crate) struct Tiles<'a, 'b> {
     /// The input.
     pub source: &'a [f32],
-    /// Where each pixel's input starts.
+    /// The offset of each pixel's input.
     pub bases: &'a [usize],
-    /// The panels with what they read of an input.
+    /// The panels, with the runs of input that they read.
     pub panels: Vec<(Panel<'a>, &'a [Run])>,
-    /// What is added, `[pixels, channels]`.
+    /// The residual, `[pixels, channels]`.
     pub residual: Option<&'a [f32]>,
-    /// The channels of a pixel of the residual.
+    /// The number of channels per pixel of the residual.
     pub channels: usize,
-    /// The first channel that is computed here.
+    /// The first channel to compute.
     pub first: usize,
-    /// What is done to each output.
+    /// The activation of each output.
     pub activation: Activation,
     /// The outputs of each pixel.
     pub out: &'a mut [&'b mut [f32]],
@@ -91,7 +91,7 @@ impl WithSimd for Tiles<'_, '_> {
                 2 => self.panel::<S, 2>(simd, &panel, runs),
                 3 if columns::<S>() > 2 => self.panel::<S, 3>(simd, &panel, runs),
                 4 if columns::<S>() > 2 => self.panel::<S, 4>(simd, &panel, runs),
-                _ => unreachable!("a panel is as wide as a tile at most"),
+                _ => unreachable!("a panel is at most as wide as a tile"),
             }
         }
     }
@@ -108,7 +108,7 @@ impl Tiles<'_, '_> {
             weights = rest;
             let step =
                 Step { panel, runs, weights: here, first: number == 0, last: number + 1 == blocks.len() };
-            // Tiles of nearly the same height: a last one of a single row would waste most of the registers.
+            // Tiles have nearly the same height: a last one of a single row would waste most of the registers.
             let tiles = self.bases.len().div_ceil(6);
             let mut pixel = 0;
             for tile in 0..tiles {
@@ -131,7 +131,7 @@ impl Tiles<'_, '_> {
         let panel = step.panel;
         let at = panel.first - self.first;
         let whole = panel.outputs == N * S::F32_LANES;
-        // The floats of vector `v`, of which there are fewer at the end of the last panel.
+        // The floats of vector `v`; the last panel may have fewer.
         let part =
             |v: usize| (v * S::F32_LANES).min(panel.outputs)..((v + 1) * S::F32_LANES).min(panel.outputs);
         let load = |floats: &[f32]| -> [S::f32s; N] {
@@ -155,7 +155,7 @@ impl Tiles<'_, '_> {
             let (here, rest) = weights.split_at(run.length * panel.width);
             weights = rest;
             let row = |number: usize| &self.source[bases[number] + run.offset..][..run.length];
-            sums = product(simd, sums, row, vectors::<S, N>(here));
+            sums = add_products(simd, sums, row, vectors::<S, N>(here));
         }
 
         if step.last
@@ -170,7 +170,7 @@ impl Tiles<'_, '_> {
         }
         if step.last {
             for row in &mut sums {
-                *row = self.activation.of(simd, *row);
+                *row = self.activation.apply(simd, *row);
             }
         }
         for (sums, out) in sums.iter().zip(&mut self.out[pixel..pixel + M]) {
@@ -186,18 +186,18 @@ impl Tiles<'_, '_> {
     }
 }
 
-/// Some rows of a panel's weights.
+/// A block of rows of a panel's weights.
 struct Step<'a> {
     panel: &'a Panel<'a>,
     runs: &'a [Run],
     weights: &'a [f32],
-    /// Sums start with the bias, or with what earlier rows gave.
+    /// Whether the sums start with the bias rather than with the sums of earlier blocks.
     first: bool,
-    /// The sums are complete.
+    /// Whether the sums are complete after this block.
     last: bool,
 }
 
-/// The runs in blocks, long runs cut.
+/// Splits the runs into blocks; long runs are cut.
 fn blocks(runs: &[Run]) -> Vec<Vec<Run>> {
     let mut blocks: Vec<Vec<Run>> = vec![vec![]];
     let mut filled = 0;
@@ -208,7 +208,7 @@ fn blocks(runs: &[Run]) -> Vec<Vec<Run>> {
                 filled = 0;
             }
             let part = length.min(BLOCK - filled);
-            blocks.last_mut().expect("there is one").push(Run { offset, length: part });
+            blocks.last_mut().expect("at least one block").push(Run { offset, length: part });
             (offset, length, filled) = (offset + part, length - part, filled + part);
         }
     }
@@ -220,10 +220,10 @@ fn vectors<S: Simd, const N: usize>(floats: &[f32]) -> &[[S::f32s; N]] {
     S::as_simd_f32s(floats).0.as_chunks().0
 }
 
-/// The products of M rows with a panel, added to `sums`. The rows are walked together by iterators, which leaves no bounds to check;
-/// `sums` is a value and the rows are never an array, so that the compiler keeps them in registers.
+/// Adds the products of M rows with a panel to `sums`. Iterators walk the rows together, which needs no bounds checks; `sums` is a
+/// value and the rows are never an array, so that the compiler keeps them in registers.
 #[inline(always)]
-fn product<'a, S: Simd, const M: usize, const N: usize>(
+fn add_products<'a, S: Simd, const M: usize, const N: usize>(
     simd: S,
     mut sums: [[S::f32s; N]; M],
     row: impl Fn(usize) -> &'a [f32],
@@ -251,7 +251,7 @@ fn product<'a, S: Simd, const M: usize, const N: usize>(
         4 => walk!([0 a] a, row(0).iter(); 1 b 2 c 3 d),
         5 => walk!([0 a] a, row(0).iter(); 1 b 2 c 3 d 4 e),
         6 => walk!([0 a] a, row(0).iter(); 1 b 2 c 3 d 4 e 5 f),
-        _ => unreachable!("a tile has six rows at most"),
+        _ => unreachable!("a tile has at most six rows"),
     }
     sums
 }

@@ -1,8 +1,8 @@
-//! The kernels against the formulas, written with loops.
+//! Compares the kernels with their formulas, written with loops.
 
 use cam_kernels::{
-    Activation, Attention, Conv, Outputs, Picture, Window, gelu, gelu_back, layer_norm, layer_norm_back,
-    max_pool,
+    Activation, Attention, Conv, Gemv, ImageView, Window, gelu, gelu_backward, layer_norm,
+    layer_norm_backward, max_pool,
 };
 use proptest::prelude::*;
 
@@ -12,7 +12,7 @@ fn rounding(depth: usize) -> f32 {
     1e-6 + 1.6e-7 * depth as f32
 }
 
-/// Numbers from -1 to 1 that are no pattern (splitmix64).
+/// Pseudorandom numbers from -1 to 1 (splitmix64).
 fn floats(count: usize, seed: usize) -> Vec<f32> {
     let mixed = |n: usize| {
         let z = ((seed << 32 | n) as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -77,10 +77,10 @@ fn nchw(x: &[f32], [batch, height, width, channels]: [usize; 4]) -> Vec<f32> {
     (0..batch * area * channels).map(|place| x[at(place)]).collect()
 }
 
-fn slow(case: &Case, x: &[f32], weight: &[f32], bias: &[f32], residual: &[f32]) -> Vec<f32> {
+fn reference(case: &Case, x: &[f32], weight: &[f32], bias: &[f32], residual: &[f32]) -> Vec<f32> {
     let Case { batch, size: [height, width], groups, inputs, outputs, kernel, window, .. } = case.clone();
     let (from, to) = (inputs * groups, outputs * groups);
-    let [rows, columns] = window.output([height, width], kernel);
+    let [rows, columns] = window.output_size([height, width], kernel);
     let mut y = vec![0.0; batch * rows * columns * to];
     for n in 0..batch {
         for i in 0..rows {
@@ -138,20 +138,20 @@ fn check_against_the_sum(
     let Case { batch, size: [height, width], groups, inputs, kernel, seed, .. } = case.clone();
     let from = inputs * groups;
     let shape = [batch, height, width, from];
-    let turned = nchw(x, shape);
-    let picture = match case.channels_last {
-        true => Picture::nhwc(x, shape),
-        false => Picture::nchw(&turned, [batch, from, height, width]),
+    let transposed = nchw(x, shape);
+    let image = match case.channels_last {
+        true => ImageView::nhwc(x, shape),
+        false => ImageView::nchw(&transposed, [batch, from, height, width]),
     };
-    let residual = floats(conv.output(&picture).iter().product(), seed + 3);
+    let residual = floats(conv.output_shape(&image).iter().product(), seed + 3);
     let activation = if case.relu { Activation::Relu } else { Activation::None };
-    // What the buffer held must not matter.
-    let fast = conv.forward(picture, case.residual.then_some(&residual), activation, vec![f32::NAN; 7]);
-    let expected = slow(case, x, weight, bias, &residual);
+    // The contents of the buffer must not matter.
+    let fast = conv.forward(image, case.residual.then_some(&residual), activation, vec![f32::NAN; 7]);
+    let expected = reference(case, x, weight, bias, &residual);
     prop_assert_eq!(fast.len(), expected.len());
     let tolerance = rounding(inputs * kernel[0] * kernel[1]);
-    for (place, (fast, slow)) in fast.iter().zip(&expected).enumerate() {
-        prop_assert!((fast - slow).abs() <= tolerance, "{} is not {} at {}", fast, slow, place);
+    for (place, (fast, reference)) in fast.iter().zip(&expected).enumerate() {
+        prop_assert!((fast - reference).abs() <= tolerance, "{} instead of {} at {}", fast, reference, place);
     }
     Ok(())
 }
@@ -172,8 +172,8 @@ proptest! {
         let window = Window { stride, padding: [pad; 2], ..Window::default() };
         let shape = [batch, height, width, channels];
         let x = floats(shape.iter().product(), seed);
-        let fast = max_pool(Picture::nhwc(&x, shape), kernel, window, vec![f32::NAN; 3]);
-        let [rows, columns] = window.output([height, width], kernel);
+        let fast = max_pool(ImageView::nhwc(&x, shape), kernel, window, vec![f32::NAN; 3]);
+        let [rows, columns] = window.output_size([height, width], kernel);
         prop_assert_eq!(fast.len(), batch * rows * columns * channels);
         for (at, &fast) in fast.iter().enumerate() {
             let (c, j, i, n) = (at % channels, at / channels % columns, at / channels / columns % rows, at / channels / columns / rows);
@@ -191,13 +191,13 @@ proptest! {
     }
 }
 
-/// The channels of a vector, on any machine.
+/// A number of channels that fills whole vectors on any machine.
 const LANES: usize = 16;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
-    /// In tiles it is as far from the sum as the plain sum may be: the transforms add terms of the same size, and sums are shorter.
+    /// The tolerance is that of the plain sum: the transforms add terms of the same size, and sums are shorter.
     #[test]
     fn winograd_is_the_same_convolution(
         batch in 1..4_usize, size in [1..20_usize, 1..20_usize], padding in [0..3_usize, 0..3_usize],
@@ -210,11 +210,11 @@ proptest! {
             batch, size, groups: 1, inputs, outputs, kernel: [3, 3], window, bias, residual, relu, channels_last: true, seed,
         };
         let shape = [batch, size[0], size[1], inputs];
-        let picture = floats(shape.iter().product(), seed);
+        let image = floats(shape.iter().product(), seed);
         let weight = floats(outputs * inputs * 9, seed + 1);
         let added = floats(outputs, seed + 2);
         let conv = Conv::winograd(&weight, [outputs, inputs], bias.then_some(&added), window);
-        check_against_the_sum(&case, &conv, &picture, &weight, &added)?;
+        check_against_the_sum(&case, &conv, &image, &weight, &added)?;
     }
 }
 
@@ -228,18 +228,18 @@ proptest! {
         let (x, weight) = (floats(rows * from, seed), floats(from * to, seed + 1));
         let (bias, residual) = (floats(to, seed + 2), floats(rows * to, seed + 3));
         let activation = if gelu { Activation::Gelu } else { Activation::None };
-        let picture = Picture::nhwc(&x, [1, 1, rows, from]);
-        let fast = Conv::linear(&weight, [from, to], Some(&bias)).forward(picture, Some(&residual), activation, vec![f32::NAN]);
+        let image = ImageView::nhwc(&x, [1, 1, rows, from]);
+        let fast = Conv::linear(&weight, [from, to], Some(&bias)).forward(image, Some(&residual), activation, vec![f32::NAN]);
         prop_assert_eq!(fast.len(), rows * to);
-        let turned: Vec<f32> = (0..to * from).map(|at| weight[at % from * to + at / from]).collect();
-        let by_outputs = Conv::linear_by_outputs(&turned, [to, from], Some(&bias));
-        prop_assert_eq!(&by_outputs.forward(picture, Some(&residual), activation, vec![]), &fast);
+        let transposed: Vec<f32> = (0..to * from).map(|at| weight[at % from * to + at / from]).collect();
+        let by_outputs = Conv::linear_output_major(&transposed, [to, from], Some(&bias));
+        prop_assert_eq!(&by_outputs.forward(image, Some(&residual), activation, vec![]), &fast);
         for (at, fast) in fast.into_iter().enumerate() {
             let (row, o) = (at / to, at % to);
             let products = (0..from).map(|c| f64::from(x[row * from + c]) * f64::from(weight[c * to + o]));
             let sum = products.sum::<f64>() + f64::from(bias[o]) + f64::from(residual[at]);
-            let slow = if gelu { slow_gelu(sum) } else { sum };
-            prop_assert!((f64::from(fast) - slow).abs() <= f64::from(rounding(from)), "{fast} is not {slow}");
+            let reference = if gelu { reference_gelu(sum) } else { sum };
+            prop_assert!((f64::from(fast) - reference).abs() <= f64::from(rounding(from)), "{fast} instead of {reference}");
         }
     }
 
@@ -255,9 +255,9 @@ proptest! {
             let mean = row.iter().map(|&x| f64::from(x)).sum::<f64>() / width as f64;
             let variance = row.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / width as f64;
             for c in 0..width {
-                let slow = (f64::from(row[c]) - mean) / (variance + 1e-2).sqrt() * f64::from(gamma[c]) + f64::from(beta[c]);
-                // The mean of numbers up to 8 is off by some units in the last place; a small deviation makes ten times of it.
-                prop_assert!((f64::from(fast[c]) - slow).abs() < 2e-5, "{} is not {slow}", fast[c]);
+                let reference = (f64::from(row[c]) - mean) / (variance + 1e-2).sqrt() * f64::from(gamma[c]) + f64::from(beta[c]);
+                // The mean of numbers up to 8 is off by some units in the last place; a small standard deviation multiplies that by ten.
+                prop_assert!((f64::from(fast[c]) - reference).abs() < 2e-5, "{} is not {reference}", fast[c]);
             }
         }
     }
@@ -268,7 +268,7 @@ proptest! {
         bias in 0..3_usize, seed in 0..100_usize,
     ) {
         let tokens = windows * keys;
-        // Windows that are no runs of tokens.
+        // Windows whose tokens are not contiguous.
         let members: Vec<Vec<usize>> =
             (0..windows).map(|window| (0..keys).rev().map(|key| key * windows + window).collect()).collect();
         let qkv: Vec<f32> = floats(batch * tokens * 3 * heads * size, seed).into_iter().map(|x| 2.0 * x).collect();
@@ -283,7 +283,7 @@ proptest! {
         for (place, fast) in fast.into_iter().enumerate() {
             let (c, head, token, image) = (place % size, place / size % heads, place / size / heads % tokens, place / size / heads / tokens);
             let (window, query) = (token % windows, keys - 1 - token / windows);
-            let fits: Vec<f64> = (0..keys).map(|key| {
+            let scores: Vec<f64> = (0..keys).map(|key| {
                 let products = (0..size).map(|c| at(image, token, 0, head, c) * at(image, members[window][key], 1, head, c));
                 let added = match biases {
                     0 => 0.0,
@@ -292,15 +292,15 @@ proptest! {
                 };
                 (products.sum::<f64>() / (size as f64).sqrt() + added).exp()
             }).collect();
-            let values = fits.iter().enumerate().map(|(key, fit)| fit * at(image, members[window][key], 2, head, c));
-            let slow = values.sum::<f64>() / fits.iter().sum::<f64>();
-            prop_assert!((f64::from(fast) - slow).abs() < 2e-5, "{fast} is not {slow}");
+            let values = scores.iter().enumerate().map(|(key, score)| score * at(image, members[window][key], 2, head, c));
+            let reference = values.sum::<f64>() / scores.iter().sum::<f64>();
+            prop_assert!((f64::from(fast) - reference).abs() < 2e-5, "{fast} instead of {reference}");
         }
     }
 }
 
-/// By the series of the error function.
-fn slow_gelu(x: f64) -> f64 {
+/// GELU by the series of the error function.
+fn reference_gelu(x: f64) -> f64 {
     let z = x / 2.0_f64.sqrt();
     if z.abs() > 5.0 {
         return x.max(0.0);
@@ -376,17 +376,18 @@ fn convolutions_of_real_networks_are_their_sums() {
 }
 
 #[test]
-fn what_is_not_a_number_stays_seen() {
+fn nan_stays_visible() {
     let window = Window { stride: [1, 1], padding: [0, 0], dilation: [1, 1] };
     for groups in [1, 4] {
         for activation in [Activation::None, Activation::Relu, Activation::Gelu] {
             let weight = vec![1.0; 4 * 4 / groups];
             let conv = Conv::new(&weight, [4, 4 / groups, 1, 1], None, window, groups);
-            let out = conv.forward(Picture::nhwc(&[f32::NAN; 8], [1, 1, 2, 4]), None, activation, Vec::new());
+            let out =
+                conv.forward(ImageView::nhwc(&[f32::NAN; 8], [1, 1, 2, 4]), None, activation, Vec::new());
             assert!(out.iter().all(|x| x.is_nan()), "{groups} {activation:?}: {out:?}");
         }
     }
-    let pooled = max_pool(Picture::nhwc(&[f32::NAN, 1.0, 2.0], [1, 1, 3, 1]), [1, 3], window, Vec::new());
+    let pooled = max_pool(ImageView::nhwc(&[f32::NAN, 1.0, 2.0], [1, 1, 3, 1]), [1, 3], window, Vec::new());
     assert!(pooled[0].is_nan());
     let normed = layer_norm(&[f32::NAN, 1.0], &[1.0; 2], &[0.0; 2], 1e-5, Vec::new());
     assert!(normed.iter().all(|x| x.is_nan()));
@@ -395,8 +396,8 @@ fn what_is_not_a_number_stays_seen() {
     assert!(seen.iter().all(|x| x.is_nan()), "{seen:?}");
 }
 
-/// The gradient of $\sum_i g_i\, f(x)_i$ by differences in f64: $f$ is written again slowly.
-fn slow_gradient(x: &[f32], gradient: &[f32], f: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
+/// The gradient of $\sum_i g_i\thinspace f(x)_i$ by finite differences in f64, with a reference implementation of $f$.
+fn reference_gradient(x: &[f32], gradient: &[f32], f: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
     let mut x: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
     let score = |x: &[f64]| f(x).iter().zip(gradient).map(|(y, &g)| y * f64::from(g)).sum::<f64>();
     (0..x.len())
@@ -417,65 +418,65 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_way_back_through_a_linear_layer_is_the_transposed_product(
+    fn the_gradient_of_a_linear_layer_is_the_transposed_product(
         rows in 1..20_usize, from in 1..90_usize, to in 1..90_usize, seed in 0..100_usize,
     ) {
         let (gradient, weight) = (floats(rows * to, seed), floats(from * to, seed + 1));
-        let picture = Picture::nhwc(&gradient, [1, 1, rows, to]);
-        let fast = Conv::linear_by_outputs(&weight, [from, to], None).forward(picture, None, Activation::None, vec![]);
+        let image = ImageView::nhwc(&gradient, [1, 1, rows, to]);
+        let fast = Conv::linear_output_major(&weight, [from, to], None).forward(image, None, Activation::None, vec![]);
         prop_assert_eq!(fast.len(), rows * from);
         for (at, fast) in fast.into_iter().enumerate() {
             let (row, i) = (at / from, at % from);
-            let slow: f64 = (0..to).map(|o| f64::from(gradient[row * to + o]) * f64::from(weight[i * to + o])).sum();
-            prop_assert!((f64::from(fast) - slow).abs() <= f64::from(rounding(to)), "{fast} is not {slow}");
+            let reference: f64 = (0..to).map(|o| f64::from(gradient[row * to + o]) * f64::from(weight[i * to + o])).sum();
+            prop_assert!((f64::from(fast) - reference).abs() <= f64::from(rounding(to)), "{fast} instead of {reference}");
         }
     }
 
     #[test]
-    fn a_layer_read_where_it_lies_is_the_product_both_ways(
-        // Some inputs, some more than are multiplied at once, and more than a core's cache holds.
+    fn a_gemv_is_the_product_forward_and_backward(
+        // Few inputs, more than one block, and more than fit in a core's cache.
         rows in 1..6_usize, from in prop_oneof![6 => 1..90_usize, 3 => 1000..1050_usize, 1 => 27_000..27_010_usize], to in 1..80_usize, biased in any::<bool>(),
-        silent in 0..4_usize, seed in 0..100_usize,
+        inactive in 0..4_usize, seed in 0..100_usize,
     ) {
         let (x, weight, bias) = (floats(rows * from, seed), floats(to * from, seed + 1), floats(to, seed + 2));
-        let layer = Outputs::new(&weight, [to, from], biased.then_some(&bias));
-        let heard = |place: usize| place % to % 4 >= silent;
+        let layer = Gemv::new(&weight, [to, from], biased.then_some(&bias));
+        let active = |place: usize| place % to % 4 >= inactive;
         let gradient: Vec<f32> =
-            floats(rows * to, seed + 3).into_iter().enumerate().map(|(place, g)| if heard(place) { g } else { 0.0 }).collect();
-        let (there, back) = (layer.forward(&x, vec![f32::NAN; 7]), layer.backward(&gradient, vec![f32::NAN; 7]));
-        prop_assert_eq!([there.len(), back.len()], [rows * to, rows * from]);
-        for (place, fast) in there.iter().enumerate() {
+            floats(rows * to, seed + 3).into_iter().enumerate().map(|(place, g)| if active(place) { g } else { 0.0 }).collect();
+        let (forward, back) = (layer.forward(&x, vec![f32::NAN; 7]), layer.backward(&gradient, vec![f32::NAN; 7]));
+        prop_assert_eq!([forward.len(), back.len()], [rows * to, rows * from]);
+        for (place, fast) in forward.iter().enumerate() {
             let (row, o) = (place / to, place % to);
             let bias = if biased { f64::from(bias[o]) } else { 0.0 };
-            let slow = (0..from).fold(bias, |sum, i| sum + f64::from(x[row * from + i]) * f64::from(weight[o * from + i]));
-            prop_assert!((f64::from(*fast) - slow).abs() <= f64::from(rounding(from)), "{fast} is not {slow}");
+            let reference = (0..from).fold(bias, |sum, i| sum + f64::from(x[row * from + i]) * f64::from(weight[o * from + i]));
+            prop_assert!((f64::from(*fast) - reference).abs() <= f64::from(rounding(from)), "{fast} instead of {reference}");
         }
         for (place, fast) in back.iter().enumerate() {
             let (row, i) = (place / from, place % from);
-            let slow: f64 = (0..to).map(|o| f64::from(gradient[row * to + o]) * f64::from(weight[o * from + i])).sum();
-            prop_assert!((f64::from(*fast) - slow).abs() <= f64::from(rounding(to)), "{fast} is not {slow}");
+            let reference: f64 = (0..to).map(|o| f64::from(gradient[row * to + o]) * f64::from(weight[o * from + i])).sum();
+            prop_assert!((f64::from(*fast) - reference).abs() <= f64::from(rounding(to)), "{fast} instead of {reference}");
         }
-        // Whatever is beside it, a row has the same numbers.
-        prop_assert_eq!(&layer.forward(&x[..from], vec![])[..], &there[..to]);
+        // A row has the same numbers in any batch.
+        prop_assert_eq!(&layer.forward(&x[..from], vec![])[..], &forward[..to]);
         prop_assert_eq!(&layer.backward(&gradient[..to], vec![])[..], &back[..from]);
     }
 
     #[test]
-    fn the_way_back_through_gelu_is_its_gradient(count in 1..60_usize, seed in 0..100_usize) {
+    fn the_backward_pass_of_gelu_is_its_gradient(count in 1..60_usize, seed in 0..100_usize) {
         let x: Vec<f32> = floats(count, seed).into_iter().map(|x| 4.0 * x).collect();
         let gradient = floats(count, seed + 1);
         let whole = gelu(&x, vec![f32::NAN]);
-        let back = gelu_back(&x, &gradient, vec![f32::NAN; 99]);
-        let slow = slow_gradient(&x, &gradient, |x| x.iter().map(|&x| slow_gelu(x)).collect());
+        let back = gelu_backward(&x, &gradient, vec![f32::NAN; 99]);
+        let reference = reference_gradient(&x, &gradient, |x| x.iter().map(|&x| reference_gelu(x)).collect());
         for place in 0..count {
-            prop_assert!((f64::from(whole[place]) - slow_gelu(f64::from(x[place]))).abs() < 1e-5);
-            prop_assert!((f64::from(back[place]) - slow[place]).abs() < 1e-5, "{} is not {}", back[place], slow[place]);
+            prop_assert!((f64::from(whole[place]) - reference_gelu(f64::from(x[place]))).abs() < 1e-5);
+            prop_assert!((f64::from(back[place]) - reference[place]).abs() < 1e-5, "{} is not {}", back[place], reference[place]);
         }
         prop_assert_eq!(back.len(), count);
     }
 
     #[test]
-    fn the_way_back_through_a_norm_is_its_gradient(rows in 1..4_usize, width in 2..70_usize, seed in 0..100_usize) {
+    fn the_backward_pass_of_a_norm_is_its_gradient(rows in 1..4_usize, width in 2..70_usize, seed in 0..100_usize) {
         let gamma = floats(width, seed);
         let x: Vec<f32> = floats(rows * width, seed + 1).into_iter().map(|x| 3.0 * x + 5.0).collect();
         let gradient = floats(rows * width, seed + 2);
@@ -488,16 +489,16 @@ proptest! {
             };
             x.chunks(width).flat_map(row).collect()
         };
-        let back = layer_norm_back(&x, &gamma, 1e-2, &gradient, vec![f32::NAN]);
-        let slow = slow_gradient(&x, &gradient, norm);
-        prop_assert_eq!(back.len(), slow.len());
-        for (fast, slow) in back.into_iter().zip(slow) {
-            prop_assert!((f64::from(fast) - slow).abs() < 5e-5, "{fast} is not {slow}");
+        let back = layer_norm_backward(&x, &gamma, 1e-2, &gradient, vec![f32::NAN]);
+        let reference = reference_gradient(&x, &gradient, norm);
+        prop_assert_eq!(back.len(), reference.len());
+        for (fast, reference) in back.into_iter().zip(reference) {
+            prop_assert!((f64::from(fast) - reference).abs() < 5e-5, "{fast} instead of {reference}");
         }
     }
 
     #[test]
-    fn the_way_back_through_attention_is_its_gradient(
+    fn the_backward_pass_of_attention_is_its_gradient(
         heads in 1..3_usize, size in 1..9_usize, windows in 1..3_usize, keys in 1..20_usize,
         biased in any::<bool>(), seed in 0..100_usize,
     ) {
@@ -515,15 +516,15 @@ proptest! {
             for (window, members) in members.iter().enumerate() {
                 for head in 0..heads {
                     for query in 0..keys {
-                        let fits: Vec<f64> = (0..keys).map(|key| {
-                            let fit = product(at(members[query], 0, head), at(members[key], 1, head)) / (size as f64).sqrt();
+                        let scores: Vec<f64> = (0..keys).map(|key| {
+                            let score = product(at(members[query], 0, head), at(members[key], 1, head)) / (size as f64).sqrt();
                             let added = if biased { f64::from(bias[((window * heads + head) * keys + query) * keys + key]) } else { 0.0 };
-                            (fit + added).exp()
+                            (score + added).exp()
                         }).collect();
-                        let sum: f64 = fits.iter().sum();
+                        let sum: f64 = scores.iter().sum();
                         for c in 0..size {
                             seen[(members[query] * heads + head) * size + c] =
-                                (0..keys).map(|key| fits[key] / sum * at(members[key], 2, head)[c]).sum();
+                                (0..keys).map(|key| scores[key] / sum * at(members[key], 2, head)[c]).sum();
                         }
                     }
                 }
@@ -531,10 +532,10 @@ proptest! {
             seen
         };
         let back = attention.backward(&qkv, &gradient, vec![f32::NAN; 3]);
-        let slow = slow_gradient(&qkv, &gradient, attended);
-        prop_assert_eq!(back.len(), slow.len());
-        for (place, (fast, slow)) in back.into_iter().zip(slow).enumerate() {
-            prop_assert!((f64::from(fast) - slow).abs() < 2e-5, "{fast} is not {slow} at {place}");
+        let reference = reference_gradient(&qkv, &gradient, attended);
+        prop_assert_eq!(back.len(), reference.len());
+        for (place, (fast, reference)) in back.into_iter().zip(reference).enumerate() {
+            prop_assert!((f64::from(fast) - reference).abs() < 2e-5, "{fast} instead of {reference} at {place}");
         }
     }
 }

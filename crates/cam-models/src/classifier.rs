@@ -1,76 +1,57 @@
-//! A model that is ready to be asked: a network with its weights, its card and the names of its classes.
+//! A model that is ready for images: a network with its weights, its model card and the names of its classes.
 
-use crate::detection::{card_of, last_like, undetected};
+use crate::detection::Detection;
 use crate::digest::sha256;
+use crate::erased::{AnyArchitecture, AnyNetwork, RecordedNetwork};
 use crate::labels::{class_named, labels};
 use crate::weights::Weights;
-use crate::zoo::resnet::ResNetConfig;
-use crate::zoo::{Config, Network, RecordedNetwork};
-use crate::{Card, Error, Precision, Prediction, Resize};
+use crate::{Error, ModelCard, Precision, Prediction, Registry, Resize};
 use burn::tensor::{Device, Tensor};
 use cam_core::{Inspect, Model, Taps};
 use image::RgbImage;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// The configuration of the built-in model: a ResNet of eight layers' depth for pictures of 128 x 128 pixels.
-pub const SCENES: ResNetConfig = ResNetConfig {
-    blocks: [1, 1, 1, 1],
-    width: 16,
-    bottleneck: false,
-    groups: 1,
-    width_per_group: 64,
-    deep_stem: false,
-    classes: 10,
-};
-
-/// A network with its weights, its card and the names of its classes.
+/// A network with its weights, its model card and the names of its classes.
+///
+/// The constructors here know the built-in families; [`Registry`] has the same ones for more.
 pub struct Classifier {
-    card: Card,
+    card: ModelCard,
     labels: Vec<String>,
     network: RecordedNetwork,
     source: Source,
     device: Device,
     precision: Precision,
+    detection: Option<Detection>,
 }
 
 /// Where weights come from.
-enum Source {
-    BuiltIn,
+pub(crate) enum Source {
+    Embedded(&'static [u8]),
     File(PathBuf),
     Memory,
     Random,
 }
 
-/// The weights of the built-in model.
-const BUILT_IN: &[u8] = include_bytes!("../models/scenes.safetensors");
-
 impl Classifier {
-    /// The model that needs no file: trained on drawn scenes, it knows the classes of `cam-scenes`.
+    /// Returns the built-in model. It was trained on drawn scenes and recognizes the classes of `cam-scenes`.
     ///
     /// # Errors
     /// None that a user can cause.
     pub fn builtin(device: &Device) -> Result<Self, Error> {
-        let weights = Weights::from_bytes("scenes.safetensors", BUILT_IN.to_vec())?;
-        let network = weights.load("scenes", Config::from(SCENES).init(device))?;
-        let card = Card::named("scenes")?;
-        Ok(Self::of(card, SCENES.classes, network, Source::BuiltIn, device))
+        Self::without_file("scenes", device)
     }
 
-    /// A model that needs no file.
+    /// Returns a model whose weights are part of the program.
     ///
     /// # Errors
-    /// [`Error::UnknownModel`], and [`Error::NoWeights`] for those that need one.
+    /// [`Error::UnknownModel`], and [`Error::NoWeights`] for a model that needs a file.
     pub fn without_file(name: &str, device: &Device) -> Result<Self, Error> {
-        let card = Card::named(name)?;
-        match card.url.is_empty() {
-            true => Self::builtin(device),
-            false => Err(Error::NoWeights { model: name.into(), url: card.url }),
-        }
+        Registry::builtin().without_file(name, device)
     }
 
-    /// A model of [`Card::all`] with its published weights: built in, in the cache of the Hugging Face hub, or fetched there now.
-    /// For progress, a mirror or a cache of one's own see [`Hub`](crate::Hub).
+    /// Returns a model of [`ModelCard::all`] with its published weights: built in, in the cache of the Hugging Face hub, or downloaded
+    /// now. For progress, a mirror or another cache see [`Hub`](crate::Hub).
     ///
     /// ```no_run
     /// use burn::tensor::Device;
@@ -81,58 +62,38 @@ impl Classifier {
     /// ```
     ///
     /// # Errors
-    /// [`Error::UnknownModel`], what [`Hub::weights`](crate::Hub::weights) says, and what [`Classifier::load`] says.
+    /// [`Error::UnknownModel`], and those of [`Hub::weights`](crate::Hub::weights) and [`Classifier::load`].
     #[cfg(feature = "hub")]
     pub fn pretrained(name: &str, device: &Device) -> Result<Self, Error> {
-        let card = Card::named(name)?;
-        if card.hub.is_none() {
-            return Self::without_file(name, device);
-        }
-        let weights = crate::Hub::from_env().weights(&card, |_, _| {})?;
-        Self::load(name, weights, device)
+        Registry::builtin().pretrained(name, device)
     }
 
-    /// A model of [`Card::all`] with random weights, to look at its layers.
+    /// Returns a model of [`ModelCard::all`] with random weights, to look at its layers.
     ///
     /// # Errors
     /// [`Error::UnknownModel`].
     pub fn untrained(name: &str, device: &Device) -> Result<Self, Error> {
-        let card = Card::named(name)?;
-        let config = config(name);
-        Ok(Self::of(card, config.classes(), config.init(device), Source::Random, device))
+        Registry::builtin().untrained(name, device)
     }
 
-    /// A model of [`Card::all`] with the weights of a file; the file decides how many classes there are.
+    /// Returns a model of [`ModelCard::all`] with the weights of a file. The file determines the number of classes.
     ///
     /// # Errors
-    /// [`Error::UnknownModel`], [`Error::UnreadableWeights`], and [`Error::WrongWeights`] for those of another model.
+    /// [`Error::UnknownModel`], [`Error::UnreadableWeights`], and [`Error::WrongWeights`] for the weights of another model.
     pub fn load(name: &str, weights: impl AsRef<Path>, device: &Device) -> Result<Self, Error> {
-        let card = Card::named(name)?;
-        let path = weights.as_ref();
-        let weights = Weights::open(path)?;
-        let config = config(name);
-        let classes = weights.detect().map_or(config.classes(), |found| found.classes());
-        Self::with(card, config.with_classes(classes), &weights, Source::File(path.into()), device)
+        Registry::builtin().load(name, weights, device)
     }
 
-    /// The model that the weights of a file are of: its family, size and number of classes are told by the names and shapes of
-    /// its tensors.
-    ///
-    /// Tensors do not tell how pictures were prepared. That comes from the card of the network; where several models are one
-    /// network (a DeiT is a ViT), from the one that the file's name mentions, or else the first in [`Config::variants`]. A
-    /// network of a size that has no card gets the card of the network of its family with the nearest number of parameters, and looks at the last layer of the kind
-    /// that the card names.
+    /// Returns the model that the weights of a file belong to, see [`Registry::load_file`].
     ///
     /// # Errors
-    /// [`Error::UnreadableWeights`]; [`Error::NearMiss`] with what differs for tensors that are nearly those of a network, and
-    /// [`Error::UnknownNetwork`] for others.
+    /// Those of [`Registry::load_file`].
     pub fn load_file(weights: impl AsRef<Path>, device: &Device) -> Result<Self, Error> {
-        let path = weights.as_ref();
-        Self::detected(&Weights::open(path)?, Source::File(path.into()), device)
+        Registry::builtin().load_file(weights, device)
     }
 
-    /// As [`load_file`](Self::load_file), of weights that lie in memory, for programs that carry theirs with them and for browsers,
-    /// which have no files: safetensors or Burn's burnpack. `name` is what a file of them would be called.
+    /// Like [`load_file`](Self::load_file), for weights in memory, for programs that carry theirs with them and for browsers, which
+    /// have no files: safetensors or Burn's burnpack. `name` stands for the file's name.
     ///
     /// ```
     /// use burn::tensor::Device;
@@ -145,62 +106,64 @@ impl Classifier {
     /// ```
     ///
     /// # Errors
-    /// As [`load_file`](Self::load_file); [`Error::UnreadableWeights`] also for PyTorch's `.pth`, which is read from files only.
+    /// Those of [`load_file`](Self::load_file); [`Error::UnreadableWeights`] also for PyTorch's `.pth`, which is read from files only.
     pub fn load_bytes(name: &str, weights: Vec<u8>, device: &Device) -> Result<Self, Error> {
-        Self::detected(&Weights::from_bytes(name, weights)?, Source::Memory, device)
+        Registry::builtin().load_bytes(name, weights, device)
     }
 
-    fn detected(weights: &Weights, source: Source, device: &Device) -> Result<Self, Error> {
-        let Some(config) = weights.detect() else { return Err(undetected(weights, device)) };
-        let card = card_of(&config, weights.source(), device)?;
-        let mut model = Self::with(card, config, weights, source, device).map_err(|error| match error {
-            Error::WrongWeights { path, model, mismatch } => Error::NearMiss { path, model, mismatch },
-            other => other,
-        })?;
-        if Card::named(&model.card.name).is_err() {
-            model.card.layer = last_like(&model, &model.card.layer, device);
-        }
-        Ok(model)
-    }
-
-    fn with(
-        card: Card,
-        config: Config,
+    pub(crate) fn load_as(
+        card: ModelCard,
+        architecture: &AnyArchitecture,
         weights: &Weights,
         source: Source,
         device: &Device,
     ) -> Result<Self, Error> {
-        let own = |name: &str, shape: &[usize]| config.remap_key(name, shape);
-        let network = weights.load_as(&card.name, config.init(device), &own)?;
-        Ok(Self::of(card, config.classes(), network, source, device))
+        let network = architecture.load(&card.name, weights, device)?;
+        Ok(Self::new(card, architecture.classes(), &network, source, device))
     }
 
-    fn of(card: Card, classes: usize, network: Network, source: Source, device: &Device) -> Self {
-        let labels = labels(card.labels, classes);
-        let network = recorded(&network);
-        Self { card, labels, network, source, device: device.clone(), precision: Precision::F32 }
+    pub(crate) fn new(
+        card: ModelCard,
+        classes: usize,
+        network: &AnyNetwork,
+        source: Source,
+        device: &Device,
+    ) -> Self {
+        let labels = labels(&card.labels, classes);
+        let network = recorded(network);
+        let (device, precision) = (device.clone(), Precision::F32);
+        Self { card, labels, network, source, device, precision, detection: None }
     }
 
-    /// The model with a network that computes in this precision. Pictures go in and logits come out in f32, and maps are computed in
-    /// f32 all the same. The precision is lost: from half of it there is no way back.
+    pub(crate) fn set_layer(&mut self, layer: String) {
+        self.card.layer = layer;
+    }
+
+    pub(crate) fn set_detection(&mut self, detection: Detection) {
+        self.detection = Some(detection);
+    }
+
+    /// Returns the model with a network that computes in this precision. Images go in and logits come out in f32, and maps are computed
+    /// in f32. A change to half precision cannot be undone.
     ///
     /// # Errors
-    /// [`Error::Precision`] where the device cannot.
+    /// [`Error::Precision`] if the device does not support it.
     pub fn in_precision(mut self, precision: Precision) -> Result<Self, Error> {
-        self.network = recorded(&precision.of(self.network.module().clone(), &self.device)?);
+        precision.check(&self.device)?;
+        self.network = recorded(&self.network.network().cast(precision));
         self.precision = precision;
         Ok(self)
     }
 
-    /// The precision that the network computes in.
+    /// Returns the precision that the network computes in.
     pub fn precision(&self) -> Precision {
         self.precision
     }
 
-    /// The model with the names of its classes from a file, one a line.
+    /// Returns the model with the names of its classes from a file, one per line.
     ///
     /// # Errors
-    /// [`Error::UnreadableLabels`], and [`Error::LabelCount`] where there are more or fewer names than classes.
+    /// [`Error::UnreadableLabels`], and [`Error::LabelCount`] for more or fewer names than classes.
     pub fn with_labels(mut self, path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let unreadable = |reason: String| Error::UnreadableLabels { path: path.into(), reason };
@@ -215,27 +178,32 @@ impl Classifier {
         Ok(self)
     }
 
-    /// What one has to know of the model.
-    pub fn card(&self) -> &Card {
+    /// Returns the model card.
+    pub fn card(&self) -> &ModelCard {
         &self.card
     }
 
-    /// The file that its weights were read from, where they are from one.
+    /// Returns how the model was recognized, if it was loaded from weights without a name.
+    pub fn detection(&self) -> Option<&Detection> {
+        self.detection.as_ref()
+    }
+
+    /// Returns the file that its weights were read from, or `None` if they are not from a file.
     pub fn weights(&self) -> Option<&Path> {
         match &self.source {
             Source::File(path) => Some(path),
-            Source::BuiltIn | Source::Memory | Source::Random => None,
+            Source::Embedded(_) | Source::Memory | Source::Random => None,
         }
     }
 
-    /// The sha256 of its weights as they are stored, in hexadecimal digits: of the file, which is read for it, or of those built
-    /// in. None of random weights and of those that were given as bytes.
+    /// Returns the sha256 of its weights as they are stored, in hexadecimal digits: of the file, which is read again, or of those that
+    /// are part of the program. `None` for random weights and for those that were given as bytes.
     ///
     /// # Errors
-    /// [`Error::UnreadableWeights`] when the file is not there any more.
+    /// [`Error::UnreadableWeights`] if the file is gone.
     pub fn sha256(&self) -> Result<Option<String>, Error> {
         match &self.source {
-            Source::BuiltIn => Ok(Some(sha256(BUILT_IN).expect("bytes in memory can be read"))),
+            Source::Embedded(bytes) => Ok(Some(sha256(*bytes).expect("bytes in memory can be read"))),
             Source::File(path) => {
                 let digest = File::open(path).and_then(sha256);
                 let unreadable = |e: std::io::Error| Error::UnreadableWeights {
@@ -248,12 +216,12 @@ impl Classifier {
         }
     }
 
-    /// Where it computes.
+    /// Returns the device that it computes on.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// What the model gets to see of a photo, squeezed whole, on its device; for other ways see [`Card::preprocess`].
+    /// Returns the input of the network for an image, squeezed whole, on its device; for other ways see [`ModelCard::preprocess`].
     ///
     /// # Shapes
     /// - output: `[1, 3, height, width]`
@@ -271,20 +239,20 @@ impl Classifier {
         self.card.preprocess(Resize::Squash).apply(photo, &self.device).0
     }
 
-    /// The names of its classes; a number where a class has none.
+    /// Returns the names of its classes; a class without a name is called by its number.
     pub fn labels(&self) -> &[String] {
         &self.labels
     }
 
-    /// The number of the class of this name, or of this number.
+    /// Returns the number of the class of this name, or of this number.
     ///
     /// # Errors
-    /// [`Error::UnknownLabel`] with names that are near it.
+    /// [`Error::UnknownLabel`] with similar names.
     pub fn class(&self, asked: &str) -> Result<usize, Error> {
         class_named(&self.labels, asked)
     }
 
-    /// The `count` classes with the highest logits of each image, highest first.
+    /// Returns the `count` classes with the highest logits of each image, highest first.
     ///
     /// # Shapes
     /// - logits: `[batch, classes]`
@@ -292,24 +260,24 @@ impl Classifier {
     /// # Errors
     /// [`Error::Device`].
     pub fn predictions(&self, logits: Tensor<2>, count: usize) -> Result<Vec<Vec<Prediction>>, Error> {
-        Prediction::of(logits, self.card.logits, &self.labels, count)
+        Prediction::from_logits(logits, self.card.logits, &self.labels, count)
     }
 
-    /// As [`predictions`](Self::predictions), without blocking.
+    /// Like [`predictions`](Self::predictions), without blocking.
     ///
     /// # Errors
-    /// As [`predictions`](Self::predictions).
+    /// Those of [`predictions`](Self::predictions).
     pub async fn predictions_async(
         &self,
         logits: Tensor<2>,
         count: usize,
     ) -> Result<Vec<Vec<Prediction>>, Error> {
-        Prediction::of_async(logits, self.card.logits, &self.labels, count).await
+        Prediction::from_logits_async(logits, self.card.logits, &self.labels, count).await
     }
 }
 
 impl Classifier {
-    /// Images in the precision of the network.
+    /// Casts images to the precision of the network.
     fn cast(&self, images: Tensor<4>) -> Tensor<4> {
         images.cast(self.precision.dtype())
     }
@@ -330,11 +298,6 @@ impl Model for Classifier {
     }
 }
 
-fn recorded(network: &Network) -> RecordedNetwork {
+fn recorded(network: &AnyNetwork) -> RecordedNetwork {
     network.record().expect("the parameters of a classifier are on one device")
-}
-
-/// The configuration of a model that has a card.
-fn config(name: &str) -> Config {
-    Config::named(name).unwrap_or(SCENES.into())
 }

@@ -1,9 +1,9 @@
-//! What tells one weight file from another.
+//! The hash that identifies a weight file.
 
 use sha2::{Digest, Sha256};
 use std::io::Read;
 
-/// The sha256 of what a reader gives, in hexadecimal digits.
+/// Returns the sha256 of everything that a reader gives, in hexadecimal digits.
 pub fn sha256(mut reader: impl Read) -> std::io::Result<String> {
     let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 20]);
     loop {

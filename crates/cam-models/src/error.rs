@@ -1,13 +1,13 @@
-//! What can go wrong with a model, its weights or a photo, said with what there is.
+//! Errors of models, weights and images, with what there is to choose from.
 
 use crate::weights::Shapes;
 use std::path::PathBuf;
 
-/// Everything the crate refuses to do.
+/// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no card of this name.
+    /// There is no model of this name.
     #[error("no model is called `{asked}`; there are {}", .known.join(", "))]
     UnknownModel {
         /// The name asked for.
@@ -22,30 +22,28 @@ pub enum Error {
         precision: &'static str,
     },
     /// The model needs a weight file.
-    #[error(
-        "`{model}` needs its weights: name a .pth, .pt or .safetensors file of it (its card names {url})"
-    )]
+    #[error("`{model}` needs its weights: name a .pth, .pt or .safetensors file{}", published(.url))]
     NoWeights {
         /// The model.
         model: String,
-        /// Where they are published.
+        /// Where they are published; may be empty.
         url: String,
     },
-    /// The weights of a model are not at hand, and nothing is to be fetched.
+    /// The weights of a model are not in the cache, and downloads are off.
     #[error(
-        "offline, and the weights of `{model}` are not at hand: fetch {url} and put it to `{}`", .place.display()
+        "offline, and the weights of `{model}` are not in the cache: download {url} and put it at `{}`", .place.display()
     )]
     Offline {
         /// The model.
         model: String,
         /// The file that is needed.
         url: String,
-        /// Where it is looked for.
+        /// Where it is expected.
         place: PathBuf,
     },
-    /// The weights of a model could not be fetched.
+    /// The weights of a model could not be downloaded.
     #[error(
-        "cannot fetch the weights of `{model}`: {reason}; you can fetch {url} yourself and put it to `{}`",
+        "cannot download the weights of `{model}`: {reason}; you can download {url} yourself and put it at `{}`",
         .place.display()
     )]
     Fetch {
@@ -53,13 +51,13 @@ pub enum Error {
         model: String,
         /// The file that is needed.
         url: String,
-        /// Where it is looked for.
+        /// Where it is expected.
         place: PathBuf,
         /// What went wrong.
         reason: String,
     },
-    /// A weight file is not the one that was published.
-    #[error("the weights `{}` are not those that were published: their sha256 is {found}, not {expected}", .path.display())]
+    /// A weight file is not the published one.
+    #[error("the weights `{}` are not the published ones: their sha256 is {found}, not {expected}", .path.display())]
     WrongHash {
         /// The file.
         path: PathBuf,
@@ -76,7 +74,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A weight file holds other tensors than the model.
+    /// A weight file has other tensors than the model.
     #[error("the weights `{}` are not those of `{model}`:{mismatch}", .path.display())]
     WrongWeights {
         /// The file.
@@ -86,7 +84,7 @@ pub enum Error {
         /// What differs.
         mismatch: Box<Mismatch>,
     },
-    /// A weight file holds nearly the tensors of a model.
+    /// A weight file has nearly the tensors of a model.
     #[error("the weights `{}` look like those of `{model}`, but:{mismatch}", .path.display())]
     NearMiss {
         /// The file.
@@ -96,8 +94,8 @@ pub enum Error {
         /// What differs.
         mismatch: Box<Mismatch>,
     },
-    /// A weight file holds the tensors of no known network.
-    #[error("the weights `{}` are of no network that is known: {}; known are {}", .path.display(), holds(.found), .known.join(", "))]
+    /// A weight file has the tensors of no known network.
+    #[error("unrecognized weights `{}`: {}; recognized families are {}", .path.display(), contents(.found), .known.join(", "))]
     UnknownNetwork {
         /// The file.
         path: PathBuf,
@@ -105,6 +103,20 @@ pub enum Error {
         found: Vec<String>,
         /// The families of networks that there are.
         known: Vec<String>,
+    },
+    /// A list of model cards could not be read.
+    #[error("cannot read the model cards: {reason}")]
+    ModelCards {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A family cannot be added to a registry.
+    #[error("cannot add the family `{family}`: {reason}")]
+    Family {
+        /// The name of the family.
+        family: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// A list of class names could not be read.
     #[error("cannot read the class names `{}`: {reason}", .path.display())]
@@ -114,7 +126,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A list of class names does not fit a model.
+    /// A list of class names has the wrong length for a model.
     #[error("`{}` names {names} classes, and the model has {classes}", .path.display())]
     LabelCount {
         /// The file.
@@ -124,16 +136,16 @@ pub enum Error {
         /// Classes of the model.
         classes: usize,
     },
-    /// A photo could not be read.
-    #[error("cannot read the picture `{}`: {reason}", .path.display())]
+    /// An image could not be read.
+    #[error("cannot read the image `{}`: {reason}", .path.display())]
     UnreadablePhoto {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
-    /// A photo of a size that cannot be explained.
-    #[error("the picture `{}` has {width} x {height} pixels; each side needs {least} to {most}, and there may be {pixels} in all", .path.display())]
+    /// The size of an image is out of range.
+    #[error("the image `{}` has {width} x {height} pixels; each side needs {least} to {most}, and there may be {pixels} in all", .path.display())]
     PhotoSize {
         /// The file.
         path: PathBuf,
@@ -141,7 +153,7 @@ pub enum Error {
         width: u32,
         /// Its height in pixels.
         height: u32,
-        /// The least side in pixels.
+        /// The shortest side in pixels.
         least: u32,
         /// The longest side in pixels.
         most: u32,
@@ -153,15 +165,15 @@ pub enum Error {
     UnknownLabel {
         /// The name asked for.
         asked: String,
-        /// Labels that are near it.
+        /// Similar labels.
         close: Vec<String>,
         /// How many labels there are.
         known: usize,
     },
-    /// The device did not hand its numbers back.
+    /// The device did not return its results.
     #[error("the device failed: {reason}")]
     Device {
-        /// What it said.
+        /// What it reported.
         reason: String,
     },
 }
@@ -180,32 +192,36 @@ impl From<burn::tensor::TensorReadError> for Error {
 
 fn suggestion(close: &[String], known: usize) -> String {
     match (close, known) {
-        ([], 0) => "; the classes of this model have numbers only".into(),
-        ([], _) => format!("; there are {known}, which have the numbers 0 to {}", known - 1),
-        _ => format!("; near it are {}", close.join(", ")),
+        ([], 0) => "; the classes of this model have numbers and no names".into(),
+        ([], _) => format!("; there are {known}, numbered 0 to {}", known - 1),
+        _ => format!("; did you mean {}?", close.join(", ")),
     }
 }
 
-fn holds(names: &[String]) -> String {
+fn published(url: &str) -> String {
+    if url.is_empty() { String::new() } else { format!(" (they are published at {url})") }
+}
+
+fn contents(names: &[String]) -> String {
     match names {
-        [] => "it holds no tensors".into(),
-        [first, ..] => format!("it holds {} tensors, `{first}` first", names.len()),
+        [] => "it has no tensors".into(),
+        [first, ..] => format!("it has {} tensors, `{first}` first", names.len()),
     }
 }
 
 /// How the tensors of a file differ from those of a model. Names and shapes are those of the checkpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mismatch {
-    /// Tensors of the model that the file lacks: name and expected shape.
+    /// Tensors of the model that are not in the file: name and expected shape.
     pub missing: Vec<(String, Vec<usize>)>,
-    /// Tensors of the file that the model lacks: name and found shape.
+    /// Tensors of the file that the model does not have: name and found shape.
     pub unexpected: Vec<(String, Vec<usize>)>,
     /// Tensors of another shape: name, expected and found shape.
     pub misshapen: Vec<(String, Vec<usize>, Vec<usize>)>,
 }
 
 impl Mismatch {
-    /// How tensors found differ from those expected.
+    /// Compares the tensors found with those expected.
     pub(crate) fn between(expected: &Shapes, found: &Shapes) -> Self {
         let mut mismatch = Self::default();
         for (name, shape) in expected {
@@ -222,12 +238,12 @@ impl Mismatch {
         mismatch
     }
 
-    /// How many tensors differ.
+    /// Returns how many tensors differ.
     pub(crate) fn count(&self) -> usize {
         self.missing.len() + self.unexpected.len() + self.misshapen.len()
     }
 
-    /// Whether nothing differs.
+    /// Returns whether nothing differs.
     pub fn is_empty(&self) -> bool {
         self.count() == 0
     }

@@ -2,20 +2,22 @@
 
 use crate::{Error, Labels};
 
-/// The names of a list where it fits the number of classes, the numbers else.
-pub(crate) fn labels(list: Labels, classes: usize) -> Vec<String> {
-    let names = match list {
-        Labels::Imagenet => include_str!("../models/imagenet.txt"),
-        Labels::Scenes => include_str!("../models/scenes.txt"),
+/// Returns the names of a list if it fits the number of classes, numbers otherwise.
+pub(crate) fn labels(list: &Labels, classes: usize) -> Vec<String> {
+    let lines = |names: &str| names.lines().map(String::from).collect();
+    let names: Vec<String> = match list {
+        Labels::Imagenet => lines(include_str!("../models/imagenet.txt")),
+        Labels::Scenes => lines(include_str!("../models/scenes.txt")),
+        Labels::Names(names) => names.clone(),
+        Labels::Numbers => Vec::new(),
     };
-    let names: Vec<String> = names.lines().map(String::from).collect();
     if names.len() == classes { names } else { (0..classes).map(|class| class.to_string()).collect() }
 }
 
-/// The number of the class of this name (capitals do not matter), or of this number. Without names any number is one.
+/// Returns the number of the class of this name (in any case), or of this number. Without names every number is a class.
 ///
 /// # Errors
-/// [`Error::UnknownLabel`] with names that are near it.
+/// [`Error::UnknownLabel`] with similar names.
 ///
 /// ```
 /// use cam_models::class_named;
@@ -23,7 +25,7 @@ pub(crate) fn labels(list: Labels, classes: usize) -> Vec<String> {
 /// let names = ["tabby".to_string(), "tiger cat".to_string()];
 /// assert_eq!(class_named(&names, "Tiger Cat")?, 1);
 /// assert_eq!(class_named(&names, "0")?, 0);
-/// assert_eq!(class_named(&names, "taby").unwrap_err().to_string(), "no class is called `taby`; near it are tabby");
+/// assert_eq!(class_named(&names, "taby").unwrap_err().to_string(), "no class is called `taby`; did you mean tabby?");
 /// # Ok::<(), cam_models::Error>(())
 /// ```
 pub fn class_named(labels: &[String], asked: &str) -> Result<usize, Error> {
@@ -34,15 +36,15 @@ pub fn class_named(labels: &[String], asked: &str) -> Result<usize, Error> {
     }
     let wanted = asked.to_lowercase();
     let mut close: Vec<(f64, &String)> =
-        labels.iter().map(|label| (nearness(&label.to_lowercase(), &wanted), label)).collect();
-    close.retain(|(near, _)| *near > 0.7);
+        labels.iter().map(|label| (similarity(&label.to_lowercase(), &wanted), label)).collect();
+    close.retain(|(score, _)| *score > 0.7);
     close.sort_by(|a, b| b.0.total_cmp(&a.0));
     let close = close.into_iter().take(5).map(|(_, label)| label.clone()).collect();
     Err(Error::UnknownLabel { asked: asked.into(), close, known: labels.len() })
 }
 
-/// How near a label is to what was asked for: with it as a word nearest, then with it as a part, then spelled like it.
-fn nearness(label: &str, asked: &str) -> f64 {
+/// Scores how similar a label is to what was asked for: most if it has it as a word, then as a part, then by spelling.
+fn similarity(label: &str, asked: &str) -> f64 {
     let words = label.split(|c: char| !c.is_alphanumeric());
     match () {
         () if words.into_iter().any(|word| word == asked) => 3.0,

@@ -1,10 +1,11 @@
 //! Image classifiers on the Burn framework, each an ordinary module: ResNet, VGG, DenseNet, MNASNet, ViT and DeiT, Swin, their weights
-//! from torchvision and timm files, and a small model that is built in. [`Network::record`] makes a model to explain of each, as of
-//! anybody's module.
+//! from torchvision and timm files, and a small built-in model.
+//!
+//! This crate is an internal part of [`burn-cam`](https://docs.rs/burn-cam). Its API may change in any release.
 //!
 //! ```
 //! use burn::tensor::Device;
-//! use cam_core::{Explainer, GradCam, Top};
+//! use cam_core::{Explain, Explainer, GradCam, Top};
 //! use cam_models::{Classifier, Resize};
 //!
 //! let device = Device::flex();
@@ -12,34 +13,40 @@
 //! let photo = image::RgbImage::from_pixel(300, 200, image::Rgb([90, 120, 60]));
 //! let (input, _) = model.card().preprocess(Resize::Squash).apply(&photo, &device);
 //! let found = Explainer::new(&model).layer(&model.card().layer).method(GradCam).explain(input, &Top)?;
-//! assert_eq!(found.maps[0].heat.dims(), [1, 128, 128]);
+//! assert_eq!(found.maps[0].heatmap.dims(), [1, 128, 128]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod card;
 mod classifier;
 mod detection;
 mod digest;
+mod erased;
 mod error;
+mod family;
 #[cfg(feature = "hub")]
 mod hub;
 mod labels;
+mod model_card;
 mod precision;
 mod prediction;
 mod preprocess;
+mod registry;
 mod weights;
 pub mod zoo;
 
-pub use card::{Card, Labels, Logits};
-pub use classifier::{Classifier, SCENES};
+pub use classifier::Classifier;
+pub use detection::{Basis, Detection};
+pub use erased::{AnyArchitecture, AnyNetwork, RecordedNetwork};
 pub use error::{Error, Mismatch};
+pub use family::{Architecture, Family, TensorShapes};
 #[cfg(feature = "hub")]
 pub use hub::Hub;
 pub use labels::class_named;
+pub use model_card::{Labels, Logits, ModelCard};
 pub use precision::Precision;
 pub use prediction::Prediction;
 pub use preprocess::{
     Filter, MOST_PIXELS, Preprocess, Resize, View, check_photo_size, decode_photo, read_photo,
 };
-pub use weights::Weights;
-pub use zoo::{Config, Network, RecordedNetwork, TensorShapes};
+pub use registry::Registry;
+pub use weights::{Shapes, Weights};

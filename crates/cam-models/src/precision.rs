@@ -1,29 +1,28 @@
-//! The precision that a network computes in. Maps are computed in f32 whatever it is.
+//! The precision that a network computes in. Maps are computed in f32 in any case.
 
 use crate::Error;
-use crate::zoo::Network;
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::{ModuleMapper, Param};
 use burn::tensor::{Device, FloatDType, Tensor};
 use std::fmt;
 use std::str::FromStr;
 
-/// What the numbers of a network are made of.
+/// The type of the numbers of a network.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Precision {
     /// 24 bits of mantissa.
     #[default]
     F32,
-    /// 11 bits of mantissa, numbers up to 65504: twice as fast on many cards.
+    /// 11 bits of mantissa, numbers up to 65504: twice as fast on many GPUs.
     F16,
     /// 8 bits of mantissa, the range of f32.
     Bf16,
 }
 
 impl Precision {
-    /// All of them.
+    /// All precisions.
     pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Bf16];
 
-    /// Its name.
+    /// Returns its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -40,10 +39,10 @@ impl Precision {
         }
     }
 
-    /// The network with its parameters in this precision.
-    pub(crate) fn of(self, network: Network, device: &Device) -> Result<Network, Error> {
+    /// Makes sure that a device computes in this precision.
+    pub(crate) fn check(self, device: &Device) -> Result<(), Error> {
         match device.supports_dtype(self.dtype()) {
-            true => Ok(network.map(&mut self.clone())),
+            true => Ok(()),
             false => Err(Error::Precision { precision: self.name() }),
         }
     }

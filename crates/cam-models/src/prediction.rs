@@ -1,10 +1,10 @@
-//! What logits say.
+//! Predictions: what the logits of an image mean.
 
 use crate::{Error, Logits};
 use burn::tensor::{Tensor, TensorReadError, try_read_sync};
 use serde::{Deserialize, Serialize};
 
-/// A class and how sure the network is of it.
+/// A class, and how sure the network is of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
     /// The number of the class.
@@ -18,7 +18,7 @@ pub struct Prediction {
 }
 
 impl Logits {
-    /// The probabilities that the logits of one image stand for.
+    /// Returns the probabilities that the logits of one image stand for.
     ///
     /// # Shapes
     /// - logits, output: `[classes]`
@@ -37,28 +37,29 @@ impl Logits {
 }
 
 impl Prediction {
-    /// The `count` classes with the highest logits of each image, highest first. A class without a name is called by its number.
+    /// Returns the `count` classes with the highest logits of each image, highest first. A class without a name is called by its number.
     ///
     /// # Shapes
     /// - logits: `[batch, classes]`
     ///
     /// # Errors
     /// [`Error::Device`].
-    pub fn of(
+    pub fn from_logits(
         logits: Tensor<2>,
         kind: Logits,
         labels: &[String],
         count: usize,
     ) -> Result<Vec<Vec<Self>>, Error> {
-        let cannot = || Err(Error::Device { reason: "its numbers can only be awaited here".into() });
-        try_read_sync(Self::of_async(logits, kind, labels, count)).unwrap_or_else(cannot)
+        let cannot =
+            || Err(Error::Device { reason: "its numbers can only be read without blocking here".into() });
+        try_read_sync(Self::from_logits_async(logits, kind, labels, count)).unwrap_or_else(cannot)
     }
 
-    /// As [`of`](Self::of), without blocking.
+    /// Like [`from_logits`](Self::from_logits), without blocking.
     ///
     /// # Errors
-    /// As [`of`](Self::of).
-    pub async fn of_async(
+    /// Those of [`from_logits`](Self::from_logits).
+    pub async fn from_logits_async(
         logits: Tensor<2>,
         kind: Logits,
         labels: &[String],
@@ -67,20 +68,20 @@ impl Prediction {
         let [_, classes] = logits.dims();
         let read = logits.inner().into_data_async().await?;
         let logits: Vec<f32> = read.try_into_vec_as().map_err(TensorReadError::from)?;
-        Ok(Self::of_numbers(&logits, classes, kind, labels, count))
+        Ok(Self::from_values(&logits, classes, kind, labels, count))
     }
 
-    /// As [`of`](Self::of), of logits that have been read: row-major, so many of each image.
+    /// Like [`from_logits`](Self::from_logits), for logits that were read already: row-major, `classes` of each image.
     ///
     /// ```
     /// use cam_models::{Logits, Prediction};
     ///
     /// let labels = ["tabby".to_string(), "tiger cat".to_string()];
-    /// let found = Prediction::of_numbers(&[0.0, 2.0, 3.0, 1.0], 2, Logits::Softmax, &labels, 1);
+    /// let found = Prediction::from_values(&[0.0, 2.0, 3.0, 1.0], 2, Logits::Softmax, &labels, 1);
     /// assert_eq!([&found[0][0].label, &found[1][0].label], ["tiger cat", "tabby"]);
     /// assert!((found[0][0].probability - 0.88).abs() < 0.01);
     /// ```
-    pub fn of_numbers(
+    pub fn from_values(
         logits: &[f32],
         classes: usize,
         kind: Logits,

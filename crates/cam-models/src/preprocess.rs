@@ -1,5 +1,5 @@
-//! From a photo to the input of a network, as Python does it: resized by an antialiased filter that matches Pillow, scaled
-//! to 0..1, less the mean and over the deviation of each channel.
+//! From an image to the input of a network, as in Python: resized by an antialiased filter that matches Pillow, scaled to 0..1, and
+//! normalized by the mean and the deviation of each channel.
 
 use crate::Error;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 use std::io::Cursor;
 use std::path::Path;
 
-/// How a photo of another shape becomes the square that a network wants.
+/// How an image becomes the square that a network needs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Resize {
-    /// The whole photo, squeezed: the map covers all of it.
+    /// The whole image is squeezed: the map covers all of it.
     #[default]
     Squash,
-    /// The shorter side is resized and the middle cut out, as networks are evaluated: the map covers the middle.
+    /// The shorter side is resized and the center is cut out, as networks are evaluated: the map covers the center.
     Crop,
 }
 
@@ -33,14 +33,14 @@ pub enum Filter {
     Bicubic,
 }
 
-/// What a network wants to see.
+/// How the input of a network is made of an image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Preprocess {
     /// Height and width of the input in pixels.
     pub size: [usize; 2],
     /// The share of the shorter side that [`Resize::Crop`] keeps.
     pub crop: f32,
-    /// How a photo of another shape is brought to it.
+    /// How an image of another shape is resized.
     pub resize: Resize,
     /// The filter.
     pub filter: Filter,
@@ -51,7 +51,7 @@ pub struct Preprocess {
 }
 
 impl Preprocess {
-    /// What torchvision's weights want to see: 224 x 224 pixels, ImageNet's mean and deviation. The photo is squeezed whole.
+    /// The preprocessing of torchvision's weights: 224 x 224 pixels, ImageNet's mean and deviation. The whole image is squeezed.
     pub const IMAGENET: Self = Self {
         size: [224, 224],
         crop: 0.875,
@@ -62,7 +62,7 @@ impl Preprocess {
     };
 }
 
-/// The part of a photo that a network saw, in pixels of the photo.
+/// The part of an image that a network sees, in pixels of the image.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct View {
     /// Left edge.
@@ -81,28 +81,28 @@ impl From<View> for [f32; 4] {
     }
 }
 
-/// The sides of photos that can be explained, in pixels.
+/// The sides of images that can be explained, in pixels.
 const SIDES: std::ops::RangeInclusive<u32> = 8..=20_000;
-/// The most pixels of a photo that can be explained, width times height: 2^28.
+/// The most pixels of an image that can be explained, width times height: 2^28.
 pub const MOST_PIXELS: u64 = 1 << 28;
 /// The most memory that decoding may take, in bytes.
 const MEMORY: u64 = 1 << 30;
 
-/// Reads a photo, upright as its EXIF orientation says.
+/// Reads an image, rotated as its EXIF orientation requires.
 ///
 /// # Errors
-/// [`Error::UnreadablePhoto`] for a file that is not there, corrupt, cut short, or of an unknown format; [`Error::PhotoSize`]
-/// as [`check_photo_size`], before its pixels are decoded.
+/// [`Error::UnreadablePhoto`] for a file that is missing, corrupt, cut short, or of an unknown format; [`Error::PhotoSize`] as
+/// for [`check_photo_size`], before its pixels are decoded.
 pub fn read_photo(path: &Path) -> Result<RgbImage, Error> {
     let bytes = std::fs::read(path)
         .map_err(|e| Error::UnreadablePhoto { path: path.into(), reason: e.to_string() })?;
     decode_photo(&bytes, path)
 }
 
-/// As [`read_photo`], from the bytes of a file; `path` is what errors call it.
+/// Like [`read_photo`], from the bytes of a file; errors call it `path`.
 ///
 /// # Errors
-/// As [`read_photo`].
+/// Those of [`read_photo`].
 pub fn decode_photo(bytes: &[u8], path: &Path) -> Result<RgbImage, Error> {
     let unreadable = |reason: &dyn std::fmt::Display| Error::UnreadablePhoto {
         path: path.into(),
@@ -110,8 +110,8 @@ pub fn decode_photo(bytes: &[u8], path: &Path) -> Result<RgbImage, Error> {
     };
     let mut reader =
         ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| unreadable(&e))?;
-    if reader.format() == Some(ImageFormat::Jpeg) && !ends(bytes) {
-        return Err(unreadable(&"its JPEG data are cut short"));
+    if reader.format() == Some(ImageFormat::Jpeg) && !is_complete(bytes) {
+        return Err(unreadable(&"its JPEG data is cut short"));
     }
     let mut limits = Limits::default();
     limits.max_alloc = Some(MEMORY);
@@ -125,10 +125,10 @@ pub fn decode_photo(bytes: &[u8], path: &Path) -> Result<RgbImage, Error> {
     Ok(photo.into_rgb8())
 }
 
-/// Makes sure that a picture of this size can be explained and drawn; `path` is what errors call it.
+/// Makes sure that an image of this size can be explained and drawn; errors call it `path`.
 ///
 /// # Errors
-/// [`Error::PhotoSize`] for a side under 8 or over 20,000 pixels, and for more than [`MOST_PIXELS`].
+/// [`Error::PhotoSize`] for a side of less than 8 or more than 20,000 pixels, and for more than [`MOST_PIXELS`].
 pub fn check_photo_size(path: &Path, width: u32, height: u32) -> Result<(), Error> {
     let all = u64::from(width) * u64::from(height);
     if SIDES.contains(&width) && SIDES.contains(&height) && all <= MOST_PIXELS {
@@ -138,8 +138,8 @@ pub fn check_photo_size(path: &Path, width: u32, height: u32) -> Result<(), Erro
     Err(Error::PhotoSize { path: path.into(), width, height, least, most, pixels: MOST_PIXELS })
 }
 
-/// Whether the scans of a JPEG come to their end: decoders fill what is missing with gray and say nothing.
-fn ends(jpeg: &[u8]) -> bool {
+/// Returns whether the scans of a JPEG are complete: decoders fill missing parts with gray and report no error.
+fn is_complete(jpeg: &[u8]) -> bool {
     // Segments, each a marker of two bytes and a length that counts itself, up to the first scan (0xda).
     let mut place = 2;
     while let Some(&[0xff, marker, high, low]) = jpeg.get(place..place + 4) {
@@ -156,7 +156,7 @@ fn ends(jpeg: &[u8]) -> bool {
 }
 
 impl Preprocess {
-    /// The input of the network and the part of the photo it shows.
+    /// Returns the input of the network and the part of the image that it shows.
     ///
     /// # Shapes
     /// - output: `[1, 3, height, width]`
@@ -165,10 +165,10 @@ impl Preprocess {
         (input, views[0])
     }
 
-    /// The input of the network of several photos, in one upload, and the part of each that it shows.
+    /// Returns the input of the network for several images, in one upload, and the part of each that it shows.
     ///
     /// # Shapes
-    /// - output: `[photos, 3, height, width]`
+    /// - output: `[images, 3, height, width]`
     pub fn apply_all<'a>(
         &self,
         photos: impl IntoIterator<Item = &'a RgbImage>,
@@ -188,14 +188,14 @@ impl Preprocess {
         (Tensor::from_data(TensorData::new(planes, [views.len(), 3, height, width]), device), views)
     }
 
-    /// The picture of an input that is preprocessed already: the way back.
+    /// Returns the image of an input that is preprocessed already: the inverse of [`apply`](Self::apply).
     ///
     /// # Shapes
     /// - input: `[1, 3, height, width]`
     ///
     /// # Errors
     /// [`Error::Device`].
-    pub fn picture(&self, input: Tensor<4>) -> Result<RgbImage, Error> {
+    pub fn to_image(&self, input: Tensor<4>) -> Result<RgbImage, Error> {
         let [_, _, height, width] = input.dims();
         let planes: Vec<f32> = input.try_into_vec_as()?;
         Ok(RgbImage::from_fn(width as u32, height as u32, |x, y| {
@@ -206,14 +206,14 @@ impl Preprocess {
         }))
     }
 
-    /// The picture that the network sees, before its colors are normalized.
+    /// Returns the image that the network sees, before its colors are normalized, and the part of the image that it shows.
     pub fn resized(&self, photo: &RgbImage) -> (RgbImage, View) {
         let (height, width) = (self.size[0] as u32, self.size[1] as u32);
         let whole = View { x: 0.0, y: 0.0, width: photo.width() as f32, height: photo.height() as f32 };
         match self.resize {
             Resize::Squash => (resize(photo, width, height, self.filter), whole),
             Resize::Crop => {
-                // torchvision and timm: the shorter side first, all sides truncated (224 / 0.9 is 248), the middle rounded.
+                // As in torchvision and timm: the shorter side first, all sides truncated (224 / 0.9 is 248), the center rounded.
                 let target = [height, width].map(|side| (side as f32 / self.crop + 1e-3).floor().max(1.0));
                 let factor = (target[0] / whole.height).max(target[1] / whole.width);
                 let full_width = ((whole.width * factor + 1e-3) as u32).max(width);
@@ -235,28 +235,26 @@ impl Preprocess {
     }
 }
 
-/// Resizes as Pillow does: a convolution whose support grows with the reduction, across first and rounded before it goes
-/// down, which decides where a bicubic overshoot is clipped.
+/// Resizes as Pillow does: a convolution whose support grows with the reduction, along rows first, and rounded before it goes along
+/// columns, which determines where a bicubic overshoot is clipped.
 fn resize(photo: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbImage {
     let filter = match filter {
         Filter::Bilinear => FilterType::Bilinear,
         Filter::Bicubic => FilterType::CatmullRom,
     };
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter));
-    let mut picture = photo.clone();
+    let mut image = photo.clone();
     for (width, height) in [(width, photo.height()), (width, height)] {
-        if picture.dimensions() == (width, height) {
+        if image.dimensions() == (width, height) {
             continue;
         }
-        let source =
-            Image::from_vec_u8(picture.width(), picture.height(), picture.into_raw(), PixelType::U8x3)
-                .expect("an RGB picture has three bytes a pixel");
+        let source = Image::from_vec_u8(image.width(), image.height(), image.into_raw(), PixelType::U8x3)
+            .expect("an RGB image has three bytes per pixel");
         let mut target = Image::new(width, height, PixelType::U8x3);
         Resizer::new()
             .resize(&source, &mut target, &options)
-            .expect("both pictures have three bytes a pixel");
-        picture =
-            RgbImage::from_raw(width, height, target.into_vec()).expect("a picture of the size asked for");
+            .expect("both images have three bytes per pixel");
+        image = RgbImage::from_raw(width, height, target.into_vec()).expect("an image of the requested size");
     }
-    picture
+    image
 }

@@ -1,7 +1,7 @@
-//! Preprocessing is that of Pillow and torchvision, and hostile pictures end in an error.
+//! Preprocessing is that of Pillow and torchvision, and hostile images end in an error.
 
 use burn::tensor::Device;
-use cam_models::{Card, Error, Filter, Preprocess, Resize, check_photo_size, read_photo};
+use cam_models::{Error, Filter, ModelCard, Preprocess, Resize, check_photo_size, read_photo};
 use image::{ImageFormat, Rgb, RgbImage};
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ fn preprocess(size: [usize; 2], resize: Resize, filter: Filter, crop: f32) -> Pr
 }
 
 #[test]
-fn pictures_are_resized_as_pillow_does() {
+fn images_are_resized_as_in_pillow() {
     let photo = read_photo(&pillow("photo.png")).unwrap();
     for (filter, name) in [(Filter::Bilinear, "bilinear"), (Filter::Bicubic, "bicubic")] {
         for (size, resize, file) in [
@@ -40,7 +40,7 @@ fn pictures_are_resized_as_pillow_does() {
 #[test]
 fn the_mean_is_taken_off_and_the_rest_divided_by_the_deviation() {
     let photo = RgbImage::from_pixel(10, 10, Rgb([255, 0, 51]));
-    let card = Card::named("resnet50").unwrap();
+    let card = ModelCard::named("resnet50").unwrap();
     let (input, view) = card.preprocess(Resize::Squash).apply(&photo, &Device::flex());
     assert_eq!(input.dims(), [1, 3, 224, 224]);
     let means: Vec<f32> = input.clone().mean_dims(&[2, 3]).into_data().iter().collect();
@@ -48,11 +48,11 @@ fn the_mean_is_taken_off_and_the_rest_divided_by_the_deviation() {
         assert!((mean - expected).abs() < 1e-4, "{mean} is not {expected}");
     }
     assert_eq!((view.x, view.y, view.width, view.height), (0.0, 0.0, 10.0, 10.0));
-    assert_eq!(card.preprocess(Resize::Squash).picture(input).unwrap().get_pixel(5, 5), &Rgb([255, 0, 51]));
+    assert_eq!(card.preprocess(Resize::Squash).to_image(input).unwrap().get_pixel(5, 5), &Rgb([255, 0, 51]));
 }
 
 #[test]
-fn a_crop_says_which_part_of_the_photo_it_saw() {
+fn a_crop_returns_the_part_of_the_image_that_it_shows() {
     let photo = RgbImage::new(400, 200);
     let (_, view) = preprocess([100, 100], Resize::Crop, Filter::Bilinear, 0.5).resized(&photo);
     assert_eq!((view.x, view.y, view.width, view.height), (150.0, 50.0, 100.0, 100.0));
@@ -72,7 +72,7 @@ fn turned(folder: &Path, orientation: u8) -> PathBuf {
 }
 
 #[test]
-fn photos_are_turned_as_their_exif_says() {
+fn images_are_rotated_as_their_exif_requires() {
     let folder = tempfile::tempdir().unwrap();
     for (orientation, size, white) in
         [(1, (16, 8), (2, 4)), (3, (16, 8), (13, 4)), (6, (8, 16), (4, 2)), (8, (8, 16), (4, 13))]
@@ -84,7 +84,7 @@ fn photos_are_turned_as_their_exif_says() {
 }
 
 #[test]
-fn pictures_that_cannot_be_used_are_told() {
+fn images_that_cannot_be_used_are_errors() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, bytes: &[u8]| {
         let path = folder.path().join(name);

@@ -1,28 +1,31 @@
-//! Activations.
+//! Activation functions.
 
-use crate::cpu::{Backward, HostTensor, memory, on_tokens, with_custom_grad};
+use crate::cpu::{Backward, HostTensor, buffers, on_tokens, with_custom_grad};
 use burn::tensor::Tensor;
 
-/// Returns the GELU of values on a tape or not, with its exact gradient; gives them back where the kernels cannot take them.
+/// Returns the GELU of values with its exact gradient.
+///
+/// # Errors
+/// Returns the input if the kernels cannot take it.
 ///
 /// # Shapes
-/// - x and output: of two to four axes
+/// - x and output: any, of rank two to four
 pub fn gelu<const D: usize>(x: Tensor<D>) -> Result<Tensor<D>, Tensor<D>> {
     on_tokens([x], |[x]| x.gelu()).or_else(|[x]| {
-        with_custom_grad(x, |x| (x.gelu(), Backward::new(move |gradient| x.gelu_back(gradient))))
+        with_custom_grad(x, |x| (x.gelu(), Backward::new(move |gradient| x.gelu_backward(gradient))))
     })
 }
 
 impl HostTensor {
     fn gelu(&self) -> HostTensor {
         let x = self.channels_last();
-        HostTensor::new(cam_kernels::gelu(&x, memory::take(x.len())), self.shape())
+        HostTensor::new(cam_kernels::gelu(&x, buffers::take(x.len())), self.shape())
     }
 
-    /// The gradient before a GELU of these values, of that behind it.
-    fn gelu_back(&self, gradient: &HostTensor) -> HostTensor {
+    /// Returns the gradient of the input of a GELU, given that of its output.
+    fn gelu_backward(&self, gradient: &HostTensor) -> HostTensor {
         let x = self.channels_last();
-        let out = cam_kernels::gelu_back(&x, &gradient.channels_last(), memory::take(x.len()));
+        let out = cam_kernels::gelu_backward(&x, &gradient.channels_last(), buffers::take(x.len()));
         HostTensor::new(out, self.shape())
     }
 }
@@ -30,12 +33,12 @@ impl HostTensor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::testing::{assert_same, both_ways, random};
+    use crate::cpu::testing::{assert_same, forward_and_backward, random};
 
     #[test]
-    fn a_gelu_is_that_of_burn_both_ways() {
+    fn gelu_equals_that_of_burn_forward_and_backward() {
         let x = random([2, 3, 64]);
-        let ours = both_ways(&x, |x| gelu(x).expect("it is in main memory"));
-        assert_same(ours, both_ways(&x, burn::tensor::activation::gelu));
+        let ours = forward_and_backward(&x, |x| gelu(x).expect("the tensor is in main memory"));
+        assert_same(ours, forward_and_backward(&x, burn::tensor::activation::gelu));
     }
 }

@@ -8,44 +8,44 @@ use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use cam_kernels::{Activation, Conv, Window};
 
-/// A convolution of fixed parameters, plus a residual, through a ReLU.
+/// A convolution with fixed parameters, fused with a residual and a ReLU.
 #[derive(Debug)]
 pub struct FusedConv {
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
-    /// The parameters, where they are in main memory in single precision.
+    /// The parameters, if they are in main memory in single precision.
     host: Option<(FlexTensor, Option<FlexTensor>)>,
     window: Window,
     groups: usize,
 }
 
 impl FusedConv {
-    /// Makes a convolution of these parameters.
+    /// Makes a convolution with these parameters.
     ///
     /// # Shapes
-    /// - weight: `[to, from / groups, height, width]`, bias: `[to]`
+    /// - weight: `[out_channels, in_channels / groups, height, width]`, bias: `[out_channels]`
     pub fn new(weight: Tensor<4>, bias: Option<Tensor<1>>, window: Window, groups: usize) -> Self {
         let host_bias = bias.clone().map(in_memory).transpose();
         let host = in_memory(weight.clone()).ok().zip(host_bias.ok());
         Self { weight, bias, host, window, groups }
     }
 
-    /// Returns the convolution of images, plus a residual, through a ReLU if there is one.
+    /// Returns the convolution of images, plus a residual, through an activation (none or ReLU).
     ///
-    /// On a tape, on another device and in another precision it is computed by Burn's operations.
+    /// On a tape, on another device or in another precision it uses Burn's operations.
     ///
     /// # Shapes
-    /// - x: `[batch, from, height, width]`, residual and output: `[batch, to, rows, columns]`
+    /// - x: `[batch, in_channels, height, width]`, residual and output: `[batch, out_channels, rows, columns]`
     pub fn forward(&self, x: Tensor<4>, residual: Option<Tensor<4>>, activation: Activation) -> Tensor<4> {
-        let residual = residual.map(HostTensor::images);
-        let by_kernels = match (&self.host, &residual) {
-            (Some(host), None) => on_images(x, |x| self.by_kernels(host, x, None, activation)),
+        let residual = residual.map(HostTensor::from_images);
+        let output = match (&self.host, &residual) {
+            (Some(host), None) => on_images(x, |x| self.run_kernel(host, x, None, activation)),
             (Some(host), Some(Ok(residual))) => {
-                on_images(x, |x| self.by_kernels(host, x, Some(residual), activation))
+                on_images(x, |x| self.run_kernel(host, x, Some(residual), activation))
             }
             (None, _) | (_, Some(Err(_))) => Err(x),
         };
-        by_kernels.unwrap_or_else(|x| {
+        output.unwrap_or_else(|x| {
             let Window { stride, padding, dilation } = self.window;
             let options = ConvOptions::new(stride, padding, dilation, self.groups);
             let y = conv2d(x, self.weight.clone(), self.bias.clone(), options);
@@ -57,7 +57,7 @@ impl FusedConv {
         })
     }
 
-    fn by_kernels(
+    fn run_kernel(
         &self,
         (weight, bias): &(FlexTensor, Option<FlexTensor>),
         x: &HostTensor,
@@ -66,7 +66,7 @@ impl FusedConv {
     ) -> HostTensor {
         let shape: [usize; 4] = weight.layout().shape().dims();
         let (window, groups) = (self.window, self.groups);
-        let winograd = Conv::winograd_suits(shape, window, groups, &x.picture());
+        let winograd = Conv::prefers_winograd(shape, window, groups, &x.view());
         let key = PackKey::Conv {
             shape,
             options: [window.stride, window.padding, window.dilation, [groups; 2]],
@@ -76,6 +76,6 @@ impl FusedConv {
             true => Conv::winograd(weight, [shape[0], shape[1]], bias, window),
             false => Conv::new(weight, shape, bias, window, groups),
         });
-        x.through(&kernel, residual, activation)
+        x.apply(&kernel, residual, activation)
     }
 }

@@ -1,12 +1,11 @@
-//! The CPU's own memory: tensors of Burn as the kernels read them, and what they compute as tensors again.
+//! Conversion between Burn's tensors and the buffers of the CPU kernels.
 //!
-//! Burn's CPU backend takes a weight apart and puts an input together anew at each convolution. Here weights are packed once
-//! ([`get_or_pack`]), values stay channels last from one layer to the next, and biases, residuals and activations are applied while a
-//! value is still in registers (`cam-kernels`). A tensor that is not of single precision in main memory, or that is on a tape, is
-//! given back as it was, and the layer goes the way of Burn.
+//! Burn's CPU backend repacks weights and builds patches at each convolution. Here weights are packed once ([`get_or_pack`]), values stay
+//! in channels-last order from layer to layer, and biases, residuals and activations are applied in registers (`cam-kernels`). A tensor
+//! that is on a tape, on another device or not in single precision is returned unchanged, and the layer uses Burn's operations.
 
 mod autograd;
-pub mod memory;
+pub mod buffers;
 mod packing;
 
 pub use autograd::{Backward, with_custom_grad};
@@ -15,47 +14,53 @@ use burn::backend::{
     flex::{FlexTensor, Layout},
 };
 use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
-use cam_kernels::{Activation, Conv, Picture};
+use cam_kernels::{Activation, Conv, ImageView};
 pub use packing::{PackKey, get_or_pack};
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-/// A batch of images in main memory: `[batch, height, width, channels]`. Tokens are images of one row.
+/// A batch of images in main memory, `[batch, height, width, channels]`. Tokens are images of one row.
 #[derive(Debug)]
 pub struct HostTensor {
-    held: Held,
+    data: Data,
     shape: [usize; 4],
-    /// Whether the channels lie side by side in memory, as they do in all that is computed here.
+    /// Whether the channels are contiguous in memory, as in all outputs of the kernels.
     channels_last: bool,
 }
 
-/// Who owns the memory.
+/// The values of a host tensor.
 #[derive(Debug)]
-enum Held {
-    Own(Vec<f32>),
+enum Data {
+    Owned(Vec<f32>),
     Tensor(FlexTensor),
 }
 
-/// `CAM_KERNELS=off` leaves all to Burn: for those who want to know what these kernels change.
-static ASKED_FOR: LazyLock<bool> =
+/// Whether the kernels are enabled: `CAM_KERNELS=off` uses Burn's operations instead, for comparisons.
+static ENABLED: LazyLock<bool> =
     LazyLock::new(|| std::env::var_os("CAM_KERNELS").is_none_or(|set| set != "off"));
 
-/// Whether the kernels here compute what is on this device.
+/// Reports whether the kernels compute on this device.
 pub fn computes_on(device: &Device) -> bool {
-    *ASKED_FOR && *device == Device::flex()
+    *ENABLED && *device == Device::flex()
 }
 
-/// A tensor in main memory, in single precision and on no tape.
+/// Returns the tensor as a primitive if it is in main memory, in single precision and not on a tape.
+///
+/// # Errors
+/// Returns the tensor itself otherwise.
 pub fn in_memory<const D: usize>(x: Tensor<D>) -> Result<FlexTensor, Tensor<D>> {
     match x.clone().try_into_primitive::<Flex>() {
-        Ok(tensor) if tensor.dtype() == DType::F32 && *ASKED_FOR => Ok(tensor),
+        Ok(tensor) if tensor.dtype() == DType::F32 && *ENABLED => Ok(tensor),
         _ => Err(x),
     }
 }
 
 impl HostTensor {
-    /// Images, `[batch, channels, height, width]`, or the tensor itself where it is not in main memory.
-    pub fn images(x: Tensor<4>) -> Result<Self, Tensor<4>> {
+    /// Makes a host tensor of images `[batch, channels, height, width]`.
+    ///
+    /// # Errors
+    /// Returns the tensor itself if it is not [`in_memory`].
+    pub fn from_images(x: Tensor<4>) -> Result<Self, Tensor<4>> {
         let [batch, channels, height, width] = x.dims();
         let shape = [batch, height, width, channels];
         let tensor = in_memory(x)?;
@@ -64,67 +69,71 @@ impl HostTensor {
             true => tensor.permute(&[0, 2, 3, 1]).to_contiguous(),
             false => tensor,
         };
-        Ok(Self { held: Held::Tensor(tensor), shape, channels_last })
+        Ok(Self { data: Data::Tensor(tensor), shape, channels_last })
     }
 
-    /// Tokens `[batch, tokens, channels]` or images `[batch, height, width, channels]`, or the tensor itself where it is not in main
-    /// memory.
-    fn tokens<const D: usize>(x: Tensor<D>) -> Result<Self, Tensor<D>> {
+    /// Makes a host tensor of tokens `[batch, tokens, channels]` or images `[batch, height, width, channels]`.
+    ///
+    /// # Errors
+    /// Returns the tensor itself if it is not [`in_memory`].
+    pub fn from_tokens<const D: usize>(x: Tensor<D>) -> Result<Self, Tensor<D>> {
         let tensor = in_memory(x)?.to_contiguous();
         let dims = tensor.layout().shape().to_vec();
         let mut shape = [1; 4];
         shape[0] = dims[0];
         shape[5 - dims.len()..].copy_from_slice(&dims[1..]);
-        Ok(Self { held: Held::Tensor(tensor), shape, channels_last: true })
+        Ok(Self { data: Data::Tensor(tensor), shape, channels_last: true })
     }
 
+    /// Makes a host tensor of values in channels-last order.
     pub fn new(floats: Vec<f32>, shape: [usize; 4]) -> Self {
-        Self { held: Held::Own(floats), shape, channels_last: true }
+        Self { data: Data::Owned(floats), shape, channels_last: true }
     }
 
-    /// `[batch, channels, height, width]`
+    /// Returns the tensor `[batch, channels, height, width]`.
     pub fn into_images(self) -> Tensor<4> {
         self.into_tokens().permute([0, 3, 1, 2])
     }
 
-    /// `[batch, tokens, channels]` where they are one row, or `[batch, height, width, channels]`
-    fn into_tokens<const D: usize>(self) -> Tensor<D> {
+    /// Returns the tensor `[batch, tokens, channels]` or `[batch, height, width, channels]`, by its rank.
+    pub fn into_tokens<const D: usize>(self) -> Tensor<D> {
         Tensor::from_primitive::<Flex>(self.into_tensor(D))
     }
 
-    /// A tensor of so many axes.
-    fn into_tensor(self, axes: usize) -> FlexTensor {
-        let shape = [&self.shape[..1], &self.shape[5 - axes..]].concat();
-        FlexTensor::from_data(TensorData::new(memory::fitted(self.into_floats()), shape))
+    /// Returns the primitive of this rank.
+    fn into_tensor(self, rank: usize) -> FlexTensor {
+        let shape = [&self.shape[..1], &self.shape[5 - rank..]].concat();
+        FlexTensor::from_data(TensorData::new(buffers::shrink(self.into_floats()), shape))
     }
 
-    /// The values, the channels side by side.
+    /// Returns the values in channels-last order.
     fn into_floats(mut self) -> Vec<f32> {
-        match &mut self.held {
-            Held::Own(floats) => std::mem::take(floats),
-            Held::Tensor(_) => self.channels_last().into_owned(),
+        match &mut self.data {
+            Data::Owned(floats) => std::mem::take(floats),
+            Data::Tensor(_) => self.channels_last().into_owned(),
         }
     }
 
-    /// `[batch, height, width, channels]`
+    /// Returns the shape `[batch, height, width, channels]`.
     pub fn shape(&self) -> [usize; 4] {
         self.shape
     }
 
     fn floats(&self) -> &[f32] {
-        match &self.held {
-            Held::Own(floats) => floats,
-            Held::Tensor(tensor) => tensor.as_slice().expect("it was made contiguous"),
+        match &self.data {
+            Data::Owned(floats) => floats,
+            Data::Tensor(tensor) => tensor.as_slice().expect("host tensors are contiguous"),
         }
     }
 
+    /// Returns the values in channels-last order.
     pub fn channels_last(&self) -> Cow<'_, [f32]> {
         if self.channels_last {
             return self.floats().into();
         }
         let [batch, height, width, channels] = self.shape;
         let (floats, area) = (self.floats(), height * width);
-        let mut out = memory::take(floats.len());
+        let mut out = buffers::take(floats.len());
         out.clear();
         for image in 0..batch {
             let image = &floats[image * area * channels..][..area * channels];
@@ -133,72 +142,75 @@ impl HostTensor {
         out.into()
     }
 
-    pub fn picture(&self) -> Picture<'_> {
+    /// Returns a view for the kernels.
+    pub fn view(&self) -> ImageView<'_> {
         let [batch, height, width, channels] = self.shape;
         match self.channels_last {
-            true => Picture::nhwc(self.floats(), self.shape),
-            false => Picture::nchw(self.floats(), [batch, channels, height, width]),
+            true => ImageView::nhwc(self.floats(), self.shape),
+            false => ImageView::nchw(self.floats(), [batch, channels, height, width]),
         }
     }
 
-    /// A convolution or linear layer of this, plus a residual, through an activation.
-    pub fn through(
-        &self,
-        kernel: &Conv,
-        residual: Option<&HostTensor>,
-        activation: Activation,
-    ) -> HostTensor {
-        let picture = self.picture();
-        let shape = kernel.output(&picture);
+    /// Applies a convolution or a linear layer, plus a residual, and an activation.
+    pub fn apply(&self, kernel: &Conv, residual: Option<&HostTensor>, activation: Activation) -> HostTensor {
+        let image = self.view();
+        let shape = kernel.output_shape(&image);
         let residual = residual.map(HostTensor::channels_last);
-        let out = memory::take(shape.iter().product());
-        HostTensor::new(kernel.forward(picture, residual.as_deref(), activation, out), shape)
+        let out = buffers::take(shape.iter().product());
+        HostTensor::new(kernel.forward(image, residual.as_deref(), activation, out), shape)
     }
 }
 
-/// The memory goes back, unless somebody else has the tensor too.
+/// Recycles the memory, unless the tensor is shared.
 impl Drop for HostTensor {
     fn drop(&mut self) {
-        match std::mem::replace(&mut self.held, Held::Own(Vec::new())) {
-            Held::Own(floats) => memory::give_back(floats),
-            Held::Tensor(tensor) if tensor.is_unique() => {
+        match std::mem::replace(&mut self.data, Data::Owned(Vec::new())) {
+            Data::Owned(floats) => buffers::recycle(floats),
+            Data::Tensor(tensor) if tensor.is_unique() => {
                 let all = Layout::contiguous(Shape::new([tensor.storage::<f32>().len()]));
                 if let Ok(floats) = tensor.with_layout(all).into_data().try_into_vec::<f32>() {
-                    memory::give_back(floats);
+                    buffers::recycle(floats);
                 }
             }
-            Held::Tensor(_) => {}
+            Data::Tensor(_) => {}
         }
     }
 }
 
-/// Has a kernel compute on images, `[batch, channels, height, width]`; gives them back where they are not in main memory.
+/// Runs a kernel on images `[batch, channels, height, width]`.
+///
+/// # Errors
+/// Returns the images if they are not [`in_memory`].
 pub fn on_images(
     x: Tensor<4>,
     kernel: impl FnOnce(&HostTensor) -> HostTensor,
 ) -> Result<Tensor<4>, Tensor<4>> {
-    Ok(kernel(&HostTensor::images(x)?).into_images())
+    Ok(kernel(&HostTensor::from_images(x)?).into_images())
 }
 
-/// Has a kernel compute on tokens, `[batch, tokens, channels]` or `[batch, height, width, channels]`; gives them back where they are not
-/// all in main memory.
+/// Runs a kernel on tokens `[batch, tokens, channels]` or images `[batch, height, width, channels]`.
+///
+/// # Errors
+/// Returns the tensors if they are not all [`in_memory`].
 pub fn on_tokens<const D: usize, const N: usize>(
     x: [Tensor<D>; N],
     kernel: impl FnOnce([&HostTensor; N]) -> HostTensor,
 ) -> Result<Tensor<D>, [Tensor<D>; N]> {
-    let x = x.map(HostTensor::tokens);
+    let x = x.map(HostTensor::from_tokens);
     if x.iter().all(Result::is_ok) {
-        return Ok(kernel(x.each_ref().map(|x| x.as_ref().expect("all are in main memory"))).into_tokens());
+        return Ok(
+            kernel(x.each_ref().map(|x| x.as_ref().expect("all tensors are in main memory"))).into_tokens()
+        );
     }
     Err(x.map(|x| x.map_or_else(|x| x, HostTensor::into_tokens)))
 }
 
-/// The numbers of a parameter.
+/// Returns the values of a parameter.
 ///
 /// # Panics
-/// When it is not contiguous and of single precision.
+/// Panics if it is not contiguous or not in single precision.
 pub fn floats(parameter: &FlexTensor) -> &[f32] {
-    parameter.as_slice::<f32>().expect("a parameter of single precision, its numbers in order")
+    parameter.as_slice::<f32>().expect("a contiguous parameter in single precision")
 }
 
 #[cfg(test)]
@@ -210,8 +222,8 @@ pub mod testing {
         Tensor::random(shape, Distribution::Default, &Device::flex())
     }
 
-    /// What a layer makes of a tensor on a tape, and the gradient of its squares there; what it makes on none is the same.
-    pub fn both_ways<const D: usize>(
+    /// Returns the output of a layer on a tape and the gradient of the sum of its squares. Without a tape the output must be the same.
+    pub fn forward_and_backward<const D: usize>(
         x: &Tensor<D>,
         layer: impl Fn(Tensor<D>) -> Tensor<D>,
     ) -> [TensorData; 2] {
@@ -226,7 +238,7 @@ pub mod testing {
 
     pub fn assert_same(ours: [TensorData; 2], theirs: [TensorData; 2]) {
         for (ours, theirs) in ours.into_iter().zip(theirs) {
-            // Some units in the last place of sums of 64 products.
+            // A few units in the last place of sums of 64 products.
             ours.assert_approx_eq::<f32>(&theirs, Tolerance::rel_abs(2e-5, 2e-5));
         }
     }
@@ -238,11 +250,11 @@ mod tests {
     use burn::tensor::Distribution;
 
     #[test]
-    fn what_is_on_a_tape_is_given_back() {
+    fn a_tensor_on_a_tape_is_returned() {
         let x = Tensor::<4>::random([1, 2, 3, 4], Distribution::Default, &Device::flex());
-        assert!(HostTensor::images(x.clone()).is_ok());
-        let back = HostTensor::images(x.clone().autodiff()).expect_err("a tape runs");
+        assert!(HostTensor::from_images(x.clone()).is_ok());
+        let back = HostTensor::from_images(x.clone().autodiff()).expect_err("the tensor is on a tape");
         assert_eq!(back.into_data(), x.clone().into_data());
-        assert!(HostTensor::tokens(x.autodiff()).is_err());
+        assert!(HostTensor::from_tokens(x.autodiff()).is_err());
     }
 }

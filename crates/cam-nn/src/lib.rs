@@ -1,9 +1,9 @@
-//! Layers of networks of fixed parameters, each with its ways inside: by [`cam_kernels`] on the CPU, forwards and back, and by Burn's
-//! operations where those cannot be used.
+//! Neural network layers with fixed parameters. On the CPU they use [`cam_kernels`] for the forward and the backward pass, elsewhere Burn's
+//! operations.
 //!
-//! It is an inner part of `cam-graph`, and may change with it.
+//! This crate is an internal part of [`burn-cam`](https://docs.rs/burn-cam). Its API may change in any release.
 
-#![allow(clippy::result_large_err, reason = "an input that a kernel cannot take is given back as it was")]
+#![allow(clippy::result_large_err, reason = "an input that a kernel cannot take is returned unchanged")]
 
 mod activation;
 mod attention;
@@ -14,10 +14,10 @@ mod norm;
 mod pool;
 
 pub use activation::gelu;
-pub use attention::{FusedAttention, attention_of_first};
+pub use attention::{FusedAttention, first_token_attention};
 pub use cam_kernels::{Activation, Window};
 pub use conv::FusedConv;
 pub use cpu::computes_on;
-pub use linear::{FusedLinear, by_outputs};
+pub use linear::{FusedLinear, to_output_major};
 pub use norm::FusedNorm;
 pub use pool::max_pool;

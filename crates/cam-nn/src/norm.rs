@@ -1,10 +1,10 @@
-//! Norms of tokens.
+//! Layer normalization.
 
-use crate::cpu::{Backward, HostTensor, floats, in_memory, memory, on_tokens, with_custom_grad};
+use crate::cpu::{Backward, HostTensor, buffers, floats, in_memory, on_tokens, with_custom_grad};
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 
-/// The norm of each token over its channels, of fixed parameters.
+/// Layer normalization over the channels of each token, with fixed parameters.
 #[derive(Debug)]
 pub struct FusedNorm {
     gamma: FlexTensor,
@@ -13,7 +13,7 @@ pub struct FusedNorm {
 }
 
 impl FusedNorm {
-    /// Makes a norm; `None` where its parameters are not in main memory in single precision.
+    /// Makes a norm. Returns `None` if the parameters are not in main memory in single precision.
     ///
     /// # Shapes
     /// - gamma, beta: `[channels]`
@@ -21,37 +21,45 @@ impl FusedNorm {
         Some(Self { gamma: in_memory(gamma).ok()?, beta: in_memory(beta).ok()?, epsilon })
     }
 
-    /// Returns the norm of tokens, on a tape or not; gives them back where the kernels cannot take them.
+    /// Returns the normalized tokens.
+    ///
+    /// # Errors
+    /// Returns the input if the kernels cannot take it.
     ///
     /// # Shapes
-    /// - x and output: `[.., channels]`, of two to four axes
+    /// - x and output: `[.., channels]`, of rank two to four
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Result<Tensor<D>, Tensor<D>> {
-        on_tokens([x], |[x]| x.normed(&self.gamma, &self.beta, self.epsilon)).or_else(|[x]| {
+        on_tokens([x], |[x]| x.norm(&self.gamma, &self.beta, self.epsilon)).or_else(|[x]| {
             let (gamma, epsilon) = (self.gamma.clone(), self.epsilon);
             with_custom_grad(x, |x| {
-                let y = x.normed(&self.gamma, &self.beta, epsilon);
-                (y, Backward::new(move |gradient| x.normed_back(&gamma, epsilon, gradient)))
+                let y = x.norm(&self.gamma, &self.beta, epsilon);
+                (y, Backward::new(move |gradient| x.norm_backward(&gamma, epsilon, gradient)))
             })
         })
     }
 }
 
 impl HostTensor {
-    /// The norm of each pixel over its channels, by these parameters, `[channels]` each.
-    fn normed(&self, gamma: &FlexTensor, beta: &FlexTensor, epsilon: f64) -> HostTensor {
+    /// Normalizes each pixel over its channels; the parameters are `[channels]`.
+    fn norm(&self, gamma: &FlexTensor, beta: &FlexTensor, epsilon: f64) -> HostTensor {
         let (gamma, beta) = (gamma.to_contiguous(), beta.to_contiguous());
         let x = self.channels_last();
-        let out = memory::take(x.len());
+        let out = buffers::take(x.len());
         let out = cam_kernels::layer_norm(&x, floats(&gamma), floats(&beta), epsilon as f32, out);
         HostTensor::new(out, self.shape())
     }
 
-    /// The gradient before a norm of this, of that behind it.
-    fn normed_back(&self, gamma: &FlexTensor, epsilon: f64, gradient: &HostTensor) -> HostTensor {
+    /// Returns the gradient of the input of a norm, given that of its output.
+    fn norm_backward(&self, gamma: &FlexTensor, epsilon: f64, gradient: &HostTensor) -> HostTensor {
         let (x, gamma) = (self.channels_last(), gamma.to_contiguous());
-        let out = memory::take(x.len());
-        let out =
-            cam_kernels::layer_norm_back(&x, floats(&gamma), epsilon as f32, &gradient.channels_last(), out);
+        let out = buffers::take(x.len());
+        let out = cam_kernels::layer_norm_backward(
+            &x,
+            floats(&gamma),
+            epsilon as f32,
+            &gradient.channels_last(),
+            out,
+        );
         HostTensor::new(out, self.shape())
     }
 }
@@ -59,18 +67,18 @@ impl HostTensor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::testing::{assert_same, both_ways, random};
+    use crate::cpu::testing::{assert_same, forward_and_backward, random};
     use burn::nn::LayerNormConfig;
     use burn::tensor::Device;
 
     #[test]
-    fn a_norm_is_that_of_burn_both_ways() {
+    fn a_norm_equals_that_of_burn_forward_and_backward() {
         let mut norm = LayerNormConfig::new(64).with_epsilon(1e-3).init(&Device::flex());
         norm.gamma = norm.gamma.map(|gamma| gamma * 1.5);
-        let beta = norm.beta.as_ref().expect("it has one").val();
-        let fused = FusedNorm::new(norm.gamma.val(), beta, 1e-3).expect("it is in main memory");
+        let beta = norm.beta.as_ref().expect("the norm has a beta").val();
+        let fused = FusedNorm::new(norm.gamma.val(), beta, 1e-3).expect("the tensor is in main memory");
         let x = random([2, 3, 64]);
-        let ours = both_ways(&x, |x| fused.forward(x).expect("it is in main memory"));
-        assert_same(ours, both_ways(&x, |x| norm.forward(x)));
+        let ours = forward_and_backward(&x, |x| fused.forward(x).expect("the tensor is in main memory"));
+        assert_same(ours, forward_and_backward(&x, |x| norm.forward(x)));
     }
 }

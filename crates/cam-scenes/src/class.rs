@@ -54,19 +54,19 @@ impl Class {
         Self::Pizza,
     ];
 
-    /// The place of this class in [`Class::ALL`], from 0.
+    /// Returns the index of this class in [`Class::ALL`].
     #[must_use]
     pub const fn index(self) -> usize {
         self as usize
     }
 
-    /// The class at place `index`, if there is one.
+    /// Returns the class at `index`, if there is one.
     #[must_use]
     pub fn from_index(index: usize) -> Option<Self> {
         Self::ALL.get(index).copied()
     }
 
-    /// The English name in lower case.
+    /// Returns the English name in lower case.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -93,7 +93,7 @@ impl fmt::Display for Class {
 impl FromStr for Class {
     type Err = Error;
 
-    /// Reads a [`Class::name`], in any case.
+    /// Parses a [`Class::name`], in any case.
     fn from_str(name: &str) -> Result<Self, Error> {
         Self::ALL
             .into_iter()
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn index_and_name_lead_back_to_the_class() {
+    fn index_and_name_round_trip() {
         for (index, class) in Class::ALL.into_iter().enumerate() {
             assert_eq!(class.index(), index);
             assert_eq!(Class::from_index(index), Some(class));

@@ -4,7 +4,7 @@ use tiny_skia::Color;
 
 use crate::dice::Dice;
 
-/// The color of hue `h` in degrees (any number), saturation `s` and lightness `l` in `[0, 1]`.
+/// Returns the color of hue `h` in degrees (any number), saturation `s` and lightness `l` in `[0, 1]`.
 pub(crate) fn hsl(h: f32, s: f32, l: f32) -> Color {
     let (s, l) = (s.clamp(0.0, 1.0), l.clamp(0.0, 1.0));
     let part = |n: f32| {
@@ -15,13 +15,13 @@ pub(crate) fn hsl(h: f32, s: f32, l: f32) -> Color {
     Color::from_rgba8(part(0.0), part(8.0), part(4.0), 255)
 }
 
-/// `color` with opacity `share` in `[0, 1]`.
-pub(crate) fn sheer(mut color: Color, share: f32) -> Color {
-    color.set_alpha(share);
+/// Returns `color` with an opacity in `[0, 1]`.
+pub(crate) fn with_alpha(mut color: Color, alpha: f32) -> Color {
+    color.set_alpha(alpha);
     color
 }
 
-/// One tint: a hue in degrees with a saturation and a lightness, easy to shade.
+/// A color by its hue in degrees, saturation and lightness, which is easy to shade.
 #[derive(Clone, Copy)]
 pub(crate) struct Tint {
     pub(crate) h: f32,
@@ -30,23 +30,23 @@ pub(crate) struct Tint {
 }
 
 impl Tint {
-    /// A tint near (`h`, `s`, `l`): the hue moves by up to `spread` degrees, the rest a little.
+    /// Returns a random tint near (`h`, `s`, `l`): the hue differs by up to `spread` degrees, saturation and lightness slightly.
     pub(crate) fn near(dice: &mut Dice, h: f32, s: f32, l: f32, spread: f32) -> Self {
-        Self { h: dice.about(h, spread), s: dice.about(s, 0.1), l: dice.about(l, 0.05) }
+        Self { h: dice.jitter(h, spread), s: dice.jitter(s, 0.1), l: dice.jitter(l, 0.05) }
     }
 
-    /// The color itself.
+    /// Returns the color.
     pub(crate) fn color(self) -> Color {
         hsl(self.h, self.s, self.l)
     }
 
-    /// The color made lighter (`by` above 0) or darker (`by` below 0).
-    pub(crate) fn lit(self, by: f32) -> Color {
+    /// Returns the color made lighter (`by` above 0) or darker (`by` below 0).
+    pub(crate) fn lighter(self, by: f32) -> Color {
         hsl(self.h, self.s, self.l + by)
     }
 
-    /// The color with its hue turned by `degrees`.
-    pub(crate) fn turned(self, degrees: f32) -> Self {
+    /// Returns the tint with its hue rotated by `degrees`.
+    pub(crate) fn rotated(self, degrees: f32) -> Self {
         Self { h: self.h + degrees, ..self }
     }
 }

@@ -1,16 +1,16 @@
-//! Seeded random numbers that never change.
+//! Stable, seeded random numbers.
 //!
-//! ChaCha with eight rounds is a published stream; the steps from its words to numbers are written
-//! out here, so that neither a new generator nor a new distribution upstream can move a scene.
+//! ChaCha with eight rounds is a published stream. The conversion of its words to numbers is written out here, so that no change of a
+//! generator or a distribution upstream changes a scene.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// One stream of random numbers of a scene.
+/// A stream of random numbers.
 pub(crate) struct Dice(ChaCha8Rng);
 
 impl Dice {
-    /// Stream number `stream` of the scene `seed`: streams of one seed do not depend on each other.
+    /// Makes stream number `stream` of a seed. The streams of a seed are independent.
     pub(crate) fn new(seed: u64, stream: u64) -> Self {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
@@ -19,50 +19,50 @@ impl Dice {
         Self(rng)
     }
 
-    /// A number in `[0, 1)`.
+    /// Returns a number in `[0, 1)`.
     pub(crate) fn unit(&mut self) -> f32 {
         (self.0.next_u32() >> 8) as f32 / 16_777_216.0
     }
 
-    /// A number in `[low, high)`.
+    /// Returns a number in `[low, high)`.
     pub(crate) fn between(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * self.unit()
     }
 
-    /// `value` moved by up to `spread` either way.
-    pub(crate) fn about(&mut self, value: f32, spread: f32) -> f32 {
+    /// Returns a number within `spread` of `value`.
+    pub(crate) fn jitter(&mut self, value: f32, spread: f32) -> f32 {
         self.between(value - spread, value + spread)
     }
 
-    /// A whole number in `0..count`; 0 when `count` is 0.
+    /// Returns an integer in `0..count`; 0 if `count` is 0.
     pub(crate) fn below(&mut self, count: u32) -> u32 {
         ((u64::from(self.0.next_u32()) * u64::from(count)) >> 32) as u32
     }
 
-    /// A whole number in `low..=high`.
-    pub(crate) fn whole(&mut self, low: u32, high: u32) -> u32 {
+    /// Returns an integer in `low..=high`.
+    pub(crate) fn int(&mut self, low: u32, high: u32) -> u32 {
         low + self.below(high - low + 1)
     }
 
-    /// True with probability `share`.
-    pub(crate) fn chance(&mut self, share: f32) -> bool {
-        self.unit() < share
+    /// Returns true with this probability.
+    pub(crate) fn chance(&mut self, probability: f32) -> bool {
+        self.unit() < probability
     }
 
-    /// An angle in radians, in `[0, 2 pi)`.
+    /// Returns an angle in radians, in `[0, 2 pi)`.
     pub(crate) fn angle(&mut self) -> f32 {
         self.between(0.0, std::f32::consts::TAU)
     }
 
-    /// One of `choices`.
+    /// Returns one of `choices`.
     pub(crate) fn pick<T: Copy, const N: usize>(&mut self, choices: [T; N]) -> T {
         const { assert!(N > 0, "nothing to pick from") };
         choices[self.below(N as u32) as usize]
     }
 
-    /// `into` filled with random bytes.
-    pub(crate) fn fill(&mut self, into: &mut [u8]) {
-        self.0.fill_bytes(into);
+    /// Fills a slice with random bytes.
+    pub(crate) fn fill(&mut self, bytes: &mut [u8]) {
+        self.0.fill_bytes(bytes);
     }
 }
 
@@ -76,7 +76,7 @@ mod tests {
         for _ in 0..10_000 {
             assert!((0.0..1.0).contains(&dice.unit()));
             assert!(dice.below(3) < 3);
-            assert!((2..=5).contains(&dice.whole(2, 5)));
+            assert!((2..=5).contains(&dice.int(2, 5)));
         }
         assert_eq!(dice.below(0), 0);
     }

@@ -1,4 +1,4 @@
-//! What can be wrong with a request for a scene.
+//! Errors of drawing scenes.
 
 use crate::class::Class;
 use crate::scene::{MAX_OBJECTS, MAX_SIDE, MIN_SIDE};
@@ -8,21 +8,21 @@ use crate::scene::{MAX_OBJECTS, MAX_SIDE, MIN_SIDE};
 #[non_exhaustive]
 pub enum Error {
     /// The side is outside [`MIN_SIDE`](crate::MIN_SIDE)`..=`[`MAX_SIDE`](crate::MAX_SIDE).
-    #[error("a scene has a side of {MIN_SIDE} to {MAX_SIDE} pixels, not {side}")]
+    #[error("the side of a scene must be {MIN_SIDE} to {MAX_SIDE} pixels, got {side}")]
     Side {
-        /// The side asked for, in pixels.
+        /// The given side in pixels.
         side: u32,
     },
-    /// More objects than a scene has room for, or none.
-    #[error("a scene holds 1 to {MAX_OBJECTS} objects, not {count}")]
+    /// The number of objects is zero or more than fit on a scene.
+    #[error("a scene must have 1 to {MAX_OBJECTS} objects, got {count}")]
     Objects {
-        /// The number of objects asked for.
+        /// The given number of objects.
         count: usize,
     },
     /// No class has this name.
-    #[error("no class is called {name:?}; the classes are {}", names())]
+    #[error("unknown class {name:?}, expected one of {}", names())]
     UnknownClass {
-        /// The name asked for.
+        /// The given name.
         name: String,
     },
 }

@@ -1,8 +1,9 @@
-//! Pictures with known truth: two or three drawn objects over a cluttered background, from a seed.
+//! Draws images with ground truth: two or three objects over a cluttered background, from a seed.
 //!
-//! A [`Scene`] is a square picture, the [`Class`] of each object in it, and the [`Mask`] of the pixels
-//! where that object is seen. Scenes teach a small model to name what is in a picture, and then say
-//! whether a class activation map lies where the object is.
+//! This crate is an internal part of [`burn-cam`](https://docs.rs/burn-cam). Its API may change in any release.
+//!
+//! A [`Scene`] is a square image, the [`Class`] of each object in it, and the [`Mask`] of the pixels where that object is visible. Scenes
+//! train a small classifier, and then show whether its class activation maps are on the objects.
 //!
 //! ```
 //! use cam_scenes::{Class, Scene};
@@ -11,15 +12,15 @@
 //! let ladybird = &scene.objects[0];
 //! assert_eq!(ladybird.class.name(), "ladybird");
 //!
-//! // A map that is hot on the object covers it; the rest of the picture is not the object.
+//! // The mask of a class covers exactly its objects.
 //! let hot = scene.mask_of(Class::Ladybird);
 //! assert_eq!(hot.iou(&ladybird.mask), 1.0);
-//! assert!(hot.share() > 0.01 && hot.share() < 0.15);
+//! assert!(hot.fraction() > 0.01 && hot.fraction() < 0.15);
 //! # Ok::<(), cam_scenes::Error>(())
 //! ```
 //!
-//! The same seed gives the same scene for ever: the random numbers come from ChaCha with eight rounds and
-//! nothing else. On another kind of processor a few pixels may differ by a gray level.
+//! The same seed always gives the same scene: all random numbers come from ChaCha with eight rounds. On another CPU a few pixels may
+//! differ by a gray level.
 
 mod backdrop;
 mod class;

@@ -1,6 +1,6 @@
-//! Which pixels of a picture belong to an object.
+//! Masks: the pixels of an image that belong to an object.
 
-/// A set of pixels of a picture: one truth value for each pixel, stored row by row.
+/// A set of pixels of an image: one boolean per pixel, row by row.
 ///
 /// ```
 /// use cam_scenes::Mask;
@@ -19,57 +19,55 @@ pub struct Mask {
 }
 
 impl Mask {
-    /// The mask of `width` by `height` pixels holding each (x, y) for which `inside` is true.
+    /// Makes a mask of `width` by `height` pixels that contains each (x, y) for which `inside` is true.
     #[must_use]
     pub fn from_fn(width: u32, height: u32, mut inside: impl FnMut(u32, u32) -> bool) -> Self {
         let inside = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).map(|(x, y)| inside(x, y));
         Self { width, height, inside: inside.collect() }
     }
 
-    /// An empty mask of `width` by `height` pixels.
+    /// Makes an empty mask of `width` by `height` pixels.
     pub(crate) fn empty(width: u32, height: u32) -> Self {
         Self { width, height, inside: vec![false; width as usize * height as usize] }
     }
 
-    /// Width in pixels.
+    /// Returns the width in pixels.
     #[must_use]
     pub const fn width(&self) -> u32 {
         self.width
     }
 
-    /// Height in pixels.
+    /// Returns the height in pixels.
     #[must_use]
     pub const fn height(&self) -> u32 {
         self.height
     }
 
-    /// Whether the pixel in column `x` and row `y` is inside; false beyond the picture.
+    /// Reports whether the pixel in column `x` and row `y` is inside; false outside of the image.
     #[must_use]
     pub fn contains(&self, x: u32, y: u32) -> bool {
         x < self.width && y < self.height && self.inside[y as usize * self.width as usize + x as usize]
     }
 
-    /// All pixels, row by row: `height * width` values.
+    /// Returns all pixels, row by row: `height * width` values.
     #[must_use]
     pub fn as_slice(&self) -> &[bool] {
         &self.inside
     }
 
-    /// The number of pixels inside.
+    /// Returns the number of pixels inside.
     #[must_use]
     pub fn area(&self) -> usize {
         self.inside.iter().filter(|&&inside| inside).count()
     }
 
-    /// The share of the picture inside, in `[0, 1]`; 0 for a picture without pixels.
+    /// Returns the fraction of the image that is inside, in `[0, 1]`; 0 for an image without pixels.
     #[must_use]
-    pub fn share(&self) -> f32 {
+    pub fn fraction(&self) -> f32 {
         self.area() as f32 / self.inside.len().max(1) as f32
     }
 
-    /// The smallest box around the pixels inside: left, top, right, bottom, the last two exclusive.
-    ///
-    /// `None` when nothing is inside.
+    /// Returns the bounding box of the pixels inside, `[left, top, right, bottom]`, the last two exclusive; `None` if the mask is empty.
     #[must_use]
     pub fn bounds(&self) -> Option<[u32; 4]> {
         let mut bounds: Option<[u32; 4]> = None;
@@ -81,9 +79,9 @@ impl Mask {
         bounds
     }
 
-    /// The overlap of two masks: pixels in both over pixels in either, in `[0, 1]`.
+    /// Returns the intersection over union with another mask, in `[0, 1]`.
     ///
-    /// 0 when both are empty; pixels beyond the smaller of two sizes count as outside.
+    /// It is 0 if both are empty. Pixels beyond the smaller mask count as outside.
     #[must_use]
     pub fn iou(&self, other: &Self) -> f32 {
         let (width, height) = (self.width.max(other.width), self.height.max(other.height));
@@ -96,7 +94,7 @@ impl Mask {
         both as f32 / either.max(1) as f32
     }
 
-    /// One row of the mask; empty beyond the picture.
+    /// Returns a row of the mask; empty outside of the image.
     pub(crate) fn row_mut(&mut self, y: u32) -> &mut [bool] {
         let width = self.width as usize;
         self.inside.chunks_mut(width.max(1)).nth(y as usize).unwrap_or_default()
@@ -110,13 +108,13 @@ mod tests {
     #[test]
     fn a_mask_without_pixels_is_empty_everywhere() {
         let mask = Mask::from_fn(0, 5, |_, _| true);
-        assert_eq!((mask.area(), mask.share(), mask.bounds()), (0, 0.0, None));
+        assert_eq!((mask.area(), mask.fraction(), mask.bounds()), (0, 0.0, None));
         assert!(!mask.contains(0, 0));
         assert_eq!(mask.iou(&mask), 0.0);
     }
 
     #[test]
-    fn the_overlap_of_two_halves_of_a_square_is_a_third() {
+    fn the_iou_of_two_halves_of_a_square_is_a_third() {
         let left = Mask::from_fn(6, 6, |x, _| x < 4);
         let right = Mask::from_fn(6, 6, |x, _| x >= 2);
         assert!((left.iou(&right) - 1.0 / 3.0).abs() < 1e-6);

@@ -1,6 +1,6 @@
-//! Outlines in the units of whoever draws them: x to the right, y down, angles clockwise in radians.
+//! Outlines in drawing units: x to the right, y down, angles clockwise in radians.
 //!
-//! An outline that cannot be built (no points, no extent) is `None`, and the pen draws nothing for it.
+//! An outline without points or extent is `None`, for which the pen draws nothing.
 
 use tiny_skia::{Path, PathBuilder, Rect, Transform};
 
@@ -9,36 +9,36 @@ use crate::dice::Dice;
 /// An outline, or nothing to draw.
 pub(crate) type Outline = Option<Path>;
 
-/// The point at distance `r` from the origin in direction `angle`.
+/// Returns the point at distance `r` from the origin in direction `angle`.
 pub(crate) fn polar(r: f32, angle: f32) -> (f32, f32) {
     (r * angle.cos(), r * angle.sin())
 }
 
-/// A disc of radius `r` about (`x`, `y`).
+/// Makes a disc of radius `r` around (`x`, `y`).
 pub(crate) fn disc(x: f32, y: f32, r: f32) -> Outline {
     PathBuilder::from_circle(x, y, r)
 }
 
-/// An ellipse of half axes `rx`, `ry` about (`x`, `y`), its first axis turned by `angle`.
+/// Makes an ellipse with semi-axes `rx`, `ry` around (`x`, `y`), rotated by `angle`.
 pub(crate) fn oval(x: f32, y: f32, rx: f32, ry: f32, angle: f32) -> Outline {
     let (sin, cos) = angle.sin_cos();
     PathBuilder::from_oval(Rect::from_ltrb(-rx, -ry, rx, ry)?)?
         .transform(Transform::from_row(cos, sin, -sin, cos, x, y))
 }
 
-/// Many discs (x, y, radius) as one outline.
+/// Makes one outline of many discs (x, y, radius).
 pub(crate) fn discs(all: impl IntoIterator<Item = (f32, f32, f32)>) -> Outline {
     let mut path = PathBuilder::new();
     all.into_iter().for_each(|(x, y, r)| path.push_circle(x, y, r));
     path.finish()
 }
 
-/// The closed polygon through `corners`.
+/// Makes a closed polygon through `corners`.
 pub(crate) fn polygon(corners: &[(f32, f32)]) -> Outline {
     polygons([corners])
 }
 
-/// Many closed polygons as one outline.
+/// Makes one outline of many closed polygons.
 pub(crate) fn polygons<P: AsRef<[(f32, f32)]>>(all: impl IntoIterator<Item = P>) -> Outline {
     let mut path = PathBuilder::new();
     for corners in all {
@@ -48,12 +48,12 @@ pub(crate) fn polygons<P: AsRef<[(f32, f32)]>>(all: impl IntoIterator<Item = P>)
     path.finish()
 }
 
-/// The open line through `points`.
+/// Makes an open line through `points`.
 pub(crate) fn line(points: &[(f32, f32)]) -> Outline {
     lines([points])
 }
 
-/// Many open lines as one outline.
+/// Makes one outline of many open lines.
 pub(crate) fn lines<P: AsRef<[(f32, f32)]>>(all: impl IntoIterator<Item = P>) -> Outline {
     let mut path = PathBuilder::new();
     all.into_iter().for_each(|points| push_line(&mut path, points.as_ref()));
@@ -66,7 +66,7 @@ fn push_line(path: &mut PathBuilder, points: &[(f32, f32)]) {
     }
 }
 
-/// The closed smooth curve (Catmull-Rom) through `points`.
+/// Makes a closed Catmull-Rom curve through `points`.
 pub(crate) fn smooth(points: &[(f32, f32)]) -> Outline {
     let count = points.len();
     let mut path = PathBuilder::new();
@@ -79,7 +79,7 @@ pub(crate) fn smooth(points: &[(f32, f32)]) -> Outline {
     path.finish()
 }
 
-/// The open smooth curve (Catmull-Rom) through `points`.
+/// Makes an open Catmull-Rom curve through `points`.
 pub(crate) fn curve(points: &[(f32, f32)]) -> Outline {
     let mut path = PathBuilder::new();
     let &(x, y) = points.first()?;
@@ -102,7 +102,7 @@ fn push_bend(path: &mut PathBuilder, [a, b, c, d]: [(f32, f32); 4]) {
     );
 }
 
-/// Points of the arc of radius `r` about (`x`, `y`) between two angles, `count` steps apart.
+/// Returns the points of an arc of radius `r` around (`x`, `y`) between two angles, in `count` steps.
 pub(crate) fn arc(x: f32, y: f32, r: f32, from: f32, to: f32, count: u32) -> Vec<(f32, f32)> {
     (0..=count)
         .map(|step| {
@@ -112,14 +112,14 @@ pub(crate) fn arc(x: f32, y: f32, r: f32, from: f32, to: f32, count: u32) -> Vec
         .collect()
 }
 
-/// A rounded random blob of mean radius `r` about (`x`, `y`); `rough` in `[0, 1)` bends it.
+/// Makes a random smooth blob of mean radius `r` around (`x`, `y`), with a roughness in `[0, 1)`.
 pub(crate) fn blob(dice: &mut Dice, x: f32, y: f32, r: f32, rough: f32) -> Outline {
-    let count = dice.whole(6, 9);
+    let count = dice.int(6, 9);
     let turn = dice.angle();
     let points: Vec<_> = (0..count)
         .map(|at| {
-            let angle = turn + std::f32::consts::TAU * (at as f32 + dice.about(0.0, 0.2)) / count as f32;
-            let (dx, dy) = polar(r * (1.0 + dice.about(0.0, rough)), angle);
+            let angle = turn + std::f32::consts::TAU * (at as f32 + dice.jitter(0.0, 0.2)) / count as f32;
+            let (dx, dy) = polar(r * (1.0 + dice.jitter(0.0, rough)), angle);
             (x + dx, y + dy)
         })
         .collect();
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_to_draw_is_none_and_never_a_panic() {
+    fn an_outline_without_extent_is_none() {
         assert!(
             polygon(&[]).is_none() && line(&[]).is_none() && smooth(&[]).is_none() && curve(&[]).is_none()
         );
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turned_oval_keeps_its_extent() {
+    fn a_rotated_oval_keeps_its_extent() {
         let bounds = oval(1.0, 2.0, 3.0, 1.0, std::f32::consts::FRAC_PI_2).map(|path| path.bounds());
         let bounds = bounds.expect("an oval");
         assert!((bounds.width() - 2.0).abs() < 0.01 && (bounds.height() - 6.0).abs() < 0.01, "{bounds:?}");

@@ -1,4 +1,4 @@
-//! What a scene promises, checked on many seeds.
+//! Checks the promises of a scene on many seeds.
 
 use cam_scenes::{Class, Error, MAX_OBJECTS, MAX_SIDE, MIN_SIDE, Mask, Scene};
 use image::RgbImage;
@@ -7,22 +7,22 @@ fn scene(seed: u64, side: u32) -> Scene {
     Scene::draw(seed, side).expect("a scene")
 }
 
-/// Means of the three channels over 8 by 8 fields of the picture, row by row.
-fn coarse(picture: &RgbImage) -> Vec<u8> {
-    let field = picture.width() / 8;
+/// The mean over all channels of each of 8 by 8 fields of the image, row by row.
+fn coarse(image: &RgbImage) -> Vec<u8> {
+    let field = image.width() / 8;
     (0..64)
         .map(|at| {
             let (left, top) = (at % 8 * field, at / 8 * field);
             let mut sum = 0;
             for (x, y) in (0..field).flat_map(|y| (0..field).map(move |x| (left + x, top + y))) {
-                sum += picture.get_pixel(x, y).0.iter().map(|&level| u32::from(level)).sum::<u32>();
+                sum += image.get_pixel(x, y).0.iter().map(|&level| u32::from(level)).sum::<u32>();
             }
             (sum / (3 * field * field)) as u8
         })
         .collect()
 }
 
-/// `mask` at `side` pixels: each pixel as the one of `mask` under its middle.
+/// Resizes a mask to `side` pixels: each pixel is that of `mask` at its center.
 fn resized(mask: &Mask, side: u32) -> Mask {
     let at = |place: u32| (2 * place + 1) * mask.width() / (2 * side);
     Mask::from_fn(side, side, |x, y| mask.contains(at(x), at(y)))
@@ -38,15 +38,15 @@ fn the_same_seed_gives_the_same_scene_on_every_thread() {
 }
 
 #[test]
-fn different_seeds_give_different_pictures() {
-    let pictures: Vec<_> = (0..60).map(|seed| scene(seed, 32).picture).collect();
-    for (at, picture) in pictures.iter().enumerate() {
-        assert!(!pictures[..at].contains(picture), "seed {at} repeats an earlier picture");
+fn different_seeds_give_different_images() {
+    let images: Vec<_> = (0..60).map(|seed| scene(seed, 32).image).collect();
+    for (at, image) in images.iter().enumerate() {
+        assert!(!images[..at].contains(image), "seed {at} repeats an earlier image");
     }
-    assert_ne!(scene(1, 32).picture, scene(1 << 40 | 1, 32).picture, "all bits of the seed count");
+    assert_ne!(scene(1, 32).image, scene(1 << 40 | 1, 32).image, "all bits of the seed count");
 }
 
-/// Seed, classes, area of each mask, and the coarse picture in hexadecimal, all at 64 pixels.
+/// Seed, classes, area of each mask, and the coarse image in hexadecimal, all at 64 pixels.
 const STORED: [(u64, &str, &[usize], &str); 4] = [
     (
         0,
@@ -76,16 +76,16 @@ const STORED: [(u64, &str, &[usize], &str); 4] = [
 
 #[test]
 fn the_scenes_of_stored_seeds_never_change() {
-    for (seed, classes, areas, picture) in STORED {
+    for (seed, classes, areas, image) in STORED {
         let scene = scene(seed, 64);
         let names: Vec<_> = scene.objects.iter().map(|object| object.class.name()).collect();
         assert_eq!(names.join(" "), classes, "the classes of seed {seed}");
         for (object, &area) in scene.objects.iter().zip(areas) {
             assert!(object.mask.area().abs_diff(area) <= 3, "{}: {}", object.class, object.mask.area());
         }
-        // Another processor may round a few pixels otherwise; another scene differs by far more.
-        for (at, level) in coarse(&scene.picture).into_iter().enumerate() {
-            let stored = u8::from_str_radix(&picture[2 * at..2 * at + 2], 16).expect("hexadecimal");
+        // Another CPU may round a few pixels differently; another scene differs by far more.
+        for (at, level) in coarse(&scene.image).into_iter().enumerate() {
+            let stored = u8::from_str_radix(&image[2 * at..2 * at + 2], 16).expect("hexadecimal");
             assert!(level.abs_diff(stored) <= 2, "seed {seed}, field {at}: {level}, stored {stored}");
         }
     }
@@ -112,7 +112,7 @@ fn the_drawing_of_each_class_never_changes() {
         let (mut pixels, mut sums) = (0, [0; 3]);
         for scene in (0..5).map(|seed| Scene::with_classes(seed, 192, &[class]).expect("a scene")) {
             let mask = scene.objects[0].mask.as_slice();
-            for (pixel, _) in scene.picture.pixels().zip(mask).filter(|&(_, &inside)| inside) {
+            for (pixel, _) in scene.image.pixels().zip(mask).filter(|&(_, &inside)| inside) {
                 pixels += 1;
                 sums.iter_mut().zip(pixel.0).for_each(|(sum, level)| *sum += usize::from(level));
             }
@@ -132,14 +132,14 @@ const STORED_PIXELS: [u8; 32] = [
 
 #[test]
 fn the_grain_of_a_stored_background_never_changes() {
-    let picture = Scene::background(5, 128).expect("a background");
-    let levels = (0..32).map(|at| picture.get_pixel(4 * at, 4 * at).0[1]);
+    let image = Scene::background(5, 128).expect("a background");
+    let levels = (0..32).map(|at| image.get_pixel(4 * at, 4 * at).0[1]);
     let off: u32 = levels.zip(STORED_PIXELS).map(|(level, stored)| u32::from(level.abs_diff(stored))).sum();
     assert!(off <= 32, "32 pixels are off by {off} levels in all");
 }
 
 #[test]
-fn one_scene_at_two_sides_agrees() {
+fn a_scene_is_the_same_at_two_sides() {
     for seed in 0..24 {
         let (small, large) = (scene(seed, 128), scene(seed, 448));
         assert_eq!(small.objects.len(), large.objects.len());
@@ -149,7 +149,7 @@ fn one_scene_at_two_sides_agrees() {
             assert!(iou > 0.9, "seed {seed}, {}: {iou}", a.class);
             assert!((a.visible - b.visible).abs() < 0.03, "seed {seed}: {} and {}", a.visible, b.visible);
         }
-        let fields = coarse(&small.picture).into_iter().zip(coarse(&large.picture));
+        let fields = coarse(&small.image).into_iter().zip(coarse(&large.image));
         for (a, b) in fields {
             assert!(a.abs_diff(b) <= 6, "seed {seed}: a field of {a} became {b}");
         }
@@ -157,15 +157,15 @@ fn one_scene_at_two_sides_agrees() {
 }
 
 #[test]
-fn masks_share_no_pixel_and_objects_are_seen_well() {
+fn masks_are_disjoint_and_objects_are_mostly_visible() {
     for seed in 0..400 {
         let scene = scene(seed, 64);
         let mut seen = vec![0_u8; 64 * 64];
         for object in &scene.objects {
             let what = format!("seed {seed}, {}", object.class);
             assert!((0.7..=1.0).contains(&object.visible), "{what}: {} is seen", object.visible);
-            let share = object.mask.share();
-            assert!((0.01..0.14).contains(&share), "{what}: {share} of the picture");
+            let share = object.mask.fraction();
+            assert!((0.01..0.14).contains(&share), "{what}: {share} of the image");
             for (seen, &inside) in seen.iter_mut().zip(object.mask.as_slice()) {
                 *seen += u8::from(inside);
             }
@@ -175,7 +175,7 @@ fn masks_share_no_pixel_and_objects_are_seen_well() {
 }
 
 #[test]
-fn objects_are_between_a_fifth_and_under_half_of_the_side_across() {
+fn the_size_of_objects_is_between_a_fifth_and_half_of_the_side() {
     for (seed, class) in (0..20).flat_map(|seed| Class::ALL.map(|class| (seed, class))) {
         let scene = Scene::with_classes(seed, 128, &[class]).expect("a scene");
         let [left, top, right, bottom] = scene.objects[0].mask.bounds().expect("an object");
@@ -185,12 +185,12 @@ fn objects_are_between_a_fifth_and_under_half_of_the_side_across() {
 }
 
 #[test]
-fn the_picture_differs_from_its_background_where_an_object_is_and_nowhere_far_from_it() {
+fn the_image_differs_from_its_background_only_at_and_near_objects() {
     for seed in 0..40 {
         let scene = scene(seed, 96);
         let behind = Scene::background(seed, 96).expect("a background");
         let differs = |x, y| {
-            let (a, b) = (scene.picture.get_pixel(x, y).0, behind.get_pixel(x, y).0);
+            let (a, b) = (scene.image.get_pixel(x, y).0, behind.get_pixel(x, y).0);
             a.iter().zip(b).map(|(&a, b)| u32::from(a.abs_diff(b))).sum::<u32>()
         };
         for object in &scene.objects {
@@ -202,7 +202,7 @@ fn the_picture_differs_from_its_background_where_an_object_is_and_nowhere_far_fr
             let share = changed as f32 / inside.len() as f32;
             assert!(share > 0.75, "seed {seed}, {}: {share} of its pixels changed", object.class);
         }
-        // Beyond the reach of any shadow the picture is its background.
+        // Away from all shadows the image equals its background.
         let near = |x: u32, y: u32| {
             let around = |at: u32| (at.saturating_sub(6)..=at + 6).collect::<Vec<_>>();
             let (columns, rows) = (around(x), around(y));
@@ -215,7 +215,7 @@ fn the_picture_differs_from_its_background_where_an_object_is_and_nowhere_far_fr
 }
 
 #[test]
-fn every_class_comes_up_about_as_often_as_any_other() {
+fn all_classes_are_about_equally_frequent() {
     let mut counts = [0_usize; Class::ALL.len()];
     let mut sizes = [0_usize; 4];
     for seed in 0..1000 {
@@ -236,20 +236,20 @@ fn every_class_comes_up_about_as_often_as_any_other() {
 }
 
 #[test]
-fn a_side_out_of_range_is_an_error_and_the_least_side_is_a_scene() {
+fn a_side_out_of_range_is_an_error_and_the_minimum_side_is_a_scene() {
     for side in [0, 1, MIN_SIDE - 1, MAX_SIDE + 1, 100_000, u32::MAX] {
         assert_eq!(Scene::draw(1, side), Err(Error::Side { side }));
         assert_eq!(Scene::background(1, side), Err(Error::Side { side }));
     }
     for seed in 0..300 {
         let scene = scene(seed, MIN_SIDE);
-        assert_eq!(scene.picture.dimensions(), (MIN_SIDE, MIN_SIDE));
+        assert_eq!(scene.image.dimensions(), (MIN_SIDE, MIN_SIDE));
         assert!(scene.objects.iter().all(|object| object.mask.area() > 0), "seed {seed}");
     }
 }
 
 #[test]
-fn no_class_and_too_many_classes_are_errors_and_repeats_are_not() {
+fn no_class_and_too_many_classes_are_errors_but_repeats_are_allowed() {
     assert_eq!(Scene::with_classes(1, 64, &[]), Err(Error::Objects { count: 0 }));
     assert_eq!(Scene::with_classes(1, 64, &Class::ALL), Err(Error::Objects { count: 10 }));
     let twins = Scene::with_classes(1, 64, &[Class::Fish; MAX_OBJECTS]).expect("four fish");
@@ -259,19 +259,19 @@ fn no_class_and_too_many_classes_are_errors_and_repeats_are_not() {
 }
 
 #[test]
-fn the_classes_asked_for_stand_on_the_background_of_their_seed() {
+fn given_classes_are_drawn_on_the_background_of_the_seed() {
     for seed in 0..50 {
         let [fish, clock] = [Class::Fish, Class::Clock]
             .map(|class| Scene::with_classes(seed, 64, &[class]).expect("a scene"));
         let boxes = [&fish, &clock].map(|scene| scene.objects[0].mask.bounds().expect("an object"));
         let far = |x, y| boxes.iter().all(|bounds| !near_bounds(bounds, x, y));
         for (x, y) in (0..64).flat_map(|y| (0..64).map(move |x| (x, y))).filter(|&(x, y)| far(x, y)) {
-            assert_eq!(fish.picture.get_pixel(x, y), clock.picture.get_pixel(x, y), "seed {seed}");
+            assert_eq!(fish.image.get_pixel(x, y), clock.image.get_pixel(x, y), "seed {seed}");
         }
     }
 }
 
-/// Whether a pixel lies in the box, or close enough for the shadow of an object in it.
+/// Reports whether a pixel is in the box, or near enough for the shadow of an object in it.
 fn near_bounds(&[left, top, right, bottom]: &[u32; 4], x: u32, y: u32) -> bool {
     (left.saturating_sub(6)..right + 6).contains(&x) && (top.saturating_sub(6)..bottom + 6).contains(&y)
 }

@@ -8,49 +8,48 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Area {
-    /// Its left column.
+    /// The left column.
     pub x: u32,
-    /// Its top row.
+    /// The top row.
     pub y: u32,
-    /// Its width in pixels.
+    /// The width in pixels.
     pub width: u32,
-    /// Its height in pixels.
+    /// The height in pixels.
     pub height: u32,
 }
 
 impl Area {
-    /// All of a picture.
-    pub fn whole(picture: &RgbImage) -> Self {
-        Self { x: 0, y: 0, width: picture.width(), height: picture.height() }
+    /// Returns the area of a whole image.
+    pub fn whole(image: &RgbImage) -> Self {
+        Self { x: 0, y: 0, width: image.width(), height: image.height() }
     }
 
-    /// The whole pixels of a picture that are nearest to a rectangle: left, top, width, height. It is a pixel wide and high at least,
-    /// and within the picture.
+    /// Returns the area of whole pixels that is nearest to a rectangle (left, top, width, height). It lies within the image and is at least
+    /// one pixel wide and high.
     ///
     /// ```
     /// use cam_viz::{Area, RgbImage};
     ///
-    /// let picture = RgbImage::new(101, 50);
-    /// let area = Area::nearest(&picture, [25.5, 0.0, 50.0, 50.0]);
+    /// let image = RgbImage::new(101, 50);
+    /// let area = Area::nearest(&image, [25.5, 0.0, 50.0, 50.0]);
     /// assert_eq!(area, Area { x: 26, y: 0, width: 50, height: 50 });
     /// ```
-    pub fn nearest(picture: &RgbImage, [x, y, width, height]: [f32; 4]) -> Self {
+    pub fn nearest(image: &RgbImage, [x, y, width, height]: [f32; 4]) -> Self {
         let along = |start: f32, length: f32, whole: u32| {
             let start = (start.round() as u32).min(whole.saturating_sub(1));
             (start, (length.round() as u32).clamp(1, (whole - start).max(1)))
         };
-        let ((x, width), (y, height)) =
-            (along(x, width, picture.width()), along(y, height, picture.height()));
+        let ((x, width), (y, height)) = (along(x, width, image.width()), along(y, height, image.height()));
         Self { x, y, width, height }
     }
 
-    /// Whether the pixel `(x, y)` lies within.
+    /// Reports whether the pixel `(x, y)` lies within the area.
     pub fn contains(&self, x: u32, y: u32) -> bool {
         let within = |at: u32, start: u32, length: u32| at >= start && at - start < length;
         within(x, self.x, self.width) && within(y, self.y, self.height)
     }
 
-    /// The photo pixel in the middle of the peak of a map that covers this area.
+    /// Returns the photo pixel at the center of the peak of a map that covers this area.
     ///
     /// ```
     /// use cam_viz::{Area, HeatMap};
@@ -69,24 +68,27 @@ impl Area {
         (middle(self.x, self.width, x, map.width()), middle(self.y, self.height, y, map.height()))
     }
 
-    /// What becomes of a photo within the area, whose pixels are counted row by row, and outside of it.
-    pub(crate) fn over(
+    /// Maps the pixels of a photo: `inside` gets those within the area with their index in the area, `outside` the others.
+    pub(crate) fn map_pixels(
         &self,
         photo: &RgbImage,
-        seen: impl Fn(Rgb<u8>, usize) -> Rgb<u8>,
-        unseen: impl Fn(Rgb<u8>) -> Rgb<u8>,
+        inside: impl Fn(Rgb<u8>, usize) -> Rgb<u8>,
+        outside: impl Fn(Rgb<u8>) -> Rgb<u8>,
     ) -> RgbImage {
-        let mut picture = photo.clone();
-        for (x, y, pixel) in picture.enumerate_pixels_mut() {
+        let mut image = photo.clone();
+        for (x, y, pixel) in image.enumerate_pixels_mut() {
             *pixel = match self.contains(x, y) {
-                true => seen(*pixel, (y - self.y) as usize * self.width as usize + (x - self.x) as usize),
-                false => unseen(*pixel),
+                true => inside(*pixel, (y - self.y) as usize * self.width as usize + (x - self.x) as usize),
+                false => outside(*pixel),
             };
         }
-        picture
+        image
     }
 
-    /// The map, one value for each pixel of the area of a photo.
+    /// Resizes a map to one value per pixel of the area.
+    ///
+    /// # Errors
+    /// [`Error::AreaOutside`] if the area does not lie within the photo.
     pub(crate) fn fit(&self, map: &HeatMap, photo: &RgbImage) -> Result<HeatMap, Error> {
         let (width, height) = photo.dimensions();
         if !self.lies_within(photo) {
@@ -95,10 +97,10 @@ impl Area {
         map.resize(self.width, self.height)
     }
 
-    fn lies_within(&self, picture: &RgbImage) -> bool {
+    fn lies_within(&self, image: &RgbImage) -> bool {
         let fits =
             |start: u32, length: u32, whole: u32| length > 0 && start < whole && length <= whole - start;
-        fits(self.x, self.width, picture.width()) && fits(self.y, self.height, picture.height())
+        fits(self.x, self.width, image.width()) && fits(self.y, self.height, image.height())
     }
 }
 

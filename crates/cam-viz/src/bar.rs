@@ -1,17 +1,17 @@
-//! The bar that says which color is which value, and how its numbers are written.
+//! The color bar and the formatting of its labels.
 
 use crate::ColorMap;
 use image::RgbImage;
 
-/// Which color is which value, beside a [`Figure`](crate::Figure) or a [`Sheet`](crate::Sheet).
+/// A color bar beside a [`Figure`](crate::Figure) or a [`Sheet`](crate::Sheet): it shows which color is which value.
 ///
 /// ```
 /// use cam_viz::{ColorBar, ColorMap};
 ///
 /// let bar = ColorBar::from(ColorMap::RedBlue).range(-7.25, 7.25);
-/// assert_eq!(bar.numbers(), [(7.25, "+7.25".into()), (0.0, "0".into()), (-7.25, "−7.25".into())]);
+/// assert_eq!(bar.labels(), [(7.25, "+7.25".into()), (0.0, "0".into()), (-7.25, "−7.25".into())]);
 /// let bar = ColorBar::from(ColorMap::Viridis);
-/// assert_eq!(bar.numbers(), [(1.0, "1".into()), (0.5, "0.5".into()), (0.0, "0".into())]);
+/// assert_eq!(bar.labels(), [(1.0, "1".into()), (0.5, "0.5".into()), (0.0, "0".into())]);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ColorBar {
@@ -21,27 +21,27 @@ pub struct ColorBar {
 }
 
 impl From<ColorMap> for ColorBar {
-    /// A bar with the map's own values: from 0 to 1, or from -1 to 1 where it diverges.
+    /// Makes a bar from 0 to 1, or from -1 to 1 if the color map diverges.
     fn from(colors: ColorMap) -> Self {
         Self { colors, low: if colors.is_diverging() { -1.0 } else { 0.0 }, high: 1.0 }
     }
 }
 
 impl ColorBar {
-    /// With these values at its ends: those of the raw map that the colors stand for.
+    /// Sets the values at its ends, in units of the raw map.
     pub fn range(self, low: f32, high: f32) -> Self {
         Self { low, high, ..self }
     }
 
-    /// The values that are written beside it, from above: both ends, and zero where it lies between them or else the
-    /// middle. Signs are shown where the colors diverge, three digits that count.
-    pub fn numbers(&self) -> [(f32, String); 3] {
+    /// Returns the values and labels beside the bar, from top to bottom: the upper end, zero (or the middle if zero is not between the ends),
+    /// the lower end. Labels have three significant digits, and a sign if the colors diverge.
+    pub fn labels(&self) -> [(f32, String); 3] {
         let within = self.low.min(self.high) < 0.0 && self.low.max(self.high) > 0.0;
         let middle = if within { 0.0 } else { self.low / 2.0 + self.high / 2.0 };
-        [self.high, middle, self.low].map(|value| (value, self.written(value)))
+        [self.high, middle, self.low].map(|value| (value, self.label(value)))
     }
 
-    fn written(&self, value: f32) -> String {
+    fn label(&self, value: f32) -> String {
         let digits = digits(value.abs());
         match value {
             _ if digits == "0" => digits,
@@ -51,13 +51,13 @@ impl ColorBar {
         }
     }
 
-    /// How far down a value is: 0 at the top, 1 at the bottom.
-    pub(crate) fn down(&self, value: f32) -> f32 {
+    /// Returns the position of a value: 0 at the top, 1 at the bottom.
+    pub(crate) fn position(&self, value: f32) -> f32 {
         let share = (self.high - value) / (self.high - self.low);
         if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.5 }
     }
 
-    /// All its colors, those of the largest values above.
+    /// Draws all colors, the largest value at the top.
     pub(crate) fn paint(&self, width: u32, height: u32) -> RgbImage {
         let low = if self.colors.is_diverging() { -1.0 } else { 0.0 };
         RgbImage::from_fn(width, height, |_, y| {
@@ -67,12 +67,12 @@ impl ColorBar {
     }
 }
 
-/// A number that is not negative, with three digits that count, and no zeros behind them.
+/// Formats a nonnegative number with three significant digits and no trailing zeros.
 fn digits(value: f32) -> String {
     if value == 0.0 || !value.is_finite() {
         return value.to_string();
     }
-    // Rounded before it is asked how long it is: 999.9 has four digits.
+    // The length is that of the rounded number: 999.9 has four digits.
     let rounded = format!("{value:.2e}");
     let (figures, exponent) = rounded.split_once('e').unwrap_or((&rounded, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
@@ -94,8 +94,8 @@ mod tests {
     use super::digits;
 
     #[test]
-    fn numbers_have_three_digits_that_count() {
-        for (value, want) in [
+    fn numbers_have_three_significant_digits() {
+        for (value, expected) in [
             (0.0, "0"),
             (1.0, "1"),
             (0.5, "0.5"),
@@ -111,7 +111,7 @@ mod tests {
             (f32::MAX, "3.4e38"),
             (f32::INFINITY, "inf"),
         ] {
-            assert_eq!(digits(value), want, "{value}");
+            assert_eq!(digits(value), expected, "{value}");
         }
     }
 }

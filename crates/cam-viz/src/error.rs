@@ -1,143 +1,143 @@
-//! Everything that can go wrong, and in each case what there is instead.
+//! Everything that can go wrong in this crate.
 
 use crate::Area;
 use std::path::PathBuf;
 
-/// Why a picture could not be made or written.
+/// Why an image could not be drawn or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A map or a picture without a single pixel.
-    #[error("a picture of {width} x {height} has no pixels")]
+    /// A map or an image without pixels.
+    #[error("an image of {width} x {height} has no pixels")]
     Empty {
-        /// Its width in pixels.
+        /// The width in pixels.
         width: u32,
-        /// Its height in pixels.
+        /// The height in pixels.
         height: u32,
     },
 
-    /// A list of values that does not fill its width and height.
-    #[error("{width} x {height} pixels need {} values, there are {length}", u64::from(*.width) * u64::from(*.height))]
+    /// The number of values is not width times height.
+    #[error("{width} x {height} pixels need {} values, got {length}", u64::from(*.width) * u64::from(*.height))]
     Length {
         /// The width in pixels.
         width: u32,
         /// The height in pixels.
         height: u32,
-        /// How many values there are.
+        /// The number of values.
         length: usize,
     },
 
-    /// A list of values that does not fill three planes of its width and height.
-    #[error("three planes of {width} x {height} need {} values, there are {length}", 3 * u64::from(*.width) * u64::from(*.height))]
+    /// The number of values is not three times width times height.
+    #[error("three planes of {width} x {height} need {} values, got {length}", 3 * u64::from(*.width) * u64::from(*.height))]
     Planes {
         /// The width in pixels.
         width: u32,
         /// The height in pixels.
         height: u32,
-        /// How many values there are.
+        /// The number of values.
         length: usize,
     },
 
-    /// A value of a map that is infinite or not a number.
-    #[error("the map holds {value} at ({x}, {y}); all its values have to be finite")]
+    /// A value of a map is infinite or NaN.
+    #[error("the map holds {value} at ({x}, {y}); all values must be finite")]
     NotFinite {
-        /// Its column.
+        /// The column of the value.
         x: u32,
-        /// Its row.
+        /// The row of the value.
         y: u32,
-        /// What stands there.
+        /// The value.
         value: f32,
     },
 
-    /// A map or picture that would take an unreasonable amount of memory.
+    /// A map or an image has too many pixels.
     #[error("{width} x {height} pixels are too many, the limit is {limit} pixels")]
     TooLarge {
-        /// The asked-for width in pixels.
+        /// The requested width in pixels.
         width: u64,
-        /// The asked-for height in pixels.
+        /// The requested height in pixels.
         height: u64,
         /// The largest product of both.
         limit: u64,
     },
 
-    /// An opacity that is not between 0 and 1.
-    #[error("alpha is {alpha}, it has to be from 0 (only the photo) to 1 (only the heat)")]
+    /// An opacity is not between 0 and 1.
+    #[error("alpha is {alpha}, it must be from 0 (only the photo) to 1 (only the heat)")]
     Alpha {
         /// The given opacity.
         alpha: f32,
     },
 
-    /// An area that is empty or does not lie within its photo.
+    /// An area is empty or does not lie within its photo.
     #[error("the area {area} does not lie within the photo of {width} x {height}")]
     AreaOutside {
         /// The given area, in pixels of the photo.
         area: Area,
-        /// The photo's width in pixels.
+        /// The width of the photo in pixels.
         width: u32,
-        /// The photo's height in pixels.
+        /// The height of the photo in pixels.
         height: u32,
     },
 
-    /// A threshold or the level of a line that is infinite or not a number.
-    #[error("a threshold or level is {level}, it has to be finite")]
+    /// A threshold or the level of a contour is infinite or NaN.
+    #[error("a threshold or level is {level}, it must be finite")]
     Level {
         /// The given level.
         level: f32,
     },
 
-    /// A threshold that cannot be read.
-    #[error("{given:?} is no threshold, it is a number or otsu")]
+    /// A threshold cannot be parsed.
+    #[error("invalid threshold {given:?}, expected a number or otsu")]
     UnknownThreshold {
-        /// What was given.
+        /// The given text.
         given: String,
     },
 
-    /// An overlay mode by a name that there is not.
-    #[error("there is no overlay mode {name:?}, there are {known}")]
+    /// No overlay mode has the name.
+    #[error("unknown overlay mode {name:?}, expected one of {known}")]
     UnknownMode {
         /// The given name.
         name: String,
-        /// The names that there are, separated by commas.
+        /// The known names, separated by commas.
         known: String,
     },
 
-    /// A color map by a name that there is not.
-    #[error("there is no color map {name:?}, there are {known}")]
+    /// No color map has the name.
+    #[error("unknown color map {name:?}, expected one of {known}")]
     UnknownColorMap {
         /// The given name.
         name: String,
-        /// The names that there are, separated by commas.
+        /// The known names, separated by commas.
         known: String,
     },
 
-    /// A file name whose extension names no format that can be written.
-    #[error("cannot write pictures as {extension:?}, only as {known}")]
+    /// The extension of a file name is not that of a supported format.
+    #[error("cannot write images as {extension:?}, only as {known}")]
     UnknownFormat {
-        /// The given extension, without the dot; empty where there is none.
+        /// The given extension without the dot; empty if there is none.
         extension: String,
-        /// The extensions that there are, separated by commas.
+        /// The supported extensions, separated by commas.
         known: String,
     },
 
-    /// A picture that its format cannot hold.
-    #[error("the picture of {width} x {height} cannot be written as {format}")]
+    /// The encoder of a format rejected an image.
+    #[error("the image of {width} x {height} cannot be written as {format}: {source}")]
     Encode {
-        /// The format's extension.
+        /// The extension of the format.
         format: &'static str,
-        /// The picture's width in pixels.
+        /// The width of the image in pixels.
         width: u32,
-        /// The picture's height in pixels.
+        /// The height of the image in pixels.
         height: u32,
-        /// What the encoder says.
+        /// The error of the encoder.
         source: image::ImageError,
     },
 
-    /// A file that could not be written. What was there before is still there.
-    #[error("cannot write {}", path.display())]
+    /// A file could not be written. A file that was there before is unchanged.
+    #[error("cannot write {}: {source}", path.display())]
     Write {
-        /// The file's path.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
 }

@@ -1,9 +1,9 @@
-//! A picture with what belongs to it: captions, a key of colors, a color bar.
+//! An image with captions, a color key and a color bar.
 
 use crate::{ColorBar, Error, Sheet};
 use image::{Rgb, RgbImage};
 
-/// A picture with captions over and under it, and what its colors mean. It is drawn alone or on a [`Sheet`].
+/// An image with captions above and below it, a color key and a color bar. It is drawn alone or on a [`Sheet`].
 ///
 /// ```
 /// use cam_viz::{ColorMap, Figure, RgbImage};
@@ -17,7 +17,7 @@ use image::{Rgb, RgbImage};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Figure {
-    pub(crate) picture: RgbImage,
+    pub(crate) image: RgbImage,
     pub(crate) above: Vec<String>,
     pub(crate) below: Vec<String>,
     pub(crate) key: Vec<(Rgb<u8>, String)>,
@@ -25,51 +25,51 @@ pub struct Figure {
 }
 
 impl From<RgbImage> for Figure {
-    fn from(picture: RgbImage) -> Self {
-        Self::new(picture)
+    fn from(image: RgbImage) -> Self {
+        Self::new(image)
     }
 }
 
 impl Figure {
-    /// The picture alone.
-    pub fn new(picture: RgbImage) -> Self {
-        Self { picture, above: vec![], below: vec![], key: vec![], bar: None }
+    /// Makes a figure of an image alone.
+    pub fn new(image: RgbImage) -> Self {
+        Self { image, above: vec![], below: vec![], key: vec![], bar: None }
     }
 
-    /// With one more caption over the picture.
+    /// Adds a caption above the image.
     pub fn above(mut self, caption: impl Into<String>) -> Self {
         self.above.push(caption.into());
         self
     }
 
-    /// With one more caption under the picture.
+    /// Adds a caption below the image.
     pub fn below(mut self, caption: impl Into<String>) -> Self {
         self.below.push(caption.into());
         self
     }
 
-    /// With one more line under the captions that says what a color means.
+    /// Adds a line to the key below the captions: a color and its meaning.
     pub fn key(mut self, color: Rgb<u8>, meaning: impl Into<String>) -> Self {
         self.key.push((color, meaning.into()));
         self
     }
 
-    /// With a color bar at its right.
+    /// Adds a color bar at the right.
     pub fn color_bar(self, bar: impl Into<ColorBar>) -> Self {
         Self { bar: Some(bar.into()), ..self }
     }
 
-    /// The picture without what belongs to it.
-    pub fn picture(&self) -> &RgbImage {
-        &self.picture
+    /// Returns the image without captions, key and bar.
+    pub fn image(&self) -> &RgbImage {
+        &self.image
     }
 
-    /// All of it as one picture, at its own size: a [`Sheet`] with this figure alone.
+    /// Draws the figure at its own size: a [`Sheet`] of this figure alone.
     pub fn draw(&self) -> Result<RgbImage, Error> {
         self.sheet().draw()
     }
 
-    /// A sheet with this figure alone, at its own size.
+    /// Returns a sheet of this figure alone, at its own size.
     pub fn sheet(&self) -> Sheet {
         Sheet::new("").tile(u32::MAX).row("", [self.clone()])
     }

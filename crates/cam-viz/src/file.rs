@@ -1,23 +1,38 @@
-//! PNG, JPEG and WebP files, written whole or not at all.
+//! PNG, JPEG and WebP files, written atomically.
 //!
-//! The picture is encoded in memory, written to a temporary file in the target's folder, and renamed onto the target.
-//! A run that fails leaves what was there before.
+//! An image is encoded in memory, written to a temporary file in the folder of the target, and renamed to the target. A failure leaves
+//! the old file unchanged.
 
 use crate::{Error, map::check_size};
 use image::{
     ExtendedColorType::Rgb8,
-    ImageEncoder, RgbImage,
+    ImageEncoder, ImageResult, RgbImage,
     codecs::{jpeg::JpegEncoder, png::PngEncoder, webp::WebPEncoder},
 };
 use std::{fs, io, io::Write, path::Path};
 
-/// The extensions of files that can be written.
-const KNOWN: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+/// The extensions of the supported formats, each with its encoder.
+const FORMATS: [(&str, Encoder); 4] = [("png", png), ("jpg", jpeg), ("jpeg", jpeg), ("webp", webp)];
 
-/// Of JPEG files, from 1 to 100.
+/// Appends an encoded image to the bytes.
+type Encoder = fn(&RgbImage, &mut Vec<u8>) -> ImageResult<()>;
+
+/// The quality of JPEG files, from 1 to 100.
 const QUALITY: u8 = 92;
 
-/// The bytes of a picture file; `extension` is `png`, `jpg`, `jpeg` or `webp` (without loss), capitals do not matter.
+fn png(image: &RgbImage, bytes: &mut Vec<u8>) -> ImageResult<()> {
+    PngEncoder::new(bytes).write_image(image, image.width(), image.height(), Rgb8)
+}
+
+fn jpeg(image: &RgbImage, bytes: &mut Vec<u8>) -> ImageResult<()> {
+    JpegEncoder::new_with_quality(bytes, QUALITY).write_image(image, image.width(), image.height(), Rgb8)
+}
+
+fn webp(image: &RgbImage, bytes: &mut Vec<u8>) -> ImageResult<()> {
+    WebPEncoder::new_lossless(bytes).write_image(image, image.width(), image.height(), Rgb8)
+}
+
+/// Returns the bytes of an image file. `extension` is `png`, `jpg`, `jpeg` or `webp` (lossless), in any case.
 ///
 /// ```
 /// use cam_viz::{RgbImage, encode};
@@ -26,30 +41,27 @@ const QUALITY: u8 = 92;
 /// assert_eq!(&bytes[1..4], b"PNG");
 /// assert_eq!(
 ///     encode(&RgbImage::new(2, 2), "gif").unwrap_err().to_string(),
-///     r#"cannot write pictures as "gif", only as png, jpg, jpeg, webp"#,
+///     r#"cannot write images as "gif", only as png, jpg, jpeg, webp"#,
 /// );
 /// # Ok::<(), cam_viz::Error>(())
 /// ```
-pub fn encode(picture: &RgbImage, extension: &str) -> Result<Vec<u8>, Error> {
-    let Some(format) = KNOWN.into_iter().find(|known| known.eq_ignore_ascii_case(extension)) else {
-        return Err(Error::UnknownFormat { extension: extension.to_owned(), known: KNOWN.join(", ") });
+pub fn encode(image: &RgbImage, extension: &str) -> Result<Vec<u8>, Error> {
+    let Some((format, encoder)) =
+        FORMATS.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(extension))
+    else {
+        let known = FORMATS.map(|(known, _)| known).join(", ");
+        return Err(Error::UnknownFormat { extension: extension.to_owned(), known });
     };
-    let (width, height) = picture.dimensions();
+    let (width, height) = image.dimensions();
     check_size(width.into(), height.into())?;
     let mut bytes = Vec::new();
-    let encoded = match format {
-        "png" => PngEncoder::new(&mut bytes).write_image(picture, width, height, Rgb8),
-        "webp" => WebPEncoder::new_lossless(&mut bytes).write_image(picture, width, height, Rgb8),
-        _ => JpegEncoder::new_with_quality(&mut bytes, QUALITY).write_image(picture, width, height, Rgb8),
-    };
-    match encoded {
+    match encoder(image, &mut bytes) {
         Ok(()) => Ok(bytes),
         Err(source) => Err(Error::Encode { format, width, height, source }),
     }
 }
 
-/// Writes a picture file, PNG, JPEG or WebP by the path's extension, in place of the one that may be there.
-/// Its folder has to exist.
+/// Writes an image file, PNG, JPEG or WebP by the extension of the path. An existing file is replaced; the folder must exist.
 ///
 /// ```
 /// use cam_viz::{HeatMap, Overlay, RgbImage};
@@ -62,27 +74,26 @@ pub fn encode(picture: &RgbImage, extension: &str) -> Result<Vec<u8>, Error> {
 /// assert!(path.exists());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn save(picture: &RgbImage, path: impl AsRef<Path>) -> Result<(), Error> {
+pub fn save(image: &RgbImage, path: impl AsRef<Path>) -> Result<(), Error> {
     let path = path.as_ref();
     let extension = path.extension().unwrap_or_default().to_string_lossy();
-    let bytes = encode(picture, &extension)?;
+    let bytes = encode(image, &extension)?;
     write(path, &bytes)
 }
 
-/// Puts the bytes in the place of the file, if there is one, and nothing half-written there at any time.
-/// Its folder has to exist.
+/// Writes a file atomically, so that it is never seen half-written. An existing file is replaced; the folder must exist.
 pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), Error> {
     let path = path.as_ref();
     replace(path, bytes).map_err(|source| Error::Write { path: path.to_owned(), source })
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()); // through a link, to what it names
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()); // follows links
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask, as for any new file
-    // Of an error the kind, without the name of a file that nobody knows.
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // minus the umask, as for any new file
+    // Only the kind of an error, without the name of the temporary file.
     let mut file = builder.prefix(".cam-viz-").tempfile_in(folder).map_err(|error| error.kind())?;
     file.as_file_mut().write_all(bytes)?;
     file.as_file().sync_all()?;

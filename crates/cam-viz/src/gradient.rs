@@ -1,13 +1,13 @@
-//! Gradients at the input as pictures around mid-gray:
+//! Gradients of the input as images around mid-gray:
 //!
-//! `channel = 128 + 127 * value / scale`, kept within 1 and 255,
+//! `channel = 128 + 127 * value / scale`, clamped to 1 to 255,
 //!
-//! where `scale` is what 99.5 % of the absolute values do not exceed, so that a few large ones do not hide the others.
+//! where `scale` is the 99.5th percentile of the absolute values, so that a few large ones do not hide the others.
 
 use crate::{Error, HeatMap, map::check_size};
 use image::{Rgb, RgbImage};
 
-/// A signed picture of three channels, such as the gradient of guided backpropagation.
+/// A signed image of three channels, such as the gradient of guided backpropagation.
 ///
 /// ```
 /// use cam_viz::{Gradient, HeatMap, Rgb};
@@ -29,8 +29,8 @@ pub struct Gradient {
 }
 
 impl Gradient {
-    /// A gradient of finite values: three planes (red, green, blue) of `width * height` values each, row by row from
-    /// the top left, one plane after the other.
+    /// Makes a gradient of finite values: three planes (red, green, blue) of `width * height` values each, row by row from the top left,
+    /// one plane after the other.
     pub fn new(width: u32, height: u32, values: impl Into<Vec<f32>>) -> Result<Self, Error> {
         let values = values.into();
         check_size(width.into(), height.into())?;
@@ -45,7 +45,7 @@ impl Gradient {
         Ok(Self { width, height, planes: [plane(0)?, plane(1)?, plane(2)?] })
     }
 
-    /// The gradient where a map is hot: each value times that of the map, which is resized to it. Guided Grad-CAM.
+    /// Returns the gradient times a map that is resized to it, as in Guided Grad-CAM.
     pub fn times(&self, map: &HeatMap) -> Result<Self, Error> {
         let map = map.resize(self.width, self.height)?;
         let planes = self.planes.iter();
@@ -53,13 +53,13 @@ impl Gradient {
         Self::new(self.width, self.height, hot.collect::<Vec<_>>())
     }
 
-    /// In colors: each channel for itself.
+    /// Returns the gradient in colors: each channel for itself.
     pub fn color(&self) -> RgbImage {
         let scale = scale(self.planes.iter().flatten().copied().collect());
         self.paint(|at| Rgb(std::array::from_fn(|i| shade(self.planes[i][at], scale))))
     }
 
-    /// In grays: the sum of the channels.
+    /// Returns the gradient in grays: the sum of the channels.
     pub fn gray(&self) -> RgbImage {
         let [red, green, blue] = &self.planes;
         let sum = |at: usize| red[at] / 3.0 + green[at] / 3.0 + blue[at] / 3.0;
@@ -73,19 +73,19 @@ impl Gradient {
     }
 }
 
-/// What 99.5 % of the absolute values do not exceed.
+/// Returns the 99.5th percentile of the absolute values.
 fn scale(mut values: Vec<f32>) -> f32 {
     values.iter_mut().for_each(|value| *value = value.abs());
     let most = (values.len() - 1) * 995 / 1000;
     let (_, value, above) = values.select_nth_unstable_by(most, f32::total_cmp);
     match *value {
-        // Nearly all are zero: those that are not have to be seen.
+        // If nearly all are zero, the others must still be visible.
         0.0 => above.iter().copied().fold(0.0, f32::max),
         value => value,
     }
 }
 
 fn shade(value: f32, scale: f32) -> u8 {
-    let share = if scale > 0.0 { (value / scale).clamp(-1.0, 1.0) } else { 0.0 };
-    (128.0 + 127.0 * share).round() as u8
+    let fraction = if scale > 0.0 { (value / scale).clamp(-1.0, 1.0) } else { 0.0 };
+    (128.0 + 127.0 * fraction).round() as u8
 }

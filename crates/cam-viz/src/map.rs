@@ -1,20 +1,19 @@
-//! A heat map and its bilinear resize, with pixels as little squares whose value sits in their middle:
+//! Heat maps and their bilinear resize, with values at the centers of pixels:
 //!
-//! `source = (target + 0.5) * source_size / target_size - 0.5`, kept within `0 ..= source_size - 1`,
+//! `source = (target + 0.5) * source_size / target_size - 0.5`, clamped to `0 ..= source_size - 1`,
 //!
-//! and the value there is the weighted mean of its four neighbours. These are the numbers of OpenCV's `INTER_LINEAR`
-//! and of PyTorch's `align_corners=False`; nothing is smoothed when a map shrinks.
+//! and the value there is the weighted mean of the four neighbors. This is the result of OpenCV's `INTER_LINEAR` and of PyTorch's
+//! `align_corners=False`; there is no antialiasing when a map shrinks.
 
 use crate::Error;
 
-/// The most pixels that a map or a picture of this crate may have, width times height: 2^29, two gigabytes of `f32`. A photo of half as
-/// many and sides of up to 20,000 has room on it for captions and a color bar.
-pub const MOST_PIXELS: u64 = 1 << 29;
+/// The maximum number of pixels of a map or an image, width times height: 2^29, two gigabytes of `f32`. A figure of a photo of half as
+/// many pixels, with sides of up to 20,000, fits within the limit with its captions and color bar.
+pub const MAX_PIXELS: u64 = 1 << 29;
 
 /// A map of finite values, row by row, with at least one pixel.
 ///
-/// A normalized map holds values from 0 to 1; a raw, signed one may hold any and is drawn after
-/// [`HeatMap::balanced`].
+/// A normalized map holds values from 0 to 1. A raw, signed map may hold any values and is drawn after [`HeatMap::balanced`].
 ///
 /// ```
 /// use cam_viz::HeatMap;
@@ -25,33 +24,33 @@ pub const MOST_PIXELS: u64 = 1 << 29;
 /// # Ok::<(), cam_viz::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(try_from = "Numbers"))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(try_from = "Unchecked"))]
 pub struct HeatMap {
     width: u32,
     height: u32,
     values: Vec<f32>,
 }
 
-/// A map as it is read, before anyone looked whether its numbers fit.
+/// A deserialized map before validation.
 #[cfg(feature = "serde")]
 #[derive(serde::Deserialize)]
-struct Numbers {
+struct Unchecked {
     width: u32,
     height: u32,
     values: Vec<f32>,
 }
 
 #[cfg(feature = "serde")]
-impl TryFrom<Numbers> for HeatMap {
+impl TryFrom<Unchecked> for HeatMap {
     type Error = Error;
 
-    fn try_from(Numbers { width, height, values }: Numbers) -> Result<Self, Error> {
+    fn try_from(Unchecked { width, height, values }: Unchecked) -> Result<Self, Error> {
         Self::new(width, height, values)
     }
 }
 
 impl HeatMap {
-    /// A map of `width * height` finite values, row by row from the top left.
+    /// Makes a map of `width * height` finite values, row by row from the top left.
     pub fn new(width: u32, height: u32, values: impl Into<Vec<f32>>) -> Result<Self, Error> {
         let values = values.into();
         check_size(width.into(), height.into())?;
@@ -65,17 +64,17 @@ impl HeatMap {
         Ok(Self { width, height, values })
     }
 
-    /// The width in map pixels.
+    /// Returns the width in map pixels.
     pub fn width(&self) -> u32 {
         self.width
     }
 
-    /// The height in map pixels.
+    /// Returns the height in map pixels.
     pub fn height(&self) -> u32 {
         self.height
     }
 
-    /// All `width * height` values, row by row.
+    /// Returns all `width * height` values, row by row.
     pub fn values(&self) -> &[f32] {
         &self.values
     }
@@ -84,7 +83,7 @@ impl HeatMap {
         self.values
     }
 
-    /// The largest value and where it is: `(x, y, value)`. Of several equal ones the first in reading order.
+    /// Returns the position and value of the maximum, `(x, y, value)`: the first in row order if several are equal.
     pub fn peak(&self) -> (u32, u32, f32) {
         let first = (0, self.values[0]);
         let (at, value) = self
@@ -96,17 +95,17 @@ impl HeatMap {
         (at as u32 % self.width, at as u32 / self.width, value)
     }
 
-    /// The least value.
-    pub fn least(&self) -> f32 {
+    /// Returns the smallest value.
+    pub fn min(&self) -> f32 {
         self.values.iter().copied().fold(f32::INFINITY, f32::min)
     }
 
-    /// The largest absolute value.
-    pub fn reach(&self) -> f32 {
+    /// Returns the largest absolute value.
+    pub fn max_abs(&self) -> f32 {
         self.values.iter().fold(0.0, |largest, value| value.abs().max(largest))
     }
 
-    /// The map scaled so that `low` is 0 and `high` is 1; a map that is all `low` stays 0 where both are the same.
+    /// Returns the map scaled so that `low` becomes 0 and `high` becomes 1. If both are equal, `low` is subtracted.
     ///
     /// ```
     /// # use cam_viz::HeatMap;
@@ -121,7 +120,7 @@ impl HeatMap {
         Self { values: self.values.iter().map(scaled).collect(), ..*self }
     }
 
-    /// The signed map divided by its largest absolute value: from -1 to 1, and zero stays zero.
+    /// Returns the signed map divided by its largest absolute value: from -1 to 1, and zero stays zero.
     ///
     /// ```
     /// # use cam_viz::HeatMap;
@@ -130,19 +129,21 @@ impl HeatMap {
     /// # Ok::<(), cam_viz::Error>(())
     /// ```
     pub fn balanced(&self) -> Self {
-        let largest = self.reach();
+        let largest = self.max_abs();
         let divisor = if largest > 0.0 { largest } else { 1.0 };
         Self { values: self.values.iter().map(|value| value / divisor).collect(), ..*self }
     }
 
-    /// The map at another size in pixels, bilinearly.
+    /// Returns the map resized bilinearly to another size in pixels.
     pub fn resize(&self, width: u32, height: u32) -> Result<Self, Error> {
         check_size(width.into(), height.into())?;
         let (columns, rows) = (taps(self.width, width), taps(self.height, height));
         let mut values = Vec::with_capacity(columns.len() * rows.len());
         for row in &rows {
             let (upper, lower) = (self.row(row.before), self.row(row.after));
-            values.extend(columns.iter().map(|column| row.mix(column.of(upper), column.of(lower)) as f32));
+            values.extend(
+                columns.iter().map(|column| row.mix(column.sample(upper), column.sample(lower)) as f32),
+            );
         }
         Ok(Self { width, height, values })
     }
@@ -153,24 +154,24 @@ impl HeatMap {
     }
 }
 
-/// Between which two source pixels a target pixel lies, and how far towards the second (0 to 1).
+/// The two source pixels around a target pixel, and the weight of the second (0 to 1).
 struct Tap {
     before: usize,
     after: usize,
-    share: f64,
+    weight: f64,
 }
 
 impl Tap {
     fn mix(&self, before: f64, after: f64) -> f64 {
-        before + (after - before) * self.share
+        before + (after - before) * self.weight
     }
 
-    fn of(&self, row: &[f32]) -> f64 {
+    fn sample(&self, row: &[f32]) -> f64 {
         self.mix(row[self.before].into(), row[self.after].into())
     }
 }
 
-/// One tap for each target pixel along one axis.
+/// Returns one tap per target pixel along an axis.
 fn taps(source: u32, target: u32) -> Vec<Tap> {
     let last = source as usize - 1;
     let scale = f64::from(source) / f64::from(target);
@@ -178,16 +179,16 @@ fn taps(source: u32, target: u32) -> Vec<Tap> {
         .map(|pixel| {
             let at = ((f64::from(pixel) + 0.5) * scale - 0.5).clamp(0.0, last as f64);
             let before = at as usize;
-            Tap { before, after: (before + 1).min(last), share: at - before as f64 }
+            Tap { before, after: (before + 1).min(last), weight: at - before as f64 }
         })
         .collect()
 }
 
-/// The size itself where it has pixels and not too many of them.
+/// Returns the size if it has pixels and at most [`MAX_PIXELS`] of them.
 pub(crate) fn check_size(width: u64, height: u64) -> Result<(u32, u32), Error> {
     match (u32::try_from(width), u32::try_from(height)) {
         (Ok(width), Ok(height)) if width == 0 || height == 0 => Err(Error::Empty { width, height }),
-        (Ok(w), Ok(h)) if width * height <= MOST_PIXELS => Ok((w, h)),
-        _ => Err(Error::TooLarge { width, height, limit: MOST_PIXELS }),
+        (Ok(w), Ok(h)) if width * height <= MAX_PIXELS => Ok((w, h)),
+        _ => Err(Error::TooLarge { width, height, limit: MAX_PIXELS }),
     }
 }

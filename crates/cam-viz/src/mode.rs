@@ -1,92 +1,91 @@
-//! The ways in which a map lies over its photo.
+//! The overlay modes. A new mode is a row here, its drawing in `paint.rs`, and its test.
 
-use crate::Error;
-use std::{fmt, str::FromStr};
+use crate::{Error, HeatMap, Overlay, paint, table::table};
+use image::RgbImage;
 
-/// How an [`Overlay`](crate::Overlay) shows a map over its photo.
-///
-/// ```
-/// use cam_viz::Mode;
-///
-/// let mode: Mode = "contour".parse()?;
-/// assert_eq!(mode, Mode::Contour);
-/// assert_eq!(
-///     "lines".parse::<Mode>().unwrap_err().to_string(),
-///     r#"there is no overlay mode "lines", there are blend, heat, mask, alpha, contour, box"#,
-/// );
-/// # Ok::<(), cam_viz::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Mode {
-    /// The colors of the heat over the photo, everywhere equally opaque. The default.
-    #[default]
-    Blend,
-    /// The colors of the heat alone.
-    Heat,
-    /// The photo where it is hot, and darkened elsewhere.
-    Mask,
-    /// The hotter a place, the more opaque are its colors; cold places show the photo.
-    Alpha,
-    /// Lines of equal heat on the photo, in the colors of their levels.
-    Contour,
-    /// Boxes around the hot regions.
-    Box,
+/// What is known about a mode.
+struct ModeRow {
+    name: &'static str,
+    help: &'static str,
+    /// The default opacity of what is drawn over the photo.
+    alpha: f32,
+    paint: Painter,
+}
+
+/// Draws a map that is resized to the area of the overlay, at an opacity from 0 to 1.
+type Painter = fn(&Overlay<'_>, &HeatMap, f32) -> Result<RgbImage, Error>;
+
+table! {
+    /// How an [`Overlay`] shows a map over its photo.
+    ///
+    /// ```
+    /// use cam_viz::Mode;
+    ///
+    /// let mode: Mode = "contour".parse()?;
+    /// assert_eq!(mode, Mode::Contour);
+    /// assert_eq!(
+    ///     "lines".parse::<Mode>().unwrap_err().to_string(),
+    ///     r#"unknown overlay mode "lines", expected one of blend, heat, mask, alpha, contour, box"#,
+    /// );
+    /// # Ok::<(), cam_viz::Error>(())
+    /// ```
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    #[non_exhaustive]
+    pub enum Mode: ModeRow, unknown: UnknownMode {
+        /// The colors of the map over the photo, equally opaque everywhere. The default.
+        #[default]
+        Blend => {
+            name: "blend",
+            help: "the colors of the heat over the photo",
+            alpha: 0.5,
+            paint: paint::colors,
+        },
+        /// The colors of the map alone.
+        Heat => {
+            name: "heat",
+            help: "the colors of the heat alone",
+            alpha: 1.0,
+            paint: paint::colors,
+        },
+        /// The photo in hot regions, darkened elsewhere.
+        Mask => {
+            name: "mask",
+            help: "the photo where it is hot, darkened elsewhere",
+            alpha: 0.75,
+            paint: paint::mask,
+        },
+        /// Colors whose opacity grows with the value; cold regions show the photo.
+        Alpha => {
+            name: "alpha",
+            help: "colors where it is hot, the photo where it is cold",
+            alpha: 0.8,
+            paint: paint::colors_by_value,
+        },
+        /// Lines of equal value on the photo, in the colors of their levels.
+        Contour => {
+            name: "contour",
+            help: "lines of equal heat on the photo",
+            alpha: 1.0,
+            paint: paint::contours,
+        },
+        /// Boxes around the hot regions.
+        Box => {
+            name: "box",
+            help: "boxes around the hot regions",
+            alpha: 1.0,
+            paint: paint::boxes,
+        },
+    }
 }
 
 impl Mode {
-    /// All modes that there are.
-    pub const ALL: [Self; 6] = [Self::Blend, Self::Heat, Self::Mask, Self::Alpha, Self::Contour, Self::Box];
-
-    /// The name by which it is parsed.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Blend => "blend",
-            Self::Heat => "heat",
-            Self::Mask => "mask",
-            Self::Alpha => "alpha",
-            Self::Contour => "contour",
-            Self::Box => "box",
-        }
-    }
-
-    /// What it shows, in one line.
-    pub fn about(self) -> &'static str {
-        match self {
-            Self::Blend => "the colors of the heat over the photo",
-            Self::Heat => "the colors of the heat alone",
-            Self::Mask => "the photo where it is hot, darkened elsewhere",
-            Self::Alpha => "colors where it is hot, the photo where it is cold",
-            Self::Contour => "lines of equal heat on the photo",
-            Self::Box => "boxes around the hot regions",
-        }
-    }
-
-    /// How opaque is what lies over the photo, unless the overlay says otherwise.
+    /// Returns the default opacity of what is drawn over the photo.
     pub(crate) fn alpha(self) -> f32 {
-        match self {
-            Self::Blend => 0.5,
-            Self::Mask => 0.75,
-            Self::Alpha => 0.8,
-            Self::Heat | Self::Contour | Self::Box => 1.0,
-        }
+        self.row().alpha
     }
-}
 
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Mode {
-    type Err = Error;
-
-    /// The mode of this name; capitals do not matter.
-    fn from_str(name: &str) -> Result<Self, Error> {
-        Self::ALL.into_iter().find(|mode| mode.name().eq_ignore_ascii_case(name)).ok_or_else(|| {
-            let known = Self::ALL.map(Self::name).join(", ");
-            Error::UnknownMode { name: name.to_owned(), known }
-        })
+    /// Returns the function that draws this mode.
+    pub(crate) fn painter(self) -> Painter {
+        self.row().paint
     }
 }

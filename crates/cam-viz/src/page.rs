@@ -1,54 +1,54 @@
-//! What stands on a page and where, before it becomes pixels or SVG.
+//! A page of images and text, before it is rendered to pixels or SVG.
 
 use crate::{Error, encode, map::check_size, text::Text};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use image::{Rgb, RgbImage, imageops};
 use std::{borrow::Cow, fmt::Write};
 
-/// One thing on a page, with its upper left corner in pixels.
-pub(crate) struct Mark<'a> {
+/// An item on a page, with its upper left corner in pixels.
+pub(crate) struct Item<'a> {
     pub x: u32,
     pub y: u32,
-    pub what: What<'a>,
+    pub content: Content<'a>,
 }
 
-pub(crate) enum What<'a> {
-    Picture(Cow<'a, RgbImage>),
+pub(crate) enum Content<'a> {
+    Image(Cow<'a, RgbImage>),
     Line(Text, String),
 }
 
-/// A page of one color with marks of pictures and text on it.
+/// A page of images and text on one background color.
 pub(crate) struct Page<'a> {
     pub width: u32,
     pub height: u32,
     pub paper: Rgb<u8>,
     pub ink: Rgb<u8>,
-    pub marks: Vec<Mark<'a>>,
+    pub items: Vec<Item<'a>>,
 }
 
 impl<'a> Page<'a> {
-    pub fn picture(&mut self, x: u32, y: u32, picture: Cow<'a, RgbImage>) {
-        self.marks.push(Mark { x, y, what: What::Picture(picture) });
+    pub fn image(&mut self, x: u32, y: u32, image: Cow<'a, RgbImage>) {
+        self.items.push(Item { x, y, content: Content::Image(image) });
     }
 
     pub fn line(&mut self, x: u32, y: u32, text: Text, line: String) {
-        self.marks.push(Mark { x, y, what: What::Line(text, line) });
+        self.items.push(Item { x, y, content: Content::Line(text, line) });
     }
 
-    /// The page in pixels.
+    /// Renders the page to pixels.
     pub fn draw(&self) -> Result<RgbImage, Error> {
         let (width, height) = check_size(self.width.into(), self.height.into())?;
         let mut page = RgbImage::from_pixel(width, height, self.paper);
-        for Mark { x, y, what } in &self.marks {
-            match what {
-                What::Picture(picture) => imageops::replace(&mut page, &**picture, (*x).into(), (*y).into()),
-                What::Line(text, line) => text.draw(&mut page, *x, *y, line, self.ink),
+        for Item { x, y, content } in &self.items {
+            match content {
+                Content::Image(image) => imageops::replace(&mut page, &**image, (*x).into(), (*y).into()),
+                Content::Line(text, line) => text.draw(&mut page, *x, *y, line, self.ink),
             }
         }
         Ok(page)
     }
 
-    /// The page as an SVG document: pictures are PNG within it, text is text, as wide as it is in pixels.
+    /// Renders the page as an SVG document with embedded PNG images. Text stays text, as wide as in pixels.
     pub fn svg(&self) -> Result<String, Error> {
         let (width, height) = check_size(self.width.into(), self.height.into())?;
         let hex = |Rgb([red, green, blue]): Rgb<u8>| format!("#{red:02x}{green:02x}{blue:02x}");
@@ -59,36 +59,36 @@ impl<'a> Page<'a> {
             hex(self.ink),
             hex(self.paper),
         );
-        for Mark { x, y, what } in &self.marks {
-            match what {
-                What::Picture(picture) if picture.is_empty() => Ok(()),
-                What::Line(_, line) if line.is_empty() => Ok(()),
-                What::Picture(picture) => writeln!(
+        for Item { x, y, content } in &self.items {
+            match content {
+                Content::Image(image) if image.is_empty() => Ok(()),
+                Content::Line(_, line) if line.is_empty() => Ok(()),
+                Content::Image(image) => writeln!(
                     svg,
                     "<image x=\"{x}\" y=\"{y}\" width=\"{}\" height=\"{}\" href=\"data:image/png;base64,{}\"/>",
-                    picture.width(),
-                    picture.height(),
-                    BASE64_STANDARD.encode(encode(picture, "png")?),
+                    image.width(),
+                    image.height(),
+                    BASE64_STANDARD.encode(encode(image, "png")?),
                 ),
-                What::Line(text, line) => writeln!(
+                Content::Line(text, line) => writeln!(
                     svg,
                     "<text x=\"{x}\" y=\"{}\" font-size=\"{:.2}\" textLength=\"{}\" lengthAdjust=\"spacingAndGlyphs\" \
                      xml:space=\"preserve\">{}</text>",
                     y + text.baseline(),
                     text.em(),
                     text.width(line),
-                    escaped(line),
+                    escape(line),
                 ),
             }
-            .expect("a string takes all that is written to it");
+            .expect("writing to a string cannot fail");
         }
         svg.push_str("</svg>\n");
         Ok(svg)
     }
 }
 
-/// The text as XML holds it. Control characters are spaces, as in pixels.
-fn escaped(line: &str) -> String {
+/// Escapes text for XML. Control characters become spaces, as in pixels.
+fn escape(line: &str) -> String {
     let mut text = String::with_capacity(line.len());
     for letter in line.chars() {
         match letter {

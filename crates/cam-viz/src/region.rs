@@ -1,21 +1,21 @@
-//! The hot regions of a map: pixels that reach a threshold, together where they touch (also at a corner).
+//! The hot regions of a map: connected components (8-neighborhood) of the pixels that reach a threshold.
 
 use crate::{Area, HeatMap};
 
-/// Pixels of a map that are hot and touch one another.
+/// A connected component of hot pixels of a map.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Region {
-    /// The smallest rectangle around them.
+    /// The bounding box.
     pub area: Area,
-    /// How many they are.
+    /// The number of pixels.
     pub pixels: u32,
-    /// Their largest value.
+    /// The largest value.
     pub peak: f32,
 }
 
 impl HeatMap {
-    /// The regions whose values are at least `threshold`, the largest first, in pixels of the map.
+    /// Returns the connected regions whose values are at least `threshold`, the largest first, in pixels of the map.
     ///
     /// ```
     /// use cam_viz::{Area, HeatMap};
@@ -39,23 +39,23 @@ impl HeatMap {
         regions
     }
 
-    /// The region of an open pixel, which is closed with all that belong to it.
+    /// Returns the region of an open pixel and closes all its pixels.
     fn flood(&self, start: usize, open: &mut [bool]) -> Region {
         let (width, height) = (self.width() as usize, self.height() as usize);
         let (mut left, mut right, mut top, mut bottom) = (width, 0, height, 0);
         let (mut pixels, mut peak) = (0, f32::NEG_INFINITY);
         open[start] = false;
-        let mut waiting = vec![start];
-        while let Some(at) = waiting.pop() {
+        let mut stack = vec![start];
+        while let Some(at) = stack.pop() {
             let (x, y) = (at % width, at / width);
             (left, right, top, bottom) = (left.min(x), right.max(x), top.min(y), bottom.max(y));
             pixels += 1;
             peak = peak.max(self.values()[at]);
             for row in y.saturating_sub(1)..(y + 2).min(height) {
                 for column in x.saturating_sub(1)..(x + 2).min(width) {
-                    let near = row * width + column;
-                    if std::mem::take(&mut open[near]) {
-                        waiting.push(near);
+                    let neighbor = row * width + column;
+                    if std::mem::take(&mut open[neighbor]) {
+                        stack.push(neighbor);
                     }
                 }
             }

@@ -1,13 +1,13 @@
-//! A contact sheet: pictures in a grid, with a title, a caption over each column and before each row.
+//! A contact sheet: images in a grid, with a title, a caption above each column and before each row.
 //!
-//! Pictures larger than a tile are shrunk to fit it, smaller ones stay as they are.
+//! Images larger than a tile are shrunk to fit; smaller ones keep their size.
 //!
 //! ```text
 //! +-----------------------------------+
 //! |  title                            |
 //! |            column     column      |
-//! |      row  [picture]  [picture]  1 |
-//! |      row  [picture]  [picture]  0 |
+//! |      row   [image]    [image]   1 |
+//! |      row   [image]    [image]   0 |
 //! |  note                             |
 //! +-----------------------------------+
 //! ```
@@ -16,7 +16,7 @@ use crate::{ColorBar, Error, Figure, file, layout};
 use image::{Rgb, RgbImage};
 use std::path::Path;
 
-/// The paper that a sheet is on.
+/// The background of a sheet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Background {
@@ -43,17 +43,16 @@ impl Background {
     }
 }
 
-/// Pictures in rows, with a title and captions. Captions go on in a next line where their place is too narrow, and end
-/// in an ellipsis where there is no room for that.
+/// Images in rows, with a title and captions. Long captions are wrapped, and end in an ellipsis if there is no room for another line.
 ///
 /// ```
 /// use cam_viz::{ColorMap, Figure, Rgb, RgbImage, Sheet};
 ///
-/// let picture = RgbImage::from_pixel(64, 48, Rgb([200, 80, 40]));
+/// let image = RgbImage::from_pixel(64, 48, Rgb([200, 80, 40]));
 /// let sheet = Sheet::new("Where does it look?")
 ///     .columns(["photo", "Grad-CAM"])
-///     .row("bull mastiff", [picture.clone(), picture.clone()])
-///     .row("tiger cat", [Figure::new(picture.clone()).below("1 %"), picture.into()])
+///     .row("bull mastiff", [image.clone(), image.clone()])
+///     .row("tiger cat", [Figure::new(image.clone()).below("1 %"), image.into()])
 ///     .note("resnet50 at layer4.2")
 ///     .color_bar(ColorMap::Viridis)
 ///     .draw()?;
@@ -78,7 +77,7 @@ pub(crate) struct Row {
 }
 
 impl Sheet {
-    /// A sheet without rows on a white background; an empty title takes no room.
+    /// Makes a sheet without rows on a white background. An empty title takes no room.
     pub fn new(title: impl Into<String>) -> Self {
         Self {
             title: title.into(),
@@ -91,13 +90,13 @@ impl Sheet {
         }
     }
 
-    /// The captions over the columns, from left to right.
+    /// Sets the captions above the columns, from left to right.
     pub fn columns<C: Into<String>>(mut self, captions: impl IntoIterator<Item = C>) -> Self {
         self.columns = captions.into_iter().map(Into::into).collect();
         self
     }
 
-    /// One more row below, of any number of pictures or figures.
+    /// Adds a row of any number of images or figures.
     pub fn row<F: Into<Figure>>(
         mut self,
         caption: impl Into<String>,
@@ -108,7 +107,7 @@ impl Sheet {
         self
     }
 
-    /// Figures one after the other, in as many rows without captions as they need, at most `columns` in each.
+    /// Adds figures in as many rows without captions as they need, at most `columns` in each.
     ///
     /// ```
     /// # use cam_viz::{Figure, RgbImage, Sheet};
@@ -123,33 +122,33 @@ impl Sheet {
         rows.fold(self, |sheet, row| sheet.row("", row.iter().cloned()))
     }
 
-    /// With a small text at the foot, such as how the pictures were made.
+    /// Sets a small text at the bottom, such as how the images were made.
     pub fn note(self, note: impl Into<String>) -> Self {
         Self { note: note.into(), ..self }
     }
 
-    /// On this background.
+    /// Sets the background.
     pub fn background(self, background: Background) -> Self {
         Self { background, ..self }
     }
 
-    /// With one more bar at the right that says which color is which value.
+    /// Adds a color bar at the right.
     pub fn color_bar(mut self, bar: impl Into<ColorBar>) -> Self {
         self.bars.push(bar.into());
         self
     }
 
-    /// With pictures of at most this many pixels on their longer side; at first 320.
+    /// Sets the maximum length of the longer side of images, in pixels. The default is 320.
     pub fn tile(self, side: u32) -> Self {
         Self { tile: side.max(1), ..self }
     }
 
-    /// The sheet as one picture.
+    /// Draws the sheet.
     pub fn draw(&self) -> Result<RgbImage, Error> {
         layout::page(self).draw()
     }
 
-    /// The sheet as an SVG document: pictures are within it, captions are text that can be searched.
+    /// Returns the sheet as an SVG document with embedded images and searchable captions.
     ///
     /// ```
     /// # use cam_viz::{RgbImage, Sheet};
@@ -161,7 +160,7 @@ impl Sheet {
         layout::page(self).svg()
     }
 
-    /// Writes the sheet as [`save`](crate::save) does, or as SVG where that is the path's extension.
+    /// Writes the sheet like [`save`](crate::save), or as SVG if that is the extension of the path.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
         match path.extension() {

@@ -1,6 +1,6 @@
-//! Single lines of text in Hack Regular, glyph by glyph from left to right.
+//! Single lines of text in Hack Regular, set glyph by glyph from left to right.
 //!
-//! Good for Latin, Greek and Cyrillic; what the font lacks is a box.
+//! The font has Latin, Greek and Cyrillic letters; others are drawn as a box.
 
 use crate::pixel::blend;
 use ab_glyph::{Font, FontRef, Glyph, GlyphId, PxScale, ScaleFont, point};
@@ -8,23 +8,23 @@ use image::{Rgb, RgbImage};
 use std::sync::LazyLock;
 
 static HACK: LazyLock<FontRef<'static>> = LazyLock::new(|| {
-    FontRef::try_from_slice(epaint_default_fonts::HACK_REGULAR).expect("the font within the program is whole")
+    FontRef::try_from_slice(epaint_default_fonts::HACK_REGULAR).expect("the embedded font is valid")
 });
 
-/// Text of one size, in pixels from the top of the highest letter to the bottom of the lowest.
+/// A text style.
 #[derive(Clone, Copy)]
 pub(crate) struct Text {
+    /// From the top of the highest letter to the bottom of the lowest, in pixels.
     pub height: u32,
 }
 
 impl Text {
-    /// How wide a line is, in pixels.
+    /// Returns the width of a line in pixels.
     pub fn width(self, line: &str) -> u32 {
         self.glyphs(line).1.ceil() as u32
     }
 
-    /// The line itself where it is at most `width` pixels wide, or else as much of its beginning as there is room
-    /// for, and an ellipsis.
+    /// Returns the line if it is at most `width` pixels wide, else as much of its beginning as fits, with an ellipsis.
     pub fn shorten(self, line: &str, width: u32) -> String {
         if self.width(line) <= width {
             return line.to_owned();
@@ -42,15 +42,15 @@ impl Text {
         format!("{}…", kept.trim_end())
     }
 
-    /// The words in at most so many lines that are at most `width` pixels wide; what there is no room for is an ellipsis.
+    /// Wraps words into at most `lines` lines of at most `width` pixels. An ellipsis replaces what does not fit.
     pub fn wrap(self, words: &str, width: u32, lines: usize) -> Vec<String> {
         let mut rest = words.trim();
         let mut wrapped = Vec::new();
         while wrapped.len() + 1 < lines && self.width(rest) > width {
             let fits = |end: &usize| self.width(&rest[..*end]) <= width;
-            let parts = |end: &usize| !rest[*end..].starts_with(" %"); // which stays with its number
+            let breaks = |end: &usize| !rest[*end..].starts_with(" %"); // a percent sign stays with its number
             let ends = rest.match_indices(' ').map(|(end, _)| end).take_while(fits);
-            let Some(end) = ends.filter(parts).last() else { break };
+            let Some(end) = ends.filter(breaks).last() else { break };
             wrapped.push(rest[..end].trim_end().to_owned());
             rest = rest[end..].trim_start();
         }
@@ -60,26 +60,25 @@ impl Text {
         wrapped
     }
 
-    /// How far below its upper edge the letters of a line stand, in pixels.
+    /// Returns the distance of the baseline from the upper edge of a line, in pixels.
     pub fn baseline(self) -> u32 {
         HACK.as_scaled(self.height as f32).ascent().round() as u32
     }
 
-    /// The size of the font, as typographers and browsers count it, in pixels.
+    /// Returns the font size as browsers define it, in pixels.
     pub fn em(self) -> f32 {
         self.height as f32 * HACK.units_per_em().unwrap_or(2048.0) / HACK.height_unscaled()
     }
 
-    /// Draws a line with its upper left corner at `(x, y)`; what falls outside of the picture is left away.
-    pub fn draw(self, picture: &mut RgbImage, x: u32, y: u32, line: &str, color: Rgb<u8>) {
+    /// Draws a line with its upper left corner at `(x, y)`, clipped to the image.
+    pub fn draw(self, image: &mut RgbImage, x: u32, y: u32, line: &str, color: Rgb<u8>) {
         for outlined in self.glyphs(line).0.into_iter().filter_map(|glyph| HACK.outline_glyph(glyph)) {
             let corner = outlined.px_bounds().min;
             outlined.draw(|right, down, cover| {
                 let column = i64::from(x) + corner.x as i64 + i64::from(right);
                 let row = i64::from(y) + corner.y as i64 + i64::from(down);
                 let pixel = u32::try_from(column).ok().zip(u32::try_from(row).ok());
-                if let Some(pixel) =
-                    pixel.and_then(|(column, row)| picture.get_pixel_mut_checked(column, row))
+                if let Some(pixel) = pixel.and_then(|(column, row)| image.get_pixel_mut_checked(column, row))
                 {
                     *pixel = blend(*pixel, color, cover.clamp(0.0, 1.0));
                 }
@@ -87,7 +86,7 @@ impl Text {
         }
     }
 
-    /// The placed glyphs of a line and its width, in pixels.
+    /// Returns the positioned glyphs of a line and its width in pixels.
     fn glyphs(self, line: &str) -> (Vec<Glyph>, f32) {
         let scale = PxScale::from(self.height as f32);
         let font = HACK.as_scaled(scale);
@@ -103,7 +102,7 @@ impl Text {
     }
 }
 
-/// A line has no breaks: those and other control characters are spaces.
+/// Returns the glyph of a letter; that of a space for line breaks and other control characters.
 fn glyph(letter: char) -> GlyphId {
     HACK.glyph_id(if letter.is_control() { ' ' } else { letter })
 }
@@ -115,7 +114,7 @@ mod tests {
     const TEXT: Text = Text { height: 16 };
 
     #[test]
-    fn a_line_that_fits_stays_as_it_is() {
+    fn a_line_that_fits_is_unchanged() {
         assert_eq!(TEXT.shorten("bull mastiff", TEXT.width("bull mastiff")), "bull mastiff");
     }
 
@@ -129,17 +128,17 @@ mod tests {
     }
 
     #[test]
-    fn no_space_stands_before_the_ellipsis() {
+    fn there_is_no_space_before_the_ellipsis() {
         assert_eq!(TEXT.shorten("bull mastiff", TEXT.width("bull …")), "bull…");
     }
 
     #[test]
-    fn where_not_even_the_ellipsis_fits_there_is_nothing() {
+    fn without_room_for_an_ellipsis_the_line_is_empty() {
         assert_eq!(TEXT.shorten("bull mastiff", 1), "");
     }
 
     #[test]
-    fn words_go_to_the_next_line_where_there_is_no_room() {
+    fn long_text_is_wrapped() {
         let width = TEXT.width("American");
         assert_eq!(TEXT.wrap("an American dog", width, 3), ["an", "American", "dog"]);
         assert_eq!(TEXT.wrap("an American dog", width, 2), ["an", "America…"]);
@@ -158,10 +157,10 @@ mod tests {
     }
 
     #[test]
-    fn text_beyond_the_picture_is_left_away() {
-        let mut picture = RgbImage::new(10, 10);
-        TEXT.draw(&mut picture, 5, 0, "wide\nline", Rgb([255; 3]));
-        TEXT.draw(&mut picture, u32::MAX, u32::MAX, "far", Rgb([255; 3]));
-        assert!(picture.pixels().any(|pixel| pixel[0] > 0));
+    fn text_is_clipped_to_the_image() {
+        let mut image = RgbImage::new(10, 10);
+        TEXT.draw(&mut image, 5, 0, "wide\nline", Rgb([255; 3]));
+        TEXT.draw(&mut image, u32::MAX, u32::MAX, "far", Rgb([255; 3]));
+        assert!(image.pixels().any(|pixel| pixel[0] > 0));
     }
 }

@@ -1,6 +1,6 @@
-//! From which value on a place is hot.
+//! The threshold from which on values are hot.
 //!
-//! Otsu's threshold parts the values into a cold and a hot class such that the variance between the classes is largest:
+//! Otsu's threshold splits the values into a cold and a hot class such that the variance between the classes is largest:
 //!
 //! ```text
 //! n_cold * n_hot * (mean_cold - mean_hot)^2
@@ -11,33 +11,39 @@
 use crate::{Error, HeatMap};
 use std::{fmt, str::FromStr};
 
-/// From which value on a place is hot.
+/// The threshold from which on values are hot.
 ///
 /// ```
 /// use cam_viz::{HeatMap, Threshold};
 ///
 /// let heat = HeatMap::new(4, 1, [0.0, 0.1, 0.7, 1.0])?;
-/// assert_eq!("0.8".parse::<Threshold>()?.of(&heat), 0.8);
-/// let otsu = "otsu".parse::<Threshold>()?.of(&heat);
+/// assert_eq!("0.8".parse::<Threshold>()?.value(&heat), 0.8);
+/// let otsu = "otsu".parse::<Threshold>()?.value(&heat);
 /// assert!(0.1 < otsu && otsu <= 0.7);
 /// # Ok::<(), cam_viz::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Threshold {
-    /// This value. The default is 0.5.
+    /// A fixed value. The default is 0.5.
     Value(f32),
-    /// What parts the values of the map best into cold and hot ones. Where all are the same, none is hot.
+    /// Otsu's threshold, which splits the values of a map best into cold and hot ones. If all are equal, none is hot.
     Otsu,
 }
 
 impl Threshold {
-    /// The threshold for this map.
-    pub fn of(self, map: &HeatMap) -> f32 {
+    /// Returns the threshold for a map.
+    pub fn value(self, map: &HeatMap) -> f32 {
         match self {
             Self::Value(value) => value,
             Self::Otsu => otsu(map),
         }
+    }
+
+    /// Returns the threshold for a map if it is finite.
+    pub(crate) fn finite_value(self, map: &HeatMap) -> Result<f32, Error> {
+        let level = self.value(map);
+        if level.is_finite() { Ok(level) } else { Err(Error::Level { level }) }
     }
 }
 
@@ -59,7 +65,7 @@ impl fmt::Display for Threshold {
 impl FromStr for Threshold {
     type Err = Error;
 
-    /// A finite number, or `otsu`; capitals do not matter.
+    /// Parses a finite number, or `otsu` in any case.
     fn from_str(given: &str) -> Result<Self, Error> {
         if given.eq_ignore_ascii_case("otsu") {
             return Ok(Self::Otsu);
@@ -69,11 +75,11 @@ impl FromStr for Threshold {
     }
 }
 
-/// Of how many steps between the least and the largest value the best is taken.
+/// The number of candidate thresholds between the smallest and the largest value.
 const STEPS: usize = 256;
 
 fn otsu(map: &HeatMap) -> f32 {
-    let (low, high) = (f64::from(map.least()), f64::from(map.peak().2));
+    let (low, high) = (f64::from(map.min()), f64::from(map.peak().2));
     if low == high {
         return map.peak().2.next_up();
     }
@@ -89,9 +95,9 @@ fn otsu(map: &HeatMap) -> f32 {
         let ((cold, cold_sum), (hot, hot_sum)) = (sum(0..cut), sum(cut..STEPS));
         cold * hot * (cold_sum / cold - hot_sum / hot).powi(2)
     };
-    // Both ends have a pixel, so no class is empty. Of equals the middle one: a gap is parted in its middle.
+    // Both ends have a pixel, so no class is empty. Of equal cuts the middle one is taken: the center of a gap.
     let best = (1..STEPS).map(between).fold(0.0, f64::max);
     let cuts: Vec<usize> = (1..STEPS).filter(|&cut| between(cut) >= best * (1.0 - 1e-12)).collect();
     let threshold = low + cuts[cuts.len() / 2] as f64 / STEPS as f64 * (high - low);
-    (threshold as f32).max(map.least().next_up())
+    (threshold as f32).max(map.min().next_up())
 }

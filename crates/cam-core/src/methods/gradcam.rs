@@ -1,5 +1,4 @@
-use crate::{Error, Method, Seen};
-use burn::Tensor;
+use crate::{Evidence, LayerContext, Method, MethodInfo};
 
 /// Grad-CAM: the weight of a channel is its mean gradient.
 ///
@@ -10,17 +9,17 @@ use burn::Tensor;
 ///
 /// ```
 /// use burn::prelude::*;
-/// use cam_core::{Class, Explainer, Explanation, GradCam, Nchw, Taps};
+/// use cam_core::{Class, Explain, Explainer, Explanation, GradCam, Nchw, Taps};
 ///
-/// // The score: the mean of the first channel less half of that of the second.
+/// // The score: the mean of the first channel minus half of that of the second.
 /// let model = |x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
 ///     let x = taps.layer("x", Nchw, || x);
 ///     let mean: Tensor<2> = x.mean_dims(&[2, 3]).flatten(1, 3);
 ///     mean.clone().narrow(1, 0, 1) - mean.narrow(1, 1, 1) * 0.5
 /// };
 /// let image = Tensor::<4>::from_floats([[[[4.0, 0.0]], [[2.0, 2.0]]]], &Device::flex());
-/// let found: Explanation = Explainer::new(&model).layer("x").method(GradCam).explain(image, &Class(0))?;
-/// let raw: Vec<f32> = found.maps[0].raw.to_data().try_to_vec().unwrap();
+/// let explanation: Explanation = Explainer::new(&model).layer("x").method(GradCam).explain(image, &Class(0))?;
+/// let raw: Vec<f32> = explanation.maps[0].raw.to_data().try_to_vec().unwrap();
 /// assert_eq!(raw, [1.5, -0.5]); // the weights are 1/2 and -1/4: 4/2 - 2/4, 0/2 - 2/4
 /// # Ok::<(), cam_core::Error>(())
 /// ```
@@ -28,15 +27,11 @@ use burn::Tensor;
 pub struct GradCam;
 
 impl Method for GradCam {
-    fn name(&self) -> &'static str {
-        "gradcam"
+    fn info(&self) -> MethodInfo {
+        MethodInfo::new("gradcam", "Grad-CAM", "https://arxiv.org/abs/1610.02391").gradient()
     }
 
-    fn paper(&self) -> &'static str {
-        "https://arxiv.org/abs/1610.02391"
-    }
-
-    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        Ok(seen.gradient()?.mean_dim(2) * seen.activation())
+    fn evidence<'a>(&'a self, layer: &'a LayerContext<'_>) -> Evidence<'a> {
+        Box::pin(async move { Ok(layer.gradient()?.mean_dim(2) * layer.activation()) })
     }
 }

@@ -1,5 +1,4 @@
-use crate::{Error, Method, Seen};
-use burn::Tensor;
+use crate::{Evidence, LayerContext, Method, MethodInfo};
 
 /// Grad-CAM element-wise: each element counts with its own gradient, and what speaks against the score counts for nothing.
 ///
@@ -10,15 +9,16 @@ use burn::Tensor;
 pub struct GradCamElementWise;
 
 impl Method for GradCamElementWise {
-    fn name(&self) -> &'static str {
-        "gradcamelementwise"
+    fn info(&self) -> MethodInfo {
+        MethodInfo::new(
+            "gradcamelementwise",
+            "Grad-CAM element-wise",
+            "https://ojs.aaai.org/index.php/AAAI/article/view/16344",
+        )
+        .gradient()
     }
 
-    fn paper(&self) -> &'static str {
-        "https://ojs.aaai.org/index.php/AAAI/article/view/16344"
-    }
-
-    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        Ok((seen.gradient()? * seen.activation()).clamp_min(0.0))
+    fn evidence<'a>(&'a self, layer: &'a LayerContext<'_>) -> Evidence<'a> {
+        Box::pin(async move { Ok((layer.gradient()? * layer.activation()).clamp_min(0.0)) })
     }
 }

@@ -1,5 +1,4 @@
-use crate::{Error, Method, Seen};
-use burn::Tensor;
+use crate::{Evidence, LayerContext, Method, MethodInfo};
 
 /// HiResCAM: each element counts with its own gradient.
 ///
@@ -11,15 +10,11 @@ use burn::Tensor;
 pub struct HiResCam;
 
 impl Method for HiResCam {
-    fn name(&self) -> &'static str {
-        "hirescam"
+    fn info(&self) -> MethodInfo {
+        MethodInfo::new("hirescam", "HiResCAM", "https://arxiv.org/abs/2011.08891").gradient()
     }
 
-    fn paper(&self) -> &'static str {
-        "https://arxiv.org/abs/2011.08891"
-    }
-
-    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        Ok(seen.gradient()? * seen.activation())
+    fn evidence<'a>(&'a self, layer: &'a LayerContext<'_>) -> Evidence<'a> {
+        Box::pin(async move { Ok(layer.gradient()? * layer.activation()) })
     }
 }

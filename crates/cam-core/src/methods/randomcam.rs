@@ -1,12 +1,11 @@
-use crate::noise::uniform;
-use crate::{Error, Method, Seen};
-use burn::Tensor;
+use crate::engine::noise::uniform;
+use crate::{Evidence, LayerContext, Method, MethodInfo};
 
 /// Random CAM: every channel has a random weight; the baseline that a method has to beat.
 ///
 /// $$ w_k \sim \mathcal U(-1, 1) $$
 ///
-/// The weights depend on the seed alone, so that a map can be made again: all images of a batch get the same.
+/// The weights depend on the seed alone, so that a map can be reproduced: all images of a batch get the same weights.
 ///
 /// Gildenblat, *PyTorch library for CAM methods*, 2021.
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,17 +20,16 @@ impl RandomCam {
 }
 
 impl Method for RandomCam {
-    fn name(&self) -> &'static str {
-        "randomcam"
+    fn info(&self) -> MethodInfo {
+        MethodInfo::new("randomcam", "Random CAM", "https://github.com/jacobgil/pytorch-grad-cam")
+            .without_class()
     }
 
-    fn paper(&self) -> &'static str {
-        "https://github.com/jacobgil/pytorch-grad-cam"
-    }
-
-    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        let activation = seen.activation();
-        let [_, channels, _] = activation.dims();
-        Ok(uniform([1, channels, 1], &[[self.seed, 0]], &activation.device()) * activation)
+    fn evidence<'a>(&'a self, layer: &'a LayerContext<'_>) -> Evidence<'a> {
+        Box::pin(async move {
+            let activation = layer.activation();
+            let [_, channels, _] = activation.dims();
+            Ok(uniform([1, channels, 1], &[[self.seed, 0]], &activation.device()) * activation)
+        })
     }
 }

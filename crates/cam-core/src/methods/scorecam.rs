@@ -1,14 +1,12 @@
-use crate::method::Evidence;
-use crate::noise::uniform;
-use crate::read::now;
-use crate::{Alike, Error, Method, Sampling, Scale, Seen};
+use crate::engine::noise::uniform;
+use crate::{Cost, Error, Evidence, LayerContext, Method, MethodInfo, Sampling, Scale, UniqueCopies};
 use burn::Tensor;
 use burn::tensor::Int;
 use burn::tensor::activation::softmax;
 
-/// Score-CAM: the weight of a channel is the score of the input seen through it.
+/// Score-CAM: the weight of a channel is the score of the input seen through it as a mask.
 ///
-/// $$ w = \mathrm{softmax}_k \, y(X \circ s(\mathrm{Up}(A_k))) $$
+/// $$ w = \mathrm{softmax}_k \thinspace y(X \circ s(\mathrm{Up}(A_k))) $$
 ///
 /// with $s$ the scaling of an enlarged mask to 0..1. The paper subtracts the score of a baseline input, which the softmax over the
 /// channels cancels. With [`channels`](Self::channels) it is Faster-Score-CAM.
@@ -18,9 +16,9 @@ use burn::tensor::activation::softmax;
 ///
 /// ```
 /// use burn::prelude::*;
-/// use cam_core::{Class, Explainer, Explanation, Nchw, ScoreCam, Taps};
+/// use cam_core::{Class, Explain, Explainer, Explanation, Nchw, ScoreCam, Taps};
 ///
-/// // The score: the mean of the first channel less half of that of the second.
+/// // The score: the mean of the first channel minus half of that of the second.
 /// let model = |x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
 ///     let x = taps.layer("x", Nchw, || x);
 ///     let mean: Tensor<2> = x.mean_dims(&[2, 3]).flatten(1, 3);
@@ -28,17 +26,17 @@ use burn::tensor::activation::softmax;
 /// };
 /// let image = Tensor::<4>::from_floats([[[[4.0, 0.0]], [[2.0, 2.0]]]], &Device::flex());
 /// let faster = ScoreCam { channels: Some(1), ..ScoreCam::PAPER };
-/// let found: Explanation = Explainer::new(&model).layer("x").method(faster).explain(image, &Class(0))?;
-/// let raw: Vec<f32> = found.maps[0].raw.to_data().try_to_vec().unwrap();
+/// let explanation: Explanation = Explainer::new(&model).layer("x").method(faster).explain(image, &Class(0))?;
+/// let raw: Vec<f32> = explanation.maps[0].raw.to_data().try_to_vec().unwrap();
 /// assert_eq!(raw, [4.0, 0.0]); // the first channel alone: the second is the same everywhere
 /// # Ok::<(), cam_core::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ScoreCam {
-    /// How masks are enlarged: half-pixel centers as the authors' code has it, or aligned corners as pytorch-grad-cam.
+    /// How masks are enlarged: half-pixel centers as in the authors' code, or aligned corners as in pytorch-grad-cam.
     pub sampling: Sampling,
-    /// Only so many channels of each image are tried, those that vary most over the places (by their standard deviation);
-    /// all, where nothing is said.
+    /// Only so many channels of each image are tried, those that vary most over the positions (by their standard deviation);
+    /// by default all.
     pub channels: Option<usize>,
 }
 
@@ -48,48 +46,47 @@ impl ScoreCam {
 }
 
 impl Method for ScoreCam {
-    fn name(&self) -> &'static str {
-        "scorecam"
+    fn info(&self) -> MethodInfo {
+        MethodInfo::new("scorecam", "Score-CAM", "https://arxiv.org/abs/1910.01279")
+            .masked_inputs()
+            .cost(Cost::PerChannel(1))
     }
 
-    fn paper(&self) -> &'static str {
-        "https://arxiv.org/abs/1910.01279"
+    fn with_channels(&self, channels: usize) -> Option<Box<dyn Method>> {
+        Some(Box::new(Self { channels: Some(channels), ..*self }))
     }
 
-    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        now(self.evidence_async(seen))
-    }
-
-    fn evidence_async<'a>(&'a self, seen: &'a Seen<'_>) -> Evidence<'a> {
+    fn evidence<'a>(&'a self, layer: &'a LayerContext<'_>) -> Evidence<'a> {
         Box::pin(async move {
-            let activation = tried(seen.activation(), self.channels);
-            let alike = alike(&activation).await?;
-            let scores = seen.scores_of_masked(activation.clone(), &alike, self.sampling, &|masks, _| {
-                Scale::PerMap.apply(masks)
-            })?;
+            let activation = tried(layer.activation(), self.channels);
+            let copies = unique_masks(&activation).await?;
+            let scores =
+                layer.scores_of_masked(activation.clone(), &copies, self.sampling, &|masks, _| {
+                    Scale::PerMap.apply(masks)
+                })?;
             Ok(weighted(scores, activation))
         })
     }
 }
 
-/// Which channels are one mask: scaled to 0..1 they are the same. Those that are zero everywhere are one, and those that are seen
-/// at the same single place are.
+/// Finds the channels that are one mask, because they are the same when scaled to 0..1: all that are zero everywhere, and all that are
+/// positive at the same single position.
 ///
-/// A channel is labeled with two sums over its places, weighted at random.
-pub(super) async fn alike(activation: &Tensor<3>) -> Result<Alike, Error> {
+/// The key of a channel is two sums over its positions, weighted at random.
+pub(super) async fn unique_masks(activation: &Tensor<3>) -> Result<UniqueCopies, Error> {
     let [batch, channels, positions] = activation.dims();
     let masks = Scale::PerMap.apply(activation.clone().reshape([batch * channels, positions]));
-    let shares: Tensor<2> = uniform([2, positions], &[[0, 0], [1, 0]], &masks.device());
-    let sum = |row| (masks.clone() * shares.clone().narrow(0, row, 1)).sum_dim(1);
-    Alike::labeled_async(Tensor::cat(vec![sum(0), sum(1)], 1).reshape([batch, channels, 2])).await
+    let weights: Tensor<2> = uniform([2, positions], &[[0, 0], [1, 0]], &masks.device());
+    let sum = |row| (masks.clone() * weights.clone().narrow(0, row, 1)).sum_dim(1);
+    UniqueCopies::from_keys_async(Tensor::cat(vec![sum(0), sum(1)], 1).reshape([batch, channels, 2])).await
 }
 
-/// The evidence of channels with these scores, `[batch, channels]`.
+/// Computes the evidence of channels with these scores, `[batch, channels]`.
 pub(super) fn weighted(scores: Tensor<2>, activation: Tensor<3>) -> Tensor<3> {
     softmax(scores, 1).unsqueeze_dim::<3>(2) * activation
 }
 
-/// The channels of each image that vary most over the places, so many of them; all as they are, where no number is given.
+/// Selects the `count` channels of each image that vary most over the positions; without a count, all as they are.
 pub(super) fn tried(activation: Tensor<3>, count: Option<usize>) -> Tensor<3> {
     let Some(count) = count else { return activation };
     let [batch, channels, positions] = activation.dims();

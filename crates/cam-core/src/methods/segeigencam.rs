@@ -1,14 +1,11 @@
-use crate::method::Evidence;
-use crate::projection::{first_component, largest_positive};
-use crate::read::now;
-use crate::{Error, Method, Seen};
-use burn::Tensor;
+use crate::post::projection::{first_component, largest_positive};
+use crate::{Evidence, LayerContext, Method, MethodInfo};
 
 /// Seg-Eigen-CAM: the first principal component of the activation weighted by the magnitude of its gradient.
 ///
 /// $$ L = \pm M v_1, \qquad M_{nk} = \left|\frac{\partial y}{\partial A_{kn}}\right| A_{kn} $$
 ///
-/// each channel less its mean. The sign is the paper's: the value of largest magnitude is positive.
+/// each channel minus its mean. The sign is the paper's: the value of largest magnitude is positive.
 ///
 /// Chung et al., *Seg-Eigen-CAM: Eigen-Value-Based Visual Explanations for Semantic Segmentation Models*, Applied Sciences
 /// 15(13), 2025, section 3.
@@ -16,21 +13,14 @@ use burn::Tensor;
 pub struct SegEigenCam;
 
 impl Method for SegEigenCam {
-    fn name(&self) -> &'static str {
-        "segeigencam"
+    fn info(&self) -> MethodInfo {
+        MethodInfo::new("segeigencam", "Seg-Eigen-CAM", "https://www.mdpi.com/2076-3417/15/13/7562")
+            .gradient()
     }
 
-    fn paper(&self) -> &'static str {
-        "https://www.mdpi.com/2076-3417/15/13/7562"
-    }
-
-    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        now(self.evidence_async(seen))
-    }
-
-    fn evidence_async<'a>(&'a self, seen: &'a Seen<'_>) -> Evidence<'a> {
+    fn evidence<'a>(&'a self, layer: &'a LayerContext<'_>) -> Evidence<'a> {
         Box::pin(async move {
-            let weighted = seen.gradient()?.abs() * seen.activation();
+            let weighted = layer.gradient()?.abs() * layer.activation();
             Ok(largest_positive(first_component(weighted).await?).unsqueeze_dim(1))
         })
     }

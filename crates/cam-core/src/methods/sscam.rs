@@ -1,13 +1,13 @@
 use super::scorecam::{tried, weighted};
-use crate::noise::normal;
-use crate::{Alike, Chunk, Error, Method, Sampling, Scale, Seen};
+use crate::engine::noise::normal;
+use crate::{Chunk, Cost, Evidence, LayerContext, Method, MethodInfo, Sampling, Scale, UniqueCopies};
 use burn::Tensor;
 
 /// SS-CAM: Score-CAM with the score of a channel averaged over noisy copies of its mask.
 ///
-/// $$ w = \mathrm{softmax}_k \, \frac1N \sum_{i=1}^N y(X \circ (s(\mathrm{Up}(A_k)) + \mathcal N(0, \sigma^2))) $$
+/// $$ w = \mathrm{softmax}\_k \thinspace \frac1N \sum\_{i=1}^N y(X \circ (s(\mathrm{Up}(A_k)) + \mathcal N(0, \sigma^2))) $$
 ///
-/// The noise of a channel depends on the seed and its number among those tried alone.
+/// The noise of a channel depends only on the seed and on its index among those tried.
 ///
 /// Wang et al., *SS-CAM: Smoothed Score-CAM for Sharper Visual Feature Localization*, 2020, the variant with noise on the
 /// activation.
@@ -19,7 +19,7 @@ pub struct SsCam {
     pub sigma: f64,
     /// Which noise is drawn.
     pub seed: u64,
-    /// Only so many channels of each image are tried, as in [`ScoreCam`](crate::ScoreCam); all, where nothing is said.
+    /// Only so many channels of each image are tried, as in [`ScoreCam`](crate::ScoreCam); by default all.
     pub channels: Option<usize>,
 }
 
@@ -35,29 +35,38 @@ impl Default for SsCam {
 }
 
 impl Method for SsCam {
-    fn name(&self) -> &'static str {
-        "sscam"
+    fn info(&self) -> MethodInfo {
+        MethodInfo::new("sscam", "SS-CAM", "https://arxiv.org/abs/2006.14255")
+            .masked_inputs()
+            .cost(Cost::PerChannel(self.samples as u32))
     }
 
-    fn paper(&self) -> &'static str {
-        "https://arxiv.org/abs/2006.14255"
+    fn with_channels(&self, channels: usize) -> Option<Box<dyn Method>> {
+        Some(Box::new(Self { channels: Some(channels), ..*self }))
     }
 
-    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        let activation = tried(seen.activation(), self.channels);
-        let [batch, channels, _] = activation.dims();
-        // Channels that are alike have noise of their own.
-        let (samples, alike) = (self.samples.max(1), Alike::none(batch, channels));
-        let mut sum = Tensor::zeros([batch, channels], &activation.device());
-        for sample in 0..samples {
-            let noisy = |masks: Tensor<2>, chunk: &Chunk<'_>| {
+    fn evidence<'a>(&'a self, layer: &'a LayerContext<'_>) -> Evidence<'a> {
+        Box::pin(async move {
+            let activation = tried(layer.activation(), self.channels);
+            let [batch, channels, _] = activation.dims();
+            // Identical channels have different noise.
+            let (samples, copies) = (self.samples.max(1), UniqueCopies::none(batch, channels));
+            let noisy = |masks: Tensor<2>, chunk: &Chunk<'_>, sample: usize| {
                 let stream = |&channel: &usize| [self.seed, (sample * channels + channel) as u64];
-                let streams: Vec<_> = chunk.numbers().iter().map(stream).collect();
+                let streams: Vec<_> = chunk.indices().iter().map(stream).collect();
                 let noise = normal(masks.dims(), self.sigma, &streams, &masks.device());
                 Scale::PerMap.apply(masks) + noise
             };
-            sum = sum + seen.scores_of_masked(activation.clone(), &alike, Sampling::HalfPixel, &noisy)?;
-        }
-        Ok(weighted(sum / samples as f32, activation))
+            let scores = layer.scores_of_masked_steps(
+                activation.clone(),
+                &copies,
+                Sampling::HalfPixel,
+                samples,
+                &noisy,
+            )?;
+            let zeros = Tensor::zeros([batch, channels], &activation.device());
+            let sum = scores.into_iter().fold(zeros, |sum, scores| sum + scores);
+            Ok(weighted(sum / samples as f32, activation))
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! Which images a batch holds.
+//! Which images the rows of a batch stand for.
 
 use burn::Tensor;
 use burn::tensor::kind::Basic;
@@ -10,24 +10,32 @@ pub enum Rows {
     All,
     /// Every row is a copy of one image.
     Copies {
-        /// The image, counted from 0.
+        /// The index of the image.
         image: usize,
-        /// How many rows there are.
+        /// The number of rows.
         copies: usize,
     },
 }
 
 impl Rows {
-    /// The rows of a batch-first tensor of any kind of numbers; copies are a view, no memory is used.
+    /// Returns the rows of a batch-first tensor of any kind of numbers; copies are a view and take no memory.
     pub fn of<const D: usize, K: Basic>(self, batch: Tensor<D, K>) -> Tensor<D, K> {
         match self {
             Rows::All => batch,
             Rows::Copies { image, copies } => {
-                let one = batch.narrow(0, image, 1);
-                let mut shape = one.dims();
+                let row = batch.narrow(0, image, 1);
+                let mut shape = row.dims();
                 shape[0] = copies;
-                one.expand(shape)
+                row.expand(shape)
             }
+        }
+    }
+
+    /// Returns the number of rows, in a batch of `batch` images.
+    pub(crate) fn count(self, batch: usize) -> usize {
+        match self {
+            Rows::All => batch,
+            Rows::Copies { copies, .. } => copies,
         }
     }
 }

@@ -1,20 +1,19 @@
-//! The other end: devices of this machine, lent to others.
+//! The server: lends devices of this machine to other machines.
 
-use crate::{Error, Opened, TOKEN};
+use crate::{Error, OpenDevice, TOKEN};
 use burn::tensor::server::{RemoteServer, TokenAuthorizer, WebSocketTransport};
 use std::net::TcpListener;
 
-/// Lends devices to other machines until the process is asked to end (Ctrl-C, or `SIGTERM`). All of them must be of one backend:
-/// the processor, or cards.
+/// Lends devices to other machines until the process is terminated (Ctrl-C or `SIGTERM`). All devices must be of one backend: the CPU,
+/// or GPUs.
 ///
-/// What is sent is not encrypted, and whoever reaches the port computes here; the word in [`TOKEN`], where there is one, keeps out
-/// those who do not know it.
+/// Traffic is not encrypted, and anyone who can reach the port can compute here. If [`TOKEN`] is set, clients must have the same secret.
 ///
 /// # Errors
-/// [`Error::Serve`].
-pub fn serve(devices: &[Opened], listener: TcpListener) -> Result<(), Error> {
+/// [`Error::ServeFailed`] if the server cannot start.
+pub fn serve(devices: &[OpenDevice], listener: TcpListener) -> Result<(), Error> {
     let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
-    let failed = |reason: String| Error::Serve { address: address.clone(), reason };
+    let failed = |reason: String| Error::ServeFailed { address: address.clone(), reason };
     let mut server = RemoteServer::new(devices.iter().map(|opened| opened.device.clone()));
     if let Ok(token) = std::env::var(TOKEN) {
         let empty = |_| failed(format!("{TOKEN} is empty"));

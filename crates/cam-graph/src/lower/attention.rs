@@ -1,6 +1,6 @@
-//! Attention, Burn's or written by hand, of all tokens or within windows, whose matrix nobody looks at.
+//! Attention, fused or written as separate operators, of all tokens or within windows, if no tap reads its matrix.
 
-use super::{Chain, Kernel, Lowering, Region, Role, flattened, one_of};
+use super::{Chain, Kernel, Lowering, Region, Role, deduplicate, reshaped};
 use crate::values::Slot;
 use burn::backend::ir::{
     ActivationOperationIr as Activation, BaseOperationIr as Base, FloatOperationIr as Float,
@@ -13,21 +13,21 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 impl Lowering<'_> {
-    /// Attention of all tokens to all, whose matrix nobody looks at.
-    pub(super) fn attention(&self, place: usize) -> Option<Region> {
+    /// Returns the region of an attention that ends with this operator.
+    pub(super) fn attention(&self, index: usize) -> Option<Region> {
         let Attention { inputs, shape: [batch, heads, tokens, size], operators, windows, bias } =
-            self.fused_attention(place).or_else(|| self.written_attention(place))?;
+            self.fused_attention(index).or_else(|| self.written_attention(index))?;
         if !inputs.iter().all(|slot| self.varies(*slot)) {
             return None;
         }
         let is_whole = windows == 1 && bias.is_none();
         let members = (0..windows).map(|window| (window * tokens..(window + 1) * tokens).collect()).collect();
-        let fused = FusedAttention { heads, members: Arc::new(members), bias };
+        let fused = FusedAttention { heads, windows: Arc::new(members), bias };
         let role = Role::Attention { fused: fused.clone(), windows: batch, is_whole };
         let by_windows = [batch / windows, windows * tokens];
-        let mut chain = Chain::new(self, place);
+        let mut chain = Chain::new(self, index);
         chain.operators.extend(&operators);
-        // Queries, keys and values that one layer gave side by side are read where they are.
+        // Queries, keys and values that one layer outputs together are read in place.
         let parts = [0, 1, 2].map(|part| self.part(inputs[part], part, heads * size));
         if let [Some((row, first)), Some((row_of_keys, second)), Some((row_of_values, third))] = &parts
             && row == row_of_keys
@@ -41,20 +41,20 @@ impl Lowering<'_> {
                 .is_some()
         {
             let all: HashSet<usize> = [first, second, third].into_iter().flatten().copied().collect();
-            let reads = all.iter().filter(|place| self.graph.operators[**place].inputs[0] == *row).count();
+            let reads = all.iter().filter(|index| self.graph.operators[**index].inputs[0] == *row).count();
             chain.operators.extend(all);
             let kernel: Kernel = Arc::new(move |inputs| {
-                let ([images, of_image], (qkv, times)) = (by_windows, one_of(inputs));
+                let ([images, of_image], (qkv, times)) = (by_windows, deduplicate(inputs));
                 let shape = qkv.shape().as_slice().to_vec();
-                let qkv = flattened(qkv, vec![images, of_image, 3 * heads * size]);
+                let qkv = reshaped(qkv, vec![images, of_image, 3 * heads * size]);
                 match fused.forward(Tensor::from_dispatch(qkv)) {
-                    Ok(y) => Ok(flattened(y.into_dispatch(), vec![batch, tokens, heads * size])),
-                    Err(qkv) => Err(vec![flattened(qkv.into_dispatch(), shape); times]),
+                    Ok(y) => Ok(reshaped(y.into_dispatch(), vec![batch, tokens, heads * size])),
+                    Err(qkv) => Err(vec![reshaped(qkv.into_dispatch(), shape); times]),
                 }
             });
             return Some(chain.region(vec![*row; reads], role, kernel));
         }
-        let mut chain = Chain::new(self, place);
+        let mut chain = Chain::new(self, index);
         chain.operators.extend(operators);
         let kernel: Kernel = Arc::new(move |inputs| {
             let rows = |x: &DispatchTensor| {
@@ -72,18 +72,18 @@ impl Lowering<'_> {
         Some(chain.region(inputs, Role::Other, kernel))
     }
 
-    /// Burn's attention, split as it is in a graph.
-    fn fused_attention(&self, place: usize) -> Option<Attention> {
-        let op = &self.graph.operators[place].fused.as_ref()?.attention;
+    /// Matches Burn's attention, as the graph splits it.
+    fn fused_attention(&self, index: usize) -> Option<Attention> {
+        let op = &self.graph.operators[index].fused.as_ref()?.attention;
         let shape: [usize; 4] = op.query.shape.as_slice().try_into().ok()?;
         let is_plain = op.mask.is_none()
             && op.attn_bias.is_none()
             && op.options.softcap.is_none()
             && !op.options.is_causal
-            && op.options.scale.is_none_or(|scale| is_usual(scale.elem(), shape[3]));
-        let of_one_form = op.key.shape.as_slice() == shape && op.value.shape.as_slice() == shape;
-        let weights = self.graph.producers[self.graph.operators[place].inputs[0]]?;
-        (is_plain && of_one_form && op.out.dtype == DType::F32).then(|| Attention {
+            && op.options.scale.is_none_or(|scale| is_default_scale(scale.elem(), shape[3]));
+        let same_shapes = op.key.shape.as_slice() == shape && op.value.shape.as_slice() == shape;
+        let weights = self.graph.producers[self.graph.operators[index].inputs[0]]?;
+        (is_plain && same_shapes && op.out.dtype == DType::F32).then(|| Attention {
             inputs: [&op.query, &op.key, &op.value].map(|tensor| (self.slot)(tensor)),
             shape,
             operators: vec![weights],
@@ -92,16 +92,16 @@ impl Lowering<'_> {
         })
     }
 
-    /// Attention as it is written by hand: `softmax(q * scale @ k.transpose() + bias) @ v`, the scale at the queries or at the product,
-    /// the bias a constant of heads or windows.
-    fn written_attention(&self, place: usize) -> Option<Attention> {
-        let OperationIr::Float(_, Float::Matmul(taken)) = &self.graph.operators[place].ir else {
+    /// Matches attention written as separate operators: `softmax(q * scale @ k.transpose() + bias) @ v`, with the scale at the queries or at
+    /// the product, and a constant bias of heads or windows.
+    fn written_attention(&self, index: usize) -> Option<Attention> {
+        let OperationIr::Float(_, Float::Matmul(weighted)) = &self.graph.operators[index].ir else {
             return None;
         };
-        let shape: [usize; 4] = taken.out.shape.as_slice().try_into().ok()?;
+        let shape: [usize; 4] = weighted.out.shape.as_slice().try_into().ok()?;
         let [batch, heads, tokens, size] = shape;
         let mut back = Backwards { lowering: self, operators: Vec::new() };
-        let weights = back.before(&taken.lhs)?;
+        let weights = back.before(&weighted.lhs)?;
         let OperationIr::Activation(Activation::Softmax(softmax)) =
             back.over_windows(weights, [heads, tokens])?
         else {
@@ -126,8 +126,8 @@ impl Lowering<'_> {
             scale *= factor;
             scores = back.before(input)?;
         }
-        let OperationIr::Float(_, Float::Matmul(fits)) = scores else { return None };
-        let keys = match back.before(&fits.rhs)? {
+        let OperationIr::Float(_, Float::Matmul(product)) = scores else { return None };
+        let keys = match back.before(&product.rhs)? {
             OperationIr::BaseFloat(Base::SwapDims(op))
                 if op.dim1.min(op.dim2) == 2 && op.dim1.max(op.dim2) == 3 =>
             {
@@ -136,32 +136,33 @@ impl Lowering<'_> {
             OperationIr::BaseFloat(Base::Permute(op)) if op.axes == [0, 1, 3, 2] => &op.input,
             _ => return None,
         };
-        let asked = self.graph.producers[(self.slot)(&fits.lhs)];
-        let queries = match asked.and_then(|place| scaled(&self.graph.operators[place].ir)) {
+        let query_producer = self.graph.producers[(self.slot)(&product.lhs)];
+        let queries = match query_producer.and_then(|index| scaled(&self.graph.operators[index].ir)) {
             Some((input, factor)) => {
-                back.before(&fits.lhs)?;
+                back.before(&product.lhs)?;
                 scale *= factor;
                 input
             }
-            None => &fits.lhs,
+            None => &product.lhs,
         };
-        let forms = [queries, keys, &taken.rhs].iter().all(|tensor| tensor.shape.as_slice() == shape);
-        if !is_usual(scale, size) || !forms || taken.out.dtype != DType::F32 {
+        let shapes_match =
+            [queries, keys, &weighted.rhs].iter().all(|tensor| tensor.shape.as_slice() == shape);
+        if !is_default_scale(scale, size) || !shapes_match || weighted.out.dtype != DType::F32 {
             return None;
         }
         let (windows, bias) = window_bias(biases, [batch, heads, tokens])?;
-        let inputs = [queries, keys, &taken.rhs].map(|tensor| (self.slot)(tensor));
+        let inputs = [queries, keys, &weighted.rhs].map(|tensor| (self.slot)(tensor));
         Some(Attention { inputs, shape, operators: back.operators, windows, bias })
     }
 
-    /// The value `[batch, tokens, 3 * width]` whose first, second or third part `[batch, heads, tokens, size]` is, and the operators
-    /// that cut it out.
+    /// Returns the value `[batch, tokens, 3 * width]` of which a slot `[batch, heads, tokens, size]` is the first, second or third part, and
+    /// the operators that slice it.
     fn part(&self, slot: Slot, part: usize, width: usize) -> Option<(Slot, Vec<usize>)> {
         let (mut at, mut operators, mut is_cut) = (slot, Vec::new(), false);
         loop {
-            let place = self.graph.producers[at].filter(|place| !self.taken.contains(place))?;
-            let operator = &self.graph.operators[place];
-            // What is cut is read by three, everything else by one.
+            let index = self.graph.producers[at].filter(|index| !self.taken.contains(index))?;
+            let operator = &self.graph.operators[index];
+            // The sliced value has three readers, all others have one.
             let is_slice = matches!(operator.ir, OperationIr::BaseFloat(Base::Slice(_)));
             if self.graph.reads[at] != if is_cut { 3 } else { 1 } {
                 return None;
@@ -173,7 +174,7 @@ impl Lowering<'_> {
                 _ => return None,
             }
             is_cut |= is_slice;
-            operators.push(place);
+            operators.push(index);
             at = operator.inputs[0];
             let input = operator.ir.inputs().next()?.shape.as_slice();
             if is_cut && input.len() == 3 && input[2] == 3 * width {
@@ -183,23 +184,23 @@ impl Lowering<'_> {
     }
 }
 
-/// Operators one before the other, each read by the next alone.
+/// A sequence of operators in reverse order, each with the next one as its only reader.
 struct Backwards<'a> {
     lowering: &'a Lowering<'a>,
     operators: Vec<usize>,
 }
 
 impl<'a> Backwards<'a> {
-    /// The operator that gives a value which nobody else reads.
+    /// Returns the operator of a value with a single reader.
     fn before(&mut self, tensor: &TensorIr) -> Option<&'a OperationIr> {
         let graph = self.lowering.graph;
         let slot = (self.lowering.slot)(tensor);
-        let place = graph.producers[slot].filter(|place| !self.lowering.taken.contains(place))?;
-        self.operators.push(place);
-        (graph.reads[slot] == 1).then_some(&graph.operators[place].ir)
+        let index = graph.producers[slot].filter(|index| !self.lowering.taken.contains(index))?;
+        self.operators.push(index);
+        (graph.reads[slot] == 1).then_some(&graph.operators[index].ir)
     }
 
-    /// The operator before one that only gives the windows of an image an axis of their own, or takes it away.
+    /// Returns the operator before one that only splits off the axis of windows or merges it; else the operator itself.
     fn over_windows(
         &mut self,
         operator: &'a OperationIr,
@@ -211,13 +212,13 @@ impl<'a> Backwards<'a> {
     }
 }
 
-/// The sum of constants that are added to the scores of windows, and for how many windows of an image it is.
+/// Returns the number of windows per image, and the sum of the constants that are added to their scores.
 ///
 /// # Shapes
-/// - biases: `[1, windows, heads, tokens, tokens]` or `[windows, heads, tokens, tokens]`, each axis of heads or windows of length 1 where it
-///   is the same for all
+/// - biases: `[1, windows, heads, tokens, tokens]` or `[windows, heads, tokens, tokens]`, where axes of heads or windows may have
+///   length 1
 /// - output: `[windows, heads, tokens, tokens]`
-#[allow(clippy::type_complexity, reason = "a count and numbers")]
+#[allow(clippy::type_complexity, reason = "a count and values")]
 fn window_bias(
     biases: Vec<DispatchTensor>,
     [batch, heads, tokens]: [usize; 3],
@@ -226,7 +227,7 @@ fn window_bias(
         return Some((1, None));
     }
     let mut windows = 1;
-    let mut forms = Vec::new();
+    let mut shapes_match = Vec::new();
     for bias in biases {
         let form = match *bias.shape().as_slice() {
             [1, of_windows, of_heads, rows, columns] | [of_windows, of_heads, rows, columns] => {
@@ -234,41 +235,41 @@ fn window_bias(
             }
             _ => return None,
         };
-        let fits = form[2..] == [tokens, tokens] && [1, heads].contains(&form[1]) && batch % form[0] == 0;
-        if !fits || (form[0] != 1 && windows != 1 && form[0] != windows) {
+        let product = form[2..] == [tokens, tokens] && [1, heads].contains(&form[1]) && batch % form[0] == 0;
+        if !product || (form[0] != 1 && windows != 1 && form[0] != windows) {
             return None;
         }
         windows = windows.max(form[0]);
-        forms.push((bias, form));
+        shapes_match.push((bias, form));
     }
     let whole = [windows, heads, tokens, tokens];
     let add = |sum: Option<Tensor<4>>, (bias, form): (DispatchTensor, [usize; 4])| {
-        let bias = Tensor::<4>::from_dispatch(flattened(bias, form.to_vec())).expand(whole);
+        let bias = Tensor::<4>::from_dispatch(reshaped(bias, form.to_vec())).expand(whole);
         Some(sum.map_or_else(|| bias.clone(), |sum| sum + bias.clone()))
     };
-    let sum = forms.into_iter().fold(None, add)?;
+    let sum = shapes_match.into_iter().fold(None, add)?;
     Some((windows, Some(Arc::new(sum.into_data().try_into_vec::<f32>().ok()?))))
 }
 
-/// Attention of queries, keys and values.
+/// A matched attention of queries, keys and values.
 struct Attention {
     inputs: [Slot; 3],
-    /// Of each of them: batch, heads, tokens, size.
+    /// The shape of each input: batch, heads, tokens, size.
     shape: [usize; 4],
-    /// What it consists of, without the operator that gives its output.
+    /// Its operators, except the last one.
     operators: Vec<usize>,
-    /// The windows of an image, which lie side by side in the batch.
+    /// The number of windows per image, which are contiguous in the batch.
     windows: usize,
-    /// `[windows, heads, tokens, tokens]`, or the same for all windows
+    /// `[windows, heads, tokens, tokens]`
     bias: Option<Arc<Vec<f32>>>,
 }
 
-/// Whether scores are divided by the root of the size of a head.
-fn is_usual(scale: f64, size: usize) -> bool {
+/// Reports whether the scale is the reciprocal square root of the size of a head.
+fn is_default_scale(scale: f64, size: usize) -> bool {
     (scale * (size as f64).sqrt() - 1.0).abs() < 1e-6
 }
 
-/// What an operator multiplies by a number, and the number.
+/// Returns the input and the factor of an operator that multiplies by a number.
 fn scaled(operator: &OperationIr) -> Option<(&TensorIr, f64)> {
     match operator {
         OperationIr::NumericFloat(_, Numeric::MulScalar(op)) => Some((&op.lhs, op.rhs.elem())),
@@ -277,7 +278,7 @@ fn scaled(operator: &OperationIr) -> Option<(&TensorIr, f64)> {
     }
 }
 
-/// Whether a slice cuts a third out of `[batch, tokens, 3, heads, size]` or `[batch, tokens, 3 * width]`.
+/// Reports whether a slice is one third of `[batch, tokens, 3, heads, size]` or `[batch, tokens, 3 * width]`.
 fn is_part(op: &SliceOpIr, part: usize, width: usize) -> bool {
     let shape = op.tensor.shape.as_slice();
     let third = if shape.len() == 5 { 1 } else { width };
@@ -290,7 +291,7 @@ fn is_part(op: &SliceOpIr, part: usize, width: usize) -> bool {
     shape.get(2) == Some(&(3 * third)) && op.ranges.len() > 2 && op.ranges.iter().enumerate().all(cuts)
 }
 
-/// Whether an operator exchanges heads and tokens.
+/// Returns `Some` if an operator swaps heads and tokens.
 fn is_exchange(operator: &OperationIr) -> Option<()> {
     let is_one = match operator {
         OperationIr::BaseFloat(Base::SwapDims(op)) => {

@@ -1,4 +1,4 @@
-//! What all kinds of tensors can do: reshape, permute, slice, select, join, compare with a value.
+//! Operators of all kinds of tensors: reshape, permute, slice, select, concatenate, compare with a value.
 
 use super::{Kernel, Table};
 use burn::backend::Dispatch;
@@ -6,7 +6,7 @@ use burn::backend::ir::BaseOperationIr as Op;
 use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
 use burn::tensor::IndexingUpdateOp;
 
-/// The operators that are the same for each kind of tensor, under the names that they have for this kind.
+/// Matches the operators that all kinds of tensors have, with the functions of one kind; `$rest` are the arms of the others.
 macro_rules! base {
     (
         $table:ident, $op:ident;
@@ -17,121 +17,91 @@ macro_rules! base {
     ) => {
         Some(match $op {
             Op::Reshape(op) => {
-                let shape = op.out.shape.clone();
-                $table.unary(&op.input, &op.out, move |x| Dispatch::$reshape(x, shape.clone()))
+                $table.apply([&op.input], &op.out, op, |[x], op| Dispatch::$reshape(x, op.out.shape.clone()))
             }
             Op::SwapDims(op) => {
-                let (a, b) = (op.dim1, op.dim2);
-                $table.unary(&op.input, &op.out, move |x| Dispatch::$swap_dims(x, a, b))
+                $table.apply([&op.input], &op.out, op, |[x], op| Dispatch::$swap_dims(x, op.dim1, op.dim2))
             }
-            Op::Permute(op) => {
-                let axes = op.axes.clone();
-                $table.unary(&op.input, &op.out, move |x| Dispatch::$permute(x, &axes))
-            }
-            Op::Flip(op) => {
-                let axes = op.axes.clone();
-                $table.unary(&op.input, &op.out, move |x| Dispatch::$flip(x, &axes))
-            }
+            Op::Permute(op) => $table.apply([&op.input], &op.out, op, |[x], op| Dispatch::$permute(x, &op.axes)),
+            Op::Flip(op) => $table.apply([&op.input], &op.out, op, |[x], op| Dispatch::$flip(x, &op.axes)),
             Op::Expand(op) => {
-                let shape = op.out.shape.clone();
-                $table.unary(&op.input, &op.out, move |x| Dispatch::$expand(x, shape.clone()))
+                $table.apply([&op.input], &op.out, op, |[x], op| Dispatch::$expand(x, op.out.shape.clone()))
             }
-            Op::Unfold(op) => {
-                let (dim, size, step) = (op.dim, op.size, op.step);
-                $table.unary(&op.input, &op.out, move |x| Dispatch::$unfold(x, dim, size, step))
-            }
-            Op::Slice(op) => {
-                let ranges = op.ranges.clone();
-                $table.unary(&op.tensor, &op.out, move |x| Dispatch::$slice(x, &ranges))
-            }
-            Op::SliceAssign(op) => {
-                let ranges = op.ranges.clone();
-                $table.binary([&op.tensor, &op.value], &op.out, move |x, value| {
-                    Dispatch::$slice_assign(x, &ranges, value)
-                })
-            }
-            Op::Gather(op) => {
-                let dim = op.dim;
-                $table.binary([&op.tensor, &op.indices], &op.out, move |x, indices| Dispatch::$gather(dim, x, indices))
-            }
-            Op::Select(op) => {
-                let dim = op.dim;
-                $table.binary([&op.tensor, &op.indices], &op.out, move |x, indices| Dispatch::$select(x, dim, indices))
-            }
-            Op::MaskWhere(op) => $table.many([&op.tensor, &op.mask, &op.value], &op.out, |[x, mask, value]| {
-                Dispatch::$mask_where(x, mask, value)
+            Op::Unfold(op) => $table.apply([&op.input], &op.out, op, |[x], op| {
+                Dispatch::$unfold(x, op.dim, op.size, op.step)
             }),
-            Op::MaskFill(op) => {
-                let value = op.value;
-                $table.binary([&op.tensor, &op.mask], &op.out, move |x, mask| {
-                    Dispatch::$mask_fill(x, mask, value.into())
+            Op::Slice(op) => $table.apply([&op.tensor], &op.out, op, |[x], op| Dispatch::$slice(x, &op.ranges)),
+            Op::SliceAssign(op) => $table.apply([&op.tensor, &op.value], &op.out, op, |[x, value], op| {
+                Dispatch::$slice_assign(x, &op.ranges, value)
+            }),
+            Op::Gather(op) => $table.apply([&op.tensor, &op.indices], &op.out, op, |[x, indices], op| {
+                Dispatch::$gather(op.dim, x, indices)
+            }),
+            Op::Select(op) => $table.apply([&op.tensor, &op.indices], &op.out, op, |[x, indices], op| {
+                Dispatch::$select(x, op.dim, indices)
+            }),
+            Op::MaskWhere(op) => {
+                $table.apply([&op.tensor, &op.mask, &op.value], &op.out, op, |[x, mask, value], _| {
+                    Dispatch::$mask_where(x, mask, value)
                 })
             }
+            Op::MaskFill(op) => $table.apply([&op.tensor, &op.mask], &op.out, op, |[x, mask], op| {
+                Dispatch::$mask_fill(x, mask, op.value.into())
+            }),
             Op::RepeatDim(op) => {
-                let (dim, times) = (op.dim, op.times);
-                $table.unary(&op.tensor, &op.out, move |x| Dispatch::$repeat_dim(x, dim, times))
+                $table.apply([&op.tensor], &op.out, op, |[x], op| Dispatch::$repeat_dim(x, op.dim, op.times))
             }
-            Op::Cat(op) => {
-                let dim = op.dim;
-                $table.list(&op.tensors, &op.out, move |all| Dispatch::$cat(all, dim))
-            }
-            Op::Empty(op) => {
-                let (shape, dtype, device) = (op.out.shape.clone(), op.out.dtype, $table.device.clone());
-                $table.create(&op.out, move || Dispatch::$empty(shape.clone(), device.as_dispatch(), dtype.into()))
-            }
-            Op::Zeros(op) => {
-                let (shape, dtype, device) = (op.out.shape.clone(), op.out.dtype, $table.device.clone());
-                $table.create(&op.out, move || Dispatch::$zeros(shape.clone(), device.as_dispatch(), dtype.into()))
-            }
-            Op::Ones(op) => {
-                let (shape, dtype, device) = (op.out.shape.clone(), op.out.dtype, $table.device.clone());
-                $table.create(&op.out, move || Dispatch::$ones(shape.clone(), device.as_dispatch(), dtype.into()))
-            }
+            Op::Cat(op) => $table.apply_list(&op.tensors, &op.out, op, |all, op| Dispatch::$cat(all, op.dim)),
+            Op::Empty(op) => $table.create(&op.out, op, |op, device| {
+                Dispatch::$empty(op.out.shape.clone(), device, op.out.dtype.into())
+            }),
+            Op::Zeros(op) => $table.create(&op.out, op, |op, device| {
+                Dispatch::$zeros(op.out.shape.clone(), device, op.out.dtype.into())
+            }),
+            Op::Ones(op) => $table.create(&op.out, op, |op, device| {
+                Dispatch::$ones(op.out.shape.clone(), device, op.out.dtype.into())
+            }),
             $($rest)*
         })
     };
 }
 
-/// Comparisons and questions of numbers, whose answers are of the kind of bools that the recording says.
-macro_rules! questions {
-    ($table:ident, $op:ident; $equal:ident $equal_elem:ident $not_equal:ident $not_equal_elem:ident $all:ident $any:ident $all_dim:ident $any_dim:ident) => {
-        Some(match $op {
-            Op::Equal(op) => {
-                let dtype = op.out.dtype;
-                $table.binary([&op.lhs, &op.rhs], &op.out, move |a, b| Dispatch::$equal(a, b, dtype.into()))
+/// Matches the operators of numbers that `base!` leaves out, with the functions of one kind of numbers.
+macro_rules! base_of_numbers {
+    (
+        $table:ident, $op:ident;
+        $scatter:ident $select_assign:ident $gather_nd:ident $cast:ident;
+        $equal:ident $equal_elem:ident $not_equal:ident $not_equal_elem:ident $all:ident $any:ident $all_dim:ident $any_dim:ident
+    ) => {
+        match $op {
+            Op::Scatter(op) => {
+                $table.apply([&op.tensor, &op.indices, &op.value], &op.out, op, |[x, indices, value], op| {
+                    Dispatch::$scatter(op.dim, x, indices, value, op.update)
+                })
             }
-            Op::EqualElem(op) => {
-                let (rhs, dtype) = (op.rhs, op.out.dtype);
-                $table.unary(&op.lhs, &op.out, move |x| Dispatch::$equal_elem(x, rhs.into(), dtype.into()))
+            Op::SelectAssign(op) => {
+                $table.apply([&op.tensor, &op.indices, &op.value], &op.out, op, |[x, indices, value], op| {
+                    Dispatch::$select_assign(x, op.dim, indices, value, op.update)
+                })
             }
-            Op::NotEqual(op) => {
-                let dtype = op.out.dtype;
-                $table
-                    .binary([&op.lhs, &op.rhs], &op.out, move |a, b| Dispatch::$not_equal(a, b, dtype.into()))
+            Op::GatherNd(op) => $table.binary([&op.data, &op.indices], &op.out, Dispatch::$gather_nd),
+            Op::Cast(op) => {
+                $table.apply([&op.input], &op.out, op, |[x], op| Dispatch::$cast(x, op.out.dtype.into()))
             }
-            Op::NotEqualElem(op) => {
-                let (rhs, dtype) = (op.rhs, op.out.dtype);
-                $table
-                    .unary(&op.lhs, &op.out, move |x| Dispatch::$not_equal_elem(x, rhs.into(), dtype.into()))
-            }
-            Op::All(op) => {
-                let dtype = op.out.dtype;
-                $table.unary(&op.input, &op.out, move |x| Dispatch::$all(x, dtype.into()))
-            }
-            Op::Any(op) => {
-                let dtype = op.out.dtype;
-                $table.unary(&op.input, &op.out, move |x| Dispatch::$any(x, dtype.into()))
-            }
-            Op::AllDim(op) => {
-                let (axis, dtype) = (op.axis, op.out.dtype);
-                $table.unary(&op.input, &op.out, move |x| Dispatch::$all_dim(x, axis, dtype.into()))
-            }
-            Op::AnyDim(op) => {
-                let (axis, dtype) = (op.axis, op.out.dtype);
-                $table.unary(&op.input, &op.out, move |x| Dispatch::$any_dim(x, axis, dtype.into()))
-            }
+            Op::Equal(op) => $table.compare(op, Dispatch::$equal),
+            Op::EqualElem(op) => $table.compare_scalar(op, Dispatch::$equal_elem),
+            Op::NotEqual(op) => $table.compare(op, Dispatch::$not_equal),
+            Op::NotEqualElem(op) => $table.compare_scalar(op, Dispatch::$not_equal_elem),
+            Op::All(op) => $table.predicate(&op.input, &op.out, Dispatch::$all),
+            Op::Any(op) => $table.predicate(&op.input, &op.out, Dispatch::$any),
+            Op::AllDim(op) => $table.apply([&op.input], &op.out, op, |[x], op| {
+                Dispatch::$all_dim(x, op.axis, op.out.dtype.into())
+            }),
+            Op::AnyDim(op) => $table.apply([&op.input], &op.out, op, |[x], op| {
+                Dispatch::$any_dim(x, op.axis, op.out.dtype.into())
+            }),
             _ => return None,
-        })
+        }
     };
 }
 
@@ -142,27 +112,11 @@ impl Table<'_> {
             float_reshape float_swap_dims float_permute float_flip float_expand float_unfold float_slice float_slice_assign
             float_gather float_select float_mask_where float_mask_fill float_repeat_dim float_cat float_empty float_zeros
             float_ones;
-            Op::Scatter(op) => {
-                let (dim, update) = (op.dim, op.update);
-                self.many([&op.tensor, &op.indices, &op.value], &op.out, move |[x, indices, value]| {
-                    Dispatch::float_scatter(dim, x, indices, value, update)
-                })
-            }
-            Op::SelectAssign(op) => {
-                let (dim, update) = (op.dim, op.update);
-                self.many([&op.tensor, &op.indices, &op.value], &op.out, move |[x, indices, value]| {
-                    Dispatch::float_select_assign(x, dim, indices, value, update)
-                })
-            }
-            Op::GatherNd(op) => self.binary([&op.data, &op.indices], &op.out, Dispatch::float_gather_nd),
-            Op::Cast(op) => {
-                let dtype = op.out.dtype;
-                self.unary(&op.input, &op.out, move |x| Dispatch::float_cast(x, dtype.into()))
-            }
-            _ => questions! {
+            _ => base_of_numbers! {
                 self, op;
+                float_scatter float_select_assign float_gather_nd float_cast;
                 float_equal float_equal_elem float_not_equal float_not_equal_elem float_all float_any float_all_dim float_any_dim
-            }?,
+            },
         }
     }
 
@@ -172,27 +126,11 @@ impl Table<'_> {
             int_reshape int_swap_dims int_permute int_flip int_expand int_unfold int_slice int_slice_assign
             int_gather int_select int_mask_where int_mask_fill int_repeat_dim int_cat int_empty int_zeros
             int_ones;
-            Op::Scatter(op) => {
-                let (dim, update) = (op.dim, op.update);
-                self.many([&op.tensor, &op.indices, &op.value], &op.out, move |[x, indices, value]| {
-                    Dispatch::int_scatter(dim, x, indices, value, update)
-                })
-            }
-            Op::SelectAssign(op) => {
-                let (dim, update) = (op.dim, op.update);
-                self.many([&op.tensor, &op.indices, &op.value], &op.out, move |[x, indices, value]| {
-                    Dispatch::int_select_assign(x, dim, indices, value, update)
-                })
-            }
-            Op::GatherNd(op) => self.binary([&op.data, &op.indices], &op.out, Dispatch::int_gather_nd),
-            Op::Cast(op) => {
-                let dtype = op.out.dtype;
-                self.unary(&op.input, &op.out, move |x| Dispatch::int_cast(x, dtype.into()))
-            }
-            _ => questions! {
+            _ => base_of_numbers! {
                 self, op;
+                int_scatter int_select_assign int_gather_nd int_cast;
                 int_equal int_equal_elem int_not_equal int_not_equal_elem int_all int_any int_all_dim int_any_dim
-            }?,
+            },
         }
     }
 
@@ -203,37 +141,23 @@ impl Table<'_> {
             bool_gather bool_select bool_mask_where bool_mask_fill bool_repeat_dim bool_cat bool_empty bool_zeros
             bool_ones;
             Op::Scatter(op) if op.update == IndexingUpdateOp::Add => {
-                let dim = op.dim;
-                self.many([&op.tensor, &op.indices, &op.value], &op.out, move |[x, indices, value]| {
-                    Dispatch::bool_scatter_or(dim, x, indices, value)
+                self.apply([&op.tensor, &op.indices, &op.value], &op.out, op, |[x, indices, value], op| {
+                    Dispatch::bool_scatter_or(op.dim, x, indices, value)
                 })
             }
             Op::SelectAssign(op) if op.update == IndexingUpdateOp::Add => {
-                let dim = op.dim;
-                self.many([&op.tensor, &op.indices, &op.value], &op.out, move |[x, indices, value]| {
-                    Dispatch::bool_select_or(x, dim, indices, value)
+                self.apply([&op.tensor, &op.indices, &op.value], &op.out, op, |[x, indices, value], op| {
+                    Dispatch::bool_select_or(x, op.dim, indices, value)
                 })
             }
             Op::Equal(op) => self.binary([&op.lhs, &op.rhs], &op.out, Dispatch::bool_equal),
             Op::NotEqual(op) => self.binary([&op.lhs, &op.rhs], &op.out, Dispatch::bool_not_equal),
-            Op::EqualElem(op) => {
-                let rhs = op.rhs;
-                self.unary(&op.lhs, &op.out, move |x| Dispatch::bool_equal_elem(x, rhs.into()))
-            }
-            Op::NotEqualElem(op) => {
-                let rhs = op.rhs;
-                self.unary(&op.lhs, &op.out, move |x| Dispatch::bool_not_equal_elem(x, rhs.into()))
-            }
+            Op::EqualElem(op) => self.with_scalar(op, Dispatch::bool_equal_elem),
+            Op::NotEqualElem(op) => self.with_scalar(op, Dispatch::bool_not_equal_elem),
             Op::All(op) => self.unary(&op.input, &op.out, Dispatch::bool_all),
             Op::Any(op) => self.unary(&op.input, &op.out, Dispatch::bool_any),
-            Op::AllDim(op) => {
-                let axis = op.axis;
-                self.unary(&op.input, &op.out, move |x| Dispatch::bool_all_dim(x, axis))
-            }
-            Op::AnyDim(op) => {
-                let axis = op.axis;
-                self.unary(&op.input, &op.out, move |x| Dispatch::bool_any_dim(x, axis))
-            }
+            Op::AllDim(op) => self.apply([&op.input], &op.out, op, |[x], op| Dispatch::bool_all_dim(x, op.axis)),
+            Op::AnyDim(op) => self.apply([&op.input], &op.out, op, |[x], op| Dispatch::bool_any_dim(x, op.axis)),
             _ => return None,
         }
     }

@@ -1,192 +1,108 @@
-//! The operators that Burn's modules are computed by: convolutions, norms, pooling, attention, activations.
+//! Operators of Burn's modules: convolutions, norms, pooling, attention, activations.
 
 use super::{Kernel, Table};
 use burn::backend::Dispatch;
 use burn::backend::ir::{ActivationOperationIr, ModuleOperationIr as Op};
 use burn::backend::ops::{ActivationOps, ModuleOps, UnfoldOptions};
 
+/// Makes the kernel of a convolution: an input, a weight and an optional bias.
+macro_rules! conv {
+    ($table:ident, $op:ident, $conv:ident) => {
+        $table.apply_optional([&$op.x, &$op.weight], [&$op.bias], &$op.out, $op, |[x, weight], [bias], op| {
+            Dispatch::$conv(x, weight, bias, op.options.clone().into())
+        })
+    };
+}
+
+/// Makes the kernel of a pooling, whose function takes the input, the window and `$parameter`s.
+macro_rules! pool {
+    ($table:ident, $op:ident, $pool:ident, $($parameter:ident),+) => {
+        $table.apply([&$op.x], &$op.out, $op, |[x], op| {
+            Dispatch::$pool(x, op.kernel_size, op.stride, op.padding, $(op.$parameter),+)
+        })
+    };
+}
+
+/// Makes the kernel of a max pooling that also returns the indices of the maxima.
+macro_rules! max_pool_with_indices {
+    ($table:ident, $op:ident, $pool:ident) => {
+        $table.apply_with_indices(&$op.x, [&$op.out, &$op.out_indices], $op, |x, op| {
+            let dtype = op.out_indices.dtype.into();
+            let pooled =
+                Dispatch::$pool(x, op.kernel_size, op.stride, op.padding, op.dilation, op.ceil_mode, dtype);
+            (pooled.output, pooled.indices)
+        })
+    };
+}
+
+/// Makes the kernel of an adaptive average pooling.
+macro_rules! adaptive_pool {
+    ($table:ident, $op:ident, $pool:ident) => {
+        $table.apply([&$op.x], &$op.out, $op, |[x], op| Dispatch::$pool(x, op.output_size))
+    };
+}
+
 impl Table<'_> {
     pub(super) fn module(&mut self, op: &Op) -> Option<Kernel> {
         Some(match op {
             Op::BatchNorm(op) => {
-                let epsilon: f64 = op.epsilon.elem();
                 let inputs = [&op.x, &op.gamma, &op.beta, &op.mean, &op.variance];
-                self.many(inputs, &op.out, move |[x, gamma, beta, mean, variance]| {
-                    Dispatch::batch_norm(x, gamma, beta, mean, variance, epsilon)
+                self.apply(inputs, &op.out, op, |[x, gamma, beta, mean, variance], op| {
+                    Dispatch::batch_norm(x, gamma, beta, mean, variance, op.epsilon.elem())
                 })
             }
             Op::LayerNorm(op) => {
-                let epsilon: f64 = op.epsilon.elem();
-                self.optional([&op.input, &op.gamma], [&op.beta], &op.out, move |[x, gamma], [beta]| {
-                    Dispatch::layer_norm(x, gamma, beta, epsilon)
+                let inputs = [&op.input, &op.gamma];
+                self.apply_optional(inputs, [&op.beta], &op.out, op, |[x, gamma], [beta], op| {
+                    Dispatch::layer_norm(x, gamma, beta, op.epsilon.elem())
                 })
             }
             Op::Embedding(op) => self.binary([&op.weights, &op.indices], &op.out, Dispatch::embedding),
             Op::Linear(op) => {
-                self.optional([&op.x, &op.weight], [&op.bias], &op.out, |[x, weight], [bias]| {
+                self.apply_optional([&op.x, &op.weight], [&op.bias], &op.out, op, |[x, weight], [bias], _| {
                     Dispatch::linear(x, weight, bias)
                 })
             }
-            Op::Conv1d(op) => {
-                let options = op.options.clone();
-                self.optional([&op.x, &op.weight], [&op.bias], &op.out, move |[x, weight], [bias]| {
-                    Dispatch::conv1d(x, weight, bias, options.clone().into())
-                })
-            }
-            Op::Conv2d(op) => {
-                let options = op.options.clone();
-                self.optional([&op.x, &op.weight], [&op.bias], &op.out, move |[x, weight], [bias]| {
-                    Dispatch::conv2d(x, weight, bias, options.clone().into())
-                })
-            }
-            Op::Conv3d(op) => {
-                let options = op.options.clone();
-                self.optional([&op.x, &op.weight], [&op.bias], &op.out, move |[x, weight], [bias]| {
-                    Dispatch::conv3d(x, weight, bias, options.clone().into())
-                })
-            }
-            Op::DeformableConv2d(op) => {
-                let options = op.options.clone();
-                let inputs = [&op.x, &op.offset, &op.weight];
-                self.optional(
-                    inputs,
-                    [&op.mask, &op.bias],
-                    &op.out,
-                    move |[x, offset, weight], [mask, bias]| {
-                        Dispatch::deform_conv2d(x, offset, weight, mask, bias, options.clone().into())
-                    },
-                )
-            }
-            Op::ConvTranspose1d(op) => {
-                let options = op.options.clone();
-                self.optional([&op.x, &op.weight], [&op.bias], &op.out, move |[x, weight], [bias]| {
-                    Dispatch::conv_transpose1d(x, weight, bias, options.clone().into())
-                })
-            }
-            Op::ConvTranspose2d(op) => {
-                let options = op.options.clone();
-                self.optional([&op.x, &op.weight], [&op.bias], &op.out, move |[x, weight], [bias]| {
-                    Dispatch::conv_transpose2d(x, weight, bias, options.clone().into())
-                })
-            }
-            Op::ConvTranspose3d(op) => {
-                let options = op.options.clone();
-                self.optional([&op.x, &op.weight], [&op.bias], &op.out, move |[x, weight], [bias]| {
-                    Dispatch::conv_transpose3d(x, weight, bias, options.clone().into())
-                })
-            }
-            Op::AvgPool1d(op) => {
-                let pool = op.clone();
-                self.unary(&op.x, &op.out, move |x| {
-                    Dispatch::avg_pool1d(
-                        x,
-                        pool.kernel_size,
-                        pool.stride,
-                        pool.padding,
-                        pool.count_include_pad,
-                        pool.ceil_mode,
-                    )
-                })
-            }
-            Op::AvgPool2d(op) => {
-                let pool = op.clone();
-                self.unary(&op.x, &op.out, move |x| {
-                    Dispatch::avg_pool2d(
-                        x,
-                        pool.kernel_size,
-                        pool.stride,
-                        pool.padding,
-                        pool.count_include_pad,
-                        pool.ceil_mode,
-                    )
-                })
-            }
-            Op::AdaptiveAvgPool1d(op) => {
-                let size = op.output_size;
-                self.unary(&op.x, &op.out, move |x| Dispatch::adaptive_avg_pool1d(x, size))
-            }
-            Op::AdaptiveAvgPool2d(op) => {
-                let size = op.output_size;
-                self.unary(&op.x, &op.out, move |x| Dispatch::adaptive_avg_pool2d(x, size))
-            }
-            Op::AdaptiveAvgPool3d(op) => {
-                let size = op.output_size;
-                self.unary(&op.x, &op.out, move |x| Dispatch::adaptive_avg_pool3d(x, size))
-            }
-            Op::MaxPool1d(op) => {
-                let pool = op.clone();
-                self.unary(&op.x, &op.out, move |x| {
-                    Dispatch::max_pool1d(
-                        x,
-                        pool.kernel_size,
-                        pool.stride,
-                        pool.padding,
-                        pool.dilation,
-                        pool.ceil_mode,
-                    )
-                })
-            }
-            Op::MaxPool2d(op) => {
-                let pool = op.clone();
-                self.unary(&op.x, &op.out, move |x| {
-                    Dispatch::max_pool2d(
-                        x,
-                        pool.kernel_size,
-                        pool.stride,
-                        pool.padding,
-                        pool.dilation,
-                        pool.ceil_mode,
-                    )
-                })
-            }
-            Op::MaxPool1dWithIndices(op) => {
-                let pool = op.clone();
-                self.with_indices(&op.x, [&op.out, &op.out_indices], move |x| {
-                    let found = Dispatch::max_pool1d_with_indices(
-                        x,
-                        pool.kernel_size,
-                        pool.stride,
-                        pool.padding,
-                        pool.dilation,
-                        pool.ceil_mode,
-                        pool.out_indices.dtype.into(),
-                    );
-                    (found.output, found.indices)
-                })
-            }
-            Op::MaxPool2dWithIndices(op) => {
-                let pool = op.clone();
-                self.with_indices(&op.x, [&op.out, &op.out_indices], move |x| {
-                    let found = Dispatch::max_pool2d_with_indices(
-                        x,
-                        pool.kernel_size,
-                        pool.stride,
-                        pool.padding,
-                        pool.dilation,
-                        pool.ceil_mode,
-                        pool.out_indices.dtype.into(),
-                    );
-                    (found.output, found.indices)
-                })
-            }
-            Op::Interpolate(op) => {
-                let (size, options) = (op.output_size, op.options.clone());
-                self.unary(&op.x, &op.out, move |x| Dispatch::interpolate(x, size, options.clone().into()))
-            }
-            Op::Attention(op) => {
-                let options = op.options.clone();
-                let inputs = [&op.query, &op.key, &op.value];
-                self.optional(inputs, [&op.mask, &op.attn_bias], &op.out, move |[q, k, v], [mask, bias]| {
-                    Dispatch::attention(q, k, v, mask, bias, options.clone().into())
-                })
-            }
-            Op::Unfold4d(op) => {
-                let (size, options) = (op.kernel_size, op.options.clone());
-                self.unary(&op.x, &op.out, move |x| {
-                    let options = UnfoldOptions::new(options.stride, options.padding, options.dilation);
-                    Dispatch::unfold4d(x, size, options)
-                })
-            }
+            Op::Conv1d(op) => conv!(self, op, conv1d),
+            Op::Conv2d(op) => conv!(self, op, conv2d),
+            Op::Conv3d(op) => conv!(self, op, conv3d),
+            Op::ConvTranspose1d(op) => conv!(self, op, conv_transpose1d),
+            Op::ConvTranspose2d(op) => conv!(self, op, conv_transpose2d),
+            Op::ConvTranspose3d(op) => conv!(self, op, conv_transpose3d),
+            Op::DeformableConv2d(op) => self.apply_optional(
+                [&op.x, &op.offset, &op.weight],
+                [&op.mask, &op.bias],
+                &op.out,
+                op,
+                |[x, offset, weight], [mask, bias], op| {
+                    Dispatch::deform_conv2d(x, offset, weight, mask, bias, op.options.clone().into())
+                },
+            ),
+            Op::AvgPool1d(op) => pool!(self, op, avg_pool1d, count_include_pad, ceil_mode),
+            Op::AvgPool2d(op) => pool!(self, op, avg_pool2d, count_include_pad, ceil_mode),
+            Op::AdaptiveAvgPool1d(op) => adaptive_pool!(self, op, adaptive_avg_pool1d),
+            Op::AdaptiveAvgPool2d(op) => adaptive_pool!(self, op, adaptive_avg_pool2d),
+            Op::AdaptiveAvgPool3d(op) => adaptive_pool!(self, op, adaptive_avg_pool3d),
+            Op::MaxPool1d(op) => pool!(self, op, max_pool1d, dilation, ceil_mode),
+            Op::MaxPool2d(op) => pool!(self, op, max_pool2d, dilation, ceil_mode),
+            Op::MaxPool1dWithIndices(op) => max_pool_with_indices!(self, op, max_pool1d_with_indices),
+            Op::MaxPool2dWithIndices(op) => max_pool_with_indices!(self, op, max_pool2d_with_indices),
+            Op::Interpolate(op) => self.apply([&op.x], &op.out, op, |[x], op| {
+                Dispatch::interpolate(x, op.output_size, op.options.clone().into())
+            }),
+            Op::Attention(op) => self.apply_optional(
+                [&op.query, &op.key, &op.value],
+                [&op.mask, &op.attn_bias],
+                &op.out,
+                op,
+                |[q, k, v], [mask, bias], op| {
+                    Dispatch::attention(q, k, v, mask, bias, op.options.clone().into())
+                },
+            ),
+            Op::Unfold4d(op) => self.apply([&op.x], &op.out, op, |[x], op| {
+                let options = UnfoldOptions::new(op.options.stride, op.options.padding, op.options.dilation);
+                Dispatch::unfold4d(x, op.kernel_size, options)
+            }),
             _ => return None,
         })
     }
@@ -195,30 +111,19 @@ impl Table<'_> {
         use ActivationOperationIr as A;
         Some(match op {
             A::Relu(op) => self.unary(&op.input, &op.out, Dispatch::relu),
-            A::LeakyRelu(op) => {
-                let slope = op.rhs;
-                self.unary(&op.lhs, &op.out, move |x| Dispatch::leaky_relu(x, slope.into()))
-            }
+            A::LeakyRelu(op) => self.with_scalar(op, Dispatch::leaky_relu),
             A::PRelu(op) => self.binary([&op.lhs, &op.rhs], &op.out, Dispatch::prelu),
             A::Gelu(op) => self.unary(&op.input, &op.out, Dispatch::gelu),
             A::Sigmoid(op) => self.unary(&op.input, &op.out, Dispatch::sigmoid),
-            A::HardSigmoid(op) => {
-                let (alpha, beta) = (op.alpha, op.beta);
-                self.unary(&op.tensor, &op.out, move |x| Dispatch::hard_sigmoid(x, alpha.into(), beta.into()))
-            }
+            A::HardSigmoid(op) => self.apply([&op.tensor], &op.out, op, |[x], op| {
+                Dispatch::hard_sigmoid(x, op.alpha.into(), op.beta.into())
+            }),
             A::LogSigmoid(op) => self.unary(&op.input, &op.out, Dispatch::log_sigmoid),
-            A::Softmax(op) => {
-                let axis = op.axis;
-                self.unary(&op.input, &op.out, move |x| Dispatch::softmax(x, axis))
-            }
+            A::Softmax(op) => self.apply([&op.input], &op.out, op, |[x], op| Dispatch::softmax(x, op.axis)),
             A::LogSoftmax(op) => {
-                let axis = op.axis;
-                self.unary(&op.input, &op.out, move |x| Dispatch::log_softmax(x, axis))
+                self.apply([&op.input], &op.out, op, |[x], op| Dispatch::log_softmax(x, op.axis))
             }
-            A::Softmin(op) => {
-                let axis = op.axis;
-                self.unary(&op.input, &op.out, move |x| Dispatch::softmin(x, axis))
-            }
+            A::Softmin(op) => self.apply([&op.input], &op.out, op, |[x], op| Dispatch::softmin(x, op.axis)),
             A::ReluBackward(_) | A::GeluBackward(_) | A::SigmoidBackward(_) | A::LogSigmoidBackward(_) => {
                 return None;
             }

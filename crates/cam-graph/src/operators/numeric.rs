@@ -1,99 +1,71 @@
-//! Arithmetic, reductions, comparisons and elementwise functions of numbers.
+//! Operators of numbers: arithmetic, reductions, comparisons, elementwise functions.
 
 use super::{Kernel, Table};
-use burn::backend::Dispatch;
 use burn::backend::ir::{
     BinaryOpIr, BoolOperationIr, DimOpIr, FloatOperationIr, IntOperationIr, NumericOperationIr as Op,
-    ReduceDimOpIr, ScalarOpIr, TensorIr, UnaryOpIr,
+    ReduceDimOpIr, UnaryOpIr,
 };
 use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
-use burn::backend::{BoolDType, DispatchTensor, Scalar};
+use burn::backend::{Dispatch, DispatchTensor};
 
 impl Table<'_> {
-    fn of_one(&mut self, op: &UnaryOpIr, f: fn(DispatchTensor) -> DispatchTensor) -> Kernel {
+    fn elementwise(&mut self, op: &UnaryOpIr, f: fn(DispatchTensor) -> DispatchTensor) -> Kernel {
         self.unary(&op.input, &op.out, f)
     }
 
-    fn of_two(&mut self, op: &BinaryOpIr, f: fn(DispatchTensor, DispatchTensor) -> DispatchTensor) -> Kernel {
+    fn elementwise_pair(
+        &mut self,
+        op: &BinaryOpIr,
+        f: fn(DispatchTensor, DispatchTensor) -> DispatchTensor,
+    ) -> Kernel {
         self.binary([&op.lhs, &op.rhs], &op.out, f)
     }
 
-    fn with_scalar(&mut self, op: &ScalarOpIr, f: fn(DispatchTensor, Scalar) -> DispatchTensor) -> Kernel {
-        let rhs = op.rhs;
-        self.unary(&op.lhs, &op.out, move |x| f(x, rhs.into()))
-    }
-
-    fn compare(
-        &mut self,
-        op: &BinaryOpIr,
-        f: fn(DispatchTensor, DispatchTensor, BoolDType) -> DispatchTensor,
-    ) -> Kernel {
-        let dtype = op.out.dtype;
-        self.binary([&op.lhs, &op.rhs], &op.out, move |a, b| f(a, b, dtype.into()))
-    }
-
-    fn compare_scalar(
-        &mut self,
-        op: &ScalarOpIr,
-        f: fn(DispatchTensor, Scalar, BoolDType) -> DispatchTensor,
-    ) -> Kernel {
-        let (rhs, dtype) = (op.rhs, op.out.dtype);
-        self.unary(&op.lhs, &op.out, move |x| f(x, rhs.into(), dtype.into()))
-    }
-
-    fn along(&mut self, op: &ReduceDimOpIr, f: fn(DispatchTensor, usize) -> DispatchTensor) -> Kernel {
+    fn reduce_dim(&mut self, op: &ReduceDimOpIr, f: fn(DispatchTensor, usize) -> DispatchTensor) -> Kernel {
         let axis = op.axis;
         self.unary(&op.input, &op.out, move |x| f(x, axis))
     }
 
-    fn running(&mut self, op: &DimOpIr, f: fn(DispatchTensor, usize) -> DispatchTensor) -> Kernel {
+    fn cumulate(&mut self, op: &DimOpIr, f: fn(DispatchTensor, usize) -> DispatchTensor) -> Kernel {
         let axis = op.axis;
         self.unary(&op.input, &op.out, move |x| f(x, axis))
     }
 }
 
-/// The operators that floats and integers share, under the names that they have for this kind.
+/// Matches the operators that floats and integers share, with the functions of one kind; `$rest` are the arms of the others.
 macro_rules! numeric {
     (
         $table:ident, $op:ident;
         $pad:ident $full:ident
-        [$($two:ident $two_fn:ident),*] [$($scalar:ident $scalar_fn:ident),*] [$($compare:ident $compare_fn:ident),*]
-        [$($compare_scalar:ident $compare_scalar_fn:ident),*] [$($one:ident $one_fn:ident),*] [$($whole:ident $whole_fn:ident),*]
-        [$($along:ident $along_fn:ident),*] [$($running:ident $running_fn:ident),*]
+        [$($pair:ident $pair_fn:ident),*] [$($scalar:ident $scalar_fn:ident),*] [$($compare:ident $compare_fn:ident),*]
+        [$($compare_scalar:ident $compare_scalar_fn:ident),*] [$($unary:ident $unary_fn:ident),*] [$($total:ident $total_fn:ident),*]
+        [$($dim:ident $dim_fn:ident),*] [$($cumulative:ident $cumulative_fn:ident),*]
         $clamp:ident $sort:ident $topk:ident;
         $($rest:tt)*
     ) => {
         Some(match $op {
-            Op::Pad(op) => {
-                let (padding, mode) = (op.padding.clone(), op.mode.clone());
-                $table.unary(&op.input, &op.out, move |x| Dispatch::$pad(x, &padding, mode.clone().into()))
-            }
-            Op::Full(op) => {
-                let (shape, dtype, value, device) =
-                    (op.out.shape.clone(), op.out.dtype, op.value, $table.device.clone());
-                $table.create(&op.out, move || {
-                    Dispatch::$full(shape.clone(), value.into(), device.as_dispatch(), dtype.into())
-                })
-            }
-            $(Op::$two(op) => $table.of_two(op, Dispatch::$two_fn),)*
+            Op::Pad(op) => $table.apply([&op.input], &op.out, op, |[x], op| {
+                Dispatch::$pad(x, &op.padding, op.mode.clone().into())
+            }),
+            Op::Full(op) => $table.create(&op.out, op, |op, device| {
+                Dispatch::$full(op.out.shape.clone(), op.value.into(), device, op.out.dtype.into())
+            }),
+            $(Op::$pair(op) => $table.elementwise_pair(op, Dispatch::$pair_fn),)*
             $(Op::$scalar(op) => $table.with_scalar(op, Dispatch::$scalar_fn),)*
             $(Op::$compare(op) => $table.compare(op, Dispatch::$compare_fn),)*
             $(Op::$compare_scalar(op) => $table.compare_scalar(op, Dispatch::$compare_scalar_fn),)*
-            $(Op::$one(op) => $table.of_one(op, Dispatch::$one_fn),)*
-            $(Op::$whole(op) => $table.unary(&op.input, &op.out, Dispatch::$whole_fn),)*
-            $(Op::$along(op) => $table.along(op, Dispatch::$along_fn),)*
-            $(Op::$running(op) => $table.running(op, Dispatch::$running_fn),)*
-            Op::Clamp(op) => {
-                let (min, max) = (op.min, op.max);
-                $table.unary(&op.tensor, &op.out, move |x| Dispatch::$clamp(x, min.into(), max.into()))
-            }
+            $(Op::$unary(op) => $table.elementwise(op, Dispatch::$unary_fn),)*
+            $(Op::$total(op) => $table.unary(&op.input, &op.out, Dispatch::$total_fn),)*
+            $(Op::$dim(op) => $table.reduce_dim(op, Dispatch::$dim_fn),)*
+            $(Op::$cumulative(op) => $table.cumulate(op, Dispatch::$cumulative_fn),)*
+            Op::Clamp(op) => $table.apply([&op.tensor], &op.out, op, |[x], op| {
+                Dispatch::$clamp(x, op.min.into(), op.max.into())
+            }),
             Op::Sort(op) => {
-                let (dim, descending) = (op.dim, op.descending);
-                $table.unary(&op.input, &op.out, move |x| Dispatch::$sort(x, dim, descending))
+                $table.apply([&op.input], &op.out, op, |[x], op| Dispatch::$sort(x, op.dim, op.descending))
             }
             Op::TopK(op) => {
-                let (axis, k) = (op.axis, op.accumulator_len);
-                $table.unary(&op.input, &op.out, move |x| Dispatch::$topk(x, axis, k))
+                $table.apply([&op.input], &op.out, op, |[x], op| Dispatch::$topk(x, op.axis, op.accumulator_len))
             }
             $($rest)*
         })
@@ -129,47 +101,38 @@ impl Table<'_> {
             [CumSum float_cumsum, CumProd float_cumprod, CumMin float_cummin, CumMax float_cummax]
             float_clamp float_sort float_topk;
             Op::SumDims(op) => {
-                let axes = op.axes.clone();
-                self.unary(&op.input, &op.out, move |x| Dispatch::float_sum_dims(x, &axes))
+                self.apply([&op.input], &op.out, op, |[x], op| Dispatch::float_sum_dims(x, &op.axes))
             }
-            Op::ArgMax(op) => {
-                let (axis, dtype) = (op.axis, op.out.dtype);
-                self.unary(&op.input, &op.out, move |x| Dispatch::float_argmax(x, axis, dtype.into()))
-            }
-            Op::ArgMin(op) => {
-                let (axis, dtype) = (op.axis, op.out.dtype);
-                self.unary(&op.input, &op.out, move |x| Dispatch::float_argmin(x, axis, dtype.into()))
-            }
-            Op::ArgTopK(op) => {
-                let (axis, k, dtype) = (op.axis, op.accumulator_len, op.out.dtype);
-                self.unary(&op.input, &op.out, move |x| Dispatch::float_argtopk(x, axis, k, dtype.into()))
-            }
-            Op::ArgSort(op) => {
-                let (dim, descending, dtype) = (op.dim, op.descending, op.out.dtype);
-                self.unary(&op.input, &op.out, move |x| Dispatch::float_argsort(x, dim, descending, dtype.into()))
-            }
+            Op::ArgMax(op) => self.apply([&op.input], &op.out, op, |[x], op| {
+                Dispatch::float_argmax(x, op.axis, op.out.dtype.into())
+            }),
+            Op::ArgMin(op) => self.apply([&op.input], &op.out, op, |[x], op| {
+                Dispatch::float_argmin(x, op.axis, op.out.dtype.into())
+            }),
+            Op::ArgTopK(op) => self.apply([&op.input], &op.out, op, |[x], op| {
+                Dispatch::float_argtopk(x, op.axis, op.accumulator_len, op.out.dtype.into())
+            }),
+            Op::ArgSort(op) => self.apply([&op.input], &op.out, op, |[x], op| {
+                Dispatch::float_argsort(x, op.dim, op.descending, op.out.dtype.into())
+            }),
             Op::MaxDimWithIndices(op) => {
-                let (dim, dtype) = (op.dim, op.out_indices.dtype);
-                self.with_indices(&op.tensor, [&op.out, &op.out_indices], move |x| {
-                    Dispatch::float_max_dim_with_indices(x, dim, dtype.into())
+                self.apply_with_indices(&op.tensor, [&op.out, &op.out_indices], op, |x, op| {
+                    Dispatch::float_max_dim_with_indices(x, op.dim, op.out_indices.dtype.into())
                 })
             }
             Op::MinDimWithIndices(op) => {
-                let (dim, dtype) = (op.dim, op.out_indices.dtype);
-                self.with_indices(&op.tensor, [&op.out, &op.out_indices], move |x| {
-                    Dispatch::float_min_dim_with_indices(x, dim, dtype.into())
+                self.apply_with_indices(&op.tensor, [&op.out, &op.out_indices], op, |x, op| {
+                    Dispatch::float_min_dim_with_indices(x, op.dim, op.out_indices.dtype.into())
                 })
             }
             Op::TopKWithIndices(op) => {
-                let (dim, k, dtype) = (op.dim, op.k, op.out_indices.dtype);
-                self.with_indices(&op.tensor, [&op.out, &op.out_indices], move |x| {
-                    Dispatch::float_topk_with_indices(x, dim, k, dtype.into())
+                self.apply_with_indices(&op.tensor, [&op.out, &op.out_indices], op, |x, op| {
+                    Dispatch::float_topk_with_indices(x, op.dim, op.k, op.out_indices.dtype.into())
                 })
             }
             Op::SortWithIndices(op) => {
-                let (dim, descending, dtype) = (op.dim, op.descending, op.out_indices.dtype);
-                self.with_indices(&op.input, [&op.out, &op.out_indices], move |x| {
-                    Dispatch::float_sort_with_indices(x, dim, descending, dtype.into())
+                self.apply_with_indices(&op.input, [&op.out, &op.out_indices], op, |x, op| {
+                    Dispatch::float_sort_with_indices(x, op.dim, op.descending, op.out_indices.dtype.into())
                 })
             }
             Op::IntRandom(_) => return None,
@@ -199,137 +162,104 @@ impl Table<'_> {
             ]
             [CumSum int_cumsum, CumProd int_cumprod, CumMin int_cummin, CumMax int_cummax]
             int_clamp int_sort int_topk;
-            Op::SumDims(op) => {
-                let axes = op.axes.clone();
-                self.unary(&op.input, &op.out, move |x| axes.iter().fold(x, |x, axis| Dispatch::int_sum_dim(x, *axis)))
-            }
+            Op::SumDims(op) => self.apply([&op.input], &op.out, op, |[x], op| {
+                op.axes.iter().fold(x, |x, axis| Dispatch::int_sum_dim(x, *axis))
+            }),
             Op::ArgTopK(op) => {
-                let (axis, k) = (op.axis, op.accumulator_len);
-                self.unary(&op.input, &op.out, move |x| Dispatch::int_argtopk(x, axis, k))
+                self.apply([&op.input], &op.out, op, |[x], op| Dispatch::int_argtopk(x, op.axis, op.accumulator_len))
             }
             Op::ArgSort(op) => {
-                let (dim, descending) = (op.dim, op.descending);
-                self.unary(&op.input, &op.out, move |x| Dispatch::int_argsort(x, dim, descending))
+                self.apply([&op.input], &op.out, op, |[x], op| Dispatch::int_argsort(x, op.dim, op.descending))
             }
             Op::MaxDimWithIndices(op) => {
-                let dim = op.dim;
-                self.with_indices(&op.tensor, [&op.out, &op.out_indices], move |x| {
-                    Dispatch::int_max_dim_with_indices(x, dim)
+                self.apply_with_indices(&op.tensor, [&op.out, &op.out_indices], op, |x, op| {
+                    Dispatch::int_max_dim_with_indices(x, op.dim)
                 })
             }
             Op::MinDimWithIndices(op) => {
-                let dim = op.dim;
-                self.with_indices(&op.tensor, [&op.out, &op.out_indices], move |x| {
-                    Dispatch::int_min_dim_with_indices(x, dim)
+                self.apply_with_indices(&op.tensor, [&op.out, &op.out_indices], op, |x, op| {
+                    Dispatch::int_min_dim_with_indices(x, op.dim)
                 })
             }
             Op::TopKWithIndices(op) => {
-                let (dim, k) = (op.dim, op.k);
-                self.with_indices(&op.tensor, [&op.out, &op.out_indices], move |x| {
-                    Dispatch::int_topk_with_indices(x, dim, k)
+                self.apply_with_indices(&op.tensor, [&op.out, &op.out_indices], op, |x, op| {
+                    Dispatch::int_topk_with_indices(x, op.dim, op.k)
                 })
             }
             Op::SortWithIndices(op) => {
-                let (dim, descending) = (op.dim, op.descending);
-                self.with_indices(&op.input, [&op.out, &op.out_indices], move |x| {
-                    Dispatch::int_sort_with_indices(x, dim, descending)
+                self.apply_with_indices(&op.input, [&op.out, &op.out_indices], op, |x, op| {
+                    Dispatch::int_sort_with_indices(x, op.dim, op.descending)
                 })
             }
-            Op::IntRandom(op) => {
-                let (shape, distribution, dtype, device) =
-                    (op.out.shape.clone(), op.distribution, op.out.dtype, self.device.clone());
-                self.create(&op.out, move || {
-                    Dispatch::int_random(shape.clone(), distribution, device.as_dispatch(), dtype.into())
-                })
-            }
+            Op::IntRandom(op) => self.create(&op.out, op, |op, device| {
+                Dispatch::int_random(op.out.shape.clone(), op.distribution, device, op.out.dtype.into())
+            }),
         }
     }
 
     pub(super) fn float(&mut self, op: &FloatOperationIr) -> Option<Kernel> {
         use FloatOperationIr as F;
         Some(match op {
-            F::Exp(op) => self.of_one(op, Dispatch::float_exp),
-            F::Log(op) => self.of_one(op, Dispatch::float_log),
-            F::Log1p(op) => self.of_one(op, Dispatch::float_log1p),
-            F::Erf(op) => self.of_one(op, Dispatch::float_erf),
+            F::Exp(op) => self.elementwise(op, Dispatch::float_exp),
+            F::Log(op) => self.elementwise(op, Dispatch::float_log),
+            F::Log1p(op) => self.elementwise(op, Dispatch::float_log1p),
+            F::Erf(op) => self.elementwise(op, Dispatch::float_erf),
             F::PowfScalar(op) => self.with_scalar(op, Dispatch::float_powf_scalar),
-            F::Sqrt(op) => self.of_one(op, Dispatch::float_sqrt),
-            F::Cos(op) => self.of_one(op, Dispatch::float_cos),
-            F::Cosh(op) => self.of_one(op, Dispatch::float_cosh),
-            F::Sin(op) => self.of_one(op, Dispatch::float_sin),
-            F::Sinh(op) => self.of_one(op, Dispatch::float_sinh),
-            F::Tan(op) => self.of_one(op, Dispatch::float_tan),
-            F::Tanh(op) => self.of_one(op, Dispatch::float_tanh),
-            F::ArcCos(op) => self.of_one(op, Dispatch::float_acos),
-            F::ArcCosh(op) => self.of_one(op, Dispatch::float_acosh),
-            F::ArcSin(op) => self.of_one(op, Dispatch::float_asin),
-            F::ArcSinh(op) => self.of_one(op, Dispatch::float_asinh),
-            F::ArcTan(op) => self.of_one(op, Dispatch::float_atan),
-            F::ArcTanh(op) => self.of_one(op, Dispatch::float_atanh),
-            F::ArcTan2(op) => self.of_two(op, Dispatch::float_atan2),
-            F::Hypot(op) => self.of_two(op, Dispatch::float_hypot),
-            F::Powf(op) => self.of_two(op, Dispatch::float_powf),
-            F::Round(op) => self.of_one(op, Dispatch::float_round),
-            F::Floor(op) => self.of_one(op, Dispatch::float_floor),
-            F::Ceil(op) => self.of_one(op, Dispatch::float_ceil),
-            F::Trunc(op) => self.of_one(op, Dispatch::float_trunc),
-            F::Recip(op) => self.of_one(op, Dispatch::float_recip),
+            F::Sqrt(op) => self.elementwise(op, Dispatch::float_sqrt),
+            F::Cos(op) => self.elementwise(op, Dispatch::float_cos),
+            F::Cosh(op) => self.elementwise(op, Dispatch::float_cosh),
+            F::Sin(op) => self.elementwise(op, Dispatch::float_sin),
+            F::Sinh(op) => self.elementwise(op, Dispatch::float_sinh),
+            F::Tan(op) => self.elementwise(op, Dispatch::float_tan),
+            F::Tanh(op) => self.elementwise(op, Dispatch::float_tanh),
+            F::ArcCos(op) => self.elementwise(op, Dispatch::float_acos),
+            F::ArcCosh(op) => self.elementwise(op, Dispatch::float_acosh),
+            F::ArcSin(op) => self.elementwise(op, Dispatch::float_asin),
+            F::ArcSinh(op) => self.elementwise(op, Dispatch::float_asinh),
+            F::ArcTan(op) => self.elementwise(op, Dispatch::float_atan),
+            F::ArcTanh(op) => self.elementwise(op, Dispatch::float_atanh),
+            F::ArcTan2(op) => self.elementwise_pair(op, Dispatch::float_atan2),
+            F::Hypot(op) => self.elementwise_pair(op, Dispatch::float_hypot),
+            F::Powf(op) => self.elementwise_pair(op, Dispatch::float_powf),
+            F::Round(op) => self.elementwise(op, Dispatch::float_round),
+            F::Floor(op) => self.elementwise(op, Dispatch::float_floor),
+            F::Ceil(op) => self.elementwise(op, Dispatch::float_ceil),
+            F::Trunc(op) => self.elementwise(op, Dispatch::float_trunc),
+            F::Recip(op) => self.elementwise(op, Dispatch::float_recip),
             F::Matmul(op) => self.binary([&op.lhs, &op.rhs], &op.out, Dispatch::float_matmul),
             F::Cross(op) => {
-                let dim = op.dim;
-                self.binary([&op.lhs, &op.rhs], &op.out, move |a, b| Dispatch::float_cross(a, b, dim))
+                self.apply([&op.lhs, &op.rhs], &op.out, op, |[a, b], op| Dispatch::float_cross(a, b, op.dim))
             }
-            F::IntoInt(op) => {
-                let dtype = op.out.dtype;
-                self.unary(&op.input, &op.out, move |x| Dispatch::float_into_int(x, dtype.into()))
-            }
-            F::IsNan(op) => self.question(&op.input, &op.out, Dispatch::float_is_nan),
-            F::IsInf(op) => self.question(&op.input, &op.out, Dispatch::float_is_inf),
-            F::Random(op) => {
-                let (shape, distribution, dtype, device) =
-                    (op.out.shape.clone(), op.distribution, op.out.dtype, self.device.clone());
-                self.create(&op.out, move || {
-                    Dispatch::float_random(shape.clone(), distribution, device.as_dispatch(), dtype.into())
-                })
-            }
-            F::GridSample2d(op) => {
-                let options = op.options.clone();
-                self.binary([&op.tensor, &op.grid], &op.out, move |x, grid| {
-                    Dispatch::float_grid_sample_2d(x, grid, options.clone().into())
-                })
-            }
+            F::IntoInt(op) => self
+                .apply([&op.input], &op.out, op, |[x], op| Dispatch::float_into_int(x, op.out.dtype.into())),
+            F::IsNan(op) => self.predicate(&op.input, &op.out, Dispatch::float_is_nan),
+            F::IsInf(op) => self.predicate(&op.input, &op.out, Dispatch::float_is_inf),
+            F::Random(op) => self.create(&op.out, op, |op, device| {
+                Dispatch::float_random(op.out.shape.clone(), op.distribution, device, op.out.dtype.into())
+            }),
+            F::GridSample2d(op) => self.apply([&op.tensor, &op.grid], &op.out, op, |[x, grid], op| {
+                Dispatch::float_grid_sample_2d(x, grid, op.options.clone().into())
+            }),
             F::Quantize(_) | F::Dequantize(_) => return None,
         })
-    }
-
-    fn question(
-        &mut self,
-        input: &TensorIr,
-        out: &TensorIr,
-        f: fn(DispatchTensor, BoolDType) -> DispatchTensor,
-    ) -> Kernel {
-        let dtype = out.dtype;
-        self.unary(input, out, move |x| f(x, dtype.into()))
     }
 
     pub(super) fn int(&mut self, op: &IntOperationIr) -> Kernel {
         use IntOperationIr as I;
         match op {
-            I::IntoFloat(op) => {
-                let dtype = op.out.dtype;
-                self.unary(&op.input, &op.out, move |x| Dispatch::int_into_float(x, dtype.into()))
-            }
+            I::IntoFloat(op) => self
+                .apply([&op.input], &op.out, op, |[x], op| Dispatch::int_into_float(x, op.out.dtype.into())),
             I::Matmul(op) => self.binary([&op.lhs, &op.rhs], &op.out, Dispatch::int_matmul),
-            I::BitwiseAnd(op) => self.of_two(op, Dispatch::bitwise_and),
+            I::BitwiseAnd(op) => self.elementwise_pair(op, Dispatch::bitwise_and),
             I::BitwiseAndScalar(op) => self.with_scalar(op, Dispatch::bitwise_and_scalar),
-            I::BitwiseOr(op) => self.of_two(op, Dispatch::bitwise_or),
+            I::BitwiseOr(op) => self.elementwise_pair(op, Dispatch::bitwise_or),
             I::BitwiseOrScalar(op) => self.with_scalar(op, Dispatch::bitwise_or_scalar),
-            I::BitwiseXor(op) => self.of_two(op, Dispatch::bitwise_xor),
+            I::BitwiseXor(op) => self.elementwise_pair(op, Dispatch::bitwise_xor),
             I::BitwiseXorScalar(op) => self.with_scalar(op, Dispatch::bitwise_xor_scalar),
-            I::BitwiseNot(op) => self.of_one(op, Dispatch::bitwise_not),
-            I::BitwiseLeftShift(op) => self.of_two(op, Dispatch::bitwise_left_shift),
+            I::BitwiseNot(op) => self.elementwise(op, Dispatch::bitwise_not),
+            I::BitwiseLeftShift(op) => self.elementwise_pair(op, Dispatch::bitwise_left_shift),
             I::BitwiseLeftShiftScalar(op) => self.with_scalar(op, Dispatch::bitwise_left_shift_scalar),
-            I::BitwiseRightShift(op) => self.of_two(op, Dispatch::bitwise_right_shift),
+            I::BitwiseRightShift(op) => self.elementwise_pair(op, Dispatch::bitwise_right_shift),
             I::BitwiseRightShiftScalar(op) => self.with_scalar(op, Dispatch::bitwise_right_shift_scalar),
         }
     }
@@ -337,18 +267,14 @@ impl Table<'_> {
     pub(super) fn bool(&mut self, op: &BoolOperationIr) -> Kernel {
         use BoolOperationIr as B;
         match op {
-            B::IntoFloat(op) => {
-                let dtype = op.out.dtype;
-                self.unary(&op.input, &op.out, move |x| Dispatch::bool_into_float(x, dtype.into()))
-            }
-            B::IntoInt(op) => {
-                let dtype = op.out.dtype;
-                self.unary(&op.input, &op.out, move |x| Dispatch::bool_into_int(x, dtype.into()))
-            }
-            B::Not(op) => self.of_one(op, Dispatch::bool_not),
-            B::And(op) => self.of_two(op, Dispatch::bool_and),
-            B::Or(op) => self.of_two(op, Dispatch::bool_or),
-            B::Xor(op) => self.of_two(op, Dispatch::bool_xor),
+            B::IntoFloat(op) => self
+                .apply([&op.input], &op.out, op, |[x], op| Dispatch::bool_into_float(x, op.out.dtype.into())),
+            B::IntoInt(op) => self
+                .apply([&op.input], &op.out, op, |[x], op| Dispatch::bool_into_int(x, op.out.dtype.into())),
+            B::Not(op) => self.elementwise(op, Dispatch::bool_not),
+            B::And(op) => self.elementwise_pair(op, Dispatch::bool_and),
+            B::Or(op) => self.elementwise_pair(op, Dispatch::bool_or),
+            B::Xor(op) => self.elementwise_pair(op, Dispatch::bool_xor),
         }
     }
 }

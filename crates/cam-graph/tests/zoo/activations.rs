@@ -1,6 +1,6 @@
-//! Every activation that Burn has, as a module and as a function.
+//! Every activation of Burn, as a module and as a function.
 
-use crate::support::{case, device, pictures, pooled};
+use crate::support::{case, device, images, pooled};
 use burn::module::Module;
 use burn::nn::activation::{Activation, ActivationConfig, *};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -24,13 +24,13 @@ fn net<A: Module>(act: A) -> Net<A> {
     }
 }
 
-/// One test an activation: the layer of its name is what it gives, and nothing in between.
+/// One test per activation: only its output is a layer, and no value inside it.
 macro_rules! activations {
     ($($name:ident: $act:expr;)*) => {$(
         #[test]
         fn $name() {
-            case(net($act), pictures, |net, x| net.fc.forward(pooled(net.act.forward(net.conv.forward(x)))))
-                .found(&[CONV, ACT])
+            case(net($act), images, |net, x| net.fc.forward(pooled(net.act.forward(net.conv.forward(x)))))
+                .has_layers(&[CONV, ACT])
                 .tapped(&["conv", "act"], |net, x, taps| {
                     let x = taps.layer("conv", Nchw, || net.conv.forward(x));
                     net.fc.forward(pooled(taps.layer("act", Nchw, || net.act.forward(x))))
@@ -73,11 +73,11 @@ activations! {
 
 #[test]
 fn a_gated_linear_unit() {
-    case(net(GLU::new(1)), pictures, |net, x| {
+    case(net(GLU::new(1)), images, |net, x| {
         let x = net.act.forward(net.conv.forward(x)).mean_dims(&[2, 3]).flatten::<2>(1, 3);
         net.fc.forward(Tensor::cat(vec![x.clone(), x], 1))
     })
-    .found(&[CONV, "act 4 @ 16x12"])
+    .has_layers(&[CONV, "act 4 @ 16x12"])
     .tapped(&["act"], |net, x, taps| {
         let x = taps.layer("act", Nchw, || net.act.forward(net.conv.forward(x)));
         let x = x.mean_dims(&[2, 3]).flatten::<2>(1, 3);
@@ -87,11 +87,11 @@ fn a_gated_linear_unit() {
 
 #[test]
 fn a_swiglu_of_channels_last() {
-    case(net(SwiGluConfig::new(8, 8).with_bias(true).init(&device())), pictures, |net, x| {
+    case(net(SwiGluConfig::new(8, 8).with_bias(true).init(&device())), images, |net, x| {
         let x = net.act.forward(net.conv.forward(x).permute([0, 2, 3, 1]));
         net.fc.forward(pooled(x.permute([0, 3, 1, 2])))
     })
-    .found(&[
+    .has_layers(&[
         CONV,
         "act.linear_inner 8 @ 16x12",
         "act.silu 8 @ 16x12",
@@ -102,11 +102,11 @@ fn a_swiglu_of_channels_last() {
 
 /// An activation chosen by a setting is a variant of an enum.
 #[test]
-fn activations_that_a_setting_chooses() {
+fn activations_chosen_by_a_setting() {
     for kind in [ActivationConfig::Relu, ActivationConfig::Gelu, ActivationConfig::Tanh] {
         let act: Activation = kind.init(&device());
-        case(net(act), pictures, |net, x| net.fc.forward(pooled(net.act.forward(net.conv.forward(x)))))
-            .found(&[CONV, ACT])
+        case(net(act), images, |net, x| net.fc.forward(pooled(net.act.forward(net.conv.forward(x)))))
+            .has_layers(&[CONV, ACT])
             .tapped(&["act"], |net, x, taps| {
                 net.fc.forward(pooled(taps.layer("act", Nchw, || net.act.forward(net.conv.forward(x)))))
             });
@@ -115,11 +115,11 @@ fn activations_that_a_setting_chooses() {
 
 #[test]
 fn functions_in_a_row() {
-    case(net(Identity::new()), pictures, |net, x| {
+    case(net(Identity::new()), images, |net, x| {
         let x = functions::silu(net.conv.forward(x));
         let x = functions::mish(functions::elu(functions::relu6(x) - 0.2, 1.0));
         let x = functions::softmin(functions::log_softmax(x, 1), 1);
         net.fc.forward(pooled(functions::quiet_softmax(functions::leaky_relu(x, 0.1), 1)))
     })
-    .found(&[CONV, "silu 8 @ 16x12", "relu6 8 @ 16x12", "leaky_relu 8 @ 16x12"]);
+    .has_layers(&[CONV, "silu 8 @ 16x12", "relu6 8 @ 16x12", "leaky_relu 8 @ 16x12"]);
 }

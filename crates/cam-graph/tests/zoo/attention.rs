@@ -1,6 +1,6 @@
-//! Attention, fused, as Burn's modules and written by hand.
+//! Attention: fused, in Burn's modules, and written as separate operators.
 
-use crate::support::{case, device, pictures};
+use crate::support::{case, device, images};
 use burn::module::{Module, Param};
 use burn::nn::attention::*;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -50,7 +50,7 @@ impl Net {
     }
 }
 
-/// The attention in a name is that of the block around it: here there is none.
+/// The attention in a name is that of the enclosing block; here there is none.
 const LAYERS: [&str; 3] = ["patches 8 @ 4x3", "attn_drop *24 @ 4x3", "proj 8 @ 4x3"];
 
 fn scores(q: Tensor<4>, k: Tensor<4>) -> Tensor<4> {
@@ -59,52 +59,52 @@ fn scores(q: Tensor<4>, k: Tensor<4>) -> Tensor<4> {
 
 #[test]
 fn by_hand() {
-    case(net(), pictures, |net, x| {
+    case(net(), images, |net, x| {
         let [q, k, v] = net.split(x);
         net.classes(softmax(scores(q, k), 3).matmul(v))
     })
-    .found(&LAYERS)
+    .has_layers(&LAYERS)
     .tapped(&["attn_drop"], |net, x, taps| {
         let [q, k, v] = net.split(x);
         net.classes(taps.layer("attn_drop", Attention(PLACES), || softmax(scores(q, k), 3)).matmul(v))
     });
 }
 
-/// Scores, weights over the queries and weights after a mask are no attention weights, and neither is a quiet softmax, whose weights are
-/// no sum of one.
+/// Scores, weights over the queries and weights after a mask are not attention weights, and neither are those of a quiet softmax, whose sum
+/// is not one.
 #[test]
-fn what_is_no_attention() {
+fn what_is_not_attention() {
     let none = ["patches 8 @ 4x3", "proj 8 @ 4x3"];
-    case(net(), pictures, |net, x| {
+    case(net(), images, |net, x| {
         let [q, k, v] = net.split(x);
         net.classes(softmax(scores(q, k) + net.bias.val(), 2).matmul(v))
     })
-    .found(&none);
-    case(net(), pictures, |net, x| {
+    .has_layers(&none);
+    case(net(), images, |net, x| {
         let [q, k, v] = net.split(x);
         net.classes(quiet_softmax(scores(q, k), 3).matmul(v))
     })
-    .found(&none);
-    case(net(), pictures, |net, x| {
+    .has_layers(&none);
+    case(net(), images, |net, x| {
         let [q, k, v] = net.split(x);
         net.classes(burn::tensor::activation::sigmoid(scores(q, k)).matmul(v))
     })
-    .found(&none);
+    .has_layers(&none);
 }
 
-/// One test for the options of fused attention: its matrix is shown by hand as Burn documents it.
+/// Tests an option of fused attention: the expected matrix is computed as documented by Burn.
 macro_rules! fused {
     ($($name:ident: $mask:expr, $bias:expr, $options:expr, $weights:expr;)*) => {$(
         #[test]
         fn $name() {
-            case(net(), pictures, |net, x| {
+            case(net(), images, |net, x| {
                 let [q, k, v] = net.split(x);
                 let (mask, bias): (fn(&Tensor<4>) -> Option<Tensor<4, Bool>>, fn(&Net) -> Option<Tensor<4>>) =
                     ($mask, $bias);
                 let mask = mask(&q);
                 net.classes(attention(q, k, v, mask, bias(net), $options))
             })
-            .found(&LAYERS)
+            .has_layers(&LAYERS)
             .tapped(&["attn_drop", "proj"], |net, x, taps| {
                 let [q, k, v] = net.split(x);
                 let weights: fn(&Net, Tensor<4>, Tensor<4>) -> Tensor<4> = $weights;
@@ -117,14 +117,14 @@ macro_rules! fused {
     )*};
 }
 
-/// What a token may not look at: all tokens behind it.
+/// The mask of a token: all later tokens.
 fn later(like: &Tensor<4>) -> Tensor<4, Bool> {
     let [batch, heads, tokens, _] = like.dims();
     let mask: Tensor<3, Bool> = generate_autoregressive_mask(batch, tokens, &like.device());
     mask.unsqueeze_dim::<4>(1).expand([batch, heads, tokens, tokens])
 }
 
-/// The third token may look at nothing.
+/// The third token is fully masked.
 fn nothing(like: &Tensor<4>) -> Tensor<4, Bool> {
     let [batch, heads, tokens, _] = like.dims();
     let rows = Tensor::<1, Int>::arange(0..tokens as i64, &like.device()).reshape([1, 1, tokens, 1]);
@@ -160,7 +160,7 @@ fused! {
     };
 }
 
-/// Weights that are multiplied over the batch: a mask for each image.
+/// A separate mask for each image.
 #[test]
 fn multi_head_attention() {
     #[derive(Module, Debug)]
@@ -182,19 +182,19 @@ fn multi_head_attention() {
     }
     let layers = ["patches 8 @ 4x3", "attn.attn_drop *24 @ 4x3", "attn.output 8 @ 4x3", "attn 8 @ 4x3"];
     let quiet: Vec<&str> = layers.into_iter().filter(|layer| !layer.contains('*')).collect();
-    case(net(false), pictures, |net, x| {
+    case(net(false), images, |net, x| {
         classes(net, net.attn.forward(MhaInput::self_attn(tokens(net, x))).context)
     })
-    .found(&layers)
+    .has_layers(&layers)
     .tapped(&["patches", "attn"], |net, x, taps| {
         let x = taps.layer("patches", PLACES, || tokens(net, x));
         classes(net, taps.layer("attn", PLACES, || net.attn.forward(MhaInput::self_attn(x)).context))
     });
-    case(net(true), pictures, |net, x| {
+    case(net(true), images, |net, x| {
         classes(net, net.attn.forward(MhaInput::self_attn(tokens(net, x))).context)
     })
-    .found(&quiet);
-    case(net(false), pictures, |net, x| {
+    .has_layers(&quiet);
+    case(net(false), images, |net, x| {
         let x = tokens(net, x);
         let [batch, length, _] = x.dims();
         let mask = generate_autoregressive_mask(batch, length, &x.device());
@@ -202,13 +202,13 @@ fn multi_head_attention() {
         let input = MhaInput::self_attn(x).mask_attn(mask).mask_pad(pad.expand([batch, length]));
         classes(net, net.attn.forward(input).context)
     })
-    .found(&layers);
-    // The weights as an output of their own.
-    case(net(false), pictures, |net, x| {
+    .has_layers(&layers);
+    // The weights as a second output.
+    case(net(false), images, |net, x| {
         let found = net.attn.forward(MhaInput::self_attn(tokens(net, x)));
         (classes(net, found.context), found.weights)
     })
-    .found(&layers);
+    .has_layers(&layers);
 }
 
 #[test]
@@ -226,10 +226,10 @@ fn cross_attention_to_learned_queries() {
         attn: CrossAttentionConfig::new(8, 6, 4, 2, 3).init(&device()),
         fc: LinearConfig::new(8, 5).init(&device()),
     };
-    case(net, pictures, |net, x| {
+    case(net, images, |net, x| {
         let x = net.patches.forward(x).flatten::<3>(2, 3).swap_dims(1, 2);
         let queries = net.queries.val().expand([x.dims()[0] as i64, -1, -1]);
         net.fc.forward(net.attn.forward(queries, x, None).mean_dim(1).squeeze_dim::<2>(1))
     })
-    .found(&["patches 6 @ 4x3", "attn.key 6 @ 4x3", "attn.value 6 @ 4x3"]);
+    .has_layers(&["patches 6 @ 4x3", "attn.key 6 @ 4x3", "attn.value 6 @ 4x3"]);
 }

@@ -1,6 +1,6 @@
-//! Every convolution, pooling, interpolation and rearrangement that Burn has.
+//! Every convolution, pooling, interpolation and rearrangement of Burn.
 
-use crate::support::{case, device, pictures, pooled, random, signals, squares, volumes};
+use crate::support::{case, device, images, pooled, random, signals, squares, volumes};
 use burn::module::Module;
 use burn::nn::conv::*;
 use burn::nn::interpolate::*;
@@ -28,15 +28,15 @@ fn net<L: Module>(layer: L, channels: usize) -> Net<L> {
     }
 }
 
-/// One test a layer that takes and gives pictures: its channels and its grid.
+/// One test per layer of images: its channels and its grid.
 macro_rules! layers {
     ($($name:ident: $layer:expr, $channels:literal @ $grid:literal;)*) => {$(
         #[test]
         fn $name() {
-            case(net($layer, $channels), pictures, |net, x| {
+            case(net($layer, $channels), images, |net, x| {
                 net.fc.forward(pooled(net.layer.forward(relu(net.conv.forward(x)))))
             })
-            .found(&["conv 8 @ 16x12", "relu 8 @ 16x12", concat!("layer ", $channels, " @ ", $grid)])
+            .has_layers(&["conv 8 @ 16x12", "relu 8 @ 16x12", concat!("layer ", $channels, " @ ", $grid)])
             .tapped(&["layer"], |net, x, taps| {
                 let x = relu(net.conv.forward(x));
                 net.fc.forward(pooled(taps.layer("layer", Nchw, || net.layer.forward(x))))
@@ -65,7 +65,7 @@ layers! {
         .init(&device()), 4 @ "32x24";
 }
 
-/// One test a layer without parameters, which is called by its field.
+/// One test per layer without parameters, which is named by its field.
 macro_rules! without_parameters {
     ($($name:ident: $field:ident, $kind:ty, $layer:expr, $channels:literal @ $grid:literal, [$($layers:literal),*];)*) => {$(
         #[test]
@@ -81,8 +81,8 @@ macro_rules! without_parameters {
                 $field: $layer,
                 fc: LinearConfig::new($channels, 5).init(&device()),
             };
-            case(net, pictures, |net, x| net.fc.forward(pooled(net.$field.forward(net.conv.forward(x)))))
-                .found(&["conv 8 @ 16x12", $($layers),*])
+            case(net, images, |net, x| net.fc.forward(pooled(net.$field.forward(net.conv.forward(x)))))
+                .has_layers(&["conv 8 @ 16x12", $($layers),*])
                 .tapped(&["conv"], |net, x, taps| {
                     let x = taps.layer("conv", Nchw, || net.conv.forward(x));
                     net.fc.forward(pooled(net.$field.forward(x)))
@@ -138,11 +138,11 @@ fn a_deformable_convolution() {
             .init(&device()),
         fc: LinearConfig::new(8, 5).init(&device()),
     };
-    case(net, pictures, |net, x| {
+    case(net, images, |net, x| {
         let mask = burn::tensor::activation::sigmoid(net.mask.forward(x.clone()));
         net.fc.forward(pooled(net.conv.forward(x.clone(), net.offset.forward(x) * 0.3, Some(mask))))
     })
-    .found(&["mask 9 @ 16x12", "sigmoid 9 @ 16x12", "offset 18 @ 16x12", "conv 8 @ 16x12"]);
+    .has_layers(&["mask 9 @ 16x12", "sigmoid 9 @ 16x12", "offset 18 @ 16x12", "conv 8 @ 16x12"]);
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn signals_are_convolved_pooled_and_resized() {
         let x = net.pool.forward(net.depth.forward(net.resize.forward(x)));
         net.fc.forward(x.flatten::<2>(1, 2))
     })
-    .found(&[
+    .has_layers(&[
         "conv 6 @ 24",
         "relu 6 @ 24",
         "max_pool 6 @ 12",
@@ -226,7 +226,7 @@ fn volumes_are_convolved_and_pooled() {
         let x = relu(net.norm.forward(net.conv.forward(x)));
         net.fc.forward(net.pool.forward(net.up.forward(net.down.forward(x))).flatten::<2>(1, 4))
     })
-    .found(&[
+    .has_layers(&[
         "conv 4 @ 8x6x4",
         "norm 4 @ 8x6x4",
         "relu 4 @ 8x6x4",
@@ -254,11 +254,11 @@ fn a_convolution_by_unfold_and_linear() {
         proj: LinearConfig::new(48, 8).init(&device()),
         fc: LinearConfig::new(8, 5).init(&device()),
     };
-    case(net, pictures, |net, x| {
+    case(net, images, |net, x| {
         let x = net.proj.forward(net.unfold.forward(x).swap_dims(1, 2));
         net.fc.forward(x.mean_dim(1).squeeze_dim::<2>(1))
     })
-    .found(&["proj 8 @ 4x3"])
+    .has_layers(&["proj 8 @ 4x3"])
     .tapped(&["proj"], |net, x, taps| {
         let tokens = cam_core::Tokens { prefix: 0, height: 4, width: 3 };
         let x = taps.layer("proj", tokens, || net.proj.forward(net.unfold.forward(x).swap_dims(1, 2)));
@@ -283,16 +283,16 @@ fn patches_folded_back() {
         conv: Conv2dConfig::new([2, 4], [3, 3]).init(&device()),
         fc: LinearConfig::new(4, 5).init(&device()),
     };
-    case(net, pictures, |net, x| {
+    case(net, images, |net, x| {
         let x = net.proj.forward(net.unfold.forward(x).swap_dims(1, 2)).swap_dims(1, 2);
         net.fc.forward(pooled(net.conv.forward(net.fold.forward(x))))
     })
-    .found(&["proj 18 @ 16x12", "conv 4 @ 14x10"]);
+    .has_layers(&["proj 18 @ 16x12", "conv 4 @ 14x10"]);
 }
 
-/// A network that puts maxima back where they were found reads a pooling's second output after its first was edited.
+/// A network that unpools reads the second output of a pooling after its first output was edited.
 #[test]
-fn maxima_are_put_back_where_they_were() {
+fn maxima_are_unpooled() {
     case(net(Identity::new(), 8), squares, |net, x| {
         let x = net.conv.forward(x);
         let [batch, channels, height, width] = x.dims();
@@ -302,7 +302,7 @@ fn maxima_are_put_back_where_they_were() {
         let back = zeros.scatter(2, places.flatten(2, 3), values, burn::tensor::IndexingUpdateOp::Add);
         net.fc.forward((back * random([1, 1, 256]).to_device(&x.device())).mean_dim(2).squeeze_dim::<2>(2))
     })
-    .found(&["conv 8 @ 16x16", "maxpool 8 @ 8x8", "relu 8 @ 8x8"])
+    .has_layers(&["conv 8 @ 16x16", "maxpool 8 @ 8x8", "relu 8 @ 8x8"])
     .tapped(&["maxpool"], |net, x, taps| {
         let x = net.conv.forward(x);
         let [batch, channels, height, width] = x.dims();

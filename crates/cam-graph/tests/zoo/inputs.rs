@@ -1,6 +1,6 @@
-//! Several inputs, several outputs, shared weights, and what a forward pass does by the shape of its input.
+//! Several inputs, several outputs, shared weights, and control flow by the shape of the input.
 
-use crate::support::{case, device, pictures, pooled, random};
+use crate::support::{case, device, images, pooled, random};
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::*;
@@ -42,7 +42,7 @@ impl Net {
 
 pub const LAYERS: [&str; 3] = ["conv 8 @ 16x12", "norm 8 @ 16x12", "relu 8 @ 16x12"];
 
-/// An input of several tensors of which the pictures are explained.
+/// An input of several tensors, of which the images are explained.
 macro_rules! input {
     ($name:ident { $first:ident: Tensor<4>, $($field:ident: $kind:ty),* }) => {
         #[derive(Clone)]
@@ -101,20 +101,20 @@ impl Copied for Tensor<1, Int> {
 }
 
 input!(Pair { left: Tensor<4>, right: Tensor<4> });
-input!(WithNumbers { picture: Tensor<4>, numbers: Tensor<2> });
-input!(WithClass { picture: Tensor<4>, class: Tensor<1, Int> });
+input!(WithNumbers { image: Tensor<4>, numbers: Tensor<2> });
+input!(WithClass { image: Tensor<4>, class: Tensor<1, Int> });
 
 fn pairs(batch: usize) -> Pair {
-    Pair { left: pictures(batch), right: random([batch, 3, 16, 12]) * 0.7 + 0.1 }
+    Pair { left: images(batch), right: random([batch, 3, 16, 12]) * 0.7 + 0.1 }
 }
 
 #[test]
-fn two_pictures_with_the_same_weights() {
+fn two_images_with_the_same_weights() {
     case(net(), pairs, |net, pair| {
         let (left, right) = (net.features(pair.left), net.features(pair.right));
         net.fc.forward(pooled((left - right).abs()))
     })
-    .found(&[
+    .has_layers(&[
         "conv 8 @ 16x12",
         "norm 8 @ 16x12",
         "relu 8 @ 16x12",
@@ -131,50 +131,50 @@ fn two_pictures_with_the_same_weights() {
 }
 
 #[test]
-fn a_picture_and_numbers() {
-    let input = |batch| WithNumbers { picture: pictures(batch), numbers: random([batch, 4]) };
+fn an_image_and_numbers() {
+    let input = |batch| WithNumbers { image: images(batch), numbers: random([batch, 4]) };
     case(net(), input, |net, input: WithNumbers| {
         let [batch, _] = input.numbers.dims();
         let scale = net.numbers.forward(input.numbers).reshape([batch, 8, 1, 1]);
-        net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(input.picture)) * scale)))
+        net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(input.image)) * scale)))
     })
-    .found(&["conv 8 @ 16x12", "norm 8 @ 16x12", "mul 8 @ 16x12", "relu 8 @ 16x12"])
+    .has_layers(&["conv 8 @ 16x12", "norm 8 @ 16x12", "mul 8 @ 16x12", "relu 8 @ 16x12"])
     .tapped(&["norm", "mul"], |net, input, taps| {
         let [batch, _] = input.numbers.dims();
         let scale = net.numbers.forward(input.numbers).reshape([batch, 8, 1, 1]);
-        let x = taps.layer("norm", Nchw, || net.norm.forward(net.conv.forward(input.picture)));
+        let x = taps.layer("norm", Nchw, || net.norm.forward(net.conv.forward(input.image)));
         net.fc.forward(pooled(relu(taps.layer("mul", Nchw, || x * scale))))
     });
 }
 
 #[test]
-fn a_picture_and_a_class() {
+fn an_image_and_a_class() {
     #[derive(Module, Debug)]
-    struct Asked {
+    struct ImageAndClass {
         net: Net,
         classes: Embedding,
     }
-    let asked = Asked { net: net(), classes: EmbeddingConfig::new(7, 8).init(&device()) };
+    let model = ImageAndClass { net: net(), classes: EmbeddingConfig::new(7, 8).init(&device()) };
     let input = |batch: usize| WithClass {
-        picture: pictures(batch),
+        image: images(batch),
         class: Tensor::<1, Int>::arange(2..2 + batch as i64, &device()),
     };
-    case(asked, input, |asked, input: WithClass| {
+    case(model, input, |model, input: WithClass| {
         let [batch] = input.class.dims();
-        let question = asked.classes.forward(input.class.reshape([batch, 1])).squeeze_dim::<2>(1);
-        asked.net.fc.forward(pooled(asked.net.features(input.picture)) * question)
+        let question = model.classes.forward(input.class.reshape([batch, 1])).squeeze_dim::<2>(1);
+        model.net.fc.forward(pooled(model.net.features(input.image)) * question)
     })
-    .found(&["net.conv 8 @ 16x12", "net.norm 8 @ 16x12", "net.relu 8 @ 16x12"]);
+    .has_layers(&["net.conv 8 @ 16x12", "net.norm 8 @ 16x12", "net.relu 8 @ 16x12"]);
 }
 
 #[test]
 fn several_heads() {
-    case(net(), pictures, |net, x| {
+    case(net(), images, |net, x| {
         let x = net.features(x);
         let classes = net.fc.forward(pooled(x.clone()));
         (classes, vec![x.clone().mean_dim(1), x.max_dim(1)], None::<Tensor<2>>)
     })
-    .found(&LAYERS)
+    .has_layers(&LAYERS)
     .tapped(&["conv", "relu"], |net, x, taps| {
         let x = taps.layer("conv", Nchw, || net.conv.forward(x));
         let x = taps.layer("relu", Nchw, || relu(net.norm.forward(x)));
@@ -183,7 +183,7 @@ fn several_heads() {
     });
 }
 
-/// An output as a user's own struct, with tensors that are no floats.
+/// An output as a custom struct, with tensors that are not floats.
 #[derive(Clone, Tensors)]
 struct Detections {
     boxes: Tensor<3>,
@@ -195,7 +195,7 @@ struct Detections {
     rest: [Rest<Tensor<2>>; 2],
 }
 
-/// One of several shapes, one of them of no tensor.
+/// An enum with a variant without tensors.
 #[derive(Clone, Tensors)]
 enum Rest<T> {
     Few(T, Unit),
@@ -206,8 +206,8 @@ enum Rest<T> {
 struct Unit;
 
 #[test]
-fn a_struct_of_the_user() {
-    case(net(), pictures, |net, x| {
+fn a_custom_struct() {
+    case(net(), images, |net, x| {
         let x = net.features(x);
         let scores = net.fc.forward(pooled(x.clone()));
         let boxes = x.mean_dim(3).squeeze_dim::<3>(3).swap_dims(1, 2).narrow(2, 0, 4);
@@ -220,30 +220,30 @@ fn a_struct_of_the_user() {
             stride: 8,
         }
     })
-    .found(&LAYERS);
+    .has_layers(&LAYERS);
 }
 
 /// The input itself, a feature and the same feature again are outputs.
 #[test]
-fn outputs_that_go_on_and_outputs_twice() {
-    case(net(), pictures, |net, x| {
+fn outputs_with_readers_and_repeated_outputs() {
+    case(net(), images, |net, x| {
         let y = net.conv.forward(x.clone());
         let classes = net.fc.forward(pooled(relu(net.norm.forward(y.clone()))));
         (classes.clone(), x, y, classes)
     })
-    .found(&LAYERS);
+    .has_layers(&LAYERS);
 }
 
 #[test]
 fn half_precision_inside() {
-    // A number of half precision has 11 bits: where two orders of the sums before it fall on two sides of a corner, it is 2^-11 apart.
-    case(net(), pictures, |net, x| {
+    // Half precision has 11 bits: two orders of a sum may round to neighboring numbers, which differ by 2^-11.
+    case(net(), images, |net, x| {
         let x = net.conv.forward(x).cast(FloatDType::F16);
         let x = (x * 1.5 + 0.25).cast(FloatDType::F32);
         net.fc.forward(pooled(relu(net.norm.forward(x))))
     })
     .within(2e-3)
-    .found(&["conv 8 @ 16x12", "norm 8 @ 16x12", "relu 8 @ 16x12"])
+    .has_layers(&["conv 8 @ 16x12", "norm 8 @ 16x12", "relu 8 @ 16x12"])
     .tapped(&["conv", "norm"], |net, x, taps| {
         let x = taps.layer("conv", Nchw, || net.conv.forward(x)).cast(DType::F16);
         let x = (x * 1.5 + 0.25).cast(FloatDType::F32);
@@ -251,10 +251,10 @@ fn half_precision_inside() {
     });
 }
 
-/// A loop over the images ends in scores that no layer of a batch leads to; what is before it is a layer of all.
+/// No layer of a loop over the images is a layer of the batch; those before it are.
 #[test]
 fn a_loop_over_the_batch() {
-    case(net(), pictures, |net, x| {
+    case(net(), images, |net, x| {
         let x = net.conv.forward(x);
         let each = (0..x.dims()[0]).map(|n| net.fc.forward(pooled(relu(x.clone().narrow(0, n, 1)))));
         Tensor::cat(each.collect(), 0)
@@ -264,17 +264,17 @@ fn a_loop_over_the_batch() {
 
 #[test]
 fn chunks_of_the_batch() {
-    case(net(), pictures, |net, x| {
+    case(net(), images, |net, x| {
         let parts = x.chunk(2, 0).into_iter().map(|x| net.forward(x)).collect();
         Tensor::cat(parts, 0)
     })
     .computed();
 }
 
-/// What a forward pass makes for the batch: an arange, a scalar, a mask.
+/// Constants that depend on the batch: an arange, a scalar, a mask.
 #[test]
 fn constants_made_for_the_batch() {
-    case(net(), pictures, |net, x| {
+    case(net(), images, |net, x| {
         let batch = x.dims()[0];
         let y = net.forward(x);
         let numbers = Tensor::<1, Int>::arange(0..batch as i64, &y.device()).float().reshape([batch, 1]);
@@ -283,7 +283,7 @@ fn constants_made_for_the_batch() {
     .computed();
 }
 
-/// What a forward pass does by the size of its input is recorded for each size.
+/// Control flow by the size of the input is recorded for each size.
 #[test]
 fn control_flow_by_shape() {
     case(
@@ -298,13 +298,13 @@ fn control_flow_by_shape() {
     .computed();
 }
 
-/// Noise is drawn anew in each pass: it is too small to tell here.
+/// Noise differs in each pass; here it is smaller than the tolerance.
 #[test]
 fn noise_in_the_pass() {
-    case(net(), pictures, |net, x| {
+    case(net(), images, |net, x| {
         let x = net.conv.forward(x);
         let noise = x.random_like(Distribution::Normal(0.0, 1e-9));
         net.fc.forward(pooled(relu(net.norm.forward(x + noise))))
     })
-    .found(&["conv 8 @ 16x12", "add 8 @ 16x12", "norm 8 @ 16x12", "relu 8 @ 16x12"]);
+    .has_layers(&["conv 8 @ 16x12", "add 8 @ 16x12", "norm 8 @ 16x12", "relu 8 @ 16x12"]);
 }

@@ -1,6 +1,6 @@
-//! Ordinary modules over Burn's layers, written as users write them, recorded and compared with themselves.
+//! Ordinary Burn modules, recorded and compared with themselves.
 //!
-//! See [`support::Case`] for what is compared.
+//! [`support::Case`] describes what is compared.
 
 mod support;
 
@@ -10,7 +10,7 @@ mod convolutions;
 mod inputs;
 mod networks;
 mod norms;
-mod places;
+mod positions;
 mod recurrent;
 mod refusals;
 mod transformers;

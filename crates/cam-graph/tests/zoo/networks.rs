@@ -1,6 +1,6 @@
 //! Patterns of convolutional networks.
 
-use crate::support::{case, device, pictures, pooled, squares};
+use crate::support::{case, device, images, pooled, squares};
 use burn::module::Module;
 use burn::nn::activation::Relu6;
 use burn::nn::conv::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig};
@@ -76,11 +76,11 @@ fn a_resnet_of_basic_blocks() {
         blocks: vec![BasicBlock::new(8, 8, 1), BasicBlock::new(8, 12, 2)],
         fc: linear(12, 5),
     };
-    case(net, pictures, |net, x| {
+    case(net, images, |net, x| {
         let x = net.pool.forward(relu(net.stem.forward(x)));
         net.fc.forward(pooled(net.blocks.iter().fold(x, |x, block| block.forward(x))))
     })
-    .found(&[
+    .has_layers(&[
         "stem 8 @ 16x12",
         "relu 8 @ 16x12",
         "pool 8 @ 8x6",
@@ -171,11 +171,11 @@ fn a_bottleneck_before_its_activations() {
     let stem = vec!["stem 8 @ 8x6".to_string()];
     let end = ["norm 8 @ 8x6", "relu 8 @ 8x6"].map(String::from).to_vec();
     let layers = [stem, inner("block1"), inner("block2"), end].concat();
-    case(net, pictures, |net, x| {
+    case(net, images, |net, x| {
         let x = net.block2.forward(net.block1.forward(net.stem.forward(x)));
         net.fc.forward(pooled(relu(net.norm.forward(x))))
     })
-    .found(&layers.iter().map(String::as_str).collect::<Vec<_>>())
+    .has_layers(&layers.iter().map(String::as_str).collect::<Vec<_>>())
     .tapped(&["block1", "block2", "norm"], |net, x, taps| {
         let x = taps.layer("block1", Nchw, || net.block1.forward(net.stem.forward(x)));
         let x = taps.layer("block2", Nchw, || net.block2.forward(x));
@@ -221,10 +221,10 @@ fn a_squeeze_and_excitation() {
         head: conv(8, 8, 3, 2),
         fc: linear(8, 5),
     };
-    case(net, pictures, |net, x| {
+    case(net, images, |net, x| {
         net.fc.forward(pooled(silu(net.head.forward(net.se.forward(net.conv.forward(x))))))
     })
-    .found(&["conv 8 @ 16x12", "se 8 @ 16x12", "head 8 @ 8x6", "silu 8 @ 8x6"])
+    .has_layers(&["conv 8 @ 16x12", "se 8 @ 16x12", "head 8 @ 8x6", "silu 8 @ 8x6"])
     .tapped(&["conv", "se", "head", "silu"], |net, x, taps| {
         let x = taps.layer("conv", Nchw, || net.conv.forward(x));
         let x = taps.layer("se", Nchw, || net.se.forward(x));
@@ -272,8 +272,8 @@ fn an_inverted_residual() {
         },
         fc: linear(6, 5),
     };
-    case(net, pictures, |net, x| net.fc.forward(pooled(net.block.forward(hard_swish(net.stem.forward(x))))))
-        .found(&[
+    case(net, images, |net, x| net.fc.forward(pooled(net.block.forward(hard_swish(net.stem.forward(x))))))
+        .has_layers(&[
             "stem 6 @ 8x6",
             "hard_swish 6 @ 8x6",
             "block.expand 12 @ 8x6",
@@ -335,8 +335,8 @@ fn a_convnext_block() {
         },
         fc: linear(8, 5),
     };
-    case(net, pictures, |net, x| net.fc.forward(pooled(net.block.forward(net.stem.forward(x)))))
-        .found(&[
+    case(net, images, |net, x| net.fc.forward(pooled(net.block.forward(net.stem.forward(x)))))
+        .has_layers(&[
             "stem 8 @ 8x6",
             "block.depthwise 8 @ 8x6",
             "block.norm 8 @ 8x6",
@@ -384,7 +384,7 @@ fn a_u_net() {
         right1: conv(10, 4, 3, 1),
         head: conv(4, 2, 1, 1),
     };
-    case(net, pictures, |net, x| {
+    case(net, images, |net, x| {
         let one = relu(net.down1.forward(x));
         let two = relu(net.down2.forward(net.pool.forward(one.clone())));
         let x = relu(net.middle.forward(net.pool.forward(two.clone())));
@@ -392,7 +392,7 @@ fn a_u_net() {
         let x = relu(net.right1.forward(Tensor::cat(vec![one, net.up1.forward(x)], 1)));
         net.head.forward(x)
     })
-    .found(&[
+    .has_layers(&[
         "down1 4 @ 16x12",
         "relu 4 @ 16x12",
         "maxpool 4 @ 8x6",
@@ -441,7 +441,7 @@ fn a_dense_block() {
     let layer = |channels| Layer { norm: norm(channels), conv: conv(channels, 4, 3, 1) };
     let net =
         Net { stem: conv(3, 8, 3, 2), layers: vec![layer(8), layer(12)], norm: norm(16), fc: linear(16, 5) };
-    case(net, pictures, |net, x| {
+    case(net, images, |net, x| {
         let mut x = net.stem.forward(x);
         for layer in &net.layers {
             let y = layer.conv.forward(relu(layer.norm.forward(x.clone())));
@@ -449,7 +449,7 @@ fn a_dense_block() {
         }
         net.fc.forward(pooled(relu(net.norm.forward(x))))
     })
-    .found(&[
+    .has_layers(&[
         "stem 8 @ 8x6",
         "layers.0.norm 8 @ 8x6",
         "layers.0.relu 8 @ 8x6",
@@ -503,7 +503,7 @@ fn an_inception_block() {
         },
         fc: linear(14, 5),
     };
-    case(net, pictures, |net, x| {
+    case(net, images, |net, x| {
         let mixed = &net.mixed;
         let parts = vec![
             mixed.one.forward(x.clone()),
@@ -513,7 +513,7 @@ fn an_inception_block() {
         ];
         net.fc.forward(pooled(Tensor::cat(parts, 1)))
     })
-    .found(&[
+    .has_layers(&[
         "mixed.one 2 @ 16x12",
         "mixed.three 3 @ 16x12",
         "mixed.five 4 @ 16x12",
@@ -536,7 +536,7 @@ fn an_inception_block() {
     });
 }
 
-/// Half of the channels are made of the other half, and a channel shuffle mixes both.
+/// Half of the channels are computed from the other half, and a channel shuffle mixes both.
 #[test]
 fn a_ghost_module_with_a_channel_shuffle() {
     #[derive(Module, Debug)]
@@ -553,14 +553,14 @@ fn a_ghost_module_with_a_channel_shuffle() {
         conv: conv(8, 6, 3, 1),
         fc: linear(6, 5),
     };
-    case(net, pictures, |net, x| {
+    case(net, images, |net, x| {
         let x = relu(net.primary.forward(x));
         let x = Tensor::cat(vec![x.clone(), relu(net.cheap.forward(x))], 1);
         let [batch, channels, height, width] = x.dims();
         let x = x.reshape([batch, 2, channels / 2, height, width]).swap_dims(1, 2);
         net.fc.forward(pooled(net.conv.forward(x.reshape([batch, channels, height, width]))))
     })
-    .found(&[
+    .has_layers(&[
         "primary 4 @ 8x6",
         "relu 4 @ 8x6",
         "cheap 4 @ 8x6",
@@ -570,9 +570,9 @@ fn a_ghost_module_with_a_channel_shuffle() {
     ]);
 }
 
-/// Channels, rows and columns are as many: shapes say nothing here, and a value read with its axes exchanged has the same shape.
+/// The numbers of channels, rows and columns are equal, so shapes do not distinguish the axes.
 #[test]
-fn axes_are_not_told_by_their_sizes() {
+fn axes_are_not_identified_by_their_sizes() {
     #[derive(Module, Debug)]
     struct Net {
         conv: Conv2d,
@@ -587,7 +587,7 @@ fn axes_are_not_told_by_their_sizes() {
         let x = relu(net.rows.forward(relu(x).swap_dims(1, 3)));
         net.fc.forward(pooled(x))
     })
-    .found(&["conv 16 @ 16x16", "last 16 @ 16x16", "relu 16 @ 16x16"])
+    .has_layers(&["conv 16 @ 16x16", "last 16 @ 16x16", "relu 16 @ 16x16"])
     .tapped(&["conv", "last", "relu"], |net, x, taps| {
         let x = taps.layer("conv", Nchw, || net.conv.forward(x)).permute([0, 2, 3, 1]);
         let x = taps.layer("last", Nhwc, || net.last.forward(x));
@@ -597,7 +597,7 @@ fn axes_are_not_told_by_their_sizes() {
 }
 
 #[test]
-fn one_convolution_used_thrice() {
+fn a_convolution_used_three_times() {
     #[derive(Module, Debug)]
     struct Net {
         stem: Conv2d,
@@ -605,14 +605,14 @@ fn one_convolution_used_thrice() {
         fc: Linear,
     }
     let net = Net { stem: conv(3, 8, 3, 1), conv: conv(8, 8, 3, 1), fc: linear(8, 5) };
-    case(net, pictures, |net, x| {
+    case(net, images, |net, x| {
         let mut x = net.stem.forward(x);
         for _ in 0..3 {
             x = relu(net.conv.forward(x.clone())) + x;
         }
         net.fc.forward(pooled(x))
     })
-    .found(&[
+    .has_layers(&[
         "stem 8 @ 16x12",
         "conv 8 @ 16x12",
         "relu 8 @ 16x12",
@@ -634,9 +634,9 @@ fn one_convolution_used_thrice() {
     });
 }
 
-/// Weights made of other weights: a norm of each filter, a low-rank addition.
+/// Weights computed from other weights: a norm of each filter, a low-rank addition.
 #[test]
-fn weights_that_are_made_of_others() {
+fn weights_computed_from_other_weights() {
     #[derive(Module, Debug)]
     struct Net {
         conv: Conv2d,
@@ -652,7 +652,7 @@ fn weights_that_are_made_of_others() {
         right: LinearConfig::new(2, 6).with_bias(false).init(&device()),
         fc: linear(6, 5),
     };
-    case(net, pictures, |net, x| {
+    case(net, images, |net, x| {
         let weight = net.conv.weight.val();
         let length = weight.clone().powi_scalar(2).sum_dims(&[1, 2, 3]).sqrt();
         let options = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
@@ -661,10 +661,10 @@ fn weights_that_are_made_of_others() {
         let x = x.matmul((net.proj.weight.val() + low).unsqueeze_dims(&[0, 0]));
         net.fc.forward(pooled(relu(x).permute([0, 3, 1, 2])))
     })
-    .found(&["conv 8 @ 16x12", "proj 6 @ 16x12", "relu 6 @ 16x12"]);
+    .has_layers(&["conv 8 @ 16x12", "proj 6 @ 16x12", "relu 6 @ 16x12"]);
 }
 
-/// Layers so large that the kernels read them where they lie, through a GELU and plus a shortcut.
+/// Layers so large that the kernels read them in place, with a GELU and a residual.
 #[test]
 fn large_layers_of_few_rows() {
     #[derive(Module, Debug)]
@@ -682,16 +682,16 @@ fn large_layers_of_few_rows() {
         down: linear(4096, 2048),
         fc: linear(2048, 5),
     };
-    case(net, pictures, |net, x| {
+    case(net, images, |net, x| {
         let x = net.wide.forward(pooled(relu(net.conv.forward(x))));
         net.fc.forward(net.down.forward(gelu(net.up.forward(x.clone()))) + x)
     })
     .within(1e-5) // sums of thousands of numbers
-    .found(&["conv 8 @ 16x12", "relu 8 @ 16x12"]);
+    .has_layers(&["conv 8 @ 16x12", "relu 8 @ 16x12"]);
 }
 
 #[test]
-fn a_sum_behind_a_list_is_of_the_block_around_it() {
+fn a_sum_after_a_list_belongs_to_the_enclosing_block() {
     #[derive(Module, Debug)]
     struct Inverted {
         layers: Vec<Conv2d>,
@@ -704,12 +704,12 @@ fn a_sum_behind_a_list_is_of_the_block_around_it() {
     }
     let block = Inverted { layers: vec![conv(8, 12, 1, 1), conv(12, 8, 3, 1)] };
     let net = Net { stem: conv(3, 8, 3, 2), block, fc: linear(8, 5) };
-    case(net, pictures, |net, x| {
+    case(net, images, |net, x| {
         let x = net.stem.forward(x);
         let y = net.block.layers.iter().fold(x.clone(), |x, layer| layer.forward(x));
         net.fc.forward(pooled(x + y))
     })
-    .found(&[
+    .has_layers(&[
         "stem 8 @ 8x6",
         "block.layers.0 12 @ 8x6",
         "block.layers.1 8 @ 8x6",
@@ -727,7 +727,7 @@ fn a_sum_behind_a_list_is_of_the_block_around_it() {
 }
 
 #[test]
-fn an_activation_behind_a_block_is_not_the_one_inside_it() {
+fn an_activation_after_a_block_is_not_the_one_inside_it() {
     #[derive(Module, Debug)]
     struct Features {
         conv: Conv2d,
@@ -741,11 +741,16 @@ fn an_activation_behind_a_block_is_not_the_one_inside_it() {
     }
     let features = Features { conv: conv(3, 8, 3, 2), relu: Relu::new(), norm: norm(8) };
     let net = Net { features, fc: linear(8, 5) };
-    case(net, pictures, |net, x| {
+    case(net, images, |net, x| {
         let Features { conv, relu: own, norm } = &net.features;
         net.fc.forward(pooled(relu(norm.forward(own.forward(conv.forward(x))))))
     })
-    .found(&["features.conv 8 @ 8x6", "features.relu 8 @ 8x6", "features.norm 8 @ 8x6", "features 8 @ 8x6"])
+    .has_layers(&[
+        "features.conv 8 @ 8x6",
+        "features.relu 8 @ 8x6",
+        "features.norm 8 @ 8x6",
+        "features 8 @ 8x6",
+    ])
     .tapped(&["features.relu", "features"], |net, x, taps| {
         let Features { conv, relu: own, norm } = &net.features;
         let x = taps.layer("features", Nchw, || {
@@ -756,16 +761,16 @@ fn an_activation_behind_a_block_is_not_the_one_inside_it() {
 }
 
 #[test]
-fn images_of_one_row_have_places() {
+fn images_of_one_row_have_positions() {
     #[derive(Module, Debug)]
     struct Net {
         stem: Conv2d,
         fc: Linear,
     }
-    let rows = |batch| pictures(batch).reshape([batch, 3, 1, 192]);
+    let rows = |batch| images(batch).reshape([batch, 3, 1, 192]);
     let net = Net { stem: conv(3, 8, 3, 2), fc: linear(8, 5) };
     case(net, rows, |net, x| net.fc.forward(pooled(relu(net.stem.forward(x)))))
-        .found(&["stem 8 @ 1x96", "relu 8 @ 1x96"])
+        .has_layers(&["stem 8 @ 1x96", "relu 8 @ 1x96"])
         .tapped(&["stem"], |net, x, taps| {
             net.fc.forward(pooled(relu(taps.layer("stem", Nchw, || net.stem.forward(x)))))
         });

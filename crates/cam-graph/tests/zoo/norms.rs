@@ -1,6 +1,6 @@
-//! Every norm that Burn has.
+//! Every norm of Burn.
 
-use crate::support::{case, device, pictures, pooled, signals};
+use crate::support::{case, device, images, pooled, signals};
 use burn::module::Module;
 use burn::nn::conv::{Conv1d, Conv1dConfig, Conv2d, Conv2dConfig};
 use burn::nn::norm::{Normalization, NormalizationConfig};
@@ -33,10 +33,10 @@ const PLANE: [&str; 3] = ["conv 8 @ 16x12", "norm 8 @ 16x12", "relu 8 @ 16x12"];
 
 #[test]
 fn batch_norm() {
-    case(net(BatchNormConfig::new(8).init(&device())), pictures, |net, x| {
+    case(net(BatchNormConfig::new(8).init(&device())), images, |net, x| {
         net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(x)))))
     })
-    .found(&PLANE)
+    .has_layers(&PLANE)
     .tapped(&PLANE.map(|layer| layer.split(' ').next().unwrap()), |net, x, taps| {
         let x = taps.layer("conv", Nchw, || net.conv.forward(x));
         let x = taps.layer("norm", Nchw, || net.norm.forward(x));
@@ -46,10 +46,10 @@ fn batch_norm() {
 
 #[test]
 fn group_norm() {
-    case(net(GroupNormConfig::new(4, 8).init(&device())), pictures, |net, x| {
+    case(net(GroupNormConfig::new(4, 8).init(&device())), images, |net, x| {
         net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(x)))))
     })
-    .found(&PLANE)
+    .has_layers(&PLANE)
     .tapped(&["norm"], |net, x, taps| {
         net.fc.forward(pooled(relu(taps.layer("norm", Nchw, || net.norm.forward(net.conv.forward(x))))))
     });
@@ -57,19 +57,19 @@ fn group_norm() {
 
 #[test]
 fn group_norm_without_parameters() {
-    case(net(GroupNormConfig::new(2, 8).with_affine(false).init(&device())), pictures, |net, x| {
+    case(net(GroupNormConfig::new(2, 8).with_affine(false).init(&device())), images, |net, x| {
         net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(x)))))
     })
-    .found(&["conv 8 @ 16x12", "relu 8 @ 16x12"]);
+    .has_layers(&["conv 8 @ 16x12", "relu 8 @ 16x12"]);
 }
 
 #[test]
 fn instance_norm() {
-    case(net(InstanceNormConfig::new(8).init(&device())), pictures, |net, x| {
+    case(net(InstanceNormConfig::new(8).init(&device())), images, |net, x| {
         net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(x)))))
     })
-    .found(&PLANE)
-    // The mean gradient in front of the norm is zero: there Grad-CAM is made of rounding alone.
+    .has_layers(&PLANE)
+    // The mean gradient before the norm is zero, so Grad-CAM there is only rounding.
     .tapped(&["norm"], |net, x, taps| {
         let x = taps.layer("conv", Nchw, || net.conv.forward(x));
         net.fc.forward(pooled(relu(taps.layer("norm", Nchw, || net.norm.forward(x)))))
@@ -78,19 +78,19 @@ fn instance_norm() {
 
 #[test]
 fn local_response_norm() {
-    case(net(LocalResponseNormConfig::new(3).with_alpha(0.5).init()), pictures, |net, x| {
+    case(net(LocalResponseNormConfig::new(3).with_alpha(0.5).init()), images, |net, x| {
         net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(x)))))
     })
-    .found(&["conv 8 @ 16x12", "relu 8 @ 16x12"]);
+    .has_layers(&["conv 8 @ 16x12", "relu 8 @ 16x12"]);
 }
 
 #[test]
 fn layer_norm_of_channels_last() {
-    case(net(LayerNormConfig::new(8).init(&device())), pictures, |net, x| {
+    case(net(LayerNormConfig::new(8).init(&device())), images, |net, x| {
         let x = net.norm.forward(net.conv.forward(x).permute([0, 2, 3, 1]));
         net.fc.forward(pooled(relu(x).permute([0, 3, 1, 2])))
     })
-    .found(&PLANE)
+    .has_layers(&PLANE)
     .tapped(&["norm", "relu"], |net, x, taps| {
         let x = taps.layer("norm", Nhwc, || net.norm.forward(net.conv.forward(x).permute([0, 2, 3, 1])));
         net.fc.forward(pooled(taps.layer("relu", Nhwc, || relu(x)).permute([0, 3, 1, 2])))
@@ -99,25 +99,25 @@ fn layer_norm_of_channels_last() {
 
 #[test]
 fn layer_norm_without_a_bias() {
-    case(net(LayerNormConfig::new(8).with_bias(false).init(&device())), pictures, |net, x| {
+    case(net(LayerNormConfig::new(8).with_bias(false).init(&device())), images, |net, x| {
         let x = net.norm.forward(net.conv.forward(x).permute([0, 2, 3, 1])).permute([0, 3, 1, 2]);
         net.fc.forward(pooled(relu(x)))
     })
-    .found(&PLANE);
+    .has_layers(&PLANE);
 }
 
 #[test]
 fn rms_norm_of_channels_last() {
-    case(net(RmsNormConfig::new(8).init(&device())), pictures, |net, x| {
+    case(net(RmsNormConfig::new(8).init(&device())), images, |net, x| {
         let x = net.norm.forward(net.conv.forward(x).permute([0, 2, 3, 1])).permute([0, 3, 1, 2]);
         net.fc.forward(pooled(relu(x)))
     })
-    .found(&PLANE);
+    .has_layers(&PLANE);
 }
 
-/// A norm chosen by a setting: a variant of an enum is no step of a path.
+/// A norm chosen by a setting: variants of enums are not part of a path.
 #[test]
-fn norms_that_a_setting_chooses() {
+fn norms_chosen_by_a_setting() {
     let kinds = [
         NormalizationConfig::Batch(BatchNormConfig::new(8)),
         NormalizationConfig::Group(GroupNormConfig::new(2, 8)),
@@ -125,10 +125,8 @@ fn norms_that_a_setting_chooses() {
     ];
     for kind in kinds {
         let norm: Normalization = kind.init(&device());
-        case(net(norm), pictures, |net, x| {
-            net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(x)))))
-        })
-        .found(&PLANE);
+        case(net(norm), images, |net, x| net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(x))))))
+            .has_layers(&PLANE);
     }
 }
 
@@ -151,5 +149,5 @@ fn batch_norm_of_signals() {
         let x = relu(net.norm.forward(net.conv.forward(x)));
         net.fc.forward(x.mean_dim(2).squeeze_dim::<2>(2))
     })
-    .found(&["conv 6 @ 22", "norm 6 @ 22", "relu 6 @ 22"]);
+    .has_layers(&["conv 6 @ 22", "norm 6 @ 22", "relu 6 @ 22"]);
 }

@@ -1,6 +1,6 @@
-//! Every recurrent layer that Burn has, over the places of a picture and over signals.
+//! Every recurrent layer of Burn, over the positions of an image and over signals.
 
-use crate::support::{case, device, pictures, signals};
+use crate::support::{case, device, images, signals};
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::*;
@@ -30,55 +30,55 @@ fn last(x: Tensor<3>) -> Tensor<2> {
     x.narrow(1, steps - 1, 1).squeeze_dim(1)
 }
 
-/// What comes out of a recurrent layer has seen all places before it: it is no layer with places.
+/// The output of a recurrent layer depends on all earlier positions, so it is not a layer with positions.
 const CONV: [&str; 1] = ["conv 8 @ 4x3"];
 
 #[test]
 fn an_rnn() {
-    case(net(RnnConfig::new(8, 6, true).init(&device()), 6), pictures, |net, x| {
+    case(net(RnnConfig::new(8, 6, true).init(&device()), 6), images, |net, x| {
         net.fc.forward(last(net.rnn.forward(sequence(net, x), None).0))
     })
-    .found(&CONV);
+    .has_layers(&CONV);
 }
 
 #[test]
 fn an_rnn_of_both_directions() {
-    case(net(BiRnnConfig::new(8, 6, true).init(&device()), 12), pictures, |net, x| {
+    case(net(BiRnnConfig::new(8, 6, true).init(&device()), 12), images, |net, x| {
         net.fc.forward(last(net.rnn.forward(sequence(net, x), None).0))
     })
-    .found(&CONV);
+    .has_layers(&CONV);
 }
 
 #[test]
 fn a_gru() {
-    case(net(GruConfig::new(8, 6, true).init(&device()), 6), pictures, |net, x| {
+    case(net(GruConfig::new(8, 6, true).init(&device()), 6), images, |net, x| {
         net.fc.forward(last(net.rnn.forward(sequence(net, x), None)))
     })
-    .found(&CONV);
+    .has_layers(&CONV);
 }
 
 #[test]
 fn a_gru_of_both_directions() {
-    case(net(BiGruConfig::new(8, 6, false).init(&device()), 12), pictures, |net, x| {
+    case(net(BiGruConfig::new(8, 6, false).init(&device()), 12), images, |net, x| {
         net.fc.forward(last(net.rnn.forward(sequence(net, x), None).0))
     })
-    .found(&CONV);
+    .has_layers(&CONV);
 }
 
 #[test]
 fn an_lstm() {
-    case(net(LstmConfig::new(8, 6, true).init(&device()), 6), pictures, |net, x| {
+    case(net(LstmConfig::new(8, 6, true).init(&device()), 6), images, |net, x| {
         net.fc.forward(net.rnn.forward(sequence(net, x), None).1.hidden)
     })
-    .found(&CONV);
+    .has_layers(&CONV);
 }
 
 #[test]
 fn an_lstm_of_both_directions_in_reverse() {
-    case(net(BiLstmConfig::new(8, 6, true).with_clip(Some(0.9)).init(&device()), 12), pictures, |net, x| {
+    case(net(BiLstmConfig::new(8, 6, true).with_clip(Some(0.9)).init(&device()), 12), images, |net, x| {
         net.fc.forward(last(net.rnn.forward(sequence(net, x).flip([1]), None).0))
     })
-    .found(&CONV);
+    .has_layers(&CONV);
 }
 
 #[test]
@@ -92,5 +92,6 @@ fn an_lstm_of_signals() {
         lstm: LstmConfig::new(3, 6, true).init(&device()),
         fc: LinearConfig::new(6, 4).init(&device()),
     };
-    case(net, signals, |net, x| net.fc.forward(last(net.lstm.forward(x.swap_dims(1, 2), None).0))).found(&[]);
+    case(net, signals, |net, x| net.fc.forward(last(net.lstm.forward(x.swap_dims(1, 2), None).0)))
+        .has_layers(&[]);
 }

@@ -1,18 +1,18 @@
-//! Forward passes that cannot be recorded, and what is said about them.
+//! Forward passes that cannot be recorded, and their errors.
 
 use crate::inputs::{Net, net};
-use crate::support::{case, device, filled, pictures, pooled};
+use crate::support::{case, device, filled, images, pooled};
 use burn::prelude::*;
 use burn::tensor::activation::relu;
-use cam_core::{Class, Explainer};
+use cam_core::{Class, Explain, Explainer};
 use cam_graph::{Error, record};
 
-/// The error of a recording has to be one of the forward pass, and name a place in this file.
+/// The error must be one of the forward pass, with a location in this file.
 fn refused(forward: fn(&Net, Tensor<4>) -> Tensor<2>, reason: &str) {
     let net = filled(net());
     let recorded = record(&net, forward).unwrap();
-    match recorded.prepare(&pictures(1)) {
-        Err(Error::Forward { place: Some(place), message }) => {
+    match recorded.prepare(&images(1)) {
+        Err(Error::Forward { location: Some(place), message }) => {
             let (file, line) = place.split_once(".rs:").expect("a file and a line");
             assert!(line.split(':').all(|number| number.parse::<u32>().is_ok()), "{place}");
             assert!(!file.is_empty());
@@ -20,8 +20,8 @@ fn refused(forward: fn(&Net, Tensor<4>) -> Tensor<2>, reason: &str) {
         }
         other => panic!("{other:?}"),
     }
-    // The same as an error of the explainer, where a forward pass itself could only panic.
-    let error = Explainer::new(&recorded).explain(pictures(1), &Class(0)).err().expect("a refusal");
+    // The explainer returns it as an error, while the forward pass itself could only panic.
+    let error = Explainer::new(&recorded).explain(images(1), &Class(0)).err().expect("a refusal");
     assert!(error.to_string().contains(reason), "{error}");
 }
 
@@ -61,7 +61,7 @@ fn a_tensor_on_a_device_of_its_own_choice() {
 }
 
 #[test]
-fn a_panic_of_the_users_own() {
+fn a_panic_of_the_user() {
     refused(
         |net, x| {
             assert!(x.dims()[0] > 100, "too few images");
@@ -71,18 +71,18 @@ fn a_panic_of_the_users_own() {
     );
 }
 
-/// A refusal at one size does not stand in the way of another.
+/// An error at one size does not affect other sizes.
 #[test]
-fn one_size_is_refused_and_another_is_not() {
+fn one_size_fails_and_another_does_not() {
     let net = filled(net());
     let recorded = record(&net, |net: &Net, x: Tensor<4>| {
         assert!(x.dims()[0] < 5, "too many images");
         net.forward(x)
     })
     .unwrap();
-    assert!(matches!(recorded.prepare(&pictures(5)), Err(Error::Forward { .. })));
-    recorded.prepare(&pictures(2)).unwrap();
-    assert!(matches!(recorded.prepare(&pictures(5)), Err(Error::Forward { .. })));
+    assert!(matches!(recorded.prepare(&images(5)), Err(Error::Forward { .. })));
+    recorded.prepare(&images(2)).unwrap();
+    assert!(matches!(recorded.prepare(&images(5)), Err(Error::Forward { .. })));
 }
 
 #[test]
@@ -93,24 +93,24 @@ fn an_output_that_the_input_does_not_change() {
         net.fc.forward(zeros)
     })
     .unwrap();
-    assert_eq!(recorded.prepare(&pictures(1)), Err(Error::ConstantOutput));
+    assert_eq!(recorded.prepare(&images(1)), Err(Error::ConstantOutput));
 }
 
-/// What a test or a program prints in its own panics, before and after a recording on the same thread, is as it was.
+/// Other panics on the same thread, before and after a recording, are still reported.
 #[test]
-fn other_panics_are_still_told() {
+fn other_panics_are_still_reported() {
     let net = filled(net());
     let recorded = record(&net, |_: &Net, x: Tensor<4>| -> Tensor<2> {
         let _ = x.into_data();
         unreachable!()
     })
     .unwrap();
-    recorded.prepare(&pictures(1)).unwrap_err();
-    let told = std::panic::catch_unwind(|| panic!("seen")).unwrap_err();
-    assert_eq!(told.downcast_ref::<&str>(), Some(&"seen"));
+    recorded.prepare(&images(1)).unwrap_err();
+    let panic = std::panic::catch_unwind(|| panic!("seen")).unwrap_err();
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"seen"));
 }
 
-/// What reads a number of a constant is no data of the input, and is recorded.
+/// Reading the data of a constant does not depend on the input, so it can be recorded.
 #[test]
 fn numbers_of_constants_may_be_read() {
     let net = filled(net());
@@ -119,19 +119,19 @@ fn numbers_of_constants_may_be_read() {
         net.fc.forward(pooled(relu(net.conv.forward(x)) * factor))
     })
     .unwrap();
-    recorded.prepare(&pictures(1)).unwrap();
+    recorded.prepare(&images(1)).unwrap();
 }
 
-/// A module on a device without numbers says so in the error of the recording, and later recordings are not disturbed by it.
+/// A module on a device without data is an error, and later recordings are not affected.
 #[test]
-fn recordings_after_a_refusal_are_right() {
+fn recordings_after_an_error_are_correct() {
     for _ in 0..3 {
         refused(|net, x| net.forward(x.clone()) * x.mean().into_scalar::<f32>(), "value");
-        case(net(), pictures, |net, x| net.forward(x)).computed();
+        case(net(), images, |net, x| net.forward(x)).computed();
     }
 }
 
-/// A layer that is there for two images and not for more cannot be ablated, and its gradient can be had.
+/// A layer that exists for two images but not for more has a gradient, and cannot be ablated.
 #[test]
 fn a_layer_that_not_every_batch_has() {
     let net = filled(net());
@@ -145,7 +145,7 @@ fn a_layer_that_not_every_batch_has() {
     .unwrap();
     let explained = |method: &str| {
         let method = cam_core::method_named(method).unwrap();
-        Explainer::new(&recorded).layer("relu").method(method).explain(pictures(2), &Class(0)).err()
+        Explainer::new(&recorded).layer("relu").method(method).explain(images(2), &Class(0)).err()
     };
     assert_eq!(explained("gradcam"), None);
     // Each of eight channels, and none.
@@ -153,7 +153,7 @@ fn a_layer_that_not_every_batch_has() {
     assert_eq!(explained("ablationcam"), Some(lost));
 }
 
-/// A refusal is an error and no panic that somebody reads on the terminal: this program runs another test of itself and listens.
+/// An error prints no panic to the terminal: this test runs another test of this program and checks its output.
 #[test]
 fn nothing_is_printed() {
     let this = std::env::current_exe().unwrap();
@@ -166,13 +166,13 @@ fn nothing_is_printed() {
     }
 }
 
-/// FullGrad counts the biases of a network that is linear between the corners of its ReLUs, and refuses any other.
+/// FullGrad sums the biases of a piecewise linear network, and returns an error for any other.
 #[test]
 fn biases_of_a_network_that_is_not_linear() {
     let full = || cam_core::method_named("fullgrad").unwrap();
     let net = filled(net());
     let linear = record(&net, |net: &Net, x: Tensor<4>| net.forward(x)).unwrap();
-    let found = Explainer::new(&linear).layer("conv").method(full()).explain(pictures(1), &Class(0)).unwrap();
+    let found = Explainer::new(&linear).layer("conv").method(full()).explain(images(1), &Class(0)).unwrap();
     assert_eq!(found.maps[0].layer, "biases");
     let others: [fn(&Net, Tensor<4>) -> Tensor<2>; 3] = [
         |net, x| net.fc.forward(pooled((net.features(x) + 2.0).recip())),
@@ -188,7 +188,7 @@ fn biases_of_a_network_that_is_not_linear() {
     for forward in others {
         let recorded = record(&net, forward).unwrap();
         let error =
-            Explainer::new(&recorded).layer("conv").method(full()).explain(pictures(1), &Class(0)).err();
+            Explainer::new(&recorded).layer("conv").method(full()).explain(images(1), &Class(0)).err();
         assert_eq!(error, Some(cam_core::Error::NoBiases));
     }
 }

@@ -1,4 +1,4 @@
-//! Cases: a module, its forward pass and inputs, recorded and run beside the module itself.
+//! Cases: a module, its forward pass and inputs, recorded and compared with the module itself.
 
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::{Dispatch, DispatchTensor, TensorMetadata};
@@ -6,20 +6,20 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::prelude::*;
 use burn::tensor::DType;
 use cam_core::{
-    Error, Explainer, GradCam, Input, Inspect, LayerCam, LayerInfo, Method, Model, NoModule, Seen, Taps,
-    Target, layers, method_named,
+    Error, Evidence, Explain, Explainer, GradCam, Input, Inspect, LayerCam, LayerContext, LayerInfo, Method,
+    MethodInfo, Model, NoModule, Taps, Target, layers, method_named,
 };
 use cam_graph::{Recorded, Tensors, record};
 use std::sync::{Arc, Mutex};
 
-/// Sums in another order: what two passes of the same network in single precision are apart, of the largest number.
+/// The relative difference of two passes of a network in single precision, from the order of sums.
 pub const ROUNDING: f32 = 2e-6;
 
 pub fn device() -> Device {
     Device::flex()
 }
 
-/// A module whose parameters and running statistics are numbers that look random and are the same in each run.
+/// A module whose parameters and running statistics are deterministic pseudorandom numbers.
 pub fn filled<M: Module>(module: M) -> M {
     module.map(&mut Fill::default())
 }
@@ -34,7 +34,7 @@ impl ModuleMapper for Fill {
         let (id, tensor, mapper) = param.consume();
         let shape = tensor.dims();
         let count = shape.iter().product::<usize>();
-        // Vectors are biases, scales and variances, which have to be positive; all else are weights.
+        // Vectors are biases, scales and variances, which must be positive; all others are weights.
         let (offset, width) = match D {
             1 => (0.6, 0.4),
             _ => (0.0, 2.0 / ((count / shape[0]) as f32).sqrt()),
@@ -46,7 +46,7 @@ impl ModuleMapper for Fill {
     }
 }
 
-/// A number from -1 to 1 that looks random.
+/// A pseudorandom number from -1 to 1.
 fn number(seed: usize) -> f32 {
     let mut bits = (seed as u32).wrapping_mul(0x9E37_79B9) ^ 0x5bd1_e995;
     bits = (bits ^ (bits >> 15)).wrapping_mul(0x85EB_CA6B);
@@ -54,18 +54,18 @@ fn number(seed: usize) -> f32 {
     ((bits ^ (bits >> 16)) >> 8) as f32 / (1 << 23) as f32 - 1.0
 }
 
-/// Numbers that look random. The first images of a batch are those of a smaller one.
+/// Pseudorandom numbers. The first images of a batch are those of a smaller batch.
 pub fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
     let numbers: Vec<f32> = (0..shape.iter().product()).map(|n| number(n + 77)).collect();
     Tensor::<1>::from_floats(numbers.as_slice(), &device()).reshape(shape)
 }
 
-/// Pictures of three channels whose height is not their width.
-pub fn pictures(batch: usize) -> Tensor<4> {
+/// Images of three channels with different heights and widths.
+pub fn images(batch: usize) -> Tensor<4> {
     random([batch, 3, 16, 12])
 }
 
-/// Pictures as high as wide.
+/// Square images.
 pub fn squares(batch: usize) -> Tensor<4> {
     random([batch, 3, 16, 16])
 }
@@ -85,11 +85,11 @@ pub fn pooled(x: Tensor<4>) -> Tensor<2> {
     x.mean_dims(&[2, 3]).flatten(1, 3)
 }
 
-/// A module as a user writes it, recorded, and what is expected of it.
+/// A recorded module and what is expected of it.
 ///
-/// What is compared by [`Case::found`], at batch 1, 2 and 5: every output and the gradient at every input with those of
-/// `module.valid()`; the layers with those expected, none missing and none beside them; the map of each layer at batch 1 with that of the
-/// same image at batch 2 (an image alone is recorded otherwise), and with that of a replay that starts at the layer and changes nothing.
+/// [`Case::has_layers`] compares at batch 1, 2 and 5: every output and the gradient of every input with those of `module.valid()`; the layers with
+/// exactly the expected ones; and the map of each layer at batch 1 with that of the same image at batch 2 (a single image is recorded
+/// differently) and with that of a replay from the layer that changes nothing.
 pub struct Case<M, I, O> {
     module: M,
     forward: fn(&M, I) -> O,
@@ -116,21 +116,21 @@ where
     I: Input + Tensors,
     O: Tensors + 'static,
 {
-    /// Numbers may be this far apart, of the largest.
+    /// The tolerance, relative to the largest number.
     pub fn within(self, rounding: f32) -> Self {
         Self { rounding, ..self }
     }
 
-    /// Compares the recording with the module itself. Layers are written `conv1 8 @ 16x12`, a name with its channels and its grid;
-    /// attention weights have a `*` in front of their channels, heads times queries.
-    pub fn found(self, expected: &[&str]) -> Self {
+    /// Compares the recording with the module itself. Layers are written `conv1 8 @ 16x12`: name, channels and grid. Attention weights have a
+    /// `*` before their channels, which are heads times queries.
+    pub fn has_layers(self, expected: &[&str]) -> Self {
         self.computed();
         let recorded = Erased(&|x, taps: &Taps<'_>| self.recorded.forward(x, taps));
         maps_agree(&recorded, self.input, expected, self.rounding.max(1e-5));
         self
     }
 
-    /// Compares outputs and gradients, and no layers.
+    /// Compares only outputs and gradients.
     pub fn computed(&self) {
         let valid = self.module.valid();
         same_numbers(
@@ -151,7 +151,7 @@ where
     }
 }
 
-/// A forward pass whose module is forgotten, so that each kind of input and output is compiled once.
+/// A forward pass with the type of its module erased, so that each type of input and output is compiled once.
 struct Erased<'a, I, O>(&'a dyn Fn(I, &Taps<'_>) -> O);
 
 impl<I, O> Model<I, O> for Erased<'_, I, O> {
@@ -169,7 +169,7 @@ fn flat(tensor: DispatchTensor) -> Tensor<1> {
     Tensor::from_dispatch(Dispatch::float_reshape(tensor, shape.into()))
 }
 
-/// The floating-point tensors of a value, each as a list.
+/// The values of the floating-point tensors of a value.
 pub fn numbers<T: Tensors>(value: &T) -> Vec<Tensor<1>> {
     let mut all = Vec::new();
     value.clone().map_tensors(&mut |tensor| {
@@ -181,7 +181,7 @@ pub fn numbers<T: Tensors>(value: &T) -> Vec<Tensor<1>> {
     all
 }
 
-/// One score an image: all outputs, each number with another weight.
+/// One score per image: a weighted sum of all outputs with distinct weights.
 pub fn score<O: Tensors>(output: &O) -> Tensor<1> {
     let mut batch = 0;
     output.clone().map_tensors(&mut |tensor| {
@@ -201,7 +201,7 @@ pub fn read(tensor: Tensor<1>) -> Vec<f32> {
     tensor.into_data().try_to_vec().unwrap()
 }
 
-/// How far numbers are apart, of the largest of those expected.
+/// The largest difference, relative to the largest expected number.
 pub fn apart(expected: &[f32], found: &[f32]) -> f32 {
     assert_eq!(expected.len(), found.len());
     let largest = expected.iter().fold(f32::MIN_POSITIVE, |most, x| most.max(x.abs()));
@@ -212,7 +212,7 @@ pub fn apart(expected: &[f32], found: &[f32]) -> f32 {
     most / largest
 }
 
-/// All outputs, and the gradient of the score at all inputs.
+/// All outputs, and the gradient of the score for all inputs.
 fn outputs_and_gradients<I: Tensors, O: Tensors>(forward: &dyn Fn(I) -> O, input: I) -> [Vec<Vec<f32>>; 2] {
     let outputs = numbers(&forward(input.clone())).into_iter().map(read).collect();
     let mut leaves = Vec::new();
@@ -269,7 +269,7 @@ where
     }
     for layer in layers(model, input(1)).unwrap() {
         let name = layer.name;
-        // The second target of two is explained by a replay from the layer on.
+        // The second of two targets is explained by a replay from the layer.
         let [one, two, again] = [(1, 1), (2, 1), (2, 2)]
             .map(|(batch, targets)| evidence(model, &name, &GradCam, input(batch), targets));
         match (one, two, again) {
@@ -310,7 +310,7 @@ fn same_maps<I, O>(
     }
 }
 
-/// What a method finds at a layer for the last of so many targets that are all the same: `[batch, channels, positions]`.
+/// The evidence at a layer for the last of several equal targets: `[batch, channels, positions]`.
 fn evidence<I, O>(
     model: &Erased<'_, I, O>,
     layer: &str,
@@ -330,24 +330,22 @@ where
     Ok(seen.lock().unwrap().pop().expect("one evidence a target"))
 }
 
-/// A method whose evidence is noted.
+/// A method whose evidence is recorded.
 struct Noted {
     method: &'static dyn Method,
     seen: Arc<Mutex<Vec<Vec<f32>>>>,
 }
 
 impl Method for Noted {
-    fn name(&self) -> &'static str {
-        self.method.name()
+    fn info(&self) -> MethodInfo {
+        self.method.info()
     }
 
-    fn paper(&self) -> &'static str {
-        self.method.paper()
-    }
-
-    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        let evidence = self.method.evidence(seen)?;
-        self.seen.lock().unwrap().push(read(evidence.clone().flatten(0, 2)));
-        Ok(evidence)
+    fn evidence<'a>(&'a self, layer: &'a LayerContext<'_>) -> Evidence<'a> {
+        Box::pin(async move {
+            let evidence = self.method.evidence(layer).await?;
+            self.seen.lock().unwrap().push(read(evidence.clone().flatten(0, 2)));
+            Ok(evidence)
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! Transformers over patches and signals.
 
-use crate::support::{case, device, pictures, pooled, signals, squares};
+use crate::support::{case, device, images, pooled, signals, squares};
 use burn::module::{Module, Param};
 use burn::nn::activation::ActivationConfig;
 use burn::nn::attention::*;
@@ -56,10 +56,10 @@ fn encoder(norm_first: bool) -> TransformerEncoder {
 
 #[test]
 fn an_encoder_with_norms_first() {
-    case(net(encoder(true)), pictures, |net, x| {
+    case(net(encoder(true)), images, |net, x| {
         net.fc.forward(mean(net.body.forward(TransformerEncoderInput::new(tokens(&net.patches, x)))))
     })
-    .found(&[
+    .has_layers(&[
         "patches 8 @ 4x3",
         "body.layers.0.norm_2 8 @ 4x3",
         "body.layers.0.mha.attn_drop *24 @ 4x3",
@@ -96,7 +96,7 @@ fn an_encoder_with_norms_first() {
 
 #[test]
 fn an_encoder_with_norms_last_and_masks() {
-    case(net(encoder(false)), pictures, |net, x| {
+    case(net(encoder(false)), images, |net, x| {
         let x = tokens(&net.patches, x);
         let [batch, length, _] = x.dims();
         let mask = generate_autoregressive_mask(batch, length, &x.device());
@@ -104,7 +104,7 @@ fn an_encoder_with_norms_last_and_masks() {
         let input = TransformerEncoderInput::new(x).mask_attn(mask).mask_pad(pad.expand([batch, length]));
         net.fc.forward(mean(net.body.forward(input)))
     })
-    .found(&[
+    .has_layers(&[
         "patches 8 @ 4x3",
         "body.layers.0.mha.attn_drop *24 @ 4x3",
         "body.layers.0.mha.output 8 @ 4x3",
@@ -131,7 +131,7 @@ fn an_encoder_with_norms_last_and_masks() {
     ]);
 }
 
-/// The tokens of the decoder are the targets; the patches are what it remembers.
+/// The tokens of the decoder are the targets; the patches are its memory.
 #[test]
 fn a_decoder_of_learned_queries() {
     #[derive(Module, Debug)]
@@ -141,12 +141,12 @@ fn a_decoder_of_learned_queries() {
     }
     let decoder = TransformerDecoderConfig::new(8, 12, 2, 1).with_norm_first(true);
     let body = Decodes { decoder: decoder.init(&device()), queries: param([1, 3, 8]) };
-    case(net(body), pictures, |net, x| {
+    case(net(body), images, |net, x| {
         let queries = net.body.queries.val().expand([x.dims()[0] as i64, -1, -1]);
         let input = TransformerDecoderInput::new(queries, tokens(&net.patches, x));
         net.fc.forward(mean(net.body.decoder.forward(input)))
     })
-    .found(&["patches 8 @ 4x3"]);
+    .has_layers(&["patches 8 @ 4x3"]);
 }
 
 #[derive(Module, Debug)]
@@ -178,7 +178,7 @@ fn embedded() -> Embedded {
 
 #[test]
 fn a_vit_with_a_class_token_and_registers() {
-    case(net(embedded()), pictures, |net, x| {
+    case(net(embedded()), images, |net, x| {
         let body = &net.body;
         let x = tokens(&net.patches, x) + body.position.val();
         let expand = |token: &Param<Tensor<3>>| token.val().expand([x.dims()[0] as i64, -1, -1]);
@@ -187,7 +187,7 @@ fn a_vit_with_a_class_token_and_registers() {
         let x = x.clone() + body.mlp.forward(body.norm2.forward(x));
         net.fc.forward(first(body.norm.forward(x)))
     })
-    .found(&[
+    .has_layers(&[
         "patches 8 @ 4x3",
         "body.norm1 8 @ 4x3",
         "body.attn.attn_drop *30 @ 4x3",
@@ -214,10 +214,10 @@ fn a_vit_with_a_class_token_and_registers() {
     });
 }
 
-/// Registers behind the patches are tokens that no layout of this crate describes; without them the layers are back.
+/// No layout describes registers after the patches; once they are removed there are layers again.
 #[test]
-fn registers_behind_the_patches() {
-    case(net(embedded()), pictures, |net, x| {
+fn registers_after_the_patches() {
+    case(net(embedded()), images, |net, x| {
         let body = &net.body;
         let x = tokens(&net.patches, x) + body.position.val();
         let [batch, length, _] = x.dims();
@@ -225,7 +225,7 @@ fn registers_behind_the_patches() {
         let x = body.attn.forward(MhaInput::self_attn(body.norm1.forward(x))).context;
         net.fc.forward(mean(body.norm.forward(body.mlp.forward(x.narrow(1, 0, length)))))
     })
-    .found(&[
+    .has_layers(&[
         "patches 8 @ 4x3",
         "body.attn 8 @ 4x3",
         "body.mlp.linear_inner 16 @ 4x3",
@@ -256,7 +256,7 @@ fn positions_by_sines_and_by_rotation() {
         key: linear(8, 8),
         value: linear(8, 8),
     };
-    case(net(body), pictures, |net, x| {
+    case(net(body), images, |net, x| {
         let body = &net.body;
         let x = body.sines.forward(tokens(&net.patches, x));
         let [batch, length, _] = x.dims();
@@ -269,7 +269,7 @@ fn positions_by_sines_and_by_rotation() {
         let x = softmax(q.matmul(k.transpose()) * 0.5, 3).matmul(v);
         net.fc.forward(mean(x.swap_dims(1, 2).reshape([batch, length, 8])))
     })
-    .found(&["patches 8 @ 4x3", "attn_drop *24 @ 4x3"]);
+    .has_layers(&["patches 8 @ 4x3", "attn_drop *24 @ 4x3"]);
 }
 
 #[test]
@@ -294,7 +294,7 @@ fn an_mlp_mixer() {
         channels2: linear(16, 8),
         norm: norm(),
     };
-    case(net(body), pictures, |net, x| {
+    case(net(body), images, |net, x| {
         let body = &net.body;
         let x = tokens(&net.patches, x);
         let y = body.norm1.forward(x.clone()).swap_dims(1, 2);
@@ -303,7 +303,7 @@ fn an_mlp_mixer() {
         let x = x + body.channels2.forward(gelu(y));
         net.fc.forward(mean(body.norm.forward(x)))
     })
-    .found(&["patches 8 @ 4x3", "body.norm1 8 @ 4x3"]);
+    .has_layers(&["patches 8 @ 4x3", "body.norm1 8 @ 4x3"]);
 }
 
 #[derive(Module, Debug)]
@@ -338,7 +338,7 @@ impl Windows {
         x.reshape([batch, height, width, channels])
     }
 
-    /// The same after a shift that is taken back.
+    /// The same after a shift that is reversed.
     fn shifted(&self, x: Tensor<4>) -> Tensor<4> {
         self.within(x.roll(&[-2, -2], &[1, 2])).roll(&[2, 2], &[1, 2])
     }
@@ -352,14 +352,14 @@ impl Windows {
     }
 }
 
-/// Squares of 2 by 2 places side by side in the channels.
+/// Squares of 2 by 2 positions, concatenated in the channels.
 fn by_reshape(x: Tensor<4>) -> Tensor<4> {
     let [batch, height, width, channels] = x.dims();
     let x = x.reshape([batch, height / 2, 2, width / 2, 2, channels]).permute([0, 1, 3, 4, 2, 5]);
     x.reshape([batch, height / 2, width / 2, 4 * channels])
 }
 
-/// The same by slices of every second place.
+/// The same by slices of every second position.
 fn by_slices(x: Tensor<4>) -> Tensor<4> {
     let part = |row: usize, column: usize| x.clone().slice(s![.., row..;2, column..;2, ..]);
     Tensor::cat(vec![part(0, 0), part(1, 0), part(0, 1), part(1, 1)], 3)
@@ -381,7 +381,7 @@ fn attention_in_windows() {
         let x = x.clone() + net.within(x);
         net.classes(by_reshape(x))
     })
-    .found(&[
+    .has_layers(&[
         "stem 8 @ 8x8",
         "norm1 8 @ 8x8",
         "attn 8 @ 8x8",
@@ -398,7 +398,7 @@ fn attention_in_windows() {
     });
 }
 
-/// Windows after a shift: what is rolled is no layer, and the value that is rolled back is.
+/// Shifted windows: rolled values are not layers, the value that is rolled back is.
 #[test]
 fn attention_in_shifted_windows_merged_by_slices_and_indices() {
     case(windows(), squares, |net, x| {
@@ -406,7 +406,7 @@ fn attention_in_shifted_windows_merged_by_slices_and_indices() {
         let x = x.clone() + net.shifted(x);
         net.classes(by_slices(x))
     })
-    .found(&[
+    .has_layers(&[
         "stem 8 @ 8x8",
         "norm1 8 @ 8x8",
         "attn 8 @ 8x8",
@@ -425,7 +425,7 @@ fn attention_in_shifted_windows_merged_by_slices_and_indices() {
         let x = net.stem(x);
         net.classes(by_select(net.shifted(x)))
     })
-    .found(&[
+    .has_layers(&[
         "stem 8 @ 8x8",
         "norm1 8 @ 8x8",
         "attn 8 @ 8x8",
@@ -435,17 +435,17 @@ fn attention_in_shifted_windows_merged_by_slices_and_indices() {
     ]);
 }
 
-/// Pictures that are no multiple of the window are padded, and the padding is cut off again.
+/// Images that are not a multiple of the window are padded, and the padding is cut off again.
 #[test]
 fn attention_in_padded_windows() {
-    case(windows(), pictures, |net, x| {
+    case(windows(), images, |net, x| {
         let x = net.stem(x);
         let [batch, height, width, channels] = x.dims();
         let y = x.clone().pad([(0, 0), (0, 2), (0, 0)], 0.0);
         let y = net.shifted(y).slice([0..batch, 0..height, 0..width, 0..channels]);
         net.classes(by_reshape(x + y))
     })
-    .found(&[
+    .has_layers(&[
         "stem 8 @ 8x6",
         "norm1 8 @ 8x6",
         "attn 8 @ 8x6",
@@ -455,11 +455,11 @@ fn attention_in_padded_windows() {
     ]);
 }
 
-/// A roll that nobody takes back: no value behind it is a layer.
+/// A roll that is not reversed: no value after it is a layer.
 #[test]
 fn a_roll_that_stays() {
     case(windows(), squares, |net, x| net.classes(by_reshape(net.stem(x).roll(&[3], &[1]))))
-        .found(&["stem 8 @ 8x8", "norm1 8 @ 8x8"]);
+        .has_layers(&["stem 8 @ 8x8", "norm1 8 @ 8x8"]);
 }
 
 #[test]
@@ -481,5 +481,5 @@ fn a_transformer_of_signals() {
         let x = net.encoder.forward(TransformerEncoderInput::new(net.conv.forward(x).swap_dims(1, 2)));
         net.fc.forward(net.last.forward(x.swap_dims(1, 2)).mean_dim(2).squeeze_dim::<2>(2))
     })
-    .found(&["conv 8 @ 6", "encoder.layers 8 @ 6", "encoder 8 @ 6", "last 6 @ 4"]);
+    .has_layers(&["conv 8 @ 6", "encoder.layers 8 @ 6", "encoder 8 @ 6", "last 6 @ 4"]);
 }

@@ -1,17 +1,17 @@
-//! What is recorded and explained stays as it is, and one recording serves several threads.
+//! Recording and explaining do not change the module, and a recording can be shared by threads.
 
 use crate::inputs::{LAYERS, Net, net};
 use crate::norms;
-use crate::support::{device, filled, pictures, pooled};
+use crate::support::{device, filled, images, pooled};
 use burn::module::{Module, ModuleDisplay, ModuleVisitor, Param};
 use burn::nn::*;
 use burn::prelude::*;
 use burn::tensor::activation::relu;
 use burn::tensor::{TensorData, Tolerance};
-use cam_core::{Class, Explainer, GradCam, LayerCam, Model, Taps, layers, method_named};
+use cam_core::{Class, Explain, Explainer, GradCam, LayerCam, Model, Taps, layers, method_named};
 use cam_graph::{Recorded, record};
 
-/// All numbers of a module: parameters and running statistics.
+/// All values of a module: parameters and running statistics.
 fn numbers<M: Module>(module: &M) -> Vec<TensorData> {
     struct All(Vec<TensorData>);
     impl ModuleVisitor for All {
@@ -30,7 +30,7 @@ fn explain<M: Model>(model: &M) -> Vec<f32> {
         .method(GradCam)
         .method(LayerCam)
         .method(method_named("ablationcam").unwrap())
-        .explain_each(pictures(2), &[&Class(1), &Class(3)])
+        .explain_each(images(2), &[&Class(1), &Class(3)])
         .unwrap();
     found.maps.iter().flat_map(|map| map.raw.to_data().try_to_vec::<f32>().unwrap()).collect()
 }
@@ -47,13 +47,13 @@ fn stays<N: Module + ModuleDisplay>(
             let net = filled(norms::net_on(norm(&device), &device));
             let net = if training { net } else { net.valid() };
             let before = numbers(&net);
-            let output = forward(&net.valid(), pictures(2)).into_data();
+            let output = forward(&net.valid(), images(2)).into_data();
             let recorded = record(&net, forward).unwrap();
             maps.push(explain(&recorded));
             assert_eq!(numbers(&net), before, "autodiff {autodiff}, training {training}");
             assert_eq!(numbers(&net.valid()), before, "a copy made later");
-            assert_eq!(forward(&net.valid(), pictures(2)).into_data(), output);
-            same(recorded.forward(pictures(2), &Taps::off()).into_data(), &output);
+            assert_eq!(forward(&net.valid(), images(2)).into_data(), output);
+            same(recorded.forward(images(2), &Taps::off()).into_data(), &output);
             assert_eq!(net.devices(), if training { vec![device.clone()] } else { vec![self::device()] });
         }
     }
@@ -70,7 +70,7 @@ fn plane<N: Module + ModuleDisplay>(
 }
 
 #[test]
-fn every_kind_of_norm_stays_as_it_is() {
+fn every_kind_of_norm_is_unchanged() {
     stays(|device| BatchNormConfig::new(8).init(device), |net, x| plane(net, x, |norm, x| norm.forward(x)));
     stays(
         |device| GroupNormConfig::new(2, 8).init(device),
@@ -85,15 +85,15 @@ fn every_kind_of_norm_stays_as_it_is() {
     stays(|_| LocalResponseNormConfig::new(3).init(), |net, x| plane(net, x, |norm, x| norm.forward(x)));
 }
 
-/// Straight from `init`, with its training flags on: what is explained is inference, with no dropout and no statistics of the batch.
+/// A module straight from `init`, with its training flags on, is explained in inference: without dropout and batch statistics.
 #[test]
 fn a_module_in_training_is_explained_in_inference() {
     for device in [device(), device().autodiff()] {
         let net = filled(net().fork(&device));
         let recorded = record(&net, Net::forward).unwrap();
-        let expected = net.valid().forward(pictures(2)).into_data();
-        same(recorded.forward(pictures(2), &Taps::off()).into_data(), &expected);
-        let taped = recorded.forward(pictures(2).autodiff().require_grad(), &Taps::off());
+        let expected = net.valid().forward(images(2)).into_data();
+        same(recorded.forward(images(2), &Taps::off()).into_data(), &expected);
+        let taped = recorded.forward(images(2).autodiff().require_grad(), &Taps::off());
         same(taped.inner().into_data(), &expected);
     }
 }
@@ -106,7 +106,7 @@ fn four_threads_explain_with_one_recording() {
     let forward: fn(&Net, Tensor<4>) -> Tensor<2> = Net::forward;
     let recorded: Recorded<Net, _, Tensor<4>, Tensor<2>> = record(&net, forward).unwrap();
     of_threads(&recorded);
-    // No recording has been made yet: the threads race for it.
+    // There is no recording yet, so the threads race for it.
     let found: Vec<Vec<f32>> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| explain(&recorded))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
@@ -116,22 +116,22 @@ fn four_threads_explain_with_one_recording() {
     assert_eq!(explain(&recorded), found[0]);
 }
 
-/// A module that is trained further is recorded anew; what was recorded before stays what it was.
+/// After further training a module must be recorded again; an earlier recording is unchanged.
 #[test]
 fn a_recording_is_of_the_weights_that_it_was_made_with() {
     let net = filled(net());
     let recorded = record(&net, Net::forward).unwrap();
-    let before = recorded.forward(pictures(2), &Taps::off()).into_data();
+    let before = recorded.forward(images(2), &Taps::off()).into_data();
     let changed = Net { conv: net.conv.clone().map(&mut Doubled), ..net.clone() };
     let again = record(&changed, Net::forward).unwrap();
-    assert_ne!(again.forward(pictures(2), &Taps::off()).into_data(), before);
-    assert_eq!(recorded.forward(pictures(2), &Taps::off()).into_data(), before);
-    // A batch that is recorded only now.
-    let three = recorded.forward(pictures(3), &Taps::off()).into_data();
-    same(three, &net.valid().forward(pictures(3)).into_data());
+    assert_ne!(again.forward(images(2), &Taps::off()).into_data(), before);
+    assert_eq!(recorded.forward(images(2), &Taps::off()).into_data(), before);
+    // A batch size that is recorded only now.
+    let three = recorded.forward(images(3), &Taps::off()).into_data();
+    same(three, &net.valid().forward(images(3)).into_data());
 }
 
-/// The same numbers but for the order of sums, as the kernels and Burn have it.
+/// Equal up to the order of sums in the kernels and in Burn.
 fn same(found: TensorData, expected: &TensorData) {
     found.assert_approx_eq::<f32>(expected, Tolerance::rel_abs(1e-5, 1e-6));
 }
@@ -145,7 +145,7 @@ impl burn::module::ModuleMapper for Doubled {
 }
 
 #[test]
-fn a_recording_is_made_once_for_a_shape() {
+fn a_shape_is_recorded_once() {
     use std::sync::atomic::{AtomicUsize, Ordering};
     static PASSES: AtomicUsize = AtomicUsize::new(0);
     let net = filled(net());
@@ -156,13 +156,13 @@ fn a_recording_is_made_once_for_a_shape() {
     .unwrap();
     assert_eq!(PASSES.load(Ordering::Relaxed), 0);
     let names: Vec<String> =
-        layers(&recorded, pictures(1)).unwrap().into_iter().map(|layer| layer.name).collect();
+        layers(&recorded, images(1)).unwrap().into_iter().map(|layer| layer.name).collect();
     assert_eq!(names, LAYERS.map(|layer| layer.split(' ').next().unwrap()));
-    // One image and the same twice, which tells the batch from other axes of length 1.
+    // One image, and the same image twice, which identifies the batch axis.
     assert_eq!(PASSES.load(Ordering::Relaxed), 2);
-    recorded.forward(pictures(1), &Taps::off());
-    recorded.forward(pictures(2), &Taps::off());
+    recorded.forward(images(1), &Taps::off());
+    recorded.forward(images(2), &Taps::off());
     assert_eq!(PASSES.load(Ordering::Relaxed), 2);
-    recorded.forward(pictures(3), &Taps::off());
+    recorded.forward(images(3), &Taps::off());
     assert_eq!(PASSES.load(Ordering::Relaxed), 3);
 }

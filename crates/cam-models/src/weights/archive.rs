@@ -1,12 +1,13 @@
-//! The zip that a `.pth` is: asked what it unpacks to before it is unpacked, and made plain where its reader would mistake it.
+//! The zip archive that a `.pth` is: its unpacked size is checked before it is unpacked, and an archive that its reader would
+//! misread is copied into a form that has one reading.
 //!
 //! PyTorch puts the end record of zip64 and its locator between the directory of every archive and its end record, however small
-//! the archive is. From 9.1 on (9.8.2 is the last looked at) the `zip` crate, through which burn-store reads as well, first looks for
+//! the archive is. From 9.1 on (9.8.2 is the last version checked) the `zip` crate, through which burn-store reads as well, first looks for
 //! the directory where it would be without them: 76 bytes too late, where the second entry begins if the first one takes 76 bytes,
-//! as `<stem>/data.pkl` does for a stem of 21 bytes (`deit_tiny_patch16_224`). Then nothing fits. See `docs/upstream.md`.
+//! as `<stem>/data.pkl` does for a stem of 21 bytes (`deit_tiny_patch16_224`). Then the archive is misread. See `docs/upstream.md`.
 //!
-//! An older `zip` could be asked for, but there can be one 9.x in a program, and those who need a newer one could not have this crate.
-//! So such a file is copied without the two records, which it does not need, and the copy has one reading for every version.
+//! An older `zip` could be required, but a program can have only one 9.x, and a program that needs a newer one could not use this crate.
+//! So such a file is copied without the two records, which it does not need; every version reads the copy in the same way.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
@@ -14,36 +15,37 @@ use std::path::Path;
 use tempfile::{NamedTempFile, TempPath};
 use zip::ZipArchive;
 
-/// How many times its own length a `.pth` may unpack to. PyTorch stores tensors as they are; weights that somebody packed
-/// shrink by a third, and zeros by a thousand.
+/// How many times its own length a `.pth` may unpack to. PyTorch stores tensors uncompressed; compressed weights shrink by a third, and
+/// zeros by a thousand.
 const UNPACKED: u64 = 8;
 
-/// The most bytes of the table of tensors in a `.pth`. It holds some hundred bytes a tensor; reading it takes about
-/// seventy times its length where all of it is objects.
+/// The most bytes of the table of tensors in a `.pth`. It has some hundred bytes per tensor; reading it takes up to about
+/// seventy times its length of memory.
 const TABLE: u64 = 16 << 20;
 
-/// The records at the end of what PyTorch writes, by their marks and lengths: those of zip64, and the one that ends every archive.
+/// The records at the end of an archive that PyTorch wrote, by signature and length: those of zip64, and the one that ends every archive.
 const RECORDS: [(&[u8], usize); 3] = [(b"PK\x06\x06", 56), (b"PK\x06\x07", 20), (b"PK\x05\x06", 22)];
 
-/// Makes sure that a zip of this length unpacks to no more than a checkpoint would, as far as it says so itself; the reader holds
-/// every entry to what it says. Where a copy has to be read in its place, that is returned.
-pub(super) fn checked(path: &Path, length: u64) -> Result<Option<TempPath>, String> {
-    let mistaken = match opened(path) {
-        Ok(archive) => return check(archive, length).map(|()| None),
-        Err(mistaken) => mistaken,
+/// Makes sure that an archive of this length declares no more than a checkpoint would unpack to; the reader holds every entry to its
+/// declared size. If a copy has to be read instead of the file, the copy is returned.
+pub(super) fn check(path: &Path, length: u64) -> Result<Option<TempPath>, String> {
+    let misread = match open(path) {
+        Ok(archive) => return check_size(archive, length).map(|()| None),
+        Err(misread) => misread,
     };
-    let copied = plain(path).map_err(|e| format!("it has to be copied to be read, and cannot be: {e}"))?;
-    let copy = copied.ok_or(mistaken)?;
-    check(opened(&copy)?, length)?;
+    let copied = copy_without_zip64(path)
+        .map_err(|e| format!("it has to be copied to be read, and copying failed: {e}"))?;
+    let copy = copied.ok_or(misread)?;
+    check_size(open(&copy)?, length)?;
     Ok(Some(copy))
 }
 
-fn opened(path: &Path) -> Result<ZipArchive<BufReader<File>>, String> {
+fn open(path: &Path) -> Result<ZipArchive<BufReader<File>>, String> {
     let file = File::open(path).map_err(|e| e.to_string())?;
     ZipArchive::new(BufReader::new(file)).map_err(|e| e.to_string())
 }
 
-fn check<R: Read + Seek>(mut archive: ZipArchive<R>, length: u64) -> Result<(), String> {
+fn check_size<R: Read + Seek>(mut archive: ZipArchive<R>, length: u64) -> Result<(), String> {
     let mut unpacked = 0u64;
     for entry in 0..archive.len() {
         let entry = archive.by_index_raw(entry).map_err(|e| e.to_string())?;
@@ -58,8 +60,8 @@ fn check<R: Read + Seek>(mut archive: ZipArchive<R>, length: u64) -> Result<(), 
     Ok(())
 }
 
-/// A copy of an archive without its records of zip64; none of one that has no such records, or needs them.
-fn plain(path: &Path) -> io::Result<Option<TempPath>> {
+/// Copies an archive without its zip64 records. Returns `None` for an archive that has no such records, or needs them.
+fn copy_without_zip64(path: &Path) -> io::Result<Option<TempPath>> {
     let mut file = File::open(path)?;
     let mut ending = [0; RECORDS[0].1 + RECORDS[1].1 + RECORDS[2].1];
     let Some(start) = file.metadata()?.len().checked_sub(ending.len() as u64) else { return Ok(None) };

@@ -1,6 +1,6 @@
-//! Bicubic resampling of one axis, antialiased where it shrinks: PyTorch's `interpolate(mode="bicubic", antialias=True)`.
+//! Bicubic resampling of one axis, antialiased when it shrinks: PyTorch's `interpolate(mode="bicubic", antialias=True)`.
 //!
-//! $$ y_i = \frac{\sum_j w((j - c_i + 1/2) / f) \, x_j}{\sum_j w((j - c_i + 1/2) / f)}, \qquad
+//! $$ y_i = \frac{\sum_j w((j - c_i + 1/2) / f) \thinspace x_j}{\sum_j w((j - c_i + 1/2) / f)}, \qquad
 //! c_i = s (i + 1/2), \quad s = \frac{n}{m}, \quad f = \max(s, 1) $$
 //!
 //! with Keys' kernel $w$ (*Cubic Convolution Interpolation for Digital Image Processing*, IEEE TASSP 1981, equation 4) for
@@ -8,7 +8,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-/// The matrix that resamples an axis of `from` places to `to` places.
+/// Returns the matrix that resamples an axis of `from` positions to `to` positions.
 ///
 /// # Shapes
 /// - output: `[to, from]`
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     /// What `torch.nn.functional.interpolate(x, size=(to,), mode="bicubic", antialias=True)` gives of 0, 1, 4, 9, 16 (in
-    /// torch 2.15, on the last axis of a picture of one row).
+    /// torch 2.15, on the last axis of an image of one row).
     const SQUARES: [f32; 5] = [0.0, 1.0, 4.0, 9.0, 16.0];
 
     fn resampled(to: usize) -> Vec<f32> {
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_places_stay_as_they_are() {
+    fn the_same_length_changes_nothing() {
         assert_eq!(resampled(5), SQUARES);
     }
 }

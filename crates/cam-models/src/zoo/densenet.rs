@@ -3,22 +3,22 @@
 //! Huang et al., *Densely Connected Convolutional Networks*, CVPR 2017 (<https://arxiv.org/abs/1608.06993>), the variant with
 //! bottlenecks and compression (DenseNet-BC).
 //!
-//! Its layers are, as the checkpoint calls them, `features` and in it `norm0`, `relu0`, `pool0`, each block (`denseblock4`), each
+//! Its layers have the names of the checkpoint: `features` and in it `norm0`, `relu0`, `pool0`, each block (`denseblock4`), each
 //! layer of it (`denseblock4.denselayer16`) with its norms and convolutions, each `transition1` with its `norm`, and `norm5`.
 
-use crate::zoo::TensorShapes;
 use crate::zoo::numbered::Numbered;
 use crate::zoo::sequence::{around, averaged, conv, norm};
+use crate::{AnyArchitecture, Architecture, Error, Family, ModelCard, TensorShapes};
 use burn::nn::conv::Conv2d;
 use burn::nn::pool::{AvgPool2d, AvgPool2dConfig, MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, Linear, LinearConfig, Relu};
 use burn::prelude::*;
 use burn::tensor::activation::relu;
 
-/// What makes one DenseNet another.
+/// The configuration of a DenseNet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DenseNetConfig {
-    /// Layers of each dense block; the network ends before a block of none.
+    /// Layers of each dense block; the network ends before an empty block.
     pub blocks: [usize; 4],
     /// Channels that a layer adds.
     pub growth: usize,
@@ -41,11 +41,11 @@ pub const VARIANTS: &[(&str, DenseNetConfig)] = &[
     ("densenet201", DenseNetConfig { blocks: [6, 12, 48, 32], ..DENSENET121 }),
 ];
 
-/// The parts of a layer as older files call them, and as they are called now.
+/// The names of the parts of a layer in older files, and now.
 const OLD: [(&str, &str); 4] =
     [(".norm.1.", ".norm1."), (".norm.2.", ".norm2."), (".conv.1.", ".conv1."), (".conv.2.", ".conv2.")];
 
-/// The DenseNet whose tensors these are.
+/// Returns the DenseNet that has these tensors.
 pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<DenseNetConfig> {
     let rows = |name: &str| shapes(name)?.first().copied();
     let layer = |block: usize, layer: usize, part: usize| {
@@ -62,6 +62,53 @@ pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<DenseNetConfig> {
         bottleneck: layer(1, 1, 1)?.checked_div(growth).filter(|times| *times > 0)?,
         classes: rows("classifier.weight")?,
     })
+}
+
+impl Architecture for DenseNetConfig {
+    type Network = DenseNet;
+
+    fn build(&self, device: &Device) -> DenseNet {
+        self.init(device)
+    }
+
+    fn forward(network: &DenseNet, images: Tensor<4>) -> Tensor<2> {
+        network.forward(images)
+    }
+
+    fn classes(&self) -> usize {
+        self.classes
+    }
+
+    fn with_classes(self, classes: usize) -> Self {
+        Self { classes, ..self }
+    }
+
+    fn remap_key(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
+        let old = OLD.iter().find(|(old, _)| name.contains(".denselayer") && name.contains(old));
+        let key = old.map_or(name.into(), |(old, new)| name.replace(old, new));
+        Some((key, shape.to_vec()))
+    }
+}
+
+/// DenseNet.
+pub struct DenseNetFamily;
+
+impl Family for DenseNetFamily {
+    fn name(&self) -> &'static str {
+        "DenseNet"
+    }
+
+    fn variants(&self) -> Vec<(&'static str, AnyArchitecture)> {
+        AnyArchitecture::table(VARIANTS)
+    }
+
+    fn cards(&self) -> Result<Vec<ModelCard>, Error> {
+        ModelCard::list(include_str!("densenet.toml"))
+    }
+
+    fn detect(&self, shapes: &TensorShapes<'_>) -> Option<AnyArchitecture> {
+        Some(detect(shapes)?.into())
+    }
 }
 
 /// A DenseNet. Fields are named as in the checkpoint.
@@ -87,7 +134,7 @@ struct Features {
     norm5: BatchNorm,
 }
 
-/// Layers of which each sees what all before it added.
+/// Layers that each see the output of all layers before them.
 type DenseBlock = Numbered<DenseLayer>;
 
 #[derive(Module, Debug)]
@@ -107,7 +154,7 @@ struct Transition {
 }
 
 impl DenseNetConfig {
-    /// A DenseNet with random weights, ready to be trained or loaded.
+    /// Builds a DenseNet with random weights, ready to be trained or loaded.
     pub fn init(&self, device: &Device) -> DenseNet {
         let mut channels = self.stem;
         let mut blocks = [const { None }; 4];
@@ -155,22 +202,16 @@ impl DenseNetConfig {
             classifier: LinearConfig::new(channels, self.classes).init(device),
         }
     }
-
-    pub(crate) fn remap_key(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
-        let old = OLD.iter().find(|(old, _)| name.contains(".denselayer") && name.contains(old));
-        let own = old.map_or(name.into(), |(old, new)| name.replace(old, new));
-        Some((own, shape.to_vec()))
-    }
 }
 
 impl DenseLayer {
-    /// What this layer adds to a block.
+    /// Returns the channels that this layer adds to a block.
     ///
     /// # Shapes
-    /// - seen: what the block saw and what each layer before added, `[batch, channels, height, width]`
+    /// - inputs: the input of the block and the output of each layer before, `[batch, channels, height, width]`
     /// - output: `[batch, growth, height, width]`
-    fn forward(&self, seen: &[Tensor<4>]) -> Tensor<4> {
-        let y = self.norm1.forward(Tensor::cat(seen.to_vec(), 1));
+    fn forward(&self, inputs: &[Tensor<4>]) -> Tensor<4> {
+        let y = self.norm1.forward(Tensor::cat(inputs.to_vec(), 1));
         let y = self.norm2.forward(self.conv1.forward(relu(y)));
         self.conv2.forward(relu(y))
     }
@@ -194,11 +235,11 @@ impl Features {
         ];
         for (block, transition) in stages {
             if let Some(block) = block {
-                let seen = block.iter().fold(vec![x], |mut seen, layer| {
-                    seen.push(layer.forward(&seen));
-                    seen
+                let outputs = block.iter().fold(vec![x], |mut outputs, layer| {
+                    outputs.push(layer.forward(&outputs));
+                    outputs
                 });
-                x = Tensor::cat(seen, 1);
+                x = Tensor::cat(outputs, 1);
             }
             if let Some(transition) = transition {
                 x = transition.forward(x);
@@ -209,10 +250,10 @@ impl Features {
 }
 
 impl DenseNet {
-    /// The logits of images.
+    /// Returns the logits of images.
     ///
     /// # Shapes
-    /// - images: `[batch, 3, height, width]`, of any size that leaves a pixel after the last transition
+    /// - images: `[batch, 3, height, width]`, of any size that leaves a position after the last transition
     /// - output: `[batch, classes]`
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         self.classifier.forward(averaged(relu(self.features.forward(images))))
@@ -225,10 +266,10 @@ mod tests {
 
     #[test]
     fn older_files_have_a_dot_before_the_number() {
-        let own = |name: &str| DENSENET121.remap_key(name, &[32]).unwrap().0;
+        let key = |name: &str| DENSENET121.remap_key(name, &[32]).unwrap().0;
         let layer = "features.denseblock2.denselayer11";
-        assert_eq!(own(&format!("{layer}.norm.2.running_var")), format!("{layer}.norm2.running_var"));
-        assert_eq!(own(&format!("{layer}.conv.1.weight")), format!("{layer}.conv1.weight"));
-        assert_eq!(own("features.transition1.norm.weight"), "features.transition1.norm.weight");
+        assert_eq!(key(&format!("{layer}.norm.2.running_var")), format!("{layer}.norm2.running_var"));
+        assert_eq!(key(&format!("{layer}.conv.1.weight")), format!("{layer}.conv1.weight"));
+        assert_eq!(key("features.transition1.norm.weight"), "features.transition1.norm.weight");
     }
 }

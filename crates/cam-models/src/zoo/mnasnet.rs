@@ -5,12 +5,12 @@
 //!
 //! Its layers are every `layers.N`, each block of its stacks (`layers.12.3`), and each step of a block (`layers.12.3.layers.4`).
 
-use crate::zoo::TensorShapes;
 use crate::zoo::sequence::{self, InvertedResidual, SeqLayer, conv, norm};
+use crate::{AnyArchitecture, Architecture, Error, Family, ModelCard, TensorShapes};
 use burn::nn::{Linear, LinearConfig};
 use burn::prelude::*;
 
-/// What makes one MNASNet another.
+/// The configuration of an MNASNet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MnasNetConfig {
     /// Channels of the stem, of its separable convolution, and of the six stacks of blocks.
@@ -19,18 +19,18 @@ pub struct MnasNetConfig {
     pub classes: usize,
 }
 
-/// The six stacks: side of the depthwise kernels, stride of the first block, expansion, and blocks.
+/// The six stacks: side of the depthwise kernels, stride of the first block, expansion, and number of blocks.
 const STACKS: [[usize; 4]; 6] =
     [[3, 2, 3, 3], [5, 2, 3, 3], [5, 2, 6, 3], [3, 1, 6, 2], [5, 2, 6, 4], [3, 1, 6, 1]];
 
-/// The places of the stacks among the layers.
+/// The indices of the stacks among the layers.
 const PLACES: std::ops::Range<usize> = 8..14;
 
 /// Channels before the classifier.
 const FEATURES: usize = 1280;
 
 impl MnasNetConfig {
-    /// The network whose widths are those of the paper times `alpha`, for ImageNet.
+    /// Returns the configuration with the widths of the paper times `alpha`, for ImageNet.
     pub const fn scaled(alpha: f64) -> Self {
         let mut widths = [32, 16, 24, 40, 80, 96, 192, 320];
         let mut place = 0;
@@ -41,7 +41,7 @@ impl MnasNetConfig {
         Self { widths, classes: 1000 }
     }
 
-    /// An MNASNet with random weights, ready to be trained or loaded.
+    /// Builds an MNASNet with random weights, ready to be trained or loaded.
     pub fn init(&self, device: &Device) -> MnasNet {
         let [stem, separable, stacks @ ..] = self.widths;
         // A convolution and its norm.
@@ -76,14 +76,9 @@ impl MnasNetConfig {
         let classifier = vec![None, Some(LinearConfig::new(FEATURES, self.classes).init(device))];
         MnasNet { layers, classifier }
     }
-
-    /// Nobody but torchvision publishes MNASNets under names that are near these.
-    pub(crate) fn remap_key(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
-        Some((name.into(), shape.to_vec()))
-    }
 }
 
-/// The nearest multiple of 8, but the next one where that would take away more than a tenth.
+/// Returns the nearest multiple of 8, or the next one if the nearest is smaller by more than a tenth.
 const fn multiple_of_8(width: f64) -> usize {
     let nearest = (width + 4.0) as usize / 8 * 8;
     let nearest = if nearest < 8 { 8 } else { nearest };
@@ -98,7 +93,7 @@ pub const VARIANTS: &[(&str, MnasNetConfig)] = &[
     ("mnasnet1_3", MnasNetConfig::scaled(1.3)),
 ];
 
-/// The MNASNet whose tensors these are.
+/// Returns the MNASNet that has these tensors.
 pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<MnasNetConfig> {
     let rows = |name: &str| shapes(name)?.first().copied();
     let mut widths = [rows("layers.0.weight")?, rows("layers.6.weight")?, 0, 0, 0, 0, 0, 0];
@@ -106,6 +101,47 @@ pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<MnasNetConfig> {
         *width = rows(&format!("layers.{stack}.0.layers.6.weight"))?;
     }
     Some(MnasNetConfig { widths, classes: rows("classifier.1.weight")? })
+}
+
+impl Architecture for MnasNetConfig {
+    type Network = MnasNet;
+
+    fn build(&self, device: &Device) -> MnasNet {
+        self.init(device)
+    }
+
+    fn forward(network: &MnasNet, images: Tensor<4>) -> Tensor<2> {
+        network.forward(images)
+    }
+
+    fn classes(&self) -> usize {
+        self.classes
+    }
+
+    fn with_classes(self, classes: usize) -> Self {
+        Self { classes, ..self }
+    }
+}
+
+/// MNASNet.
+pub struct MnasNetFamily;
+
+impl Family for MnasNetFamily {
+    fn name(&self) -> &'static str {
+        "MNASNet"
+    }
+
+    fn variants(&self) -> Vec<(&'static str, AnyArchitecture)> {
+        AnyArchitecture::table(VARIANTS)
+    }
+
+    fn cards(&self) -> Result<Vec<ModelCard>, Error> {
+        ModelCard::list(include_str!("mnasnet.toml"))
+    }
+
+    fn detect(&self, shapes: &TensorShapes<'_>) -> Option<AnyArchitecture> {
+        Some(detect(shapes)?.into())
+    }
 }
 
 /// An MNASNet. Fields are named as in the checkpoint.
@@ -117,7 +153,7 @@ pub struct MnasNet {
 }
 
 impl MnasNet {
-    /// The logits of images.
+    /// Returns the logits of images.
     ///
     /// # Shapes
     /// - images: `[batch, 3, height, width]`

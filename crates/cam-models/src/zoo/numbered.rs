@@ -1,9 +1,9 @@
-//! Modules that a checkpoint calls by one word and a number from 1: `denselayer1`, `denselayer2`.
+//! Modules that a checkpoint names by a word and a number from 1: `denselayer1`, `denselayer2`.
 
 use burn::module::{Content, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor};
 use burn::prelude::*;
 
-/// Modules in a row, called `word1`, `word2`, ... A `Vec` would call them `0`, `1`, ...
+/// A sequence of modules named `word1`, `word2`, ... In a `Vec` they would be named `0`, `1`, ...
 #[derive(Debug, Clone)]
 pub struct Numbered<M> {
     word: &'static str,
@@ -15,17 +15,17 @@ impl<M> Numbered<M> {
         Self { word, modules }
     }
 
-    /// The modules, in their order.
+    /// Returns the modules in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &M> {
         self.modules.iter()
     }
 
-    /// The modules with their names.
+    /// Returns the modules with their names.
     fn named(&self) -> impl Iterator<Item = (String, &M)> {
         (1..).map(|number| format!("{}{number}", self.word)).zip(&self.modules)
     }
 
-    /// Each module replaced by what is made of it.
+    /// Replaces each module.
     fn each(self, mut change: impl FnMut(M) -> M) -> Self {
         self.each_named(|_, module| change(module))
     }

@@ -1,34 +1,34 @@
 //! ResNet, in torchvision's layout (timm's plain variants use the same names), with Wide ResNet and ResNeXt.
 //!
-//! He et al., *Deep InvertedResidual Learning for Image Recognition*, CVPR 2016 (<https://arxiv.org/abs/1512.03385>), with the
-//! stride of a bottleneck in its 3x3 convolution, as torchvision has it. Zagoruyko and Komodakis, *Wide InvertedResidual
-//! Networks*, BMVC 2016; Xie et al., *Aggregated InvertedResidual Transformations*, CVPR 2017 (ResNeXt).
+//! He et al., *Deep Residual Learning for Image Recognition*, CVPR 2016 (<https://arxiv.org/abs/1512.03385>), with the stride of a
+//! bottleneck in its 3x3 convolution, as in torchvision. Zagoruyko and Komodakis, *Wide Residual Networks*, BMVC 2016; Xie et al.,
+//! *Aggregated Residual Transformations for Deep Neural Networks*, CVPR 2017 (ResNeXt).
 //!
-//! Its layers are, as the checkpoint calls them, `bn1`, `relu`, `maxpool`, each stage (`layer4`), each block (`layer4.2`), and each
+//! Its layers have the names of the checkpoint: `bn1`, `relu`, `maxpool`, each stage (`layer4`), each block (`layer4.2`), and each
 //! convolution and BatchNorm in it (`layer4.2.bn3`, `layer4.0.downsample.1`).
 
-use crate::zoo::TensorShapes;
 use crate::zoo::sequence::{around, averaged, conv, norm};
+use crate::{AnyArchitecture, Architecture, Error, Family, ModelCard, TensorShapes};
 use burn::nn::conv::Conv2d;
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, Linear, LinearConfig, Relu};
 use burn::prelude::*;
 use burn::tensor::activation::relu;
 
-/// What makes one ResNet another.
+/// The configuration of a ResNet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResNetConfig {
     /// Blocks in each of the four stages.
     pub blocks: [usize; 4],
     /// Channels of the stem and of the first stage; each further stage doubles them.
     pub width: usize,
-    /// Three convolutions a block, of which the first narrows and the last widens four times, instead of two.
+    /// Three convolutions per block, the first one narrowing and the last one widening four times, instead of two convolutions.
     pub bottleneck: bool,
     /// Groups of the 3x3 convolutions of bottlenecks.
     pub groups: usize,
-    /// Channels of a group of the first stage's bottlenecks, as a share of `width` (64 of 64: as many).
+    /// Channels per group in the bottlenecks of the first stage, in 64ths of `width`.
     pub width_per_group: usize,
-    /// A 7x7 convolution and a pooling that divide the sides by 4 (ImageNet), or a 3x3 convolution that halves them.
+    /// A stem of a 7x7 convolution and a pooling, which divides the sides by 4 (ImageNet), instead of a 3x3 convolution, which halves them.
     pub deep_stem: bool,
     /// Classes.
     pub classes: usize,
@@ -65,7 +65,7 @@ pub const VARIANTS: &[(&str, ResNetConfig)] = &[
     ),
 ];
 
-/// The ResNet whose tensors these are.
+/// Returns the ResNet that has these tensors.
 pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<ResNetConfig> {
     let stem = shapes("conv1.weight").filter(|shape| shape.len() == 4)?;
     let inner = shapes("layer1.0.conv2.weight").filter(|shape| shape.len() == 4)?;
@@ -84,6 +84,47 @@ pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<ResNetConfig> {
         classes: *shapes("fc.weight")?.first()?,
     };
     (!bottleneck || config.inner(width) == inner[0]).then_some(config)
+}
+
+impl Architecture for ResNetConfig {
+    type Network = ResNet;
+
+    fn build(&self, device: &Device) -> ResNet {
+        self.init(device)
+    }
+
+    fn forward(network: &ResNet, images: Tensor<4>) -> Tensor<2> {
+        network.forward(images)
+    }
+
+    fn classes(&self) -> usize {
+        self.classes
+    }
+
+    fn with_classes(self, classes: usize) -> Self {
+        Self { classes, ..self }
+    }
+}
+
+/// ResNet, Wide ResNet and ResNeXt.
+pub struct ResNetFamily;
+
+impl Family for ResNetFamily {
+    fn name(&self) -> &'static str {
+        "ResNet"
+    }
+
+    fn variants(&self) -> Vec<(&'static str, AnyArchitecture)> {
+        AnyArchitecture::table(VARIANTS)
+    }
+
+    fn cards(&self) -> Result<Vec<ModelCard>, Error> {
+        ModelCard::list(include_str!("resnet.toml"))
+    }
+
+    fn detect(&self, shapes: &TensorShapes<'_>) -> Option<AnyArchitecture> {
+        Some(detect(shapes)?.into())
+    }
 }
 
 /// A ResNet. Fields are named as in the checkpoint.
@@ -113,7 +154,7 @@ pub struct Block {
 }
 
 impl ResNetConfig {
-    /// A ResNet with random weights, ready to be trained or loaded.
+    /// Builds a ResNet with random weights, ready to be trained or loaded.
     pub fn init(&self, device: &Device) -> ResNet {
         let mut from = self.width;
         let mut stage = |number: usize| -> Vec<Block> {
@@ -147,16 +188,11 @@ impl ResNetConfig {
         }
     }
 
-    /// ResNets are called alike by torchvision and timm.
-    pub(crate) fn remap_key(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
-        Some((name.into(), shape.to_vec()))
-    }
-
     fn expansion(&self) -> usize {
         if self.bottleneck { 4 } else { 1 }
     }
 
-    /// Channels inside a bottleneck.
+    /// Returns the channels inside a bottleneck.
     fn inner(&self, planes: usize) -> usize {
         planes * self.width_per_group / 64 * self.groups
     }
@@ -206,10 +242,10 @@ impl Block {
 }
 
 impl ResNet {
-    /// The logits of images.
+    /// Returns the logits of images.
     ///
     /// # Shapes
-    /// - images: `[batch, 3, height, width]`, of any size that leaves a pixel after the last stage
+    /// - images: `[batch, 3, height, width]`, of any size that leaves a position after the last stage
     /// - output: `[batch, classes]`
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let x = self.relu.forward(self.bn1.forward(self.conv1.forward(images)));

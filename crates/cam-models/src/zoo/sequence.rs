@@ -1,26 +1,26 @@
-//! What the convolutional families share: convolutions, the BatchNorms that follow them, and sequences of both.
+//! Parts that convolutional families share: convolutions, the BatchNorms that follow them, and sequences of both.
 
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, PaddingConfig2d, Relu};
 use burn::prelude::*;
 
-/// The mean of each channel over the places, by one sum: one a side takes Burn's CPU backend three times as long.
+/// Returns the mean of each channel over all positions, by one sum: one sum per axis takes Burn's CPU backend three times as long.
 ///
 /// # Shapes
 /// - x: `[batch, channels, height, width]`
 /// - output: `[batch, channels]`
 pub(crate) fn averaged(x: Tensor<4>) -> Tensor<2> {
-    let places: Tensor<3> = x.flatten(2, 3);
-    places.mean_dim(2).squeeze_dim(2)
+    let positions: Tensor<3> = x.flatten(2, 3);
+    positions.mean_dim(2).squeeze_dim(2)
 }
 
-/// Padding on all four sides.
+/// Returns the same padding for all four sides.
 pub(crate) fn around(padding: usize) -> PaddingConfig2d {
     PaddingConfig2d::Explicit(padding, padding, padding, padding)
 }
 
-/// The configuration of a square convolution that keeps the size but for its stride.
+/// Returns the configuration of a square convolution that changes the size only by its stride.
 fn square(from: usize, to: usize, kernel: usize, stride: usize, groups: usize) -> Conv2dConfig {
     Conv2dConfig::new([from, to], [kernel, kernel])
         .with_stride([stride, stride])
@@ -28,7 +28,7 @@ fn square(from: usize, to: usize, kernel: usize, stride: usize, groups: usize) -
         .with_groups(groups)
 }
 
-/// A convolution without a bias, for a norm follows.
+/// Builds a convolution without a bias, because a norm follows.
 pub(crate) fn conv(
     from: usize,
     to: usize,
@@ -40,12 +40,12 @@ pub(crate) fn conv(
     square(from, to, kernel, stride, groups).with_bias(false).init(device)
 }
 
-/// The norm of so many channels.
+/// Builds a norm.
 pub(crate) fn norm(channels: usize, device: &Device) -> BatchNorm {
     BatchNormConfig::new(channels).init(device)
 }
 
-/// A layer of a sequence, at its own place in the checkpoint: `features.3`.
+/// A layer of a sequence, with its own index in the checkpoint: `features.3`.
 #[allow(clippy::large_enum_variant, reason = "most are convolutions")]
 #[derive(Module, Debug)]
 pub enum SeqLayer {
@@ -55,13 +55,13 @@ pub enum SeqLayer {
     Norm(BatchNorm),
     /// A ReLU.
     Relu(Relu),
-    /// A maximum over 2x2 places.
+    /// A maximum over 2x2 positions.
     Pool(MaxPool2d),
-    /// Blocks in a row.
+    /// A sequence of blocks.
     Blocks(Vec<InvertedResidual>),
 }
 
-/// A sequence, with its input added to its output where `shortcut` is.
+/// A sequence, with its input added to its output if `shortcut` is set.
 #[derive(Module, Debug)]
 pub struct InvertedResidual {
     pub(crate) layers: Vec<SeqLayer>,
@@ -69,7 +69,7 @@ pub struct InvertedResidual {
 }
 
 impl SeqLayer {
-    /// A convolution of 3x3 places with a bias.
+    /// Builds a 3x3 convolution with a bias.
     pub(crate) fn biased_conv(from: usize, to: usize, device: &Device) -> Self {
         SeqLayer::Conv(square(from, to, 3, 1, 1).init(device))
     }
@@ -78,7 +78,7 @@ impl SeqLayer {
         SeqLayer::Relu(Relu::new())
     }
 
-    /// Halves the sides.
+    /// Builds a pooling that halves the sides.
     pub(crate) fn pool() -> Self {
         SeqLayer::Pool(MaxPool2dConfig::new([2, 2]).with_strides([2, 2]).init())
     }
@@ -105,6 +105,6 @@ impl InvertedResidual {
 ///
 /// # Shapes
 /// - x: `[batch, channels, height, width]`
-pub(crate) fn run(steps: &[SeqLayer], x: Tensor<4>) -> Tensor<4> {
-    steps.iter().fold(x, |x, step| step.forward(x))
+pub(crate) fn run(layers: &[SeqLayer], x: Tensor<4>) -> Tensor<4> {
+    layers.iter().fold(x, |x, layer| layer.forward(x))
 }

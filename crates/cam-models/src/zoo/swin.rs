@@ -1,15 +1,15 @@
 //! Swin Transformer, version 1, in timm's layout; files of its authors load too.
 //!
 //! Liu et al., *Swin Transformer: Hierarchical Vision Transformer using Shifted Windows*, ICCV 2021
-//! (<https://arxiv.org/abs/2103.14030>). As in timm, a picture that does not divide into windows is padded with zeros, which take
-//! part in the attention, and a window is no larger than the stage of the picture that the network was trained on.
+//! (<https://arxiv.org/abs/2103.14030>). As in timm, an image that does not divide into windows is padded with zeros, which take
+//! part in the attention, and a window is no larger than the grid that the stage had in training.
 //!
-//! Its layers are, as the checkpoint calls them and channels last, `patch_embed`, each stage (`layers.3`), its `downsample`, each
-//! block (`layers.3.blocks.1`), in it `norm1`, `attn`, `norm2` and `mlp`, and the last `norm`. What `attn` is here is put back from its
-//! windows into the image.
+//! Its layers have the names of the checkpoint and channels last: `patch_embed`, each stage (`layers.3`), its `downsample`, each
+//! block (`layers.3.blocks.1`), in it `norm1`, `attn`, `norm2` and `mlp`, and the last `norm`. The layer `attn` is the output of the
+//! attention, put back from windows into the image.
 
-use crate::zoo::TensorShapes;
 use crate::zoo::vit::Mlp;
+use crate::{AnyArchitecture, Architecture, Error, Family, ModelCard, TensorShapes};
 use burn::module::{Initializer, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
@@ -18,11 +18,11 @@ use burn::tensor::activation::softmax;
 use burn::tensor::ops::PadMode;
 use std::borrow::Cow;
 
-/// What makes one Swin another.
+/// The configuration of a Swin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SwinConfig {
-    /// Height and width of the pictures that it was trained on, in pixels: they decide which windows are cut to a whole stage,
-    /// and then do not shift. Pictures of other sizes can be looked at.
+    /// Height and width of the images that it was trained on, in pixels: they determine which windows are as large as the whole grid and
+    /// do not shift. Images of other sizes are possible.
     pub image: [usize; 2],
     /// Side of a patch in pixels.
     pub patch: usize,
@@ -62,7 +62,7 @@ const fn swin(
 const TINY: &[usize] = &[2, 2, 6, 2];
 const DEEP: &[usize] = &[2, 2, 18, 2];
 
-/// What keeps the deviation of a norm from zero.
+/// Added to the variance of a norm.
 const EPSILON: f64 = 1e-5;
 
 /// The variants that timm publishes, by name.
@@ -75,10 +75,10 @@ pub const VARIANTS: &[(&str, SwinConfig)] = &[
     ("swin_large_patch4_window12_384", swin(192, DEEP, &[6, 12, 24, 48], 12, 384)),
 ];
 
-/// The most stages that are detected: more would leave no pixel of any picture.
+/// The most stages that are detected: more would leave no position of any image.
 const STAGES: usize = 8;
 
-/// The Swin whose tensors these are. Its pictures are taken to be as large as makes the last stage one window.
+/// Returns the Swin that has these tensors. Images are assumed to have the size at which the last stage is one window.
 pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<SwinConfig> {
     let &[width, 3, patch, _] = shapes("patch_embed.proj.weight")?.as_slice() else { return None };
     let &[inner, _] = shapes("layers.0.blocks.0.mlp.fc1.weight")?.as_slice() else { return None };
@@ -112,6 +112,68 @@ pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<SwinConfig> {
     })
 }
 
+impl Architecture for SwinConfig {
+    type Network = Swin;
+
+    fn build(&self, device: &Device) -> Swin {
+        self.init(device)
+    }
+
+    fn forward(network: &Swin, images: Tensor<4>) -> Tensor<2> {
+        network.forward(images)
+    }
+
+    fn classes(&self) -> usize {
+        self.classes
+    }
+
+    fn with_classes(self, classes: usize) -> Self {
+        Self { classes, ..self }
+    }
+
+    /// The files of Swin's authors contain tables that follow from the sizes, have another name for the head, and have the downsampling at
+    /// the end of a stage, where timm has it at the start of the next: its width shows which one it is.
+    fn remap_key(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
+        if name.ends_with(".relative_position_index") || name.ends_with(".attn_mask") {
+            return None;
+        }
+        let own = match name.split('.').collect::<Vec<_>>().as_slice() {
+            ["head", parameter @ ("weight" | "bias")] => format!("head.fc.{parameter}"),
+            ["layers", stage, "downsample", rest @ ..] => match stage.parse::<usize>() {
+                Ok(stage)
+                    if stage < self.depths.len() && shape.last() == Some(&((4 * self.width) << stage)) =>
+                {
+                    format!("layers.{}.downsample.{}", stage + 1, rest.join("."))
+                }
+                _ => name.into(),
+            },
+            _ => name.into(),
+        };
+        Some((own, shape.to_vec()))
+    }
+}
+
+/// Swin.
+pub struct SwinFamily;
+
+impl Family for SwinFamily {
+    fn name(&self) -> &'static str {
+        "Swin"
+    }
+
+    fn variants(&self) -> Vec<(&'static str, AnyArchitecture)> {
+        AnyArchitecture::table(VARIANTS)
+    }
+
+    fn cards(&self) -> Result<Vec<ModelCard>, Error> {
+        ModelCard::list(include_str!("swin.toml"))
+    }
+
+    fn detect(&self, shapes: &TensorShapes<'_>) -> Option<AnyArchitecture> {
+        Some(detect(shapes)?.into())
+    }
+}
+
 /// A Swin Transformer. Fields are named as in the checkpoint.
 #[derive(Module, Debug)]
 pub struct Swin {
@@ -140,7 +202,7 @@ struct PatchMerging {
     reduction: Linear,
 }
 
-/// Attention in windows and two linear layers, each behind a norm and added to its input.
+/// Attention in windows and two linear layers, each after a norm and added to its input.
 #[derive(Module, Debug)]
 struct Block {
     norm1: LayerNorm,
@@ -165,7 +227,7 @@ struct Head {
 }
 
 impl SwinConfig {
-    /// A Swin with random weights, ready to be trained or loaded.
+    /// Builds a Swin with random weights, ready to be trained or loaded.
     pub fn init(&self, device: &Device) -> Swin {
         let norm = |width| LayerNormConfig::new(width).with_epsilon(EPSILON).init(device);
         let mut grid = self.image.map(|side| side / self.patch);
@@ -206,30 +268,9 @@ impl SwinConfig {
             head: Head { fc: LinearConfig::new(last, self.classes).init(device) },
         }
     }
-
-    /// The files of Swin's authors hold tables that follow from the sizes, call the head otherwise, and have the
-    /// downsampling at the end of a stage, where timm has it at the start of the next: how wide it is tells which.
-    pub(crate) fn remap_key(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
-        if name.ends_with(".relative_position_index") || name.ends_with(".attn_mask") {
-            return None;
-        }
-        let own = match name.split('.').collect::<Vec<_>>().as_slice() {
-            ["head", parameter @ ("weight" | "bias")] => format!("head.fc.{parameter}"),
-            ["layers", stage, "downsample", rest @ ..] => match stage.parse::<usize>() {
-                Ok(stage)
-                    if stage < self.depths.len() && shape.last() == Some(&((4 * self.width) << stage)) =>
-                {
-                    format!("layers.{}.downsample.{}", stage + 1, rest.join("."))
-                }
-                _ => name.into(),
-            },
-            _ => name.into(),
-        };
-        Some((own, shape.to_vec()))
-    }
 }
 
-/// The picture in windows.
+/// Splits an image into windows.
 ///
 /// # Shapes
 /// - x: `[batch, height, width, channels]`, height and width multiples of the window's
@@ -244,13 +285,13 @@ fn windows(x: Tensor<4>, [rows, columns]: [usize; 2]) -> Tensor<3> {
     ])
 }
 
-/// The way back from [`windows`] to a picture of this shape.
-fn picture(x: Tensor<3>, [rows, columns]: [usize; 2], shape: [usize; 4]) -> Tensor<4> {
+/// Puts windows back into an image of this shape: the inverse of [`windows`].
+fn unwindowed(x: Tensor<3>, [rows, columns]: [usize; 2], shape: [usize; 4]) -> Tensor<4> {
     let [batch, height, width, channels] = shape;
     x.reshape([batch, height / rows, width / columns, rows, columns, channels]).swap_dims(2, 3).reshape(shape)
 }
 
-/// Zeros below and to the right, up to multiples of a window.
+/// Pads an image with zeros below and to the right, up to multiples of a window.
 fn padded(x: Tensor<4>, [rows, columns]: [usize; 2]) -> Tensor<4> {
     let [_, height, width, _] = x.dims();
     let (below, right) = (height.next_multiple_of(rows) - height, width.next_multiple_of(columns) - width);
@@ -260,12 +301,12 @@ fn padded(x: Tensor<4>, [rows, columns]: [usize; 2]) -> Tensor<4> {
     }
 }
 
-/// What keeps patches apart that are together in a window only because the picture was rolled: -100 between them, 0 else.
+/// Returns a mask that separates patches that share a window only because the image was rolled: -100 between them, 0 otherwise.
 ///
 /// # Shapes
 /// - output: `[1, windows, 1, positions, positions]`
 fn mask([height, width]: [usize; 2], window: [usize; 2], shift: [usize; 2], device: &Device) -> Tensor<5> {
-    // Parts of an axis that were neighbours before the roll: the rest, the last window's own, and what came around.
+    // The parts of an axis that were contiguous before the roll: all but the last window, its own part, and the part that came around.
     let part = |length: usize, window: usize, shift: usize| {
         let place = Tensor::<1, Int>::arange(0..length as i64, device);
         let beyond = |border: usize| place.clone().greater_equal_elem(border as i64).float();
@@ -295,7 +336,7 @@ impl WindowAttention {
         }
     }
 
-    /// What is added to the fit of a query and a key for how they lie to each other.
+    /// Returns what is added to the attention logits for the relative position of a query and a key.
     ///
     /// # Shapes
     /// - output: `[1, 1, heads, positions, positions]`
@@ -303,7 +344,7 @@ impl WindowAttention {
         let positions = rows * columns;
         let table = self.relative_position_bias_table.val();
         let line = |length: usize| Tensor::<1, Int>::arange(0..length as i64, &table.device());
-        // The place of a position in the table, but for where the table's middle is: its offset is that of query less key.
+        // The index of a position in the table, relative to its middle: the offset is that of the query minus that of the key.
         let row: Tensor<2, Int> = line(rows).reshape([rows, 1]) * (2 * columns as i64 - 1);
         let place: Tensor<2, Int> = (row + line(columns).reshape([1, columns])).reshape([positions, 1]);
         let middle = ((rows - 1) * (2 * columns - 1) + columns - 1) as i64;
@@ -343,7 +384,7 @@ impl Block {
         x + y
     }
 
-    /// Attention in windows of the picture, which is rolled before and rolled back after where windows shift.
+    /// Computes attention in windows of the image, which is rolled before and rolled back afterwards if windows shift.
     fn attention(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, height, width, channels] = x.dims();
         let shift = self.shift.map(|by| by as i64);
@@ -354,7 +395,7 @@ impl Block {
         let mask =
             shifts.then(|| mask([rows, columns], self.window, self.shift, &x.device()).cast(x.dtype()));
         let y = self.attn.forward(windows(x, self.window), self.window, mask);
-        let y = picture(y, self.window, shape).slice([0..batch, 0..height, 0..width, 0..channels]);
+        let y = unwindowed(y, self.window, shape).slice([0..batch, 0..height, 0..width, 0..channels]);
         if shifts { y.roll(&shift, &[1, 2]) } else { y }
     }
 }
@@ -363,7 +404,7 @@ impl PatchMerging {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let x = padded(x, [2, 2]);
         let [batch, height, width, channels] = x.dims();
-        // Of the four patches the left ones come first, then the right ones.
+        // Of four patches, the left ones come first, then the right ones.
         let x = x
             .reshape([batch, height / 2, 2, width / 2, 2, channels])
             .swap_dims(2, 3)
@@ -384,10 +425,10 @@ impl Stage {
 }
 
 impl Swin {
-    /// The logits of images.
+    /// Returns the logits of images.
     ///
     /// # Shapes
-    /// - images: `[batch, 3, height, width]`, each side a multiple of the patch (what is beyond one is not looked at)
+    /// - images: `[batch, 3, height, width]`, each side a multiple of the patch (the rest is ignored)
     /// - output: `[batch, classes]`
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let PatchEmbed { proj, norm } = &self.patch_embed;

@@ -5,18 +5,18 @@
 //!
 //! Its layers are every `features.N`: convolutions, norms, ReLUs and poolings.
 
-use crate::zoo::TensorShapes;
 use crate::zoo::sequence::{self, SeqLayer, norm};
+use crate::{AnyArchitecture, Architecture, Error, Family, ModelCard, TensorShapes};
 use burn::nn::{Linear, LinearConfig};
 use burn::prelude::*;
 use burn::tensor::activation::relu;
 use burn::tensor::module::adaptive_avg_pool2d;
 use std::borrow::Cow;
 
-/// What makes one VGG another.
+/// The configuration of a VGG.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VggConfig {
-    /// Channels and number of the 3x3 convolutions of each stage; a pooling ends it and halves the sides.
+    /// Channels and number of the 3x3 convolutions of each stage, which ends with a pooling that halves the sides.
     pub stages: Cow<'static, [(usize, usize)]>,
     /// A BatchNorm after each convolution.
     pub norms: bool,
@@ -26,7 +26,7 @@ pub struct VggConfig {
     pub classes: usize,
 }
 
-/// The places a side that the classifier sees.
+/// The positions per side that the classifier sees.
 const SIDE: usize = 7;
 
 const fn vgg(stages: &'static [(usize, usize)], norms: bool) -> VggConfig {
@@ -51,14 +51,14 @@ pub const VARIANTS: &[(&str, VggConfig)] = &[
     ("vgg19_bn", vgg(E, true)),
 ];
 
-/// timm's names of the linear layers, which are convolutions there, and ours.
+/// timm's names of the linear layers, which are convolutions in timm, and ours.
 const TIMM: [(&str, &str); 3] = [
     ("pre_logits.fc1.", "classifier.0."),
     ("pre_logits.fc2.", "classifier.3."),
     ("head.fc.", "classifier.6."),
 ];
 
-/// The VGG whose tensors these are.
+/// Returns the VGG that has these tensors.
 pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<VggConfig> {
     let conv = |place: usize| {
         let shape = shapes(&format!("features.{place}.weight"))?;
@@ -82,6 +82,58 @@ pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<VggConfig> {
     .filter(|config| !config.stages.is_empty())
 }
 
+impl Architecture for VggConfig {
+    type Network = Vgg;
+
+    fn build(&self, device: &Device) -> Vgg {
+        self.init(device)
+    }
+
+    fn forward(network: &Vgg, images: Tensor<4>) -> Tensor<2> {
+        network.forward(images)
+    }
+
+    fn classes(&self) -> usize {
+        self.classes
+    }
+
+    fn with_classes(self, classes: usize) -> Self {
+        Self { classes, ..self }
+    }
+
+    fn remap_key(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
+        let timm = TIMM.iter().find_map(|(theirs, ours)| Some((ours, name.strip_prefix(theirs)?)));
+        Some(match (timm, shape) {
+            (Some((ours, parameter)), [rows, columns @ ..]) if columns.len() > 1 => {
+                (format!("{ours}{parameter}"), vec![*rows, columns.iter().product()])
+            }
+            (Some((ours, parameter)), _) => (format!("{ours}{parameter}"), shape.to_vec()),
+            (None, _) => (name.into(), shape.to_vec()),
+        })
+    }
+}
+
+/// VGG.
+pub struct VggFamily;
+
+impl Family for VggFamily {
+    fn name(&self) -> &'static str {
+        "VGG"
+    }
+
+    fn variants(&self) -> Vec<(&'static str, AnyArchitecture)> {
+        AnyArchitecture::table(VARIANTS)
+    }
+
+    fn cards(&self) -> Result<Vec<ModelCard>, Error> {
+        ModelCard::list(include_str!("vgg.toml"))
+    }
+
+    fn detect(&self, shapes: &TensorShapes<'_>) -> Option<AnyArchitecture> {
+        Some(detect(shapes)?.into())
+    }
+}
+
 /// A VGG. Fields are named as in the checkpoint.
 #[derive(Module, Debug)]
 pub struct Vgg {
@@ -91,7 +143,7 @@ pub struct Vgg {
 }
 
 impl VggConfig {
-    /// A VGG with random weights, ready to be trained or loaded.
+    /// Builds a VGG with random weights, ready to be trained or loaded.
     pub fn init(&self, device: &Device) -> Vgg {
         let (mut features, mut from) = (Vec::new(), 3);
         for &(channels, count) in self.stages.iter() {
@@ -117,25 +169,14 @@ impl VggConfig {
         ];
         Vgg { features, classifier }
     }
-
-    pub(crate) fn remap_key(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
-        let timm = TIMM.iter().find_map(|(theirs, ours)| Some((ours, name.strip_prefix(theirs)?)));
-        Some(match (timm, shape) {
-            (Some((ours, parameter)), [rows, columns @ ..]) if columns.len() > 1 => {
-                (format!("{ours}{parameter}"), vec![*rows, columns.iter().product()])
-            }
-            (Some((ours, parameter)), _) => (format!("{ours}{parameter}"), shape.to_vec()),
-            (None, _) => (name.into(), shape.to_vec()),
-        })
-    }
 }
 
 impl Vgg {
-    /// The logits of images.
+    /// Returns the logits of images.
     ///
     /// # Shapes
-    /// - images: `[batch, 3, height, width]`, of any size that leaves a pixel after the last pooling; the classifier sees
-    ///   7x7 means of what the features are
+    /// - images: `[batch, 3, height, width]`, of any size that leaves a position after the last pooling; the classifier sees
+    ///   the features averaged to 7x7 positions
     /// - output: `[batch, classes]`
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let mut x = sequence::run(&self.features, images);

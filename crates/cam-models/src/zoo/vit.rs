@@ -5,12 +5,12 @@
 //! (<https://arxiv.org/abs/2012.12877>); Darcet et al., *Vision Transformers Need Registers*, ICLR 2024
 //! (<https://arxiv.org/abs/2309.16588>).
 //!
-//! Its layers are, as the checkpoint calls them, `patch_embed`, each block (`blocks.11`), in it `norm1`, `attn`, `norm2` and `mlp`,
-//! the last `norm`, and the attention weights after their softmax as `blocks.11.attn.attn_drop` (timm's name of what they pass
-//! through).
+//! Its layers have the names of the checkpoint: `patch_embed`, each block (`blocks.11`), in it `norm1`, `attn`, `norm2` and `mlp`,
+//! the last `norm`, and the attention weights after their softmax as `blocks.11.attn.attn_drop` (timm's name of the module that
+//! they pass through).
 
-use crate::zoo::TensorShapes;
 use crate::zoo::bicubic::matrix;
+use crate::{AnyArchitecture, Architecture, Error, Family, ModelCard, TensorShapes};
 use burn::module::{Initializer, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
@@ -18,11 +18,11 @@ use burn::prelude::*;
 use burn::tensor::activation::gelu;
 use burn::tensor::module::attention;
 
-/// What makes one vision transformer another.
+/// The configuration of a vision transformer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VitConfig {
-    /// Height and width of the pictures that it was trained on, in pixels: its positional embedding is for them. Pictures of
-    /// other sizes get a resampled one.
+    /// Height and width of the images that it was trained on, in pixels: its positional embedding is for them, and is resampled for
+    /// images of other sizes.
     pub image: [usize; 2],
     /// Side of a patch in pixels.
     pub patch: usize,
@@ -36,11 +36,11 @@ pub struct VitConfig {
     pub mlp_ratio: usize,
     /// A second token beside the class token, and a second head: the logits are the mean of both.
     pub distilled: bool,
-    /// Tokens that stand for nothing.
+    /// Register tokens, which belong to no patch.
     pub registers: usize,
-    /// The positional embedding has an entry for each token before the patches too.
+    /// The positional embedding also has an entry for each token before the patches.
     pub prefix_embedded: bool,
-    /// What each half of a block adds is scaled, channel by channel.
+    /// The output of each half of a block is scaled per channel before it is added.
     pub layer_scale: bool,
     /// Classes.
     pub classes: usize,
@@ -76,10 +76,10 @@ impl VitConfig {
     }
 }
 
-/// What keeps the deviation of a norm from zero.
+/// Added to the variance of a norm.
 const EPSILON: f64 = 1e-6;
 
-/// The variants that timm publishes, by name. A DeiT that is not distilled is the ViT of its size, trained otherwise.
+/// The variants that timm publishes, by name. A DeiT that is not distilled is the ViT of its size, trained differently.
 pub const VARIANTS: &[(&str, VitConfig)] = &[
     ("vit_tiny_patch16_224", TINY),
     ("vit_tiny_patch16_384", TINY.at(384)),
@@ -101,10 +101,10 @@ pub const VARIANTS: &[(&str, VitConfig)] = &[
     ("deit_base_distilled_patch16_384", BASE.distilled().at(384)),
 ];
 
-/// Channels of a head: of all variants, and assumed of others, as no tensor tells.
+/// Channels per head: true of all variants, and assumed for other sizes, as no tensor shows it.
 const HEAD: usize = 64;
 
-/// The vision transformer whose tensors these are. The pictures are taken to be square.
+/// Returns the vision transformer that has these tensors. Images are assumed to be square.
 pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<VitConfig> {
     let &[width, 3, patch, _] = shapes("patch_embed.proj.weight")?.as_slice() else { return None };
     let &[inner, _] = shapes("blocks.0.mlp.fc1.weight")?.as_slice() else { return None };
@@ -134,6 +134,51 @@ pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<VitConfig> {
     .filter(|config| config.width % config.heads == 0)
 }
 
+impl Architecture for VitConfig {
+    type Network = Vit;
+
+    fn build(&self, device: &Device) -> Vit {
+        self.init(device)
+    }
+
+    fn forward(network: &Vit, images: Tensor<4>) -> Tensor<2> {
+        network.forward(images)
+    }
+
+    fn classes(&self) -> usize {
+        self.classes
+    }
+
+    fn with_classes(self, classes: usize) -> Self {
+        Self { classes, ..self }
+    }
+
+    fn image_size(&self) -> Option<[usize; 2]> {
+        Some(self.image)
+    }
+}
+
+/// ViT and DeiT.
+pub struct VitFamily;
+
+impl Family for VitFamily {
+    fn name(&self) -> &'static str {
+        "ViT"
+    }
+
+    fn variants(&self) -> Vec<(&'static str, AnyArchitecture)> {
+        AnyArchitecture::table(VARIANTS)
+    }
+
+    fn cards(&self) -> Result<Vec<ModelCard>, Error> {
+        ModelCard::list(include_str!("vit.toml"))
+    }
+
+    fn detect(&self, shapes: &TensorShapes<'_>) -> Option<AnyArchitecture> {
+        Some(detect(shapes)?.into())
+    }
+}
+
 /// A vision transformer. Fields are named as in the checkpoint.
 #[derive(Module, Debug)]
 pub struct Vit {
@@ -156,7 +201,7 @@ struct PatchEmbed {
     proj: Conv2d,
 }
 
-/// Attention and two linear layers, each behind a norm and added to its input.
+/// Attention and two linear layers, each after a norm and added to its input.
 #[derive(Module, Debug)]
 struct Block {
     norm1: LayerNorm,
@@ -187,7 +232,7 @@ struct LayerScale {
 }
 
 impl VitConfig {
-    /// A vision transformer with random weights, ready to be trained or loaded.
+    /// Builds a vision transformer with random weights, ready to be trained or loaded.
     pub fn init(&self, device: &Device) -> Vit {
         let Self { image, patch, width, depth, heads, .. } = *self;
         let tokens = |count| Initializer::Normal { mean: 0.0, std: 0.02 }.init([1, count, width], device);
@@ -221,11 +266,6 @@ impl VitConfig {
             prefix_embedded: self.prefix_embedded,
         }
     }
-
-    /// Vision transformers are called alike by timm and by DeiT's authors.
-    pub(crate) fn remap_key(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
-        Some((name.into(), shape.to_vec()))
-    }
 }
 
 impl Mlp {
@@ -242,8 +282,8 @@ impl Mlp {
 }
 
 impl Attention {
-    /// Each token as a mean of the values of all, by how well its query fits their keys:
-    /// $\mathrm{softmax}(Q K^\top / \sqrt{d})\, V$.
+    /// Computes the mean of all values for each token, weighted by how well its query fits their keys:
+    /// $\mathrm{softmax}(Q K^\top / \sqrt{d})\thinspace V$.
     ///
     /// # Shapes
     /// - x, output: `[batch, tokens, width]`
@@ -252,8 +292,8 @@ impl Attention {
         let qkv = self.qkv.forward(x).reshape([batch, tokens, 3, self.heads, width / self.heads]);
         let [q, k, v] =
             [0, 1, 2].map(|part| qkv.clone().narrow(2, part, 1).squeeze_dim::<4>(2).swap_dims(1, 2));
-        let seen = attention(q, k, v, None, None, Default::default());
-        self.proj.forward(seen.swap_dims(1, 2).reshape([batch, tokens, width]))
+        let mixed = attention(q, k, v, None, None, Default::default());
+        self.proj.forward(mixed.swap_dims(1, 2).reshape([batch, tokens, width]))
     }
 }
 
@@ -268,7 +308,7 @@ impl Block {
     }
 }
 
-/// What a half of a block adds.
+/// Scales the output of a half of a block.
 fn scaled(x: Tensor<3>, scale: &Option<LayerScale>) -> Tensor<3> {
     match scale {
         Some(scale) => x * scale.gamma.val().reshape([1, 1, -1]),
@@ -277,8 +317,8 @@ fn scaled(x: Tensor<3>, scale: &Option<LayerScale>) -> Tensor<3> {
 }
 
 impl Vit {
-    /// The positional embedding for a grid of patches: the trained one, resampled as timm's `resample_abs_pos_embed` does where
-    /// the grid is another.
+    /// Returns the positional embedding for a grid of patches: the trained one, resampled as in timm's `resample_abs_pos_embed` for
+    /// another grid.
     ///
     /// # Shapes
     /// - output: `[1, tokens, width]`
@@ -302,10 +342,10 @@ impl Vit {
         }
     }
 
-    /// The logits of images.
+    /// Returns the logits of images.
     ///
     /// # Shapes
-    /// - images: `[batch, 3, height, width]`, each side a multiple of the patch (what is beyond one is not looked at)
+    /// - images: `[batch, 3, height, width]`, each side a multiple of the patch (the rest is ignored)
     /// - output: `[batch, classes]`
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let [batch, _, height, width] = images.dims();

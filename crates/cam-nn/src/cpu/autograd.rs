@@ -1,4 +1,4 @@
-//! Kernels as one step of a tape: forwards as in plain inference, and back by kernels too.
+//! Kernels as steps of a tape, with kernels for the backward pass too.
 
 use super::HostTensor;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -11,14 +11,19 @@ use burn::tensor::Tensor;
 use std::fmt::{Debug, Formatter};
 use std::sync::Arc;
 
-/// The way back: of the gradient at what was made that at what it was made of.
+/// A backward pass: maps the gradient of an output to that of the input.
 #[derive(Clone)]
 pub struct Backward(Arc<dyn Fn(&HostTensor) -> HostTensor + Send + Sync>);
 
 impl Backward {
-    /// The way back that this function goes.
+    /// Makes a backward pass of a function.
     pub fn new(back: impl Fn(&HostTensor) -> HostTensor + Send + Sync + 'static) -> Self {
         Self(Arc::new(back))
+    }
+
+    /// Returns the gradient of the input, given that of the output.
+    pub fn run(&self, gradient: &HostTensor) -> HostTensor {
+        (self.0)(gradient)
     }
 }
 
@@ -28,13 +33,16 @@ impl Debug for Backward {
     }
 }
 
-/// Has kernels compute on a tensor on a tape; gives it back where it is on none or not in main memory.
+/// Runs kernels on a tensor on a tape and records their backward pass.
+///
+/// # Errors
+/// Returns the tensor if it is not on a tape or not in main memory.
 pub fn with_custom_grad<const D: usize>(
     x: Tensor<D>,
     kernel: impl FnOnce(HostTensor) -> (HostTensor, Backward),
 ) -> Result<Tensor<D>, Tensor<D>> {
     let Ok(taped) = x.clone().try_into_primitive::<Autodiff<Flex>>() else { return Err(x) };
-    let host = HostTensor::tokens(Tensor::<D>::from_primitive::<Flex>(taped.primitive().clone()));
+    let host = HostTensor::from_tokens(Tensor::<D>::from_primitive::<Flex>(taped.primitive().clone()));
     let Ok(host) = host else { return Err(x) };
     let (y, backward) = kernel(host);
     let y = y.into_tensor(D);
@@ -45,7 +53,7 @@ pub fn with_custom_grad<const D: usize>(
     Ok(Tensor::from_primitive::<Autodiff<Flex>>(y))
 }
 
-/// A step, of tensors of so many axes.
+/// A step of a tape, for tensors of rank `D`.
 #[derive(Debug)]
 struct Step<const D: usize>;
 
@@ -54,9 +62,9 @@ impl<const D: usize> Rule<Flex, 1> for Step<D> {
 
     fn backward(self, ops: Ops<Backward, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
         unary::<Flex, _>(ops.parents, ops.node, gradients, |gradient: FlexTensor| {
-            let gradient = HostTensor::tokens(Tensor::<D>::from_primitive::<Flex>(gradient));
-            let gradient = gradient.expect("a gradient stands where its value does");
-            (ops.state.0)(&gradient).into_tensor(D)
+            let gradient = HostTensor::from_tokens(Tensor::<D>::from_primitive::<Flex>(gradient));
+            let gradient = gradient.expect("a gradient is in the same memory as its value");
+            ops.state.run(&gradient).into_tensor(D)
         });
     }
 }

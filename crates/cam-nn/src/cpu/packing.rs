@@ -1,7 +1,7 @@
-//! Parameters in the order in which the kernels read them, made once.
+//! A cache of packed parameters.
 //!
-//! What was packed is remembered by the memory that the parameters stand in: a network whose parameters are changed, moved or loaded has
-//! them in other memory and is packed anew. What was packed of memory that is gone is dropped when something else is packed.
+//! Entries are keyed by the memory of the parameters: after parameters are changed, moved or loaded they are in other memory and are packed
+//! again. Entries of freed memory are dropped when something else is packed.
 
 use super::floats;
 use burn::backend::flex::FlexTensor;
@@ -14,38 +14,38 @@ use std::sync::{Arc, LazyLock, PoisonError, RwLock, Weak};
 type Memory = Weak<dyn Any + Send + Sync>;
 
 struct Entry {
-    of: Vec<Memory>,
+    parameters: Vec<Memory>,
     packed: Arc<Conv>,
 }
 
 impl Entry {
     fn is_alive(&self) -> bool {
-        self.of.iter().all(|memory| memory.strong_count() > 0)
+        self.parameters.iter().all(|memory| memory.strong_count() > 0)
     }
 }
 
-/// What parameters are packed for.
+/// The purpose for which parameters are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PackKey {
     /// A convolution.
     Conv {
-        /// `[to, from / groups, height, width]`
+        /// `[out_channels, in_channels / groups, height, width]`
         shape: [usize; 4],
         /// Stride, padding, dilation and groups.
         options: [[usize; 2]; 4],
-        /// By Winograd's algorithm.
+        /// Whether it uses Winograd's algorithm.
         winograd: bool,
     },
     /// A linear layer.
     Linear {
-        /// The weights of an output lie side by side, not those of an input.
-        by_outputs: bool,
-        /// The way back through it.
-        back: bool,
+        /// Whether the weights of an output are contiguous, rather than those of an input.
+        output_major: bool,
+        /// Whether it is the backward pass.
+        backward: bool,
     },
 }
 
-/// What was packed, of which memory (from which float on, in which steps), and what for.
+/// Identifies packed parameters: address, offset and strides of each tensor, and the purpose.
 #[derive(PartialEq, Eq, Hash)]
 struct Key {
     memory: Vec<(usize, usize, Vec<isize>)>,
@@ -54,7 +54,7 @@ struct Key {
 
 static PACKED: LazyLock<RwLock<HashMap<Key, Entry>>> = LazyLock::new(RwLock::default);
 
-/// Returns what a weight and a bias are packed into for a purpose, and packs them if they are not.
+/// Returns a weight and a bias packed for a purpose, from the cache if they are there.
 pub fn get_or_pack(
     (weight, bias): (&FlexTensor, Option<&FlexTensor>),
     purpose: PackKey,
@@ -72,10 +72,10 @@ pub fn get_or_pack(
     }
     let (whole, whole_bias) = (weight.to_contiguous(), bias.map(FlexTensor::to_contiguous));
     let packed = Arc::new(pack(floats(&whole), whole_bias.as_ref().map(floats)));
-    let of = tensors().map(|tensor| Arc::downgrade(&tensor.data_arc()) as Memory).collect();
+    let parameters = tensors().map(|tensor| Arc::downgrade(&tensor.data_arc()) as Memory).collect();
     let mut all = PACKED.write().unwrap_or_else(PoisonError::into_inner);
     all.retain(|_, entry| entry.is_alive());
-    all.insert(key, Entry { of, packed: packed.clone() });
+    all.insert(key, Entry { parameters, packed: packed.clone() });
     packed
 }
 
@@ -85,9 +85,9 @@ mod tests {
     use crate::cpu::{in_memory, testing::random};
 
     #[test]
-    fn a_weight_is_packed_once_and_anew_when_it_is_another() {
+    fn a_weight_is_packed_once_and_another_weight_again() {
         let layer = |weight: &FlexTensor| {
-            let purpose = PackKey::Linear { by_outputs: false, back: false };
+            let purpose = PackKey::Linear { output_major: false, backward: false };
             get_or_pack((weight, None), purpose, |weight, bias| Conv::linear(weight, [3, 5], bias))
         };
         let weight = random([3, 5]);

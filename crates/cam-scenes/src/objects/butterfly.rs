@@ -8,7 +8,7 @@ use crate::shapes::{curve, discs, lines, oval, smooth};
 pub(crate) fn draw(pen: &mut Pen<'_>, dice: &mut Dice) {
     let hue = dice.pick([22.0, 48.0, 205.0, 270.0, 320.0, 165.0]);
     let wing = Tint::near(dice, hue, 0.8, 0.56, 12.0);
-    let spot = wing.turned(dice.pick([150.0, 180.0, -120.0, 40.0]));
+    let spot = wing.rotated(dice.pick([150.0, 180.0, -120.0, 40.0]));
     let margin = hsl(wing.h + 200.0, 0.25, 0.14);
     let span = dice.between(0.86, 0.92);
     let lower = dice.between(0.58, 0.7);
@@ -24,12 +24,12 @@ pub(crate) fn draw(pen: &mut Pen<'_>, dice: &mut Dice) {
             let outline = smooth(&mirror(points, side));
             pen.fill(&outline, margin);
             pen.stroke(&outline, 0.05, margin);
-            // The colored part: the same wing, smaller towards its root.
+            // The colored part: the same wing, scaled toward its root.
             let cell: Vec<_> = mirror(points, side)
                 .into_iter()
                 .map(|(x, y)| (heart.0 * side + (x - heart.0 * side) * 0.78, heart.1 + (y - heart.1) * 0.78))
                 .collect();
-            let ink = Ink::glow(0.0, 0.0, 0.9, wing.lit(0.22), wing.lit(-0.04));
+            let ink = Ink::glow(0.0, 0.0, 0.9, wing.lighter(0.22), wing.lighter(-0.04));
             pen.fill(&smooth(&cell), ink);
         }
         let veins = [
@@ -41,8 +41,8 @@ pub(crate) fn draw(pen: &mut Pen<'_>, dice: &mut Dice) {
         ];
         pen.stroke(&lines(veins.map(|vein| mirror(&vein, side))), 0.035, margin);
         let (big, small) = ((0.58 * side, -0.3), (0.4 * side, 0.42));
-        pen.fill(&discs([(big.0, big.1, eyes + 0.04), (small.0, small.1, eyes)]), spot.lit(-0.18));
-        pen.fill(&discs([(big.0, big.1, eyes * 0.75), (small.0, small.1, eyes * 0.55)]), spot.lit(0.3));
+        pen.fill(&discs([(big.0, big.1, eyes + 0.04), (small.0, small.1, eyes)]), spot.lighter(-0.18));
+        pen.fill(&discs([(big.0, big.1, eyes * 0.75), (small.0, small.1, eyes * 0.55)]), spot.lighter(0.3));
         let dots = [
             (0.83, -0.4),
             (0.83, -0.24),
@@ -61,5 +61,5 @@ pub(crate) fn draw(pen: &mut Pen<'_>, dice: &mut Dice) {
     pen.fill(&oval(0.0, 0.1, 0.085, 0.5, 0.0), hsl(wing.h, 0.3, 0.2));
     pen.fill(&discs([(0.0, -0.42, 0.1)]), hsl(wing.h, 0.3, 0.16));
     let rings = [0.12_f32, 0.24, 0.36, 0.48].map(|y| [(-0.05, y), (0.05, y)]);
-    pen.stroke(&lines(rings), 0.035, wing.lit(0.1));
+    pen.stroke(&lines(rings), 0.035, wing.lighter(0.1));
 }

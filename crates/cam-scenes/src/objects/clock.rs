@@ -7,7 +7,7 @@ use crate::dice::Dice;
 use crate::pen::{Ink, Pen};
 use crate::shapes::{arc, disc, line, lines, polar, polygon};
 
-/// Where the middle of the dial lies.
+/// The vertical position of the center of the dial.
 const Y: f32 = 0.14;
 
 pub(crate) fn draw(pen: &mut Pen<'_>, dice: &mut Dice) {
@@ -22,13 +22,16 @@ pub(crate) fn draw(pen: &mut Pen<'_>, dice: &mut Dice) {
         let up = -FRAC_PI_2 + 0.66 * side;
         let (x, y) = polar(0.76, up);
         let bell = polygon(&arc(x, Y + y, 0.3, up - FRAC_PI_2, up + FRAC_PI_2, 16));
-        pen.fill(&bell, Ink::glow(x - 0.1, Y + y - 0.12, 0.4, case.lit(0.22), case.lit(-0.05)));
-        pen.stroke(&bell, 0.05, case.lit(-0.25));
+        pen.fill(&bell, Ink::glow(x - 0.1, Y + y - 0.12, 0.4, case.lighter(0.22), case.lighter(-0.05)));
+        pen.stroke(&bell, 0.05, case.lighter(-0.25));
     }
-    pen.fill(&disc(0.0, Y, 0.76), Ink::fade((-0.6, -0.5), (0.6, 0.8), case.lit(0.1), case.lit(-0.12)));
-    pen.stroke(&disc(0.0, Y, 0.755), 0.05, case.lit(-0.25));
+    pen.fill(
+        &disc(0.0, Y, 0.76),
+        Ink::fade((-0.6, -0.5), (0.6, 0.8), case.lighter(0.1), case.lighter(-0.12)),
+    );
+    pen.stroke(&disc(0.0, Y, 0.755), 0.05, case.lighter(-0.25));
     pen.fill(&disc(0.0, Y, 0.61), hsl(dice.between(30.0, 60.0), 0.5, 0.94));
-    pen.stroke(&disc(0.0, Y, 0.61), 0.03, case.lit(-0.25));
+    pen.stroke(&disc(0.0, Y, 0.61), 0.03, case.lighter(-0.25));
 
     let mark = |hour: u32, from: f32| {
         let angle = TAU * hour as f32 / 12.0;
@@ -38,7 +41,7 @@ pub(crate) fn draw(pen: &mut Pen<'_>, dice: &mut Dice) {
     pen.stroke(&lines((0..12).map(|hour| mark(hour, 0.49))), 0.05, dark);
     pen.stroke(&lines([0, 3, 6, 9].map(|hour| mark(hour, 0.43))), 0.08, dark);
 
-    // The hour hand stands where the minute hand says.
+    // The hour hand matches the minute hand.
     let minutes = dice.below(720) as f32;
     let hand = |turns: f32, length: f32| {
         let (x, y) = polar(length, TAU * turns - FRAC_PI_2);

@@ -17,7 +17,7 @@ pub(crate) fn draw(pen: &mut Pen<'_>, dice: &mut Dice) {
         (42.0, 0.9, 0.62),
     ]);
     let petal = Tint::near(dice, hue, s, l, 12.0);
-    let count = dice.whole(7, 11);
+    let count = dice.int(7, 11);
     let turn = dice.angle();
     let wide = 2.0 / count as f32;
 
@@ -32,13 +32,16 @@ pub(crate) fn draw(pen: &mut Pen<'_>, dice: &mut Dice) {
         Tint::near(dice, 44.0, 0.9, 0.52, 6.0)
     };
     let size = dice.between(0.28, 0.36);
-    pen.fill(&disc(0.0, 0.0, size), Ink::glow(-0.08, -0.08, size * 1.3, heart.lit(0.1), heart.lit(-0.12)));
+    pen.fill(
+        &disc(0.0, 0.0, size),
+        Ink::glow(-0.08, -0.08, size * 1.3, heart.lighter(0.1), heart.lighter(-0.12)),
+    );
     // Florets at the golden angle, as in a real flower head.
     let florets = (0..34_u32).map(|at| {
         let (x, y) = polar(size * 0.92 * ((at as f32 + 0.5) / 34.0).sqrt(), 2.399_963 * at as f32);
         (x, y, 0.026)
     });
-    pen.fill(&discs(florets), heart.lit(-0.22));
+    pen.fill(&discs(florets), heart.lighter(-0.22));
     pen.stroke(&disc(0.0, 0.0, size), 0.04, hsl(heart.h, heart.s, heart.l - 0.26));
 }
 
@@ -57,8 +60,8 @@ fn ring(pen: &mut Pen<'_>, petal: Tint, lit: f32, count: u32, turn: f32, wide: f
             to(0.5, wide),
             to(0.1, 0.03),
         ]);
-        pen.fill(&leaf, Ink::glow(0.0, 0.0, 1.0, petal.lit(lit - 0.2), petal.lit(lit + 0.06)));
-        pen.stroke(&line(&[to(0.35, 0.0), to(0.72, 0.0)]), 0.03, petal.lit(lit - 0.24));
-        pen.stroke(&leaf, 0.035, petal.lit(lit - 0.32));
+        pen.fill(&leaf, Ink::glow(0.0, 0.0, 1.0, petal.lighter(lit - 0.2), petal.lighter(lit + 0.06)));
+        pen.stroke(&line(&[to(0.35, 0.0), to(0.72, 0.0)]), 0.03, petal.lighter(lit - 0.24));
+        pen.stroke(&leaf, 0.035, petal.lighter(lit - 0.32));
     }
 }

@@ -1,6 +1,6 @@
 //! A ladybird from above, its head up: spotted wing cases, a dark head, six legs.
 
-use crate::color::{Tint, hsl, sheer};
+use crate::color::{Tint, hsl, with_alpha};
 use crate::dice::Dice;
 use crate::pen::{Ink, Pen};
 use crate::shapes::{disc, discs, line, lines, oval};
@@ -24,13 +24,13 @@ pub(crate) fn draw(pen: &mut Pen<'_>, dice: &mut Dice) {
     pen.fill(&discs([(-0.24, -0.66, 0.1), (0.24, -0.66, 0.1)]), hsl(50.0, 0.3, 0.95));
 
     let body = oval(0.0, 0.2, 0.74, 0.76, 0.0);
-    pen.fill(&body, Ink::glow(-0.2, -0.1, 1.1, shell.lit(0.08), shell.lit(-0.14)));
-    let pairs = dice.whole(2, 3);
+    pen.fill(&body, Ink::glow(-0.2, -0.1, 1.1, shell.lighter(0.08), shell.lighter(-0.14)));
+    let pairs = dice.int(2, 3);
     let size = dice.between(0.13, 0.16) + 0.03 * (3 - pairs) as f32;
     let spots = (0..pairs).flat_map(|row| {
         let y = -0.26 + 1.02 * (row as f32 + 0.4) / pairs as f32;
         let x = if row % 2 == 0 { dice.between(0.34, 0.44) } else { dice.between(0.24, 0.32) };
-        let y = y + dice.about(0.0, 0.02);
+        let y = y + dice.jitter(0.0, 0.02);
         [(-x, y, size), (x, y, size)]
     });
     pen.fill_inside(&discs(spots), dark);
@@ -38,5 +38,5 @@ pub(crate) fn draw(pen: &mut Pen<'_>, dice: &mut Dice) {
         pen.fill_inside(&disc(0.0, -0.36, size), dark);
     }
     pen.stroke(&line(&[(0.0, -0.55), (0.0, 0.95)]), 0.05, dark);
-    pen.stroke(&body, 0.05, sheer(shell.lit(-0.32), 0.9));
+    pen.stroke(&body, 0.05, with_alpha(shell.lighter(-0.32), 0.9));
 }

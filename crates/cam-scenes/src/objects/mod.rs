@@ -1,7 +1,7 @@
-//! One drawing for each class.
+//! The drawings, one per class.
 //!
-//! A drawing fills the disc of radius 1 about the origin and stays in it, upright, with y down. Its
-//! outline touches that disc, so that the size of an object means the same for every class.
+//! A drawing fills the disc of radius 1 around the origin and stays in it, upright, with y down. Its outline touches the disc, so that
+//! objects of all classes have the same size.
 
 mod butterfly;
 mod clock;
@@ -18,7 +18,7 @@ use crate::class::Class;
 use crate::dice::Dice;
 use crate::pen::Pen;
 
-/// Draws one object of `class` with `pen`, its colors and counts from `dice`.
+/// Draws an object of `class` with `pen`; its colors and counts come from `dice`.
 pub(crate) fn draw(class: Class, pen: &mut Pen<'_>, dice: &mut Dice) {
     let drawing = match class {
         Class::Ladybird => ladybird::draw,

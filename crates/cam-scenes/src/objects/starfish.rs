@@ -11,12 +11,12 @@ pub(crate) fn draw(pen: &mut Pen<'_>, dice: &mut Dice) {
     let hue = dice.pick([14.0, 28.0, 340.0, 280.0, 185.0]);
     let skin = Tint::near(dice, hue, 0.72, 0.54, 10.0);
     let waist = dice.between(0.34, 0.42);
-    let bend = dice.about(0.0, 0.16);
+    let bend = dice.jitter(0.0, 0.16);
     let tip = dice.between(0.09, 0.13);
 
     let mut points = Vec::new();
     for arm in 0..5 {
-        let angle = TAU * arm as f32 / 5.0 + dice.about(0.0, 0.07);
+        let angle = TAU * arm as f32 / 5.0 + dice.jitter(0.0, 0.07);
         let reach = dice.between(0.9, 0.97);
         points.push(polar(0.62, angle + bend * 0.5 - 0.2));
         points.push(polar(reach - 0.03, angle + bend - tip));
@@ -26,12 +26,12 @@ pub(crate) fn draw(pen: &mut Pen<'_>, dice: &mut Dice) {
         points.push(polar(waist, angle + PI / 5.0));
     }
     let body = smooth(&points);
-    pen.fill(&body, Ink::glow(0.0, 0.0, 1.0, skin.lit(0.08), skin.lit(-0.08)));
+    pen.fill(&body, Ink::glow(0.0, 0.0, 1.0, skin.lighter(0.08), skin.lighter(-0.08)));
 
     // Bumps: a row along the middle of each arm, smaller ones beside it.
     let mut middle = vec![(0.0, 0.0, 0.075)];
     let mut beside = Vec::new();
-    let steps = dice.whole(5, 7);
+    let steps = dice.int(5, 7);
     for arm in 0..5 {
         let (x, y) = points[arm * 6 + 2];
         let angle = y.atan2(x) - bend;
@@ -49,7 +49,7 @@ pub(crate) fn draw(pen: &mut Pen<'_>, dice: &mut Dice) {
             }
         }
     }
-    pen.fill_inside(&discs(beside), skin.lit(-0.2));
-    pen.fill_inside(&discs(middle), skin.lit(0.28));
-    pen.stroke(&body, 0.05, skin.lit(-0.28));
+    pen.fill_inside(&discs(beside), skin.lighter(-0.2));
+    pen.fill_inside(&discs(middle), skin.lighter(0.28));
+    pen.stroke(&body, 0.05, skin.lighter(-0.28));
 }

@@ -15,25 +15,25 @@ pub(crate) fn draw(pen: &mut Pen<'_>, dice: &mut Dice) {
 
     let slice = polygon(&arc(0.0, top, 0.9, 0.0, PI, 40));
     pen.fill(&slice, rind.color());
-    let wedge = dice.whole(9, 13);
+    let wedge = dice.int(9, 13);
     let stripes = (0..wedge).map(|at| {
         let angle = PI * (at as f32 + 0.5) / wedge as f32;
         let ((x, y), (u, v)) = (polar(0.8, angle - 0.03), polar(0.95, angle + 0.03));
         [(x, top + y), (u, top + v)]
     });
-    pen.stroke_inside(&lines(stripes), 0.08, rind.lit(0.16));
+    pen.stroke_inside(&lines(stripes), 0.08, rind.lighter(0.16));
     pen.fill(&polygon(&arc(0.0, top, 0.77, 0.0, PI, 40)), hsl(dice.between(70.0, 100.0), 0.5, 0.85));
     let inner = polygon(&arc(0.0, top, 0.7, 0.0, PI, 40));
-    pen.fill(&inner, Ink::glow(0.0, top, 0.75, flesh.lit(-0.06), flesh.lit(0.06)));
+    pen.fill(&inner, Ink::glow(0.0, top, 0.75, flesh.lighter(-0.06), flesh.lighter(0.06)));
 
     let seed = hsl(20.0, 0.5, 0.11);
     let turn = dice.between(-0.05, 0.05);
-    for (row, count) in [(0.28, dice.whole(2, 3)), (0.53, dice.whole(4, 6))] {
+    for (row, count) in [(0.28, dice.int(2, 3)), (0.53, dice.int(4, 6))] {
         for at in 0..count {
-            let angle = PI * (at as f32 + 0.5) / count as f32 + turn + dice.about(0.0, 0.05);
-            let (x, y) = polar(row + dice.about(0.0, 0.03), angle);
+            let angle = PI * (at as f32 + 0.5) / count as f32 + turn + dice.jitter(0.0, 0.05);
+            let (x, y) = polar(row + dice.jitter(0.0, 0.03), angle);
             pen.fill(&oval(x, top + y, 0.085, 0.05, angle), seed);
         }
     }
-    pen.stroke(&slice, 0.05, rind.lit(-0.15));
+    pen.stroke(&slice, 0.05, rind.lighter(-0.15));
 }

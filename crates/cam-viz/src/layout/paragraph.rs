@@ -1,26 +1,26 @@
-//! Text in lines.
+//! Paragraphs: wrapped text.
 
-use super::Place;
+use super::Span;
 use crate::{page::Page, text::Text};
 
-/// Text in lines, and between which columns it stands.
+/// Wrapped text and its horizontal span.
 pub struct Paragraph {
     text: Text,
     lines: Vec<String>,
-    place: Place,
+    span: Span,
 }
 
 #[derive(Clone, Copy)]
 pub enum Align {
     Start,
     End,
-    /// As near to having this column in its middle as there is room.
-    Around(u32),
+    /// Centered at this column, as far as there is room.
+    Center(u32),
 }
 
 impl Text {
-    pub fn paragraph(self, words: &str, place: Place, lines: usize) -> Paragraph {
-        Paragraph { text: self, lines: self.wrap(words, place.length, lines), place }
+    pub fn paragraph(self, words: &str, span: Span, lines: usize) -> Paragraph {
+        Paragraph { text: self, lines: self.wrap(words, span.length, lines), span }
     }
 }
 
@@ -31,17 +31,17 @@ impl Paragraph {
 
     pub fn put(&self, page: &mut Page, align: Align, y: u32) {
         for (line, down) in self.lines.iter().zip((0..).step_by(self.text.height as usize)) {
-            let left = self.place.length.saturating_sub(self.text.width(line));
+            let left = self.span.length.saturating_sub(self.text.width(line));
             let before = match align {
                 Align::Start => 0,
                 Align::End => left,
-                Align::Around(x) => {
+                Align::Center(x) => {
                     let half = self.text.width(line) / 2;
-                    x.saturating_sub(self.place.start.saturating_add(half)).min(left)
+                    x.saturating_sub(self.span.start.saturating_add(half)).min(left)
                 }
             };
             page.line(
-                self.place.start.saturating_add(before),
+                self.span.start.saturating_add(before),
                 y.saturating_add(down),
                 self.text,
                 line.clone(),

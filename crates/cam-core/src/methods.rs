@@ -1,0 +1,52 @@
+//! The methods, one file each: its formula, its paper, its evidence. Beside them is what a method is, what it declares and what it may
+//! ask for.
+
+mod ablationcam;
+mod cam;
+pub(crate) mod context;
+mod eigencam;
+mod eigengradcam;
+mod fem;
+mod fullgrad;
+mod gradcam;
+mod gradcamelementwise;
+mod gradcamplusplus;
+mod hirescam;
+pub(crate) mod info;
+mod iscam;
+mod kpcacam;
+mod layercam;
+mod legrad;
+pub(crate) mod method;
+mod randomcam;
+pub(crate) mod registry;
+mod rollout;
+mod scorecam;
+mod segeigencam;
+mod shapleycam;
+mod smoothgradcamplusplus;
+mod sscam;
+mod xgradcam;
+
+pub use ablationcam::{Ablated, AblationCam};
+pub use cam::Cam;
+pub use eigencam::EigenCam;
+pub use eigengradcam::EigenGradCam;
+pub use fem::{Fem, FemCount};
+pub use fullgrad::{FullGrad, Scaled};
+pub use gradcam::GradCam;
+pub use gradcamelementwise::GradCamElementWise;
+pub use gradcamplusplus::GradCamPlusPlus;
+pub use hirescam::HiResCam;
+pub use iscam::{Fading, IsCam};
+pub use kpcacam::KpcaCam;
+pub use layercam::LayerCam;
+pub use legrad::LeGrad;
+pub use randomcam::RandomCam;
+pub use rollout::Rollout;
+pub use scorecam::ScoreCam;
+pub use segeigencam::SegEigenCam;
+pub use shapleycam::ShapleyCam;
+pub use smoothgradcamplusplus::SmoothGradCamPlusPlus;
+pub use sscam::SsCam;
+pub use xgradcam::XGradCam;

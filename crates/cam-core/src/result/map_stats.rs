@@ -1,0 +1,111 @@
+//! What warnings are made from.
+
+use crate::engine::read::floats;
+use crate::{Error, Warning};
+use burn::Tensor;
+use burn::tensor::TensorData;
+
+/// Statistics of the maps of a batch, from which their warnings are made. They are on the device until they are read.
+#[derive(Clone)]
+pub struct MapStats {
+    /// `[batch, 5]`
+    pub(super) numbers: Tensor<2>,
+    channels: usize,
+}
+
+impl MapStats {
+    /// Collects the statistics of maps.
+    ///
+    /// # Shapes
+    /// - raw, kept: `[batch, positions]`
+    /// - activation: `[batch, channels, positions]`
+    /// - scores: `[batch]`
+    pub(crate) fn new(
+        raw: &Tensor<2>,
+        kept: &Tensor<2>,
+        activation: Tensor<3>,
+        scores: &Tensor<1>,
+        is_probability: bool,
+    ) -> Self {
+        let [_, channels, _] = activation.dims();
+        let dead = dead_channels(activation);
+        let finite = (raw.clone() * 0.0).sum_dim(1);
+        let range = raw.clone().max_dim(1) - raw.clone().min_dim(1);
+        let certainty = scores.clone().unsqueeze_dim(1) * f32::from(u8::from(is_probability));
+        let numbers = Tensor::cat(vec![finite, range, kept.clone().max_abs_dim(1), dead, certainty], 1);
+        Self { numbers, channels }
+    }
+
+    /// Averages the statistics of several views of the same images: those of their mean map.
+    ///
+    /// # Panics
+    /// If there are no views.
+    pub fn mean<'a>(views: impl IntoIterator<Item = &'a Self>) -> Self {
+        let views: Vec<&Self> = views.into_iter().collect();
+        let channels = views.iter().map(|view| view.channels).max().unwrap_or(0);
+        let all: Tensor<3> = Tensor::stack(views.iter().map(|view| view.numbers.clone()).collect(), 0);
+        Self { numbers: all.mean_dim(0).squeeze_dim(0), channels }
+    }
+
+    /// Averages the statistics over the batch: those of one map that is put together from the maps of the batch.
+    pub fn batch_mean(self) -> Self {
+        Self { numbers: self.numbers.mean_dim(0), ..self }
+    }
+
+    /// Joins the statistics of several images to those of a batch.
+    ///
+    /// # Panics
+    /// If there are no images.
+    pub fn join<'a>(images: impl IntoIterator<Item = &'a Self>) -> Self {
+        let images: Vec<&Self> = images.into_iter().collect();
+        let channels = images.iter().map(|image| image.channels).max().unwrap_or(0);
+        let numbers = Tensor::cat(images.iter().map(|image| image.numbers.clone()).collect(), 0);
+        Self { numbers, channels }
+    }
+
+    /// Makes the warnings of each map from the next tensor read.
+    pub(super) fn warnings(
+        &self,
+        data: &mut impl Iterator<Item = TensorData>,
+    ) -> Result<Vec<Vec<Warning>>, Error> {
+        let numbers = floats(data)?;
+        let warnings =
+            |row: &[f32]| Warning::from_stats([row[0], row[1], row[2], row[3], row[4]], self.channels);
+        Ok(numbers.chunks_exact(5).map(warnings).collect())
+    }
+}
+
+/// Counts the channels that are zero everywhere, `[batch, 1]`: those whose magnitudes sum to zero. Burn's CPU backend sums
+/// several times as fast as it finds the largest.
+///
+/// # Shapes
+/// - activation: `[batch, channels, positions]`
+fn dead_channels(activation: Tensor<3>) -> Tensor<2> {
+    activation.abs().sum_dim(2).equal_elem(0.0).float().sum_dim(1).squeeze_dim(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    #[test]
+    fn a_channel_is_dead_if_it_is_zero_everywhere() {
+        let tiny = f32::MIN_POSITIVE;
+        let channels = [
+            [0.0, -0.0, 0.0],
+            [1.0, -1.0, 0.0],
+            [0.0, 0.0, tiny],
+            [-1.0, 2.0, -1.0],
+            [f32::NAN, 0.0, 0.0],
+            [0.0; 3],
+        ];
+        let first = Tensor::<2>::from_floats(channels, &Device::flex()).unsqueeze::<3>();
+        // The positions of a channel may be apart in memory, like those of tokens.
+        let last = first.clone().swap_dims(1, 2).mul_scalar(1.0).swap_dims(1, 2);
+        let both = Tensor::cat(vec![first.clone(), last.clone()], 0);
+        for (activation, expected) in [(first, vec![2.0]), (last, vec![2.0]), (both, vec![2.0; 2])] {
+            assert_eq!(dead_channels(activation).into_data().try_to_vec::<f32>().unwrap(), expected);
+        }
+    }
+}

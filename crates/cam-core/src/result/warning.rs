@@ -1,0 +1,77 @@
+//! What a reader of a map should know, as data.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A reason why a map means less than it seems to.
+///
+/// It serializes to its name, `"no_evidence"`, or to its name and numbers: `{"dead_channels": {"dead": 60, "channels": 64}}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Warning {
+    /// The raw map holds NaN or infinity.
+    NonFinite,
+    /// The raw map is zero everywhere: the score does not change with this layer.
+    NoEvidence,
+    /// No evidence of the sign that was asked for: all of it has the other sign.
+    NothingKept,
+    /// The raw map has the same value everywhere.
+    Flat,
+    /// Nearly all channels of the layer are zero everywhere.
+    DeadChannels {
+        /// Channels that are zero everywhere.
+        dead: usize,
+        /// Channels of the layer.
+        channels: usize,
+    },
+    /// The score is a probability close to 1, where its gradient vanishes.
+    Saturated,
+}
+
+/// The share of dead channels above which there is a warning. Layers after a ReLU have many dead channels for any image.
+const DEAD: f32 = 0.9;
+
+/// The probability above which a softmax is saturated: its gradient is below a ten thousandth of that of the logit.
+const SATURATED: f32 = 1.0 - 1e-4;
+
+impl Warning {
+    /// Makes the warnings of one map from zero if all is finite (NaN otherwise), the range of the raw map, the largest kept evidence, the
+    /// number of dead channels, and the score if it is a probability.
+    pub(super) fn from_stats([finite, range, kept, dead, certainty]: [f32; 5], channels: usize) -> Vec<Self> {
+        if finite != 0.0 {
+            return vec![Self::NonFinite];
+        }
+        let of_map = match (range == 0.0, kept == 0.0) {
+            (true, true) => Some(Self::NoEvidence),
+            (true, false) => Some(Self::Flat),
+            (false, true) => Some(Self::NothingKept),
+            (false, false) => None,
+        };
+        let dead_channels = Self::DeadChannels { dead: dead as usize, channels };
+        let of_layer = (dead > DEAD * channels as f32).then_some(dead_channels);
+        let of_score = (certainty > SATURATED).then_some(Self::Saturated);
+        [of_map, of_layer, of_score].into_iter().flatten().collect()
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NonFinite => f.write_str("the map holds NaN or infinity"),
+            Self::NoEvidence => {
+                f.write_str("the map is zero everywhere: the score does not change with this layer")
+            }
+            Self::NothingKept => {
+                f.write_str("there is no evidence of this sign: all of it has the other sign")
+            }
+            Self::Flat => f.write_str("the map has the same value everywhere"),
+            Self::DeadChannels { dead, channels } => {
+                write!(f, "{dead} of {channels} channels of the layer are zero everywhere")
+            }
+            Self::Saturated => {
+                f.write_str("the probability is close to 1, where its gradient vanishes: explain the logit")
+            }
+        }
+    }
+}

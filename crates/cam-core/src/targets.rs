@@ -1,0 +1,25 @@
+//! The targets, one file each: which score of the output a map explains.
+
+mod class;
+mod detector;
+mod finer;
+mod goal;
+mod log_odds;
+mod region;
+mod registry;
+mod similarity;
+mod softmax;
+mod target;
+mod value;
+
+pub use class::{Class, Classes, Ranked, Top};
+pub use detector::{BestBox, Detections};
+pub use finer::{Finer, Rivals};
+pub use goal::Goal;
+pub use log_odds::LogOdds;
+pub use region::Region;
+pub use registry::{TARGETS, TargetInfo, target_named};
+pub use similarity::Similarity;
+pub use softmax::Softmax;
+pub use target::{BoxedTarget, Target};
+pub use value::{Binary, Value};

@@ -1,0 +1,249 @@
+//! Networks of any type behind one: the only file in which the types of modules are erased.
+//!
+//! Burn's `Module` cannot be a trait object, because it is cloned and visited by generic code. What this crate does with a module can
+//! be: build it, load its weights, list its tensors, change its precision, record it.
+
+use crate::family::Architecture;
+use crate::weights::{Comparison, ParamShapes, Shapes, Weights};
+use crate::{Error, Precision};
+use burn::module::Module;
+use burn::store::{BurnToPyTorchAdapter, ModuleAdapter};
+use burn::tensor::{Device, Tensor};
+use cam_core::{Inspect, Model, Taps};
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+/// An [`Architecture`] of any family.
+#[derive(Clone)]
+pub struct AnyArchitecture(Arc<dyn DynArchitecture>);
+
+/// What is done with an architecture whatever its type.
+trait DynArchitecture: fmt::Debug + Send + Sync {
+    fn as_any(&self) -> &dyn Any;
+    fn equals(&self, other: &dyn Any) -> bool;
+    fn build(&self, device: &Device) -> AnyNetwork;
+    fn load(&self, model: &str, weights: &Weights, device: &Device) -> Result<AnyNetwork, Error>;
+    fn compare<'w>(&self, weights: &'w Weights, device: &Device) -> Comparison<'w>;
+    fn classes(&self) -> usize;
+    fn with_classes(&self, classes: usize) -> AnyArchitecture;
+    fn remap_key(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)>;
+    fn image_size(&self) -> Option<[usize; 2]>;
+}
+
+/// An architecture of one type.
+struct TypedArchitecture<A>(A);
+
+impl<A: fmt::Debug> fmt::Debug for TypedArchitecture<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<A: Architecture> DynArchitecture for TypedArchitecture<A> {
+    fn as_any(&self) -> &dyn Any {
+        &self.0
+    }
+
+    fn equals(&self, other: &dyn Any) -> bool {
+        other.downcast_ref::<A>() == Some(&self.0)
+    }
+
+    fn build(&self, device: &Device) -> AnyNetwork {
+        AnyNetwork::new(self.0.build(device), A::forward)
+    }
+
+    fn load(&self, model: &str, weights: &Weights, device: &Device) -> Result<AnyNetwork, Error> {
+        let remap = |name: &str, shape: &[usize]| self.0.remap_key(name, shape);
+        Ok(AnyNetwork::new(weights.load_remapped(model, self.0.build(device), &remap)?, A::forward))
+    }
+
+    fn compare<'w>(&self, weights: &'w Weights, device: &Device) -> Comparison<'w> {
+        weights.compare(&self.0.build(device), &|name, shape| self.0.remap_key(name, shape))
+    }
+
+    fn classes(&self) -> usize {
+        self.0.classes()
+    }
+
+    fn with_classes(&self, classes: usize) -> AnyArchitecture {
+        self.0.clone().with_classes(classes).into()
+    }
+
+    fn remap_key(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
+        self.0.remap_key(name, shape)
+    }
+
+    fn image_size(&self) -> Option<[usize; 2]> {
+        self.0.image_size()
+    }
+}
+
+impl<A: Architecture> From<A> for AnyArchitecture {
+    fn from(architecture: A) -> Self {
+        Self(Arc::new(TypedArchitecture(architecture)))
+    }
+}
+
+impl PartialEq for AnyArchitecture {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.equals(other.0.as_any())
+    }
+}
+
+impl fmt::Debug for AnyArchitecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl AnyArchitecture {
+    /// Converts a table of variants that all have one type: what [`Family::variants`](crate::Family::variants) returns.
+    pub fn table<A: Architecture>(variants: &[(&'static str, A)]) -> Vec<(&'static str, Self)> {
+        variants.iter().map(|(name, architecture)| (*name, architecture.clone().into())).collect()
+    }
+
+    /// Returns the architecture as its own type, or `None` if it is another.
+    pub fn downcast<A: Architecture>(&self) -> Option<&A> {
+        self.0.as_any().downcast_ref()
+    }
+
+    /// See [`Architecture::build`].
+    pub fn build(&self, device: &Device) -> AnyNetwork {
+        self.0.build(device)
+    }
+
+    /// Builds the network with the weights of a file, cast to f32. `model` is its name in errors.
+    ///
+    /// # Errors
+    /// Those of [`Weights::load`].
+    pub fn load(&self, model: &str, weights: &Weights, device: &Device) -> Result<AnyNetwork, Error> {
+        self.0.load(model, weights, device)
+    }
+
+    /// Compares the tensors of a file with those of the network.
+    pub(crate) fn compare<'w>(&self, weights: &'w Weights, device: &Device) -> Comparison<'w> {
+        self.0.compare(weights, device)
+    }
+
+    /// See [`Architecture::classes`].
+    pub fn classes(&self) -> usize {
+        self.0.classes()
+    }
+
+    /// See [`Architecture::with_classes`].
+    pub fn with_classes(&self, classes: usize) -> Self {
+        self.0.with_classes(classes)
+    }
+
+    /// See [`Architecture::remap_key`].
+    pub fn remap_key(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
+        self.0.remap_key(name, shape)
+    }
+
+    /// See [`Architecture::image_size`].
+    pub fn image_size(&self) -> Option<[usize; 2]> {
+        self.0.image_size()
+    }
+}
+
+/// A network of any family: a Burn module and its forward pass.
+#[derive(Clone)]
+pub struct AnyNetwork(Arc<dyn DynNetwork>);
+
+/// What is done with a network whatever its type.
+trait DynNetwork: Send + Sync {
+    fn forward(&self, images: Tensor<4>) -> Tensor<2>;
+    fn shapes(&self, adapter: Option<&dyn ModuleAdapter>) -> Shapes;
+    fn cast(&self, precision: Precision) -> AnyNetwork;
+    fn record(&self) -> Result<RecordedNetwork, cam_graph::Error>;
+}
+
+type Forward<M> = fn(&M, Tensor<4>) -> Tensor<2>;
+
+/// A network of one type.
+struct TypedNetwork<M> {
+    module: M,
+    forward: Forward<M>,
+}
+
+impl<M: Module + Sync + 'static> DynNetwork for TypedNetwork<M> {
+    fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        (self.forward)(&self.module, images)
+    }
+
+    fn shapes(&self, adapter: Option<&dyn ModuleAdapter>) -> Shapes {
+        ParamShapes::list(&self.module, adapter)
+    }
+
+    fn cast(&self, mut precision: Precision) -> AnyNetwork {
+        AnyNetwork::new(self.module.clone().map(&mut precision), self.forward)
+    }
+
+    fn record(&self) -> Result<RecordedNetwork, cam_graph::Error> {
+        let recorded = cam_graph::record(&self.module, self.forward)?;
+        let network = AnyNetwork::new(recorded.module().clone(), self.forward);
+        Ok(RecordedNetwork { network, model: Box::new(recorded) })
+    }
+}
+
+impl AnyNetwork {
+    /// Makes a network of a module and its forward pass, from `[batch, 3, height, width]` to `[batch, classes]`.
+    pub fn new<M: Module + Sync + 'static>(module: M, forward: fn(&M, Tensor<4>) -> Tensor<2>) -> Self {
+        Self(Arc::new(TypedNetwork { module, forward }))
+    }
+
+    /// Returns the logits of images.
+    ///
+    /// # Shapes
+    /// - images: `[batch, 3, height, width]`
+    /// - output: `[batch, classes]`
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        self.0.forward(images)
+    }
+
+    /// Returns the shape of each tensor by the name that it has in a PyTorch checkpoint, in PyTorch's order of axes.
+    pub fn shapes(&self) -> Shapes {
+        self.0.shapes(Some(&BurnToPyTorchAdapter))
+    }
+
+    /// Returns the network with its parameters in another precision.
+    pub fn cast(&self, precision: Precision) -> Self {
+        self.0.cast(precision)
+    }
+
+    /// Records the network as any Burn module is recorded, so that it can be explained. Weights are shared, not copied.
+    ///
+    /// # Errors
+    /// [`cam_graph::Error::Devices`] if its parameters are on several devices.
+    pub fn record(&self) -> Result<RecordedNetwork, cam_graph::Error> {
+        self.0.record()
+    }
+}
+
+/// A network of any family as a model to explain: see [`AnyNetwork::record`].
+pub struct RecordedNetwork {
+    network: AnyNetwork,
+    model: Box<dyn Model + Send + Sync>,
+}
+
+impl RecordedNetwork {
+    /// Returns the network that was recorded, in inference. Its weights are shared, not copied.
+    pub fn network(&self) -> &AnyNetwork {
+        &self.network
+    }
+}
+
+impl Model for RecordedNetwork {
+    fn module(&self) -> &dyn Inspect {
+        self.model.module()
+    }
+
+    fn prepare(&self, images: &Tensor<4>) -> Result<(), cam_core::Error> {
+        self.model.prepare(images)
+    }
+
+    fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
+        self.model.forward(images, taps)
+    }
+}

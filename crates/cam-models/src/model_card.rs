@@ -1,0 +1,218 @@
+//! Model cards: what one has to know of a model to use it. Those of a family are one TOML file beside its network.
+
+use crate::preprocess::{Filter, Preprocess, Resize};
+use crate::{Error, Registry};
+use serde::{Deserialize, Serialize};
+
+/// A model card: what one has to know of a model to use it.
+///
+/// The fields are public. New cards come from [`ModelCard::new`] or from TOML, see [`ModelCard::list`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ModelCard {
+    /// The name of the model, as torchvision or timm calls it.
+    pub name: String,
+    /// What it is, in one line.
+    #[serde(default)]
+    pub about: String,
+    /// Where its weights are published; empty if they are part of the program or not published.
+    #[serde(default)]
+    pub url: String,
+    /// The repository of the Hugging Face hub that has its weights as `model.safetensors`: `timm/resnet50.tv_in1k`.
+    pub hub: Option<String>,
+    /// The sha256 of the file of the hub, if it is known.
+    pub sha256: Option<String>,
+    /// The license of the weights.
+    #[serde(default)]
+    pub license: String,
+    /// Height and width of its input in pixels.
+    pub size: [usize; 2],
+    /// The share of the shorter side that a center crop keeps.
+    pub crop: f32,
+    /// The filter that images are resized with.
+    #[serde(default)]
+    pub filter: Filter,
+    /// The mean of red, green and blue, of values in 0..1.
+    pub mean: [f32; 3],
+    /// The deviation of red, green and blue.
+    pub std: [f32; 3],
+    /// The default layer.
+    pub layer: String,
+    /// The names of its classes: `imagenet`, `scenes`, `numbers`, or a list of names.
+    pub labels: Labels,
+    /// What its logits stand for.
+    pub logits: Logits,
+}
+
+/// The names of the classes of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Labels {
+    /// The 1000 classes of ImageNet-1k.
+    Imagenet,
+    /// The objects of the drawn scenes.
+    Scenes,
+    /// No names: classes are called by their numbers.
+    Numbers,
+    /// These, in the order of the logits.
+    #[serde(untagged)]
+    Names(Vec<String>),
+}
+
+/// What logits stand for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Logits {
+    /// One class of all: probabilities are their softmax.
+    #[default]
+    Softmax,
+    /// Each class is present or not: probabilities are their sigmoids.
+    Sigmoid,
+}
+
+/// A list of cards in TOML.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CardList {
+    /// The fields of every card that does not have them itself.
+    #[serde(default)]
+    defaults: toml::Table,
+    model: Vec<toml::Table>,
+}
+
+impl ModelCard {
+    /// Returns a card for a model with an input of `[height, width]` pixels and this default layer. It is normalized as for ImageNet,
+    /// cropped whole, and has numbers for labels and a softmax over its logits; the fields can be changed.
+    pub fn new(name: impl Into<String>, size: [usize; 2], layer: impl Into<String>) -> Self {
+        let Preprocess { filter, mean, std, .. } = Preprocess::IMAGENET;
+        Self {
+            name: name.into(),
+            about: String::new(),
+            url: String::new(),
+            hub: None,
+            sha256: None,
+            license: String::new(),
+            size,
+            crop: 1.0,
+            filter,
+            mean,
+            std,
+            layer: layer.into(),
+            labels: Labels::Numbers,
+            logits: Logits::Softmax,
+        }
+    }
+
+    /// Reads a list of cards in TOML: a table `[[model]]` per card, and a table `[defaults]` of fields that cards may leave out.
+    ///
+    /// ```
+    /// use cam_models::{Labels, ModelCard};
+    ///
+    /// let cards = ModelCard::list(
+    ///     r#"
+    ///     [defaults]
+    ///     size = [224, 224]
+    ///     crop = 0.875
+    ///     mean = [0.485, 0.456, 0.406]
+    ///     std = [0.229, 0.224, 0.225]
+    ///     layer = "stage4"
+    ///     labels = ["a cat", "a dog"]
+    ///     logits = "softmax"
+    ///
+    ///     [[model]]
+    ///     name = "pets_small"
+    ///
+    ///     [[model]]
+    ///     name = "pets_large"
+    ///     size = [384, 384]
+    ///     "#,
+    /// )?;
+    /// assert_eq!((cards[1].name.as_str(), cards[1].size), ("pets_large", [384, 384]));
+    /// assert_eq!(cards[0].labels, Labels::Names(vec!["a cat".into(), "a dog".into()]));
+    /// # Ok::<(), cam_models::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::ModelCards`] for text that is not TOML, and for missing and unrecognized fields.
+    pub fn list(text: &str) -> Result<Vec<Self>, Error> {
+        let CardList { defaults, model } =
+            toml::from_str(text).map_err(|error| Error::ModelCards { reason: error.to_string() })?;
+        let card = |own: toml::Table| {
+            let name = own.get("name").map(ToString::to_string).unwrap_or_default();
+            let mut fields = defaults.clone();
+            fields.extend(own);
+            let read = fields.try_into::<Self>();
+            read.map_err(|error| Error::ModelCards { reason: format!("{name}: {}", error.message()) })
+        };
+        model.into_iter().map(card).collect()
+    }
+
+    /// Returns the cards of the built-in families, that of the built-in model first.
+    pub fn all() -> Vec<Self> {
+        Registry::builtin().cards().cloned().collect()
+    }
+
+    /// Returns the card of this name, of the built-in families.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`] with the names that there are.
+    ///
+    /// ```
+    /// use cam_models::ModelCard;
+    ///
+    /// assert_eq!(ModelCard::named("resnet50")?.layer, "layer4.2");
+    /// assert!(ModelCard::named("resnet5").unwrap_err().to_string().contains("there are scenes, resnet18"));
+    /// # Ok::<(), cam_models::Error>(())
+    /// ```
+    pub fn named(name: &str) -> Result<Self, Error> {
+        Registry::builtin().card(name).cloned()
+    }
+
+    /// Returns how an image becomes the input of this model.
+    pub fn preprocess(&self, resize: Resize) -> Preprocess {
+        Preprocess {
+            size: self.size,
+            crop: self.crop,
+            resize,
+            filter: self.filter,
+            mean: self.mean,
+            std: self.std,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_card_is_complete_and_named_once() {
+        let cards = ModelCard::all();
+        assert_eq!(cards.len(), 51);
+        for (place, card) in cards.iter().enumerate() {
+            assert!(cards[..place].iter().all(|other| other.name != card.name), "{}", card.name);
+            assert_eq!(card.url.is_empty(), card.name == "scenes", "{}", card.name);
+            assert!(!card.about.is_empty() && !card.license.is_empty(), "{}", card.name);
+        }
+    }
+
+    #[test]
+    fn every_variant_has_a_card_and_every_card_a_variant() {
+        let registry = Registry::builtin();
+        let variants: Vec<&str> = registry.variants().map(|(name, _)| name).collect();
+        assert!(variants.iter().all(|name| ModelCard::named(name).is_ok()), "{variants:?}");
+        assert!(ModelCard::all().iter().all(|card| registry.variant(&card.name).is_some()));
+        assert_eq!(variants.len(), ModelCard::all().len());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_card_is_an_error_with_its_name() {
+        let missing = ModelCard::list("[[model]]\nname = \"a\"").unwrap_err().to_string();
+        assert!(missing.contains("\"a\": missing field"), "{missing}");
+        let unknown = ModelCard::list("[[model]]\nname = \"a\"\nsise = [1, 1]").unwrap_err().to_string();
+        assert!(unknown.contains("sise"), "{unknown}");
+        assert!(matches!(ModelCard::list("name ="), Err(Error::ModelCards { .. })));
+    }
+}

@@ -1,0 +1,77 @@
+//! The drawings of the overlay modes. Each draws a map that is resized to the area of an overlay, at an opacity from 0 to 1.
+
+use crate::contour::contour;
+use crate::line::{self, Segment};
+use crate::pixel::{BLACK, WHITE, blend, dim};
+use crate::{Error, HeatMap, Overlay};
+use image::{Rgb, RgbImage};
+
+/// Draws the colors of the map, equally opaque everywhere.
+pub(crate) fn colors(overlay: &Overlay<'_>, heat: &HeatMap, alpha: f32) -> Result<RgbImage, Error> {
+    Ok(colored(overlay, heat, |_| alpha))
+}
+
+/// Draws the colors of the map, with an opacity that grows with the absolute value.
+pub(crate) fn colors_by_value(overlay: &Overlay<'_>, heat: &HeatMap, alpha: f32) -> Result<RgbImage, Error> {
+    Ok(colored(overlay, heat, |value| alpha * value.abs().min(1.0)))
+}
+
+fn colored(overlay: &Overlay<'_>, heat: &HeatMap, alpha: impl Fn(f32) -> f32) -> RgbImage {
+    let color = overlay.colors.lookup();
+    let inside = |photo, at: usize| {
+        let value = heat.values()[at];
+        blend(photo, color(value), alpha(value))
+    };
+    overlay.area.map_pixels(overlay.photo, inside, dim)
+}
+
+/// Darkens the photo except in the hot regions, and draws a line around these.
+pub(crate) fn mask(overlay: &Overlay<'_>, heat: &HeatMap, alpha: f32) -> Result<RgbImage, Error> {
+    let threshold = overlay.threshold.finite_value(heat)?;
+    let darken = |photo| blend(photo, BLACK, alpha);
+    let inside = |photo, at: usize| if heat.values()[at] >= threshold { photo } else { darken(photo) };
+    let mut image = overlay.area.map_pixels(overlay.photo, inside, |photo| darken(dim(photo)));
+    line::draw(&mut image, &contour_on_photo(overlay, heat, threshold), WHITE, alpha);
+    Ok(image)
+}
+
+/// Draws lines of equal value.
+pub(crate) fn contours(overlay: &Overlay<'_>, heat: &HeatMap, alpha: f32) -> Result<RgbImage, Error> {
+    let mut image = overlay.area.map_pixels(overlay.photo, |photo, _| photo, dim);
+    let default_levels: &[f32] = match overlay.colors.is_diverging() {
+        true => &[-0.8, -0.6, -0.4, -0.2, 0.2, 0.4, 0.6, 0.8],
+        false => &[0.2, 0.4, 0.6, 0.8],
+    };
+    for &level in overlay.levels.as_deref().unwrap_or(default_levels) {
+        if !level.is_finite() {
+            return Err(Error::Level { level });
+        }
+        let lines = contour_on_photo(overlay, heat, level);
+        line::draw(&mut image, &lines, level_color(overlay, level), alpha);
+    }
+    Ok(image)
+}
+
+/// Returns the color of a level. Near zero, where diverging colors are almost white, it is one that shows the sign.
+fn level_color(overlay: &Overlay<'_>, level: f32) -> Rgb<u8> {
+    match overlay.colors.is_diverging() && level != 0.0 {
+        true => overlay.colors.color((level + level.signum()) / 2.0),
+        false => overlay.colors.color(level),
+    }
+}
+
+/// Draws boxes around the hot regions.
+pub(crate) fn boxes(overlay: &Overlay<'_>, heat: &HeatMap, alpha: f32) -> Result<RgbImage, Error> {
+    let mut image = overlay.area.map_pixels(overlay.photo, |photo, _| photo, dim);
+    let regions = overlay.hot_regions(heat)?;
+    let frames: Vec<Segment> = regions.iter().flat_map(|region| line::frame(region.area)).collect();
+    line::draw(&mut image, &frames, overlay.colors.color(1.0), alpha);
+    Ok(image)
+}
+
+/// Returns the contour of a map at a level, in pixels of the photo.
+fn contour_on_photo(overlay: &Overlay<'_>, heat: &HeatMap, level: f32) -> Vec<Segment> {
+    let shift = |[x, y]: [f32; 2]| [x + overlay.area.x as f32, y + overlay.area.y as f32];
+    let shifted = |line: Segment| Segment { from: shift(line.from), to: shift(line.to) };
+    contour(heat, level).into_iter().map(shifted).collect()
+}
