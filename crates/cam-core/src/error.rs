@@ -207,6 +207,20 @@ pub enum Error {
         /// What its author has to change: "add `.gradient()`".
         remedy: &'static str,
     },
+    /// A method returns evidence of another shape than that of its layer.
+    #[error(
+        "the method `{method}` returns evidence of the shape {found:?}, not [{batch}, channels, {positions}]"
+    )]
+    WrongEvidence {
+        /// The name of the method.
+        method: &'static str,
+        /// The shape of the evidence.
+        found: [usize; 3],
+        /// The number of images.
+        batch: usize,
+        /// The number of positions of the layer.
+        positions: usize,
+    },
     /// Something holds NaN or infinity, but a number is needed.
     #[error("{what} holds NaN or infinity")]
     NonFinite {

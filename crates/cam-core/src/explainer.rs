@@ -308,6 +308,11 @@ impl<'m, M> Explainer<'m, M> {
         grid: &[usize],
     ) -> Result<FlatMaps, Error> {
         let evidence = method.evidence(layer).await?;
+        let (batch, positions) = (layer.activation().dims()[0], layer.grid().iter().product());
+        match evidence.dims() {
+            [images, channels, found] if channels > 0 && (images, found) == (batch, positions) => {}
+            found => return Err(Error::WrongEvidence { method: method.name(), found, batch, positions }),
+        }
         let raw = match evidence.dims()[1] {
             channels if self.eigen_smooth && channels > 1 => first_component(evidence).await?,
             _ => evidence.sum_dim(1).squeeze_dim(1),

@@ -160,6 +160,14 @@ pub enum Error {
         /// The largest product of both.
         pixels: u64,
     },
+    /// There are several classes of this name.
+    #[error("several classes are called `{asked}`: give the number of one of them, {}", .classes.iter().map(usize::to_string).collect::<Vec<_>>().join(", "))]
+    AmbiguousLabel {
+        /// The name asked for.
+        asked: String,
+        /// The numbers of the classes.
+        classes: Vec<usize>,
+    },
     /// There is no class of this name.
     #[error("no class is called `{asked}`{}", suggestion(.close, *.known))]
     UnknownLabel {

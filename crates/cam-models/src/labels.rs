@@ -25,11 +25,17 @@ pub(crate) fn labels(list: &Labels, classes: usize) -> Vec<String> {
 /// let names = ["tabby".to_string(), "tiger cat".to_string()];
 /// assert_eq!(class_named(&names, "Tiger Cat")?, 1);
 /// assert_eq!(class_named(&names, "0")?, 0);
+/// assert!(class_named(&["crane".into(), "crane".into()], "crane").is_err()); // a bird and a machine: a number says which
 /// assert_eq!(class_named(&names, "taby").unwrap_err().to_string(), "no class is called `taby`; did you mean tabby?");
 /// # Ok::<(), cam_models::Error>(())
 /// ```
 pub fn class_named(labels: &[String], asked: &str) -> Result<usize, Error> {
-    let exact = labels.iter().position(|label| label.eq_ignore_ascii_case(asked));
+    let mut named = (0..labels.len()).filter(|class| labels[*class].eq_ignore_ascii_case(asked));
+    let (exact, others) = (named.next(), named.collect::<Vec<_>>());
+    if let (Some(first), false) = (exact, others.is_empty()) {
+        let classes = std::iter::once(first).chain(others).collect();
+        return Err(Error::AmbiguousLabel { asked: asked.into(), classes });
+    }
     let numbered = || asked.parse().ok().filter(|class| labels.is_empty() || *class < labels.len());
     if let Some(class) = exact.or_else(numbered) {
         return Ok(class);

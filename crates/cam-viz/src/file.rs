@@ -81,13 +81,20 @@ pub fn save(image: &RgbImage, path: impl AsRef<Path>) -> Result<(), Error> {
     write(path, &bytes)
 }
 
-/// Writes a file atomically, so that it is never seen half-written. An existing file is replaced; the folder must exist.
+/// Writes a file atomically, so that it is never seen half-written. An existing file is replaced; the folder must exist. Devices and pipes
+/// are written to.
 pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), Error> {
     let path = path.as_ref();
     replace(path, bytes).map_err(|source| Error::Write { path: path.to_owned(), source })
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // A device, a pipe, or a link to a file that does not exist yet is written through, and not replaced.
+    let is_link = fs::symlink_metadata(path).is_ok_and(|data| data.is_symlink());
+    let is_special = fs::metadata(path).map_or(is_link, |data| !data.is_file() && !data.is_dir());
+    if is_special {
+        return fs::write(path, bytes);
+    }
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()); // follows links
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();

@@ -196,3 +196,30 @@ fn a_request_that_depends_on_the_target_gets_scores_of_its_own() {
         assert_ne!(raw(&together, 0), raw(&together, 1));
     }
 }
+
+/// Returns one position too few.
+struct Short;
+
+impl Method for Short {
+    fn info(&self) -> MethodInfo {
+        MethodInfo::new("short", "Short", "").without_class()
+    }
+
+    fn evidence<'a>(&'a self, layer: &'a LayerContext<'_>) -> Evidence<'a> {
+        Box::pin(
+            async move { Ok(layer.activation().narrow(2, 1, layer.grid().iter().product::<usize>() - 1)) },
+        )
+    }
+}
+
+#[test]
+fn evidence_of_another_shape_than_the_layer_is_refused() {
+    let model = |x: burn::Tensor<4>, taps: &cam_core::Taps<'_>| -> burn::Tensor<2> {
+        taps.layer("x", cam_core::Nchw, || x).mean_dims(&[2, 3]).flatten(1, 3)
+    };
+    let images = burn::Tensor::<4>::ones([2, 3, 4, 5], &burn::tensor::Device::flex());
+    let error =
+        Explainer::new(&model).layer("x").method(Short).explain(images, &cam_core::Class(0)).err().unwrap();
+    let expected = Error::WrongEvidence { method: "short", found: [2, 3, 19], batch: 2, positions: 20 };
+    assert_eq!(error, expected);
+}

@@ -111,3 +111,16 @@ fn a_link_is_kept_and_its_target_is_replaced() {
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert!(fs::read(&real).unwrap().starts_with(b"\x89PNG"));
 }
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_regular_file_is_written_through() {
+    let folder = tempfile::tempdir().unwrap();
+    let [link, target] = ["link", "target"].map(|name| folder.path().join(name));
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    cam_viz::write(&link, b"first").unwrap();
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink(), "the link stays");
+    assert_eq!(std::fs::read(&target).unwrap(), b"first");
+    cam_viz::write("/dev/null", b"nothing").unwrap();
+    assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
+}
