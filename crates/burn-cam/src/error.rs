@@ -1,29 +1,189 @@
 //! What can go wrong.
 
-/// Why a photo could not be explained.
+/// Why an image could not be explained.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Of the network, its layers, the method or the target.
+    /// An error of the layers, the methods, the targets or the device.
     #[error(transparent)]
     Core(#[from] cam_core::Error),
-    /// Of a module that is recorded.
+    /// An error of recording a module.
     #[error(transparent)]
     Graph(#[from] cam_graph::Error),
-    /// Of the photo's file, the weights or the name of a class.
+    /// An error of an image file, of weights, or of the name of a class or model.
     #[error(transparent)]
     Models(#[from] cam_models::Error),
-    /// Of the picture that is drawn.
+    /// An error of the image that is drawn.
     #[error(transparent)]
     Viz(#[from] cam_viz::Error),
-    /// A photo without pixels.
-    #[error("the photo{} has {width} x {height} pixels", .name.as_ref().map(|name| format!(" `{name}`")).unwrap_or_default())]
-    EmptyPhoto {
-        /// What it is called.
+    /// An image without pixels.
+    #[error("the image{} has {width} x {height} pixels", quoted(.name))]
+    EmptyImage {
+        /// Its name.
         name: Option<String>,
         /// Its width in pixels.
         width: u32,
         /// Its height in pixels.
         height: u32,
     },
+    /// A prepared input of a size that the model cannot take.
+    #[error("the model cannot take the input{}, which has {width} x {height} pixels: {reason}", quoted(.name))]
+    InputSize {
+        /// The name of the image.
+        name: Option<String>,
+        /// Its width in pixels.
+        width: usize,
+        /// Its height in pixels.
+        height: usize,
+        /// What the model says.
+        reason: String,
+    },
+    /// Names of classes that are not as many as the classes of the model.
+    #[error("there are {names} names of classes, and the model has {classes} classes")]
+    LabelCount {
+        /// The number of names.
+        names: usize,
+        /// The number of classes.
+        classes: usize,
+    },
+    /// An output that is not finite.
+    #[error("the output of the model{} for the image{} is NaN or infinite: a weight or a pixel is", quoted(.model), quoted(.name))]
+    NonFiniteOutput {
+        /// The name of the model.
+        model: Option<String>,
+        /// The name of the image.
+        name: Option<String>,
+    },
+}
+
+/// Returns a name for a sentence: in quotes, behind a space.
+fn quoted(name: &Option<String>) -> String {
+    name.as_ref().filter(|name| !name.is_empty()).map(|name| format!(" `{name}`")).unwrap_or_default()
+}
+
+/// What an [`Error`] is about, for programs that react to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An unknown layer, or no layer that can be explained.
+    Layer,
+    /// An unknown class.
+    Class,
+    /// An unknown method, or one that finds nothing to read in this model or layer.
+    Method,
+    /// An unknown score.
+    Target,
+    /// An unknown model, or a model without its weights.
+    Model,
+    /// An image that cannot be read, or of which the model cannot take the input.
+    Image,
+    /// An image that is too small or too large.
+    ImageSize,
+    /// A weight file that cannot be read.
+    Weights,
+    /// A weight file of another model, or of no model that is known.
+    WrongWeights,
+    /// NaN or infinity in weights or input.
+    NonFinite,
+    /// A file that cannot be written, or a drawing that is too large.
+    Output,
+    /// A device that fails or lacks what is asked of it.
+    Device,
+    /// Class names that cannot be read or do not fit.
+    Labels,
+    /// Weights that cannot be fetched.
+    Download,
+    /// Weights that are not the published ones.
+    Checksum,
+    /// Anything else.
+    Other,
+}
+
+/// A name that is not known, and the names that are.
+#[derive(Debug, Clone, Copy)]
+pub struct UnknownName<'e> {
+    /// What it should be the name of: `layer`, `method`, `model`.
+    pub what: &'static str,
+    /// The name.
+    pub name: &'e str,
+    /// The names that there are.
+    pub known: &'e [String],
+}
+
+impl Error {
+    /// Returns what the error is about.
+    pub fn kind(&self) -> ErrorKind {
+        use cam_core::Error as Core;
+        use cam_models::Error as Models;
+        use cam_viz::Error as Viz;
+        match self {
+            Self::Core(Core::UnknownLayer { .. } | Core::NoLayer { .. }) => ErrorKind::Layer,
+            Self::Core(Core::UnknownClass { .. })
+            | Self::Models(Models::UnknownLabel { .. } | Models::AmbiguousLabel { .. }) => ErrorKind::Class,
+            Self::Core(
+                Core::UnknownMethod { .. }
+                | Core::Undeclared { .. }
+                | Core::WrongEvidence { .. }
+                | Core::NotLinear { .. }
+                | Core::NoBiases
+                | Core::NoAttention
+                | Core::NoRelu
+                | Core::NotGuided { .. }
+                | Core::NotConnected { .. },
+            ) => ErrorKind::Method,
+            Self::Core(Core::UnknownTarget { .. }) => ErrorKind::Target,
+            Self::Models(Models::UnknownModel { .. } | Models::NoWeights { .. } | Models::Offline { .. }) => {
+                ErrorKind::Model
+            }
+            Self::Models(Models::UnreadablePhoto { .. }) | Self::InputSize { .. } => ErrorKind::Image,
+            Self::Models(Models::PhotoSize { .. }) | Self::EmptyImage { .. } => ErrorKind::ImageSize,
+            Self::Models(Models::UnreadableWeights { .. }) => ErrorKind::Weights,
+            Self::Models(
+                Models::WrongWeights { .. } | Models::NearMiss { .. } | Models::UnknownNetwork { .. },
+            ) => ErrorKind::WrongWeights,
+            Self::NonFiniteOutput { .. }
+            | Self::Core(Core::NonFinite { .. })
+            | Self::Viz(Viz::NotFinite { .. }) => ErrorKind::NonFinite,
+            Self::Viz(Viz::Write { .. } | Viz::Encode { .. } | Viz::TooLarge { .. }) => ErrorKind::Output,
+            Self::Core(Core::Device { .. })
+            | Self::Models(Models::Precision { .. } | Models::Device { .. }) => ErrorKind::Device,
+            Self::LabelCount { .. }
+            | Self::Models(Models::UnreadableLabels { .. } | Models::LabelCount { .. }) => ErrorKind::Labels,
+            Self::Models(Models::Fetch { .. }) => ErrorKind::Download,
+            Self::Models(Models::WrongHash { .. }) => ErrorKind::Checksum,
+            Self::Core(_) | Self::Graph(_) | Self::Models(_) | Self::Viz(_) => ErrorKind::Other,
+        }
+    }
+
+    /// Returns whether the error concerns one image, so that the others of a batch can be explained.
+    pub fn is_of_one_image(&self) -> bool {
+        use cam_core::Error as Core;
+        let of_its_grid = matches!(
+            self,
+            Self::Core(Core::EmptyInput { .. } | Core::WrongGrid { .. } | Core::WrongLayout { .. })
+        );
+        let kinds = [ErrorKind::Image, ErrorKind::ImageSize, ErrorKind::NonFinite];
+        of_its_grid || matches!(self, Self::Viz(_)) || kinds.contains(&self.kind())
+    }
+
+    /// Returns the name that is not known, with the names that are, when that is the error.
+    pub fn unknown_name(&self) -> Option<UnknownName<'_>> {
+        use cam_core::Error as Core;
+        let (what, name, known) = match self {
+            Self::Core(Core::UnknownLayer { asked, known }) => ("layer", asked, known),
+            Self::Core(Core::UnknownMethod { asked, known }) => ("method", asked, known),
+            Self::Models(cam_models::Error::UnknownModel { asked, known }) => ("model", asked, known),
+            _ => return None,
+        };
+        Some(UnknownName { what, name, known })
+    }
+
+    /// Returns why a device failed, when that is the error.
+    pub fn device_failure(&self) -> Option<&str> {
+        match self {
+            Self::Core(cam_core::Error::Device { reason })
+            | Self::Models(cam_models::Error::Device { reason }) => Some(reason),
+            _ => None,
+        }
+    }
 }

@@ -1,250 +1,411 @@
-//! Photos in, maps over them out.
+//! Images in, maps over them out.
 
-use crate::found::{Found, PhotoMap, of_photos};
-use crate::{
-    Area, Class, Error, Explainer, Method, Photo, PhotoModel, Prediction, Resize, Smooth, Target, Top,
-};
+use crate::decoder::OutputParts;
+use crate::explanation::{BatchMaps, ImageExplanation, ImageMap, Timings};
+use crate::{AnyTarget, Decoder, Error, ImageInput, ImageModel, Preprocess, Resize};
 use burn::Tensor;
-use cam_core::{Explanation, Ranked, now};
-use cam_models::class_named;
+use cam_core::{Explain, Explainer, Explanation, Method, Taps, Target, Wrapped, Wrapper, block_on};
+use std::collections::HashSet;
 use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+use web_time::Instant;
 
-/// How many predictions are told of each photo, where nothing is said.
-const TOLD: usize = 5;
+/// The default number of predictions of each image.
+const TOP_K: usize = 5;
 
-/// The map of the top class of a photo, by Grad-CAM at the layer that the model is best looked at.
+/// The default number of images in one pass.
+const BATCH_SIZE: usize = 8;
+
+/// Explains the top prediction of an image, by Grad-CAM at the default layer of the model.
 ///
 /// ```
 /// # use burn_cam::{Classifier, Device};
 /// # let model = Classifier::builtin(&Device::flex())?;
-/// # let photo = cam_scenes::Scene::draw(7, 200)?.picture;
-/// let map = burn_cam::explain(&model, &photo)?;
-/// assert_eq!((map.method, map.layer.as_str()), ("gradcam", "layer3.0"));
+/// # let image = cam_scenes::Scene::draw(7, 200)?.image;
+/// let map = burn_cam::explain(&model, &image)?;
+/// assert_eq!((map.method.name, map.layer.as_str()), ("gradcam", "layer3.0"));
 /// assert_eq!(map.overlay()?.dimensions(), (200, 200));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
-/// As [`PhotoExplainer::explain`].
-pub fn explain(model: &impl PhotoModel, photo: impl Into<Photo>) -> Result<PhotoMap, Error> {
-    let found = PhotoExplainer::new(model).explain(photo)?;
+/// As [`ImageExplainer::explain`].
+pub fn explain<O: 'static>(
+    model: &impl ImageModel<O>,
+    image: impl Into<ImageInput>,
+) -> Result<ImageMap, Error> {
+    let found = ImageExplainer::new(model).explain(image)?;
     Ok(found.maps.into_iter().next().expect("one target, one layer and one method have a map"))
 }
 
-/// Explains what a model sees in photos.
+/// A wrapper of explainers of images, of any kind.
+type AnyWrapper<O> = Box<dyn Wrapper<Tensor<4>, O> + Send + Sync>;
+
+/// Explains what a model predicts for images.
 ///
-/// Several classes, layers and methods share one forward pass. See the [crate's page](crate) for an example.
-pub struct PhotoExplainer<'m, M> {
+/// Several targets, layers and methods share one forward pass. See the [crate's page](crate) for an example.
+pub struct ImageExplainer<'m, M, O = Tensor<2>> {
     model: &'m M,
     explainer: Explainer<'m, M>,
-    targets: Vec<Box<dyn Target + Send + Sync>>,
-    views: Views,
-    resize: Resize,
-    told: usize,
+    decoder: Box<dyn Decoder<O>>,
+    targets: Vec<AnyTarget<O>>,
+    /// The innermost first.
+    wrappers: Vec<AnyWrapper<O>>,
+    preprocess: Preprocess,
+    top_k: usize,
+    batch_size: usize,
+    /// Input sizes other than that of the model that it has been seen to take.
+    sizes: Mutex<HashSet<[usize; 2]>>,
 }
 
-/// How often each photo is looked at.
-enum Views {
-    Once,
-    Augmented,
-    Noisy { samples: usize, sigma: f64, seed: u64 },
-}
-
-impl<'m, M: PhotoModel> PhotoExplainer<'m, M> {
-    /// An explainer of this model. Where nothing is said, it asks for the top class, by Grad-CAM, at the layer of the model.
+impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
+    /// Creates an explainer of this model. By default it explains the top prediction, by Grad-CAM, at the default layer of the model.
     pub fn new(model: &'m M) -> Self {
-        let explainer = match model.layer() {
-            Some(layer) => Explainer::new(model).layer_by_default(layer),
-            None => Explainer::new(model),
-        };
-        Self { model, explainer, targets: Vec::new(), views: Views::Once, resize: Resize::Squash, told: TOLD }
+        let explainer = Explainer::new(model);
+        Self {
+            model,
+            explainer: match model.default_layer() {
+                Some(layer) => explainer.default_layer(layer),
+                None => explainer,
+            },
+            decoder: model.decoder(),
+            targets: Vec::new(),
+            wrappers: Vec::new(),
+            preprocess: model.preprocess(Resize::default()),
+            top_k: TOP_K,
+            batch_size: BATCH_SIZE,
+            sizes: Mutex::default(),
+        }
     }
 
-    /// Asks for this class too: its name, capitals do not matter, or its number.
+    /// Adds a class, by its name (the case does not matter) or its number.
     ///
     /// # Errors
-    /// [`cam_models::Error::UnknownLabel`] with the names that are near it.
+    /// [`cam_models::Error::UnknownLabel`] with similar names.
     pub fn class(self, class: impl Display) -> Result<Self, Error> {
-        let class = class_named(self.model.labels(), &class.to_string())?;
-        Ok(self.target(Class(class)))
+        let target = self.decoder.target(&class.to_string())?;
+        Ok(self.target(target))
     }
 
-    /// Asks for the `count` likeliest classes of each photo too.
+    /// Adds the `count` most confident predictions of each image.
     pub fn top(self, count: usize) -> Self {
-        (0..count).map(Ranked).fold(self, Self::target)
+        (0..count).fold(self, |explainer, rank| {
+            let target = explainer.decoder.ranked(rank);
+            explainer.target(target)
+        })
     }
 
-    /// Asks for this score too: of a class against its rivals, as a probability, any of [`cam_core`]'s targets or one's own.
+    /// Adds a target: a class against its rivals, a probability, [a prediction](crate::Prediction::target), or your own.
     ///
     /// ```
     /// # use burn_cam::{Classifier, Device};
-    /// use burn_cam::{Class, Finer, PhotoExplainer};
+    /// use burn_cam::{Class, Finer, ImageExplainer};
     ///
     /// # let model = Classifier::builtin(&Device::flex())?;
-    /// # let photo = cam_scenes::Scene::draw(7, 200)?.picture;
+    /// # let image = cam_scenes::Scene::draw(7, 200)?.image;
     /// let clock = model.class("clock")?;
-    /// let found = PhotoExplainer::new(&model).target(Finer::paper(Class(clock))).explain(&photo)?;
-    /// assert_eq!(found.maps[0].label, "clock"); // what makes it a clock and not what is most like one
+    /// let found = ImageExplainer::new(&model).target(Finer::paper(Class(clock))).explain(&image)?;
+    /// assert_eq!(found.maps[0].label, "clock"); // what makes it a clock rather than the classes most like one
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn target(mut self, target: impl Target + Send + Sync + 'static) -> Self {
-        self.targets.push(Box::new(target));
+    pub fn target(mut self, target: impl Target<O> + Send + Sync + 'static) -> Self {
+        self.targets.push(AnyTarget::new(target));
         self
     }
 
-    /// Uses this method too.
+    /// Adds a method. The first one replaces Grad-CAM.
     pub fn method(mut self, method: impl Method + 'static) -> Self {
         self.explainer = self.explainer.method(method);
         self
     }
 
-    /// Looks at this layer too, in place of the model's own choice.
+    /// Adds a layer. The first one replaces the default layer.
     pub fn layer(mut self, name: impl Into<String>) -> Self {
         self.explainer = self.explainer.layer(name);
         self
     }
 
-    /// Averages over six views: plain and mirrored, each in three brightnesses ([`Smooth::augmented`]).
-    pub fn augmented(mut self) -> Self {
-        self.views = Views::Augmented;
-        self
-    }
-
-    /// Averages over views with noise of this deviation, of inputs as the model gets them ([`Smooth::noisy`]).
-    pub fn noisy(mut self, samples: usize, sigma: f64, seed: u64) -> Self {
-        self.views = Views::Noisy { samples, sigma, seed };
-        self
-    }
-
-    /// How a photo of another shape is brought to the model: squeezed whole, where nothing is said.
-    pub fn resize(mut self, resize: Resize) -> Self {
-        self.resize = resize;
-        self
-    }
-
-    /// How many of the likeliest classes are told of each photo; at first 5.
-    pub fn told(mut self, count: usize) -> Self {
-        self.told = count;
-        self
-    }
-
-    /// Whatever else an [`Explainer`] can be told: the sign, the scale, fusion, progress.
+    /// Wraps the explainer: averages over views ([`Smooth`](crate::Smooth)), puts maps of windows together ([`Sess`](crate::Sess)), or
+    /// fuses the maps of several layers ([`Fusion`](crate::Fusion)). A wrapper that is added later wraps those before it.
     ///
     /// ```
     /// # use burn_cam::{Classifier, Device};
-    /// use burn_cam::{PhotoExplainer, Rectify, Scale};
+    /// use burn_cam::{Fusion, ImageExplainer, Smooth};
     ///
     /// # let model = Classifier::builtin(&Device::flex())?;
-    /// let signed = PhotoExplainer::new(&model).with(|it| it.rectify(Rectify::Signed).scale(Scale::Symmetric));
-    /// # Ok::<(), burn_cam::Error>(())
+    /// # let image = cam_scenes::Scene::draw(7, 200)?.image;
+    /// let explainer = ImageExplainer::new(&model).layer("layer3.0").layer("layer4.0").wrap(Fusion::Max);
+    /// let found = explainer.wrap(Smooth::noisy(4, 0.1, 0)).explain(&image)?;
+    /// assert!(found.maps[0].std.is_some()); // how far the fused map varies over four noisy copies of the image
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn with(mut self, tell: impl FnOnce(Explainer<'m, M>) -> Explainer<'m, M>) -> Self {
-        self.explainer = tell(self.explainer);
+    pub fn wrap(mut self, wrapper: impl Wrapper<Tensor<4>, O> + Send + Sync + 'static) -> Self {
+        self.wrappers.push(Box::new(wrapper));
         self
     }
 
-    /// Explains one photo: a [`Photo`], a [`DynamicImage`](image::DynamicImage) or an [`RgbImage`](image::RgbImage).
-    ///
-    /// # Errors
-    /// As [`explain_all`](Self::explain_all).
-    pub fn explain(&self, photo: impl Into<Photo>) -> Result<Found, Error> {
-        now(self.explain_async(photo))
+    /// Sets how an image of another shape becomes the input of the model; by default the whole image is squeezed.
+    pub fn resize(mut self, resize: Resize) -> Self {
+        self.preprocess.resize = resize;
+        self
     }
 
-    /// As [`explain`](Self::explain), without blocking: for event loops and browsers, whose devices cannot be waited for.
+    /// Sets how an image becomes the input of the model; by default as the model says.
+    pub fn preprocess(mut self, preprocess: Preprocess) -> Self {
+        self.preprocess = preprocess;
+        self
+    }
+
+    /// Sets how many predictions of each image are returned; by default 5.
+    pub fn top_k(mut self, count: usize) -> Self {
+        self.top_k = count;
+        self
+    }
+
+    /// Sets how many images go through the model in one pass at most; by default 8.
+    pub fn batch_size(mut self, images: usize) -> Self {
+        self.batch_size = images.max(1);
+        self
+    }
+
+    /// Sets what else an [`Explainer`] has: the sign, the scale, the memory of a pass, progress.
     ///
     /// ```
-    /// use burn_cam::{Classifier, Error, Photo, PhotoExplainer};
+    /// # use burn_cam::{Classifier, Device};
+    /// use burn_cam::{ImageExplainer, Rectify, Scale};
     ///
-    /// /// What a photo shows: the name of its likeliest class, and where that is.
-    /// async fn seen(model: &Classifier, photo: Photo) -> Result<(String, (u32, u32)), Error> {
-    ///     let found = PhotoExplainer::new(model).explain_async(photo).await?;
+    /// # let model = Classifier::builtin(&Device::flex())?;
+    /// let signed = ImageExplainer::new(&model).configure(|it| it.rectify(Rectify::Signed).scale(Scale::Symmetric));
+    /// # Ok::<(), burn_cam::Error>(())
+    /// ```
+    pub fn configure(mut self, change: impl FnOnce(Explainer<'m, M>) -> Explainer<'m, M>) -> Self {
+        self.explainer = change(self.explainer);
+        self
+    }
+
+    /// Explains one image: an [`ImageInput`], a [`DynamicImage`](image::DynamicImage) or an [`RgbImage`](image::RgbImage).
+    ///
+    /// # Errors
+    /// Those of [`explain_all`](Self::explain_all), and those of the image.
+    pub fn explain(&self, image: impl Into<ImageInput>) -> Result<ImageExplanation<O>, Error> {
+        block_on(self.explain_async(image))
+    }
+
+    /// Explains one image without blocking, for event loops and browsers, whose devices cannot be waited for.
+    ///
+    /// ```
+    /// use burn_cam::{Classifier, Error, ImageExplainer, ImageInput};
+    ///
+    /// /// Returns the name of the top class of an image, and where it is.
+    /// async fn top_class(model: &Classifier, image: ImageInput) -> Result<(String, (u32, u32)), Error> {
+    ///     let found = ImageExplainer::new(model).explain_async(image).await?;
     ///     Ok((found.predictions[0].label.clone(), found.maps[0].peak()))
     /// }
     /// ```
     ///
     /// # Errors
-    /// As [`explain_all`](Self::explain_all).
-    pub async fn explain_async(&self, photo: impl Into<Photo>) -> Result<Found, Error> {
-        let found = self.explain_all_async([photo]).await?;
-        Ok(found.into_iter().next().expect("one photo, one answer"))
+    /// As [`explain`](Self::explain).
+    pub async fn explain_async(&self, image: impl Into<ImageInput>) -> Result<ImageExplanation<O>, Error> {
+        let mut found = self.explain_all_async([image]).await?;
+        found.pop().expect("one image has one result")
     }
 
-    /// Explains photos in one batch; each has an answer, in their order.
+    /// Explains images in batches and returns one result for each, in their order. An image that cannot be explained does not stop
+    /// the others.
     ///
     /// ```
     /// # use burn_cam::{Classifier, Device};
-    /// use burn_cam::{Photo, PhotoExplainer};
+    /// use burn_cam::{ImageExplainer, ImageInput};
     ///
     /// # let model = Classifier::builtin(&Device::flex())?;
-    /// # let [one, other] = [cam_scenes::Scene::draw(7, 200)?.picture, cam_scenes::Scene::draw(8, 150)?.picture];
-    /// let photos = [Photo::from(one).named("one"), Photo::from(other).named("other")];
-    /// for found in PhotoExplainer::new(&model).top(2).explain_all(&photos)? {
-    ///     println!("{:?}: {} {:.0} %", found.image, found.predictions[0].label, 100.0 * found.predictions[0].probability);
+    /// # let [one, other] = [cam_scenes::Scene::draw(7, 200)?.image, cam_scenes::Scene::draw(8, 150)?.image];
+    /// let images = [ImageInput::from(one).named("one"), ImageInput::from(other).named("other")];
+    /// for found in ImageExplainer::new(&model).top(2).explain_all(&images)? {
+    ///     let found = found?;
+    ///     println!("{:?}: {}", found.image, found.predictions[0].label);
     ///     assert_eq!(found.maps.len(), 2);
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
-    /// [`Error::EmptyPhoto`], and what [`Explainer::explain_each`] says of layers, methods, targets and the model.
-    pub fn explain_all<P: Into<Photo>>(
+    /// What concerns all images: layers, methods, targets, the model, the device. What concerns one image
+    /// ([`Error::is_of_one_image`]) is its result.
+    pub fn explain_all<P: Into<ImageInput>>(
         &self,
-        photos: impl IntoIterator<Item = P>,
-    ) -> Result<Vec<Found>, Error> {
-        now(self.explain_all_async(photos))
+        images: impl IntoIterator<Item = P>,
+    ) -> Result<Vec<Result<ImageExplanation<O>, Error>>, Error> {
+        block_on(self.explain_all_async(images))
     }
 
-    /// As [`explain_all`](Self::explain_all), without blocking. What is awaited is what [`Explainer::explain_each_async`] awaits, then
-    /// the predictions and all maps together.
+    /// Explains images without blocking, as [`explain_all`](Self::explain_all). Each batch waits for the numbers that
+    /// [`Explainer`]'s first call and some methods need, and then for the predictions and all maps together.
     ///
     /// # Errors
     /// As [`explain_all`](Self::explain_all).
-    pub async fn explain_all_async<P: Into<Photo>>(
+    pub async fn explain_all_async<P: Into<ImageInput>>(
         &self,
-        photos: impl IntoIterator<Item = P>,
-    ) -> Result<Vec<Found>, Error> {
-        let photos: Vec<Photo> = photos.into_iter().map(Into::into).collect();
-        if photos.is_empty() {
-            return Ok(Vec::new());
-        }
-        let pixels = || photos.iter().map(Photo::pixels);
-        if let Some(empty) = photos.iter().find(|photo| photo.pixels().is_empty()) {
-            let (width, height) = empty.pixels().dimensions();
-            return Err(Error::EmptyPhoto { name: empty.name().map(String::from), width, height });
-        }
-        let (input, views) = self.model.preprocess(self.resize).apply_all(pixels(), &self.model.device());
-        let areas: Vec<Area> =
-            pixels().zip(views).map(|(pixels, view)| Area::nearest(pixels, view.into())).collect();
-        let found = self.look(input).await?;
-        let (logits, numbers) = found.read_async().await?;
-        let (kind, labels, [_, classes]) = (self.model.logits(), self.model.labels(), found.output.dims());
-        let maps = of_photos(&found, &numbers, &photos, &areas, labels)?;
-        let predictions = Prediction::of_numbers(&logits, classes, kind, labels, self.told);
-        let answers = photos.iter().zip(predictions).zip(maps);
-        Ok(answers
-            .map(|((photo, predictions), maps)| Found {
-                image: photo.name().map(String::from),
-                predictions,
-                maps,
-            })
-            .collect())
-    }
-
-    /// The maps of a batch, on the device.
-    async fn look(&self, images: Tensor<4>) -> Result<Explanation, cam_core::Error> {
-        let targets: Vec<&dyn Target> = match &self.targets[..] {
-            [] => vec![&Top],
-            asked => asked.iter().map(|target| target.as_ref() as &dyn Target).collect(),
-        };
-        match self.views {
-            Views::Once => self.explainer.explain_each_async(images, &targets).await,
-            Views::Augmented => Smooth::augmented(&self.explainer).explain_each_async(images, &targets).await,
-            Views::Noisy { samples, sigma, seed } => {
-                Smooth::noisy(&self.explainer, samples, sigma, seed)
-                    .explain_each_async(images, &targets)
-                    .await
+        images: impl IntoIterator<Item = P>,
+    ) -> Result<Vec<Result<ImageExplanation<O>, Error>>, Error> {
+        let images: Vec<ImageInput> = images.into_iter().map(Into::into).collect();
+        let mut results = Vec::with_capacity(images.len());
+        let mut left = &images[..];
+        while let Some(first) = left.first() {
+            if first.pixels().is_empty() {
+                let (width, height) = first.pixels().dimensions();
+                results.push(Err(Error::EmptyImage { name: first.name().map(String::from), width, height }));
+                left = &left[1..];
+                continue;
+            }
+            let size = first.input_size(&self.preprocess);
+            let fits = |image: &&ImageInput| {
+                !image.pixels().is_empty() && image.input_size(&self.preprocess) == size
+            };
+            let count = left.iter().take(self.batch_size).take_while(fits).count();
+            let (batch, rest) = left.split_at(count);
+            left = rest;
+            match self.batch(batch).await {
+                Ok(found) => results.extend(found),
+                Err(error) if !error.is_of_one_image() => return Err(error),
+                Err(error) if count == 1 => results.push(Err(error)),
+                // The error does not say which image it is of, so each is explained alone.
+                Err(_) => {
+                    for image in batch.chunks(1) {
+                        match self.batch(image).await {
+                            Ok(found) => results.extend(found),
+                            Err(error) if !error.is_of_one_image() => return Err(error),
+                            Err(error) => results.push(Err(error)),
+                        }
+                    }
+                }
             }
         }
+        Ok(results)
     }
+
+    /// Explains images of one input size in one pass.
+    async fn batch(&self, images: &[ImageInput]) -> Result<Vec<Result<ImageExplanation<O>, Error>>, Error> {
+        let started = Instant::now();
+        let (input, areas) =
+            ImageInput::batch(&images.iter().collect::<Vec<_>>(), &self.preprocess, &self.model.device());
+        let preprocess = started.elapsed();
+        self.check_size(&images[0], &input)?;
+        let started = Instant::now();
+        let [_, _, height, width] = input.dims();
+        let explanation =
+            self.maps(input).await.map_err(|error| self.of_size(&images[0], [height, width], error))?;
+        let parts = self.decoder.parts(&explanation.output)?;
+        let shapes = parts.iter().map(Tensor::dims).collect();
+        let (parts, numbers) = explanation.read_with_async(parts).await?;
+        let parts = OutputParts::new(shapes, parts);
+        let count = images.len() as u32;
+        let timings = Timings {
+            preprocess: preprocess / count,
+            forward: explanation.forward / count,
+            explain: started.elapsed().saturating_sub(explanation.forward) / count,
+            passes: explanation.passes,
+        };
+        let maps = BatchMaps { maps: &explanation.maps, numbers: &numbers };
+        let results = images.iter().zip(areas).enumerate().map(|(place, (image, area))| {
+            let mut predictions = parts.predictions(&*self.decoder, place);
+            if predictions.iter().any(|prediction| !prediction.score.is_finite()) {
+                let model = Some(self.model.info().name);
+                return Err(Error::NonFiniteOutput { model, name: image.name().map(String::from) });
+            }
+            let maps = maps.of_image(place, image, area, |class| {
+                let known = predictions.iter().find(|prediction| prediction.class == class);
+                (self.decoder.label(class), known.map(|prediction| prediction.probability))
+            })?;
+            predictions.truncate(self.top_k);
+            Ok(ImageExplanation { image: image.name().map(String::from), predictions, maps, timings })
+        });
+        Ok(results.collect())
+    }
+
+    /// Makes sure that the model takes an input of a size that is not its own: the layers of most networks need some size at least, and
+    /// Burn panics below it.
+    fn check_size(&self, image: &ImageInput, input: &Tensor<4>) -> Result<(), Error> {
+        let [_, _, height, width] = input.dims();
+        let size = [height, width];
+        let sizes = || self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+        if image.prepared().is_none() || size == self.preprocess.size || sizes().contains(&size) {
+            return Ok(());
+        }
+        let refused =
+            |reason: String| Error::InputSize { name: image.name().map(String::from), width, height, reason };
+        let run = || -> Result<(), cam_core::Error> {
+            self.model.prepare(input)?;
+            self.model.forward(input.clone(), &Taps::off());
+            Ok(())
+        };
+        match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(Ok(())) => {
+                sizes().insert(size);
+                Ok(())
+            }
+            Ok(Err(error @ cam_core::Error::Recording { .. })) => Err(refused(error.to_string())),
+            Ok(Err(error)) => Err(error.into()),
+            Err(panic) => Err(refused(panic_message(&*panic))),
+        }
+    }
+
+    /// Returns an error of an input whose size is not that of the model: that size is the reason for a layer that is missing.
+    fn of_size(&self, image: &ImageInput, [height, width]: [usize; 2], error: cam_core::Error) -> Error {
+        use cam_core::Error::{NoLayer, UnknownLayer};
+        let is_own = image.prepared().is_some() && [height, width] != self.preprocess.size;
+        match error {
+            UnknownLayer { .. } | NoLayer { .. } if is_own => {
+                let (name, reason) = (image.name().map(String::from), error.to_string());
+                Error::InputSize { name, width, height, reason }
+            }
+            other => other.into(),
+        }
+    }
+
+    /// Returns the maps of a batch, on the device.
+    async fn maps(&self, images: Tensor<4>) -> Result<Explanation<Tensor<3>, O>, cam_core::Error> {
+        let top = self.decoder.ranked(0);
+        let targets: Vec<&dyn Target<O>> = match &self.targets[..] {
+            [] => vec![&top],
+            targets => targets.iter().map(|target| target as &dyn Target<O>).collect(),
+        };
+        let mut explain: Box<dyn Explain<Tensor<4>, O> + '_> = Box::new(&self.explainer);
+        for wrapper in &self.wrappers {
+            explain = Box::new(Wrapped::new(explain, wrapper));
+        }
+        explain.explain_each_async(images, &targets).await
+    }
+
+    /// Returns the model.
+    pub(crate) fn model(&self) -> &'m M {
+        self.model
+    }
+
+    /// Returns the decoder of the model's output.
+    pub(crate) fn decoder(&self) -> &dyn Decoder<O> {
+        &*self.decoder
+    }
+
+    /// Returns the targets that are explained; none for the top prediction.
+    pub(crate) fn targets(&self) -> &[AnyTarget<O>] {
+        &self.targets
+    }
+
+    /// Returns the input of one image, checked, and the area of it that the model sees.
+    pub(crate) fn input(&self, image: &ImageInput) -> Result<(Tensor<4>, crate::Area), Error> {
+        if image.pixels().is_empty() {
+            let (width, height) = image.pixels().dimensions();
+            return Err(Error::EmptyImage { name: image.name().map(String::from), width, height });
+        }
+        let (input, areas) = ImageInput::batch(&[image], &self.preprocess, &self.model.device());
+        self.check_size(image, &input)?;
+        Ok((input, areas[0]))
+    }
+}
+
+/// Returns what a panic says.
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_string());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "it panicked".into())
 }

@@ -1,91 +1,129 @@
-//! Where did the network look? A photo in, a map over it out.
+//! Where did the network look? An image in, a map over it out.
 //!
 //! ```
-//! use burn_cam::{Classifier, Device, Photo};
+//! use burn_cam::{Classifier, Device, ImageInput};
 //!
 //! # let folder = tempfile::tempdir()?;
-//! # let [photo, out] = ["photo.png", "out.png"].map(|name| folder.path().join(name));
-//! # cam_scenes::Scene::draw(7, 200)?.picture.save(&photo)?;
+//! # let [image, out] = ["photo.png", "out.png"].map(|name| folder.path().join(name));
+//! # cam_scenes::Scene::draw(7, 200)?.image.save(&image)?;
 //! let model = Classifier::builtin(&Device::flex())?;
-//! let photo = Photo::open(photo)?;
-//! let map = burn_cam::explain(&model, &photo)?;
+//! let image = ImageInput::open(image)?;
+//! let map = burn_cam::explain(&model, &image)?;
 //! map.save(out)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`explain`] asks for the top class by Grad-CAM. Ask for more with a [`PhotoExplainer`]:
+//! [`explain`] explains the top class by Grad-CAM. An [`ImageExplainer`] does more:
 //!
 //! ```
 //! # use burn_cam::{Classifier, Device};
-//! use burn_cam::{GradCam, LayerCam, PhotoExplainer};
+//! use burn_cam::{GradCam, ImageExplainer, LayerCam};
 //!
 //! # let model = Classifier::builtin(&Device::flex())?;
-//! # let photo = cam_scenes::Scene::draw(7, 200)?.picture;
-//! let found = PhotoExplainer::new(&model)
+//! # let image = cam_scenes::Scene::draw(7, 200)?.image;
+//! let found = ImageExplainer::new(&model)
 //!     .class("clock")?
 //!     .class("fish")?
 //!     .method(GradCam)
 //!     .method(LayerCam)
 //!     .layer("layer3.0")
-//!     .explain(&photo)?;
+//!     .explain(&image)?;
 //! for map in &found.maps {
-//!     println!("{} by {} at {}: hottest at {:?}", map.label, map.method, map.layer, map.peak());
+//!     println!("{} by {} at {}: hottest at {:?}", map.label, map.method.title, map.layer, map.peak());
 //! }
 //! assert_eq!(found.maps.len(), 4);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A Burn module of your own is explained as it is, with no changed line: see [`record`]. One that cannot be recorded names its layers
-//! by hand and joins in with [`PhotoModel`].
+//! A Burn module of your own is explained as it is, with no changed line: see [`record`]. A model that cannot be recorded names its layers
+//! by hand and implements [`ImageModel`]. A weight file of torchvision or timm is opened by [`open`].
 //!
-//! # What is where
+//! # The crates behind it
 //!
-//! This crate is the glue between four that can be used alone, and holds what most programs need of them:
+//! `burn-cam` is the crate whose API is promised. The others are its parts and may change with any release:
 //!
-//! - [`cam_core`]: taps, methods, targets; tensors in, tensors out, of any rank,
-//! - [`cam_graph`]: any Burn module as a model, its forward pass recorded and its layers found,
-//! - [`cam_models`]: ResNet, ViT, Swin and others with their weights and preprocessing,
-//! - [`cam_viz`]: heat maps, colors, overlays, sheets.
+//! - [`cam_core`]: attribution for tensors of any rank: taps, methods, targets, wrappers,
+//! - [`cam_graph`]: any Burn module as a model: its forward pass recorded, its layers found,
+//! - [`cam_models`]: ResNet, ViT, Swin and others, their weights and their preprocessing,
+//! - [`cam_viz`]: heat maps, color maps, overlays, contact sheets.
 //!
 //! # Devices
 //!
-//! The feature `cpu`, on by default, brings Burn's CPU backend; `gpu`, `vulkan`, `metal`, `wgpu` and `cuda` bring graphics cards,
-//! and the crate `cam_device`, which finds them and starts the best that works, `cam_device::open("auto".parse()?)?`.
+//! The feature `cpu`, on by default, has Burn's CPU backend; `gpu`, `vulkan`, `metal`, `wgpu` and `cuda` have GPUs, and the crate
+//! `cam_device`, which finds them and opens the best that works, `cam_device::open("auto".parse()?)?`.
 //!
 //! # Threads
 //!
-//! Models, explainers and results are `Send` and `Sync`: several threads may explain with one model at a time, and get the same
-//! maps to the bit as one thread would.
+//! Models, explainers and results are `Send` and `Sync`: several threads may explain with one model at a time, and get the same maps
+//! to the bit as one thread would.
 
+mod applies;
+mod concepts;
+mod decoder;
 mod error;
 mod explainer;
-mod found;
+mod explanation;
+mod guided;
+mod input;
+mod layers;
 mod model;
-mod photo;
+mod open;
 mod recorded;
+mod registry;
 
-pub use error::Error;
-pub use explainer::{PhotoExplainer, explain};
-pub use found::{Found, PhotoMap, heat_maps};
-pub use model::PhotoModel;
-pub use photo::Photo;
-pub use recorded::{RecordedModel, record};
+pub use applies::applies;
+pub use concepts::Concept;
+pub use decoder::{AnyTarget, Classify, Decoder, Prediction};
+pub use error::{Error, ErrorKind, UnknownName};
+pub use explainer::{ImageExplainer, explain};
+pub use explanation::{ImageExplanation, ImageMap, Timings, heat_maps};
+pub use input::ImageInput;
+pub use layers::{layer_sweep, layers, rank_layers};
+pub use model::{AnyModel, ImageModel, ModelInfo};
+pub use open::{OpenModel, open};
+pub use recorded::{RecordedModel, record, record_with};
+pub use registry::Registry;
 
 pub use burn::tensor::Device;
 pub use cam_core::{
-    Class, Explainer, Finer, Inspect, Layout, LogOdds, Method, Model, Nchw, Nhwc, NoModule, Ranked, Rectify,
-    Scale, Smooth, Softmax, Tapped, Taps, Target, Tokens, Top, Warning, method_named, methods::*,
+    Attention, AttributionMaps, BestBox, Binary, Brightness, Class, Classes, Companion, Cost, Detections,
+    Evidence, Explain, Explainer, Explanation, Finer, Flip, Fusion, Goal, Input, Inspect, LayerContext,
+    LayerInfo, Layout, LogOdds, METHODS, MapNumbers, Method, MethodInfo, Model, Ncdhw, Nchw, Ncl, Needs,
+    Nhwc, NoModule, Noise, Pool, Progress, Ranked, RankedLayer, Reads, Rectify, Region, Rivals, Rows,
+    Sampling, Scale, Sess, Similarity, Smooth, Softmax, TARGETS, Tapped, Taps, Target, TargetInfo, Tokens,
+    Top, UniqueCopies, Value, View, Warning, Wrapped, Wrapper, WrapperInfo, choose_layer, guided_backprop,
+    guided_gradcam, method_named, methods::*,
 };
 #[cfg(feature = "device")]
 pub use cam_device;
-pub use cam_models::{Card, Classifier, Logits, Prediction, Preprocess, Resize};
+pub use cam_models::{
+    AnyArchitecture, Architecture, Classifier, Family, Logits, MOST_PIXELS, ModelCard, Precision, Preprocess,
+    Resize, TensorShapes, check_photo_size,
+};
 pub use cam_viz::{Area, ColorMap, HeatMap, Overlay};
-pub use {cam_core, cam_graph, cam_models, cam_viz, image};
+pub use {burn, cam_core, cam_graph, cam_models, cam_viz, image};
 
-/// What can be read can be drawn: a photo takes half of a page at most, beside captions and a color bar.
-const _: () = assert!(2 * cam_models::MOST_PIXELS <= cam_viz::MOST_PIXELS);
+/// Drawing: what [`cam_viz`] makes of maps and images.
+pub mod draw {
+    pub use cam_viz::{
+        ColorBar, ColorMap, Error, Figure, Gradient, Marker, Mode, Mosaic, Overlay, Region, Rgb, RgbImage,
+        Sheet, Threshold, encode, outline, save, write,
+    };
+}
 
-/// The code of the README is tested here.
+/// What can be read can be drawn: an image takes half of a page at most, beside captions and a color bar.
+const _: () = assert!(2 * cam_models::MOST_PIXELS <= cam_viz::MAX_PIXELS);
+
+/// The code of the documents is tested here.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod documents {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../../docs/your-model.md")]
+    struct YourModel;
+    #[doc = include_str!("../../../docs/methods.md")]
+    struct Methods;
+    #[doc = include_str!("../../../docs/gpu.md")]
+    #[cfg(feature = "device")]
+    struct Gpu;
+}

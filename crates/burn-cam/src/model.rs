@@ -1,16 +1,20 @@
-//! What has to be known of a model before it can be shown a photo.
+//! Models of images: a forward pass, and what has to be known to show it an image and to understand its output.
 
-use crate::{Classifier, Device, Logits, Model, Preprocess, Resize};
+use crate::{Classifier, Classify, Decoder, Device, Error, Model, Preprocess, Resize};
+use burn::Tensor;
+use cam_core::{Inspect, Taps};
+use std::path::{Path, PathBuf};
 
-/// A classifier that can be shown photos.
+/// A model of images: a forward pass with layers, its device, its preprocessing, and a decoder of its output.
 ///
-/// [`Classifier`] is one. For a model of one's own two lines are enough:
+/// [`Classifier`], [`RecordedModel`](crate::RecordedModel) and [`AnyModel`] are models of images. A model that is tapped by hand becomes
+/// one by three functions:
 ///
 /// ```
 /// use burn::nn::{Linear, LinearConfig, conv::{Conv2d, Conv2dConfig}};
 /// use burn::prelude::*;
 /// use burn::tensor::activation::relu;
-/// use burn_cam::{Inspect, Model, Nchw, PhotoModel, Preprocess, Resize, Taps};
+/// use burn_cam::{Classify, Decoder, ImageModel, Inspect, Model, Nchw, Preprocess, Resize, Taps};
 ///
 /// #[derive(Module, Debug)]
 /// struct Net {
@@ -27,47 +31,129 @@ use crate::{Classifier, Device, Logits, Model, Preprocess, Resize};
 ///     }
 /// }
 ///
-/// impl PhotoModel for Net {
+/// impl ImageModel for Net {
 ///     fn device(&self) -> Device { self.fc.weight.device() }
 ///     fn preprocess(&self, resize: Resize) -> Preprocess { Preprocess { resize, ..Preprocess::IMAGENET } }
+///     fn decoder(&self) -> Box<dyn Decoder> { Box::new(Classify::new(["cat", "dog"])) }
 /// }
 ///
 /// let device = Device::flex();
 /// let net = Net {
 ///     conv: Conv2dConfig::new([3, 8], [3, 3]).init(&device),
-///     fc: LinearConfig::new(8, 5).init(&device),
+///     fc: LinearConfig::new(8, 2).init(&device),
 /// };
-/// let photo = burn_cam::image::DynamicImage::new_rgb8(300, 200);
-/// let map = burn_cam::explain(&net, &photo)?;
-/// assert_eq!((map.layer.as_str(), map.heat.width(), map.heat.height()), ("conv", 224, 224));
+/// let image = burn_cam::image::DynamicImage::new_rgb8(300, 200);
+/// let map = burn_cam::explain(&net, &image)?;
+/// assert_eq!((map.layer.as_str(), map.heatmap.width(), map.heatmap.height()), ("conv", 224, 224));
 /// assert_eq!(map.overlay()?.dimensions(), (300, 200));
 /// # Ok::<(), burn_cam::Error>(())
 /// ```
-pub trait PhotoModel: Model {
-    /// Where its parameters are.
+pub trait ImageModel<O = Tensor<2>>: Model<Tensor<4>, O> {
+    /// Returns the device that its parameters are on.
     fn device(&self) -> Device;
 
-    /// How a photo becomes its input.
+    /// Returns how an image becomes its input.
     fn preprocess(&self, resize: Resize) -> Preprocess;
 
-    /// The names of its classes, in their order; where there are none, classes are called by their numbers.
-    fn labels(&self) -> &[String] {
-        &[]
-    }
+    /// Returns what its output means.
+    fn decoder(&self) -> Box<dyn Decoder<O>>;
 
-    /// The layer that is looked at where none is named; without one the last that can tell where, see
-    /// [`choose_layer`](cam_core::choose_layer).
-    fn layer(&self) -> Option<&str> {
+    /// Returns the layer that is explained by default. Without one it is the last layer that can show where, see
+    /// [`choose_layer`](crate::choose_layer).
+    fn default_layer(&self) -> Option<&str> {
         None
     }
 
-    /// What its logits stand for.
-    fn logits(&self) -> Logits {
-        Logits::Softmax
+    /// Returns what reports say about the model.
+    fn info(&self) -> ModelInfo {
+        ModelInfo::default()
+    }
+
+    /// Returns the sha256 of the weights as they are stored, in hexadecimal digits; `None` when they are not stored.
+    ///
+    /// # Errors
+    /// [`Error::Models`] when their file cannot be read.
+    fn sha256(&self) -> Result<Option<String>, Error> {
+        Ok(None)
     }
 }
 
-impl PhotoModel for Classifier {
+/// What reports say about a model.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct ModelInfo {
+    /// Its name: `resnet50`.
+    pub name: String,
+    /// What it is, in one line.
+    pub about: String,
+    /// Where its weights are published; empty when they are not.
+    pub url: String,
+    /// The license of its weights.
+    pub license: String,
+    /// The file that its weights were read from.
+    pub weights: Option<PathBuf>,
+    /// What it was recognized as, and by what, in one line; `None` when it was named.
+    pub recognized: Option<String>,
+}
+
+impl ModelInfo {
+    /// Creates what is known of a model by its name alone.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+}
+
+/// A classifier of any kind: what a program holds that does not know its models beforehand, made by [`open`](crate::open).
+pub struct AnyModel(Box<dyn ImageModel + Send + Sync>);
+
+impl AnyModel {
+    /// Wraps a model.
+    pub fn new(model: impl ImageModel + Send + Sync + 'static) -> Self {
+        Self(Box::new(model))
+    }
+}
+
+impl Model for AnyModel {
+    fn module(&self) -> &dyn Inspect {
+        self.0.module()
+    }
+
+    fn prepare(&self, images: &Tensor<4>) -> Result<(), cam_core::Error> {
+        self.0.prepare(images)
+    }
+
+    fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
+        self.0.forward(images, taps)
+    }
+}
+
+impl ImageModel for AnyModel {
+    fn device(&self) -> Device {
+        self.0.device()
+    }
+
+    fn preprocess(&self, resize: Resize) -> Preprocess {
+        self.0.preprocess(resize)
+    }
+
+    fn decoder(&self) -> Box<dyn Decoder> {
+        self.0.decoder()
+    }
+
+    fn default_layer(&self) -> Option<&str> {
+        self.0.default_layer()
+    }
+
+    fn info(&self) -> ModelInfo {
+        self.0.info()
+    }
+
+    fn sha256(&self) -> Result<Option<String>, Error> {
+        self.0.sha256()
+    }
+}
+
+impl ImageModel for Classifier {
     fn device(&self) -> Device {
         Classifier::device(self).clone()
     }
@@ -76,15 +162,27 @@ impl PhotoModel for Classifier {
         self.card().preprocess(resize)
     }
 
-    fn labels(&self) -> &[String] {
-        Classifier::labels(self)
+    fn decoder(&self) -> Box<dyn Decoder> {
+        Box::new(Classify::new(self.labels()).logits(self.card().logits))
     }
 
-    fn layer(&self) -> Option<&str> {
+    fn default_layer(&self) -> Option<&str> {
         Some(&self.card().layer)
     }
 
-    fn logits(&self) -> Logits {
-        self.card().logits
+    fn info(&self) -> ModelInfo {
+        let card = self.card();
+        ModelInfo {
+            name: card.name.clone(),
+            about: card.about.clone(),
+            url: card.url.clone(),
+            license: card.license.clone(),
+            weights: self.weights().map(Path::to_path_buf),
+            recognized: self.detection().map(ToString::to_string),
+        }
+    }
+
+    fn sha256(&self) -> Result<Option<String>, Error> {
+        Ok(Classifier::sha256(self)?)
     }
 }

@@ -1,19 +1,19 @@
-//! Any Burn module as a model for photos, with no changed line.
+//! Any Burn module as a model of images, with no changed line.
 
-use crate::{Device, Error, Logits, Model, PhotoModel, Preprocess, Resize};
+use crate::{Classify, Decoder, Device, Error, ImageModel, Logits, Model, ModelInfo, Preprocess, Resize};
 use burn::Tensor;
 use burn::module::Module;
 use cam_core::{Inspect, Taps};
-use cam_graph::{LayerTree, Recorded};
+use cam_graph::{LayerTree, Recorded, Tensors};
 
-/// Makes a model for photos of any Burn module and its forward pass, as they are.
+/// Makes a model of images from any Burn module and its forward pass, as they are.
 ///
 /// ```
 /// use burn::nn::conv::{Conv2d, Conv2dConfig};
 /// use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, Relu};
 /// use burn::prelude::*;
 ///
-/// // A module as one writes it in Burn.
+/// // An ordinary Burn module.
 /// #[derive(Module, Debug)]
 /// struct Net {
 ///     conv: Conv2d,
@@ -36,22 +36,24 @@ use cam_graph::{LayerTree, Recorded};
 ///     relu: Relu::new(),
 ///     fc: LinearConfig::new(8, 5).init(&device),
 /// };
-/// let photo = burn_cam::image::DynamicImage::new_rgb8(300, 200);
+/// let image = burn_cam::image::DynamicImage::new_rgb8(300, 200);
 ///
 /// let recorded = burn_cam::record(&net, |net, images| net.forward(images))?;
-/// let map = burn_cam::explain(&recorded, &photo)?;
+/// let map = burn_cam::explain(&recorded, &image)?;
 ///
-/// assert_eq!((map.layer.as_str(), map.heat.width(), map.heat.height()), ("relu", 224, 224));
+/// assert_eq!((map.layer.as_str(), map.heatmap.width(), map.heatmap.height()), ("relu", 224, 224));
 /// assert_eq!(map.overlay()?.dimensions(), (300, 200));
 /// # Ok::<(), burn_cam::Error>(())
 /// ```
 ///
-/// What nobody has said is assumed: photos are brought to 224 x 224 pixels with ImageNet's mean and deviation
-/// ([`preprocess`](RecordedModel::preprocess)), classes are called by their numbers ([`labels`](RecordedModel::labels)), logits are those of
-/// a softmax ([`logits`](RecordedModel::logits)), and the layer is the last one that can tell where ([`layer`](RecordedModel::layer)).
+/// By default images are resized to 224 x 224 pixels and normalized by ImageNet's mean and standard deviation
+/// ([`preprocess`](RecordedModel::preprocess)), classes are called by their numbers ([`labels`](RecordedModel::labels)), scores are the
+/// logits of a softmax ([`logits`](RecordedModel::logits)), and the layer is the last one that can show where
+/// ([`layer`](RecordedModel::layer)).
 ///
-/// The module is left as it is and explained in inference, also while it is being trained: see [`cam_graph::record`]. Modules with other
-/// inputs or outputs are recorded with [`cam_graph::record`] and explained with [`cam_core::Explainer`].
+/// The module is left as it is and explained in inference mode, also while it is being trained: see [`cam_graph::record`]. For outputs
+/// other than class scores see [`record_with`]. Modules with other inputs are recorded with [`cam_graph::record`] and explained with
+/// [`Explainer`](crate::Explainer).
 ///
 /// # Errors
 /// [`Error::Graph`] when the parameters are on several devices.
@@ -60,53 +62,83 @@ where
     M: Module,
     F: Fn(&M, Tensor<4>) -> Tensor<2>,
 {
+    record_with(module, Classify::default(), forward)
+}
+
+/// Makes a model of images from any Burn module, its forward pass, and a decoder of its output, which may be of any type that can be
+/// recorded: see [`cam_graph::Tensors`].
+///
+/// # Errors
+/// [`Error::Graph`] when the parameters are on several devices.
+pub fn record_with<M, F, O, D>(module: &M, decoder: D, forward: F) -> Result<RecordedModel<M, F, O, D>, Error>
+where
+    M: Module,
+    F: Fn(&M, Tensor<4>) -> O,
+    O: Tensors,
+    D: Decoder<O> + Clone + 'static,
+{
     Ok(RecordedModel {
         recorded: cam_graph::record(module, forward)?,
+        decoder,
+        info: ModelInfo::new(module_name::<M>()),
         preprocess: Preprocess::IMAGENET,
-        labels: Vec::new(),
         layer: None,
-        logits: Logits::Softmax,
     })
 }
 
-/// A recorded module and how photos are shown to it, made by [`record`].
-#[derive(Debug)]
-pub struct RecordedModel<M, F> {
-    recorded: Recorded<M, F, Tensor<4>, Tensor<2>>,
-    preprocess: Preprocess,
-    labels: Vec<String>,
-    layer: Option<String>,
-    logits: Logits,
+/// Returns the name of a type without its path and its parameters.
+fn module_name<M>() -> &'static str {
+    let path = std::any::type_name::<M>();
+    let path = path.split('<').next().unwrap_or(path);
+    path.rsplit("::").next().unwrap_or(path)
 }
 
-impl<M, F> RecordedModel<M, F> {
-    /// Sets how a photo becomes the input: size, mean and deviation.
+/// A recorded module, and how images are shown to it; made by [`record`].
+#[derive(Debug)]
+pub struct RecordedModel<M, F, O = Tensor<2>, D = Classify> {
+    recorded: Recorded<M, F, Tensor<4>, O>,
+    decoder: D,
+    info: ModelInfo,
+    preprocess: Preprocess,
+    layer: Option<String>,
+}
+
+impl<M, F, O, D> RecordedModel<M, F, O, D> {
+    /// Sets how an image becomes the input: its size, mean and standard deviation.
     pub fn preprocess(self, preprocess: Preprocess) -> Self {
         Self { preprocess, ..self }
     }
 
-    /// Sets the names of the classes, in their order.
-    pub fn labels(self, labels: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self { labels: labels.into_iter().map(Into::into).collect(), ..self }
-    }
-
-    /// Sets the layer that is looked at where none is named.
+    /// Sets the layer that is explained by default.
     pub fn layer(self, name: impl Into<String>) -> Self {
         Self { layer: Some(name.into()), ..self }
     }
 
-    /// Sets what the logits stand for.
-    pub fn logits(self, logits: Logits) -> Self {
-        Self { logits, ..self }
+    /// Sets what reports say about the model; by default the name of its type.
+    pub fn info(self, info: ModelInfo) -> Self {
+        Self { info, ..self }
     }
 }
 
-impl<M, F> RecordedModel<M, F>
+impl<M, F> RecordedModel<M, F> {
+    /// Sets the names of the classes, in their order.
+    pub fn labels(self, labels: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { decoder: self.decoder.labels(labels), ..self }
+    }
+
+    /// Sets what the scores are the logits of.
+    pub fn logits(self, logits: Logits) -> Self {
+        Self { decoder: self.decoder.logits(logits), ..self }
+    }
+}
+
+impl<M, F, O, D> RecordedModel<M, F, O, D>
 where
     M: Module,
-    F: Fn(&M, Tensor<4>) -> Tensor<2>,
+    F: Fn(&M, Tensor<4>) -> O,
+    O: Tensors,
 {
-    /// The layers that are found for images of this shape, as a tree that can be printed.
+    /// Returns the layers that are found for images of this shape, as a tree that can be printed.
     ///
     /// # Shapes
     /// - images: `[batch, channels, height, width]`
@@ -118,10 +150,11 @@ where
     }
 }
 
-impl<M, F> Model for RecordedModel<M, F>
+impl<M, F, O, D> Model<Tensor<4>, O> for RecordedModel<M, F, O, D>
 where
     M: Module,
-    F: Fn(&M, Tensor<4>) -> Tensor<2>,
+    F: Fn(&M, Tensor<4>) -> O,
+    O: Tensors,
 {
     fn module(&self) -> &dyn Inspect {
         Model::module(&self.recorded)
@@ -131,15 +164,17 @@ where
         Model::prepare(&self.recorded, images)
     }
 
-    fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
+    fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> O {
         self.recorded.forward(images, taps)
     }
 }
 
-impl<M, F> PhotoModel for RecordedModel<M, F>
+impl<M, F, O, D> ImageModel<O> for RecordedModel<M, F, O, D>
 where
     M: Module,
-    F: Fn(&M, Tensor<4>) -> Tensor<2>,
+    F: Fn(&M, Tensor<4>) -> O,
+    O: Tensors,
+    D: Decoder<O> + Clone + 'static,
 {
     fn device(&self) -> Device {
         self.recorded.device().cloned().unwrap_or_default()
@@ -149,15 +184,15 @@ where
         Preprocess { resize, ..self.preprocess.clone() }
     }
 
-    fn labels(&self) -> &[String] {
-        &self.labels
+    fn decoder(&self) -> Box<dyn Decoder<O>> {
+        Box::new(self.decoder.clone())
     }
 
-    fn layer(&self) -> Option<&str> {
+    fn default_layer(&self) -> Option<&str> {
         self.layer.as_deref()
     }
 
-    fn logits(&self) -> Logits {
-        self.logits
+    fn info(&self) -> ModelInfo {
+        self.info.clone()
     }
 }

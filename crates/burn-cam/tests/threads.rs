@@ -2,8 +2,8 @@
 
 use burn::Tensor;
 use burn_cam::{
-    AblationCam, Classifier, Device, Error, Explainer, Found, GradCam, LayerCam, Photo, PhotoExplainer,
-    PhotoMap, ScoreCam, Smooth,
+    AblationCam, AnyModel, Classifier, Device, Error, Explainer, GradCam, ImageExplainer, ImageExplanation,
+    ImageInput, ImageMap, LayerCam, Registry, ScoreCam, Smooth, Wrapped,
 };
 use cam_core::Explanation;
 use cam_scenes::Scene;
@@ -13,25 +13,26 @@ fn what_is_shared_between_threads_can_be() {
     fn can_be<T: Send + Sync>() {}
     can_be::<Classifier>();
     can_be::<Explainer<'_, Classifier>>();
-    can_be::<Smooth<'_, '_, Classifier, Tensor<4>>>();
-    can_be::<PhotoExplainer<'_, Classifier>>();
+    can_be::<Wrapped<Explainer<'_, Classifier>, Smooth<Tensor<4>>>>();
+    can_be::<ImageExplainer<'_, AnyModel>>();
+    can_be::<Registry>();
     can_be::<Explanation>();
-    can_be::<(Photo, Found, PhotoMap, Error)>();
+    can_be::<(ImageInput, ImageExplanation, ImageMap, Error)>();
 }
 
 /// The bits of all maps of a photo.
-fn bits(found: &Found) -> Vec<u32> {
-    let maps = found.maps.iter().flat_map(|map| map.heat.values().iter().chain(map.raw.values()));
+fn bits(found: &ImageExplanation) -> Vec<u32> {
+    let maps = found.maps.iter().flat_map(|map| map.heatmap.values().iter().chain(map.raw.values()));
     maps.map(|value| value.to_bits()).collect()
 }
 
 #[test]
 fn threads_that_share_a_model_find_what_one_thread_finds_to_the_bit() {
     let model = Classifier::builtin(&Device::flex()).unwrap();
-    let photos: Vec<Photo> =
-        (0..8).map(|seed| Scene::draw(20_000 + seed, 128).unwrap().picture.into()).collect();
+    let photos: Vec<ImageInput> =
+        (0..8).map(|seed| Scene::draw(20_000 + seed, 128).unwrap().image.into()).collect();
     let explainer = || {
-        PhotoExplainer::new(&model)
+        ImageExplainer::new(&model)
             .top(2)
             .method(GradCam)
             .method(LayerCam)

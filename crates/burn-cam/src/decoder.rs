@@ -1,0 +1,241 @@
+//! Decoders: what the output of a model means, as predictions that can be asked why.
+
+use crate::Error;
+use burn::Tensor;
+use cam_core::{Class, Goal, Ranked, Target};
+use cam_models::{Logits, class_named};
+use serde::{Serialize, Serializer};
+use std::fmt;
+use std::sync::Arc;
+
+/// A target of any kind, shared and not copied by its clones.
+pub struct AnyTarget<O = Tensor<2>>(Arc<dyn Target<O> + Send + Sync>);
+
+impl<O> AnyTarget<O> {
+    /// Wraps a target.
+    pub fn new(target: impl Target<O> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(target))
+    }
+}
+
+impl<O> From<Box<dyn Target<O> + Send + Sync>> for AnyTarget<O> {
+    fn from(target: Box<dyn Target<O> + Send + Sync>) -> Self {
+        Self(target.into())
+    }
+}
+
+impl<O> Target<O> for AnyTarget<O> {
+    fn resolve(&self, output: &O) -> Result<Goal<O>, cam_core::Error> {
+        self.0.resolve(output)
+    }
+}
+
+impl<O> Clone for AnyTarget<O> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+/// Turns the output of a model into predictions.
+///
+/// The pipeline knows nothing else of an output: a classifier, a detector or a text prompt is a decoder of its own, and each prediction
+/// carries the [target](Prediction::target) that asks why it was made. [`Classify`] is the decoder of class scores.
+pub trait Decoder<O = Tensor<2>>: Send + Sync {
+    /// Returns its name: `classify`.
+    fn name(&self) -> &'static str;
+
+    /// Returns the parts of an output that predictions are made of. They are read from the device together with the maps.
+    ///
+    /// # Shapes
+    /// - output: tensors of `[batch, numbers]`
+    ///
+    /// # Errors
+    /// Why the output is not one that it can decode.
+    fn parts(&self, output: &O) -> Result<Vec<Tensor<2>>, Error>;
+
+    /// Returns the predictions of one image, the most confident first.
+    ///
+    /// `parts` holds the numbers of that image in each of the [`parts`](Self::parts).
+    fn predictions(&self, parts: &[&[f32]]) -> Vec<Prediction<O>>;
+
+    /// Returns the target that a user means by a name or a number.
+    ///
+    /// # Errors
+    /// [`Error::Models`] with similar names when there is no such class.
+    fn target(&self, name: &str) -> Result<AnyTarget<O>, Error>;
+
+    /// Returns the target that asks for the prediction of this rank in each image; rank 0 is the most confident.
+    fn ranked(&self, rank: usize) -> AnyTarget<O>;
+
+    /// Returns the name of a class.
+    fn label(&self, class: usize) -> String;
+}
+
+/// What a model found in an image: a class, and in decoders of other outputs what else it is of.
+///
+/// ```
+/// # use burn_cam::{Classifier, Device};
+/// use burn_cam::ImageExplainer;
+///
+/// # let model = Classifier::builtin(&Device::flex())?;
+/// # let image = cam_scenes::Scene::draw(7, 200)?.image;
+/// let found = ImageExplainer::new(&model).explain(&image)?;
+/// let second = &found.predictions[1];
+/// let why = ImageExplainer::new(&model).target(second.target()).explain(&image)?;
+/// assert_eq!(why.maps[0].label, second.label);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[non_exhaustive]
+pub struct Prediction<O = Tensor<2>> {
+    /// The number of the class.
+    pub class: usize,
+    /// The name of the class.
+    pub label: String,
+    /// The output of the model for it: of a classifier the logit.
+    pub score: f32,
+    /// How confident the model is, 0 to 1.
+    pub probability: f32,
+    target: AnyTarget<O>,
+}
+
+impl<O> Prediction<O> {
+    /// Creates a prediction that `target` explains.
+    pub fn new(
+        class: usize,
+        label: impl Into<String>,
+        score: f32,
+        probability: f32,
+        target: impl Target<O> + Send + Sync + 'static,
+    ) -> Self {
+        Self { class, label: label.into(), score, probability, target: AnyTarget::new(target) }
+    }
+
+    /// Returns the target that asks why the model predicts this.
+    pub fn target(&self) -> AnyTarget<O> {
+        self.target.clone()
+    }
+}
+
+impl<O> Clone for Prediction<O> {
+    fn clone(&self) -> Self {
+        Self { label: self.label.clone(), target: self.target(), ..*self }
+    }
+}
+
+impl<O> fmt::Debug for Prediction<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { class, label, score, probability, .. } = self;
+        let mut parts = f.debug_struct("Prediction");
+        parts.field("class", class).field("label", label).field("score", score);
+        parts.field("probability", probability).finish_non_exhaustive()
+    }
+}
+
+impl<O> Serialize for Prediction<O> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Numbers<'a> {
+            class: usize,
+            label: &'a str,
+            score: f32,
+            probability: f32,
+        }
+        let Self { class, label, score, probability, .. } = self;
+        Numbers { class: *class, label, score: *score, probability: *probability }.serialize(serializer)
+    }
+}
+
+/// The decoder of a classifier: one score for each class.
+///
+/// ```
+/// use burn_cam::{Classify, Decoder};
+///
+/// let decoder = Classify::new(["cat", "dog"]);
+/// let predictions = decoder.predictions(&[&[0.0, 2.0]]);
+/// assert_eq!(predictions[0].label, "dog");
+/// assert!((predictions[0].probability - 0.88).abs() < 0.01);
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Classify {
+    labels: Arc<[String]>,
+    logits: Logits,
+}
+
+impl Classify {
+    /// Creates a decoder of classes with these names, whose scores are the logits of a softmax. A class without a name is called by its
+    /// number.
+    pub fn new(labels: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { labels: labels.into_iter().map(Into::into).collect(), logits: Logits::default() }
+    }
+
+    /// Sets what the scores are the logits of.
+    pub fn logits(self, logits: Logits) -> Self {
+        Self { logits, ..self }
+    }
+
+    /// Sets the names of the classes.
+    pub fn labels(self, labels: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { labels: labels.into_iter().map(Into::into).collect(), ..self }
+    }
+}
+
+impl Decoder for Classify {
+    fn name(&self) -> &'static str {
+        "classify"
+    }
+
+    /// # Errors
+    /// [`Error::LabelCount`] when there are more or fewer names than classes.
+    fn parts(&self, output: &Tensor<2>) -> Result<Vec<Tensor<2>>, Error> {
+        let ([_, classes], names) = (output.dims(), self.labels.len());
+        match names == 0 || names == classes {
+            true => Ok(vec![output.clone().inner()]),
+            false => Err(Error::LabelCount { names, classes }),
+        }
+    }
+
+    fn predictions(&self, parts: &[&[f32]]) -> Vec<Prediction> {
+        let scores = parts.first().copied().unwrap_or_default();
+        let probabilities = self.logits.probabilities(scores);
+        let mut order: Vec<usize> = (0..scores.len()).collect();
+        order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+        let prediction = |class: usize| {
+            Prediction::new(class, self.label(class), scores[class], probabilities[class], Class(class))
+        };
+        order.into_iter().map(prediction).collect()
+    }
+
+    fn target(&self, name: &str) -> Result<AnyTarget, Error> {
+        Ok(AnyTarget::new(Class(class_named(&self.labels, name)?)))
+    }
+
+    fn ranked(&self, rank: usize) -> AnyTarget {
+        AnyTarget::new(Ranked(rank))
+    }
+
+    fn label(&self, class: usize) -> String {
+        self.labels.get(class).cloned().unwrap_or_else(|| class.to_string())
+    }
+}
+
+/// The parts of an output, read from the device.
+pub(crate) struct OutputParts {
+    /// Row-major, one row for each image.
+    numbers: Vec<Vec<f32>>,
+    /// The numbers of a row.
+    lengths: Vec<usize>,
+}
+
+impl OutputParts {
+    /// Puts together what was read of tensors of these shapes.
+    pub fn new(shapes: Vec<[usize; 2]>, numbers: Vec<Vec<f32>>) -> Self {
+        Self { numbers, lengths: shapes.into_iter().map(|[_, length]| length).collect() }
+    }
+
+    /// Returns the predictions of the image at a place of the batch.
+    pub fn predictions<O>(&self, decoder: &dyn Decoder<O>, place: usize) -> Vec<Prediction<O>> {
+        let parts = self.numbers.iter().zip(&self.lengths);
+        let rows = parts.map(|(numbers, length)| &numbers[place * length..(place + 1) * length]);
+        decoder.predictions(&rows.collect::<Vec<&[f32]>>())
+    }
+}

@@ -1,0 +1,224 @@
+//! The explanation of an image, on the host: its predictions and its maps, each of which knows its image, class, layer and method.
+
+use crate::{Area, ColorMap, Error, HeatMap, ImageInput, MethodInfo, Overlay, Prediction, Reads, Warning};
+use burn::Tensor;
+use cam_core::{AttributionMaps, MapNumbers};
+use image::RgbImage;
+use serde::{Serialize, Serializer};
+use std::path::Path;
+use std::time::Duration;
+
+/// What a model predicts for an image, and where it looked. It serializes, with all numbers of the maps.
+///
+/// ```
+/// # use burn_cam::{Classifier, Device};
+/// use burn_cam::ImageExplainer;
+///
+/// # let model = Classifier::builtin(&Device::flex())?;
+/// # let image = cam_scenes::Scene::draw(7, 200)?.image;
+/// let found = ImageExplainer::new(&model).class("clock")?.explain(&image)?;
+/// let json = serde_json::to_value(&found)?;
+/// assert_eq!(json["maps"][0]["label"], "clock");
+/// assert_eq!(json["maps"][0]["heatmap"]["width"], 128);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Serialize)]
+#[serde(bound = "")]
+#[non_exhaustive]
+pub struct ImageExplanation<O = Tensor<2>> {
+    /// The name of the image.
+    pub image: Option<String>,
+    /// What the model predicts, the most confident first.
+    pub predictions: Vec<Prediction<O>>,
+    /// One map for each target, layer and method, in this order; maps of the whole network come after those of layers.
+    pub maps: Vec<ImageMap>,
+    /// Where the time went.
+    pub timings: Timings,
+}
+
+/// The time that an image took: its share of the time of its batch. It serializes as seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Timings {
+    /// Bringing the image to the model.
+    #[serde(serialize_with = "seconds")]
+    pub preprocess: Duration,
+    /// The forward pass.
+    #[serde(serialize_with = "seconds")]
+    pub forward: Duration,
+    /// The maps, beside the forward pass.
+    #[serde(serialize_with = "seconds")]
+    pub explain: Duration,
+    /// What was run of the network, in forward passes of the image: see [`Explanation::passes`](crate::Explanation::passes).
+    pub passes: f64,
+}
+
+/// The map of an image for one target, layer and method.
+///
+/// Serialized it has everything but the pixels of the image.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct ImageMap {
+    /// The name of the image.
+    pub image: Option<String>,
+    /// The place of its target among the targets.
+    pub target: usize,
+    /// The number of the class; `None` when the target is not a class.
+    pub class: Option<usize>,
+    /// The name of the class; `score` when the target is not a class.
+    pub label: String,
+    /// How confident the model is of the class; `None` when the target is not a class.
+    pub probability: Option<f32>,
+    /// The score that is explained.
+    pub score: f32,
+    /// The layer; `biases` or `attention` of methods that read the whole network.
+    pub layer: String,
+    /// The method. It serializes as its name.
+    #[serde(serialize_with = "name_of_method")]
+    pub method: MethodInfo,
+    /// The map at the resolution of the input: rectified, resized, scaled.
+    pub heatmap: HeatMap,
+    /// The signed evidence at the resolution of the layer, unscaled.
+    pub raw: HeatMap,
+    /// The standard deviation of the heat map over several views of the image; `None` when there was one view.
+    pub std: Option<HeatMap>,
+    /// The part of the image that the model saw, in pixels of the image.
+    pub area: Area,
+    /// What a reader of the map should know.
+    pub warnings: Vec<Warning>,
+    /// The image.
+    #[serde(skip)]
+    pub source: ImageInput,
+}
+
+fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_secs_f64())
+}
+
+fn name_of_method<S: Serializer>(method: &MethodInfo, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(method.name)
+}
+
+impl ImageMap {
+    /// Returns the map over its image, at the resolution of the image, with the default settings of [`Overlay`]; signed maps are
+    /// drawn in red and blue.
+    ///
+    /// # Errors
+    /// Those of [`Overlay::draw`]; none that a user can cause.
+    pub fn overlay(&self) -> Result<RgbImage, Error> {
+        self.paint(|overlay| overlay)
+    }
+
+    /// Returns the map over its image, drawn as `style` says.
+    ///
+    /// ```
+    /// # use burn_cam::{Classifier, Device};
+    /// use burn_cam::ColorMap;
+    ///
+    /// # let model = Classifier::builtin(&Device::flex())?;
+    /// # let image = cam_scenes::Scene::draw(7, 200)?.image;
+    /// let map = burn_cam::explain(&model, &image)?;
+    /// let drawn = map.paint(|overlay| overlay.colors(ColorMap::Inferno).alpha(0.7))?;
+    /// assert_eq!(drawn.dimensions(), (200, 200));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Overlay::draw`].
+    pub fn paint(&self, style: impl for<'a> FnOnce(Overlay<'a>) -> Overlay<'a>) -> Result<RgbImage, Error> {
+        let signed = self.heatmap.values().iter().any(|value| *value < 0.0);
+        let colors = if signed { ColorMap::RedBlue } else { ColorMap::default() };
+        let overlay = Overlay::new(self.source.pixels()).area(self.area).colors(colors);
+        Ok(style(overlay).draw(&self.heatmap)?)
+    }
+
+    /// Writes [`overlay`](Self::overlay) as a PNG, JPEG or WebP file, whole or not at all.
+    ///
+    /// # Errors
+    /// [`cam_viz::Error::UnknownFormat`] and [`cam_viz::Error::Write`].
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        Ok(cam_viz::save(&self.overlay()?, path)?)
+    }
+
+    /// Returns the hottest pixel of the image: x, y.
+    pub fn peak(&self) -> (u32, u32) {
+        self.area.peak(&self.heatmap)
+    }
+
+    /// Returns whether the map is zero everywhere: there is no evidence of the sign that is shown.
+    pub fn is_blank(&self) -> bool {
+        self.heatmap.values().iter().all(|value| *value == 0.0)
+    }
+
+    /// Returns whether the map is of the whole network, and not of one layer.
+    pub fn is_of_network(&self) -> bool {
+        matches!(self.method.reads, Reads::Biases | Reads::Attention)
+    }
+}
+
+/// Reads the maps of a batch from the device.
+///
+/// # Shapes
+/// - maps: `[batch, height, width]`
+///
+/// ```
+/// use burn::prelude::*;
+///
+/// let maps = Tensor::from_floats([[[0.0, 1.0]], [[0.5, 0.0]]], &Device::flex());
+/// let heat = burn_cam::heat_maps(&maps)?;
+/// assert_eq!(heat[1].values(), [0.5, 0.0]);
+/// # Ok::<(), burn_cam::Error>(())
+/// ```
+///
+/// # Errors
+/// [`cam_core::Error::Device`] when the numbers cannot be read, and [`cam_viz::Error::NotFinite`].
+pub fn heat_maps(maps: &Tensor<3>) -> Result<Vec<HeatMap>, Error> {
+    let [_, height, width] = maps.dims();
+    let values: Vec<f32> = maps.try_to_vec_as().map_err(cam_core::Error::from)?;
+    let map = |values: &[f32]| Ok(HeatMap::new(width as u32, height as u32, values)?);
+    values.chunks_exact(height * width).map(map).collect()
+}
+
+/// The maps of a batch, read from the device.
+pub(crate) struct BatchMaps<'a> {
+    pub maps: &'a [AttributionMaps],
+    pub numbers: &'a [MapNumbers],
+}
+
+impl BatchMaps<'_> {
+    /// Returns the maps of the image at a place of the batch. Each is completed by `name`, which gets its class.
+    pub fn of_image(
+        &self,
+        place: usize,
+        image: &ImageInput,
+        area: Area,
+        name: impl Fn(usize) -> (String, Option<f32>),
+    ) -> Result<Vec<ImageMap>, Error> {
+        let maps = self.maps.iter().zip(self.numbers).map(|(maps, numbers)| {
+            let map = |[_, height, width]: [usize; 3], values: &[f32]| {
+                let length = height * width;
+                HeatMap::new(width as u32, height as u32, &values[place * length..(place + 1) * length])
+            };
+            let class = numbers.classes.as_ref().map(|classes| classes[place]);
+            let (label, probability) = class.map_or_else(|| ("score".into(), None), &name);
+            let std = numbers.std.as_ref().map(|std| map(maps.heatmap.dims(), std));
+            Ok(ImageMap {
+                image: image.name().map(String::from),
+                target: maps.target,
+                class,
+                label,
+                probability,
+                score: numbers.scores[place],
+                layer: maps.layer.clone(),
+                method: maps.method,
+                heatmap: map(maps.heatmap.dims(), &numbers.heatmap)?,
+                raw: map(maps.raw.dims(), &numbers.raw)?,
+                std: std.transpose()?,
+                area,
+                warnings: numbers.warnings[place].clone(),
+                source: image.clone(),
+            })
+        });
+        maps.collect()
+    }
+}

@@ -1,0 +1,107 @@
+//! What there is by name: methods, scores of classes, families of models.
+
+use crate::{AnyTarget, Error, METHODS, Method, TARGETS, Target, TargetInfo};
+use cam_models::Family;
+
+/// What there is by name: the methods, the scores that a class can be explained by, and the families of models. The default one has
+/// what is built in; a program adds its own.
+///
+/// ```
+/// use burn_cam::{Evidence, LayerContext, Method, MethodInfo, Registry};
+///
+/// /// The weight of a channel is the largest gradient in it.
+/// struct MaxGradCam;
+///
+/// impl Method for MaxGradCam {
+///     fn info(&self) -> MethodInfo {
+///         MethodInfo::new("maxgradcam", "Max Grad-CAM", "https://example.org").gradient()
+///     }
+///
+///     fn evidence<'a>(&'a self, layer: &'a LayerContext<'_>) -> Evidence<'a> {
+///         Box::pin(async move { Ok(layer.gradient()?.max_dim(2) * layer.activation()) })
+///     }
+/// }
+///
+/// let registry = Registry::default().with_method(MaxGradCam);
+/// assert_eq!(registry.method("maxgradcam")?.info().title, "Max Grad-CAM");
+/// # Ok::<(), burn_cam::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Registry {
+    methods: Vec<&'static dyn Method>,
+    targets: Vec<TargetInfo>,
+    models: cam_models::Registry,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self { methods: METHODS.to_vec(), targets: TARGETS.to_vec(), models: cam_models::Registry::default() }
+    }
+}
+
+impl Registry {
+    /// Adds a method, in place of one of the same name. It lasts as long as the program, as the built-in ones do.
+    pub fn with_method(mut self, method: impl Method + 'static) -> Self {
+        self.methods.retain(|other| other.name() != method.name());
+        self.methods.push(Box::leak(Box::new(method)));
+        self
+    }
+
+    /// Adds a score that a class can be explained by, in place of one of the same name.
+    pub fn with_target(mut self, target: TargetInfo) -> Self {
+        self.targets.retain(|other| other.name != target.name);
+        self.targets.push(target);
+        self
+    }
+
+    /// Adds a family of models: their weights are recognized like those of the built-in ones.
+    ///
+    /// # Errors
+    /// [`Error::Models`] when a variant has no model card, or a name is taken.
+    pub fn with_family(self, family: impl Family + 'static) -> Result<Self, Error> {
+        Ok(Self { models: self.models.with(family)?, ..self })
+    }
+
+    /// Returns all methods.
+    pub fn methods(&self) -> &[&'static dyn Method] {
+        &self.methods
+    }
+
+    /// Returns the method of this name.
+    ///
+    /// # Errors
+    /// [`cam_core::Error::UnknownMethod`] with the names that there are.
+    pub fn method(&self, name: &str) -> Result<&'static dyn Method, Error> {
+        let found = self.methods.iter().copied().find(|method| method.name() == name);
+        let unknown = || cam_core::Error::UnknownMethod {
+            asked: name.into(),
+            known: self.methods.iter().map(|method| method.name().into()).collect(),
+        };
+        Ok(found.ok_or_else(unknown)?)
+    }
+
+    /// Returns all scores that a class can be explained by.
+    pub fn targets(&self) -> &[TargetInfo] {
+        &self.targets
+    }
+
+    /// Returns the target that asks for a class by the score of this name: `softmax` asks for its probability.
+    ///
+    /// # Errors
+    /// [`cam_core::Error::UnknownTarget`] with the names that there are.
+    pub fn target(&self, name: &str, class: impl Target + Send + Sync + 'static) -> Result<AnyTarget, Error> {
+        match self.targets.iter().find(|target| target.name == name) {
+            Some(target) => Ok(AnyTarget::from((target.build)(Box::new(class)))),
+            None => Err(cam_core::Error::UnknownTarget {
+                asked: name.into(),
+                known: self.targets.iter().map(|target| target.name.into()).collect(),
+            }
+            .into()),
+        }
+    }
+
+    /// Returns the families of models.
+    pub fn models(&self) -> &cam_models::Registry {
+        &self.models
+    }
+}
