@@ -1,47 +1,56 @@
-//! The command line as a whole; the options of each command stand with the command.
+//! The command line: its commands, and the options that several of them have. The options of one command are in its file.
 
-use crate::console::Loudness;
-use crate::failure::EXIT_CODES;
-use crate::{bench, compare, concepts, demo, explain, guided, list, serve, shell};
+pub mod budget;
+pub mod completion;
+pub mod device;
+pub mod model;
+pub mod overlay;
+pub mod preprocess;
+pub mod strategy;
+pub mod target;
+
+use crate::commands::{bench, compare, concepts, demo, explain, guided, list, serve, shell};
+use crate::report::console::Verbosity;
+use crate::report::failure::EXIT_CODES;
 use clap::{Parser, Subcommand};
 
-/// Shows where an image classifier looked: class activation maps over a picture.
+/// Show where an image classifier looked: class activation maps over an image.
 #[derive(Parser)]
 #[command(name = "cam", version, after_help = EXIT_CODES, max_term_width = 100)]
 pub struct Args {
     #[command(flatten)]
-    pub loudness: Loudness,
+    pub verbosity: Verbosity,
     #[command(subcommand)]
     pub command: Command,
 }
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Draw a scene, explain its two objects with the built-in model, and write one sheet of pictures
+    /// Draw a scene, explain its two objects with the built-in model, and write a contact sheet
     #[command(after_help = demo::EXAMPLES)]
     Demo(demo::Args),
-    /// Explain what a model sees in pictures
+    /// Explain what a model predicts for images
     #[command(after_help = explain::EXAMPLES)]
     Explain(Box<explain::Args>),
     /// Compare methods, layers and classes on one sheet
     #[command(after_help = compare::EXAMPLES)]
     Compare(Box<compare::Args>),
-    /// Show what single pixels matter: guided backpropagation and Guided Grad-CAM
+    /// Show which pixels matter: guided backpropagation and Guided Grad-CAM
     #[command(after_help = guided::EXAMPLES)]
     Guided(guided::Args),
     /// Show what a layer sees, as a few concepts: deep feature factorization
     #[command(after_help = concepts::EXAMPLES)]
     Concepts(concepts::Args),
-    /// Measure what explanations cost beside plain inference
+    /// Measure what explanations cost compared with plain inference
     #[command(after_help = bench::EXAMPLES)]
     Bench(bench::Args),
-    /// List the layers of a model that can be looked at
+    /// List the layers of a model that can be explained
     #[command(after_help = list::LAYERS_EXAMPLES)]
     Layers(list::LayersArgs),
     /// List the models
     #[command(after_help = "Examples:\n  cam models\n  cam models | grep resnet")]
     Models,
-    /// List the methods and where they are published
+    /// List the methods: what they cost, and their papers
     #[command(after_help = "Examples:\n  cam methods\n  cam explain dog.jpg --method layercam")]
     Methods,
     /// List the devices of this build

@@ -1,0 +1,179 @@
+//! How images are explained: layers, and what is done around the methods.
+
+use crate::args::budget::BudgetArgs;
+use crate::report::console::Console;
+use crate::report::failure::Failure;
+use burn_cam::{
+    AnyTarget, Fusion, ImageExplainer, ImageModel, Method, Rectify, Scale, Sess, Smooth, layer_sweep,
+};
+use clap::ValueEnum;
+use serde::Serialize;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+/// How images are explained.
+#[derive(clap::Args, Serialize)]
+#[group(id = "strategy")]
+pub struct StrategyArgs {
+    /// A layer: see `cam layers`; several separated by commas, or given several times. `all` takes the blocks of the network
+    /// from shallow to deep, `auto` the last layer with a grid and a gradient, `input` the pixels [default: the one in the
+    /// model card]
+    #[arg(long = "layer", value_name = "NAME", value_delimiter = ',')]
+    pub layers: Vec<String>,
+    /// Which evidence is shown
+    #[arg(long, value_name = "SIGN", default_value = "positive")]
+    pub sign: SignArg,
+    /// Combine channels by their first principal component instead of their sum
+    #[arg(long)]
+    pub eigen_smooth: bool,
+    /// Average over six views: plain and mirrored, each in three brightnesses
+    #[arg(long, group = "views")]
+    pub aug_smooth: bool,
+    /// Average over N views with noise
+    #[arg(long, value_name = "N", group = "views", value_parser = clap::value_parser!(u32).range(1..))]
+    pub noise: Option<u32>,
+    /// The standard deviation of that noise, in normalized inputs
+    #[arg(long, value_name = "SIGMA", default_value_t = 0.3, requires = "noise", value_parser = positive)]
+    pub sigma: f64,
+    /// Show beside each map its standard deviation over those views
+    #[arg(long, requires = "views")]
+    pub show_std: bool,
+    /// Put maps together from windows that slide over the image at N scales (SESS), so that small objects and several of them are
+    /// found; the paper has 12
+    #[arg(long, value_name = "N", conflicts_with = "views", value_parser = clap::value_parser!(u32).range(1..=24))]
+    pub sess: Option<u32>,
+    /// Fuse the maps of all layers into one
+    #[arg(long, value_name = "HOW")]
+    pub fuse: Option<FuseArg>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub budget: BudgetArgs,
+}
+
+impl StrategyArgs {
+    /// Returns the layers that are asked for; none when the explainer chooses.
+    pub fn layers(&self, model: &impl ImageModel) -> Result<Vec<String>, Failure> {
+        match self.layers.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            [] => Ok(model.default_layer().map(String::from).into_iter().collect()),
+            ["auto"] => Ok(Vec::new()),
+            ["all"] => Ok(layer_sweep(model)?),
+            _ if self.layers.iter().any(|layer| ["all", "auto"].contains(&layer.as_str())) => {
+                Err(Failure::Usage(
+                    "`--layer all` and `--layer auto` cannot be combined with other layers".into(),
+                ))
+            }
+            _ => Ok(self.layers.clone()),
+        }
+    }
+
+    /// Returns whether the explainer chooses the layer.
+    fn chooses(&self) -> bool {
+        self.layers == ["auto"]
+    }
+
+    /// Returns an explainer with these targets, methods and layers. Slow methods have a progress bar.
+    pub fn explainer<'m, M: ImageModel>(
+        &self,
+        model: &'m M,
+        targets: &[AnyTarget],
+        methods: &[&'static dyn Method],
+        layers: &[String],
+        console: &Console,
+    ) -> ImageExplainer<'m, M> {
+        let mut explainer = ImageExplainer::new(model).configure(|explainer| {
+            let explainer = if self.chooses() { explainer.search_layer() } else { explainer };
+            let explainer =
+                self.budget.limit(explainer).eigen_smooth(self.eigen_smooth).rectify(self.sign.into());
+            let explainer = match self.sign.is_signed() {
+                true => explainer.scale(Scale::Symmetric),
+                false => explainer,
+            };
+            let (console, bars) = (console.clone(), Mutex::new(HashMap::new()));
+            let slow: Vec<&str> = methods
+                .iter()
+                .map(|method| method.info())
+                .filter(|info| info.cost.is_slow())
+                .map(|info| info.name)
+                .collect();
+            explainer.on_progress(move |progress| {
+                if slow.contains(&progress.method) {
+                    let mut bars = bars.lock().unwrap_or_else(PoisonError::into_inner);
+                    let bar = bars.entry(progress.method).or_insert_with(|| console.passes(progress.method));
+                    bar.set_length(progress.total as u64);
+                    bar.set_position(progress.done as u64);
+                }
+            })
+        });
+        explainer = targets.iter().cloned().fold(explainer, ImageExplainer::target);
+        explainer = methods.iter().fold(explainer, |explainer, method| explainer.method(*method));
+        explainer = layers.iter().fold(explainer, ImageExplainer::layer);
+        if let Some(fuse) = self.fuse {
+            explainer = explainer.wrap(Fusion::from(fuse));
+        }
+        match (self.aug_smooth, self.noise, self.sess) {
+            (true, ..) => explainer.wrap(Smooth::augmented()),
+            (_, Some(samples), _) => explainer.wrap(Smooth::noisy(samples as usize, self.sigma, 0)),
+            (.., Some(scales)) => explainer.wrap(Sess { scales: scales as usize, ..Sess::PAPER }),
+            _ => explainer,
+        }
+    }
+}
+
+/// Which evidence is shown.
+#[derive(Clone, Copy, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignArg {
+    /// Evidence for the class
+    Positive,
+    /// Evidence against it
+    Negative,
+    /// How much there is of either
+    Absolute,
+    /// Evidence for it and against it, in two colors
+    Both,
+}
+
+impl SignArg {
+    /// Returns whether maps have values below zero.
+    pub fn is_signed(self) -> bool {
+        matches!(self, Self::Both)
+    }
+}
+
+impl From<SignArg> for Rectify {
+    fn from(sign: SignArg) -> Self {
+        match sign {
+            SignArg::Positive => Rectify::Positive,
+            SignArg::Negative => Rectify::Negative,
+            SignArg::Absolute => Rectify::Absolute,
+            SignArg::Both => Rectify::Signed,
+        }
+    }
+}
+
+/// How the maps of several layers become one.
+#[derive(Clone, Copy, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FuseArg {
+    Mean,
+    Max,
+    /// What all layers agree on (RefineCAM)
+    Product,
+    /// The largest, after weak evidence of shallow layers is raised (LayerCAM)
+    Tanh,
+}
+
+impl From<FuseArg> for Fusion {
+    fn from(fuse: FuseArg) -> Self {
+        match fuse {
+            FuseArg::Mean => Fusion::Mean,
+            FuseArg::Max => Fusion::Max,
+            FuseArg::Product => Fusion::Product,
+            FuseArg::Tanh => Fusion::TanhMax(2.0),
+        }
+    }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|x: &f64| x.is_finite() && *x > 0.0).ok_or_else(|| "a number above 0".into())
+}

@@ -1,0 +1,141 @@
+//! `cam compare`: many methods on one sheet.
+
+use crate::args::completion;
+use crate::args::model::ModelArgs;
+use crate::args::overlay::OverlayArgs;
+use crate::args::strategy::StrategyArgs;
+use crate::args::target::TargetArgs;
+use crate::registry;
+use crate::report::console::Console;
+use crate::report::contact_sheet;
+use crate::report::failure::Failure;
+use crate::report::json::{MapReport, Seconds};
+use crate::run::sheets::{ImageSheet, SheetArgs, summary};
+use burn_cam::{AnyModel, AnyTarget, Error, ErrorKind, ImageModel, Method, Reads, applies};
+use serde_json::json;
+
+pub const EXAMPLES: &str = "\
+Examples:
+  cam compare scene.png
+      Every quick method, for the top class
+  cam compare dog_cat.jpg --model resnet50 --class 'bull mastiff' --class 'tiger cat'
+      Methods by classes
+  cam compare dog.jpg --model resnet50 --method gradcam,layercam,eigencam --layer all
+      Layers by methods
+  cam compare dog.jpg --weights my_finetuned.pth --slow --preview
+      The slow methods, too, and the sheet in the terminal";
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub sheets: SheetArgs,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// A method: see `cam methods`; several separated by commas, or given several times [default: all quick methods]
+    #[arg(long = "method", value_name = "NAME", value_delimiter = ',', value_parser = completion::METHODS, hide_possible_values = true)]
+    pub methods: Vec<String>,
+    /// The slow methods, too: those that run the whole network for every channel
+    #[arg(long, conflicts_with = "methods")]
+    pub slow: bool,
+    #[command(flatten)]
+    pub strategy: StrategyArgs,
+    #[command(flatten)]
+    pub targets: TargetArgs,
+    #[command(flatten)]
+    pub overlay: OverlayArgs,
+}
+
+pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
+    let requested = args.methods()?;
+    let painter = args.overlay.painter(args.strategy.sign.is_signed())?;
+    let sheets = args.sheets.open("compare", &args.model, console)?;
+    let model = args.model.open(&sheets.device, console)?;
+    let targets = args.targets.targets(&model)?;
+    let layers = args.strategy.layers(&model)?;
+    let (methods, skipped) = applicable(&model, &layers, &requested, &targets[0])?;
+    let name = model.info().name;
+    console.detail(format_args!("{name} on {}", sheets.device_name));
+    let explainer = args.strategy.explainer(&model, &targets, &methods, &layers, &sheets.console);
+    let explainer = explainer.preprocess(args.sheets.preprocess.preprocess(&model));
+    let options = json!({
+        "model": args.model.identity(&model),
+        "methods": methods.iter().map(|method| method.name()).collect::<Vec<_>>(),
+        "layers": layers,
+        "targets": args.targets,
+        "strategy": args.strategy,
+        "overlay": args.overlay,
+    });
+    let mut seconds = Seconds::default();
+    let results = sheets.console.clone();
+    let done = sheets.each(&model, options, |image| {
+        let found = explainer.explain(&image.image)?;
+        seconds += found.timings;
+        results.result(summary(&image.source, &found.maps))?;
+        let explained = [image.explained(found)];
+        let drawing = contact_sheet::draw(&explained, &name, &painter, args.strategy.show_std)?;
+        let [explained] = explained;
+        let maps = explained.found.maps.iter().map(|map| MapReport::new(map, &painter));
+        let maps = maps.collect::<Result<_, _>>()?;
+        Ok(ImageSheet { drawing, predictions: explained.found.predictions, maps })
+    });
+    console.detail(&seconds);
+    for (method, error) in skipped {
+        console.warn(format_args!("skipped {}: {error}", method.name()));
+    }
+    if args.methods.is_empty() && !args.slow {
+        let slow = registry().methods().iter().filter(|method| is_slow(**method)).map(|method| method.name());
+        let slow = slow.collect::<Vec<_>>().join(", ");
+        console.warn(format_args!("skipped the slow methods {slow}: `--slow` includes them"));
+    }
+    done
+}
+
+/// Returns whether a method runs the whole network for every channel.
+fn is_slow(method: &dyn Method) -> bool {
+    let info = method.info();
+    info.cost.is_slow() && info.needs.masked_inputs
+}
+
+impl Args {
+    /// Returns the methods that are asked for.
+    fn methods(&self) -> Result<Vec<&'static dyn Method>, Error> {
+        if !self.methods.is_empty() {
+            return self.strategy.budget.methods(&self.methods);
+        }
+        let methods = registry().methods().iter().filter(|method| self.slow || !is_slow(**method));
+        Ok(methods.map(|method| self.strategy.budget.limited(*method)).collect())
+    }
+}
+
+/// Methods that cannot explain a network, each with the reason.
+type Skipped = Vec<(&'static dyn Method, Error)>;
+
+/// Returns the methods that can explain this network, and those that cannot. A method that needs more of a network than a layer with a
+/// gradient is tried with a blank image.
+fn applicable(
+    model: &AnyModel,
+    layers: &[String],
+    methods: &[&'static dyn Method],
+    target: &AnyTarget,
+) -> Result<(Vec<&'static dyn Method>, Skipped), Error> {
+    let (mut applicable, mut skipped) = (Vec::new(), Vec::new());
+    for &method in methods {
+        let info = method.info();
+        if info.reads == Reads::Layer && !info.needs.linear_head {
+            applicable.push(method);
+            continue;
+        }
+        match applies(model, method, layers, target) {
+            Ok(()) => applicable.push(method),
+            Err(error) if error.kind() == ErrorKind::Method => skipped.push((method, error)),
+            Err(error) => return Err(error),
+        }
+    }
+    match (applicable.is_empty(), skipped.pop()) {
+        (true, Some((_, error))) => Err(error),
+        (_, last) => {
+            skipped.extend(last);
+            Ok((applicable, skipped))
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! `cam explain`: images in, maps out.
+
+mod args;
+
+pub use args::{Args, EXAMPLES};
+
+use crate::args::device;
+use crate::report::console::{Console, heading, peak_memory, plain};
+use crate::report::contact_sheet::{self, Drawing};
+use crate::report::failure::{Failure, create_folder};
+use crate::report::html::{self, Page};
+use crate::report::json::{
+    Json, Line, MapOfImage, MapReport, MapSubject, PredictionsReport, Report, Seconds, StdReport,
+};
+use crate::report::painter::{Painter, std_color_bar};
+use crate::run::images::{Explained, Part};
+use crate::run::inputs::Inputs;
+use crate::run::npy;
+use crate::run::outputs::{self, Output, OutputName};
+use crate::run::run_state::RunState;
+use crate::run::sheets::hottest;
+use crate::run::sources::{Source, sources};
+use crate::run::workers::{self, ImageResult, WorkSpec};
+use burn_cam::draw::Figure;
+use burn_cam::{HeatMap, ImageMap, ImageModel, Prediction};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// What the name of the sheet of an image ends with.
+const SHEET: &str = "sheet";
+
+pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
+    let methods = args.strategy.budget.methods(&args.methods)?;
+    let painter = args.overlay.painter(args.strategy.sign.is_signed())?;
+    let devices = device::all(&args.place.device, console)?;
+    let device = &devices[0].device;
+    let device_name = device::names(&devices);
+    let sources = sources(&args.images, &args.out)?;
+    let mut inputs = Inputs::new(&sources, &args.model);
+    let mut output = Output::open(&args.out, args.format)?;
+    let check = |output: &Output, inputs: &Inputs| {
+        args.html.iter().try_for_each(|html| inputs.check_output(html))?;
+        output.check(inputs, &sources, methods.iter().map(|method| method.name()).chain([SHEET]))
+    };
+    check(&output, &inputs)?;
+    args.check(&output, sources.len())?;
+    let console = &match (args.json, &output) {
+        (Some(_), _) => console.without_results(),
+        (_, Output::Stdout(_)) => console.diverted(),
+        _ => console.clone(),
+    };
+
+    let started = Instant::now();
+    let model = args.model.open(device, console)?;
+    let load = started.elapsed().as_secs_f64();
+    let info = model.info();
+    info.weights.iter().for_each(|weights| inputs.add(weights));
+    check(&output, &inputs)?;
+    let targets = args.targets.targets(&model)?;
+    let layers = args.strategy.layers(&model)?;
+    let preprocess = args.preprocess.preprocess(&model);
+    console.detail(format_args!(
+        "{} on {device_name}, by {} at {}",
+        info.name,
+        methods.iter().map(|method| method.name()).collect::<Vec<_>>().join(", "),
+        if layers.is_empty() { "the layer that is chosen".into() } else { layers.join(", ") },
+    ));
+
+    let options =
+        serde_json::to_value(args.options(&model, &methods, &layers)).expect("options are plain data");
+    let page = match args.html {
+        Some(_) => Some(Page::new(&model, &device_name, &methods, &options, painter.colors)?),
+        None => None,
+    };
+    let state = RunState::open(&args.images, sources, &mut output, options, args.fresh)?;
+    let mut run = Run {
+        args,
+        console,
+        painter,
+        report: Report::new(info.name.clone(), device_name),
+        model: info.name,
+        output,
+        state,
+        page,
+        kept: Vec::new(),
+        lines: Vec::new(),
+        warned: false,
+        count: 0,
+        seconds: Seconds { load, ..Seconds::default() },
+    };
+    if args.model.name.is_none() && args.model.weights.is_some() {
+        console.result(format_args!("recognized {}", info.recognized.as_deref().unwrap_or(&run.model)))?;
+    }
+    let pending = run.state.pending(console)?;
+    if pending.len() < run.state.sources() && (args.html.is_some() || args.json.is_some()) {
+        console.warn("`--html` and `--json` report only the images that are explained now; `--fresh` explains all again");
+    }
+    let bar = console.bar("images", pending.len());
+    let spec = WorkSpec {
+        args,
+        targets: &targets,
+        methods: &methods,
+        layers: &layers,
+        preprocess: &preprocess,
+        console,
+    };
+    let seconds = workers::explain(spec, &devices, &model, &pending, |results| {
+        for result in results {
+            match result {
+                ImageResult::Explained(explained) => run.explained(*explained)?,
+                ImageResult::Failed(source, part, failure) => run.failed(&source, part, failure)?,
+            }
+        }
+        bar.set_position(run.state.finished() as u64);
+        Ok(())
+    })?;
+    run.seconds += seconds;
+    bar.finish_and_clear();
+    run.end()
+}
+
+impl Args {
+    /// Refuses options that exclude each other, and creates the folder of the page.
+    fn check(&self, output: &Output, files: usize) -> Result<(), Failure> {
+        if !matches!(output, Output::Folder(_)) && (self.npy || self.raw) {
+            return Err(Failure::Usage("`--npy` and `--raw` need a folder to write to: `--out DIR`".into()));
+        }
+        if matches!(output, Output::Stdout(_)) && (self.json.is_some() || self.preview.is_some()) {
+            let reason = "standard output is for the image: omit `--json` and `--preview`";
+            return Err(Failure::Usage(reason.into()));
+        }
+        let Some(page) = &self.html else { return Ok(()) };
+        if files > html::MOST {
+            let most = html::MOST;
+            return Err(Failure::Usage(format!(
+                "`--html` has room for {most} images on a page, not {files}"
+            )));
+        }
+        let absolute = |path: &Path| std::path::absolute(path).ok();
+        if matches!(output, Output::File(path, _) if absolute(path) == absolute(page)) {
+            return Err(Failure::Usage("`--out` and `--html` name the same file".into()));
+        }
+        create_folder(page.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+    }
+}
+
+/// A run under way.
+struct Run<'a> {
+    args: &'a Args,
+    console: &'a Console,
+    painter: Painter,
+    /// The name of the model.
+    model: String,
+    output: Output,
+    state: RunState,
+    /// What `--html` writes.
+    page: Option<Page>,
+    /// What waits for the one image that all maps are drawn in.
+    kept: Vec<Explained>,
+    /// The lines of JSON that name it.
+    lines: Vec<String>,
+    /// Whether it was said that the built-in model is not for such images.
+    warned: bool,
+    /// Images explained.
+    count: usize,
+    seconds: Seconds,
+    /// What `--json` prints at the end.
+    report: Report,
+}
+
+impl Run<'_> {
+    /// Writes and reports the explanation of an image.
+    fn explained(&mut self, explained: Explained) -> Result<(), Failure> {
+        let started = Instant::now();
+        let written = self.write(&explained);
+        self.seconds.write += started.elapsed().as_secs_f64();
+        let Explained { source, part, found, .. } = &explained;
+        let maps = match written {
+            Ok(maps) => maps,
+            Err(failure) => return self.failed(source, *part, failure),
+        };
+        self.state.done(source, *part, &found.predictions, &maps)?;
+        if let Some(page) = &mut self.page {
+            page.add(&explained, self.args.strategy.show_std)?;
+        }
+        let image = source.name();
+        for map in &maps {
+            let MapSubject { label, method, layer, warnings, .. } = &map.subject;
+            for warning in warnings {
+                self.console.warn(format_args!("{image}, {label}, {method} at {layer}: {warning}"));
+            }
+        }
+        match self.args.json {
+            Some(Json::Object) => {
+                let index = self.count;
+                for map in maps {
+                    self.report.maps.add(&MapOfImage { image: &image, index, map })?;
+                }
+                let top = &found.predictions;
+                self.report.predictions.add(&PredictionsReport { image: &image, top })?;
+            }
+            Some(Json::Lines) => {
+                let predictions = &found.predictions;
+                let line = Line { image: &image, part: *part, predictions, maps: &maps, error: None };
+                self.line(line.text())?;
+            }
+            None => self.print(&image, &explained, &maps)?,
+        }
+        self.warn_wrong_model(&image, &found.predictions);
+        self.count += 1;
+        if !matches!(self.output, Output::Folder(_)) {
+            self.kept.push(explained);
+        }
+        Ok(())
+    }
+
+    /// Warns, once, that an image needs another model, when none was named and the built-in one is not confident.
+    fn warn_wrong_model(&mut self, image: &str, top: &[Prediction]) {
+        const CONFIDENT: f32 = 0.5;
+        let named = self.args.model.name.is_some() || self.args.model.weights.is_some();
+        if !named && !self.warned && top.iter().all(|prediction| prediction.probability < CONFIDENT) {
+            self.warned = true;
+            self.console.warn(format_args!(
+                "the built-in model recognizes nothing in `{image}`: it knows only what `cam demo` draws; for real photos, pass `--model` or `--weights`"
+            ));
+        }
+    }
+
+    /// Records an image that could not be explained.
+    fn failed(&mut self, source: &Source, part: Part, failure: Failure) -> Result<(), Failure> {
+        self.state.failed(source, part, failure)?;
+        match (self.args.json, self.state.failures.last()) {
+            (Some(Json::Lines), Some(failed)) => self.line(Line::failed(failed).text()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Prints a line of JSON, once the files that it names exist.
+    fn line(&mut self, line: String) -> Result<(), Failure> {
+        if let Output::File(..) = self.output {
+            self.lines.push(line);
+            return Ok(());
+        }
+        self.console.print(line)
+    }
+
+    /// Prints the explanation of an image for people.
+    fn print(&self, image: &str, explained: &Explained, maps: &[MapReport]) -> Result<(), Failure> {
+        let mut text = heading(image);
+        for Prediction { label, class, probability, .. } in &explained.found.predictions {
+            text += &format!("\n    {:5.1} %  {} ({class})", 100.0 * probability, plain(label));
+        }
+        for (report, map) in maps.iter().zip(&explained.found.maps) {
+            let MapSubject { label, method, layer, .. } = &report.subject;
+            text += &format!("\n  {} by {method} at {}: {}", plain(label), plain(layer), hottest(map));
+            if let Some(png) = report.png.as_ref().filter(|_| !self.args.sheet) {
+                text += &format!(": {}", plain(png.display()));
+            }
+            if let Some(std) = &report.std {
+                let ([x, y], max) = (std.peak, std.max);
+                text += &format!("\n    standard deviation up to {max:.2}, at {x}, {y}");
+                if let Some(png) = std.png.as_ref().filter(|_| !self.args.sheet) {
+                    text += &format!(": {}", plain(png.display()));
+                }
+            }
+        }
+        if let Some(sheet) = maps.first().and_then(|map| map.png.as_ref()).filter(|_| self.args.sheet) {
+            text += &format!("\n  {}", plain(sheet.display()));
+        }
+        self.console.result(text)
+    }
+
+    /// Writes the files of an image, when they go into a folder.
+    fn write(&mut self, explained: &Explained) -> Result<Vec<MapReport>, Failure> {
+        let stem = explained.source.stem();
+        let below = &explained.source.below;
+        let sheet = match &mut self.output {
+            Output::Folder(folder) if self.args.sheet => {
+                let name = folder.name(below, &format!("{stem}_{SHEET}"))?;
+                let drawn = self.sheet(std::slice::from_ref(explained))?;
+                self.show(&drawn)?;
+                Some(name.draw("", &drawn)?)
+            }
+            _ => None,
+        };
+        explained
+            .found
+            .maps
+            .iter()
+            .map(|map| {
+                let report = MapReport::new(map, &self.painter)?;
+                let mut report = if self.args.strategy.show_std { report.with_std(map) } else { report };
+                let folder = match &mut self.output {
+                    Output::Folder(folder) => folder,
+                    Output::File(path, _) => return Ok(report.drawn_in(path)),
+                    Output::Stdout(_) => return Ok(report),
+                };
+                let (method, layer) = (map.method.name, layer_in_name(&map.layer));
+                let class = map.class.map_or_else(|| map.label.clone(), |class| class.to_string());
+                let name = folder.name(below, &format!("{stem}_{method}_{layer}_{class}"))?;
+                if self.args.npy {
+                    report.npy = Some(name.write(".npy", &npy::encode(&map.heatmap))?);
+                }
+                if self.args.raw {
+                    report.raw = Some(name.write("_raw.npy", &npy::encode(&map.raw))?);
+                }
+                report.png = match &sheet {
+                    Some(sheet) => Some(sheet.clone()),
+                    None => {
+                        let overlay = Drawing::Overlay(self.painter.paint(map)?);
+                        self.show(&overlay)?;
+                        Some(name.draw("", &overlay)?)
+                    }
+                };
+                if let (Some(std), Some(report)) = (&map.std, &mut report.std) {
+                    self.write_std(map, std, &name, sheet.as_ref(), report)?;
+                }
+                Ok(report)
+            })
+            .collect()
+    }
+
+    /// Writes a standard deviation beside the map of this name; its image unless that is on a sheet.
+    fn write_std(
+        &self,
+        map: &ImageMap,
+        std: &HeatMap,
+        name: &OutputName,
+        sheet: Option<&PathBuf>,
+        report: &mut StdReport,
+    ) -> Result<(), Failure> {
+        if self.args.npy {
+            report.npy = Some(name.write("_std.npy", &npy::encode(std))?);
+        }
+        report.png = match sheet {
+            Some(sheet) => Some(sheet.clone()),
+            None => {
+                let largest = std.peak().2;
+                let drawn = Figure::new(self.painter.paint_std(map, std, largest)?);
+                let drawing = Drawing::Sheet(drawn.above("std").color_bar(std_color_bar(largest)).sheet());
+                self.show(&drawing)?;
+                Some(name.draw("_std", &drawing)?)
+            }
+        };
+        Ok(())
+    }
+
+    /// Draws a sheet of these images.
+    fn sheet(&self, images: &[Explained]) -> Result<Drawing, Failure> {
+        contact_sheet::draw(images, &self.model, &self.painter, self.args.strategy.show_std)
+    }
+
+    /// Shows a drawing in the terminal, with `--preview`.
+    fn show(&self, drawing: &Drawing) -> Result<(), Failure> {
+        self.args.preview.map_or(Ok(()), |preview| preview.show(drawing, self.console))
+    }
+
+    /// Writes and prints what waits for the end.
+    fn end(self) -> Result<(), Failure> {
+        if !self.kept.is_empty() {
+            let drawn = self.sheet(&self.kept)?;
+            self.show(&drawn)?;
+            self.output.deliver(&drawn, self.console)?;
+        }
+        self.lines.iter().try_for_each(|line| self.console.print(line))?;
+        if let (Some(page), Some(html)) = (&self.page, &self.args.html) {
+            let html = outputs::write(html.clone(), page.html().as_bytes())?;
+            self.console.result(plain(html.display()))?;
+        }
+        self.console.detail(&self.seconds);
+        if let Some(bytes) = peak_memory() {
+            self.console.detail(format_args!("{:.2} GB of memory at peak", bytes as f64 / 1e9));
+        }
+        if let Some(Json::Object) = self.args.json {
+            self.report.print(&self.state.failures, &self.seconds, self.console)?;
+        }
+        self.state.end(self.console)
+    }
+}
+
+/// Returns the layer of a map for the name of its file; of many that are fused the first and the last.
+fn layer_in_name(layer: &str) -> String {
+    match layer.split(" + ").collect::<Vec<_>>()[..] {
+        [first, _, .., last] => format!("{first}+..+{last}"),
+        ref few => few.join("+"),
+    }
+}

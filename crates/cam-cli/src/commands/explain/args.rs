@@ -1,0 +1,144 @@
+//! The options of `cam explain`.
+
+use crate::args::completion;
+use crate::args::device::DeviceArgs;
+use crate::args::model::{Identity, ModelArgs};
+use crate::args::overlay::OverlayArgs;
+use crate::args::preprocess::PreprocessArgs;
+use crate::args::strategy::StrategyArgs;
+use crate::args::target::TargetArgs;
+use crate::report::format::Format;
+use crate::report::json::Json;
+use crate::report::preview::Preview;
+use burn_cam::{ImageModel, Method};
+use serde::Serialize;
+use std::path::PathBuf;
+
+pub const EXAMPLES: &str = "\
+Examples:
+  cam explain scene.png
+      The top class of the built-in model, by Grad-CAM
+  cam explain dog.jpg --model resnet50 --class 'bull mastiff' --class tabby
+      Two classes of one image; the weights are fetched on first use
+  cam explain leaf.jpg --weights my_finetuned.pth --labels my_classes.txt
+      Your own model: its architecture, size and number of classes are recognized from the file
+  cam explain photos --weights resnet18.safetensors --method gradcam,layercam --top 3
+      Two methods, the three most confident predictions of every image in and below a folder. After
+      an interruption the same command continues: cam-out/manifest.jsonl records what is done
+  cam explain dog.jpg --model resnet50 --layer all --sheet
+      From shallow to deep on one sheet
+  cam explain dog.jpg --model resnet50 --layer layer3.5,layer4.2 --fuse product --aug-smooth
+      One map of two layers, averaged over six views
+  cam explain dog.jpg --model resnet50 --noise 16 --show-std --sheet
+      How reliable is the map? Beside it, its standard deviation over 16 noisy views
+  cam explain dog.jpg --model resnet50 --method gradcam,layercam --html dog.html
+      One HTML page with all results
+  cam explain dog.jpg --overlay box --threshold otsu --sign both --preview
+      Other overlays
+  cam explain input.npy --weights resnet50.pth --class 243 --npy --json
+      An array that is preprocessed already; the numbers of the maps beside the images
+  cam explain photos --json=lines | jq -r '[.image, .maps[0].label] | @tsv'
+      One line of JSON per image, as soon as it is done
+  curl -s https://example.org/dog.jpg | cam explain - --out - > where.png
+      In a pipe";
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Images (PNG, JPEG, WebP), folders of them, `-` for standard input, or .npy arrays (3,H,W) or (N,3,H,W) of float32
+    /// that are preprocessed already
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<PathBuf>,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// A method: see `cam methods`; several separated by commas, or given several times [default: gradcam]
+    #[arg(long = "method", value_name = "NAME", value_delimiter = ',', value_parser = completion::METHODS, hide_possible_values = true)]
+    pub methods: Vec<String>,
+    #[command(flatten)]
+    pub strategy: StrategyArgs,
+    #[command(flatten)]
+    pub targets: TargetArgs,
+    #[command(flatten)]
+    pub preprocess: PreprocessArgs,
+    #[command(flatten)]
+    pub overlay: OverlayArgs,
+    #[command(flatten)]
+    pub place: DeviceArgs,
+    /// Images in one pass
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+    pub batch_size: u32,
+    /// The folder that images and arrays are written to, with the subfolders of the inputs; or one image of all maps, as a file
+    /// (.png, .jpg, .webp, .svg) or `-` for standard output
+    #[arg(long, value_name = "DIR|FILE|-", default_value = "cam-out")]
+    pub out: PathBuf,
+    /// The format of images in a folder and on standard output [default: png]
+    #[arg(long, value_name = "NAME")]
+    pub format: Option<Format>,
+    /// Draw one contact sheet of all maps of an image, instead of one image per map
+    #[arg(long)]
+    pub sheet: bool,
+    /// Write each map as a float32 .npy (H,W) beside its image: at the resolution of the input, 0 to 1, or
+    /// -1 to 1 with `--sign both`
+    #[arg(long)]
+    pub npy: bool,
+    /// Write the raw evidence of each map as a float32 .npy (h,w): signed, unscaled, at the resolution of the layer
+    #[arg(long)]
+    pub raw: bool,
+    /// Explain again what is done according to the manifest of a folder
+    #[arg(long)]
+    pub fresh: bool,
+    /// Print JSON on standard output, and nothing else there: one object at the end, or with `--json=lines` one line per
+    /// image as soon as it is done
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "object")]
+    pub json: Option<Json>,
+    /// Write one HTML page with all results: images, maps, values under the pointer, and how they were made
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Show the images in the terminal, in the best way that it is known to support or in this one: `--preview=sixel`
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "auto", conflicts_with = "json")]
+    pub preview: Option<Preview>,
+}
+
+/// All that determines the results: images that were explained with the same options are not explained again.
+#[derive(Serialize)]
+pub struct Options<'a> {
+    #[serde(flatten)]
+    model: Identity<'a>,
+    methods: Vec<&'a str>,
+    layers: &'a [String],
+    #[serde(flatten)]
+    targets: &'a TargetArgs,
+    #[serde(flatten)]
+    strategy: &'a StrategyArgs,
+    #[serde(flatten)]
+    preprocess: &'a PreprocessArgs,
+    #[serde(flatten)]
+    overlay: &'a OverlayArgs,
+    format: Format,
+    sheet: bool,
+    npy: bool,
+    raw: bool,
+}
+
+impl Args {
+    /// Returns all that determines the results.
+    pub fn options<'a>(
+        &'a self,
+        model: &impl ImageModel,
+        methods: &[&'static dyn Method],
+        layers: &'a [String],
+    ) -> Options<'a> {
+        Options {
+            model: self.model.identity(model),
+            methods: methods.iter().map(|method| method.name()).collect(),
+            layers,
+            targets: &self.targets,
+            strategy: &self.strategy,
+            preprocess: &self.preprocess,
+            overlay: &self.overlay,
+            format: self.format.unwrap_or_default(),
+            sheet: self.sheet,
+            npy: self.npy,
+            raw: self.raw,
+        }
+    }
+}

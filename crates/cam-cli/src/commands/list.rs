@@ -1,0 +1,97 @@
+//! What there is: layers, models, methods, devices.
+
+use crate::args::completion;
+use crate::args::device;
+use crate::args::model::ModelArgs;
+use crate::registry;
+use crate::report::console::Console;
+use crate::report::failure::Failure;
+use burn_cam::{Device, ImageInput, ImageModel, Method, rank_layers};
+use std::path::PathBuf;
+
+pub const LAYERS_EXAMPLES: &str = "\
+Examples:
+  cam layers --model resnet50
+  cam layers --weights my_finetuned.pth --rank dog.jpg
+      The layers ranked by how well their maps explain the score, the best first";
+
+#[derive(clap::Args)]
+pub struct LayersArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Rank the layers by how well their maps of the top class of this image explain its score
+    #[arg(long, value_name = "IMAGE")]
+    pub rank: Option<PathBuf>,
+    /// The method of those maps: see `cam methods`
+    #[arg(long, value_name = "NAME", default_value = registry().methods()[0].name(), requires = "rank", value_parser = completion::METHODS, hide_possible_values = true)]
+    pub method: String,
+    /// Where they are ranked: `auto` takes the best device that works; see `cam devices`. A list without a rank is made on the CPU
+    #[arg(long, value_name = "NAME", default_value = "auto", requires = "rank")]
+    pub device: String,
+}
+
+pub fn layers(args: &LayersArgs, console: &Console) -> Result<(), Failure> {
+    let Some(image) = &args.rank else { return list_layers(args, console) };
+    let (device, _) = device::named(&args.device, console)?;
+    let model = args.model.open(&device, console)?;
+    let ranked = rank_layers(&model, registry().method(&args.method)?, ImageInput::open(image)?)?;
+    let longest = ranked.iter().map(|layer| layer.layer.len()).max().unwrap_or(0);
+    console
+        .print(format_args!("{:longest$}  the score of what its map keeps, and of what it removes", ""))?;
+    for layer in ranked {
+        console.print(format_args!("{:longest$}  {:8.3}  {:8.3}", layer.layer, layer.kept, layer.left))?;
+    }
+    Ok(())
+}
+
+fn list_layers(args: &LayersArgs, console: &Console) -> Result<(), Failure> {
+    let model = args.model.open_untrained(&Device::flex(), console)?;
+    let layers = burn_cam::layers(&model)?;
+    let longest = layers.iter().map(|layer| layer.name.len()).max().unwrap_or(0);
+    for layer in layers {
+        let grid = layer.grid.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
+        let default = if Some(&*layer.name) == model.default_layer() { "  (default)" } else { "" };
+        let channels = layer.channels;
+        console.print(format_args!("{:longest$}  {channels:4} channels on {grid}{default}", layer.name))?;
+    }
+    Ok(())
+}
+
+pub fn models(console: &Console) -> Result<(), Failure> {
+    for card in registry().models().cards() {
+        let [height, width] = card.size;
+        let weights = match &card.hub {
+            Some(repository) => format!("fetched from https://huggingface.co/{repository}"),
+            None if card.url.is_empty() => "built in".into(),
+            None => format!("a file, such as {}", card.url),
+        };
+        console.print(format_args!(
+            "{}\n    {}\n    input {height} x {width}, layer {}, weights: {weights}",
+            card.name, card.about, card.layer
+        ))?;
+    }
+    Ok(())
+}
+
+pub fn methods(console: &Console) -> Result<(), Failure> {
+    let infos: Vec<_> = registry().methods().iter().map(|method| method.info()).collect();
+    let longest = |text: fn(&burn_cam::MethodInfo) -> String| {
+        infos.iter().map(|info| text(info).len()).max().unwrap_or(0)
+    };
+    let (name, title) = (longest(|info| info.name.into()), longest(|info| info.title.into()));
+    let cost = longest(|info| info.cost.describe());
+    for info in &infos {
+        console.print(format_args!(
+            "{:name$}  {:title$}  {:cost$}  {}",
+            info.name,
+            info.title,
+            info.cost.describe(),
+            info.paper
+        ))?;
+    }
+    Ok(())
+}
+
+pub fn devices(console: &Console) -> Result<(), Failure> {
+    device::list(console)
+}

@@ -1,0 +1,172 @@
+//! Contact sheets: methods by classes, layers by methods, layers from shallow to deep.
+
+use crate::report::failure::Failure;
+use crate::report::format::Format;
+use crate::report::painter::{Painter, std_color_bar};
+use crate::run::images::Explained;
+use burn_cam::ImageMap;
+use burn_cam::draw::{self, Figure, RgbImage, Sheet};
+use std::borrow::Cow;
+
+/// A drawing that is written to a file or shown.
+pub enum Drawing {
+    /// An overlay of the size of its image.
+    Overlay(RgbImage),
+    /// A contact sheet.
+    Sheet(Sheet),
+}
+
+impl Drawing {
+    /// Returns the bytes of its file.
+    pub fn encode(&self, format: Format) -> Result<Vec<u8>, Failure> {
+        match (self, format) {
+            (Self::Overlay(image), Format::Svg) => Ok(Figure::new(image.clone()).sheet().svg()?.into_bytes()),
+            (Self::Sheet(sheet), Format::Svg) => Ok(sheet.svg()?.into_bytes()),
+            _ => Ok(draw::encode(&*self.pixels()?, format.extension())?),
+        }
+    }
+
+    /// Returns its pixels.
+    pub fn pixels(&self) -> Result<Cow<'_, RgbImage>, Failure> {
+        match self {
+            Self::Overlay(image) => Ok(Cow::Borrowed(image)),
+            Self::Sheet(sheet) => Ok(Cow::Owned(sheet.draw()?)),
+        }
+    }
+}
+
+/// The most figures in a row.
+const ACROSS: usize = 7;
+/// The note of a sheet with standard deviations.
+const STD_NOTE: &str =
+    "std: the standard deviation of a map over the views of its image, in the colors of the last bar.";
+/// The longer side of a figure, in pixels.
+const TILE: u32 = 256;
+
+/// Draws the maps of some images, one image below the other; a single map is an overlay without a sheet around it. With `std` the
+/// standard deviation of each map is beside it.
+///
+/// With several layers and several methods each row is a layer and each column a method; otherwise a row is a class. A long row
+/// continues below.
+pub fn draw(images: &[Explained], model: &str, painter: &Painter, std: bool) -> Result<Drawing, Failure> {
+    if let [explained] = images
+        && let [map] = &explained.found.maps[..]
+        && !(std && map.std.is_some())
+    {
+        return Ok(Drawing::Overlay(painter.paint(map)?));
+    }
+    let mut sheet = Sheet::new(title(images, model)).color_bar(painter.colors).tile(TILE);
+    let maps = images.iter().flat_map(|explained| &explained.found.maps);
+    let stds = maps.filter_map(|map| map.std.as_ref()).filter(|_| std);
+    let largest_std = stds.map(|std| std.peak().2).reduce(f32::max);
+    if let Some(largest) = largest_std {
+        sheet = sheet.color_bar(std_color_bar(largest)).note(STD_NOTE);
+    }
+    let rows = Rows { painter, named: images.len() > 1, largest_std };
+    for explained in images {
+        for maps in explained.found.maps.chunk_by(|a, b| a.target == b.target) {
+            sheet = rows.add(sheet, explained, maps)?;
+        }
+    }
+    Ok(Drawing::Sheet(sheet))
+}
+
+/// Returns what all maps have in common.
+fn title(images: &[Explained], model: &str) -> String {
+    let what = match images {
+        [one] => one.title(),
+        many => format!("{} images", many.len()),
+    };
+    let maps = || images.iter().flat_map(|explained| &explained.found.maps);
+    let mut title = format!("{what}, explained for {model}");
+    if let Some(method) = only(maps().map(|map| map.method.name)) {
+        title += &format!(", by {method}");
+    }
+    let layered = maps().filter(|map| !map.is_of_network());
+    if let Some(layer) = only(layered.map(|map| map.layer.as_str())) {
+        title += &format!(", at {layer}");
+    }
+    title
+}
+
+/// How the rows of a sheet are drawn.
+struct Rows<'a> {
+    painter: &'a Painter,
+    /// Whether each image has its name.
+    named: bool,
+    /// The largest of all standard deviations, when they are drawn.
+    largest_std: Option<f32>,
+}
+
+impl Rows<'_> {
+    /// Adds the rows of one class of one image.
+    fn add(&self, sheet: Sheet, explained: &Explained, maps: &[ImageMap]) -> Result<Sheet, Failure> {
+        let Some(first) = maps.first() else { return Ok(sheet) };
+        let class = class_caption(first);
+        let (whole, layered): (Vec<&ImageMap>, Vec<&ImageMap>) =
+            maps.iter().partition(|map| map.is_of_network());
+        let one_layer = layered.is_empty() || only(layered.iter().map(|map| map.layer.as_str())).is_some();
+        let one_method = only(maps.iter().map(|map| map.method.name)).is_some();
+        let caption = |map: &ImageMap| match (one_layer, one_method) {
+            (true, true) => None,
+            (false, true) => Some(map.layer.clone()),
+            _ if map.is_of_network() => Some(format!("{} ({})", map.method.name, map.layer)),
+            _ => Some(map.method.name.into()),
+        };
+        let figures = |maps: &[&ImageMap]| {
+            let figures = maps.iter().map(|map| self.figures(map, caption(map)));
+            figures.collect::<Result<Vec<_>, Failure>>()
+        };
+        let name = if self.named { explained.title() } else { "image".into() };
+        let image = vec![vec![Figure::new(explained.image.pixels().clone()).above(name)]];
+        if one_layer || one_method {
+            let maps: Vec<&ImageMap> = maps.iter().collect();
+            return Ok(row(sheet, &class, [image, figures(&maps)?].concat()));
+        }
+        // Maps of the whole network are beside the image; below it each row is a layer, and each column a method.
+        let mut sheet = row(sheet, &class, [image, figures(&whole)?].concat());
+        for line in layered.chunk_by(|a, b| a.layer == b.layer) {
+            sheet = row(sheet, &line[0].layer, figures(line)?);
+        }
+        Ok(sheet)
+    }
+
+    /// Returns a map, and its standard deviation when it is drawn.
+    fn figures(&self, map: &ImageMap, caption: Option<String>) -> Result<Vec<Figure>, Failure> {
+        let figure = Figure::new(self.painter.paint(map)?);
+        let mut figures = vec![caption.into_iter().fold(figure, Figure::above)];
+        if let (Some(std), Some(largest)) = (&map.std, self.largest_std) {
+            figures.push(Figure::new(self.painter.paint_std(map, std, largest)?).above("std"));
+        }
+        Ok(figures)
+    }
+}
+
+/// Adds a row, which continues below when it is long; a map and its standard deviation stay together.
+fn row(sheet: Sheet, caption: &str, figures: Vec<Vec<Figure>>) -> Sheet {
+    let mut parts = vec![Vec::new()];
+    for together in figures {
+        if parts[parts.len() - 1].len() + together.len() > ACROSS {
+            parts.push(Vec::new());
+        }
+        parts.last_mut().expect("one part at least").extend(together);
+    }
+    parts
+        .into_iter()
+        .enumerate()
+        .fold(sheet, |sheet, (part, figures)| sheet.row(if part == 0 { caption } else { "" }, figures))
+}
+
+/// Returns the class of a map, and how confident the model is of it.
+pub fn class_caption(map: &ImageMap) -> String {
+    match map.probability {
+        Some(probability) => format!("{} {:.1} %", map.label, 100.0 * probability),
+        None => map.label.clone(),
+    }
+}
+
+/// Returns the one name that all of them are; nothing when they differ.
+fn only<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let first = names.next()?;
+    names.all(|name| name == first).then_some(first)
+}

@@ -1,0 +1,100 @@
+//! The images of a file, read.
+
+use crate::report::failure::Failure;
+use crate::run::npy;
+use crate::run::sources::{Source, no_images};
+use burn_cam::{Device, ImageExplanation, ImageInput, Preprocess};
+use serde::{Deserialize, Serialize};
+
+/// An image of a file.
+pub struct SourceImage {
+    pub source: Source,
+    pub part: Part,
+    pub image: ImageInput,
+}
+
+/// An image with its explanation.
+pub struct Explained {
+    pub source: Source,
+    pub part: Part,
+    pub image: ImageInput,
+    pub found: ImageExplanation,
+}
+
+/// Which image of its file it is, counted from 0: an array may have several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Part {
+    pub place: usize,
+    /// How many the file has.
+    pub of: usize,
+}
+
+impl Default for Part {
+    fn default() -> Self {
+        Self { place: 0, of: 1 }
+    }
+}
+
+impl Part {
+    /// Returns whether the file has no other.
+    pub fn is_all(&self) -> bool {
+        self.of == 1
+    }
+}
+
+impl SourceImage {
+    /// Reads the images of a file: one of an image file, any number of an array.
+    pub fn read(source: &Source, preprocess: &Preprocess) -> Result<Vec<Self>, Failure> {
+        let path = &source.path;
+        if path.is_dir() {
+            return Err(no_images(path));
+        }
+        let name = source.name();
+        let is_array = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npy"));
+        let unreadable = |error: std::io::Error| match is_array {
+            true => Failure::Array { path: path.clone(), reason: error.to_string() },
+            false => {
+                let (path, reason) = (path.clone(), error.to_string());
+                Failure::Cam(burn_cam::cam_models::Error::UnreadablePhoto { path, reason }.into())
+            }
+        };
+        let bytes = source.bytes().map_err(unreadable)?;
+        if !is_array && !npy::is_array(&bytes) {
+            let image = ImageInput::decode(path, &bytes)?;
+            return Ok(vec![Self { source: source.clone(), part: Part::default(), image }]);
+        }
+        let inputs = npy::decode(&bytes, path, &Device::flex())?;
+        let of = inputs.dims()[0];
+        let images = ImageInput::from_tensor(inputs, preprocess)?.into_iter().enumerate();
+        let image = |(place, image): (usize, ImageInput)| Self {
+            source: source.clone(),
+            part: Part { place, of },
+            image: image.named(&name),
+        };
+        Ok(images.map(image).collect())
+    }
+
+    /// Returns how many pixels it has.
+    pub fn pixels(&self) -> u64 {
+        let (width, height) = self.image.pixels().dimensions();
+        u64::from(width) * u64::from(height)
+    }
+
+    /// Returns the image with its explanation.
+    pub fn explained(self, found: ImageExplanation) -> Explained {
+        Explained { source: self.source, part: self.part, image: self.image, found }
+    }
+}
+
+impl Explained {
+    /// Returns its name on a contact sheet.
+    pub fn title(&self) -> String {
+        title(&self.source, self.part)
+    }
+}
+
+/// Returns the name of an image on a contact sheet.
+pub fn title(source: &Source, part: Part) -> String {
+    let (file, Part { place, of }) = (source.title(), part);
+    if part.is_all() { file } else { format!("{file}, {} of {of}", place + 1) }
+}

@@ -1,0 +1,180 @@
+//! Commands that make one sheet of each image.
+
+use crate::args::device::{self, DeviceArgs};
+use crate::args::model::ModelArgs;
+use crate::args::preprocess::PreprocessArgs;
+use crate::report::console::{Console, heading, plain};
+use crate::report::contact_sheet::Drawing;
+use crate::report::failure::Failure;
+use crate::report::format::Format;
+use crate::report::json::MapReport;
+use crate::report::preview::Preview;
+use crate::run::images::{Part, SourceImage};
+use crate::run::inputs::Inputs;
+use crate::run::outputs::Output;
+use crate::run::run_state::RunState;
+use crate::run::sources::{Source, sources};
+use burn_cam::{AnyModel, Device, ImageMap, ImageModel, Prediction};
+use std::path::PathBuf;
+
+/// Images in, sheets out.
+#[derive(clap::Args)]
+#[group(id = "sheets")]
+pub struct SheetArgs {
+    /// Images (PNG, JPEG, WebP), folders of them, `-` for standard input, or .npy arrays; a sheet is made of each
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<PathBuf>,
+    #[command(flatten)]
+    pub preprocess: PreprocessArgs,
+    #[command(flatten)]
+    pub place: DeviceArgs,
+    /// The folder that sheets are written to; for one image also a file (.png, .jpg, .webp, .svg), or `-` for standard output
+    #[arg(long, value_name = "DIR|FILE|-", default_value = "cam-out")]
+    pub out: PathBuf,
+    /// The format of sheets in a folder and on standard output [default: png]
+    #[arg(long, value_name = "NAME")]
+    pub format: Option<Format>,
+    /// Make sheets again that are done according to the manifest of a folder
+    #[arg(long)]
+    pub fresh: bool,
+    /// Show the sheets in the terminal, in the best way that it is known to support or in this one: `--preview=sixel`
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "auto")]
+    pub preview: Option<Preview>,
+}
+
+/// A run that makes sheets, checked before the weights are read.
+pub struct Sheets<'a> {
+    args: &'a SheetArgs,
+    /// What the names of sheets end with.
+    kind: &'a str,
+    sources: Vec<Source>,
+    inputs: Inputs,
+    output: Output,
+    pub device: Device,
+    pub device_name: String,
+    /// Where the command prints.
+    pub console: Console,
+}
+
+/// A sheet of one image, and what the manifest records of it.
+pub struct ImageSheet {
+    pub drawing: Drawing,
+    pub predictions: Vec<Prediction>,
+    /// What is on the sheet.
+    pub maps: Vec<MapReport>,
+}
+
+impl SheetArgs {
+    /// Checks the options. The name of a sheet is that of its image and `kind`.
+    pub fn open<'a>(
+        &'a self,
+        kind: &'a str,
+        model: &ModelArgs,
+        console: &Console,
+    ) -> Result<Sheets<'a>, Failure> {
+        let (device, device_name) = device::named(&self.place.device, console)?;
+        let sources = sources(&self.images, &self.out)?;
+        let inputs = Inputs::new(&sources, model);
+        let output = Output::open(&self.out, self.format)?;
+        output.check(&inputs, &sources, [kind])?;
+        if matches!(output, Output::Stdout(_)) && self.preview.is_some() {
+            return Err(Failure::Usage("standard output is for the sheet: omit `--preview`".into()));
+        }
+        if !matches!(output, Output::Folder(_)) && sources.len() > 1 {
+            return Err(Failure::Usage("sheets of several images need a folder: `--out DIR`".into()));
+        }
+        let console = if matches!(output, Output::Stdout(_)) { console.diverted() } else { console.clone() };
+        Ok(Sheets { args: self, kind, sources, inputs, output, device, device_name, console })
+    }
+}
+
+impl Sheets<'_> {
+    /// Makes a sheet of each image, by `work`. `options` are all that determines the result, beside how images are preprocessed.
+    pub fn each(
+        mut self,
+        model: &AnyModel,
+        options: serde_json::Value,
+        mut work: impl FnMut(SourceImage) -> Result<ImageSheet, Failure>,
+    ) -> Result<(), Failure> {
+        let kind = self.kind;
+        model.info().weights.iter().for_each(|weights| self.inputs.add(weights));
+        self.output.check(&self.inputs, &self.sources, [kind])?;
+        let SheetArgs { images, preprocess: asked, format, fresh, .. } = self.args;
+        let preprocess = asked.preprocess(model);
+        let format = format.unwrap_or_default();
+        let options =
+            serde_json::json!({ "command": kind, "preprocess": asked, "format": format, "options": options });
+        let sources = std::mem::take(&mut self.sources);
+        let mut state = RunState::open(images, sources, &mut self.output, options, *fresh)?;
+        let pending = state.pending(&self.console)?;
+        let bar = self.console.bar("images", pending.len());
+        for file in pending {
+            let source = &file.source;
+            match file.read(&preprocess) {
+                Ok(images) => {
+                    for image in images {
+                        let part = image.part;
+                        match work(image).and_then(|sheet| self.write(source, sheet)) {
+                            Ok(ImageSheet { predictions, maps, .. }) => {
+                                state.done(source, part, &predictions, &maps)?;
+                            }
+                            Err(failure) => state.failed(source, part, failure)?,
+                        }
+                    }
+                }
+                Err(failure) => state.failed(source, Part::default(), failure)?,
+            }
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        state.end(&self.console)
+    }
+
+    /// Shows and writes a sheet, and records which file it is in.
+    fn write(&mut self, source: &Source, mut sheet: ImageSheet) -> Result<ImageSheet, Failure> {
+        if let Some(preview) = self.args.preview {
+            preview.show(&sheet.drawing, &self.console)?;
+        }
+        if let Output::Folder(folder) = &mut self.output {
+            let name = folder.name(&source.below, &format!("{}_{}", source.stem(), self.kind))?;
+            let path = name.draw("", &sheet.drawing)?;
+            self.console.result(plain(path.display()))?;
+            sheet.maps = sheet.maps.into_iter().map(|map| map.drawn_in(&path)).collect();
+        }
+        self.output.deliver(&sheet.drawing, &self.console)?;
+        Ok(sheet)
+    }
+}
+
+/// Returns where each map of an image is hottest, for people.
+pub fn summary(source: &Source, maps: &[ImageMap]) -> String {
+    let mut text = heading(source.name());
+    let longest = maps.iter().map(|map| map.method.name.len()).max().unwrap_or(0);
+    let mut target = None;
+    for map in maps {
+        if target.replace(map.target) != Some(map.target) {
+            text += &format!("\n  {}", subject(map));
+        }
+        text += &format!("\n    {:longest$}  at {}: {}", map.method.name, map.layer, hottest(map));
+        for warning in &map.warnings {
+            text += &format!("; {warning}");
+        }
+    }
+    text
+}
+
+/// Returns the class of a map, its number and its probability, for people.
+fn subject(map: &ImageMap) -> String {
+    match (map.class, map.probability) {
+        (Some(class), Some(probability)) => {
+            format!("{} ({class}) {:.1} %", plain(&map.label), 100.0 * probability)
+        }
+        _ => plain(&map.label),
+    }
+}
+
+/// Returns where a map is hottest, for people.
+pub fn hottest(map: &ImageMap) -> String {
+    let (x, y) = map.peak();
+    if map.is_blank() { "zero everywhere".into() } else { format!("hottest at {x}, {y}") }
+}
