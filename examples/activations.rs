@@ -9,7 +9,7 @@
 //! `logits`, and for each layer its map form `[batch, channels, positions]`.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use cam_core::{Error, Explainer, Method, Model, Seen, Taps, Top, layers};
+use cam_core::{Evidence, Explain, Explainer, LayerContext, Method, MethodInfo, Model, Taps, Top, layers};
 use cam_models::Classifier;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -20,18 +20,16 @@ use std::sync::{Arc, Mutex};
 struct Keep(Arc<Mutex<Vec<Tensor<3>>>>);
 
 impl Method for Keep {
-    fn name(&self) -> &'static str {
-        "keep"
+    fn info(&self) -> MethodInfo {
+        MethodInfo::new("keep", "Keep", "").without_class()
     }
 
-    fn paper(&self) -> &'static str {
-        "none"
-    }
-
-    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        let activation = seen.activation();
-        self.0.lock().expect("nothing panicked").push(activation.clone());
-        Ok(activation)
+    fn evidence<'a>(&'a self, layer: &'a LayerContext<'_>) -> Evidence<'a> {
+        Box::pin(async move {
+            let activation = layer.activation();
+            self.0.lock().expect("nothing panicked").push(activation.clone());
+            Ok(activation)
+        })
     }
 }
 

@@ -16,7 +16,7 @@ use burn::optim::{AdamWConfig, GradientsParams};
 use burn::prelude::*;
 use burn::tensor::TensorData;
 use burn::tensor::activation::relu;
-use burn_cam::{Logits, PhotoExplainer, Preprocess};
+use burn_cam::{ImageExplainer, Logits, Preprocess};
 use cam_scenes::{Class, Scene};
 use cam_viz::{Figure, Sheet};
 use clap::Parser;
@@ -110,7 +110,7 @@ struct Args {
 fn batch(seeds: std::ops::Range<u64>, device: &Device) -> (Tensor<4>, Tensor<2, Int>) {
     let scenes: Vec<Scene> =
         seeds.map(|seed| Scene::draw(seed, SIDE as u32).expect("a size that scenes have")).collect();
-    let pixels = scenes.iter().flat_map(|scene| scene.picture.as_raw()).map(|x| f32::from(*x) / 127.5 - 1.0);
+    let pixels = scenes.iter().flat_map(|scene| scene.image.as_raw()).map(|x| f32::from(*x) / 127.5 - 1.0);
     let pixels = TensorData::new(pixels.collect(), [scenes.len(), SIDE, SIDE, 3]);
     let classes = scenes.iter().flat_map(|scene| scene.labels().map(i64::from)).collect();
     let classes = TensorData::new(classes, [scenes.len(), Class::ALL.len()]);
@@ -144,7 +144,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .labels(Class::ALL.map(|class| class.to_string()))
         .logits(Logits::Sigmoid);
     let scene = Scene::draw(7, 384)?;
-    let found = PhotoExplainer::new(&recorded).top(2).explain(&scene.picture)?;
+    let found = ImageExplainer::new(&recorded).top(2).explain(&scene.image)?;
     for map in &found.maps {
         println!("{} at {}: hottest at {:?}", map.label, map.layer, map.peak());
     }
@@ -156,7 +156,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Some(folder) = args.out.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let picture = Figure::new(scene.picture).above("picture");
+    let picture = Figure::new(scene.image).above("picture");
     Sheet::new("A network of your own").flow(3, [vec![picture], overlays].concat()).save(&args.out)?;
     println!("{}", args.out.display());
     Ok(())

@@ -6,13 +6,10 @@
 //! ```
 
 use burn::tensor::Device;
-use cam_core::{Class, Error, Explainer, Explanation, METHODS, Method, Target, Top};
+use cam_core::{Class, Error, Explain, Explainer, Explanation, METHODS, Method, Target, Top};
 use cam_models::{Classifier, Resize};
 use cam_scenes::Scene;
 use clap::Parser;
-
-/// Methods of many forward passes.
-const MANY: [&str; 3] = ["scorecam", "sscam", "iscam"];
 
 /// Scores every method on drawn scenes of two objects.
 #[derive(Parser)]
@@ -42,10 +39,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .take(args.scenes)
         .peekable();
     let Some(first) = scenes.peek() else { return Ok(()) };
-    let (first, _) = preprocess.apply(&first.picture, &device);
+    let (first, _) = preprocess.apply(&first.image, &device);
     let mut methods: Vec<&'static dyn Method> = Vec::new();
     let wanted = |method: &&dyn Method| match &args.methods[..] {
-        [] => !MANY.contains(&method.name()),
+        [] => !method.info().needs.masked_inputs,
         named => named.iter().any(|name| name == method.name()),
     };
     for method in METHODS.iter().copied().filter(wanted) {
@@ -64,23 +61,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut energy = vec![0.0; methods.len()];
     let (mut asked, mut area) = (0, 0.0);
     for scene in scenes {
-        let (input, _) = preprocess.apply(&scene.picture, &device);
+        let (input, _) = preprocess.apply(&scene.image, &device);
         let classes: Vec<Class> = scene.objects.iter().map(|object| Class(object.class.index())).collect();
         let targets: Vec<&dyn Target> = classes.iter().map(|class| class as &dyn Target).collect();
         let found: Explanation = explainer.explain_each(input, &targets)?;
         for (target, object) in scene.objects.iter().enumerate() {
             let mask = object.mask.as_slice();
             for maps in found.maps.iter().filter(|maps| maps.target == target) {
-                let method = methods.iter().position(|method| method.name() == maps.method);
+                let method = methods.iter().position(|method| method.name() == maps.method.name);
                 let method = method.expect("a map is by a method that was asked for");
-                let heat: Vec<f32> = maps.heat.try_to_vec_as()?;
+                let heat: Vec<f32> = maps.heatmap.try_to_vec_as()?;
                 let peak = (0..heat.len()).max_by(|&a, &b| heat[a].total_cmp(&heat[b])).unwrap_or(0);
                 hits[method] += usize::from(mask[peak]);
                 let inside: f32 = heat.iter().zip(mask).filter(|(_, inside)| **inside).map(|(x, _)| x).sum();
                 energy[method] += inside / heat.iter().sum::<f32>().max(f32::MIN_POSITIVE);
             }
             asked += 1;
-            area += object.mask.share();
+            area += object.mask.fraction();
         }
     }
     println!("| method | points at the object | energy in the object |");

@@ -15,7 +15,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::prelude::*;
 use cam_core::{
-    Class, Explainer, GradCam, Inspect, LayerCam, Model, Nchw, Taps, Target, Top, guided_backprop,
+    Class, Explain, Explainer, GradCam, Inspect, LayerCam, Model, Nchw, Taps, Target, Top, guided_backprop,
 };
 use cam_models::{Preprocess, Weights, read_photo};
 use cam_viz::{Gradient, HeatMap, Overlay, save};
@@ -114,11 +114,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let explainer = Explainer::new(&model).layer("features.12").method(GradCam).method(LayerCam);
     for maps in explainer.explain(input, &*target)?.maps {
-        let heat = HeatMap::new(224, 224, maps.heat.try_to_vec_as::<f32>()?)?;
-        save(&Overlay::new(&photo).draw(&heat)?, format!("squeezenet_{}.png", maps.method))?;
-        save(&guided.times(&heat)?.color(), format!("squeezenet_guided_{}.png", maps.method))?;
+        let heat = HeatMap::new(224, 224, maps.heatmap.try_to_vec_as::<f32>()?)?;
+        save(&Overlay::new(&photo).draw(&heat)?, format!("squeezenet_{}.png", maps.method.name))?;
+        save(&guided.times(&heat)?.color(), format!("squeezenet_guided_{}.png", maps.method.name))?;
         let class = maps.classes.expect("a class is asked for").into_scalar::<i64>();
-        println!("class {class}: squeezenet_{0}.png, squeezenet_guided_{0}.png", maps.method);
+        println!("class {class}: squeezenet_{0}.png, squeezenet_guided_{0}.png", maps.method.name);
     }
     Ok(())
 }

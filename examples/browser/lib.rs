@@ -1,14 +1,15 @@
-//! The library in a web page, `index.html`: a photo, a classifier and the maps, none of which leaves the browser.
+//! The library in a web page, `index.html`: an image, a classifier and the maps, none of which leaves the browser.
 //!
 //! ```sh
 //! rustup target add wasm32-unknown-unknown && cargo install wasm-bindgen-cli
 //! cargo build --release -p cam-browser --target wasm32-unknown-unknown
 //! wasm-bindgen --target web --out-dir examples/browser/pkg target/wasm32-unknown-unknown/release/cam_browser.wasm
-//! python3 -m http.server --directory examples/browser      # or any server of files; then http://localhost:8000
+//! python3 -m http.server --directory examples/browser      # or any file server; then http://localhost:8000
 //! ```
 
-use burn_cam::cam_core::METHODS;
-use burn_cam::{Classifier, Device, Found, Photo, PhotoExplainer, method_named};
+use burn_cam::{
+    Classifier, Device, ImageExplainer, ImageExplanation, ImageInput, METHODS, Method, method_named,
+};
 use cam_scenes::Scene;
 use image::{DynamicImage, ImageFormat};
 use std::io::Cursor;
@@ -20,13 +21,13 @@ pub struct Cam(Classifier);
 
 #[wasm_bindgen]
 impl Cam {
-    /// The built-in model on the processor.
-    pub fn on_processor() -> Result<Cam, JsError> {
+    /// Creates the built-in model on the CPU.
+    pub fn on_cpu() -> Result<Cam, JsError> {
         Ok(Self(Classifier::builtin(&Device::flex())?))
     }
 
-    /// The built-in model on the graphics card, through WebGPU; once in the life of a page.
-    pub async fn on_card() -> Result<Cam, JsError> {
+    /// Creates the built-in model on the GPU, through WebGPU; once in the life of a page.
+    pub async fn on_gpu() -> Result<Cam, JsError> {
         let device = Device::wgpu_options().init_async().await?;
         Ok(Self(Classifier::builtin(&device)?))
     }
@@ -37,34 +38,34 @@ impl Cam {
         Ok(())
     }
 
-    /// What the model is called.
+    /// Returns the name of the model.
     pub fn name(&self) -> String {
         self.0.card().name.clone()
     }
 
-    /// Where the model looks for its top class in the photo that a file holds.
-    pub async fn explain(&self, name: &str, photo: &[u8], method: &str) -> Result<Shown, JsError> {
-        let photo = Photo::decode(name, photo)?;
-        let explainer = PhotoExplainer::new(&self.0).method(method_named(method)?);
-        Shown::of(&explainer.explain_async(photo).await?)
+    /// Explains the top class of the image in the bytes of a file.
+    pub async fn explain(&self, name: &str, image: &[u8], method: &str) -> Result<Shown, JsError> {
+        let image = ImageInput::decode(name, image)?;
+        let explainer = ImageExplainer::new(&self.0).method(method_named(method)?);
+        Shown::new(&explainer.explain_async(image).await?)
     }
 }
 
-/// A map over its photo.
+/// A map over its image.
 #[wasm_bindgen(getter_with_clone)]
 pub struct Shown {
     /// The class that was explained, with its probability.
     pub caption: String,
     /// The hottest pixel: x, y.
     pub peak: Vec<u32>,
-    /// Pixels a row.
+    /// The pixels of a row.
     pub width: u32,
     /// The overlay, red, green, blue and opacity, row by row from the top.
     pub rgba: Vec<u8>,
 }
 
 impl Shown {
-    fn of(found: &Found) -> Result<Self, JsError> {
+    fn new(found: &ImageExplanation) -> Result<Self, JsError> {
         let (map, top) = (&found.maps[0], &found.predictions[0]);
         let overlay = map.overlay()?;
         Ok(Self {
@@ -72,7 +73,7 @@ impl Shown {
                 "{} ({:.1} %) by {} at {}",
                 map.label,
                 100.0 * top.probability,
-                map.method,
+                map.method.name,
                 map.layer
             ),
             peak: <[u32; 2]>::from(map.peak()).to_vec(),
@@ -82,21 +83,21 @@ impl Shown {
     }
 }
 
-/// The names of the methods.
+/// Returns the names of the methods.
 #[wasm_bindgen]
 pub fn methods() -> Vec<String> {
     METHODS.iter().map(|method| method.name().into()).collect()
 }
 
-/// A drawn scene with things that the built-in model knows, as a PNG file.
+/// Draws a scene of objects that the built-in model knows, as a PNG file.
 #[wasm_bindgen]
 pub fn scene(seed: u32) -> Result<Vec<u8>, JsError> {
     let mut file = Cursor::new(Vec::new());
-    Scene::draw(seed.into(), 256)?.picture.write_to(&mut file, ImageFormat::Png)?;
+    Scene::draw(seed.into(), 256)?.image.write_to(&mut file, ImageFormat::Png)?;
     Ok(file.into_inner())
 }
 
-/// Panics are told in the browser's console.
+/// Reports panics in the console of the browser.
 #[wasm_bindgen(start)]
 fn start() {
     console_error_panic_hook::set_once();

@@ -13,7 +13,7 @@
 mod sections;
 
 use burn::tensor::{Device, Tensor};
-use cam_core::{Class, Error, Explainer, METHODS, Method, Model, Taps};
+use cam_core::{Class, Cost, Error, Explain, Explainer, METHODS, Method, Model, Taps};
 use cam_models::{Classifier, Prediction, Resize, read_photo};
 use cam_scenes::Scene;
 use cam_viz::{HeatMap, Rgb, RgbImage, outline};
@@ -74,8 +74,10 @@ struct Asked {
 const SEEDS: [u64; 3] = [1, 7, 20];
 /// The side of a scene in pixels.
 const SIDE: u32 = 384;
-/// Methods of so many passes that only the small built-in model is asked for them.
-const MANY: [&str; 2] = ["sscam", "iscam"];
+/// Whether a method runs the network so often that only the small built-in model is asked for its maps.
+fn is_long(method: &dyn Method) -> bool {
+    matches!(method.info().cost, Cost::PerChannel(passes) if passes > 1)
+}
 
 /// Where the pages of photos go: they are no part of the repository.
 const OWN: &str = "cam-out/gallery";
@@ -176,7 +178,7 @@ impl Subject {
     fn scene(&self, seed: u64) -> Result<Picture> {
         let scene = Scene::draw(seed, SIDE)?;
         let classes: Vec<usize> = scene.objects.iter().map(|object| object.class.index()).collect();
-        let mut picture = self.picture(scene.picture, &classes)?;
+        let mut picture = self.picture(scene.image, &classes)?;
         for (asked, object) in picture.classes.iter_mut().zip(&scene.objects) {
             outline(&mut asked.truth, object.mask.as_slice(), Rgb([255; 3]))?;
         }
@@ -208,7 +210,7 @@ impl Subject {
     fn methods(&self, patient: bool) -> Result<Vec<&'static dyn Method>> {
         let first = &self.pictures[0];
         let mut methods: Vec<&'static dyn Method> = Vec::new();
-        for method in METHODS.iter().copied().filter(|method| patient || !MANY.contains(&method.name())) {
+        for method in METHODS.iter().copied().filter(|method| patient || !is_long(*method)) {
             let found = Explainer::new(&self.model)
                 .layer(&self.model.card().layer)
                 .method(method)

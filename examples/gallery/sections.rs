@@ -2,8 +2,8 @@
 
 use crate::{Result, Subject, numbers, told};
 use cam_core::{
-    Class, Explainer, Explanation, Maps, Method, Smooth, Target, concepts, guided_backprop, layers,
-    method_named,
+    AttributionMaps, Class, Explain, Explainer, Explanation, Method, Smooth, Target, Wrapped, concepts,
+    guided_backprop, layers, method_named,
 };
 use cam_viz::{
     ColorBar, ColorMap, Figure, Gradient, HeatMap, Mode, Mosaic, Overlay, RgbImage, Sheet, Threshold,
@@ -53,7 +53,7 @@ pub const SECTIONS: [Section; 9] = [
         file: "signed",
         title: "Evidence for and against",
         about: "Raw maps have a sign. White is zero, and the bar has the numbers of the model, not those of a picture.",
-        code: "let bar = ColorBar::from(ColorMap::RedBlue).range(-raw.reach(), raw.reach());\n\
+        code: "let bar = ColorBar::from(ColorMap::RedBlue).range(-raw.max_abs(), raw.max_abs());\n\
                let picture = Overlay::new(&photo).colors(ColorMap::RedBlue).draw(&raw.balanced())?;\n\
                Figure::new(picture).color_bar(bar).sheet().save(\"signed.png\")?;",
         draw: signed,
@@ -97,10 +97,10 @@ const TILE: u32 = 200;
 
 fn modes(subject: &Subject) -> Result<Sheet> {
     let photo = &subject.pictures[0].photo;
-    let heat = numbers(&subject.ask(0, "layercam", 0)?.heat)?;
+    let heat = numbers(&subject.ask(0, "layercam", 0)?.heatmap)?;
     let overlay = Overlay::new(photo).threshold(Threshold::Otsu);
     let figures = Mode::ALL.into_iter().map(|mode| {
-        Ok(Figure::new(overlay.clone().mode(mode).draw(&heat)?).above(mode.name()).below(mode.about()))
+        Ok(Figure::new(overlay.clone().mode(mode).draw(&heat)?).above(mode.name()).below(mode.help()))
     });
     let figures = figures.collect::<Result<Vec<_>>>()?;
     Ok(Sheet::new(subject.title("Overlay modes")).tile(240).flow(3, figures))
@@ -122,8 +122,8 @@ fn methods(subject: &Subject) -> Result<Sheet> {
     for (target, asked) in picture.classes.iter().enumerate().take(2) {
         let mut figures = vec![Figure::new(asked.truth.clone()).above("picture")];
         for maps in found.maps.iter().filter(|maps| maps.target == target) {
-            let overlay = Overlay::new(&picture.photo).draw(&numbers(&maps.heat)?)?;
-            figures.push(Figure::new(overlay).above(maps.method));
+            let overlay = Overlay::new(&picture.photo).draw(&numbers(&maps.heatmap)?)?;
+            figures.push(Figure::new(overlay).above(maps.method.name));
         }
         for (place, row) in figures.chunks(columns).enumerate() {
             sheet = sheet.row(if place == 0 { &asked.caption } else { "" }, row.iter().cloned());
@@ -152,7 +152,7 @@ fn strip(subject: &Subject) -> Result<Sheet> {
         let found: Explanation =
             explainer.explain(picture.input.clone(), &Class(picture.classes[0].class))?;
         let overlays =
-            found.maps.iter().map(|maps| Ok(Overlay::new(&picture.photo).draw(&numbers(&maps.heat)?)?));
+            found.maps.iter().map(|maps| Ok(Overlay::new(&picture.photo).draw(&numbers(&maps.heatmap)?)?));
         Ok::<_, Box<dyn std::error::Error>>(sheet.row(method, overlays.collect::<Result<Vec<RgbImage>>>()?))
     })?;
     Ok(sheet.color_bar(ColorMap::default()))
@@ -180,7 +180,7 @@ fn pictures(subject: &Subject) -> Result<Sheet> {
         let picture = &subject.pictures[place];
         let asked = &picture.classes[0];
         let overlay = Overlay::new(&picture.photo).threshold(Threshold::Otsu);
-        let heats = methods.map(|method| numbers(&subject.ask(place, method, 0)?.heat));
+        let heats = methods.map(|method| numbers(&subject.ask(place, method, 0)?.heatmap));
         let heats = heats.into_iter().collect::<Result<Vec<HeatMap>>>()?;
         let mut row = vec![asked.truth.clone()];
         for heat in &heats {
@@ -202,7 +202,7 @@ fn signed(subject: &Subject) -> Result<Sheet> {
         let figures = methods.map(|method| {
             let raw = numbers(&subject.ask(0, method, place)?.raw)?;
             let overlay = Overlay::new(&picture.photo).colors(colors).alpha(0.7);
-            let bar = ColorBar::from(colors).range(-raw.reach(), raw.reach());
+            let bar = ColorBar::from(colors).range(-raw.max_abs(), raw.max_abs());
             Ok(Figure::new(overlay.draw(&raw.balanced())?).color_bar(bar))
         });
         Ok(sheet.row(&asked.caption, figures.into_iter().collect::<Result<Vec<_>>>()?))
@@ -216,7 +216,7 @@ fn mosaic(subject: &Subject) -> Result<Sheet> {
         let found = concepts(&subject.model, layer, picture.input.clone(), 4, 0)?;
         let classes = subject.model.predictions(found.output, 2)?;
         let mut mosaic = Mosaic::new(&picture.photo);
-        for (heat, classes) in found.heat.iter().zip(classes) {
+        for (heat, classes) in found.heatmaps.iter().zip(classes) {
             let likely =
                 classes.iter().enumerate().filter(|(place, guess)| *place == 0 || guess.probability > 0.01);
             let likely: Vec<String> = likely.map(|(_, guess)| told(guess)).collect();
@@ -247,7 +247,7 @@ fn guided(subject: &Subject) -> Result<Sheet> {
     picture.classes.iter().take(2).enumerate().try_fold(sheet, |sheet, (place, asked)| {
         let gradient = guided_backprop(&subject.model, &picture.input, &Class(asked.class))?;
         let gradient = Gradient::new(width as u32, height as u32, gradient.try_to_vec_as::<f32>()?)?;
-        let heat = numbers(&subject.ask(0, "gradcam", place)?.heat)?;
+        let heat = numbers(&subject.ask(0, "gradcam", place)?.heatmap)?;
         let overlay = Overlay::new(&picture.photo).draw(&heat)?;
         let [before, gray] = [gradient.color(), gradient.gray()].map(|picture| large(&picture));
         let after = large(&gradient.times(&heat)?.color());
@@ -263,12 +263,12 @@ fn spread(subject: &Subject) -> Result<Sheet> {
         let explainer = Explainer::new(&subject.model)
             .layer(&subject.model.card().layer)
             .method(method_named("layercam")?);
-        let smooth = Smooth::noisy(&explainer, 16, 0.5, 0);
+        let smooth = Wrapped::new(&explainer, Smooth::noisy(16, 0.5, 0));
         let found = smooth.explain(picture.input.clone(), &Class(asked.class))?;
         let overlay = |colors| Overlay::new(&picture.photo).colors(colors);
         let (viridis, magma) = (ColorMap::Viridis, ColorMap::Magma);
-        let mean = overlay(viridis).draw(&numbers(&found.maps[0].heat)?)?;
-        let Some(spread) = &found.maps[0].spread else { return Err("there is no spread".into()) };
+        let mean = overlay(viridis).draw(&numbers(&found.maps[0].heatmap)?)?;
+        let Some(spread) = &found.maps[0].std else { return Err("there is no spread".into()) };
         let spread = numbers(spread)?;
         let highest = spread.peak().2;
         let shown = overlay(magma).draw(&spread.scaled(0.0, highest))?;
@@ -281,7 +281,7 @@ fn spread(subject: &Subject) -> Result<Sheet> {
 fn colors(subject: &Subject) -> Result<Sheet> {
     let picture = &subject.pictures[0];
     let maps = subject.ask(0, "gradcam", 0)?;
-    let (heat, raw) = (numbers(&maps.heat)?, numbers(&maps.raw)?.balanced());
+    let (heat, raw) = (numbers(&maps.heatmap)?, numbers(&maps.raw)?.balanced());
     let figures = ColorMap::ALL.into_iter().map(|colors| {
         let map = if colors.is_diverging() { &raw } else { &heat };
         let overlay = Overlay::new(&picture.photo).colors(colors).draw(map)?;
@@ -296,7 +296,7 @@ impl Subject {
     }
 
     /// One map of a picture: by its place, the method, and the place of the class.
-    fn ask(&self, picture: usize, method: &str, class: usize) -> Result<Maps> {
+    fn ask(&self, picture: usize, method: &str, class: usize) -> Result<AttributionMaps> {
         let picture = &self.pictures[picture];
         let method: &'static dyn Method = method_named(method)?;
         let explainer = Explainer::new(&self.model).layer(&self.model.card().layer).method(method);

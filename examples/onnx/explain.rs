@@ -1,5 +1,5 @@
-//! A model of an ONNX file, explained as it is: `build.rs` makes Burn code of the file by burn-onnx, and nothing in that code knows of
-//! this library.
+//! A model from an ONNX file, explained unchanged: `build.rs` generates Burn code from the file with burn-onnx, and nothing in that code
+//! knows this library.
 //!
 //! ```text
 //! cargo run --release -p cam-onnx-example                          # draws a scene; writes cam-out/onnx.png
@@ -10,21 +10,21 @@ mod model;
 #[cfg(test)]
 mod tests;
 
-use burn_cam::{Device, Photo};
+use burn_cam::{Device, ImageInput};
 use cam_scenes::Scene;
 use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut paths = std::env::args_os().skip(1).map(PathBuf::from);
-    let photo = match paths.next() {
-        Some(path) => Photo::open(path)?,
-        None => Scene::draw(7, 384)?.picture.into(),
+    let image = match paths.next() {
+        Some(path) => ImageInput::open(path)?,
+        None => Scene::draw(7, 384)?.image.into(),
     };
     let out = paths.next().unwrap_or_else(|| "cam-out/onnx.png".into());
 
     let net = model::Model::from_embedded(&Device::flex());
     let recorded = model::recorded(&net)?;
-    let map = burn_cam::explain(&recorded, &photo)?;
+    let map = burn_cam::explain(&recorded, &image)?;
     println!("{} at {}: hottest at {:?}", map.label, map.layer, map.peak());
 
     if let Some(folder) = out.parent() {

@@ -1,4 +1,4 @@
-"""Exports the built-in model (models/scenes.safetensors, a small ResNet) to scenes.onnx by PyTorch.
+"""Exports the built-in model (crates/cam-models/models/scenes.safetensors, a small ResNet) to scenes.onnx by PyTorch.
 
 pip install torch onnx onnxscript safetensors
 python examples/onnx/export.py
@@ -47,7 +47,7 @@ class Net(nn.Module):
 
 
 net = Net().eval()
-missing, unexpected = net.load_state_dict(load_file(HERE / "../../models/scenes.safetensors"), strict=False)
+missing, unexpected = net.load_state_dict(load_file(HERE / "../../crates/cam-models/models/scenes.safetensors"), strict=False)
 assert not unexpected and all(name.endswith("num_batches_tracked") for name in missing), (missing, unexpected)
 
 program = torch.onnx.export(

@@ -1,7 +1,7 @@
 //! The recording beside the module itself, and its maps beside the truth of drawn scenes.
 
 use crate::model::{Model, recorded};
-use burn_cam::{Classifier, Device, Found, Model as _, PhotoExplainer, PhotoModel, Resize, Taps};
+use burn_cam::{Classifier, Device, ImageExplainer, ImageExplanation, ImageModel, Model as _, Resize, Taps};
 use cam_scenes::{Class, Scene};
 
 /// Sums in another order, of the largest logit.
@@ -13,8 +13,8 @@ fn the_recording_has_the_logits_of_the_module_and_of_the_built_in_model() {
     let net = Model::from_embedded(&device);
     let recorded = recorded(&net).unwrap();
     let builtin = Classifier::builtin(&device).unwrap();
-    let scenes = [7, 8, 9].map(|seed| Scene::draw(seed, 200).unwrap().picture);
-    let (images, _) = PhotoModel::preprocess(&recorded, Resize::Squash).apply_all(&scenes, &device);
+    let scenes = [7, 8, 9].map(|seed| Scene::draw(seed, 200).unwrap().image);
+    let (images, _) = ImageModel::preprocess(&recorded, Resize::Squash).apply_all(&scenes, &device);
 
     let logits = recorded.forward(images.clone(), &Taps::off());
     let largest = logits.clone().abs().max().into_scalar::<f32>();
@@ -34,9 +34,10 @@ fn grad_cam_points_at_the_object() {
     let scenes: Vec<Scene> = (0..40).map(|seed| Scene::draw(seed, 128).unwrap()).collect();
     // The last layer, which is looked at where none is named, has 8 x 8 places; the other has 16 x 16.
     for (layer, least) in [("relu#9", 32), ("relu#7", 37)] {
-        let explainer = PhotoExplainer::new(&recorded).layer(layer);
-        let found = explainer.explain_all(scenes.iter().map(|scene| &scene.picture)).unwrap();
-        let on_object = |(scene, found): &(&Scene, &Found)| {
+        let explainer = ImageExplainer::new(&recorded).layer(layer);
+        let found = explainer.explain_all(scenes.iter().map(|scene| &scene.image)).unwrap();
+        let found: Vec<ImageExplanation> = found.into_iter().map(Result::unwrap).collect();
+        let on_object = |(scene, found): &(&Scene, &ImageExplanation)| {
             let map = &found.maps[0];
             let class = Class::from_index(map.class.unwrap()).unwrap();
             let (x, y) = map.peak();
