@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 help() {
     cat <<'END'
 For whoever has a card: builds the tool, runs the tests of methods and models on the card, and times the tool there beside the Python
-reference. The table that it prints, with the day and the names of the cards, is kept in a file and goes into COMPARE.md.
+reference. The table that it prints, with the day and the names of the cards, is kept in a file and goes into docs/benchmarks.md.
 
     pip install -r tests/golden/requirements.txt      # on an NVIDIA card with a PyTorch that knows CUDA
     benches/gpu.sh                                    # CUDA and Vulkan on an NVIDIA card
@@ -148,5 +148,5 @@ new=$(mktemp "$output.XXXXXX")
 trap 'echo "gpu.sh: ended early; what was measured is in $new" >&2' ERR INT TERM
 measured | tee "$new"
 mv "$new" "$output"
-echo "kept in $output: for COMPARE.md"
+echo "kept in $output: for docs/benchmarks.md"
 exit "$failed"

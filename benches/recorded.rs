@@ -8,10 +8,9 @@
 //! Each figure is the median over pairs of runs: one of each, in alternating order. Beside them is what the recording takes, once for each
 //! shape. Weights are random. Run it on a machine that does nothing else.
 
-use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
-use cam_core::{Class, Explainer, Explanation, GradCam, Model, Taps};
-use cam_models::Config;
+use cam_core::{Class, Explain, Explainer, Explanation, GradCam, Model, Taps};
+use cam_models::Registry;
 use std::time::Instant;
 
 const NETWORKS: [&str; 7] = [
@@ -35,10 +34,9 @@ fn main() {
         .iter()
         .filter(|name| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str())))
     {
-        let config =
-            Config::variants().find(|(known, _)| known == name).expect("a network that is shipped").1;
+        let architecture = Registry::builtin().variant(name).expect("a network that is shipped");
         let device = Device::flex();
-        let network = config.init(&device).freeze();
+        let network = architecture.build(&device);
         let recorded = network.record().expect("one device");
         for batch in [1, 8] {
             let images = Tensor::<4>::random([batch, 3, 224, 224], Distribution::Default, &device);
@@ -53,7 +51,7 @@ fn main() {
             let explainer = Explainer::new(&recorded).layer(&layer).method(GradCam);
             let map = || {
                 let found: Explanation = explainer.explain(images.clone(), &Class(3)).expect("a map");
-                found.maps[0].heat.clone().into_data();
+                found.maps[0].heatmap.clone().into_data();
             };
             let gradcam = ratio(|| drop(recorded.forward(images.clone(), &Taps::off()).into_data()), map);
             println!("{name:32} {batch:5} {recording:6.1} ms {inference:>24} {gradcam:>24}");

@@ -1,17 +1,14 @@
 //! Parity with torchvision, timm, pytorch-grad-cam and torch-cam on networks whose parameters are a hash of their names.
 //! `README.md` says what is stored and how it was made.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod families;
 mod file;
 mod maps;
 mod methods;
 mod whole;
 
+use crate::support::{hash, picture, value};
 use burn::tensor::Tensor;
-use support::{hash, picture, value};
 
 fn read<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
     tensor.to_data().try_to_vec().unwrap()

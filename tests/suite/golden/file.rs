@@ -1,6 +1,6 @@
 //! A golden file: its tensors and its notes.
 
-use crate::picture;
+use super::picture;
 use burn::tensor::Tensor;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;

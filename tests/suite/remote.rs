@@ -1,10 +1,11 @@
 //! `cam serve` and `--device remote:HOST:PORT`, over the loopback.
 
-mod support;
-
+use crate::support::{DENSENET, SWIN, TINY, VGG, VIT, hashed_on, mnasnet, picture};
 use assert_cmd::Command;
 use burn::tensor::{Device, Tensor};
-use cam_core::{Class, Explainer, FullGrad, GradCam, LayerCam, Model, ScoreCam, Smooth, Taps};
+use cam_core::{
+    Class, Explain, Explainer, FullGrad, GradCam, LayerCam, Model, ScoreCam, Smooth, Taps, Wrapped,
+};
 use cam_models::RecordedNetwork;
 use cam_scenes::Scene;
 use std::collections::BTreeMap;
@@ -12,7 +13,6 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
-use support::{DENSENET, SWIN, TINY, VGG, VIT, hashed_on, mnasnet, picture};
 use tempfile::TempDir;
 
 /// A `cam serve` that ends with the test.
@@ -58,7 +58,7 @@ fn desk(scenes: u64) -> TempDir {
     std::fs::create_dir(folder.path().join("album")).unwrap();
     for number in 0..scenes {
         let scene = Scene::draw(40_000 + number, 96).unwrap();
-        scene.picture.save(folder.path().join(format!("album/{number:02}.png"))).unwrap();
+        scene.image.save(folder.path().join(format!("album/{number:02}.png"))).unwrap();
     }
     folder
 }
@@ -164,13 +164,13 @@ fn a_server_that_is_killed_is_told_in_one_line_and_the_same_command_goes_on() {
     assert!((3..PICTURES).contains(&done), "{done} pictures were done");
 
     let told = complaint(explain(folder.path(), &device, &slow), 13);
-    assert!(told.contains("nobody answers"), "{told}");
+    assert!(told.contains("no server answers"), "{told}");
 
     let again = Serving::at(&serving.address, None);
     assert_eq!(again.address, serving.address);
     let run = explain(folder.path(), &device, &slow[..slow.len() - 1]).assert().success();
     let said = String::from_utf8_lossy(&run.get_output().stdout).into_owned();
-    assert!(said.contains(&format!("{done} of {PICTURES} pictures are done already")), "{said}");
+    assert!(said.contains(&format!("{done} of {PICTURES} images are done already")), "{said}");
     assert_eq!(lines().lines().count(), PICTURES);
 }
 
@@ -190,7 +190,7 @@ fn what_is_not_there_is_told_in_one_line() {
     let serving = Serving::at("127.0.0.1:0", None);
     let told = complaint(explain(folder.path(), &format!("remote:{}:7", serving.address), &[]), 13);
     assert!(told.contains("hosts only 1 device"), "{told}");
-    assert!(complaint(explain(folder.path(), "remote:127.0.0.1", &[]), 13).contains("names no server"));
+    assert!(complaint(explain(folder.path(), "remote:127.0.0.1", &[]), 13).contains("invalid server"));
     let mut second = Command::cargo_bin("cam").unwrap();
     second.args(["serve", "--device", "cpu", "--listen", &serving.address]);
     assert!(complaint(second, 13).contains("cannot lend devices at"));
@@ -225,9 +225,10 @@ fn every_family_computes_there() {
             let explainer = if biased { explainer.method(FullGrad::PAPER) } else { explainer };
             for found in [
                 explainer.explain(images.clone(), &Class(3)).unwrap(),
-                Smooth::augmented(&explainer).explain(images, &Class(3)).unwrap(),
+                Wrapped::new(&explainer, Smooth::augmented()).explain(images, &Class(3)).unwrap(),
             ] {
-                numbers.extend(found.maps.iter().map(|map| map.heat.to_data().try_to_vec::<f32>().unwrap()));
+                numbers
+                    .extend(found.maps.iter().map(|map| map.heatmap.to_data().try_to_vec::<f32>().unwrap()));
             }
             numbers
         });

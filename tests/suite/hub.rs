@@ -1,11 +1,9 @@
 //! Weights by the name of a model: against a server on this machine that answers as the Hugging Face hub does.
 
-mod support;
-
 use assert_cmd::Command;
 use burn::tensor::Device;
 use cam_models::zoo::resnet::VARIANTS;
-use cam_models::{Card, Error, Hub};
+use cam_models::{Error, Hub, ModelCard};
 use sha2::{Digest, Sha256};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -157,7 +155,7 @@ fn weights() -> &'static [u8] {
     BYTES.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("resnet18.safetensors");
-        support::hashed_file(&VARIANTS[0].1.init(&Device::flex()), &path);
+        crate::support::hashed_file(&VARIANTS[0].1.init(&Device::flex()), &path);
         std::fs::read(path).unwrap()
     })
 }
@@ -228,8 +226,8 @@ fn refuses(mut cam: Command, code: i32, words: &str) -> String {
     said
 }
 
-fn card() -> Card {
-    Card::named("resnet18").unwrap()
+fn card() -> ModelCard {
+    ModelCard::named("resnet18").unwrap()
 }
 
 #[test]
@@ -284,10 +282,10 @@ fn a_connection_that_is_cut_once_is_taken_up_where_it_broke() {
 fn a_connection_that_is_always_cut_leaves_nothing_that_could_be_taken_for_weights() {
     let desk = Desk::new();
     let server = Server::open(Shelf { cut: (10_000, usize::MAX), ..Shelf::of(weights()) });
-    let said = refuses(desk.explain(&server.endpoint), 15, "cannot fetch the weights of `resnet18`");
+    let said = refuses(desk.explain(&server.endpoint), 15, "cannot download the weights of `resnet18`");
     let url = format!("{}/timm/resnet18.tv_in1k/resolve/main/model.safetensors", server.endpoint);
     assert!(
-        said.contains(&format!("fetch {url} yourself and put it to `{}`", desk.place().display())),
+        said.contains(&format!("download {url} yourself and put it at `{}`", desk.place().display())),
         "{said}"
     );
     assert!(desk.found().is_empty());
@@ -331,7 +329,11 @@ fn contents_of_another_hash_are_refused_and_removed() {
     let file = vec![1; 1000];
     let server = Server::open(Shelf { etag: "plain".into(), ..Shelf::of(&file) });
     let hub = desk.hub(&server.endpoint);
-    let card = |sha256: String| Card { sha256: Some(sha256), ..card() };
+    let card = |sha256: String| {
+        let mut card = card();
+        card.sha256 = Some(sha256);
+        card
+    };
     let error = hub.weights(&card(expected), |_, _| ()).unwrap_err();
     assert!(matches!(error, Error::WrongHash { .. }), "{error}");
     assert!(desk.found().is_empty());
@@ -357,9 +359,9 @@ fn what_a_hub_refuses_is_said() {
     let desk = Desk::new();
     for (status, words) in [
         ("404 Not Found", "the hub has no such file (404)"),
-        ("401 Unauthorized", "the hub wants a token that may read it, in HF_TOKEN (401)"),
+        ("401 Unauthorized", "the hub needs a token with access to it, in HF_TOKEN (401)"),
         ("503 Service Unavailable", "503"),
-        ("304 Not Modified", "that is no hub's answer"),
+        ("304 Not Modified", "this is not the answer of a hub"),
     ] {
         let shelf = Shelf { refuses: Some(status), ..Shelf::of(b"") };
         let server = Server::open(shelf);
@@ -371,7 +373,7 @@ fn what_a_hub_refuses_is_said() {
     let endpoint = server.endpoint.clone();
     drop(server);
     refuses(desk.explain(&endpoint), 15, "onnection refused");
-    refuses(desk.explain("no address"), 15, "cannot fetch the weights");
+    refuses(desk.explain("no address"), 15, "cannot download the weights");
     assert!(desk.found().is_empty());
 }
 
@@ -392,7 +394,7 @@ fn offline_without_a_cache_says_what_to_fetch_and_where_to_put_it() {
     let mut cam = desk.explain("https://huggingface.co/");
     cam.env("HF_HUB_OFFLINE", "true");
     let words = format!(
-        "fetch https://huggingface.co/timm/resnet18.tv_in1k/resolve/main/model.safetensors and put it to `{}`",
+        "download https://huggingface.co/timm/resnet18.tv_in1k/resolve/main/model.safetensors and put it at `{}`",
         desk.place().display()
     );
     refuses(cam, 6, &words);

@@ -1,6 +1,6 @@
 //! How far our maps are from the stored ones.
 
-use crate::file::{Golden, largest};
+use super::file::{Golden, largest};
 
 /// Distances at many places, of full scale.
 #[derive(Default)]

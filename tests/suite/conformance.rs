@@ -1,18 +1,17 @@
 //! Every method on a small network of every family: a map of the right size, or an error that says what the network lacks.
 
-mod support;
-
+use crate::support::arithmetic::Differences;
+use crate::support::{
+    DENSENET, SWIN, TINY, TINY_RESNEXT, VGG, VIT, device, hashed, hashed_on, is_long, methods, mnasnet,
+    picture,
+};
 use burn::tensor::{Device, Tensor};
 use cam_core::{
-    Class, Error, Explainer, Explanation, GradCam, METHODS, Method, Model, Sess, Sight, Smooth, Taps,
-    choose_layer, concepts, guided_backprop,
+    Class, Cost, Error, Explain, Explainer, Explanation, GradCam, METHODS, Method, Model, Reads, Sess,
+    Smooth, Taps, Wrapped, choose_layer, concepts, guided_backprop,
 };
 use cam_models::RecordedNetwork;
 use cam_models::zoo::{swin::SwinConfig, vgg::VggConfig, vit::VitConfig};
-use support::arithmetic::Differences;
-use support::{
-    DENSENET, SWIN, TINY, TINY_RESNEXT, VGG, VIT, device, hashed, hashed_on, methods, mnasnet, picture,
-};
 
 /// A network, one of its inner layers with few channels, and what its forward pass names.
 struct Case {
@@ -72,14 +71,14 @@ impl Case {
     fn maps(&self, method: &'static dyn Method, images: Tensor<4>) -> Option<Numbers> {
         let explainer = Explainer::new(&self.network).layer(self.layer).method(method);
         let found: Explanation = explainer.explain(images, &Class(3)).ok()?;
-        Some(Numbers { heat: read(&found.maps[0].heat), raw: read(&found.maps[0].raw) })
+        Some(Numbers { heat: read(&found.maps[0].heatmap), raw: read(&found.maps[0].raw) })
     }
 
     /// Whether the network lacks what the method looks at, as its error says.
     fn lacks(&self, method: &dyn Method, error: &Error) -> bool {
         match error {
-            Error::NoBiases => method.sight() == Sight::Biases && !self.biases,
-            Error::NoAttention => method.sight() == Sight::Attention && !self.attention,
+            Error::NoBiases => method.info().reads == Reads::Biases && !self.biases,
+            Error::NoAttention => method.info().reads == Reads::Attention && !self.attention,
             Error::NotLinear { layer } => method.name() == "cam" && layer == self.layer,
             _ => false,
         }
@@ -116,7 +115,7 @@ fn every_method_explains_every_family_or_says_what_it_lacks() {
                     continue;
                 }
             };
-            let heat = read(&maps[0].heat);
+            let heat = read(&maps[0].heatmap);
             assert_eq!(heat.len(), case.size[0] * case.size[1], "{} of {}", method.name(), case.name);
             assert!(heat.iter().all(|x| (0.0..=1.0).contains(x)), "{} of {}", method.name(), case.name);
             let empty = heat.iter().all(|x| *x == 0.0);
@@ -131,12 +130,12 @@ fn every_method_explains_every_family_or_says_what_it_lacks() {
 #[test]
 fn images_of_a_batch_do_not_mix_in_any_family() {
     let quick: Vec<_> =
-        METHODS.iter().filter(|method| !["sscam", "iscam", "cam"].contains(&method.name())).collect();
+        METHODS.iter().filter(|method| !is_long(**method) && !method.info().needs.linear_head).collect();
     for case in cases() {
-        let fits = |method: &&&&dyn Method| match method.sight() {
-            Sight::Layer => true,
-            Sight::Biases => case.biases,
-            Sight::Attention => case.attention,
+        let fits = |method: &&&&dyn Method| match method.info().reads {
+            Reads::Layer | Reads::Input => true,
+            Reads::Biases => case.biases,
+            Reads::Attention => case.attention,
         };
         let explainer = quick
             .iter()
@@ -148,10 +147,10 @@ fn images_of_a_batch_do_not_mix_in_any_family() {
         for image in 0..2 {
             let alone = explainer.explain(pair.clone().narrow(0, image, 1), &Class(1)).unwrap();
             for (many, one) in together.maps.iter().zip(&alone.maps) {
-                let many = read(&many.heat.clone().narrow(0, image, 1));
+                let many = read(&many.heatmap.clone().narrow(0, image, 1));
                 // Sums in another order; units at the corner of their ReLU pass their gradient or not, as in the golden tests.
-                let off = differences(&many, &read(&one.heat), 1.0);
-                found.add(format!("{} of {}", one.method, case.name), &off, 5e-3);
+                let off = differences(&many, &read(&one.heatmap), 1.0);
+                found.add(format!("{} of {}", one.method.name, case.name), &off, 5e-3);
             }
         }
         found.judge();
@@ -187,17 +186,19 @@ fn unsquare_pictures_of_narrow_grids_have_a_defined_result() {
     let network = hashed(TINY);
     let image = picture("conformance", [1, 32, 16], 16);
     assert_eq!(network.forward(image.clone(), &Taps::off()).dims(), [1, 10]);
-    let methods = METHODS
-        .iter()
-        .filter(|method| method.sight() != Sight::Attention && !["sscam", "cam"].contains(&method.name()));
+    let methods = METHODS.iter().filter(|method| {
+        let info = method.info();
+        let longest = matches!(info.cost, Cost::PerChannel(passes) if passes > 10);
+        info.reads != Reads::Attention && !longest && !info.needs.linear_head
+    });
     let explainer =
         methods.fold(Explainer::new(&network).layer("layer3.0"), |all, method| all.method(*method));
     for maps in explainer.explain(image.clone(), &Class(0)).unwrap().maps {
-        let heat = read(&maps.heat);
-        assert!(heat.iter().all(|x| x.is_finite()), "{}", maps.method);
+        let heat = read(&maps.heatmap);
+        assert!(heat.iter().all(|x| x.is_finite()), "{}", maps.method.name);
         // The columns are one, and so alike; FullGrad looks at the input beside it.
         let is_striped = heat.chunks(16).all(|row| row.iter().all(|x| *x == row[0]));
-        assert!(maps.method == "fullgrad" || is_striped, "{}", maps.method);
+        assert!(maps.method.name == "fullgrad" || is_striped, "{}", maps.method.name);
     }
     // One place has nothing to stand out from.
     let error = Explainer::new(&network).layer("layer4.0").explain(image, &Class(0)).err().unwrap();
@@ -300,15 +301,21 @@ fn another_device_gives_the_same_maps_as_the_processor() {
 fn around(case: &Case, images: Tensor<4>) -> Vec<(&'static str, Vec<f32>)> {
     let explainer = Explainer::new(&case.network).layer(case.layer).method(GradCam);
     let smooth = Explainer::new(&case.network).layer(case.layer).method(GradCam).eigen_smooth(true);
-    let heat = |found: Result<Explanation, Error>| read(&found.unwrap().maps[0].heat);
+    let heat = |found: Result<Explanation, Error>| read(&found.unwrap().maps[0].heatmap);
     let sess = Sess { scales: 2, ..Sess::PAPER };
     let found = concepts(&case.network, case.layer, images.clone(), 3, 0).unwrap();
     let mut all = vec![
         ("eigen smooth", heat(smooth.explain(images.clone(), &Class(3)))),
-        ("mirrored, brighter", heat(Smooth::augmented(&explainer).explain(images.clone(), &Class(3)))),
-        ("noisy", heat(Smooth::noisy(&explainer, 2, 0.1, 0).explain(images.clone(), &Class(3)))),
-        ("windows", heat(sess.explain_each(&explainer, images.clone(), &[&Class(3)]))),
-        ("concepts", found.heat.iter().flat_map(read).collect()),
+        (
+            "mirrored, brighter",
+            heat(Wrapped::new(&explainer, Smooth::augmented()).explain(images.clone(), &Class(3))),
+        ),
+        (
+            "noisy",
+            heat(Wrapped::new(&explainer, Smooth::noisy(2, 0.1, 0)).explain(images.clone(), &Class(3))),
+        ),
+        ("windows", heat(Wrapped::new(&explainer, sess).explain_each(images.clone(), &[&Class(3)]))),
+        ("concepts", found.heatmaps.iter().flat_map(read).collect()),
         ("what they look like", read(&found.vectors)),
     ];
     if case.relus {

@@ -17,7 +17,7 @@ const HOSTILE: &str = "</script><script>document.title = 'taken'</script><!-- & 
 fn desk() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let picture =
-        |seed, name: &str| Scene::draw(seed, 200).unwrap().picture.save(folder.path().join(name)).unwrap();
+        |seed, name: &str| Scene::draw(seed, 200).unwrap().image.save(folder.path().join(name)).unwrap();
     picture(10_000, "scene.png");
     picture(10_001, "<img src=x onerror=document.title='taken'>.png");
     let names: Vec<String> =
@@ -60,9 +60,9 @@ fn unpacked(text: &Value) -> Vec<u8> {
 fn the_page_holds_all_that_was_asked_and_how_it_was_made() {
     let desk = desk();
     let data = data(&page(desk.path()));
-    let pictures = data["pictures"].as_array().unwrap();
-    assert_eq!(pictures.len(), 2);
-    for picture in pictures {
+    let images = data["images"].as_array().unwrap();
+    assert_eq!(images.len(), 2);
+    for picture in images {
         assert_eq!((&picture["size"], &picture["area"]), (&[200, 200].into(), &[0, 0, 200, 200].into()));
         assert_eq!(picture["top"].as_array().unwrap().len(), 5);
         let (kind, photo) = picture["photo"].as_str().unwrap().split_once(";base64,").unwrap();
@@ -86,7 +86,7 @@ fn the_page_holds_all_that_was_asked_and_how_it_was_made() {
     }
     let made = &data["made"];
     assert_eq!((&made["model"], &made["weights"]), (&"scenes".into(), &"built in".into()));
-    let weights = std::fs::read("models/scenes.safetensors").unwrap();
+    let weights = std::fs::read("crates/cam-models/models/scenes.safetensors").unwrap();
     let sha256: String =
         <sha2::Sha256 as sha2::Digest>::digest(weights).iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(made["sha256"], sha256);
@@ -100,7 +100,7 @@ fn the_raw_values_are_those_of_the_map_to_the_bit() {
     let desk = desk();
     cam(desk.path(), "explain scene.png --class 3 --raw --npy --html page.html --out maps").success();
     let data = data(&std::fs::read_to_string(desk.path().join("page.html")).unwrap());
-    let map = &data["pictures"][0]["maps"][0];
+    let map = &data["images"][0]["maps"][0];
     let file = |end: &str| {
         let entries = std::fs::read_dir(desk.path().join("maps")).unwrap().map(|entry| entry.unwrap().path());
         let path = entries.into_iter().find(|path| path.to_string_lossy().ends_with(end)).unwrap();
@@ -193,8 +193,8 @@ fn in_a_browser_the_slider_moves_and_the_pointer_reads() {
     let page = page(desk.path());
     let data = data(&page);
     // `drive.js` uses the page as a person does and leaves what it saw as text.
-    let driven =
-        page.replace("</body>", &format!("<script>\n{}\n</script>\n</body>", include_str!("drive.js")));
+    let driven = page
+        .replace("</body>", &format!("<script>\n{}\n</script>\n</body>", include_str!("report/drive.js")));
     let path = desk.path().join("driven.html");
     std::fs::write(&path, driven).unwrap();
     let mut chromium = std::process::Command::new(browser);
@@ -221,7 +221,7 @@ fn in_a_browser_the_slider_moves_and_the_pointer_reads() {
     assert_eq!(seen["wiped"], true, "the wipe leaves the photo on its right");
 
     // Cell 3, 5 of the 16 x 16 of the first map, as the data have it.
-    let map = &data["pictures"][0]["maps"][0];
+    let map = &data["images"][0]["maps"][0];
     let raw = unpacked(&map["raw"]["data"]);
     let at = 4 * (5 * 16 + 3);
     let value = f32::from_le_bytes(raw[at..at + 4].try_into().unwrap());
@@ -254,10 +254,10 @@ fn how_far_a_map_varies_is_on_the_page_where_it_is_asked_for() {
         cam(folder.path(), &format!("explain scene.png {line} --html page.html")).success();
         data(&std::fs::read_to_string(folder.path().join("page.html")).unwrap())
     };
-    let spread = page("--aug-smooth --spread")["pictures"][0]["maps"][0]["spread"].clone();
+    let spread = page("--aug-smooth --show-std")["images"][0]["maps"][0]["std"].clone();
     assert_eq!((spread["size"][0].as_u64(), spread["low"].as_f64()), (Some(128), Some(0.0)));
     assert!(spread["high"].as_f64().is_some_and(|most| most > 0.0 && most <= 0.5), "{spread}");
     let shades = unpacked(&spread["data"]);
     assert_eq!((shades.len(), shades.iter().max()), (128 * 128, Some(&254)), "up to the largest value");
-    assert!(page("--aug-smooth")["pictures"][0]["maps"][0]["spread"].is_null());
+    assert!(page("--aug-smooth")["images"][0]["maps"][0]["std"].is_null());
 }

@@ -1,13 +1,13 @@
 //! Real weights and real photos, where they are at hand: `../shared/data` beside the repository. They are no part of it,
 //! so these tests say that they skip where it is not there.
 
-#[path = "../examples/squeezenet.rs"]
+#[path = "../../examples/squeezenet.rs"]
 mod squeezenet;
 
 use burn::tensor::{Device, Tensor};
 use cam_core::{
-    Class, Explainer, Explanation, GradCam, LayerCam, METHODS, Model, ScoreCam, Sight, Taps, Target,
-    guided_backprop, guided_gradcam, layers, method_named,
+    Class, Explain, Explainer, Explanation, GradCam, LayerCam, METHODS, MethodInfo, Model, Reads, ScoreCam,
+    Taps, Target, guided_backprop, guided_gradcam, layers, method_named,
 };
 use cam_models::{Classifier, Preprocess, Resize, Weights, read_photo};
 use squeezenet::SqueezeNet;
@@ -34,28 +34,28 @@ fn the_dog_and_the_cat_are_each_found_by_a_model_of_ones_own() {
     // The dog's head is in the upper middle, the cat in the lower middle.
     let (dog, cat) = (Class(243), Class(281));
     let targets: [&dyn Target; 2] = [&dog, &cat];
-    // Those of many forward passes by ScoreCAM alone, for the dog. CAM needs a linear head, which SqueezeNet has not.
-    let others = ["cam", "scorecam", "sscam", "iscam", "randomcam"];
-    let quick =
-        METHODS.iter().filter(|method| method.sight() == Sight::Layer && !others.contains(&method.name()));
+    // Methods that mask the image are tried by Score-CAM alone, for the dog. CAM needs a linear head, which SqueezeNet does not have.
+    let other =
+        |info: MethodInfo| info.needs.masked_inputs || info.needs.linear_head || info.name == "randomcam";
+    let quick = METHODS.iter().filter(|method| method.info().reads == Reads::Layer && !other(method.info()));
     let explainer =
         quick.fold(Explainer::new(&model).layer("features.12"), |all, method| all.method(*method));
     let found: Explanation = explainer.explain_each(input.clone(), &targets).unwrap();
     let score =
         Explainer::new(&model).layer("features.12").method(ScoreCam::PAPER).explain(input, &dog).unwrap();
     for maps in found.maps.iter().chain(&score.maps) {
-        let heat: Vec<f32> = maps.heat.to_data().try_to_vec().unwrap();
+        let heat: Vec<f32> = maps.heatmap.to_data().try_to_vec().unwrap();
         let peak = (0..heat.len()).max_by(|&a, &b| heat[a].total_cmp(&heat[b])).unwrap();
         let (x, y) = (peak % 224, peak / 224);
-        println!("{} of {}: {x}, {y}", maps.method, maps.target);
+        println!("{} of {}: {x}, {y}", maps.method.name, maps.target);
         // These ask for no class: Eigen-CAM points at the dog, the others light both animals.
-        let upper = maps.target == 0 || maps.method == "eigencam";
-        if ["kpcacam", "fem"].contains(&maps.method) {
-            assert!((60..190).contains(&x), "{} finds the animals at {x}, {y}", maps.method);
+        let upper = maps.target == 0 || maps.method.name == "eigencam";
+        if ["kpcacam", "fem"].contains(&maps.method.name) {
+            assert!((60..190).contains(&x), "{} finds the animals at {x}, {y}", maps.method.name);
         } else if upper {
-            assert!(y < 120 && (60..170).contains(&x), "{} finds the dog at {x}, {y}", maps.method);
-        } else if ["gradcam", "hirescam", "layercam"].contains(&maps.method) {
-            assert!(y > 120, "{} finds the cat at {x}, {y}", maps.method);
+            assert!(y < 120 && (60..170).contains(&x), "{} finds the dog at {x}, {y}", maps.method.name);
+        } else if ["gradcam", "hirescam", "layercam"].contains(&maps.method.name) {
+            assert!(y > 120, "{} finds the cat at {x}, {y}", maps.method.name);
         }
     }
 }
@@ -108,7 +108,7 @@ fn the_guided_gradient_draws_the_dog() {
         let explainer = Explainer::new(&model).layer("features.12");
         let found: Explanation = explainer.explain(input.clone(), &Class(class)).unwrap();
         let gradient = guided_backprop(&model, &input, &Class(class)).unwrap();
-        let heat: Tensor<3> = found.maps[0].heat.clone();
+        let heat: Tensor<3> = found.maps[0].heatmap.clone();
         let guided = guided_gradcam(&gradient, heat.flatten(1, 2));
         let rows: Vec<f32> = guided.abs().sum_dims(&[1, 3]).into_data().try_to_vec().unwrap();
         rows[..112].iter().sum::<f32>() / rows.iter().sum::<f32>()
@@ -149,20 +149,20 @@ fn the_maps_of_a_vit_lie_on_the_animals() {
         .fold(explainer, |all, name| all.method(method_named(name).unwrap()));
     let found: Explanation = explainer.explain(input, &Class(243)).unwrap();
     for maps in &found.maps {
-        let heat: Vec<f32> = maps.heat.to_data().try_to_vec().unwrap();
+        let heat: Vec<f32> = maps.heatmap.to_data().try_to_vec().unwrap();
         let peak = (0..heat.len()).max_by(|&a, &b| heat[a].total_cmp(&heat[b])).unwrap();
-        println!("{}: row {}, column {}", maps.method, peak / 224, peak % 224);
+        println!("{}: row {}, column {}", maps.method.name, peak / 224, peak % 224);
         // The dog sits in the upper middle, the cat lies below; the left edge is a window, the right edge a wall.
         let mean = |columns: std::ops::Range<usize>| -> f32 {
             let inside = heat.iter().enumerate().filter(|(place, _)| columns.contains(&(place % 224)));
             inside.map(|(_, x)| x).sum::<f32>() / (224 * columns.len()) as f32
         };
-        match maps.method {
+        match maps.method.name {
             "gradcam" | "layercam" => {
                 assert!(peak / 224 < 60 && (80..150).contains(&(peak % 224)), "the dog's head")
             }
             // These ask for no class: both animals are lit, and the background is not.
-            _ => assert!(mean(80..160) > 1.5 * mean(0..40), "{} lights the background", maps.method),
+            _ => assert!(mean(80..160) > 1.5 * mean(0..40), "{} lights the background", maps.method.name),
         }
     }
 }

@@ -56,8 +56,8 @@ fn auto_works_on_every_machine_and_says_in_one_line_what_it_could_not_take() {
     let (code, _, told) = cam(&["demo", "--device", "auto"]);
     assert_eq!(code, 0, "{told}");
     let lines: Vec<&str> = told.lines().filter(|line| line.starts_with("cam: ")).collect();
-    let taken = cam_device::open(cam_device::Wanted::Auto).unwrap();
-    match &taken.passed_over[..] {
+    let taken = cam_device::open(cam_device::DeviceSpec::Auto).unwrap();
+    match &taken.skipped[..] {
         [] => assert_eq!(lines, [""; 0]),
         reasons => {
             assert_eq!(lines.len(), 1, "{told}");
@@ -71,17 +71,14 @@ fn auto_works_on_every_machine_and_says_in_one_line_what_it_could_not_take() {
 fn a_word_that_is_no_device_is_told_with_those_that_are() {
     let (code, _, told) = cam(&["demo", "--device", "tpu"]);
     assert_eq!(code, 13);
-    assert!(
-        told.contains("no device is called `tpu`; this build knows auto,") && told.contains("cpu"),
-        "{told}"
-    );
+    assert!(told.contains("unknown device `tpu`; this build knows auto,") && told.contains("cpu"), "{told}");
 }
 
 #[test]
 fn layers_are_ranked_on_the_device_that_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let photo = folder.path().join("scene.png").display().to_string();
-    Scene::draw(30_100, 64).unwrap().picture.save(&photo).unwrap();
+    Scene::draw(30_100, 64).unwrap().image.save(&photo).unwrap();
     let (code, ranked, told) = cam(&["layers", "--rank", &photo, "--device", "cpu"]);
     assert_eq!(code, 0, "{told}");
     let (_, listed, _) = cam(&["layers"]);
@@ -97,7 +94,7 @@ fn album(folder: &Path) {
         let place = folder.join("album").join(["", "more", "most"][number % 3]);
         std::fs::create_dir_all(&place).unwrap();
         let scene = Scene::draw(30_000 + number as u64, 64).unwrap();
-        scene.picture.save(place.join(format!("{}.png", number / 3))).unwrap();
+        scene.image.save(place.join(format!("{}.png", number / 3))).unwrap();
     }
     std::fs::write(folder.join("album/broken.png"), "no picture").unwrap();
     std::fs::copy(folder.join("album/0.png"), folder.join("0.png")).unwrap();
@@ -136,7 +133,7 @@ fn explained(devices: &str, batch: &str) -> (BTreeMap<String, Vec<u8>>, serde_js
         .unwrap();
     let told = String::from_utf8_lossy(&run.stderr).into_owned();
     assert_eq!(run.status.code(), Some(17), "one of the pictures is none: {told}");
-    assert!(told.contains("broken.png") && told.contains("1 of 9 pictures"), "{told}");
+    assert!(told.contains("broken.png") && told.contains("1 of 9 images"), "{told}");
     let mut report: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
     report.as_object_mut().unwrap().remove("seconds");
     let mut files = files(&folder.path().join("cam-out"));
@@ -171,6 +168,6 @@ fn pictures_are_spread_over_devices_and_nothing_else_changes() {
 fn what_looks_at_one_picture_takes_one_device() {
     let (code, _, told) = cam(&["demo", "--device", "cpu,cpu"]);
     assert_eq!(code, 2, "{told}");
-    assert!(told.contains("only `cam explain` spreads its pictures"), "{told}");
+    assert!(told.contains("only `cam explain` spreads its images"), "{told}");
     assert_eq!(cam(&["demo", "--device", "cpu,tpu"]).0, 13);
 }

@@ -1,7 +1,7 @@
 //! The maps of the built-in model, scored against the true masks of drawn scenes that training never saw.
 
 use burn::tensor::{Device, Tensor};
-use cam_core::{Class, Explainer, Explanation, GradCam, Target};
+use cam_core::{Class, Explain, Explainer, Explanation, GradCam, Target};
 use cam_models::{Classifier, Resize};
 use cam_scenes::Scene;
 
@@ -31,18 +31,18 @@ fn of_two_objects_each_class_points_at_its_own() {
     let explainer = Explainer::new(&model).layer(&model.card().layer).method(GradCam);
     let (mut hits, mut energy, mut share, mut sure, mut asked) = (0, 0.0, 0.0, 0, 0);
     for scene in scenes() {
-        let (input, _) = preprocess.apply(&scene.picture, &device);
+        let (input, _) = preprocess.apply(&scene.image, &device);
         let classes: Vec<Class> = scene.objects.iter().map(|object| Class(object.class.index())).collect();
         let targets: Vec<&dyn Target> = classes.iter().map(|class| class as &dyn Target).collect();
         let found: Explanation = explainer.explain_each(input, &targets).unwrap();
         for (object, maps) in scene.objects.iter().zip(&found.maps) {
-            let heat: Vec<f32> = maps.heat.to_data().try_to_vec().unwrap();
+            let heat: Vec<f32> = maps.heatmap.to_data().try_to_vec().unwrap();
             let peak = (0..heat.len()).max_by(|&a, &b| heat[a].total_cmp(&heat[b])).unwrap();
             hits += usize::from(object.mask.as_slice()[peak]);
             let inside: f32 =
                 heat.iter().zip(object.mask.as_slice()).filter(|(_, inside)| **inside).map(|(x, _)| x).sum();
             energy += inside / heat.iter().sum::<f32>().max(f32::MIN_POSITIVE);
-            share += object.mask.share();
+            share += object.mask.fraction();
             sure += usize::from(maps.scores.clone().into_scalar::<f32>() > 0.0);
             asked += 1;
         }
@@ -71,7 +71,7 @@ fn a_random_map_points_at_an_object_as_often_as_its_area_says() {
         let peak = random.argmax(1).into_scalar::<i64>() as usize;
         for object in &scene.objects {
             hits += usize::from(object.mask.as_slice()[peak]);
-            share += object.mask.share();
+            share += object.mask.fraction();
             asked += 1;
         }
     }

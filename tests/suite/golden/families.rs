@@ -1,12 +1,12 @@
 //! Every family against its first home: the logits and every tapped layer of a small network.
 
-use crate::file::{Golden, apart, input, largest};
-use crate::read;
+use super::file::{Golden, apart, input, largest};
+use super::read;
 use crate::support::arithmetic::Differences;
 use crate::support::{DENSENET, SWIN, TINY, TINY_RESNEXT, VGG, VIT, hash, hashed, mnasnet};
 use burn::tensor::Tensor;
-use cam_core::{Error, Explainer, Method, Seen, Top, layers};
-use cam_models::Config;
+use cam_core::{Evidence, Explain, Explainer, LayerContext, Method, MethodInfo, Top, layers};
+use cam_models::AnyArchitecture;
 use cam_models::zoo::swin::SwinConfig;
 use cam_models::zoo::vgg::VggConfig;
 use cam_models::zoo::vit::VitConfig;
@@ -21,22 +21,20 @@ const TOLERANCE: f32 = 2e-5;
 struct Keep(Arc<Mutex<Vec<Tensor<3>>>>);
 
 impl Method for Keep {
-    fn name(&self) -> &'static str {
-        "keep"
+    fn info(&self) -> MethodInfo {
+        MethodInfo::new("keep", "Keep", "").without_class()
     }
 
-    fn paper(&self) -> &'static str {
-        "none"
-    }
-
-    fn evidence(&self, seen: &Seen<'_>) -> Result<Tensor<3>, Error> {
-        self.0.lock().unwrap().push(seen.activation());
-        Ok(seen.activation())
+    fn evidence<'a>(&'a self, layer: &'a LayerContext<'_>) -> Evidence<'a> {
+        Box::pin(async move {
+            self.0.lock().unwrap().push(layer.activation());
+            Ok(layer.activation())
+        })
     }
 }
 
 /// Compares the logits and all of our layers, which have to include those named.
-fn agrees(name: &str, config: impl Into<Config>, needed: &[&str]) {
+fn agrees(name: &str, config: impl Into<AnyArchitecture>, needed: &[&str]) {
     let golden = Golden::open("families");
     let notes = &golden.notes["networks"][name];
     let (images, _) = input(&notes["input"]);

@@ -1,14 +1,12 @@
 //! Hostile weight files end in an error within bounded memory: no panic, no abort, nothing executed.
 
-mod support;
-
+use crate::support::{TINY, archive};
 use burn::store::{BurnpackStore, ModuleStore};
 use burn::tensor::Device;
 use cam_models::zoo::resnet::ResNet;
 use cam_models::{Classifier, Error, Weights};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use support::{TINY, archive};
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -291,7 +289,7 @@ fn a_shape_larger_than_its_file_takes_no_memory() {
 fn a_network_whose_numbers_are_one_number_repeated_is_refused() {
     // All tensors of a network of 1024 channels, each of stride 0 over a storage of four bytes: 20 KB for 5 GB.
     let bench = Bench::new();
-    let shapes = support::shapes(&network());
+    let shapes = crate::support::shapes(&network());
     let wide = |name: &str, shape: &[usize]| -> Vec<u32> {
         let kept = |place: usize| {
             place > 1 || (name == "conv1.weight" && place == 1) || (name.starts_with("fc.") && place == 0)

@@ -1,17 +1,17 @@
 //! Every method against pytorch-grad-cam, torch-cam or its paper, on small networks of every layout.
 
-use crate::file::{Golden, classes, count, input};
-use crate::maps::{Distance, Ours, part, thinned};
-use crate::read;
+use super::file::{Golden, classes, count, input};
+use super::maps::{Distance, Ours, part, thinned};
+use super::read;
 use crate::support::arithmetic::Differences;
 use crate::support::{SWIN, TINY, VGG, VIT, hashed};
 use burn::tensor::Tensor;
 use cam_core::{
-    Classes, Explainer, Explanation, Fading, Fem, FemCount, Finer, FullGrad, Fusion, GradCamPlusPlus, IsCam,
-    LogOdds, Pool, Rivals, Sampling, Scaled, ScoreCam, Sess, Smooth, Softmax, SsCam, Target, guided_backprop,
-    guided_gradcam, method_named,
+    Classes, Explain, Explainer, Explanation, Fading, Fem, FemCount, Finer, FullGrad, Fusion,
+    GradCamPlusPlus, IsCam, LogOdds, Pool, Rivals, Sampling, Scaled, ScoreCam, Sess, Smooth, Softmax, SsCam,
+    Target, Wrapped, guided_backprop, guided_gradcam, method_named,
 };
-use cam_models::{Config, RecordedNetwork};
+use cam_models::{AnyArchitecture, RecordedNetwork};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -49,7 +49,7 @@ struct Call<'a> {
 }
 
 impl Subject {
-    fn open(name: &str, config: impl Into<Config>) -> Self {
+    fn open(name: &str, config: impl Into<AnyArchitecture>) -> Self {
         let golden = Golden::open(&format!("methods_{name}"));
         let (images, size) = input(&golden.notes["input"]);
         Self { network: hashed(config), golden, images, size }
@@ -90,7 +90,7 @@ impl Subject {
             let gradient = match call.method {
                 "guided_gradcam" => {
                     let found = self.explained(call, target.as_ref());
-                    guided_gradcam(&gradient, found.maps[0].heat.clone().reshape([batch, height * width]))
+                    guided_gradcam(&gradient, found.maps[0].heatmap.clone().reshape([batch, height * width]))
                 }
                 _ => gradient,
             };
@@ -104,7 +104,8 @@ impl Subject {
             return distance;
         }
         let found = self.explained(call, target.as_ref());
-        let ours = Ours { raw: read(&found.maps[0].raw), heat: read(&found.maps[0].heat), size: self.size };
+        let ours =
+            Ours { raw: read(&found.maps[0].raw), heat: read(&found.maps[0].heatmap), size: self.size };
         let mut distance = ours.distance(&self.golden, call.path, step, call.note["sign"] == "arbitrary");
         if let Some(expected) = self.golden.get(&format!("{}/raw_full", call.path)) {
             for image in 0..batch {
@@ -131,12 +132,14 @@ impl Subject {
         let images = self.images.clone();
         match call.variant {
             "eigen_smooth" => explainer.eigen_smooth(true).explain(images, target),
-            "aug_smooth" => Smooth::augmented(&explainer).explain(images, target),
-            "layer_mean" => explainer.fuse(Fusion::Mean).explain(images, target),
-            "layer_max" => explainer.fuse(Fusion::Max).explain(images, target),
-            "layer_tanh_max" => explainer.fuse(Fusion::TanhMax(2.0)).explain(images, target),
-            "layer_product" => explainer.fuse(Fusion::Product).explain(images, target),
-            "sess" | "sess_max" => sess(&notes[call.variant]).explain_each(&explainer, images, &[target]),
+            "aug_smooth" => Wrapped::new(&explainer, Smooth::augmented()).explain(images, target),
+            "layer_mean" => explainer.wrap(Fusion::Mean).explain(images, target),
+            "layer_max" => explainer.wrap(Fusion::Max).explain(images, target),
+            "layer_tanh_max" => explainer.wrap(Fusion::TanhMax(2.0)).explain(images, target),
+            "layer_product" => explainer.wrap(Fusion::Product).explain(images, target),
+            "sess" | "sess_max" => {
+                Wrapped::new(&explainer, sess(&notes[call.variant])).explain_each(images, &[target])
+            }
             _ => explainer.explain(images, target),
         }
         .unwrap_or_else(|error| panic!("{}: {error}", call.path))

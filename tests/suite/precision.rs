@@ -1,21 +1,15 @@
 //! What half precision costs: maps of the four families, and of the built-in model, against those in single precision.
 
-mod support;
-
-use burn::module::Module;
+use crate::support::arithmetic::{ROUNDINGS, TEN_BITS};
+use crate::support::{SWIN, TINY, VGG, VIT, device, hashed, is_long, picture};
 use burn::tensor::{FloatDType, Tensor};
-use cam_core::{Class, Error, Explainer, METHODS, Model, Taps};
-use cam_models::{Classifier, Network, Precision, RecordedNetwork, Resize};
+use cam_core::{Class, Error, Explain, Explainer, Inspect, METHODS, Method, Model, Taps};
+use cam_models::{Classifier, Precision, RecordedNetwork, Resize};
 use cam_scenes::Scene;
-use support::arithmetic::{ROUNDINGS, TEN_BITS};
-use support::{SWIN, TINY, VGG, VIT, device, hashed, picture};
 
 /// Half a unit in the last place, of 1: what one rounding costs.
 const PRECISIONS: [(Precision, FloatDType, f32); 2] =
     [(Precision::F16, FloatDType::F16, TEN_BITS), (Precision::Bf16, FloatDType::BF16, 3.9e-3)];
-
-/// The methods that run the network so often that two would not tell more than one.
-const LONG: [&str; 3] = ["sscam", "iscam", "cam"];
 
 /// The mean and the largest difference of two maps.
 fn apart(a: &[f32], b: &[f32]) -> [f32; 2] {
@@ -28,13 +22,13 @@ fn maps(
     model: &impl Model,
     layer: &str,
     images: &Tensor<4>,
-    asked: impl Fn(&str) -> bool,
+    asked: impl Fn(&dyn Method) -> bool,
 ) -> Vec<(&'static str, Vec<f32>)> {
-    let methods = METHODS.iter().filter(|method| asked(method.name()));
+    let methods = METHODS.iter().filter(|method| asked(**method));
     let heat = methods.filter_map(|method| {
         let explainer = Explainer::new(model).layer(layer).method(*method);
         match explainer.explain(images.clone(), &Class(3)) {
-            Ok(found) => Some((method.name(), found.maps[0].read().unwrap().heat)),
+            Ok(found) => Some((method.name(), found.maps[0].read().unwrap().heatmap)),
             Err(Error::NoBiases | Error::NoAttention) => None,
             Err(error) => panic!("{}: {error}", method.name()),
         }
@@ -59,6 +53,23 @@ fn costs(name: &str, precision: (Precision, f32), single: &[(&str, Vec<f32>)], h
     assert!(middle < ROUNDINGS * precision.1, "{name}: {middle}");
 }
 
+/// A network in half precision, with images and logits in single precision.
+struct Half(RecordedNetwork, FloatDType);
+
+impl Model for Half {
+    fn module(&self) -> &dyn Inspect {
+        self.0.module()
+    }
+
+    fn prepare(&self, images: &Tensor<4>) -> Result<(), Error> {
+        self.0.prepare(&images.clone().cast(self.1))
+    }
+
+    fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
+        self.0.forward(images.cast(self.1), taps).cast(FloatDType::F32)
+    }
+}
+
 #[test]
 fn half_precision_of_the_network_costs_a_few_roundings_of_the_maps() {
     let networks: [(&str, RecordedNetwork, &str, [usize; 3]); 4] = [
@@ -69,18 +80,14 @@ fn half_precision_of_the_network_costs_a_few_roundings_of_the_maps() {
     ];
     for (name, network, layer, size) in networks {
         let images = picture("precision", size, 16);
-        let short = |method: &str| !LONG.contains(&method);
+        let short = |method: &dyn Method| !is_long(method) && !method.info().needs.linear_head;
         let single = maps(&network, layer, &images, short);
-        for (mut precision, dtype, rounding) in PRECISIONS {
+        for (precision, dtype, rounding) in PRECISIONS {
             if !device().supports_dtype(dtype) {
                 println!("skipped: {:?} does not compute in {precision}", device());
                 continue;
             }
-            let network = network.module().clone().map(&mut precision);
-            let half = cam_graph::record(&network, move |network: &Network, images: Tensor<4>| {
-                network.forward(images.cast(dtype)).cast(FloatDType::F32)
-            })
-            .unwrap();
+            let half = Half(network.network().cast(precision).record().unwrap(), dtype);
             costs(name, (precision, rounding), &single, &maps(&half, layer, &images, short));
         }
     }
@@ -91,9 +98,9 @@ fn a_classifier_takes_and_gives_single_precision() {
     let builtin = || Classifier::builtin(&device()).unwrap();
     let model = builtin();
     let scene = Scene::draw(7, 128).unwrap();
-    let (images, _) = model.card().preprocess(Resize::Squash).apply(&scene.picture, &device());
+    let (images, _) = model.card().preprocess(Resize::Squash).apply(&scene.image, &device());
     // What every method costs is told by the small networks.
-    let few = |method: &str| ["gradcam", "layercam", "eigencam"].contains(&method);
+    let few = |method: &dyn Method| ["gradcam", "layercam", "eigencam"].contains(&method.name());
     let single = maps(&model, &model.card().layer, &images, few);
     for (precision, dtype, rounding) in PRECISIONS {
         if !device().supports_dtype(dtype) {

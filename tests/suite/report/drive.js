@@ -18,7 +18,7 @@
   [photo.width, photo.height] = [view.width, view.height];
   const pen = photo.getContext("2d");
   const picture = new Image();
-  picture.src = report.pictures[0].photo;
+  picture.src = report.images[0].photo;
   await picture.decode();
   pen.drawImage(picture, 0, 0, photo.width, photo.height);
   const plain = [...pen.getImageData(0, 0, photo.width, photo.height).data];

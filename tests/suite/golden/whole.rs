@@ -1,13 +1,13 @@
 //! Six methods on a narrow ResNet and on ResNet-18 and -50 whole, against pytorch-grad-cam.
 
-use crate::file::{self, Golden, apart, classes, input};
-use crate::maps::Ours;
-use crate::read;
+use super::file::{self, Golden, apart, classes, input};
+use super::maps::Ours;
+use super::read;
 use crate::support::arithmetic::Differences;
 use crate::support::{TINY, hashed};
 use burn::tensor::Tensor;
-use cam_core::{Classes, Explainer, Model, Sampling, ScoreCam, Taps, method_named};
-use cam_models::{Config, RecordedNetwork};
+use cam_core::{Classes, Explain, Explainer, Model, Sampling, ScoreCam, Taps, method_named};
+use cam_models::{RecordedNetwork, Registry};
 use serde_json::Value;
 
 /// Of full scale. Rounding of f32 alone moves maps by 1e-6 to 1e-5 (`map_float32_minus_float64`), convolutions in another
@@ -30,7 +30,7 @@ struct Whole {
 
 impl Whole {
     fn open(name: &str) -> Self {
-        let network = hashed(Config::named(name).unwrap_or(TINY.into()));
+        let network = hashed(Registry::builtin().variant(name).cloned().unwrap_or(TINY.into()));
         Self { network, golden: Golden::open(name) }
     }
 
@@ -72,7 +72,7 @@ impl Whole {
             _ => explainer.method(method_named(method).unwrap()),
         };
         let found = explainer.explain(images, &Classes(classes)).unwrap();
-        Ours { raw: read(&found.maps[0].raw), heat: read(&found.maps[0].heat), size }
+        Ours { raw: read(&found.maps[0].raw), heat: read(&found.maps[0].heatmap), size }
     }
 }
 

@@ -1,26 +1,25 @@
 //! How often the device is waited for: once a call at most, and not at all by what computes gradients only. And the same without
 //! blocking, by an executor of a few lines.
 
-mod support;
-
+use crate::support::{TINY, VIT, hashed, is_long, methods, picture};
 use burn::tensor::Tensor;
+use cam_core::testing::{blocking_waits, device_reads, uploads};
 use cam_core::{
-    Class, EigenCam, EigenGradCam, Error, Explainer, GradCam, METHODS, Maps, Method, Sess, Sight, Smooth,
-    Top, concepts, concepts_async, rank_layers, rank_layers_async, read_backs, uploads, waits,
+    AttributionMaps, Class, EigenCam, EigenGradCam, Error, Explain, Explainer, GradCam, METHODS, Method,
+    Reads, Sess, Smooth, Top, Wrapped, concepts, concepts_async, rank_layers, rank_layers_async,
 };
-use cam_models::{Config, RecordedNetwork};
+use cam_models::{RecordedNetwork, Registry};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
-use support::{TINY, VIT, hashed, methods, picture};
 
 /// The read-backs of what `work` does, and what it returns.
 fn counted<T>(work: impl FnOnce() -> T) -> (usize, T) {
-    let before = read_backs();
+    let before = device_reads();
     let done = work();
-    (read_backs() - before, done)
+    (device_reads() - before, done)
 }
 
 /// The methods whose eigenvectors are found on the host: they read one Gram matrix a batch.
@@ -29,15 +28,15 @@ const PROJECTIONS: [&str; 4] = ["eigencam", "eigengradcam", "segeigencam", "kpca
 /// The methods that run changed copies, of those that are alike one.
 const COPIES: [&str; 3] = ["ablationcam", "scorecam", "iscam"];
 
-fn networks() -> [(RecordedNetwork, &'static str, Sight); 2] {
-    [(hashed(TINY), "layer4.0", Sight::Biases), (hashed(VIT), "blocks.1.norm1", Sight::Attention)]
+fn networks() -> [(RecordedNetwork, &'static str, Reads); 2] {
+    [(hashed(TINY), "layer4.0", Reads::Biases), (hashed(VIT), "blocks.1.norm1", Reads::Attention)]
 }
 
 #[test]
 fn a_method_reads_nothing_back_before_its_maps_are_read() {
     let images = picture("reads", [2, 64, 96], 16);
     for (network, layer, also) in networks() {
-        for method in methods().filter(|method| [Sight::Layer, also].contains(&method.sight())) {
+        for method in methods().filter(|method| [Reads::Layer, also].contains(&method.info().reads)) {
             let name = method.name();
             let explainer = Explainer::new(&network).layer(layer).method(method);
             let explain = || explainer.explain(images.clone(), &Top);
@@ -84,7 +83,7 @@ fn matrices_of(name: &str) -> usize {
 fn a_method_uploads_what_is_found_on_the_host_and_the_matrices_of_a_resize_once() {
     let images = picture("reads", [2, 64, 96], 16);
     for (network, layer, also) in networks() {
-        for method in methods().filter(|method| [Sight::Layer, also].contains(&method.sight())) {
+        for method in methods().filter(|method| [Reads::Layer, also].contains(&method.info().reads)) {
             let name = method.name();
             let explainer = Explainer::new(&network).layer(layer).method(method);
             let uploaded = || {
@@ -92,7 +91,7 @@ fn a_method_uploads_what_is_found_on_the_host_and_the_matrices_of_a_resize_once(
                 explainer.explain(images.clone(), &Top).map(|_| uploads() - before)
             };
             let (Ok(first), Ok(later)) = (uploaded(), uploaded()) else { continue };
-            let each = uploads_of(name, also == Sight::Biases);
+            let each = uploads_of(name, also == Reads::Biases);
             assert_eq!([first, later], [matrices_of(name) + each, each], "{name} at {layer}");
         }
     }
@@ -127,14 +126,16 @@ fn many_layers_methods_and_targets_are_read_at_once() {
 fn what_is_read_is_what_the_tensors_hold() {
     let network = hashed(TINY);
     let explainer = Explainer::new(&network).layer("layer4.0");
-    let found = Smooth::augmented(&explainer).explain(picture("reads", [2, 64, 96], 16), &Top).unwrap();
+    let found = Wrapped::new(&explainer, Smooth::augmented())
+        .explain(picture("reads", [2, 64, 96], 16), &Top)
+        .unwrap();
     let (output, maps) = found.read().unwrap();
-    let Maps { heat, raw, scores, classes, spread, .. } = &found.maps[0];
+    let AttributionMaps { heatmap: heat, raw, scores, classes, std, .. } = &found.maps[0];
     assert_eq!(output, numbers(&found.output));
-    assert_eq!(maps[0].heat, numbers(heat));
+    assert_eq!(maps[0].heatmap, numbers(heat));
     assert_eq!(maps[0].raw, numbers(raw));
     assert_eq!(maps[0].scores, numbers(scores));
-    assert_eq!(maps[0].spread.as_ref().unwrap(), &numbers(spread.as_ref().unwrap()));
+    assert_eq!(maps[0].std.as_ref().unwrap(), &numbers(std.as_ref().unwrap()));
     let classes: Vec<i64> = classes.as_ref().unwrap().to_data().iter().collect();
     assert_eq!(maps[0].classes.as_ref().unwrap(), &classes.iter().map(|&c| c as usize).collect::<Vec<_>>());
 }
@@ -146,8 +147,8 @@ fn without_blocking_the_maps_are_the_same() {
         // No layer is named: choosing one looks at gradients, which is awaited too.
         let methods = METHODS
             .iter()
-            .filter(|method| [Sight::Layer, also].contains(&method.sight()))
-            .filter(|method| !["cam", "sscam", "iscam"].contains(&method.name()));
+            .filter(|method| [Reads::Layer, also].contains(&method.info().reads))
+            .filter(|method| !is_long(**method) && !method.info().needs.linear_head);
         let explainer = || methods.clone().fold(Explainer::new(&network), |all, method| all.method(*method));
         let blocking = explainer().explain(images.clone(), &Top).unwrap().read().unwrap();
         let awaited = awaited(async {
@@ -168,20 +169,22 @@ fn what_stands_around_the_methods_has_a_form_that_does_not_block() {
     let images = || picture("reads", [2, 64, 96], 16);
     let explainer =
         Explainer::new(&network).layer("layer4.0").eigen_smooth(true).method(GradCam).method(EigenGradCam);
-    let smooth = Smooth::noisy(&explainer, 2, 0.1, 0);
+    let smooth = Wrapped::new(&explainer, Smooth::noisy(2, 0.1, 0));
     let blocking = smooth.explain(images(), &Top).unwrap().read().unwrap();
     let found = awaited(async { smooth.explain_async(images(), &Top).await?.read_async().await });
     assert_eq!(found, blocking);
 
     let sess = Sess { scales: 2, ..Sess::PAPER };
-    let blocking = sess.explain_each(&explainer, images(), &[&Top]).unwrap().read().unwrap();
-    let slid = async { sess.explain_each_async(&explainer, images(), &[&Top]).await?.read_async().await };
+    let blocking = Wrapped::new(&explainer, sess).explain_each(images(), &[&Top]).unwrap().read().unwrap();
+    let slid = async {
+        Wrapped::new(&explainer, sess).explain_each_async(images(), &[&Top]).await?.read_async().await
+    };
     assert_eq!(awaited(slid), blocking);
 
     let blocking = concepts(&network, "layer4.0", images(), 3, 0).unwrap();
     let found = awaited(concepts_async(&network, "layer4.0", images(), 3, 0));
     assert_eq!(numbers(&found.vectors), numbers(&blocking.vectors));
-    assert_eq!(numbers(&found.heat[2]), numbers(&blocking.heat[2]));
+    assert_eq!(numbers(&found.heatmaps[2]), numbers(&blocking.heatmaps[2]));
 
     let blocking = rank_layers(&network, EigenCam, images(), &Top).unwrap();
     assert_eq!(awaited(rank_layers_async(&network, EigenCam, images(), &Top)), blocking);
@@ -199,7 +202,7 @@ fn what_is_wrong_is_told_without_blocking_too() {
 #[test]
 fn a_forward_pass_uploads_nothing() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/cam-models/src/zoo");
-    for family in Config::FAMILIES {
+    for family in Registry::builtin().families() {
         let text = std::fs::read_to_string(folder.join(family.to_lowercase() + ".rs")).unwrap();
         for word in SENDS {
             assert!(!text.contains(word), "{family}: {word}");
@@ -236,7 +239,7 @@ fn there_is_one_way_to_the_host_and_one_from_it() {
     for (path, line) in lines_of_code() {
         let words: Vec<&str> = match path.file_name().and_then(|name| name.to_str()) {
             Some("read.rs") => SENDS.to_vec(),
-            Some("send.rs") => reads.to_vec(),
+            Some("upload.rs") => reads.to_vec(),
             _ => reads.iter().chain(&SENDS).copied().collect(),
         };
         assert!(!words.iter().any(|word| line.contains(word)), "{}: {line}", path.display());
@@ -256,10 +259,10 @@ fn numbers<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
 
 /// What a future gives that never blocks, though it reads.
 fn awaited<T>(future: impl Future<Output = Result<T, Error>>) -> T {
-    let before = waits();
+    let before = blocking_waits();
     let (reads, done) = counted(|| block_on(future));
     assert!(reads > 0, "it reads");
-    assert_eq!(waits() - before, 0, "it does not block");
+    assert_eq!(blocking_waits() - before, 0, "it does not block");
     done.unwrap()
 }
 

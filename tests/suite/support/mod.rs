@@ -7,14 +7,14 @@ pub mod arithmetic;
 
 use burn::store::{BurnToPyTorchAdapter, ModuleSnapshot};
 use burn::tensor::{Device, Tensor, TensorData};
-use cam_core::{METHODS, Method, SsCam};
+use cam_core::{Cost, METHODS, Method, SsCam};
 use cam_models::zoo::densenet::DenseNetConfig;
 use cam_models::zoo::mnasnet::MnasNetConfig;
 use cam_models::zoo::resnet::ResNetConfig;
 use cam_models::zoo::swin::SwinConfig;
 use cam_models::zoo::vgg::VggConfig;
 use cam_models::zoo::vit::VitConfig;
-use cam_models::{Config, Network, RecordedNetwork, Weights};
+use cam_models::{AnyArchitecture, AnyNetwork, RecordedNetwork, Weights};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use std::borrow::Cow;
@@ -89,6 +89,11 @@ pub fn methods() -> impl Iterator<Item = &'static dyn Method> {
     })
 }
 
+/// Whether a method runs the network many times for every channel.
+pub fn is_long(method: &dyn Method) -> bool {
+    matches!(method.info().cost, Cost::PerChannel(passes) if passes > 1)
+}
+
 /// The device of the tests of models and methods: what `CAM_TEST_DEVICE` says, a word as `--device` takes it, or the processor.
 pub fn device() -> Device {
     static DEVICE: OnceLock<Device> = OnceLock::new();
@@ -101,22 +106,22 @@ pub fn device() -> Device {
 }
 
 /// The network with the hashed parameters, through a file as a user's would go, recorded.
-pub fn hashed(config: impl Into<Config>) -> RecordedNetwork {
+pub fn hashed(config: impl Into<AnyArchitecture>) -> RecordedNetwork {
     hashed_on(config, &device())
 }
 
 /// As [`hashed`], on a device of its own: a clone of a network that is moved to another shares the statistics of its BatchNorms.
-pub fn hashed_on(config: impl Into<Config>, device: &Device) -> RecordedNetwork {
+pub fn hashed_on(config: impl Into<AnyArchitecture>, device: &Device) -> RecordedNetwork {
     hashed_network(config, device).record().unwrap()
 }
 
-/// As [`hashed_on`], the module itself.
-pub fn hashed_network(config: impl Into<Config>, device: &Device) -> Network {
+/// As [`hashed_on`], before it is recorded.
+pub fn hashed_network(config: impl Into<AnyArchitecture>, device: &Device) -> AnyNetwork {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights.safetensors");
-    let network = config.into().init(device);
-    hashed_file(&network, &path);
-    Weights::open(&path).unwrap().load("hashed", network).unwrap()
+    let architecture = config.into();
+    write_hashed(&architecture.build(device).shapes(), &path);
+    architecture.load("hashed", &Weights::open(&path).unwrap(), device).unwrap()
 }
 
 /// The hash of a tensor's place: splitmix64 of FNV-1a of the name.
@@ -177,11 +182,15 @@ pub fn shapes(network: &impl ModuleSnapshot) -> BTreeMap<String, Vec<usize>> {
 
 /// Writes the hashed parameters of a network under the names of its checkpoint, as a safetensors file.
 pub fn hashed_file(network: &impl ModuleSnapshot, path: &Path) {
-    let shapes = shapes(network);
+    write_hashed(&shapes(network), path);
+}
+
+/// Writes the hashed parameters of a network whose tensors have these names and shapes.
+pub fn write_hashed(shapes: &BTreeMap<String, Vec<usize>>, path: &Path) {
     let numbers: Vec<(&String, &Vec<usize>, Vec<u8>)> = shapes
         .iter()
         .map(|(name, shape)| {
-            let (low, high) = range(name, &shapes);
+            let (low, high) = range(name, shapes);
             let count = shape.iter().product::<usize>() as u64;
             (name, shape, (0..count).flat_map(|i| value(name, i, low, high).to_le_bytes()).collect())
         })

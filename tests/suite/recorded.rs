@@ -1,13 +1,13 @@
 //! The shipped networks, which are ordinary modules, as they are recorded: their logits and their layers.
 
-mod support;
-
+use crate::support::arithmetic::Differences;
+use crate::support::{
+    DENSENET, SWIN, TINY, TINY_RESNEXT, VGG, VIT, device, hashed_network, mnasnet, picture,
+};
 use burn::tensor::{Device, Tensor};
 use cam_core::{Model, Taps, layers};
-use cam_models::{Classifier, Config};
+use cam_models::{AnyArchitecture, Classifier};
 use std::collections::HashMap;
-use support::arithmetic::Differences;
-use support::{DENSENET, SWIN, TINY, TINY_RESNEXT, VGG, VIT, device, hashed_network, mnasnet, picture};
 
 fn read(logits: Tensor<2>) -> Vec<f32> {
     logits.into_data().try_to_vec().unwrap()
@@ -25,7 +25,7 @@ const ROUNDING: f32 = 5e-6;
 
 #[test]
 fn logits_are_those_of_the_module_at_any_batch() {
-    let cases: [(&str, Config, usize); 7] = [
+    let cases: [(&str, AnyArchitecture, usize); 7] = [
         ("resnet", TINY.into(), 96),
         ("resnext", TINY_RESNEXT.into(), 96),
         ("vgg", VGG.into(), 96),
@@ -51,7 +51,7 @@ fn logits_are_those_of_the_module_at_any_batch() {
 /// `layers.txt` lists the layers that a user can count on, in the order of the forward pass: `NAME CHANNELS channels on GRID`.
 #[test]
 fn layers_have_the_names_of_the_checkpoint() {
-    let listed = include_str!("golden/layers.txt");
+    let listed = include_str!("../golden/layers.txt");
     for listed in listed.split("# ").filter(|listed| !listed.is_empty()) {
         let (name, lines) = listed.split_once('\n').unwrap();
         let model = Classifier::untrained(name, &Device::flex()).unwrap();
