@@ -41,6 +41,7 @@ pub struct OpenModel<'a> {
     precision: Precision,
     random: bool,
     registry: Option<&'a Registry>,
+    #[cfg_attr(not(feature = "hub"), allow(dead_code, reason = "without the hub nothing is downloaded"))]
     on_download: Option<Box<dyn Fn(u64, u64) + 'a>>,
 }
 
