@@ -50,8 +50,8 @@ const MODULES: &[(&str, &[&str])] = &[("cam-kernels", &["outputs", "panel", "pic
 const PHRASES: &[&str] = &[
     "a line a photo",
     "a map a line",
-    "as Burn has it",
-    "as Python has it",
+    "as burn has it",
+    "as python has it",
     "near it are",
     "nobody says",
     "of one's own",
@@ -132,7 +132,7 @@ fn the_prose_is_plain_american_english() {
         let path = file.strip_prefix(root()).unwrap().display().to_string();
         for (number, line) in std::fs::read_to_string(&file).unwrap().lines().enumerate() {
             let words: Vec<&str> = line.split(|c: char| !c.is_alphanumeric() && c != '\'').collect();
-            let text = format!(" {} ", words.join(" "));
+            let text = format!(" {} ", words.join(" ")).to_lowercase();
             let phrase = PHRASES.iter().find(|phrase| text.contains(&format!(" {phrase} ")));
             let word = WORDS.iter().find(|word| words.contains(word));
             if let Some(used) = phrase.or(word) {

@@ -1,5 +1,7 @@
 //! The commands, one file each: options, examples, and what is done.
 
+use burn_cam::{AnyModel, Error, ErrorKind, Method, Reads, Target, applies};
+
 pub mod bench;
 pub mod compare;
 pub mod concepts;
@@ -9,3 +11,22 @@ pub mod guided;
 pub mod list;
 pub mod serve;
 pub mod shell;
+
+/// Returns why a method does not apply to a model; nothing when it does. A method that needs more of a network than a layer is tried with a
+/// blank image.
+fn why_not(
+    model: &AnyModel,
+    method: &'static dyn Method,
+    layers: &[String],
+    target: &dyn Target,
+) -> Result<Option<Error>, Error> {
+    let info = method.info();
+    if info.reads == Reads::Layer && !info.needs.linear_head {
+        return Ok(None);
+    }
+    match applies(model, method, layers, target) {
+        Ok(()) => Ok(None),
+        Err(error) if error.kind() == ErrorKind::Method => Ok(Some(error)),
+        Err(error) => Err(error),
+    }
+}

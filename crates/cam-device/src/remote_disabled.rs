@@ -1,11 +1,11 @@
-//! Stands in for `remote` in a build without that feature.
+//! What replaces `remote` in a build without that feature.
 
 use crate::{Api, Error, OpenDevice, Server};
 use std::net::TcpListener;
 
 const NOT_BUILT: Error = Error::NotBuilt { api: Api::Remote };
 
-/// Fails, as the feature `remote` is missing.
+/// Fails, because the feature `remote` is missing.
 pub(crate) fn open(_: &Server) -> Result<Vec<OpenDevice>, Error> {
     Err(NOT_BUILT)
 }

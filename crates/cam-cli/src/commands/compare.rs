@@ -5,13 +5,14 @@ use crate::args::model::ModelArgs;
 use crate::args::overlay::OverlayArgs;
 use crate::args::strategy::StrategyArgs;
 use crate::args::target::TargetArgs;
+use crate::commands::why_not;
 use crate::registry;
 use crate::report::console::Console;
 use crate::report::contact_sheet;
 use crate::report::failure::Failure;
 use crate::report::json::{MapReport, Seconds};
 use crate::run::sheets::{ImageSheet, SheetArgs, summary};
-use burn_cam::{AnyModel, AnyTarget, Error, ErrorKind, ImageModel, Method, Reads, applies};
+use burn_cam::{AnyModel, AnyTarget, Error, ImageModel, Method};
 use serde_json::json;
 
 pub const EXAMPLES: &str = "\
@@ -110,8 +111,7 @@ impl Args {
 /// Methods that cannot explain a network, each with the reason.
 type Skipped = Vec<(&'static dyn Method, Error)>;
 
-/// Returns the methods that can explain this network, and those that cannot. A method that needs more of a network than a layer with a
-/// gradient is tried with a blank image.
+/// Returns the methods that can explain this network, and those that cannot.
 fn applicable(
     model: &AnyModel,
     layers: &[String],
@@ -120,15 +120,9 @@ fn applicable(
 ) -> Result<(Vec<&'static dyn Method>, Skipped), Error> {
     let (mut applicable, mut skipped) = (Vec::new(), Vec::new());
     for &method in methods {
-        let info = method.info();
-        if info.reads == Reads::Layer && !info.needs.linear_head {
-            applicable.push(method);
-            continue;
-        }
-        match applies(model, method, layers, target) {
-            Ok(()) => applicable.push(method),
-            Err(error) if error.kind() == ErrorKind::Method => skipped.push((method, error)),
-            Err(error) => return Err(error),
+        match why_not(model, method, layers, target)? {
+            None => applicable.push(method),
+            Some(error) => skipped.push((method, error)),
         }
     }
     match (applicable.is_empty(), skipped.pop()) {

@@ -1,12 +1,13 @@
 //! `cam demo`: a drawn scene, explained by the built-in model, on one sheet.
 
 use crate::args::device::{self, DeviceArgs};
+use crate::commands::why_not;
 use crate::registry;
 use crate::report::console::Console;
 use crate::report::failure::{Failure, create_folder};
 use crate::run::sheets::hottest;
 use burn_cam::draw::{self, Figure, Marker, Rgb, RgbImage, Sheet};
-use burn_cam::{AnyModel, Class, ColorMap, Cost, ErrorKind, ImageExplainer, Method, OpenModel, applies};
+use burn_cam::{AnyModel, Class, ColorMap, Cost, ImageExplainer, Method, OpenModel};
 use cam_scenes::{Object, Scene};
 use std::path::PathBuf;
 
@@ -87,10 +88,8 @@ fn one_of_each_kind(model: &AnyModel) -> Result<Vec<&'static dyn Method>, Failur
         if slowest || methods.iter().any(|other| kind(other.info()) == kind(info)) {
             continue;
         }
-        match applies(model, method, &[], &Class(0)) {
-            Ok(()) => methods.push(method),
-            Err(error) if error.kind() == ErrorKind::Method => {}
-            Err(error) => return Err(error.into()),
+        if why_not(model, method, &[], &Class(0))?.is_none() {
+            methods.push(method);
         }
     }
     Ok(methods)
