@@ -57,6 +57,8 @@ use std::fmt::{self, Display};
 /// ```
 pub struct Taps<'a> {
     mode: Mode<'a>,
+    /// What names start with now: the name of the layer or scope in progress, empty outside all.
+    scope: RefCell<String>,
     recording: RefCell<Recording>,
 }
 
@@ -87,7 +89,7 @@ pub(crate) struct Replay<'a> {
 
 impl<'a> Taps<'a> {
     fn new(mode: Mode<'a>) -> Self {
-        Self { mode, recording: RefCell::default() }
+        Self { mode, scope: RefCell::default(), recording: RefCell::default() }
     }
 
     /// Makes taps that do nothing: for plain inference and training.
@@ -142,8 +144,8 @@ impl<'a> Taps<'a> {
 
     /// Names the layer whose work is done by `forward`, and returns its value.
     ///
-    /// Taps nest: a block may hold taps inside its closure. A name is used once in a network; give a layer the name that it has
-    /// in the checkpoint. The tap never fails: a problem (a name used twice, a grid that does not fit) is
+    /// Names nest: inside the closure of `blocks.0`, a layer named `conv1` is `blocks.0.conv1`, so a block need not know where it
+    /// stands. A full name is used once in a network; give a layer the name that it has in the checkpoint. The tap never fails: a problem (a name used twice, a grid that does not fit) is
     /// kept and reported by [`Explain::explain`](crate::Explain::explain), so that a forward pass keeps its plain
     /// signature.
     ///
@@ -173,6 +175,53 @@ impl<'a> Taps<'a> {
         self.tap(name, layout, bias, forward)
     }
 
+    /// Runs a part of the network that has no value of its own to name, like an encoder with several outputs: inside `forward`, names
+    /// start with `name`.
+    ///
+    /// ```
+    /// use burn::prelude::*;
+    /// use cam_core::{Nchw, Taps, layers};
+    ///
+    /// fn block(x: Tensor<4>, taps: &Taps<'_>) -> Tensor<4> {
+    ///     taps.layer("conv1", Nchw, || x.square()) * 2.0
+    /// }
+    ///
+    /// let model = |images: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+    ///     let x = taps.scope("encoder", || taps.layer("blocks.0", Nchw, || block(images, taps)));
+    ///     x.mean_dims(&[2, 3]).flatten(1, 3)
+    /// };
+    /// let layers = layers(&model, Tensor::<4>::ones([1, 3, 4, 4], &Device::flex()))?;
+    /// let names: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
+    /// assert_eq!(names, ["encoder.blocks.0.conv1", "encoder.blocks.0"]);
+    /// # Ok::<(), cam_core::Error>(())
+    /// ```
+    pub fn scope<R>(&self, name: impl Display, forward: impl FnOnce() -> R) -> R {
+        // Plain inference formats no name.
+        if let Mode::Off = self.mode {
+            return forward();
+        }
+        self.within(&self.full_name(name), forward)
+    }
+
+    /// Returns what names start with now: the full name of the layer or scope in progress, or nothing.
+    pub fn current_scope(&self) -> String {
+        self.scope.borrow().clone()
+    }
+
+    /// Runs `forward` in a scope from [`current_scope`](Self::current_scope). It is for models that compute a layer when its value is
+    /// first read, perhaps while another layer is in progress.
+    pub fn within<R>(&self, scope: &str, forward: impl FnOnce() -> R) -> R {
+        let outer = self.scope.replace(scope.into());
+        let value = forward();
+        self.scope.replace(outer);
+        value
+    }
+
+    fn full_name(&self, name: impl Display) -> String {
+        let scope = self.scope.borrow();
+        if scope.is_empty() { name.to_string() } else { format!("{scope}.{name}") }
+    }
+
     /// Whether the layer with this name may be captured in this pass. A model asks for it if a layer costs something that plain
     /// inference can do without: fused attention computes no matrix of weights.
     pub fn asks(&self, name: impl Display) -> bool {
@@ -180,7 +229,7 @@ impl<'a> Taps<'a> {
         if let Mode::Off = self.mode {
             return false;
         }
-        let name = name.to_string();
+        let name = self.full_name(name);
         self.shows(|asked| asked == name)
     }
 
@@ -270,12 +319,12 @@ impl<'a> Taps<'a> {
                 value
             }
             Mode::Capture { spec, batch, tape, record } => {
-                let name = name.to_string();
+                let name = self.full_name(name);
                 let (listed, captured, cached) = {
                     let recording = self.recording.borrow();
                     (recording.trace.layers.len(), recording.captured.len(), recording.cache.len())
                 };
-                let value = forward();
+                let value = self.within(&name, forward);
                 let mut recording = self.recording.borrow_mut();
                 let is_innermost = recording.trace.layers.len() == listed;
                 let Some(grid) = recording.list(&name, &layout, &value, *batch, is_innermost) else {
@@ -294,12 +343,12 @@ impl<'a> Taps<'a> {
                 }
             }
             Mode::Replay { replay, spec } => {
-                let name = name.to_string();
+                let name = self.full_name(name);
                 if let Some(value) = self.value_past_exit(&name, replay.exit) {
                     return value;
                 }
                 let value = match replay.cache.value::<D>(&name, replay.from) {
-                    None => forward(),
+                    None => self.within(&name, forward),
                     Some(value) if name != replay.from => return replay.rows.of(value),
                     Some(value) => {
                         self.recording.borrow_mut().reached_edit = true;

@@ -42,6 +42,7 @@ pub(crate) fn run(graph: &Graph, inputs: Vec<DispatchTensor>, taps: &Taps<'_>) -
     let run = Run {
         graph,
         taps,
+        scope: taps.current_scope(),
         values: RefCell::new(Values::new(&graph.constants, &graph.reads)),
         opened: RefCell::new(vec![false; graph.regions.len()]),
     };
@@ -57,6 +58,8 @@ pub(crate) fn run(graph: &Graph, inputs: Vec<DispatchTensor>, taps: &Taps<'_>) -
 struct Run<'a> {
     graph: &'a Graph,
     taps: &'a Taps<'a>,
+    /// Names of layers are relative to the scope of the run: a layer may be computed while one that does not hold it is in progress.
+    scope: String,
     values: RefCell<Values<'a>>,
     /// Whether the operators of each region are computed one by one.
     opened: RefCell<Vec<bool>>,
@@ -79,8 +82,10 @@ impl Run<'_> {
                 let bias = bias.filter(|_| self.graph.shows_biases && layer.children.is_empty());
                 let bias = bias.map(|bias| bias.value(&self.graph.constants));
                 let forward = || {
-                    layer.children.iter().for_each(|child| self.compute_layer(child));
-                    self.compute(layer.value);
+                    self.taps.within(&self.scope, || {
+                        layer.children.iter().for_each(|child| self.compute_layer(child));
+                        self.compute(layer.value);
+                    });
                     let value = self.values.borrow_mut().take(layer.value);
                     Tensor::<$rank>::from_dispatch(value.expect("the value was computed above"))
                 };

@@ -63,22 +63,21 @@ impl Vit {
         }
     }
 
-    /// The tokens after all blocks, whose names start with a path.
-    fn encoded(&self, mut x: Tensor<3>, path: &str, taps: &Taps<'_>) -> Tensor<3> {
+    /// The tokens after all blocks.
+    fn encoded(&self, mut x: Tensor<3>, taps: &Taps<'_>) -> Tensor<3> {
         let [batch, ..] = x.dims();
         let count = self.prefix + PATCHES;
         let shape = [batch, count, self.heads, D / self.heads];
         for (i, block) in self.blocks.iter().enumerate() {
-            x = taps.layer(format_args!("{path}blocks.{i}"), self.tokens(), || {
+            x = taps.layer(format_args!("blocks.{i}"), self.tokens(), || {
                 let y = norm(x.clone());
                 let of = |matrix: &Tensor<2>| {
                     y.clone().matmul(matrix.clone().unsqueeze()).reshape(shape).swap_dims(1, 2)
                 };
-                let weights =
-                    taps.layer(format_args!("{path}blocks.{i}.attn"), Attention(self.tokens()), || {
-                        let products = of(&block.query).matmul(of(&block.key).swap_dims(2, 3));
-                        softmax(products / (D as f32 / self.heads as f32).sqrt(), 3)
-                    });
+                let weights = taps.layer("attn", Attention(self.tokens()), || {
+                    let products = of(&block.query).matmul(of(&block.key).swap_dims(2, 3));
+                    softmax(products / (D as f32 / self.heads as f32).sqrt(), 3)
+                });
                 let mixed = weights.matmul(of(&block.value)).swap_dims(1, 2).reshape([batch, count, D]);
                 let x = x.clone() + mixed.matmul(block.output.clone().unsqueeze());
                 x.clone() + relu(norm(x)).matmul(block.mlp.clone().unsqueeze())
@@ -111,8 +110,8 @@ impl Model for Vit {
         let tokens = if self.prefix > 0 { Tensor::cat(vec![prefix, patches], 1) } else { patches };
         let x = tokens + self.positions.clone().unsqueeze::<3>();
         let x = match self.outer {
-            Some(outer) => taps.layer(outer, self.tokens(), || self.encoded(x, &format!("{outer}."), taps)),
-            None => self.encoded(x, "", taps),
+            Some(outer) => taps.layer(outer, self.tokens(), || self.encoded(x, taps)),
+            None => self.encoded(x, taps),
         };
         let first: Tensor<2> = norm(x).narrow(1, 0, 1).squeeze_dim(1);
         first.matmul(self.head.clone())

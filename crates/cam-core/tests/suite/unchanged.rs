@@ -127,16 +127,15 @@ impl Model for Mobile {
     }
 
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
-        let mut x = taps.layer("stem", Nchw, || taps.relu(self.stem.forward(images, "stem.norm", taps)));
+        let mut x = taps.layer("stem", Nchw, || taps.relu(self.stem.forward(images, "norm", taps)));
         for (place, block) in self.blocks.iter().enumerate() {
-            let name = |part| format!("blocks.{place}.{part}");
             x = taps.layer(format_args!("blocks.{place}"), Nchw, || {
                 let y = match &block.expand {
-                    Some(expand) => taps.relu(expand.forward(x.clone(), &name("expand"), taps)),
+                    Some(expand) => taps.relu(expand.forward(x.clone(), "expand", taps)),
                     None => x.clone(),
                 };
-                let y = taps.relu(block.depthwise.forward(y, &name("depthwise"), taps));
-                x + block.project.forward(y, &name("project"), taps)
+                let y = taps.relu(block.depthwise.forward(y, "depthwise", taps));
+                x + block.project.forward(y, "project", taps)
             });
         }
         self.head.forward(taps.relu(x).mean_dims(&[2, 3]).flatten(1, 3))
@@ -172,10 +171,10 @@ impl Model for Residual {
     }
 
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
-        let x = taps.layer("stem", Nchw, || taps.relu(self.stem.forward(images, "stem.norm", taps)));
+        let x = taps.layer("stem", Nchw, || taps.relu(self.stem.forward(images, "norm", taps)));
         let x = taps.layer("block", Nchw, || {
-            let y = taps.relu(self.first.forward(x.clone(), "block.first", taps));
-            taps.relu(x + self.second.forward(y, "block.second", taps))
+            let y = taps.relu(self.first.forward(x.clone(), "first", taps));
+            taps.relu(x + self.second.forward(y, "second", taps))
         });
         self.fc.forward(self.dropout.forward(x.mean_dims(&[2, 3]).flatten::<2>(1, 3)))
     }
@@ -243,16 +242,15 @@ impl Model for Vit {
                 let y = block.qkv.forward(block.norm1.forward(x.clone()));
                 let y = y.reshape([batch, count, 3, HEADS, WIDTH / HEADS]).swap_dims(1, 3);
                 let part = |part| y.clone().narrow(2, part, 1).squeeze_dim::<4>(2);
-                let weights = taps.layer(format_args!("blocks.{place}.attention"), Attention(grid), || {
+                let weights = taps.layer("attention", Attention(grid), || {
                     softmax(part(0).matmul(part(1).swap_dims(2, 3)) / 2.0, 3)
                 });
                 let mixed = block.attention_dropout.forward(weights).matmul(part(2));
                 let x = x + block.projection.forward(mixed.swap_dims(1, 2).reshape([batch, count, WIDTH]));
-                let x = taps.layer(format_args!("blocks.{place}.middle"), grid, || x);
+                let x = taps.layer("middle", grid, || x);
                 let bias = block.mlp.0.bias.as_ref().map(Param::val);
-                let y = taps.biased(format_args!("blocks.{place}.mlp"), grid, bias, || {
-                    block.mlp.0.forward(block.norm2.forward(x.clone()))
-                });
+                let y =
+                    taps.biased("mlp", grid, bias, || block.mlp.0.forward(block.norm2.forward(x.clone())));
                 x + block.mlp.2.forward(block.mlp.1.forward(taps.relu(y)))
             });
         }

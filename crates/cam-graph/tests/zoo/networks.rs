@@ -105,13 +105,13 @@ fn a_resnet_of_basic_blocks() {
             let x = relu(net.stem.forward(x));
             let x = taps.layer("pool", Nchw, || net.pool.forward(x));
             let x = taps.layer("blocks", Nchw, || {
-                let x = taps.layer("blocks.0", Nchw, || net.blocks[0].forward(x));
+                let x = taps.layer("0", Nchw, || net.blocks[0].forward(x));
                 let block = &net.blocks[1];
-                taps.layer("blocks.1", Nchw, || {
+                taps.layer("1", Nchw, || {
                     let y = relu(block.bn1.forward(block.conv1.forward(x.clone())));
-                    let y = taps.layer("blocks.1.bn2", Nchw, || block.bn2.forward(block.conv2.forward(y)));
+                    let y = taps.layer("bn2", Nchw, || block.bn2.forward(block.conv2.forward(y)));
                     let down = block.down.as_ref().unwrap();
-                    relu(taps.layer("blocks.1.down", Nchw, || down.forward(x)) + y)
+                    relu(taps.layer("down", Nchw, || down.forward(x)) + y)
                 })
             });
             net.fc.forward(pooled(x))
@@ -292,7 +292,7 @@ fn an_inverted_residual() {
                 let block = &net.block;
                 let y = block.act.forward(block.bn1.forward(block.expand.forward(x.clone())));
                 let y = block.act.forward(block.bn2.forward(block.depthwise.forward(y)));
-                x + taps.layer("block.bn3", Nchw, || block.bn3.forward(block.project.forward(y)))
+                x + taps.layer("bn3", Nchw, || block.bn3.forward(block.project.forward(y)))
             });
             net.fc.forward(pooled(x))
         });
@@ -350,9 +350,9 @@ fn a_convnext_block() {
             let block = &net.block;
             let x = taps.layer("block", Nchw, || {
                 let y = block.depthwise.forward(x.clone()).permute([0, 2, 3, 1]);
-                let y = taps.layer("block.norm", Nhwc, || block.norm.forward(y));
-                let y = taps.layer("block.act", Nhwc, || block.act.forward(block.up.forward(y)));
-                let y = taps.layer("block.down", Nhwc, || block.down.forward(y));
+                let y = taps.layer("norm", Nhwc, || block.norm.forward(y));
+                let y = taps.layer("act", Nhwc, || block.act.forward(block.up.forward(y)));
+                let y = taps.layer("down", Nhwc, || block.down.forward(y));
                 x + (y * block.scale.val().reshape([1, 1, 1, -1])).permute([0, 3, 1, 2])
             });
             net.fc.forward(pooled(x))
@@ -467,9 +467,9 @@ fn a_dense_block() {
         let x = net.stem.forward(x);
         let x = taps.layer("layers", Nchw, || {
             let [one, two] = [&net.layers[0], &net.layers[1]];
-            let y = taps.layer("layers.0", Nchw, || one.conv.forward(relu(one.norm.forward(x.clone()))));
+            let y = taps.layer("0", Nchw, || one.conv.forward(relu(one.norm.forward(x.clone()))));
             let x = Tensor::cat(vec![x, y], 1);
-            let y = taps.layer("layers.1.norm", Nchw, || two.norm.forward(x.clone()));
+            let y = taps.layer("1.norm", Nchw, || two.norm.forward(x.clone()));
             Tensor::cat(vec![x, two.conv.forward(relu(y))], 1)
         });
         let x = taps.layer("norm", Nchw, || net.norm.forward(x));
@@ -527,7 +527,7 @@ fn an_inception_block() {
             let parts = vec![
                 mixed.one.forward(x.clone()),
                 mixed.three.forward(x.clone()),
-                taps.layer("mixed.five", Nchw, || mixed.five.forward(x.clone())),
+                taps.layer("five", Nchw, || mixed.five.forward(x.clone())),
                 mixed.project.forward(mixed.pool.forward(x)),
             ];
             Tensor::cat(parts, 1)
@@ -720,7 +720,7 @@ fn a_sum_after_a_list_belongs_to_the_enclosing_block() {
         let x = net.stem.forward(x);
         let x = taps.layer("block", Nchw, || {
             let inside = || net.block.layers.iter().fold(x.clone(), |x, layer| layer.forward(x));
-            x.clone() + taps.layer("block.layers", Nchw, inside)
+            x.clone() + taps.layer("layers", Nchw, inside)
         });
         net.fc.forward(pooled(x))
     });
@@ -754,7 +754,7 @@ fn an_activation_after_a_block_is_not_the_one_inside_it() {
     .tapped(&["features.relu", "features"], |net, x, taps| {
         let Features { conv, relu: own, norm } = &net.features;
         let x = taps.layer("features", Nchw, || {
-            norm.forward(taps.layer("features.relu", Nchw, || own.forward(conv.forward(x))))
+            norm.forward(taps.layer("relu", Nchw, || own.forward(conv.forward(x))))
         });
         net.fc.forward(pooled(relu(x)))
     });

@@ -87,7 +87,7 @@ fn an_encoder_with_norms_first() {
     .tapped(&["patches", "body.layers.0", "body"], |net, x, taps| {
         let x = taps.layer("patches", PLACES, || tokens(&net.patches, x));
         let x = taps.layer("body", PLACES, || {
-            let x = taps.layer("body.layers.0", PLACES, || net.body.layers[0].forward(x, None, None));
+            let x = taps.layer("layers.0", PLACES, || net.body.layers[0].forward(x, None, None));
             net.body.layers[1].forward(x, None, None)
         });
         net.fc.forward(mean(x))

@@ -95,8 +95,8 @@ impl Model for Net {
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
         let x = taps.layer("stem", Nchw, || relu(self.stem.forward(images)));
         let x = taps.layer("block", Nchw, || {
-            let y = taps.layer("block.bn1", Nchw, || self.bn1.forward(self.conv1.forward(x.clone())));
-            let y = taps.layer("block.bn2", Nchw, || self.bn2.forward(self.conv2.forward(relu(y))));
+            let y = taps.layer("bn1", Nchw, || self.bn1.forward(self.conv1.forward(x.clone())));
+            let y = taps.layer("bn2", Nchw, || self.bn2.forward(self.conv2.forward(relu(y))));
             relu(x + y)
         });
         let x = taps.layer("last", Nchw, || relu(self.last.forward(x)));
