@@ -1,12 +1,14 @@
 //! What an explanation may cost.
 
 use crate::registry;
-use burn_cam::{Error, Explainer, Method};
+use crate::report::failure::Failure;
+use burn_cam::{Explainer, Method};
 use bytesize::ByteSize;
 use serde::Serialize;
 
 /// What an explanation may cost.
 #[derive(clap::Args, Serialize)]
+#[command(next_help_heading = "Cost")]
 pub struct BudgetArgs {
     /// About how much memory the changed copies of an image may take in methods of many passes (256MiB, 2GB): they run in chunks
     /// that fit [default: 256MiB]
@@ -29,11 +31,18 @@ impl BudgetArgs {
     }
 
     /// Returns the methods of these names; without names the first of the registry, Grad-CAM.
-    pub fn methods(&self, names: &[String]) -> Result<Vec<&'static dyn Method>, Error> {
-        match names {
-            [] => Ok(registry().methods().first().copied().into_iter().collect()),
-            names => names.iter().map(|name| Ok(self.limited(registry().method(name)?))).collect(),
+    pub fn methods(&self, names: &[String]) -> Result<Vec<&'static dyn Method>, Failure> {
+        let methods: Vec<_> = match names {
+            [] => registry().methods().first().copied().into_iter().collect(),
+            names => names.iter().map(|name| registry().method(name)).collect::<Result<_, _>>()?,
+        };
+        let limits = |method: &dyn Method| method.with_channels(1).is_some();
+        if self.channels.is_some() && !methods.iter().any(|method| limits(*method)) {
+            let known: Vec<&str> =
+                registry().methods().iter().copied().filter(|m| limits(*m)).map(Method::name).collect();
+            return Err(Failure::Usage(format!("`--channels` is for the methods {}", known.join(", "))));
         }
+        Ok(methods.into_iter().map(|method| self.limited(method)).collect())
     }
 
     /// Returns a method that tries as many channels at most.

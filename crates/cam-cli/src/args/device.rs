@@ -7,6 +7,7 @@ use cam_device::{OpenDevice, Selection};
 
 /// Where a command computes.
 #[derive(clap::Args)]
+#[command(next_help_heading = "Cost")]
 pub struct DeviceArgs {
     /// Where to compute: `auto` takes the best device that works; see `cam devices`. `remote:HOST:PORT` is the device of a machine on
     /// which `cam serve` runs. `cam explain` spreads images over several: `cuda:all`, or names separated by commas

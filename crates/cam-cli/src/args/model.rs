@@ -13,6 +13,7 @@ use std::str::FromStr;
 /// Which model, and where its weights come from.
 #[derive(clap::Args)]
 #[group(id = "model")]
+#[command(next_help_heading = "Model")]
 pub struct ModelArgs {
     /// The model: see `cam models` [default: recognized from the weights; without weights the built-in model, which knows the ten
     /// object classes that `cam demo` draws, and no photos]

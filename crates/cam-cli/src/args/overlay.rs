@@ -10,6 +10,7 @@ use serde::Serialize;
 /// How maps are painted.
 #[derive(clap::Args, Serialize)]
 #[group(id = "overlay_args")]
+#[command(next_help_heading = "Drawing")]
 pub struct OverlayArgs {
     /// How a map is drawn over its image
     #[arg(long, value_name = "MODE", default_value = Mode::default().name(), value_parser = modes())]

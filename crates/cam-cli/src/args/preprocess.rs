@@ -7,6 +7,7 @@ use serde::Serialize;
 /// How images become the input of a model.
 #[derive(clap::Args, Serialize)]
 #[group(id = "preprocess")]
+#[command(next_help_heading = "Preprocessing")]
 pub struct PreprocessArgs {
     /// How an image of another shape becomes the input of the model: squeezed whole, or its center cut out
     #[arg(long, value_name = "squash|crop", default_value = "squash")]

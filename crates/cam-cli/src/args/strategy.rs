@@ -14,6 +14,7 @@ use std::sync::{Mutex, PoisonError};
 /// How images are explained.
 #[derive(clap::Args, Serialize)]
 #[group(id = "strategy")]
+#[command(next_help_heading = "Explanation")]
 pub struct StrategyArgs {
     /// A layer: see `cam layers`; several separated by commas, or given several times. `all` takes the blocks of the network
     /// from shallow to deep, `auto` the last layer with a grid and a gradient, `input` the pixels [default: the one in the
@@ -53,17 +54,21 @@ pub struct StrategyArgs {
 impl StrategyArgs {
     /// Returns the layers that are asked for; none when the explainer chooses.
     pub fn layers(&self, model: &impl ImageModel) -> Result<Vec<String>, Failure> {
-        match self.layers.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            [] => Ok(model.default_layer().map(String::from).into_iter().collect()),
-            ["auto"] => Ok(Vec::new()),
-            ["all"] => Ok(layer_sweep(model)?),
+        let layers = match self.layers.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            [] => model.default_layer().map(String::from).into_iter().collect(),
+            ["auto"] => Vec::new(),
+            ["all"] => layer_sweep(model)?,
             _ if self.layers.iter().any(|layer| ["all", "auto"].contains(&layer.as_str())) => {
-                Err(Failure::Usage(
+                return Err(Failure::Usage(
                     "`--layer all` and `--layer auto` cannot be combined with other layers".into(),
-                ))
+                ));
             }
-            _ => Ok(self.layers.clone()),
+            _ => self.layers.clone(),
+        };
+        if self.fuse.is_some() && layers.len() < 2 {
+            return Err(Failure::Usage("`--fuse` needs several layers: name them by `--layer`".into()));
         }
+        Ok(layers)
     }
 
     /// Returns whether the explainer chooses the layer.

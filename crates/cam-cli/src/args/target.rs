@@ -8,6 +8,7 @@ use serde::Serialize;
 /// Which scores of each image are explained.
 #[derive(clap::Args, Serialize)]
 #[group(id = "targets")]
+#[command(next_help_heading = "Classes")]
 pub struct TargetArgs {
     /// A class, by number or name; may be given several times [default: the top class of each image]
     #[arg(long = "class", value_name = "ID|NAME")]

@@ -45,22 +45,22 @@ pub struct Args {
     pub model: ModelArgs,
     /// A method: see `cam methods`; several separated by commas, or given several times; `all` for every method that applies
     /// to this model [default: gradcam]
-    #[arg(long = "method", value_name = "NAME", value_delimiter = ',', value_parser = completion::METHODS, hide_possible_values = true)]
+    #[arg(long = "method", help_heading = "Explanation", value_name = "NAME", value_delimiter = ',', value_parser = completion::METHODS, hide_possible_values = true)]
     pub methods: Vec<String>,
     /// A layer: see `cam layers`; several separated by commas, or given several times [default: the one in the model card]
-    #[arg(long = "layer", value_name = "NAME", value_delimiter = ',')]
+    #[arg(long = "layer", help_heading = "Explanation", value_name = "NAME", value_delimiter = ',')]
     pub layers: Vec<String>,
     /// Explain the classes 0 to N-1 of each image in one call [default: the top class]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, help_heading = "Explanation", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub classes: Option<u32>,
     /// Explain by all methods at all layers in one call, which is one row
-    #[arg(long)]
+    #[arg(long, help_heading = "Explanation")]
     pub together: bool,
     /// Images in one pass
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, help_heading = "Measurement", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: u32,
     /// How often each is measured; the medians are reported
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, help_heading = "Measurement", value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub repeat: u32,
     #[command(flatten)]
     pub place: DeviceArgs,
@@ -72,7 +72,7 @@ pub struct Args {
     /// replay of the part after the layer counts with its share of the layers, a backward pass as much as its forward pass); `peak_memory`, the peak memory of an explanation in bytes, beside the model and its input (null where it
     /// is not known, as on GPUs); `warm_up`, the seconds of the first forward pass and explanation
     /// together, which are not counted: on GPUs they compile and choose kernels
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub json: bool,
 }
 

@@ -33,10 +33,10 @@ pub struct Args {
     #[command(flatten)]
     pub model: ModelArgs,
     /// A method: see `cam methods`; several separated by commas, or given several times [default: all quick methods]
-    #[arg(long = "method", value_name = "NAME", value_delimiter = ',', value_parser = completion::METHODS, hide_possible_values = true)]
+    #[arg(long = "method", help_heading = "Explanation", value_name = "NAME", value_delimiter = ',', value_parser = completion::METHODS, hide_possible_values = true)]
     pub methods: Vec<String>,
     /// The slow methods, too: those that run the whole network for every channel
-    #[arg(long, conflicts_with = "methods")]
+    #[arg(long, help_heading = "Explanation", conflicts_with = "methods")]
     pub slow: bool,
     #[command(flatten)]
     pub strategy: StrategyArgs,
@@ -99,7 +99,7 @@ fn is_slow(method: &dyn Method) -> bool {
 
 impl Args {
     /// Returns the methods that are asked for.
-    fn methods(&self) -> Result<Vec<&'static dyn Method>, Error> {
+    fn methods(&self) -> Result<Vec<&'static dyn Method>, Failure> {
         if !self.methods.is_empty() {
             return self.strategy.budget.methods(&self.methods);
         }

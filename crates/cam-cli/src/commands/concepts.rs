@@ -25,13 +25,13 @@ pub struct Args {
     #[command(flatten)]
     pub model: ModelArgs,
     /// The number of concepts
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=32))]
+    #[arg(long, help_heading = "Concepts", value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=32))]
     pub count: u32,
     /// The layer: see `cam layers` [default: the one in the model card]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = "Concepts", value_name = "NAME")]
     pub layer: Option<String>,
     /// The seed of the search for concepts
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, help_heading = "Concepts", default_value_t = 0)]
     pub seed: u64,
 }
 

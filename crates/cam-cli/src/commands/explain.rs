@@ -125,6 +125,12 @@ impl Args {
         if !matches!(output, Output::Folder(_)) && (self.npy || self.raw) {
             return Err(Failure::Usage("`--npy` and `--raw` need a folder to write to: `--out DIR`".into()));
         }
+        if !matches!(output, Output::Folder(_)) && self.fresh {
+            return Err(Failure::Usage("`--fresh` needs a folder with a manifest: `--out DIR`".into()));
+        }
+        if self.images.iter().filter(|path| *path == Path::new("-")).count() > 1 {
+            return Err(Failure::Usage("standard input, `-`, can be named once".into()));
+        }
         if matches!(output, Output::Stdout(_)) && (self.json.is_some() || self.preview.is_some()) {
             let reason = "standard output is for the image: omit `--json` and `--preview`";
             return Err(Failure::Usage(reason.into()));
@@ -358,7 +364,11 @@ impl Run<'_> {
     /// Writes and prints what waits for the end.
     fn end(self) -> Result<(), Failure> {
         if !self.kept.is_empty() {
-            let drawn = self.sheet(&self.kept)?;
+            let drawn =
+                match only_map(&self.kept).filter(|_| !self.args.sheet && !self.args.strategy.show_std) {
+                    Some(map) => Drawing::Overlay(self.painter.paint(map)?),
+                    None => self.sheet(&self.kept)?,
+                };
             self.show(&drawn)?;
             self.output.deliver(&drawn, self.console)?;
         }
@@ -375,6 +385,14 @@ impl Run<'_> {
             self.report.print(&self.state.failures, &self.seconds, self.console)?;
         }
         self.state.end(self.console)
+    }
+}
+
+/// Returns the only map of some images, if there is only one.
+fn only_map(images: &[Explained]) -> Option<&ImageMap> {
+    match images {
+        [Explained { found, .. }] => found.maps.iter().next().filter(|_| found.maps.len() == 1),
+        _ => None,
     }
 }
 

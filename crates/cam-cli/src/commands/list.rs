@@ -13,20 +13,21 @@ pub const LAYERS_EXAMPLES: &str = "\
 Examples:
   cam layers --model resnet50
   cam layers --weights my_finetuned.pth --rank dog.jpg
-      The layers ranked by how well their maps explain the score, the best first";
+      The layers ranked by what their maps keep of the score: first the one with the largest difference
+      between the score of the image times the map and that of the image times the rest";
 
 #[derive(clap::Args)]
 pub struct LayersArgs {
     #[command(flatten)]
     pub model: ModelArgs,
     /// Rank the layers by how well their maps of the top class of this image explain its score
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, help_heading = "Ranking", value_name = "IMAGE")]
     pub rank: Option<PathBuf>,
     /// The method of those maps: see `cam methods`
-    #[arg(long, value_name = "NAME", default_value = registry().methods()[0].name(), requires = "rank", value_parser = completion::METHODS, hide_possible_values = true)]
+    #[arg(long, help_heading = "Ranking", value_name = "NAME", default_value = registry().methods()[0].name(), requires = "rank", value_parser = completion::METHODS, hide_possible_values = true)]
     pub method: String,
     /// Where they are ranked: `auto` takes the best device that works; see `cam devices`. A list without a rank is made on the CPU
-    #[arg(long, value_name = "NAME", default_value = "auto", requires = "rank")]
+    #[arg(long, help_heading = "Ranking", value_name = "NAME", default_value = "auto", requires = "rank")]
     pub device: String,
 }
 

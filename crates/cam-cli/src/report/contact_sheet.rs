@@ -43,18 +43,11 @@ const STD_NOTE: &str =
 /// The longer side of a figure, in pixels.
 const TILE: u32 = 256;
 
-/// Draws the maps of some images, one image below the other; a single map is an overlay without a sheet around it. With `std` the
-/// standard deviation of each map is beside it.
+/// Draws the maps of some images, one image below the other. With `std` the standard deviation of each map is beside it.
 ///
 /// With several layers and several methods each row is a layer and each column a method; otherwise a row is a class. A long row
 /// continues below.
 pub fn draw(images: &[Explained], model: &str, painter: &Painter, std: bool) -> Result<Drawing, Failure> {
-    if let [explained] = images
-        && let [map] = &explained.found.maps[..]
-        && !(std && map.std.is_some())
-    {
-        return Ok(Drawing::Overlay(painter.paint(map)?));
-    }
     let mut sheet = Sheet::new(title(images, model)).color_bar(painter.colors).tile(TILE);
     let maps = images.iter().flat_map(|explained| &explained.found.maps);
     let stds = maps.filter_map(|map| map.std.as_ref()).filter(|_| std);
@@ -108,7 +101,8 @@ impl Rows<'_> {
         let one_layer = layered.is_empty() || only(layered.iter().map(|map| map.layer.as_str())).is_some();
         let one_method = only(maps.iter().map(|map| map.method.name)).is_some();
         let caption = |map: &ImageMap| match (one_layer, one_method) {
-            (true, true) => None,
+            // Beside its standard deviation a map has a heading, too.
+            (true, true) => self.largest_std.map(|_| map.method.name.into()),
             (false, true) => Some(map.layer.clone()),
             _ if map.is_of_network() => Some(format!("{} ({})", map.method.name, map.layer)),
             _ => Some(map.method.name.into()),

@@ -29,16 +29,16 @@ pub struct SheetArgs {
     #[command(flatten)]
     pub place: DeviceArgs,
     /// The folder that sheets are written to; for one image also a file (.png, .jpg, .webp, .svg), or `-` for standard output
-    #[arg(long, value_name = "DIR|FILE|-", default_value = "cam-out")]
+    #[arg(long, help_heading = "Output", value_name = "DIR|FILE|-", default_value = "cam-out")]
     pub out: PathBuf,
     /// The format of sheets in a folder and on standard output [default: png]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = "Output", value_name = "NAME")]
     pub format: Option<Format>,
     /// Make sheets again that are done according to the manifest of a folder
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub fresh: bool,
     /// Show the sheets in the terminal, in the best way that it is known to support or in this one: `--preview=sixel`
-    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "auto")]
+    #[arg(long, help_heading = "Output", value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "auto")]
     pub preview: Option<Preview>,
 }
 

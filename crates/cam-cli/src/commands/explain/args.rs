@@ -51,7 +51,7 @@ pub struct Args {
     #[command(flatten)]
     pub model: ModelArgs,
     /// A method: see `cam methods`; several separated by commas, or given several times [default: gradcam]
-    #[arg(long = "method", value_name = "NAME", value_delimiter = ',', value_parser = completion::METHODS, hide_possible_values = true)]
+    #[arg(long = "method", help_heading = "Explanation", value_name = "NAME", value_delimiter = ',', value_parser = completion::METHODS, hide_possible_values = true)]
     pub methods: Vec<String>,
     #[command(flatten)]
     pub strategy: StrategyArgs,
@@ -64,37 +64,37 @@ pub struct Args {
     #[command(flatten)]
     pub place: DeviceArgs,
     /// Images in one pass
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, help_heading = "Cost", value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch_size: u32,
     /// The folder that images and arrays are written to, with the subfolders of the inputs; or one image of all maps, as a file
     /// (.png, .jpg, .webp, .svg) or `-` for standard output
-    #[arg(long, value_name = "DIR|FILE|-", default_value = "cam-out")]
+    #[arg(long, help_heading = "Output", value_name = "DIR|FILE|-", default_value = "cam-out")]
     pub out: PathBuf,
     /// The format of images in a folder and on standard output [default: png]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = "Output", value_name = "NAME")]
     pub format: Option<Format>,
     /// Draw one contact sheet of all maps of an image, instead of one image per map
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub sheet: bool,
     /// Write each map as a float32 .npy (H,W) beside its image: at the resolution of the input, 0 to 1, or
     /// -1 to 1 with `--sign both`
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub npy: bool,
     /// Write the raw evidence of each map as a float32 .npy (h,w): signed, unscaled, at the resolution of the layer
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub raw: bool,
     /// Explain again what is done according to the manifest of a folder
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub fresh: bool,
     /// Print JSON on standard output, and nothing else there: one object at the end, or with `--json=lines` one line per
     /// image as soon as it is done
-    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "object")]
+    #[arg(long, help_heading = "Output", value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "object")]
     pub json: Option<Json>,
     /// Write one HTML page with all results: images, maps, values under the pointer, and how they were made
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = "Output", value_name = "FILE")]
     pub html: Option<PathBuf>,
     /// Show the images in the terminal, in the best way that it is known to support or in this one: `--preview=sixel`
-    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "auto", conflicts_with = "json")]
+    #[arg(long, help_heading = "Output", value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "auto", conflicts_with = "json")]
     pub preview: Option<Preview>,
 }
 
