@@ -953,7 +953,7 @@ fn methods_are_compared_on_one_sheet() {
         let left_out = slow || info.needs.linear_head || info.reads == cam_core::Reads::Attention;
         assert_eq!(told, if left_out { 0 } else { 2 }, "{}: {said}", method.name());
     }
-    assert!(wrong.contains("skipped legrad: this model names no attention weights"), "{wrong}");
+    assert!(wrong.contains("skipped legrad: this model has no attention weights"), "{wrong}");
     assert!(wrong.contains("skipped cam: CAM needs"), "{wrong}");
     assert!(
         wrong.contains("skipped the slow methods scorecam, sscam, iscam: `--slow` includes them"),
@@ -975,7 +975,7 @@ fn methods_are_compared_on_one_sheet() {
     let done = desk.cam(&two).assert().success();
     image::load_from_memory(&done.get_output().stdout).unwrap();
     assert!(!String::from_utf8_lossy(&done.get_output().stderr).contains("skipped"));
-    desk.refuses(&["compare", "scene.png", "--method", "rollout"], 5, "names no attention weights");
+    desk.refuses(&["compare", "scene.png", "--method", "rollout"], 5, "has no attention weights");
 }
 
 #[test]

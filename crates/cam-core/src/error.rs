@@ -109,15 +109,17 @@ pub enum Error {
     },
     /// FullGrad adds up biases, but the forward pass names none.
     #[error(
-        "this model names no biases, which FullGrad adds up: none is named (`Taps::biased`), or the model is not piecewise linear, as with gates, GELU and norms over the activation"
+        "FullGrad does not apply to this model: it adds up the biases of a piecewise linear network, which a network with GELU, gates or LayerNorm is not (a model that is tapped by hand names its biases with `Taps::biased`)"
     )]
     NoBiases,
     /// The forward pass names no attention weights.
-    #[error("this model names no attention weights (the layout `Attention`), which this method reads")]
+    #[error(
+        "this model has no attention weights, which this method reads (a model that is tapped by hand names them by the layout `Attention`)"
+    )]
     NoAttention,
     /// Guided backpropagation finds no ReLU.
     #[error(
-        "this model names no ReLU (`taps.relu(x)` in place of `relu(x)`), which guided backpropagation changes"
+        "this model has no ReLU, which guided backpropagation changes (a model that is tapped by hand computes it by `taps.relu(x)`)"
     )]
     NoRelu,
     /// Guided backpropagation cuts the tape at ReLUs and layers, and walks each piece once.

@@ -10,9 +10,10 @@ pub enum Error {
     /// one that makes tensors on another device than that of its input, or that computes outside of Burn. If panics abort, as in WebAssembly,
     /// the program ends and this error is never returned.
     #[error(
-        "the forward pass cannot be recorded: it panicked{} with: {message}. A recording computes nothing, so a forward pass must not \
+        "the forward pass cannot be recorded: it panicked{} with: {message}. If it is about shapes, the input does not fit the module. \
+                 Otherwise, remember that a recording computes nothing: a forward pass must not \
                  read the data of tensors, must make new tensors on the device of its input (`x.device()`), and must only use the weights of the \
-                 recorded module. Otherwise, name its layers by hand with `cam_core::Taps`",
+                 recorded module. If it has to, name its layers by hand with `cam_core::Taps`",
         .location.as_ref().map_or_else(String::new, |location| format!(" at {location}"))
     )]
     Forward {
