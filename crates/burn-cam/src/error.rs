@@ -101,6 +101,7 @@ pub enum ErrorKind {
 
 /// A name that is not known, and the names that are.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct UnknownName<'e> {
     /// What it should be the name of: `layer`, `method`, `model`.
     pub what: &'static str,

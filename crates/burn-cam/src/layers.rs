@@ -93,12 +93,10 @@ mod tests {
     use super::*;
 
     fn network(layers: &[(&str, usize)]) -> Vec<LayerInfo> {
-        let layer = |&(name, side): &(&str, usize)| LayerInfo {
-            name: name.into(),
-            shape: vec![1, 1, side, side],
-            channels: 1,
-            grid: vec![side, side],
-            attention: false,
+        let layer = |&(name, side): &(&str, usize)| {
+            let mut layer = LayerInfo::default();
+            (layer.name, layer.grid) = (name.into(), vec![side, side]);
+            layer
         };
         layers.iter().map(layer).collect()
     }

@@ -96,6 +96,7 @@ pub use cam_core::{
 };
 #[cfg(feature = "device")]
 pub use cam_device;
+pub use cam_graph::{LayerNode, LayerTree, MapTensor, Tensors};
 pub use cam_models::{
     AnyArchitecture, Architecture, Classifier, Family, Logits, MOST_PIXELS, ModelCard, Precision, Preprocess,
     Resize, TensorShapes, check_photo_size,

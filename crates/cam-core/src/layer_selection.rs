@@ -122,6 +122,7 @@ fn has_positions(layer: &LayerInfo) -> bool {
 
 /// How well the map of a layer explains the score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RankedLayer {
     /// The layer.
     pub layer: String,

@@ -8,8 +8,8 @@ use syn::{Data, DeriveInput, Error, Field, Fields, Member, Path, Result, parse_m
 
 /// Derives `Tensors` for a struct or an enum whose fields implement `Tensors`.
 ///
-/// `#[tensors(skip)]` leaves a field without tensors unchanged. `#[tensors(crate = burn_cam::cam_graph)]` on the type sets the path to
-/// `cam-graph`, for a crate that depends on it through another one. The trait has an example.
+/// `#[tensors(skip)]` leaves a field without tensors unchanged. The generated code names
+/// `burn_cam`; `#[tensors(crate = other)]` on the type names another crate with the trait. The trait has an example.
 ///
 /// # Errors
 /// Unions and unknown attributes are compile errors.
@@ -53,9 +53,9 @@ fn derive(input: DeriveInput) -> Result<TokenStream> {
     })
 }
 
-/// Returns the path to `cam-graph`.
+/// Returns the path to the crate with the trait.
 fn crate_path(input: &DeriveInput) -> Result<Path> {
-    let mut crate_path = parse_quote!(::cam_graph);
+    let mut crate_path = parse_quote!(::burn_cam);
     for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("tensors")) {
         attribute.parse_nested_meta(|meta| {
             if !meta.path.is_ident("crate") {

@@ -13,6 +13,7 @@ use burn::tensor::{Bool, Int, Tensor};
 /// use cam_graph::Tensors;
 ///
 /// #[derive(Clone, Tensors)]
+/// #[tensors(crate = cam_graph)]
 /// struct Detections {
 ///     boxes: Tensor<3>,
 ///     scores: Tensor<2>,
@@ -21,7 +22,7 @@ use burn::tensor::{Bool, Int, Tensor};
 /// }
 /// ```
 ///
-/// In a crate that depends on this one through `burn-cam`, add `#[tensors(crate = burn_cam::cam_graph)]` to the struct.
+/// The generated code names `burn_cam`. A crate that has the trait from elsewhere names that crate, as here.
 ///
 /// If the input is a tuple, its first element is explained ([`cam_core::Input`]):
 ///

@@ -150,7 +150,7 @@ impl Failure {
 }
 
 /// Returns that a name is unknown, with similar names, or with all names when they are few.
-fn unknown(UnknownName { what, name, known }: UnknownName<'_>) -> String {
+fn unknown(UnknownName { what, name, known, .. }: UnknownName<'_>) -> String {
     const FEW: usize = 8;
     let mut similar: Vec<(f64, &str)> =
         known.iter().map(|known| (strsim::jaro_winkler(known, name), known.as_str())).collect();

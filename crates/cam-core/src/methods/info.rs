@@ -30,6 +30,7 @@ pub struct MethodInfo {
 
 /// What one map of a method is made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Reads {
     /// One of the layers that the explainer is asked for. Positions are those of the layer.
     Layer,

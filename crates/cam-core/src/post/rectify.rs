@@ -4,6 +4,7 @@ use burn::Tensor;
 
 /// Which sign of the evidence is kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Rectify {
     /// The evidence for the target: $\max(L, 0)$, as in the papers.
     #[default]

@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// Where the values of a grid are assumed to be.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Sampling {
     /// In the middle of cells of equal size: a cell of the layer covers the pixels it stands for.
     #[default]

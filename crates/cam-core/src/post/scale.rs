@@ -4,6 +4,7 @@ use burn::Tensor;
 
 /// What 0 and 1 stand for in a map.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Scale {
     /// The lowest and the highest value of the map itself. A flat map becomes zeros.
     #[default]

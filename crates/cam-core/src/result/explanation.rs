@@ -8,6 +8,7 @@ use burn::tensor::{Int, TensorData};
 use std::time::Duration;
 
 /// The output of the model and the maps over its inputs; all of it is on the device until it is read.
+#[non_exhaustive]
 pub struct Explanation<T = Tensor<3>, O = Tensor<2>> {
     /// The output of the model for the batch.
     pub output: O,
@@ -22,6 +23,7 @@ pub struct Explanation<T = Tensor<3>, O = Tensor<2>> {
 }
 
 /// The maps of a batch for one target, layer and method.
+#[non_exhaustive]
 pub struct AttributionMaps<T = Tensor<3>> {
     /// The layer; of methods that read the whole network `biases`, `attention` or `input`, of fused maps all layers.
     pub layer: String,
@@ -64,6 +66,7 @@ impl<T> AttributionMaps<T> {
 
 /// The numbers of [`AttributionMaps`] on the host, row-major.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct MapNumbers {
     /// The class of each image, if the target is a class.
     pub classes: Option<Vec<usize>>,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 /// What one run of an [`Explain`](crate::Explain) gives, whatever the rank of the input: the form in which a
 /// [`Wrapper`](crate::Wrapper) gets maps.
+#[non_exhaustive]
 pub struct Run<O> {
     /// The output of the model for the batch.
     pub output: O,

@@ -44,7 +44,8 @@ pub(crate) struct Captured {
 pub(crate) type GradReader = Box<dyn Fn(&mut Gradients) -> Option<Tensor<3>>>;
 
 /// A layer that a forward pass names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LayerInfo {
     /// Its name, which is its path in the checkpoint.
     pub name: String,

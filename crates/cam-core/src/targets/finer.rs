@@ -39,6 +39,7 @@ pub struct Finer<T = Top> {
 
 /// How Finer-CAM weighs the classes that it compares with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Rivals {
     /// Equally, $p_d = 1 / n$, as in the paper.
     #[default]

@@ -26,6 +26,7 @@ use burn::Tensor;
 /// # Ok::<(), cam_core::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Fusion {
     /// The mean, as in pytorch-grad-cam.
     Mean,

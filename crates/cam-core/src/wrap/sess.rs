@@ -58,6 +58,7 @@ pub struct Sess {
 
 /// How SESS joins the maps of windows that overlap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Pool {
     /// The mean over the windows that have a value above the threshold there.
     Mean,

@@ -324,6 +324,7 @@ fn joined(mut windows: Vec<Pasted>, sess: &Sess) -> Vec<f64> {
             let counted: Vec<f64> = values.into_iter().filter(|&x| x > f64::from(sess.threshold)).collect();
             if counted.is_empty() { 0.0 } else { mean(counted) }
         }
+        other => unreachable!("{other:?} has no formula here"),
     };
     (0..windows[0].map.len()).map(|n| pool(at(n))).collect()
 }

@@ -185,6 +185,7 @@ fn several_heads() {
 
 /// An output as a custom struct, with tensors that are not floats.
 #[derive(Clone, Tensors)]
+#[tensors(crate = cam_graph)]
 struct Detections {
     boxes: Tensor<3>,
     scores: [Tensor<2>; 2],
@@ -197,12 +198,14 @@ struct Detections {
 
 /// An enum with a variant without tensors.
 #[derive(Clone, Tensors)]
+#[tensors(crate = cam_graph)]
 enum Rest<T> {
     Few(T, Unit),
     Nothing,
 }
 
 #[derive(Clone, Tensors)]
+#[tensors(crate = cam_graph)]
 struct Unit;
 
 #[test]
