@@ -24,7 +24,7 @@ pub const SECTIONS: [Section; 9] = [
     Section {
         file: "modes",
         title: "Overlay modes",
-        about: "One map in every mode. Masks and boxes are of Otsu's threshold here; 0.5 is the default.",
+        about: "One map in every mode. Masks and boxes use Otsu's threshold here; the default threshold is 0.5.",
         code: "let picture = Overlay::new(&photo).mode(Mode::Contour).draw(&heat)?;",
         draw: modes,
     },
@@ -61,14 +61,14 @@ pub const SECTIONS: [Section; 9] = [
     Section {
         file: "concepts",
         title: "Concepts",
-        about: "Deep feature factorization: what a layer sees, a color each, and which classes the rest of the network makes of it.",
+        about: "Deep feature factorization: what a layer sees, one color per concept, with the class that the rest of the network predicts for it.",
         code: "let figure = Mosaic::new(&photo).map(\"fish 98 %\", first).map(\"clock 71 %\", second).draw()?;",
         draw: mosaic,
     },
     Section {
         file: "guided",
         title: "Guided backpropagation",
-        about: "The guided gradient is of every class a little; times a map of the class it is Guided Grad-CAM.",
+        about: "Guided backpropagation hardly depends on the class. Multiplied by a map of the class, it is Guided Grad-CAM.",
         code: "let gradient = Gradient::new(width, height, values)?;\n\
                let (before, after) = (gradient.color(), gradient.times(&heat)?.color());",
         draw: guided,
@@ -77,7 +77,7 @@ pub const SECTIONS: [Section; 9] = [
         file: "spread",
         title: "How sure is a map?",
         about: "The mean over noisy views of the picture, and the standard deviation beside it. \
-                The tool draws it with `--noise 16 --spread --sheet`.",
+                The tool draws it with `--noise 16 --show-std --sheet`.",
         code: "let highest = spread.peak().2;\n\
                let picture = Overlay::new(&photo).colors(ColorMap::Magma).draw(&spread.scaled(0.0, highest))?;\n\
                let figure = Figure::new(picture).color_bar(ColorBar::from(ColorMap::Magma).range(0.0, highest));",

@@ -134,6 +134,8 @@ fn the_demo_draws_a_sheet_and_says_where() {
     assert!(said.contains("Grad-CAM") && said.contains("on the object"), "{said}");
     let sheet = image::open(desk.path("cam-out/demo.png")).unwrap();
     assert!(sheet.width() > 1000 && sheet.height() > 500);
+    let again = desk.says(&["explain", "cam-out/scene.png"]);
+    assert!(again.contains("butterfly"), "the scene alone is there to try other commands on: {again}");
 }
 
 #[test]
@@ -1197,11 +1199,11 @@ fn a_sheet_says_whose_maps_it_shows() {
     };
     let one = texts(&["scene.png", "--method", "gradcam,layercam"]);
     assert!(
-        one[0].starts_with("scene.png, explained for scenes") && one.contains(&"image".into()),
+        one[0].starts_with("scene.png, explained with scenes") && one.contains(&"image".into()),
         "{one:?}"
     );
     let two = texts(&["scene.png", "album/more"]);
-    assert!(two[0].starts_with("2 images, explained for scenes"), "{two:?}");
+    assert!(two[0].starts_with("2 images, explained with scenes"), "{two:?}");
     for name in ["scene.png", "c.jpg"] {
         assert!(two.contains(&name.into()), "each photo is called by its name: {two:?}");
     }

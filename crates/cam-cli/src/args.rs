@@ -26,7 +26,7 @@ pub struct Args {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Draw a scene, explain its two objects with the built-in model, and write a contact sheet
+    /// Draw a scene, explain its two objects with the built-in model, and write the scene and a contact sheet
     #[command(after_help = demo::EXAMPLES)]
     Demo(demo::Args),
     /// Explain what a model predicts for images

@@ -10,8 +10,8 @@ use serde::Serialize;
 #[derive(clap::Args, Serialize)]
 #[command(next_help_heading = "Cost")]
 pub struct BudgetArgs {
-    /// About how much memory the changed copies of an image may take in methods of many passes (256MiB, 2GB): they run in chunks
-    /// that fit [default: 256MiB]
+    /// Memory for the changed copies of an image in slow methods, such as 256MiB or 2GB; copies run in chunks of about this size
+    /// [default: 256MiB]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     #[serde(skip)]
     pub memory: Option<ByteSize>,

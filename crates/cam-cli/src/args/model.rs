@@ -23,7 +23,7 @@ pub struct ModelArgs {
     /// Hugging Face hub, fetched on first use]
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
-    /// The names of the classes, one per line [default: ImageNet's if there are as many]
+    /// The names of the classes, one per line [default: ImageNet's if the model has 1000 classes]
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
     /// The precision that the network computes in: f32, f16, bf16; maps are computed in f32

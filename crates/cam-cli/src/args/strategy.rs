@@ -39,8 +39,7 @@ pub struct StrategyArgs {
     /// Show beside each map its standard deviation over those views
     #[arg(long, requires = "views")]
     pub show_std: bool,
-    /// Put maps together from windows that slide over the image at N scales (SESS), so that small objects and several of them are
-    /// found; the paper has 12
+    /// Put maps together from windows that slide over the image at N scales (SESS), which finds small objects; the paper has 12
     #[arg(long, value_name = "N", conflicts_with = "views", value_parser = clap::value_parser!(u32).range(1..=24))]
     pub sess: Option<u32>,
     /// Fuse the maps of all layers into one

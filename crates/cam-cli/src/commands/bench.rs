@@ -145,7 +145,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
                 measured,
             }),
             Err(error) if all && error.kind() == ErrorKind::Method => {
-                console.warn(format_args!("skipped: {error}"));
+                console.warn(format_args!("skipped {names}: {error}"));
             }
             Err(error) => return Err(error.into()),
         }
@@ -264,7 +264,7 @@ fn print(rows: &[Row], console: &Console) -> Result<(), Failure> {
     let (method, layer) = (longest(|row| &row.method).max(6), longest(|row| &row.measured.layer).max(5));
     console.print(format_args!(
         "{:method$}  {:layer$}  {:>10}  {:>10}  {:>8}  {:>9}  {:>10}  {:>8}",
-        "method", "layer", "forward", "explain", "times", "forwards", "memory", "warm-up"
+        "method", "layer", "forward", "explain", "ratio", "passes", "memory", "warm-up"
     ))?;
     for Row { method: name, measured, .. } in rows {
         let milliseconds = |seconds: f64| format!("{:.2} ms", 1e3 * seconds);

@@ -17,7 +17,7 @@ use serde_json::json;
 
 pub const EXAMPLES: &str = "\
 Examples:
-  cam compare scene.png
+  cam compare cam-out/scene.png
       Every quick method, for the top class
   cam compare dog_cat.jpg --model resnet50 --class 'bull mastiff' --class 'tiger cat'
       Methods by classes

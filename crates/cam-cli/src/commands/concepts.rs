@@ -14,7 +14,7 @@ use serde_json::json;
 
 pub const EXAMPLES: &str = "\
 Examples:
-  cam concepts scene.png
+  cam concepts cam-out/scene.png
   cam concepts dog_cat.jpg --model resnet50 --count 4
   cam concepts dog_cat.jpg --model resnet50 --layer layer3.5 --seed 1";
 

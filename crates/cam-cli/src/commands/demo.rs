@@ -72,6 +72,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
             sheet = sheet.row(std::mem::take(&mut caption), row.iter().cloned());
         }
     }
+    draw::save(&scene.image, args.out.join("scene.png"))?;
     let path = args.out.join("demo.png");
     draw::save(&sheet.draw()?, &path)?;
     console.result(path.display())

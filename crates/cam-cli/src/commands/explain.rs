@@ -22,7 +22,7 @@ use crate::run::sheets::hottest;
 use crate::run::sources::{Source, sources};
 use crate::run::workers::{self, ImageResult, WorkSpec};
 use burn_cam::draw::Figure;
-use burn_cam::{HeatMap, ImageMap, ImageModel, Prediction};
+use burn_cam::{HeatMap, ImageMap, ImageModel, Method, Prediction, Reads};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -59,6 +59,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let targets = args.targets.targets(&model)?;
     let layers = args.strategy.layers(&model)?;
     let preprocess = args.preprocess.preprocess(&model);
+    warn_without_layer(args, &methods, console);
     console.detail(format_args!(
         "{} on {device_name}, by {} at {}",
         info.name,
@@ -385,6 +386,16 @@ impl Run<'_> {
             self.report.print(&self.state.failures, &self.seconds, self.console)?;
         }
         self.state.end(self.console)
+    }
+}
+
+/// Warns that layers are named for methods that have none.
+fn warn_without_layer(args: &Args, methods: &[&'static dyn Method], console: &Console) {
+    let whole = methods.iter().map(|method| method.info()).filter(|info| info.reads != Reads::Layer);
+    let names: Vec<&str> = whole.map(|info| info.name).collect();
+    if !names.is_empty() && !args.strategy.layers.is_empty() {
+        let names = names.join(", ");
+        console.warn(format_args!("`--layer` does not apply to {names}: the whole network is read"));
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::json;
 
 pub const EXAMPLES: &str = "\
 Examples:
-  cam guided scene.png
+  cam guided cam-out/scene.png
   cam guided dog_cat.jpg --model resnet50 --class 'bull mastiff' --class 'tiger cat'";
 
 #[derive(clap::Args)]
@@ -46,7 +46,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let results = sheets.console.clone();
     sheets.each(&model, options, |image| {
         let (found, gradients) = explainer.guided(&image.image)?;
-        let title = format!("{}, explained for {name}", title(&image.source, image.part));
+        let title = format!("{}, explained with {name}", title(&image.source, image.part));
         let columns = ["image", "Grad-CAM", "guided backpropagation", "Guided Grad-CAM"];
         let mut sheet = Sheet::new(title).columns(columns);
         for map in &found.maps {

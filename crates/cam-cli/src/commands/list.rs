@@ -20,7 +20,7 @@ Examples:
 pub struct LayersArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Rank the layers by how well their maps of the top class of this image explain its score
+    /// Rank the layers by how well their maps of the top class of this image explain the score of that class
     #[arg(long, help_heading = "Ranking", value_name = "IMAGE")]
     pub rank: Option<PathBuf>,
     /// The method of those maps: see `cam methods`

@@ -71,7 +71,7 @@ fn title(images: &[Explained], model: &str) -> String {
         many => format!("{} images", many.len()),
     };
     let maps = || images.iter().flat_map(|explained| &explained.found.maps);
-    let mut title = format!("{what}, explained for {model}");
+    let mut title = format!("{what}, explained with {model}");
     if let Some(method) = only(maps().map(|map| map.method.name)) {
         title += &format!(", by {method}");
     }

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 pub const EXAMPLES: &str = "\
 Examples:
-  cam explain scene.png
+  cam explain cam-out/scene.png
       The top class of the built-in model, by Grad-CAM
   cam explain dog.jpg --model resnet50 --class 'bull mastiff' --class tabby
       Two classes of one image; the weights are fetched on first use
