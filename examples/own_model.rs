@@ -140,7 +140,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     progress.finish();
 
     let recorded = burn_cam::record(&net, |net, images| net.forward(images))?
-        .preprocess(Preprocess { size: [SIDE, SIDE], mean: [0.5; 3], std: [0.5; 3], ..Preprocess::IMAGENET })
+        .preprocess(Preprocess {
+            size: [SIDE, SIDE],
+            mean: vec![0.5].into(),
+            std: vec![0.5].into(),
+            ..Preprocess::IMAGENET
+        })
         .labels(Class::ALL.map(|class| class.to_string()))
         .logits(Logits::Sigmoid);
     let scene = Scene::draw(7, 384)?;

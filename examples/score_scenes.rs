@@ -7,7 +7,7 @@
 
 use burn::tensor::Device;
 use cam_core::{Class, Error, Explain, Explainer, Explanation, METHODS, Method, Target, Top};
-use cam_models::{Classifier, Resize};
+use cam_models::Classifier;
 use cam_scenes::Scene;
 use clap::Parser;
 
@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let device = Device::flex();
     let model = Classifier::builtin(&device)?;
     let side = model.card().size[0] as u32;
-    let preprocess = model.card().preprocess(Resize::Squash);
+    let preprocess = model.card().preprocess();
     let layer = args.layer.unwrap_or_else(|| model.card().layer.clone());
     // Training draws from 2^32 on.
     let mut scenes = (10_000..)
@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .take(args.scenes)
         .peekable();
     let Some(first) = scenes.peek() else { return Ok(()) };
-    let (first, _) = preprocess.apply(&first.image, &device);
+    let (first, _) = preprocess.apply(&first.image, &device)?;
     let mut methods: Vec<&'static dyn Method> = Vec::new();
     let wanted = |method: &&dyn Method| match &args.methods[..] {
         [] => !method.info().needs.masked_inputs,
@@ -61,7 +61,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut energy = vec![0.0; methods.len()];
     let (mut asked, mut area) = (0, 0.0);
     for scene in scenes {
-        let (input, _) = preprocess.apply(&scene.image, &device);
+        let (input, _) = preprocess.apply(&scene.image, &device)?;
         let classes: Vec<Class> = scene.objects.iter().map(|object| Class(object.class.index())).collect();
         let targets: Vec<&dyn Target> = classes.iter().map(|class| class as &dyn Target).collect();
         let found: Explanation = explainer.explain_each(input, &targets)?;

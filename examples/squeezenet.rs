@@ -106,7 +106,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let device = Device::flex();
     let model = Weights::open(weights.as_ref())?.load("squeezenet1_0", SqueezeNet::new(&device))?;
     let photo = read_photo(photo.as_ref())?;
-    let (input, _) = Preprocess::IMAGENET.apply(&photo, &device);
+    let (input, _) = Preprocess::IMAGENET.apply(&photo, &device)?;
 
     let guided = guided_backprop(&model, &input, &*target)?;
     let guided = Gradient::new(224, 224, guided.try_into_vec_as::<f32>()?)?;

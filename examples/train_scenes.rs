@@ -70,9 +70,9 @@ fn draw(seeds: std::ops::Range<u64>, side: usize) -> Batch {
 
 /// The pictures as the model wants them, and their classes.
 fn tensors(batch: Batch, card: &ModelCard, device: &Device) -> (Tensor<4>, Tensor<2, Int>) {
-    let per_channel = |values: [f32; 3]| Tensor::<1>::from_floats(values, device).reshape([1, 3, 1, 1]);
+    let per_channel = |values: &[f32]| Tensor::<1>::from_floats(values, device).reshape([1, 3, 1, 1]);
     let pictures = Tensor::from_data(batch.pictures, device);
-    ((pictures - per_channel(card.mean)) / per_channel(card.std), Tensor::from_data(batch.classes, device))
+    ((pictures - per_channel(&card.mean)) / per_channel(&card.std), Tensor::from_data(batch.classes, device))
 }
 
 /// The share of scenes whose objects are exactly the classes of the highest logits, on scenes that training never drew.

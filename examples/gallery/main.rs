@@ -14,7 +14,7 @@ mod sections;
 
 use burn::tensor::{Device, Tensor};
 use cam_core::{Class, Cost, Error, Explain, Explainer, METHODS, Method, Model, Taps};
-use cam_models::{Classifier, Prediction, Resize, read_photo};
+use cam_models::{Classifier, Prediction, read_photo};
 use cam_scenes::Scene;
 use cam_viz::{HeatMap, Rgb, RgbImage, outline};
 use clap::Parser;
@@ -196,7 +196,7 @@ impl Subject {
     }
 
     fn picture(&self, photo: RgbImage, classes: &[usize]) -> Result<Picture> {
-        let (input, _) = self.model.card().preprocess(Resize::Squash).apply(&photo, &self.device);
+        let (input, _) = self.model.card().preprocess().apply(&photo, &self.device)?;
         let logits = self.model.forward(input.clone(), &Taps::off());
         let all = &self.model.predictions(logits, self.model.labels().len())?[0];
         let likeliest: Vec<usize> = all.iter().map(|guess| guess.class).take(2).collect();

@@ -14,7 +14,12 @@ mod generated {
 /// Records the model. An ONNX file does not contain how images become its input, and what its classes are.
 pub fn recorded(net: &Model) -> Result<RecordedModel<Model, impl Fn(&Model, Tensor<4>) -> Tensor<2>>, Error> {
     Ok(burn_cam::record(net, |net: &Model, images| net.forward(images))?
-        .preprocess(Preprocess { size: [128, 128], mean: [0.5; 3], std: [0.25; 3], ..Preprocess::IMAGENET })
+        .preprocess(Preprocess {
+            size: [128, 128],
+            mean: vec![0.5].into(),
+            std: vec![0.25].into(),
+            ..Preprocess::IMAGENET
+        })
         .labels(Class::ALL.map(Class::name))
         .logits(Logits::Sigmoid))
 }

@@ -1,7 +1,7 @@
 //! The recording beside the module itself, and its maps beside the truth of drawn scenes.
 
 use crate::model::{Model, recorded};
-use burn_cam::{Classifier, Device, ImageExplainer, ImageExplanation, ImageModel, Model as _, Resize, Taps};
+use burn_cam::{Classifier, Device, ImageExplainer, ImageExplanation, ImageModel, Model as _, Taps};
 use cam_scenes::{Class, Scene};
 
 /// Sums in another order, of the largest logit.
@@ -14,7 +14,7 @@ fn the_recording_has_the_logits_of_the_module_and_of_the_built_in_model() {
     let recorded = recorded(&net).unwrap();
     let builtin = Classifier::builtin(&device).unwrap();
     let scenes = [7, 8, 9].map(|seed| Scene::draw(seed, 200).unwrap().image);
-    let (images, _) = ImageModel::preprocess(&recorded, Resize::Squash).apply_all(&scenes, &device);
+    let (images, _) = ImageModel::preprocess(&recorded).apply_all(&scenes, &device).unwrap();
 
     let logits = recorded.forward(images.clone(), &Taps::off());
     let largest = logits.clone().abs().max().into_scalar::<f32>();

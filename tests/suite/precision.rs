@@ -4,7 +4,7 @@ use crate::support::arithmetic::{ROUNDINGS, TEN_BITS};
 use crate::support::{SWIN, TINY, VGG, VIT, device, hashed, is_long, picture};
 use burn::tensor::{FloatDType, Tensor};
 use cam_core::{Class, Error, Explain, Explainer, Inspect, METHODS, Method, Model, Taps};
-use cam_models::{Classifier, Precision, RecordedNetwork, Resize};
+use cam_models::{Classifier, Precision, RecordedNetwork};
 use cam_scenes::Scene;
 
 /// Half a unit in the last place, of 1: what one rounding costs.
@@ -98,7 +98,7 @@ fn a_classifier_takes_and_gives_single_precision() {
     let builtin = || Classifier::builtin(&device()).unwrap();
     let model = builtin();
     let scene = Scene::draw(7, 128).unwrap();
-    let (images, _) = model.card().preprocess(Resize::Squash).apply(&scene.image, &device());
+    let (images, _) = model.card().preprocess().apply(&scene.image, &device()).unwrap();
     // What every method costs is told by the small networks.
     let few = |method: &dyn Method| ["gradcam", "layercam", "eigencam"].contains(&method.name());
     let single = maps(&model, &model.card().layer, &images, few);

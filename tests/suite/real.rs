@@ -13,6 +13,11 @@ use cam_models::{Classifier, Preprocess, Resize, Weights, read_photo};
 use squeezenet::SqueezeNet;
 use std::path::PathBuf;
 
+/// The preprocessing that a model is evaluated with.
+fn cropped(model: &Classifier) -> Preprocess {
+    Preprocess { resize: Resize::Crop, ..model.card().preprocess() }
+}
+
 fn data(file: &str) -> Option<PathBuf> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(file);
     if !path.exists() {
@@ -26,7 +31,7 @@ fn the_dog_and_the_cat_are_each_found_by_a_model_of_ones_own() {
     let (Some(weights), Some(photo)) = (data("squeezenet1_0.safetensors"), data("both.png")) else { return };
     let device = Device::flex();
     let model = Weights::open(&weights).unwrap().load("squeezenet1_0", SqueezeNet::new(&device)).unwrap();
-    let (input, _) = Preprocess::IMAGENET.apply(&read_photo(&photo).unwrap(), &device);
+    let (input, _) = Preprocess::IMAGENET.apply(&read_photo(&photo).unwrap(), &device).unwrap();
 
     let logits = model.forward(input.clone(), &Taps::off());
     assert_eq!(logits.argmax(1).into_scalar::<i64>(), 243, "a bull mastiff");
@@ -65,7 +70,7 @@ fn a_recording_finds_the_layers_and_the_maps_of_a_model_tapped_by_hand() {
     let (Some(weights), Some(photo)) = (data("squeezenet1_0.safetensors"), data("both.png")) else { return };
     let device = Device::flex();
     let model = Weights::open(&weights).unwrap().load("squeezenet1_0", SqueezeNet::new(&device)).unwrap();
-    let (input, _) = Preprocess::IMAGENET.apply(&read_photo(&photo).unwrap(), &device);
+    let (input, _) = Preprocess::IMAGENET.apply(&read_photo(&photo).unwrap(), &device).unwrap();
     let recorded =
         cam_graph::record(&model, |model: &SqueezeNet, x: Tensor<4>| model.forward(x, &Taps::off())).unwrap();
     let found = recorded.layers(&input).unwrap();
@@ -102,7 +107,7 @@ fn the_guided_gradient_draws_the_dog() {
     let (Some(weights), Some(photo)) = (data("squeezenet1_0.safetensors"), data("both.png")) else { return };
     let device = Device::flex();
     let model = Weights::open(&weights).unwrap().load("squeezenet1_0", SqueezeNet::new(&device)).unwrap();
-    let (input, _) = Preprocess::IMAGENET.apply(&read_photo(&photo).unwrap(), &device);
+    let (input, _) = Preprocess::IMAGENET.apply(&read_photo(&photo).unwrap(), &device).unwrap();
     // How much of the gradient lies in the upper half, where the dog's head is, and how much in the lower one with the cat.
     let upper_share = |class: usize| {
         let explainer = Explainer::new(&model).layer("features.12");
@@ -125,7 +130,7 @@ fn a_vit_is_as_sure_of_the_photos_as_timm() {
     assert_eq!(model.card().name, "vit_tiny_patch16_224");
     for (photo, class, probability) in [("dog.jpg", 258, 0.873), ("both.png", 243, 0.572)] {
         let Some(photo) = data(photo) else { return };
-        let (input, _) = model.card().preprocess(Resize::Crop).apply(&read_photo(&photo).unwrap(), &device);
+        let (input, _) = cropped(&model).apply(&read_photo(&photo).unwrap(), &device).unwrap();
         let found = &model.predictions(model.forward(input, &Taps::off()), 1).unwrap()[0][0];
         println!("{}: {} at {}", photo.display(), found.label, found.probability);
         assert_eq!(found.class, class);
@@ -142,7 +147,7 @@ fn the_maps_of_a_vit_lie_on_the_animals() {
     };
     let device = Device::flex();
     let model = Classifier::load_file(&weights, &device).unwrap();
-    let (input, _) = model.card().preprocess(Resize::Crop).apply(&read_photo(&photo).unwrap(), &device);
+    let (input, _) = cropped(&model).apply(&read_photo(&photo).unwrap(), &device).unwrap();
     let explainer = Explainer::new(&model).layer(&model.card().layer);
     let explainer = ["gradcam", "layercam", "eigencam", "kpcacam", "rollout"]
         .into_iter()

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 use cam_core::{Class, Explain, Explainer, Explanation, GradCam, Target};
-use cam_models::{Classifier, Resize};
+use cam_models::Classifier;
 use cam_scenes::Scene;
 
 /// Scenes of two classes.
@@ -27,11 +27,11 @@ fn the_labels_of_the_built_in_model_are_the_classes_of_the_scenes() {
 fn of_two_objects_each_class_points_at_its_own() {
     let device = Device::flex();
     let model = Classifier::builtin(&device).unwrap();
-    let preprocess = model.card().preprocess(Resize::Squash);
+    let preprocess = model.card().preprocess();
     let explainer = Explainer::new(&model).layer(&model.card().layer).method(GradCam);
     let (mut hits, mut energy, mut share, mut sure, mut asked) = (0, 0.0, 0.0, 0, 0);
     for scene in scenes() {
-        let (input, _) = preprocess.apply(&scene.image, &device);
+        let (input, _) = preprocess.apply(&scene.image, &device).unwrap();
         let classes: Vec<Class> = scene.objects.iter().map(|object| Class(object.class.index())).collect();
         let targets: Vec<&dyn Target> = classes.iter().map(|class| class as &dyn Target).collect();
         let found: Explanation = explainer.explain_each(input, &targets).unwrap();

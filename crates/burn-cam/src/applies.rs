@@ -1,6 +1,6 @@
 //! Which methods apply to a model.
 
-use crate::{Error, ImageModel, Resize};
+use crate::{Error, ImageModel};
 use burn::Tensor;
 use cam_core::{Explain, Explainer, Method, Target};
 
@@ -27,7 +27,6 @@ pub fn applies<O: 'static>(
     layers: &[String],
     target: &dyn Target<O>,
 ) -> Result<(), Error> {
-    let [height, width] = model.preprocess(Resize::default()).size;
     let mut explainer = Explainer::new(model).method(method);
     if let Some(layer) = model.default_layer() {
         explainer = explainer.default_layer(layer);
@@ -35,7 +34,7 @@ pub fn applies<O: 'static>(
     for layer in layers {
         explainer = explainer.layer(layer);
     }
-    let blank = Tensor::<4>::zeros([1, 3, height, width], &model.device());
+    let blank = Tensor::<4>::zeros(model.preprocess().shape(), &model.device());
     explainer.explain(blank, target)?;
     Ok(())
 }

@@ -136,7 +136,8 @@ impl Error {
             Self::Models(Models::UnknownModel { .. } | Models::NoWeights { .. } | Models::Offline { .. }) => {
                 ErrorKind::Model
             }
-            Self::Models(Models::UnreadablePhoto { .. }) | Self::InputSize { .. } => ErrorKind::Image,
+            Self::Models(Models::UnreadablePhoto { .. } | Models::Channels { .. })
+            | Self::InputSize { .. } => ErrorKind::Image,
             Self::Models(Models::PhotoSize { .. }) | Self::EmptyImage { .. } => ErrorKind::ImageSize,
             Self::Models(Models::UnreadableWeights { .. }) => ErrorKind::Weights,
             Self::Models(

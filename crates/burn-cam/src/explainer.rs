@@ -72,7 +72,7 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
             decoder: model.decoder(),
             targets: Vec::new(),
             wrappers: Vec::new(),
-            preprocess: model.preprocess(Resize::default()),
+            preprocess: model.preprocess(),
             top_k: TOP_K,
             batch_size: BATCH_SIZE,
             sizes: Mutex::default(),
@@ -288,7 +288,7 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
     async fn batch(&self, images: &[ImageInput]) -> Result<Vec<Result<ImageExplanation<O>, Error>>, Error> {
         let started = Instant::now();
         let (input, areas) =
-            ImageInput::batch(&images.iter().collect::<Vec<_>>(), &self.preprocess, &self.model.device());
+            ImageInput::batch(&images.iter().collect::<Vec<_>>(), &self.preprocess, &self.model.device())?;
         let preprocess = started.elapsed();
         self.check_size(&images[0], &input)?;
         let started = Instant::now();
@@ -398,7 +398,7 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
             let (width, height) = image.pixels().dimensions();
             return Err(Error::EmptyImage { name: image.name().map(String::from), width, height });
         }
-        let (input, areas) = ImageInput::batch(&[image], &self.preprocess, &self.model.device());
+        let (input, areas) = ImageInput::batch(&[image], &self.preprocess, &self.model.device())?;
         self.check_size(image, &input)?;
         Ok((input, areas[0]))
     }

@@ -24,7 +24,7 @@ use std::sync::Arc;
 pub struct ImageInput {
     name: Option<String>,
     pixels: Arc<RgbImage>,
-    /// What the model gets, when it is prepared already: `[1, 3, height, width]`.
+    /// What the model gets, when it is prepared already: `[1, channels, height, width]`.
     prepared: Option<Tensor<4>>,
 }
 
@@ -52,7 +52,7 @@ impl ImageInput {
     /// Takes inputs that are preprocessed already. Their images are drawn by undoing the mean and the standard deviation of `preprocess`.
     ///
     /// # Shapes
-    /// - inputs: `[batch, 3, height, width]`, of any height and width that the model takes
+    /// - inputs: `[batch, channels, height, width]`, of any height and width that the model takes
     ///
     /// # Errors
     /// [`Error::Models`] when the numbers cannot be read.
@@ -80,7 +80,7 @@ impl ImageInput {
         &self.pixels
     }
 
-    /// Returns the input that was [prepared](Self::from_tensor) already, `[1, 3, height, width]`.
+    /// Returns the input that was [prepared](Self::from_tensor) already, `[1, channels, height, width]`.
     pub fn prepared(&self) -> Option<&Tensor<4>> {
         self.prepared.as_ref()
     }
@@ -95,23 +95,24 @@ impl ImageInput {
         images: &[&Self],
         preprocess: &Preprocess,
         device: &Device,
-    ) -> (Tensor<4>, Vec<Area>) {
+    ) -> Result<(Tensor<4>, Vec<Area>), Error> {
         let Some(home) = images.iter().find_map(|image| Some(image.prepared.as_ref()?.device())) else {
             let pixels = || images.iter().map(|image| image.pixels());
-            let (input, views) = preprocess.apply_all(pixels(), device);
+            let (input, views) = preprocess.apply_all(pixels(), device)?;
             let areas = pixels().zip(views).map(|(pixels, view)| Area::nearest(pixels, view.into()));
-            return (input, areas.collect());
+            return Ok((input, areas.collect()));
         };
         // Where the prepared inputs are, so that all of them are uploaded together.
         let one = |image: &&Self| match &image.prepared {
-            Some(input) => (input.clone().to_device(&home), Area::whole(image.pixels())),
+            Some(input) => Ok((input.clone().to_device(&home), Area::whole(image.pixels()))),
             None => {
-                let (input, view) = preprocess.apply(image.pixels(), &home);
-                (input, Area::nearest(image.pixels(), view.into()))
+                let (input, view) = preprocess.apply(image.pixels(), &home)?;
+                Ok((input, Area::nearest(image.pixels(), view.into())))
             }
         };
-        let (inputs, areas): (Vec<_>, Vec<_>) = images.iter().map(one).unzip();
-        (Tensor::cat(inputs, 0).to_device(device), areas)
+        let both: Vec<_> = images.iter().map(one).collect::<Result<_, Error>>()?;
+        let (inputs, areas): (Vec<_>, Vec<_>) = both.into_iter().unzip();
+        Ok((Tensor::cat(inputs, 0).to_device(device), areas))
     }
 }
 

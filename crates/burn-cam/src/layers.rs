@@ -1,6 +1,6 @@
 //! The layers of a model of images: all, those from shallow to deep, the best.
 
-use crate::{Error, ImageInput, ImageModel, LayerInfo, Method, Preprocess, Resize};
+use crate::{Error, ImageInput, ImageModel, LayerInfo, Method};
 use burn::Tensor;
 use cam_core::RankedLayer;
 
@@ -22,8 +22,7 @@ const FEW: usize = 3;
 /// # Errors
 /// [`Error::Core`] when the model is in training or its layers cannot be found.
 pub fn layers<O>(model: &impl ImageModel<O>) -> Result<Vec<LayerInfo>, Error> {
-    let [height, width] = model.preprocess(Resize::default()).size;
-    let images = Tensor::<4>::zeros([1, 3, height, width], &model.device());
+    let images = Tensor::<4>::zeros(model.preprocess().shape(), &model.device());
     Ok(cam_core::layers(model, images)?)
 }
 
@@ -54,8 +53,7 @@ pub fn rank_layers<O: 'static>(
     method: impl Method + 'static,
     image: impl Into<ImageInput>,
 ) -> Result<Vec<RankedLayer>, Error> {
-    let preprocess: Preprocess = model.preprocess(Resize::default());
-    let (input, _) = ImageInput::batch(&[&image.into()], &preprocess, &model.device());
+    let (input, _) = ImageInput::batch(&[&image.into()], &model.preprocess(), &model.device())?;
     Ok(cam_core::rank_layers(model, method, input, &model.decoder().ranked(0))?)
 }
 

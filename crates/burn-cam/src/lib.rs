@@ -98,8 +98,9 @@ pub use cam_core::{
 pub use cam_device;
 pub use cam_graph::{LayerNode, LayerTree, MapTensor, Tensors};
 pub use cam_models::{
-    AnyArchitecture, Architecture, Classifier, Family, Logits, MOST_PIXELS, ModelCard, Precision, Preprocess,
-    Resize, TensorShapes, check_photo_size,
+    Activation, Antialias, AnyArchitecture, Architecture, ArchitectureOptions, ChannelOrder, Classifier,
+    Family, InputLayout, Logits, MOST_PIXELS, ModelCard, Precision, Preprocess, Resize, TensorShapes,
+    TokenPool, ValueRange, check_photo_size,
 };
 pub use cam_viz::{Area, ColorMap, HeatMap, Overlay};
 pub use {burn, cam_core, cam_graph, cam_models, cam_viz, image};

@@ -1,6 +1,6 @@
 //! Models of images: a forward pass, and what has to be known to show it an image and to understand its output.
 
-use crate::{Classifier, Classify, Decoder, Device, Error, Model, Preprocess, Resize};
+use crate::{Classifier, Classify, Decoder, Device, Error, Model, Preprocess};
 use burn::Tensor;
 use cam_core::{Inspect, Taps};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// use burn::nn::{Linear, LinearConfig, conv::{Conv2d, Conv2dConfig}};
 /// use burn::prelude::*;
 /// use burn::tensor::activation::relu;
-/// use burn_cam::{Classify, Decoder, ImageModel, Inspect, Model, Nchw, Preprocess, Resize, Taps};
+/// use burn_cam::{Classify, Decoder, ImageModel, Inspect, Model, Nchw, Preprocess, Taps};
 ///
 /// #[derive(Module, Debug)]
 /// struct Net {
@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 ///
 /// impl ImageModel for Net {
 ///     fn device(&self) -> Device { self.fc.weight.device() }
-///     fn preprocess(&self, resize: Resize) -> Preprocess { Preprocess { resize, ..Preprocess::IMAGENET } }
+///     fn preprocess(&self) -> Preprocess { Preprocess::IMAGENET }
 ///     fn decoder(&self) -> Box<dyn Decoder> { Box::new(Classify::new(["cat", "dog"])) }
 /// }
 ///
@@ -53,7 +53,7 @@ pub trait ImageModel<O = Tensor<2>>: Model<Tensor<4>, O> {
     fn device(&self) -> Device;
 
     /// Returns how an image becomes its input.
-    fn preprocess(&self, resize: Resize) -> Preprocess;
+    fn preprocess(&self) -> Preprocess;
 
     /// Returns what its output means.
     fn decoder(&self) -> Box<dyn Decoder<O>>;
@@ -132,8 +132,8 @@ impl ImageModel for AnyModel {
         self.0.device()
     }
 
-    fn preprocess(&self, resize: Resize) -> Preprocess {
-        self.0.preprocess(resize)
+    fn preprocess(&self) -> Preprocess {
+        self.0.preprocess()
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {
@@ -158,8 +158,8 @@ impl ImageModel for Classifier {
         Classifier::device(self).clone()
     }
 
-    fn preprocess(&self, resize: Resize) -> Preprocess {
-        self.card().preprocess(resize)
+    fn preprocess(&self) -> Preprocess {
+        self.card().preprocess()
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {

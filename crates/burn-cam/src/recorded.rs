@@ -1,6 +1,6 @@
 //! Any Burn module as a model of images, with no changed line.
 
-use crate::{Classify, Decoder, Device, Error, ImageModel, Logits, Model, ModelInfo, Preprocess, Resize};
+use crate::{Classify, Decoder, Device, Error, ImageModel, Logits, Model, ModelInfo, Preprocess};
 use burn::Tensor;
 use burn::module::Module;
 use cam_core::{Inspect, Taps};
@@ -180,8 +180,8 @@ where
         self.recorded.device().cloned().unwrap_or_default()
     }
 
-    fn preprocess(&self, resize: Resize) -> Preprocess {
-        Preprocess { resize, ..self.preprocess.clone() }
+    fn preprocess(&self) -> Preprocess {
+        self.preprocess.clone()
     }
 
     fn decoder(&self) -> Box<dyn Decoder<O>> {

@@ -29,7 +29,7 @@ fn scene(side: u32) -> RgbImage {
 #[test]
 fn a_photo_gets_the_map_that_its_tensor_gets() {
     let (model, picture) = (model(), scene(200));
-    let input = model.input(&picture);
+    let input = model.input(&picture).unwrap();
     let by_tensor = Explainer::new(&model).layer("layer3.0").method(GradCam).explain(input, &Top).unwrap();
     let heat = burn_cam::heat_maps(&by_tensor.maps[0].heatmap).unwrap();
     let map = explain(&model, &picture).unwrap();
@@ -219,8 +219,8 @@ impl ImageModel for Own {
         Device::flex()
     }
 
-    fn preprocess(&self, resize: Resize) -> Preprocess {
-        Preprocess { resize, ..Preprocess::IMAGENET }
+    fn preprocess(&self) -> Preprocess {
+        Preprocess::IMAGENET
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {
@@ -285,13 +285,11 @@ fn every_prediction_can_be_asked_why() {
 #[test]
 fn an_image_that_cannot_be_explained_stops_no_other() {
     let model = model();
-    let mut prepared = ImageInput::from_tensor(
-        Tensor::ones([2, 3, 128, 128], &Device::flex()),
-        &model.card().preprocess(Resize::Squash),
-    )
-    .unwrap();
+    let mut prepared =
+        ImageInput::from_tensor(Tensor::ones([2, 3, 128, 128], &Device::flex()), &model.card().preprocess())
+            .unwrap();
     let nan = Tensor::<4>::ones([1, 3, 128, 128], &Device::flex()) * f32::NAN;
-    prepared.extend(ImageInput::from_tensor(nan, &model.card().preprocess(Resize::Squash)).unwrap());
+    prepared.extend(ImageInput::from_tensor(nan, &model.card().preprocess()).unwrap());
     let images = [ImageInput::from(scene(128)), RgbImage::new(0, 5).into()].into_iter().chain(prepared);
     let results = ImageExplainer::new(&model).explain_all(images).unwrap();
     let fine: Vec<bool> = results.iter().map(Result::is_ok).collect();
@@ -303,7 +301,7 @@ fn an_image_that_cannot_be_explained_stops_no_other() {
 #[test]
 fn an_input_of_a_size_that_the_model_cannot_take_stops_no_other() {
     let model = model();
-    let preprocess = model.card().preprocess(Resize::Squash);
+    let preprocess = model.card().preprocess();
     let input =
         |side| ImageInput::from_tensor(Tensor::ones([1, 3, side, side], &Device::flex()), &preprocess);
     // At 8 x 8 pixels no position is left at the layer.

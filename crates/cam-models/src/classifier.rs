@@ -5,7 +5,7 @@ use crate::digest::sha256;
 use crate::erased::{AnyArchitecture, AnyNetwork, RecordedNetwork};
 use crate::labels::{class_named, labels};
 use crate::weights::Weights;
-use crate::{Error, ModelCard, Precision, Prediction, Registry, Resize};
+use crate::{Error, ModelCard, Precision, Prediction, Registry};
 use burn::tensor::{Device, Tensor};
 use cam_core::{Inspect, Model, Taps};
 use image::RgbImage;
@@ -221,10 +221,13 @@ impl Classifier {
         &self.device
     }
 
-    /// Returns the input of the network for an image, squeezed whole, on its device; for other ways see [`ModelCard::preprocess`].
+    /// Returns the input of the network for an image, on its device; for other ways see [`ModelCard::preprocess`].
     ///
     /// # Shapes
-    /// - output: `[1, 3, height, width]`
+    /// - output: `[1, channels, height, width]`
+    ///
+    /// # Errors
+    /// [`Error::Channels`] if the network needs other channels than gray or three colors.
     ///
     /// ```
     /// use burn::tensor::Device;
@@ -232,11 +235,11 @@ impl Classifier {
     ///
     /// let model = Classifier::builtin(&Device::flex())?;
     /// let photo = image::DynamicImage::new_rgb8(300, 200).into_rgb8();
-    /// assert_eq!(model.input(&photo).dims(), [1, 3, 128, 128]);
+    /// assert_eq!(model.input(&photo)?.dims(), [1, 3, 128, 128]);
     /// # Ok::<(), cam_models::Error>(())
     /// ```
-    pub fn input(&self, photo: &RgbImage) -> Tensor<4> {
-        self.card.preprocess(Resize::Squash).apply(photo, &self.device).0
+    pub fn input(&self, photo: &RgbImage) -> Result<Tensor<4>, Error> {
+        Ok(self.card.preprocess().apply(photo, &self.device)?.0)
     }
 
     /// Returns the names of its classes; a class without a name is called by its number.

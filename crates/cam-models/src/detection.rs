@@ -166,8 +166,8 @@ fn last_matching_layer(model: &Classifier, layer: &str, device: &Device) -> Stri
     let unnumbered = |name: &str| -> Vec<String> {
         name.split('.').map(|part| if is_number(part) { "#".into() } else { part.into() }).collect()
     };
-    let [height, width] = model.card().size;
-    let layers = cam_core::layers(model, Tensor::zeros([1, 3, height, width], device)).unwrap_or_default();
+    let layers =
+        cam_core::layers(model, Tensor::zeros(model.card().preprocess().shape(), device)).unwrap_or_default();
     let last = layers.iter().rev().find(|other| unnumbered(&other.name) == unnumbered(layer));
     last.map_or(layer, |other| &other.name).into()
 }

@@ -144,6 +144,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// An image has other channels than the network needs.
+    #[error("the model needs images of {needed} channels, and this one has {found}")]
+    Channels {
+        /// The channels of the network's input.
+        needed: usize,
+        /// The channels of the image.
+        found: usize,
+    },
     /// The size of an image is out of range.
     #[error("the image `{}` has {width} x {height} pixels; each side needs {least} to {most}, and there may be {pixels} in all", .path.display())]
     PhotoSize {

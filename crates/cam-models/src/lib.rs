@@ -6,12 +6,12 @@
 //! ```
 //! use burn::tensor::Device;
 //! use cam_core::{Explain, Explainer, GradCam, Top};
-//! use cam_models::{Classifier, Resize};
+//! use cam_models::Classifier;
 //!
 //! let device = Device::flex();
 //! let model = Classifier::builtin(&device)?;
 //! let photo = image::RgbImage::from_pixel(300, 200, image::Rgb([90, 120, 60]));
-//! let (input, _) = model.card().preprocess(Resize::Squash).apply(&photo, &device);
+//! let (input, _) = model.card().preprocess().apply(&photo, &device)?;
 //! let found = Explainer::new(&model).layer(&model.card().layer).method(GradCam).explain(input, &Top)?;
 //! assert_eq!(found.maps[0].heatmap.dims(), [1, 128, 128]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -27,6 +27,7 @@ mod family;
 mod hub;
 mod labels;
 mod model_card;
+mod options;
 mod precision;
 mod prediction;
 mod preprocess;
@@ -42,11 +43,13 @@ pub use family::{Architecture, Family, TensorShapes};
 #[cfg(feature = "hub")]
 pub use hub::Hub;
 pub use labels::class_named;
-pub use model_card::{Labels, Logits, ModelCard};
+pub use model_card::{InputLayout, Labels, Logits, ModelCard};
+pub use options::{Activation, Antialias, ArchitectureOptions, TokenPool};
 pub use precision::Precision;
 pub use prediction::Prediction;
 pub use preprocess::{
-    Filter, MOST_PIXELS, Preprocess, Resize, View, check_photo_size, decode_photo, read_photo,
+    ChannelOrder, Filter, MOST_PIXELS, Preprocess, Resize, ValueRange, View, check_photo_size, decode_photo,
+    read_photo,
 };
 pub use registry::Registry;
 pub use weights::{Shapes, Weights};

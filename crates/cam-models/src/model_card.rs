@@ -1,7 +1,7 @@
 //! Model cards: what one has to know of a model to use it. Those of a family are one TOML file beside its network.
 
-use crate::preprocess::{Filter, Preprocess, Resize};
-use crate::{Error, Registry};
+use crate::preprocess::{ChannelOrder, Filter, Preprocess, Resize, ValueRange};
+use crate::{ArchitectureOptions, Error, Registry};
 use serde::{Deserialize, Serialize};
 
 /// A model card: what one has to know of a model to use it.
@@ -28,15 +28,36 @@ pub struct ModelCard {
     pub license: String,
     /// Height and width of its input in pixels.
     pub size: [usize; 2],
+    /// Channels of its input: 1 (gray), 3 (colors), or any number of bands.
+    #[serde(default = "colors")]
+    pub channels: usize,
+    /// The order of three channels: `rgb`, `bgr`.
+    #[serde(default)]
+    pub order: ChannelOrder,
+    /// The range of pixel values: `0..1`, `0..255`.
+    #[serde(default)]
+    pub range: ValueRange,
+    /// The mean of each channel, in the order and the units of the network. The last one is that of all further channels.
+    pub mean: Vec<f32>,
+    /// The deviation of each channel, in the order and the units of the network. The last one is that of all further channels.
+    pub std: Vec<f32>,
+    /// How an image of another shape becomes the input, by default: `squash`, `crop`.
+    #[serde(default)]
+    pub resize: Resize,
     /// The share of the shorter side that a center crop keeps.
     pub crop: f32,
-    /// The filter that images are resized with.
-    #[serde(default)]
+    /// The filter that images are resized with: `bilinear`, `bicubic`, `lanczos`.
+    #[serde(default, alias = "interpolation")]
     pub filter: Filter,
-    /// The mean of red, green and blue, of values in 0..1.
-    pub mean: [f32; 3],
-    /// The deviation of red, green and blue.
-    pub std: [f32; 3],
+    /// The order of the axes of its input: `nchw`, `nhwc`.
+    #[serde(default)]
+    pub layout: InputLayout,
+    /// What its tensors do not show of the network.
+    #[serde(default)]
+    pub architecture: ArchitectureOptions,
+    /// The part that the names of its tensors start with in a file of several networks: `teacher.`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
     /// The default layer.
     pub layer: String,
     /// The names of its classes: `imagenet`, `scenes`, `numbers`, or a list of names.
@@ -61,6 +82,17 @@ pub enum Labels {
     Names(Vec<String>),
 }
 
+/// The order of the axes of a network's input.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InputLayout {
+    /// `[batch, channels, height, width]`: PyTorch.
+    #[default]
+    Nchw,
+    /// `[batch, height, width, channels]`: TensorFlow.
+    Nhwc,
+}
+
 /// What logits stand for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -70,6 +102,8 @@ pub enum Logits {
     Softmax,
     /// Each class is present or not: probabilities are their sigmoids.
     Sigmoid,
+    /// They are probabilities already.
+    None,
 }
 
 /// A list of cards in TOML.
@@ -82,11 +116,16 @@ struct CardList {
     model: Vec<toml::Table>,
 }
 
+/// The channels of a photo.
+fn colors() -> usize {
+    3
+}
+
 impl ModelCard {
     /// Returns a card for a model with an input of `[height, width]` pixels and this default layer. It is normalized as for ImageNet,
     /// cropped whole, and has numbers for labels and a softmax over its logits; the fields can be changed.
     pub fn new(name: impl Into<String>, size: [usize; 2], layer: impl Into<String>) -> Self {
-        let Preprocess { filter, mean, std, .. } = Preprocess::IMAGENET;
+        let Preprocess { channels, order, range, mean, std, resize, filter, .. } = Preprocess::IMAGENET;
         Self {
             name: name.into(),
             about: String::new(),
@@ -95,10 +134,17 @@ impl ModelCard {
             sha256: None,
             license: String::new(),
             size,
+            channels,
+            order,
+            range,
+            mean: mean.into_owned(),
+            std: std.into_owned(),
+            resize,
             crop: 1.0,
             filter,
-            mean,
-            std,
+            layout: InputLayout::default(),
+            architecture: ArchitectureOptions::default(),
+            prefix: None,
             layer: layer.into(),
             labels: Labels::Numbers,
             logits: Logits::Softmax,
@@ -171,15 +217,10 @@ impl ModelCard {
     }
 
     /// Returns how an image becomes the input of this model.
-    pub fn preprocess(&self, resize: Resize) -> Preprocess {
-        Preprocess {
-            size: self.size,
-            crop: self.crop,
-            resize,
-            filter: self.filter,
-            mean: self.mean,
-            std: self.std,
-        }
+    pub fn preprocess(&self) -> Preprocess {
+        let Self { size, channels, order, range, crop, resize, filter, .. } = *self;
+        let (mean, std) = (self.mean.clone().into(), self.std.clone().into());
+        Preprocess { size, channels, order, range, mean, std, crop, resize, filter }
     }
 }
 

@@ -32,6 +32,7 @@ impl Logits {
                 powers.into_iter().map(|power| (power / sum) as f32).collect()
             }
             Self::Sigmoid => logits.map(|logit| (1.0 / (1.0 + (-logit).exp())) as f32).collect(),
+            Self::None => logits.map(|logit| logit as f32).collect(),
         }
     }
 }

@@ -1,13 +1,14 @@
-//! From an image to the input of a network, as in Python: resized by an antialiased filter that matches Pillow, scaled to 0..1, and
-//! normalized by the mean and the deviation of each channel.
+//! From an image to the input of a network, as in Python: resized by an antialiased filter that matches Pillow, its channels put in
+//! order, scaled to the range that the network was trained with, and normalized by the mean and the deviation of each channel.
 
 use crate::Error;
 use burn::tensor::{Device, Tensor, TensorData};
 use fast_image_resize::images::Image;
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, Rgb, RgbImage};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::io::Cursor;
 use std::path::Path;
 
@@ -31,6 +32,41 @@ pub enum Filter {
     Bilinear,
     /// Pillow's `BICUBIC`.
     Bicubic,
+    /// Pillow's `LANCZOS`.
+    Lanczos,
+}
+
+/// The order in which a network of three channels gets the colors.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelOrder {
+    /// Red, green, blue: PyTorch, timm, Keras.
+    #[default]
+    Rgb,
+    /// Blue, green, red: OpenCV, Caffe.
+    Bgr,
+}
+
+/// The range of pixel values before the mean is subtracted; the mean and the deviation are in its units.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ValueRange {
+    /// 0 to 1: PyTorch's `ToTensor`.
+    #[default]
+    #[serde(rename = "0..1")]
+    Unit,
+    /// 0 to 255: Caffe and some of Keras.
+    #[serde(rename = "0..255")]
+    Byte,
+}
+
+impl ValueRange {
+    /// Returns how many gray levels of a byte are one unit.
+    fn unit(self) -> f32 {
+        match self {
+            Self::Unit => 255.0,
+            Self::Byte => 1.0,
+        }
+    }
 }
 
 /// How the input of a network is made of an image.
@@ -38,27 +74,36 @@ pub enum Filter {
 pub struct Preprocess {
     /// Height and width of the input in pixels.
     pub size: [usize; 2],
+    /// Channels: 1 (gray), 3 (colors), or any number of bands, which no photo has.
+    pub channels: usize,
+    /// The order of three channels.
+    pub order: ChannelOrder,
+    /// The range of pixel values.
+    pub range: ValueRange,
+    /// The mean of each channel, in the order and the units of the network. The last one is that of all further channels.
+    pub mean: Cow<'static, [f32]>,
+    /// The deviation of each channel, in the order and the units of the network. The last one is that of all further channels.
+    pub std: Cow<'static, [f32]>,
     /// The share of the shorter side that [`Resize::Crop`] keeps.
     pub crop: f32,
     /// How an image of another shape is resized.
     pub resize: Resize,
     /// The filter.
     pub filter: Filter,
-    /// The mean of red, green and blue, of values in 0..1.
-    pub mean: [f32; 3],
-    /// The deviation of red, green and blue.
-    pub std: [f32; 3],
 }
 
 impl Preprocess {
     /// The preprocessing of torchvision's weights: 224 x 224 pixels, ImageNet's mean and deviation. The whole image is squeezed.
     pub const IMAGENET: Self = Self {
         size: [224, 224],
+        channels: 3,
+        order: ChannelOrder::Rgb,
+        range: ValueRange::Unit,
+        mean: Cow::Borrowed(&[0.485, 0.456, 0.406]),
+        std: Cow::Borrowed(&[0.229, 0.224, 0.225]),
         crop: 0.875,
         resize: Resize::Squash,
         filter: Filter::Bilinear,
-        mean: [0.485, 0.456, 0.406],
-        std: [0.229, 0.224, 0.225],
     };
 }
 
@@ -156,52 +201,93 @@ fn is_complete(jpeg: &[u8]) -> bool {
 }
 
 impl Preprocess {
+    /// Returns the shape of the input of one image: `[1, channels, height, width]`.
+    pub fn shape(&self) -> [usize; 4] {
+        let [height, width] = self.size;
+        [1, self.channels, height, width]
+    }
+
     /// Returns the input of the network and the part of the image that it shows.
     ///
     /// # Shapes
-    /// - output: `[1, 3, height, width]`
-    pub fn apply(&self, photo: &RgbImage, device: &Device) -> (Tensor<4>, View) {
-        let (input, views) = self.apply_all([photo], device);
-        (input, views[0])
+    /// - output: `[1, channels, height, width]`
+    ///
+    /// # Errors
+    /// [`Error::Channels`] if the network needs other channels than gray or three colors.
+    pub fn apply(&self, photo: &RgbImage, device: &Device) -> Result<(Tensor<4>, View), Error> {
+        let (input, views) = self.apply_all([photo], device)?;
+        Ok((input, views[0]))
     }
 
     /// Returns the input of the network for several images, in one upload, and the part of each that it shows.
     ///
     /// # Shapes
-    /// - output: `[images, 3, height, width]`
+    /// - output: `[images, channels, height, width]`
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
     pub fn apply_all<'a>(
         &self,
         photos: impl IntoIterator<Item = &'a RgbImage>,
         device: &Device,
-    ) -> (Tensor<4>, Vec<View>) {
+    ) -> Result<(Tensor<4>, Vec<View>), Error> {
         let [height, width] = self.size;
+        let bands = self.bands()?;
         let (mut planes, mut views) = (Vec::new(), Vec::new());
         for photo in photos {
             let (pixels, view) = self.resized(photo);
-            planes.reserve(3 * height * width);
-            for channel in 0..3 {
-                let (mean, std) = (self.mean[channel], self.std[channel]);
-                planes.extend(pixels.pixels().map(|p| (f32::from(p.0[channel]) / 255.0 - mean) / std));
+            planes.reserve(bands.len() * height * width);
+            for (channel, band) in bands.iter().enumerate() {
+                let (unit, mean, std) = (self.range.unit(), self.mean_of(channel), self.std_of(channel));
+                planes.extend(pixels.pixels().map(|pixel| (f32::from(band(pixel)) / unit - mean) / std));
             }
             views.push(view);
         }
-        (Tensor::from_data(TensorData::new(planes, [views.len(), 3, height, width]), device), views)
+        let shape = [views.len(), bands.len(), height, width];
+        Ok((Tensor::from_data(TensorData::new(planes, shape), device), views))
     }
 
-    /// Returns the image of an input that is preprocessed already: the inverse of [`apply`](Self::apply).
+    /// Returns what each channel is of a pixel.
+    fn bands(&self) -> Result<&'static [fn(&Rgb<u8>) -> u8], Error> {
+        match (self.channels, self.order) {
+            (1, _) => Ok(&[luma]),
+            (3, ChannelOrder::Rgb) => Ok(&[|p| p.0[0], |p| p.0[1], |p| p.0[2]]),
+            (3, ChannelOrder::Bgr) => Ok(&[|p| p.0[2], |p| p.0[1], |p| p.0[0]]),
+            (needed, _) => Err(Error::Channels { needed, found: 3 }),
+        }
+    }
+
+    /// Returns the mean of a channel: 0 without any.
+    pub fn mean_of(&self, channel: usize) -> f32 {
+        self.mean.get(channel).or(self.mean.last()).copied().unwrap_or(0.0)
+    }
+
+    /// Returns the deviation of a channel: 1 without any.
+    pub fn std_of(&self, channel: usize) -> f32 {
+        self.std.get(channel).or(self.std.last()).copied().unwrap_or(1.0)
+    }
+
+    /// Returns the image of an input that is preprocessed already: the inverse of [`apply`](Self::apply). Of more than three channels,
+    /// the first three are taken for colors.
     ///
     /// # Shapes
-    /// - input: `[1, 3, height, width]`
+    /// - input: `[1, channels, height, width]`
     ///
     /// # Errors
     /// [`Error::Device`].
     pub fn to_image(&self, input: Tensor<4>) -> Result<RgbImage, Error> {
-        let [_, _, height, width] = input.dims();
+        let [_, channels, height, width] = input.dims();
         let planes: Vec<f32> = input.try_into_vec_as()?;
+        let colors = match self.order {
+            ChannelOrder::Rgb => [0, 1, 2],
+            ChannelOrder::Bgr => [2, 1, 0],
+        };
+        let colors = colors.map(|color: usize| color.min(channels.saturating_sub(1)));
         Ok(RgbImage::from_fn(width as u32, height as u32, |x, y| {
-            image::Rgb([0, 1, 2].map(|channel| {
+            image::Rgb(colors.map(|channel| {
                 let value = planes[(channel * height + y as usize) * width + x as usize];
-                ((value * self.std[channel] + self.mean[channel]) * 255.0).round() as u8
+                let value = value * self.std_of(channel) + self.mean_of(channel);
+                (value * self.range.unit()).round() as u8
             }))
         }))
     }
@@ -235,12 +321,19 @@ impl Preprocess {
     }
 }
 
+/// Returns the brightness of a pixel, as Pillow's `convert("L")`.
+fn luma(Rgb([red, green, blue]): &Rgb<u8>) -> u8 {
+    let sum = 19595 * u32::from(*red) + 38470 * u32::from(*green) + 7471 * u32::from(*blue);
+    ((sum + (1 << 15)) >> 16) as u8
+}
+
 /// Resizes as Pillow does: a convolution whose support grows with the reduction, along rows first, and rounded before it goes along
 /// columns, which determines where a bicubic overshoot is clipped.
 fn resize(photo: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbImage {
     let filter = match filter {
         Filter::Bilinear => FilterType::Bilinear,
         Filter::Bicubic => FilterType::CatmullRom,
+        Filter::Lanczos => FilterType::Lanczos3,
     };
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter));
     let mut image = photo.clone();

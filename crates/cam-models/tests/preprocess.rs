@@ -10,7 +10,7 @@ fn pillow(file: &str) -> PathBuf {
 }
 
 fn preprocess(size: [usize; 2], resize: Resize, filter: Filter, crop: f32) -> Preprocess {
-    Preprocess { size, crop, resize, filter, mean: [0.0; 3], std: [1.0; 3] }
+    Preprocess { size, crop, resize, filter, ..Preprocess::IMAGENET }
 }
 
 #[test]
@@ -41,14 +41,14 @@ fn images_are_resized_as_in_pillow() {
 fn the_mean_is_taken_off_and_the_rest_divided_by_the_deviation() {
     let photo = RgbImage::from_pixel(10, 10, Rgb([255, 0, 51]));
     let card = ModelCard::named("resnet50").unwrap();
-    let (input, view) = card.preprocess(Resize::Squash).apply(&photo, &Device::flex());
+    let (input, view) = card.preprocess().apply(&photo, &Device::flex()).unwrap();
     assert_eq!(input.dims(), [1, 3, 224, 224]);
     let means: Vec<f32> = input.clone().mean_dims(&[2, 3]).into_data().iter().collect();
     for (mean, expected) in means.iter().zip([(1.0 - 0.485) / 0.229, -0.456 / 0.224, (0.2 - 0.406) / 0.225]) {
         assert!((mean - expected).abs() < 1e-4, "{mean} is not {expected}");
     }
     assert_eq!((view.x, view.y, view.width, view.height), (0.0, 0.0, 10.0, 10.0));
-    assert_eq!(card.preprocess(Resize::Squash).to_image(input).unwrap().get_pixel(5, 5), &Rgb([255, 0, 51]));
+    assert_eq!(card.preprocess().to_image(input).unwrap().get_pixel(5, 5), &Rgb([255, 0, 51]));
 }
 
 #[test]

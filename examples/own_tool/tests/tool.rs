@@ -63,7 +63,7 @@ fn a_method_and_a_score_are_in_the_help_the_lists_and_compare() {
         .weights(folder.join("weights.safetensors"))
         .open(&device)
         .unwrap();
-    let input = model.preprocess(Default::default()).apply(&image, &device).0;
+    let input = model.preprocess().apply(&image, &device).unwrap().0;
     let logits = burn_cam::Model::forward(&model, input.clone(), &burn_cam::Taps::off());
     let apart = (logits - toy.forward(input)).abs().max().into_scalar::<f32>();
     assert!(apart < 1e-5, "{apart}");

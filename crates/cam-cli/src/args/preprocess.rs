@@ -9,25 +9,33 @@ use serde::Serialize;
 #[group(id = "preprocess")]
 #[command(next_help_heading = "Preprocessing")]
 pub struct PreprocessArgs {
-    /// How an image of another shape becomes the input of the model: squeezed whole, or its center cut out
-    #[arg(long, value_name = "squash|crop", default_value = "squash")]
-    pub resize: ResizeArg,
-    /// The mean of each color, of values in 0..1 [default: from the model card]
-    #[arg(long, value_name = "R,G,B", value_parser = color)]
-    pub mean: Option<[f32; 3]>,
-    /// The standard deviation of each color [default: from the model card]
-    #[arg(long, value_name = "R,G,B", value_parser = deviation)]
-    pub std: Option<[f32; 3]>,
+    /// How an image of another shape becomes the input of the model: squeezed whole, or its center cut out [default: from the model
+    /// card; squash]
+    #[arg(long, value_name = "squash|crop")]
+    pub resize: Option<ResizeArg>,
+    /// The mean of each channel, in the units of the model card's range [default: from the model card]
+    #[arg(long, value_name = "R,G,B", value_parser = numbers)]
+    pub mean: Option<Numbers>,
+    /// The standard deviation of each channel [default: from the model card]
+    #[arg(long, value_name = "R,G,B", value_parser = deviations)]
+    pub std: Option<Numbers>,
 }
+
+/// Numbers, one for each channel.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Numbers(pub Vec<f32>);
 
 impl PreprocessArgs {
     /// Returns how images become the input of this model.
     pub fn preprocess(&self, model: &impl ImageModel) -> Preprocess {
-        let default = model.preprocess(self.resize.into());
+        let card = model.preprocess();
+        let stated = |numbers: &Option<Numbers>| numbers.clone().map(|numbers| numbers.0.into());
         Preprocess {
-            mean: self.mean.unwrap_or(default.mean),
-            std: self.std.unwrap_or(default.std),
-            ..default
+            resize: self.resize.map_or(card.resize, Resize::from),
+            mean: stated(&self.mean).unwrap_or(card.mean),
+            std: stated(&self.std).unwrap_or(card.std),
+            ..card
         }
     }
 }
@@ -48,18 +56,17 @@ impl From<ResizeArg> for Resize {
     }
 }
 
-fn color(text: &str) -> Result<[f32; 3], String> {
-    let numbers: Vec<f32> = text
-        .split(',')
-        .map(|number| number.trim().parse().ok().filter(|x: &f32| x.is_finite()))
-        .collect::<Option<_>>()
-        .ok_or("three numbers with commas between, as in 0.485,0.456,0.406")?;
-    numbers.try_into().map_err(|_| "one number for each of red, green and blue".into())
+fn numbers(text: &str) -> Result<Numbers, String> {
+    let number = |number: &str| number.trim().parse().ok().filter(|x: &f32| x.is_finite());
+    let numbers: Option<Vec<f32>> = text.split(',').map(number).collect();
+    let numbers =
+        numbers.ok_or("numbers with commas between, one for each channel, as in 0.485,0.456,0.406")?;
+    Ok(Numbers(numbers))
 }
 
-fn deviation(text: &str) -> Result<[f32; 3], String> {
-    color(text).and_then(|std| {
-        if std.iter().all(|x| *x > 0.0) { Ok(std) } else { Err("a standard deviation is above 0".into()) }
+fn deviations(text: &str) -> Result<Numbers, String> {
+    numbers(text).and_then(|std| {
+        if std.0.iter().all(|x| *x > 0.0) { Ok(std) } else { Err("a standard deviation is above 0".into()) }
     })
 }
 
@@ -68,9 +75,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colors_are_three_numbers() {
-        assert_eq!(color("0.5, 0.25,1"), Ok([0.5, 0.25, 1.0]));
-        assert!(color("0.5,0.25").is_err() && color("a,b,c").is_err() && color("nan,0,0").is_err());
-        assert!(deviation("0.5,0,1").is_err());
+    fn a_channel_has_a_number() {
+        assert_eq!(numbers("0.5, 0.25,1"), Ok(Numbers(vec![0.5, 0.25, 1.0])));
+        assert_eq!(numbers("0.5"), Ok(Numbers(vec![0.5])));
+        assert!(numbers("a,b,c").is_err() && numbers("nan,0,0").is_err() && numbers("").is_err());
+        assert!(deviations("0.5,0,1").is_err());
     }
 }

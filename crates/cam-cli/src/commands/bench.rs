@@ -10,7 +10,7 @@ use crate::report::failure::Failure;
 use burn_cam::burn::Tensor;
 use burn_cam::{
     AnyModel, Class, Device, Error, ErrorKind, Explain, Explainer, Explanation, ImageInput, ImageModel,
-    Method, Model, Reads, Resize, Taps, Target, Top,
+    Method, Model, Reads, Taps, Target, Top,
 };
 use bytesize::ByteSize;
 use cam_scenes::Scene;
@@ -176,11 +176,11 @@ fn calls<'l>(
 
 /// Returns drawn scenes as the input of the model, `[count, 3, height, width]`.
 fn scenes(model: &AnyModel, count: usize, device: &Device) -> Result<Tensor<4>, Failure> {
-    let preprocess = model.preprocess(Resize::Squash);
+    let preprocess = model.preprocess();
     let side = preprocess.size[0].max(preprocess.size[1]) as u32;
     let scenes = (0..count as u64).map(|seed| Ok(ImageInput::from(Scene::draw(seed, side)?.image)));
     let scenes = scenes.collect::<Result<Vec<_>, Failure>>()?;
-    Ok(preprocess.apply_all(scenes.iter().map(ImageInput::pixels), device).0)
+    Ok(preprocess.apply_all(scenes.iter().map(ImageInput::pixels), device).map_err(burn_cam::Error::from)?.0)
 }
 
 struct Bench<'a> {
