@@ -91,6 +91,8 @@ pub enum ErrorKind {
     Device,
     /// Class names that cannot be read or do not fit.
     Labels,
+    /// A model card that cannot be read, or something stated of a model that does not fit its tensors.
+    Card,
     /// Weights that cannot be fetched.
     Download,
     /// Weights that are not the published ones.
@@ -141,8 +143,14 @@ impl Error {
             Self::Models(Models::PhotoSize { .. }) | Self::EmptyImage { .. } => ErrorKind::ImageSize,
             Self::Models(Models::UnreadableWeights { .. }) => ErrorKind::Weights,
             Self::Models(
-                Models::WrongWeights { .. } | Models::NearMiss { .. } | Models::UnknownNetwork { .. },
+                Models::WrongWeights { .. }
+                | Models::NearMiss { .. }
+                | Models::UnknownNetwork { .. }
+                | Models::UnknownPrefix { .. },
             ) => ErrorKind::WrongWeights,
+            Self::Models(Models::ModelCard { .. } | Models::ModelCards { .. } | Models::Stated { .. }) => {
+                ErrorKind::Card
+            }
             Self::NonFiniteOutput { .. }
             | Self::Core(Core::NonFinite { .. })
             | Self::Viz(Viz::NotFinite { .. }) => ErrorKind::NonFinite,

@@ -94,6 +94,10 @@ pub struct ModelInfo {
     pub weights: Option<PathBuf>,
     /// What it was recognized as, and by what, in one line; `None` when it was named.
     pub recognized: Option<String>,
+    /// What is assumed of it, because neither its file nor anybody states it, in a few words each.
+    pub assumed: Vec<String>,
+    /// Its model card in TOML, with a comment at each field on where it comes from.
+    pub card: Option<String>,
 }
 
 impl ModelInfo {
@@ -167,7 +171,7 @@ impl ImageModel for Classifier {
     }
 
     fn default_layer(&self) -> Option<&str> {
-        Some(&self.card().layer)
+        Some(self.card().layer.as_str()).filter(|layer| !layer.is_empty())
     }
 
     fn info(&self) -> ModelInfo {
@@ -179,6 +183,8 @@ impl ImageModel for Classifier {
             license: card.license.clone(),
             weights: self.weights().map(Path::to_path_buf),
             recognized: self.detection().map(ToString::to_string),
+            assumed: self.assumed().to_vec(),
+            card: Some(self.card_text()),
         }
     }
 

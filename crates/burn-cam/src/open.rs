@@ -1,6 +1,7 @@
 //! Opening models: from a file of weights, or by name.
 
-use crate::{AnyModel, Classifier, Device, Error, Precision, Registry};
+use crate::{AnyModel, ArchitectureOptions, Classifier, Device, Error, Precision, Registry};
+use cam_models::CardLayers;
 use std::path::{Path, PathBuf};
 
 /// Opens the model of a weight file: its architecture, its size and its number of classes are recognized.
@@ -38,6 +39,8 @@ pub struct OpenModel<'a> {
     name: Option<String>,
     weights: Option<PathBuf>,
     labels: Option<PathBuf>,
+    cards: Vec<PathBuf>,
+    stated: CardLayers,
     precision: Precision,
     random: bool,
     registry: Option<&'a Registry>,
@@ -64,6 +67,27 @@ impl<'a> OpenModel<'a> {
     /// Sets the file with the names of its classes, one per line.
     pub fn labels(self, file: impl Into<PathBuf>) -> Self {
         Self { labels: Some(file.into()), ..self }
+    }
+
+    /// Adds a model card in TOML with what is known of the model, in as many of the fields of [`ModelCard`](crate::ModelCard) as are known.
+    pub fn card(mut self, file: impl Into<PathBuf>) -> Self {
+        self.cards.push(file.into());
+        self
+    }
+
+    /// States the height and width of the images that the model was made for.
+    pub fn size(self, size: [usize; 2]) -> Self {
+        Self { stated: self.stated.with_size(size), ..self }
+    }
+
+    /// States what tensors do not show of the network.
+    pub fn architecture(self, options: &ArchitectureOptions) -> Self {
+        Self { stated: self.stated.with_options(options), ..self }
+    }
+
+    /// States what the names of its tensors start with, in a file of several networks.
+    pub fn prefix(self, prefix: &str) -> Self {
+        Self { stated: self.stated.with_prefix(prefix), ..self }
     }
 
     /// Sets the precision that the network computes in; maps are computed in f32.
@@ -101,15 +125,17 @@ impl<'a> OpenModel<'a> {
 
     fn classifier(&self, device: &Device) -> Result<Classifier, Error> {
         let models = self.registry.map_or(cam_models::Registry::builtin(), Registry::models);
+        let stated =
+            self.cards.iter().try_fold(self.stated.clone(), |stated, card| stated.with_file(card))?;
         Ok(match (&self.name, &self.weights) {
             (None, None) => Classifier::builtin(device)?,
-            (None, Some(weights)) => models.load_file(weights, device)?,
-            (Some(name), Some(weights)) => models.load(name, weights, device)?,
+            (None, Some(weights)) => models.load_stated(None, weights, &stated, device)?,
+            (Some(name), Some(weights)) => models.load_stated(Some(name), weights, &stated, device)?,
             (Some(name), None) if self.random => match models.without_file(name, device) {
                 Ok(model) => model,
                 Err(_) => models.untrained(name, device)?,
             },
-            (Some(name), None) => self.published(models, name, device)?,
+            (Some(name), None) => self.published(models, name, &stated, device)?,
         })
     }
 
@@ -119,6 +145,7 @@ impl<'a> OpenModel<'a> {
         &self,
         models: &cam_models::Registry,
         name: &str,
+        stated: &CardLayers,
         device: &Device,
     ) -> Result<Classifier, Error> {
         let card = models.card(name)?;
@@ -130,7 +157,7 @@ impl<'a> OpenModel<'a> {
                 report(done, total);
             }
         })?;
-        Ok(models.load(name, weights, device)?)
+        Ok(models.load_stated(Some(name), weights, stated, device)?)
     }
 
     /// Returns the model of this name when its weights are built in.
@@ -139,6 +166,7 @@ impl<'a> OpenModel<'a> {
         &self,
         models: &cam_models::Registry,
         name: &str,
+        _stated: &CardLayers,
         device: &Device,
     ) -> Result<Classifier, Error> {
         Ok(models.without_file(name, device)?)

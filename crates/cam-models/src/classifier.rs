@@ -1,5 +1,7 @@
 //! A model that is ready for images: a network with its weights, its model card and the names of its classes.
 
+use crate::card_layers::{CardLayers, Origin, table};
+use crate::card_text::card_text;
 use crate::detection::Detection;
 use crate::digest::sha256;
 use crate::erased::{AnyArchitecture, AnyNetwork, RecordedNetwork};
@@ -9,6 +11,7 @@ use crate::{Error, ModelCard, Precision, Prediction, Registry};
 use burn::tensor::{Device, Tensor};
 use cam_core::{Inspect, Model, Taps};
 use image::RgbImage;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +26,8 @@ pub struct Classifier {
     device: Device,
     precision: Precision,
     detection: Option<Detection>,
+    assumed: Vec<String>,
+    origins: BTreeMap<String, Origin>,
 }
 
 /// Where weights come from.
@@ -132,15 +137,23 @@ impl Classifier {
         let labels = labels(&card.labels, classes);
         let network = recorded(network);
         let (device, precision) = (device.clone(), Precision::F32);
-        Self { card, labels, network, source, device, precision, detection: None }
+        let origins = CardLayers::new().with(Origin::Shipped(card.name.clone()), table(&card)).origins(&card);
+        let (detection, assumed) = (None, Vec::new());
+        Self { card, labels, network, source, device, precision, detection, assumed, origins }
     }
 
     pub(crate) fn set_layer(&mut self, layer: String) {
         self.card.layer = layer;
     }
 
-    pub(crate) fn set_detection(&mut self, detection: Detection) {
-        self.detection = Some(detection);
+    /// Sets how it was recognized, what is assumed of it, and where the fields of its card come from.
+    pub(crate) fn set_knowledge(
+        &mut self,
+        detection: Option<Detection>,
+        assumed: Vec<String>,
+        origins: BTreeMap<String, Origin>,
+    ) {
+        (self.detection, self.assumed, self.origins) = (detection, assumed, origins);
     }
 
     /// Returns the model with a network that computes in this precision. Images go in and logits come out in f32, and maps are computed
@@ -186,6 +199,22 @@ impl Classifier {
     /// Returns how the model was recognized, if it was loaded from weights without a name.
     pub fn detection(&self) -> Option<&Detection> {
         self.detection.as_ref()
+    }
+
+    /// Returns what is assumed of it, because neither its tensors nor anybody states it, in a few words each.
+    pub fn assumed(&self) -> &[String] {
+        &self.assumed
+    }
+
+    /// Returns where each field of its card comes from: `size`, `architecture.heads`.
+    pub fn origins(&self) -> &BTreeMap<String, Origin> {
+        &self.origins
+    }
+
+    /// Returns its card in TOML, with a comment at each field on where it comes from; an assumed one is marked. [`Registry::load_stated`]
+    /// reads it.
+    pub fn card_text(&self) -> String {
+        card_text(&self.card, &self.labels, &self.origins)
     }
 
     /// Returns the file that its weights were read from, or `None` if they are not from a file.

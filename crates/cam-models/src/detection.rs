@@ -1,13 +1,16 @@
-//! Which network a weight file belongs to that was opened without a model's name.
+//! Which network a weight file belongs to, and what is stated, known and assumed of it.
 
-use crate::Error;
+use crate::card_layers::{CardLayers, Origin, table};
 use crate::classifier::{Classifier, Source};
 use crate::erased::AnyArchitecture;
+use crate::folder;
 use crate::registry::{Registry, Row};
 use crate::weights::{Comparison, Weights};
+use crate::{Error, Labels};
 use burn::tensor::{Device, Tensor};
 use std::cmp::Reverse;
 use std::fmt;
+use toml::{Table, Value};
 
 /// How the model of a weight file was recognized, and what was guessed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +32,7 @@ pub struct Detection {
 pub enum Basis {
     /// No other has these tensors.
     Tensors,
-    /// Several have these tensors, and the file's name mentions this one.
+    /// Several have these tensors, and the name of the file, of its folder or of its repository mentions this one.
     FileName,
     /// Several have these tensors, and this one is listed first.
     FirstListed,
@@ -62,85 +65,251 @@ impl fmt::Display for Detection {
 
 /// A network that a file can be of.
 struct Candidate<'r> {
+    /// What the names of its tensors start with.
+    prefix: String,
     row: &'r Row,
     architecture: AnyArchitecture,
     names: Vec<&'static str>,
 }
 
-/// Loads the model that weights belong to.
+/// Loads the model that weights belong to: the variant of this name, or the one that is recognized.
 pub(crate) fn load(
     registry: &Registry,
-    weights: &Weights,
+    name: Option<&str>,
+    mut weights: Weights,
     source: Source,
+    stated: &CardLayers,
     device: &Device,
 ) -> Result<Classifier, Error> {
-    let candidates = candidates(registry, weights, device);
-    let Some(first) = candidates.first() else { return Err(not_detected(registry, weights, device)) };
-    let (candidate, variant, basis) =
-        variant(&candidates, weights).unwrap_or_else(|| (first, nearest(first, device), Basis::NearestSize));
-    let mut card = candidate.row.card(variant).clone();
-    if basis == Basis::NearestSize {
-        card.name = format!("{variant} of another size");
-        card.size = candidate.architecture.image_size().unwrap_or(card.size);
+    let mut layers = stated.clone();
+    if let Source::File(path) = &source {
+        layers = folder::stated(layers, path)?;
     }
-    let names = candidates.iter().flat_map(|candidate| &candidate.names);
-    let alternatives = names.filter(|name| **name != variant).map(ToString::to_string).collect();
-    let mut model =
-        Classifier::load_as(card, &candidate.architecture, weights, source, device).map_err(|error| {
-            match error {
-                Error::WrongWeights { path, model, mismatch } => Error::NearMiss { path, model, mismatch },
-                other => other,
-            }
-        })?;
-    if basis == Basis::NearestSize {
-        let layer = last_matching_layer(&model, &model.card().layer, device);
-        model.set_layer(layer);
+    layers = layers.with(Origin::Metadata, weights.metadata().clone());
+    if let Some(prefix) = layers.read::<String>("prefix")? {
+        weights = weights.under(&prefix)?;
     }
-    let (family, variant) = (candidate.row.family(), variant.into());
-    model.set_detection(Detection { family, variant, basis, alternatives });
-    Ok(model)
+    let carded = layers.read::<String>("name")?.filter(|name| registry.variant(name).is_some());
+    let name = name.map(String::from).or(carded);
+    let candidates = candidates(registry, name.as_deref(), &weights, device)?;
+    let chosen = match (&name, candidates.first()) {
+        (Some(name), first) => named(registry, name, first, &weights, device)?,
+        (None, Some(first)) => recognized(&candidates, first, &weights, device),
+        (None, None) => return Err(not_detected(registry, &weights, device)),
+    };
+    let mut assumed = Vec::new();
+    if let Some(first) = candidates.first() {
+        weights = weights.under(&first.prefix)?;
+        assumed.extend(other_prefixes(&candidates));
+    }
+    let mut names = folder::names(weights.source());
+    if let Some((_, Value::String(name))) = layers.get("name") {
+        names += &format!("/{}", name.to_lowercase());
+    }
+    if let Some(fields) = folder::named_options(chosen.row.naming(), &names) {
+        layers = layers.with(Origin::Folder("the name of the file".into()), fields);
+    }
+    chosen.load(layers, assumed, &weights, source, device)
 }
 
-/// Returns the networks that fit the tensors of a file best, the one to take first. If several families detect one, the tensors of each
-/// are compared with the file's; published sizes come before others, and families that were added later before those added earlier.
-fn candidates<'r>(registry: &'r Registry, weights: &Weights, device: &Device) -> Vec<Candidate<'r>> {
+/// The network and the variant that are loaded.
+struct Chosen<'r> {
+    row: &'r Row,
+    architecture: AnyArchitecture,
+    variant: &'static str,
+    /// How it was recognized; `None` if it was named.
+    detection: Option<Detection>,
+}
+
+/// Returns the variant of this name for as many classes as the file has.
+fn named<'r>(
+    registry: &'r Registry,
+    name: &str,
+    detected: Option<&Candidate<'_>>,
+    weights: &Weights,
+    device: &Device,
+) -> Result<Chosen<'r>, Error> {
+    let (row, variant, architecture) = registry.find(name)?;
+    let architecture = match detected {
+        Some(detected) => architecture.with_classes(detected.architecture.classes()),
+        None => for_classes_of(architecture, weights, device),
+    };
+    Ok(Chosen { row, architecture, variant, detection: None })
+}
+
+/// Returns the variant that is taken without a name.
+fn recognized<'r>(
+    candidates: &[Candidate<'r>],
+    first: &Candidate<'r>,
+    weights: &Weights,
+    device: &Device,
+) -> Chosen<'r> {
+    let equal: Vec<&Candidate<'r>> = candidates.iter().filter(|one| one.prefix == first.prefix).collect();
+    let (candidate, variant, basis) =
+        variant(&equal, weights).unwrap_or_else(|| (first, nearest(first, device), Basis::NearestSize));
+    let names = equal.iter().flat_map(|candidate| &candidate.names);
+    let alternatives = names.filter(|name| **name != variant).map(ToString::to_string).collect();
+    let detection =
+        Detection { family: candidate.row.family(), variant: variant.into(), basis, alternatives };
+    let (row, architecture) = (candidate.row, candidate.architecture.clone());
+    Chosen { row, architecture, variant, detection: Some(detection) }
+}
+
+impl Chosen<'_> {
+    /// Loads it with what is stated of it, and puts what is stated, known and assumed into one card.
+    fn load(
+        self,
+        layers: CardLayers,
+        mut assumed: Vec<String>,
+        weights: &Weights,
+        source: Source,
+        device: &Device,
+    ) -> Result<Classifier, Error> {
+        let Self { row, mut architecture, variant, detection } = self;
+        let refused = |reason: String| {
+            let path = weights.source().to_path_buf();
+            Error::Stated { path, model: variant.into(), reason }
+        };
+        if let Some(size) = layers.read::<[usize; 2]>("size")? {
+            architecture = architecture.with_image_size(size).map_err(refused)?;
+        }
+        architecture = architecture.with_options(&layers.options()?).map_err(refused)?;
+        let unpublished = detection.as_ref().is_some_and(|found| found.basis == Basis::NearestSize);
+        let mut layers = layers.with(Origin::Shipped(variant.into()), table(row.card(variant)));
+        let options = Value::Table(architecture.options().stated());
+        let of_options = if detection.is_some() { Origin::Assumed } else { Origin::Shipped(variant.into()) };
+        layers = layers.with(of_options, Table::from_iter([("architecture".into(), options)]));
+        if unpublished {
+            let mut fields = Table::from_iter([("name".into(), format!("{variant} of another size").into())]);
+            if let Some([height, width]) = architecture.image_size() {
+                let size = Value::Array([height, width].map(|side| Value::Integer(side as i64)).into());
+                fields.insert("size".into(), size);
+            }
+            layers = layers.with(Origin::Tensors, fields);
+        }
+        let card = layers.card()?;
+        if card.layout != crate::InputLayout::Nchw {
+            return Err(refused("it reads images as `nchw`: that is not an option of its layout".into()));
+        }
+        if detection.is_some() {
+            assumed.extend(assumptions(&layers, &card, variant, architecture.classes()));
+        }
+        if let (Labels::Names(names), Some((origin, _))) = (&card.labels, layers.get("labels"))
+            && names.len() != architecture.classes()
+        {
+            let classes = architecture.classes();
+            return Err(refused(format!("{origin} names {} classes, and it has {classes}", names.len())));
+        }
+        let origins = layers.origins(&card);
+        let stated_layer = !matches!(origins.get("layer"), Some(Origin::Shipped(_)));
+        let loaded = Classifier::load_as(card, &architecture, weights, source, device);
+        let mut model = loaded.map_err(|error| match error {
+            Error::WrongWeights { path, model, mismatch } if detection.is_some() => {
+                Error::NearMiss { path, model, mismatch }
+            }
+            other => other,
+        })?;
+        if unpublished && !stated_layer {
+            let layer = last_matching_layer(&model, &model.card().layer, device);
+            model.set_layer(layer);
+        }
+        model.set_knowledge(detection, assumed, origins);
+        Ok(model)
+    }
+}
+
+/// Returns what is assumed of a network that was recognized, in words of a model card.
+fn assumptions(layers: &CardLayers, card: &crate::ModelCard, variant: &str, classes: usize) -> Vec<String> {
+    let known = |field: &str| layers.get(field).map(|(origin, _)| origin);
+    let mut assumed = Vec::new();
+    if matches!(known("size"), Some(Origin::Shipped(_) | Origin::Tensors)) {
+        let [height, width] = card.size;
+        assumed.push(format!("images of {height} x {width} pixels"));
+    }
+    if let (Some(Origin::Shipped(_)), true) = (known("mean"), known("mean") == known("std")) {
+        assumed.push(format!("colors as for {variant}"));
+    }
+    if classes == 1 {
+        assumed.push("one class, present or not".into());
+    }
+    for (option, value) in card.architecture.stated() {
+        if known(&format!("architecture.{option}")) == Some(&Origin::Assumed) {
+            assumed.push(format!("{option} {}", plain(&value)));
+        }
+    }
+    assumed
+}
+
+/// Returns a value without quotes.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), String::from)
+}
+
+/// Returns that other prefixes hold a network as well.
+fn other_prefixes(candidates: &[Candidate<'_>]) -> Option<String> {
+    let quoted = |prefix: &str| format!("`{prefix}`");
+    let first = &candidates.first()?.prefix;
+    let mut others: Vec<String> = Vec::new();
+    for Candidate { prefix, .. } in candidates {
+        if prefix != first && !others.contains(&quoted(prefix)) {
+            others.push(quoted(prefix));
+        }
+    }
+    let others = (!others.is_empty()).then(|| others.join(", "))?;
+    Some(format!("the network under {} (there is one under {others} too)", quoted(first)))
+}
+
+/// Returns the networks that fit the tensors of a file, the one to take first: those that lack the fewest tensors, then by the preference
+/// for prefixes ([`Weights::under`]). If several families detect one, published sizes come before others, and families that were added
+/// later before those added earlier. Only one variant's family is asked if it is named.
+fn candidates<'r>(
+    registry: &'r Registry,
+    name: Option<&str>,
+    weights: &Weights,
+    device: &Device,
+) -> Result<Vec<Candidate<'r>>, Error> {
+    let named = name.map(|name| registry.find(name)).transpose()?;
+    let rows: Vec<&Row> = match named {
+        Some((row, ..)) => vec![row],
+        None => registry.rows().iter().collect(),
+    };
     let detected = weights.under_prefixes(&|shapes| {
-        let detected = registry.rows().iter().filter_map(|row| Some((row, row.detect(shapes)?)));
+        let detected = rows.iter().filter_map(|row| Some((*row, row.detect(shapes)?)));
         Some(detected.collect::<Vec<_>>()).filter(|detected| !detected.is_empty())
     });
-    let candidates = detected.unwrap_or_default().into_iter().map(|(row, architecture)| {
-        let names = row.names_of(&architecture);
-        Candidate { row, architecture, names }
-    });
-    let candidates: Vec<Candidate<'_>> = candidates.collect();
-    if candidates.len() < 2 {
-        return candidates;
+    let mut ranked = Vec::new();
+    for (place, (prefix, found)) in detected.into_iter().take(MOST_NETWORKS).enumerate() {
+        for (family, (row, architecture)) in found.into_iter().enumerate() {
+            let mismatch = architecture.compare(weights, Some(&prefix), device).mismatch;
+            let lacking = mismatch.missing.len() + mismatch.misshapen.len();
+            let names = row.names_of(&architecture);
+            let rank = (lacking, place, mismatch.unexpected.len(), names.is_empty(), Reverse(family));
+            ranked.push((rank, Candidate { prefix: prefix.clone(), row, architecture, names }));
+        }
     }
-    let mut ranked: Vec<_> = candidates
-        .into_iter()
-        .enumerate()
-        .map(|(place, candidate)| {
-            let differences = candidate.architecture.compare(weights, device).mismatch.count();
-            ((differences, candidate.names.is_empty(), Reverse(place)), candidate)
-        })
-        .collect();
     ranked.sort_by_key(|(rank, _)| *rank);
-    let least = ranked[0].0.0;
-    ranked.into_iter().filter(|((differences, ..), _)| *differences == least).map(|(_, it)| it).collect()
+    let Some(&((least, first, unexpected, ..), _)) = ranked.first() else { return Ok(Vec::new()) };
+    let fits = |&(lacking, place, others, ..): &(usize, usize, usize, bool, Reverse<usize>)| {
+        lacking == least && (place != first || others == unexpected)
+    };
+    Ok(ranked.into_iter().filter(|(rank, _)| fits(rank)).map(|(_, candidate)| candidate).collect())
 }
+
+/// The most networks that are looked at in one file.
+const MOST_NETWORKS: usize = 16;
 
 /// Returns the variant that is taken if any has these tensors.
 fn variant<'c, 'r>(
-    candidates: &'c [Candidate<'r>],
+    candidates: &[&'c Candidate<'r>],
     weights: &Weights,
 ) -> Option<(&'c Candidate<'r>, &'static str, Basis)> {
-    let named = || candidates.iter().flat_map(|one| one.names.iter().map(move |name| (one, *name)));
+    let named = || candidates.iter().flat_map(|one| one.names.iter().map(move |name| (*one, *name)));
     let (first, name) = named().next()?;
     if named().count() == 1 {
         return Some((first, name, Basis::Tensors));
     }
-    let file = weights.source().file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    let mentioned = named().filter(|(_, name)| file.contains(name)).max_by_key(|(_, name)| name.len());
+    let words = folder::names(weights.source());
+    let mentioned = named().filter(|(_, name)| words.contains(name)).max_by_key(|(_, name)| name.len());
     Some(match mentioned {
         Some((candidate, name)) => (candidate, name, Basis::FileName),
         None => (first, name, Basis::FirstListed),
@@ -172,10 +341,27 @@ fn last_matching_layer(model: &Classifier, layer: &str, device: &Device) -> Stri
     last.map_or(layer, |other| &other.name).into()
 }
 
+/// Returns a network for as many classes as the file has: where another number of classes has another shape, it has that of the file.
+fn for_classes_of(architecture: &AnyArchitecture, weights: &Weights, device: &Device) -> AnyArchitecture {
+    let classes = architecture.classes();
+    let other = architecture.with_classes(classes + 1).build(device).shapes();
+    let is_head = |(name, expected, found): &(String, Vec<usize>, Vec<usize>)| {
+        let sides = expected.iter().zip(other.get(name)?).zip(found);
+        let mut heads = sides.filter(|((one, other), _)| one != other).map(|(_, found)| *found);
+        heads.next().filter(|_| expected.len() == found.len())
+    };
+    let mismatch = architecture.compare(weights, None, device).mismatch;
+    match mismatch.misshapen.iter().find_map(is_head) {
+        Some(found) => architecture.with_classes(found),
+        None => architecture.clone(),
+    }
+}
+
 /// Returns the error for a file in which no network was detected.
 fn not_detected(registry: &Registry, weights: &Weights, device: &Device) -> Error {
     let differences = registry.variants().map(|(name, architecture)| {
-        let Comparison { expected, mismatch, .. } = architecture.compare(weights, device);
+        let Comparison { expected, mismatch, .. } =
+            for_classes_of(architecture, weights, device).compare(weights, None, device);
         (mismatch.count() as f64 / expected.len() as f64, name, mismatch)
     });
     let path = weights.source().to_path_buf();

@@ -5,7 +5,7 @@
 
 use crate::family::Architecture;
 use crate::weights::{Comparison, ParamShapes, Shapes, Weights};
-use crate::{Error, Precision};
+use crate::{ArchitectureOptions, Error, Precision};
 use burn::module::Module;
 use burn::store::{BurnToPyTorchAdapter, ModuleAdapter};
 use burn::tensor::{Device, Tensor};
@@ -24,11 +24,14 @@ trait DynArchitecture: fmt::Debug + Send + Sync {
     fn equals(&self, other: &dyn Any) -> bool;
     fn build(&self, device: &Device) -> AnyNetwork;
     fn load(&self, model: &str, weights: &Weights, device: &Device) -> Result<AnyNetwork, Error>;
-    fn compare<'w>(&self, weights: &'w Weights, device: &Device) -> Comparison<'w>;
+    fn compare<'w>(&self, weights: &'w Weights, prefix: Option<&str>, device: &Device) -> Comparison<'w>;
     fn classes(&self) -> usize;
     fn with_classes(&self, classes: usize) -> AnyArchitecture;
     fn remap_key(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)>;
     fn image_size(&self) -> Option<[usize; 2]>;
+    fn with_image_size(&self, size: [usize; 2]) -> Result<AnyArchitecture, String>;
+    fn options(&self) -> ArchitectureOptions;
+    fn with_options(&self, options: &ArchitectureOptions) -> Result<AnyArchitecture, String>;
 }
 
 /// An architecture of one type.
@@ -58,8 +61,8 @@ impl<A: Architecture> DynArchitecture for TypedArchitecture<A> {
         Ok(AnyNetwork::new(weights.load_remapped(model, self.0.build(device), &remap)?, A::forward))
     }
 
-    fn compare<'w>(&self, weights: &'w Weights, device: &Device) -> Comparison<'w> {
-        weights.compare(&self.0.build(device), &|name, shape| self.0.remap_key(name, shape))
+    fn compare<'w>(&self, weights: &'w Weights, prefix: Option<&str>, device: &Device) -> Comparison<'w> {
+        weights.compare(&self.0.build(device), prefix, &|name, shape| self.0.remap_key(name, shape))
     }
 
     fn classes(&self) -> usize {
@@ -76,6 +79,18 @@ impl<A: Architecture> DynArchitecture for TypedArchitecture<A> {
 
     fn image_size(&self) -> Option<[usize; 2]> {
         self.0.image_size()
+    }
+
+    fn with_image_size(&self, size: [usize; 2]) -> Result<AnyArchitecture, String> {
+        Ok(self.0.clone().with_image_size(size)?.into())
+    }
+
+    fn options(&self) -> ArchitectureOptions {
+        self.0.options()
+    }
+
+    fn with_options(&self, options: &ArchitectureOptions) -> Result<AnyArchitecture, String> {
+        Ok(self.0.clone().with_options(options)?.into())
     }
 }
 
@@ -121,9 +136,14 @@ impl AnyArchitecture {
         self.0.load(model, weights, device)
     }
 
-    /// Compares the tensors of a file with those of the network.
-    pub(crate) fn compare<'w>(&self, weights: &'w Weights, device: &Device) -> Comparison<'w> {
-        self.0.compare(weights, device)
+    /// Compares the tensors of a file with those of the network: those under a prefix, or under the one that fits best.
+    pub(crate) fn compare<'w>(
+        &self,
+        weights: &'w Weights,
+        prefix: Option<&str>,
+        device: &Device,
+    ) -> Comparison<'w> {
+        self.0.compare(weights, prefix, device)
     }
 
     /// See [`Architecture::classes`].
@@ -144,6 +164,28 @@ impl AnyArchitecture {
     /// See [`Architecture::image_size`].
     pub fn image_size(&self) -> Option<[usize; 2]> {
         self.0.image_size()
+    }
+
+    /// See [`Architecture::with_image_size`].
+    ///
+    /// # Errors
+    /// Why its tensors do not fit such images.
+    pub fn with_image_size(&self, size: [usize; 2]) -> Result<Self, String> {
+        self.0.with_image_size(size)
+    }
+
+    /// See [`Architecture::options`].
+    pub fn options(&self) -> ArchitectureOptions {
+        self.0.options()
+    }
+
+    /// See [`Architecture::with_options`]. An option that it does not have is an error.
+    ///
+    /// # Errors
+    /// Why it cannot have them.
+    pub fn with_options(&self, options: &ArchitectureOptions) -> Result<Self, String> {
+        options.check(&self.options())?;
+        self.0.with_options(options)
     }
 }
 

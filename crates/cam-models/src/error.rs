@@ -104,6 +104,34 @@ pub enum Error {
         /// The families of networks that there are.
         known: Vec<String>,
     },
+    /// No tensors of a weight file have names that start with this prefix.
+    #[error("no tensor of `{}` starts with `{asked}`; there are {}", .path.display(), first(.known))]
+    UnknownPrefix {
+        /// The file.
+        path: PathBuf,
+        /// The prefix asked for.
+        asked: String,
+        /// The prefixes that there are.
+        known: Vec<String>,
+    },
+    /// What is stated of a model does not fit its tensors.
+    #[error("the weights `{}`, of {model}: {reason}", .path.display())]
+    Stated {
+        /// The file.
+        path: PathBuf,
+        /// The model.
+        model: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// A model card could not be read.
+    #[error("cannot read the model card `{}`: {reason}", .path.display())]
+    ModelCard {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A list of model cards could not be read.
     #[error("cannot read the model cards: {reason}")]
     ModelCards {
@@ -211,6 +239,17 @@ fn suggestion(close: &[String], known: usize) -> String {
         ([], 0) => "; the classes of this model have numbers and no names".into(),
         ([], _) => format!("; there are {known}, numbered 0 to {}", known - 1),
         _ => format!("; did you mean {}?", close.join(", ")),
+    }
+}
+
+/// Returns the first names of a list.
+fn first(names: &[String]) -> String {
+    const FEW: usize = 8;
+    let shown = names.iter().take(FEW).cloned().collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0 => "no prefixes".into(),
+        all if all > FEW => format!("{shown} and {} more", all - FEW),
+        _ => shown,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a family of networks is: the two traits that the file of a network implements, in this crate or in any other.
 
 use crate::erased::AnyArchitecture;
-use crate::{Error, ModelCard};
+use crate::{ArchitectureOptions, Error, ModelCard};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use std::fmt;
@@ -45,9 +45,32 @@ pub trait Architecture: Clone + PartialEq + fmt::Debug + Send + Sync + 'static {
         Some((name.into(), shape.to_vec()))
     }
 
-    /// Returns the height and width in pixels of the images that a network of these sizes is made for, if its tensors determine them.
+    /// Returns the height and width in pixels of the images that a network of these sizes is made for, if its tensors say something of
+    /// them.
     fn image_size(&self) -> Option<[usize; 2]> {
         None
+    }
+
+    /// Returns the same network, made for images of another size. By default a network is the same for all sizes.
+    ///
+    /// # Errors
+    /// Why its tensors do not fit such images.
+    fn with_image_size(self, _size: [usize; 2]) -> Result<Self, String> {
+        Ok(self)
+    }
+
+    /// Returns what its tensors do not show of it, and what it has. By default there is nothing.
+    fn options(&self) -> ArchitectureOptions {
+        ArchitectureOptions::default()
+    }
+
+    /// Returns the same network with other options; those that are `None` stay. It is only called with options that
+    /// [`options`](Self::options) has.
+    ///
+    /// # Errors
+    /// Why it cannot have them.
+    fn with_options(self, _options: &ArchitectureOptions) -> Result<Self, String> {
+        Ok(self)
     }
 }
 
@@ -141,6 +164,12 @@ pub trait Family: Send + Sync {
     ///
     /// Only the tensors that determine the sizes need to be looked at: loading compares all of them. Every shape has sides of 1 to 2^17.
     fn detect(&self, shapes: &TensorShapes<'_>) -> Option<AnyArchitecture>;
+
+    /// Returns parts of names of files and repositories that tell of options: `("resnetblur", "antialias = 'blur'")`, the options as the
+    /// table `[architecture]` of a model card.
+    fn naming(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
 
     /// Returns the weights of a variant that are part of the program, as the bytes of a safetensors or burnpack file.
     fn embedded_weights(&self, _variant: &str) -> Option<&'static [u8]> {

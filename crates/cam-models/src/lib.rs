@@ -17,12 +17,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod card_layers;
+mod card_text;
 mod classifier;
 mod detection;
 mod digest;
 mod erased;
 mod error;
 mod family;
+mod folder;
 #[cfg(feature = "hub")]
 mod hub;
 mod labels;
@@ -35,6 +38,7 @@ mod registry;
 mod weights;
 pub mod zoo;
 
+pub use card_layers::{CardLayers, Origin};
 pub use classifier::Classifier;
 pub use detection::{Basis, Detection};
 pub use erased::{AnyArchitecture, AnyNetwork, RecordedNetwork};

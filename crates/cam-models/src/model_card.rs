@@ -2,7 +2,7 @@
 
 use crate::preprocess::{ChannelOrder, Filter, Preprocess, Resize, ValueRange};
 use crate::{ArchitectureOptions, Error, Registry};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A model card: what one has to know of a model to use it.
 ///
@@ -14,17 +14,19 @@ pub struct ModelCard {
     /// The name of the model, as torchvision or timm calls it.
     pub name: String,
     /// What it is, in one line.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub about: String,
     /// Where its weights are published; empty if they are part of the program or not published.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub url: String,
     /// The repository of the Hugging Face hub that has its weights as `model.safetensors`: `timm/resnet50.tv_in1k`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hub: Option<String>,
     /// The sha256 of the file of the hub, if it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
     /// The license of the weights.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub license: String,
     /// Height and width of its input in pixels.
     pub size: [usize; 2],
@@ -38,13 +40,16 @@ pub struct ModelCard {
     #[serde(default)]
     pub range: ValueRange,
     /// The mean of each channel, in the order and the units of the network. The last one is that of all further channels.
+    #[serde(serialize_with = "as_written")]
     pub mean: Vec<f32>,
     /// The deviation of each channel, in the order and the units of the network. The last one is that of all further channels.
+    #[serde(serialize_with = "as_written")]
     pub std: Vec<f32>,
     /// How an image of another shape becomes the input, by default: `squash`, `crop`.
     #[serde(default)]
     pub resize: Resize,
     /// The share of the shorter side that a center crop keeps.
+    #[serde(serialize_with = "one_as_written")]
     pub crop: f32,
     /// The filter that images are resized with: `bilinear`, `bicubic`, `lanczos`.
     #[serde(default, alias = "interpolation")]
@@ -114,6 +119,19 @@ struct CardList {
     #[serde(default)]
     defaults: toml::Table,
     model: Vec<toml::Table>,
+}
+
+/// Writes numbers with as many digits as they need in f32: 0.485, and not 0.48500001430511475.
+fn as_written<S: Serializer>(numbers: &[f32], serializer: S) -> Result<S::Ok, S::Error> {
+    numbers.iter().copied().map(shortest).collect::<Vec<f64>>().serialize(serializer)
+}
+
+fn one_as_written<S: Serializer>(number: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+    shortest(*number).serialize(serializer)
+}
+
+fn shortest(number: f32) -> f64 {
+    number.to_string().parse().unwrap_or(f64::from(number))
 }
 
 /// The channels of a photo.

@@ -1,5 +1,7 @@
 //! What the tensors of a weight file do not show of a network: options of its architecture, stated by a model card or by a user.
 
+use burn::tensor::Tensor;
+use burn::tensor::activation::{gelu, gelu_approximate, relu, sigmoid};
 use serde::{Deserialize, Serialize};
 
 /// What the tensors of a weight file do not show of a network. A family of networks knows some of them, see
@@ -34,6 +36,26 @@ pub struct ArchitectureOptions {
     pub antialias: Option<Antialias>,
 }
 
+impl ArchitectureOptions {
+    /// Returns the options that are stated, by name.
+    pub(crate) fn stated(&self) -> toml::Table {
+        toml::Table::try_from(self).expect("options are numbers, words and lists")
+    }
+
+    /// Makes sure that all stated options are among those that there are.
+    pub(crate) fn check(&self, known: &Self) -> Result<(), String> {
+        let known = known.stated();
+        let Some((unknown, _)) = self.stated().into_iter().find(|(name, _)| !known.contains_key(name)) else {
+            return Ok(());
+        };
+        let known: Vec<&str> = known.keys().map(String::as_str).collect();
+        Err(match &known[..] {
+            [] => format!("it has no options, and `{unknown}` is stated"),
+            _ => format!("it has no option `{unknown}`; its options are {}", known.join(", ")),
+        })
+    }
+}
+
 /// What the classifier of a transformer reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -61,6 +83,18 @@ pub enum Activation {
     QuickGelu,
     /// $\max(x, 0)$.
     Relu,
+}
+
+impl Activation {
+    /// Applies it to each number.
+    pub(crate) fn apply<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
+        match self {
+            Self::Gelu => gelu(x),
+            Self::GeluTanh => gelu_approximate(x),
+            Self::QuickGelu => x.clone() * sigmoid(x * 1.702),
+            Self::Relu => relu(x),
+        }
+    }
 }
 
 /// What precedes a stride, so that it does not alias.

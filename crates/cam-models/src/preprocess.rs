@@ -9,6 +9,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, Rgb, RgbImage};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::fmt;
 use std::io::Cursor;
 use std::path::Path;
 
@@ -198,6 +199,42 @@ fn is_complete(jpeg: &[u8]) -> bool {
         };
     }
     false
+}
+
+impl fmt::Display for Preprocess {
+    /// Writes how an image becomes the input, in one line: `squeezed whole to 224 x 224 pixels (bilinear), RGB in 0..1, mean 0.5, deviation
+    /// 0.5`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [height, width] = self.size;
+        match self.resize {
+            Resize::Squash => write!(f, "squeezed whole to {height} x {width} pixels")?,
+            Resize::Crop => {
+                let share = 100.0 * self.crop;
+                write!(
+                    f,
+                    "cropped to the central {share:.1} % of the shorter side, {height} x {width} pixels"
+                )?;
+            }
+        }
+        let filter = match self.filter {
+            Filter::Bilinear => "bilinear",
+            Filter::Bicubic => "bicubic",
+            Filter::Lanczos => "Lanczos",
+        };
+        let colors = match (self.channels, self.order) {
+            (1, _) => "gray",
+            (3, ChannelOrder::Rgb) => "RGB",
+            (3, ChannelOrder::Bgr) => "BGR",
+            (bands, _) => return write!(f, " ({filter}), {bands} bands"),
+        };
+        let range = match self.range {
+            ValueRange::Unit => "0..1",
+            ValueRange::Byte => "0..255",
+        };
+        let list = |numbers: &[f32]| numbers.iter().map(f32::to_string).collect::<Vec<_>>().join(", ");
+        let (mean, std) = (list(&self.mean), list(&self.std));
+        write!(f, " ({filter}), {colors} in {range}, mean {mean}, deviation {std}")
+    }
 }
 
 impl Preprocess {

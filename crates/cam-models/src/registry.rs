@@ -4,7 +4,7 @@ use crate::classifier::{Classifier, Source};
 use crate::erased::AnyArchitecture;
 use crate::family::{Family, TensorShapes};
 use crate::weights::Weights;
-use crate::{Error, ModelCard, detection, zoo};
+use crate::{CardLayers, Error, ModelCard, detection, zoo};
 use burn::tensor::Device;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -31,6 +31,11 @@ const SIDES: std::ops::RangeInclusive<usize> = 1..=1 << 17;
 impl Row {
     pub fn family(&self) -> &'static str {
         self.family.name()
+    }
+
+    /// See [`Family::naming`].
+    pub fn naming(&self) -> &'static [(&'static str, &'static str)] {
+        self.family.naming()
     }
 
     /// See [`Family::detect`]. A tensor with an absurd side counts as missing.
@@ -149,12 +154,12 @@ impl Registry {
         Error::UnknownModel { asked: name.into(), known }
     }
 
-    /// Returns the row and the architecture of a variant.
-    fn find(&self, name: &str) -> Result<(&Row, &AnyArchitecture), Error> {
+    /// Returns the row, the name and the architecture of a variant.
+    pub(crate) fn find(&self, name: &str) -> Result<(&Row, &'static str, &AnyArchitecture), Error> {
         let mut variants =
             self.rows.iter().flat_map(|row| row.variants.iter().map(move |variant| (row, variant)));
         let found = variants.find(|(_, (variant, _))| *variant == name);
-        found.map(|(row, (_, architecture))| (row, architecture)).ok_or_else(|| self.unknown(name))
+        found.map(|(row, (name, architecture))| (row, *name, architecture)).ok_or_else(|| self.unknown(name))
     }
 
     /// Returns a model whose weights are part of the program.
@@ -162,7 +167,7 @@ impl Registry {
     /// # Errors
     /// [`Error::UnknownModel`], and [`Error::NoWeights`] for a model that needs a file.
     pub fn without_file(&self, name: &str, device: &Device) -> Result<Classifier, Error> {
-        let (row, architecture) = self.find(name)?;
+        let (row, _, architecture) = self.find(name)?;
         let card = row.card(name).clone();
         let Some(bytes) = row.family.embedded_weights(name) else {
             return Err(Error::NoWeights { model: name.into(), url: card.url });
@@ -176,7 +181,7 @@ impl Registry {
     /// # Errors
     /// [`Error::UnknownModel`].
     pub fn untrained(&self, name: &str, device: &Device) -> Result<Classifier, Error> {
-        let (row, architecture) = self.find(name)?;
+        let (row, _, architecture) = self.find(name)?;
         let card = row.card(name).clone();
         Ok(Classifier::new(card, architecture.classes(), &architecture.build(device), Source::Random, device))
     }
@@ -186,19 +191,7 @@ impl Registry {
     /// # Errors
     /// [`Error::UnknownModel`], [`Error::UnreadableWeights`], and [`Error::WrongWeights`] for the weights of another model.
     pub fn load(&self, name: &str, weights: impl AsRef<Path>, device: &Device) -> Result<Classifier, Error> {
-        let (row, architecture) = self.find(name)?;
-        let path = weights.as_ref();
-        let weights = Weights::open(path)?;
-        let detected = weights.under_prefixes(&|shapes| row.detect(shapes));
-        let classes = detected.map_or(architecture.classes(), |detected| detected.classes());
-        let architecture = architecture.with_classes(classes);
-        Classifier::load_as(
-            row.card(name).clone(),
-            &architecture,
-            &weights,
-            Source::File(path.into()),
-            device,
-        )
+        self.load_stated(Some(name), weights, &CardLayers::new(), device)
     }
 
     /// Returns the model that the weights of a file belong to: the names and shapes of its tensors determine its family, its sizes and
@@ -213,8 +206,25 @@ impl Registry {
     /// [`Error::UnreadableWeights`]; [`Error::NearMiss`] with the differences for tensors that are nearly those of a network, and
     /// [`Error::UnknownNetwork`] for others.
     pub fn load_file(&self, weights: impl AsRef<Path>, device: &Device) -> Result<Classifier, Error> {
+        self.load_stated(None, weights, &CardLayers::new(), device)
+    }
+
+    /// Like [`load`](Self::load) with a name, and like [`load_file`](Self::load_file) without one, with what is stated of the model: fields
+    /// of its model card. What is not stated comes from a card beside the file (`resnet.toml` for `resnet.pth`), the file's own metadata,
+    /// a configuration beside it (`config.json` of timm or transformers), the card of the variant, and is assumed otherwise.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load) and [`load_file`](Self::load_file); [`Error::ModelCard`] and [`Error::ModelCards`] for cards that
+    /// cannot be read, [`Error::Stated`] for what does not fit the tensors, [`Error::UnknownPrefix`].
+    pub fn load_stated(
+        &self,
+        name: Option<&str>,
+        weights: impl AsRef<Path>,
+        stated: &CardLayers,
+        device: &Device,
+    ) -> Result<Classifier, Error> {
         let path = weights.as_ref();
-        detection::load(self, &Weights::open(path)?, Source::File(path.into()), device)
+        detection::load(self, name, Weights::open(path)?, Source::File(path.into()), stated, device)
     }
 
     /// Like [`load_file`](Self::load_file), for weights in memory: safetensors or Burn's burnpack. `name` stands for the file's name.
@@ -222,7 +232,8 @@ impl Registry {
     /// # Errors
     /// Those of [`load_file`](Self::load_file); [`Error::UnreadableWeights`] also for PyTorch's `.pth`, which is read from files only.
     pub fn load_bytes(&self, name: &str, weights: Vec<u8>, device: &Device) -> Result<Classifier, Error> {
-        detection::load(self, &Weights::from_bytes(name, weights)?, Source::Memory, device)
+        let weights = Weights::from_bytes(name, weights)?;
+        detection::load(self, None, weights, Source::Memory, &CardLayers::new(), device)
     }
 
     /// Returns a model with its published weights: part of the program, in the cache of the Hugging Face hub, or downloaded now. For

@@ -1,13 +1,14 @@
 //! Weights from torchvision and timm files and from Burn's own, loaded strictly: every tensor of the model is in the file, in the right
 //! shape, and none is left over.
 //!
-//! A training script may wrap the tensors (`state_dict.`, `model.`, `module.`, one in another): the prefix under which most tensors of
-//! the model are found is taken, and anything beside it (an optimizer, an epoch) is ignored.
+//! A training script may wrap the tensors (`state_dict.`, `model.`, `module.`, one in another), and save several networks (a student and its
+//! teacher). The prefix of one is taken, and anything beside it (an optimizer, an epoch) is ignored: see [`Weights::under`].
 //!
 //! Nothing in a file is executed, and what it declares is checked against its length: a file that declares more than it holds is
 //! refused before memory is allocated for it.
 
 mod archive;
+mod metadata;
 mod params;
 
 use crate::Error;
@@ -35,6 +36,10 @@ pub struct Weights {
     length: u64,
     naming: Naming,
     tensors: BTreeMap<String, PackTensor>,
+    /// What the file says beside its tensors, as fields of a model card.
+    metadata: toml::Table,
+    /// What the names of the tensors start with that are used, if it is known.
+    prefix: Option<String>,
     /// The copy that the numbers are read from if the file itself cannot be used.
     _copy: Option<TempPath>,
 }
@@ -112,10 +117,14 @@ impl Weights {
         let unreadable = |reason: String| Error::UnreadableWeights { path: path.into(), reason };
         let (length, head) = head(path).map_err(unreadable)?;
         let format = Format::detect(path, &head);
-        let mut copy = None;
+        let (mut copy, mut metadata) = (None, toml::Table::new());
         let tensors = match format {
             Format::Burnpack => all(BurnpackStore::from_file(path).auto_extension(false)),
-            Format::Safetensors => all(SafetensorsStore::from_file(path).map_indices_contiguous(false)),
+            Format::Safetensors => {
+                metadata =
+                    File::open(path).and_then(metadata::card).map_err(|e| unreadable(e.to_string()))?;
+                all(SafetensorsStore::from_file(path).map_indices_contiguous(false))
+            }
             Format::PyTorch => {
                 if head.starts_with(b"PK") {
                     copy = archive::check(path, length).map_err(unreadable)?;
@@ -124,7 +133,8 @@ impl Weights {
                 all(PytorchStore::from_file(path).map_indices_contiguous(false))
             }
         };
-        Ok(Self { _copy: copy, ..Self::new(path.into(), length, format, tensors.map_err(unreadable)?) })
+        let weights = Self::new(path.into(), length, format, tensors.map_err(unreadable)?);
+        Ok(Self { _copy: copy, metadata, ..weights })
     }
 
     /// Opens weights in memory: safetensors or Burn's burnpack. Errors call them `name`.
@@ -135,9 +145,11 @@ impl Weights {
         let unreadable = |reason: String| Error::UnreadableWeights { path: name.into(), reason };
         let length = bytes.len() as u64;
         let format = Format::detect(Path::new(name), &bytes);
+        let mut metadata = toml::Table::new();
         let tensors = match format {
             Format::Burnpack => all(BurnpackStore::from_bytes(Some(Bytes::from_bytes_vec(bytes)))),
             Format::Safetensors => {
+                metadata = metadata::card(&bytes[..]).map_err(|e| unreadable(e.to_string()))?;
                 all(SafetensorsStore::from_bytes(Some(bytes)).map_indices_contiguous(false))
             }
             Format::PyTorch => Err(
@@ -145,7 +157,7 @@ impl Weights {
                     .into(),
             ),
         };
-        Ok(Self::new(name.into(), length, format, tensors.map_err(unreadable)?))
+        Ok(Self { metadata, ..Self::new(name.into(), length, format, tensors.map_err(unreadable)?) })
     }
 
     fn new(source: PathBuf, length: u64, format: Format, mut tensors: BTreeMap<String, PackTensor>) -> Self {
@@ -157,7 +169,27 @@ impl Weights {
                 |key: String| key.split('.').filter(|part| !variant(part)).collect::<Vec<_>>().join(".");
             tensors = tensors.into_iter().map(|(key, tensor)| (plain(key), tensor)).collect();
         }
-        Self { source, length, naming, tensors, _copy: None }
+        Self { source, length, naming, tensors, metadata: toml::Table::new(), prefix: None, _copy: None }
+    }
+
+    /// Returns the weights with only the tensors whose names start with this prefix, in which a last dot may be missing, to be used without
+    /// it.
+    ///
+    /// Without it, the tensors of a network are looked for under every prefix. Of those that lack the fewest of its tensors, averaged
+    /// weights (`state_dict_ema.`), a `teacher.` and MoCo's `encoder_q.` come first, and then the shortest prefix.
+    ///
+    /// # Errors
+    /// [`Error::UnknownPrefix`] with the prefixes that there are.
+    pub fn under(mut self, prefix: &str) -> Result<Self, Error> {
+        let dotted =
+            if prefix.is_empty() || prefix.ends_with('.') { prefix.into() } else { format!("{prefix}.") };
+        if !self.tensors.keys().any(|name| name.starts_with(&dotted)) {
+            let known = self.prefixes().into_iter().filter(|prefix| !prefix.is_empty());
+            let known: Vec<String> = known.map(String::from).collect();
+            return Err(Error::UnknownPrefix { path: self.source, asked: prefix.into(), known });
+        }
+        self.prefix = Some(dotted);
+        Ok(self)
     }
 
     /// Returns the path of the file, or the name of weights in memory.
@@ -170,11 +202,21 @@ impl Weights {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// Returns what is detected in the tensors under a prefix.
-    ///
-    /// The shallowest prefix is taken under which anything is detected; of several, averaged weights (`state_dict_ema`), as in timm.
-    pub(crate) fn under_prefixes<T>(&self, detect: &dyn Fn(&TensorShapes<'_>) -> Option<T>) -> Option<T> {
-        self.prefixes().into_iter().find_map(|prefix| detect(&|name| self.shape(&format!("{prefix}{name}"))))
+    /// Returns what the file says beside its tensors, as fields of a model card.
+    pub(crate) fn metadata(&self) -> &toml::Table {
+        &self.metadata
+    }
+
+    /// Returns what is detected under each prefix, the preferred prefixes first.
+    pub(crate) fn under_prefixes<T>(
+        &self,
+        detect: &dyn Fn(&TensorShapes<'_>) -> Option<T>,
+    ) -> Vec<(String, T)> {
+        let found = |prefix: &str| {
+            let found = detect(&|name| self.shape(&format!("{prefix}{name}")))?;
+            Some((prefix.to_string(), found))
+        };
+        self.prefixes().into_iter().filter_map(found).collect()
     }
 
     /// Returns the shape of the tensor of this name, in PyTorch's order of axes; `None` if there is no such tensor.
@@ -195,16 +237,17 @@ impl Weights {
         }
     }
 
-    /// Returns the prefixes of up to three parts that tensors have, the shallowest first, and averaged weights before others.
+    /// Returns the prefixes that tensors have, the preferred ones first; only the one that is set, if it is.
     fn prefixes(&self) -> Vec<&str> {
-        let mut prefixes = BTreeSet::from([(0, false, "")]);
-        for key in self.tensors.keys() {
-            for (depth, (dot, _)) in key.match_indices('.').take(3).enumerate() {
-                let prefix = &key[..=dot];
-                prefixes.insert((depth + 1, !averaged(prefix), prefix));
-            }
+        if let Some(prefix) = &self.prefix {
+            return vec![prefix];
         }
-        prefixes.into_iter().map(|(_, _, prefix)| prefix).collect()
+        let dots =
+            |key: &'_ str| key.match_indices('.').take(DEEPEST).map(|(dot, _)| dot + 1).collect::<Vec<_>>();
+        let all = self.tensors.keys().flat_map(|key| dots(key).into_iter().map(move |end| &key[..end]));
+        let mut prefixes: Vec<&str> = all.chain([""]).collect::<BTreeSet<_>>().into_iter().collect();
+        prefixes.sort_by_key(|prefix| preference(prefix));
+        prefixes
     }
 
     /// Loads the parameters of a module from the file, cast to f32. Errors call the module `model`.
@@ -224,7 +267,7 @@ impl Weights {
         module: M,
         key_map: &KeyMap<'_>,
     ) -> Result<M, Error> {
-        let Comparison { expected, found, mismatch } = self.compare(&module, key_map);
+        let Comparison { expected, found, mismatch } = self.compare(&module, None, key_map);
         if !mismatch.is_empty() {
             let (path, model) = (self.source.clone(), model.into());
             return Err(Error::WrongWeights { path, model, mismatch: mismatch.into() });
@@ -244,13 +287,19 @@ impl Weights {
         load_params(module, self.naming.adapter(), found).map_err(unreadable)
     }
 
-    /// Compares the tensors of the file with those of a module.
-    pub(crate) fn compare<M: Module>(&self, module: &M, key_map: &KeyMap<'_>) -> Comparison<'_> {
+    /// Compares the tensors of the file with those of a module: those under a prefix, or under the one that fits best.
+    pub(crate) fn compare<M: Module>(
+        &self,
+        module: &M,
+        prefix: Option<&str>,
+        key_map: &KeyMap<'_>,
+    ) -> Comparison<'_> {
         // A file that Burn wrote has the names and shapes of the module.
         let same: &KeyMap<'_> = &|name, shape| Some((name.into(), shape.to_vec()));
         let key_map = if self.naming == Naming::Burn { same } else { key_map };
         let expected = ParamShapes::list(module, self.naming.adapter());
-        let prefix = self.prefix(&expected, key_map);
+        let known = prefix.or(self.prefix.as_deref());
+        let prefix = known.map_or_else(|| self.prefix(&expected, key_map), String::from);
         let found: FileTensors<'_> = self
             .tensors
             .iter()
@@ -269,7 +318,7 @@ impl Weights {
         let mut counts = BTreeMap::<&str, usize>::new();
         for (key, tensor) in &self.tensors {
             // `a.b.conv1.weight` can be `conv1.weight` under `a.b.`, `b.conv1.weight` under `a.`, or itself.
-            let dots = key.match_indices('.').map(|(dot, _)| dot + 1);
+            let dots = key.match_indices('.').take(DEEPEST).map(|(dot, _)| dot + 1);
             for start in std::iter::once(0).chain(dots) {
                 if key_map(&key[start..], &tensor.shape).is_some_and(|(name, _)| expected.contains_key(&name))
                 {
@@ -277,11 +326,20 @@ impl Weights {
                 }
             }
         }
-        let best = counts
-            .into_iter()
-            .max_by_key(|(prefix, count)| (*count, averaged(prefix), Reverse(prefix.len())));
+        let best = counts.into_iter().max_by_key(|(prefix, count)| (*count, Reverse(preference(prefix))));
         best.map_or("", |(prefix, _)| prefix).into()
     }
+}
+
+/// The most parts of a prefix.
+const DEEPEST: usize = 16;
+
+/// Returns what prefixes are sorted by, the preferred ones first: those of weights that are averaged over the steps of training, as in
+/// `state_dict_ema.` and timm's loader, of a teacher, whose weights are averaged too, and of MoCo's `encoder_q`, whose weights are those
+/// that are trained; then the shortest.
+fn preference(prefix: &str) -> (bool, usize) {
+    let is_preferred = |word| matches!(word, "ema" | "teacher" | "q");
+    (!prefix.split(['.', '_']).any(is_preferred), prefix.matches('.').count())
 }
 
 /// Returns the name and shape that a module has for a tensor of a file; `None` for a tensor that it does not need.
@@ -301,11 +359,6 @@ pub(crate) struct Comparison<'a> {
 fn count(shapes: &Shapes) -> u128 {
     let numbers = |shape: &Vec<usize>| shape.iter().map(|side| *side as u128).product::<u128>();
     shapes.values().map(numbers).sum()
-}
-
-/// Returns whether a prefix names weights that are averaged over the steps of training, as in `state_dict_ema.`.
-fn averaged(prefix: &str) -> bool {
-    prefix.split(['.', '_']).any(|word| word == "ema")
 }
 
 /// Returns the length of a file and its first bytes.

@@ -9,9 +9,11 @@ pub mod swin;
 pub mod vgg;
 pub mod vit;
 
+mod antialias;
 mod bicubic;
 mod numbered;
 mod sequence;
+mod tokens;
 
 use crate::Family;
 use std::sync::Arc;

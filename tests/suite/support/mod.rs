@@ -10,11 +10,11 @@ use burn::tensor::{Device, Tensor, TensorData};
 use cam_core::{Cost, METHODS, Method, SsCam};
 use cam_models::zoo::densenet::DenseNetConfig;
 use cam_models::zoo::mnasnet::MnasNetConfig;
-use cam_models::zoo::resnet::ResNetConfig;
+use cam_models::zoo::resnet::{ResNetConfig, Sampling};
 use cam_models::zoo::swin::SwinConfig;
 use cam_models::zoo::vgg::VggConfig;
 use cam_models::zoo::vit::VitConfig;
-use cam_models::{AnyArchitecture, AnyNetwork, RecordedNetwork, Weights};
+use cam_models::{Activation, AnyArchitecture, AnyNetwork, RecordedNetwork, TokenPool, Weights};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use std::borrow::Cow;
@@ -30,6 +30,7 @@ pub const TINY: ResNetConfig = ResNetConfig {
     groups: 1,
     width_per_group: 64,
     deep_stem: true,
+    sampling: Sampling::IMAGENET,
     classes: 10,
 };
 
@@ -52,7 +53,12 @@ pub const VIT: VitConfig = VitConfig {
     width: 48,
     depth: 3,
     heads: 3,
-    mlp_ratio: 4,
+    hidden: 192,
+    activation: Activation::Gelu,
+    epsilon: 1e-6,
+    class_token: true,
+    pool: TokenPool::Token,
+    pooled_norm: false,
     distilled: false,
     registers: 0,
     prefix_embedded: true,
@@ -68,7 +74,10 @@ pub const SWIN: SwinConfig = SwinConfig {
     width: 24,
     depths: Cow::Borrowed(&[2, 2]),
     heads: Cow::Borrowed(&[2, 4]),
-    mlp_ratio: 4,
+    hidden: 96,
+    activation: Activation::Gelu,
+    epsilon: 1e-5,
+    pool: TokenPool::Avg,
     classes: 10,
 };
 

@@ -5,7 +5,10 @@ use crate::registry;
 use crate::report::console::Console;
 use crate::report::failure::Failure;
 use crate::run::manifest::Stamp;
-use burn_cam::{AnyModel, Device, ImageModel, OpenModel, Precision};
+use burn_cam::{
+    AnyModel, ArchitectureOptions, Device, ImageModel, ModelInfo, OpenModel, Precision, TokenPool,
+};
+use clap::ValueEnum;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -26,9 +29,66 @@ pub struct ModelArgs {
     /// The names of the classes, one per line [default: ImageNet's if the model has 1000 classes]
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
+    /// A model card in TOML: what the weights do not say, as `cam card` writes it [default: one beside the weights, `net.toml` for
+    /// `net.pth`]
+    #[arg(long, value_name = "FILE")]
+    pub card: Option<PathBuf>,
+    /// Height and width of the images that it was trained on, in pixels
+    #[arg(long, value_name = "H,W", value_parser = size)]
+    pub size: Option<Size>,
+    /// Heads of each attention of a vision transformer
+    #[arg(long, value_name = "N")]
+    pub heads: Option<usize>,
+    /// What the classifier of a transformer reads: its class token, or the mean or maximum of its patches
+    #[arg(long, value_name = "NAME")]
+    pub pool: Option<PoolArg>,
+    /// Strides of a ResNet's stem and stages
+    #[arg(long, value_name = "STEM,S1,S2,S3,S4", value_delimiter = ',')]
+    pub strides: Option<Vec<usize>>,
+    /// Dilations of a ResNet's stages
+    #[arg(long, value_name = "D1,D2,D3,D4", value_delimiter = ',')]
+    pub dilations: Option<Vec<usize>>,
+    /// The network in a file of several: what the names of its tensors start with
+    #[arg(long, value_name = "NAME")]
+    pub prefix: Option<String>,
     /// The precision that the network computes in: f32, f16, bf16; maps are computed in f32
     #[arg(long, value_name = "NAME", default_value_t, value_parser = Precision::from_str)]
     pub precision: Precision,
+}
+
+/// A height and a width in pixels.
+#[derive(Clone, Copy)]
+pub struct Size([usize; 2]);
+
+fn size(text: &str) -> Result<Size, String> {
+    let sides: Option<Vec<usize>> =
+        text.split(['x', ',']).map(|side| side.trim().parse().ok().filter(|side| *side > 0)).collect();
+    match sides.as_deref() {
+        Some(&[side]) => Ok(Size([side, side])),
+        Some(&[height, width]) => Ok(Size([height, width])),
+        _ => Err("one side of a square, or height and width, as in 224 or 256,192".into()),
+    }
+}
+
+/// What the classifier of a transformer reads.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum PoolArg {
+    Token,
+    Avg,
+    Max,
+    #[value(name = "avgmax")]
+    AvgMax,
+}
+
+impl From<PoolArg> for TokenPool {
+    fn from(pool: PoolArg) -> Self {
+        match pool {
+            PoolArg::Token => TokenPool::Token,
+            PoolArg::Avg => TokenPool::Avg,
+            PoolArg::Max => TokenPool::Max,
+            PoolArg::AvgMax => TokenPool::AvgMax,
+        }
+    }
 }
 
 /// What of a model determines its maps.
@@ -37,6 +97,7 @@ pub struct Identity<'a> {
     model: String,
     weights: Option<(&'a Path, Stamp)>,
     labels: Option<(&'a Path, Stamp)>,
+    card: Option<String>,
     precision: String,
 }
 
@@ -44,8 +105,10 @@ impl ModelArgs {
     /// Returns what of the model that was opened determines its maps.
     pub fn identity<'a>(&'a self, model: &impl ImageModel) -> Identity<'a> {
         let stamped = |path: &'a Option<PathBuf>| path.as_deref().map(|path| (path, Stamp::of_file(path)));
+        let info = model.info();
         Identity {
-            model: model.info().name,
+            model: info.name,
+            card: info.card,
             weights: stamped(&self.weights),
             labels: stamped(&self.labels),
             precision: self.precision.to_string(),
@@ -64,6 +127,21 @@ impl ModelArgs {
         if let Some(labels) = &self.labels {
             spec = spec.labels(labels);
         }
+        if let Some(card) = &self.card {
+            spec = spec.card(card);
+        }
+        if let Some(Size(size)) = self.size {
+            spec = spec.size(size);
+        }
+        if let Some(prefix) = &self.prefix {
+            spec = spec.prefix(prefix);
+        }
+        let mut options = ArchitectureOptions::default();
+        options.heads = self.heads;
+        options.pool = self.pool.map(TokenPool::from);
+        options.strides.clone_from(&self.strides);
+        options.dilations.clone_from(&self.dilations);
+        spec = spec.architecture(&options);
         spec
     }
 
@@ -79,7 +157,22 @@ impl ModelArgs {
         });
         let model = spec.open(device);
         bar.inspect(|bar| bar.finish_and_clear());
-        Ok(model?)
+        let model = model?;
+        self.describe(&model.info(), console);
+        Ok(model)
+    }
+
+    /// Says what is assumed of the model, and with `--verbose` where each field of its card comes from.
+    fn describe(&self, info: &ModelInfo, console: &Console) {
+        if !info.assumed.is_empty() {
+            let assumed = info.assumed.join("; ");
+            console.note(format_args!(
+                "assuming {assumed} (state what differs by options or in a `--card`: see `cam card`)"
+            ));
+        }
+        for line in info.card.iter().flat_map(|card| card.lines()) {
+            console.detail(line);
+        }
     }
 
     /// Opens the model, with random weights when only its name is given: for its layers and its speed no weights are needed.

@@ -1,5 +1,7 @@
 //! How images become the input of a model.
 
+use crate::report::console::Console;
+use crate::report::failure::Failure;
 use burn_cam::{ImageModel, Preprocess, Resize};
 use clap::ValueEnum;
 use serde::Serialize;
@@ -27,6 +29,15 @@ pub struct PreprocessArgs {
 pub struct Numbers(pub Vec<f32>);
 
 impl PreprocessArgs {
+    /// Says how images become the input of a model, and how else they could.
+    pub fn announce(preprocess: &Preprocess, console: &Console) -> Result<(), Failure> {
+        let other = match preprocess.resize {
+            Resize::Squash => "`--resize crop` shows it the center, as networks are evaluated",
+            Resize::Crop => "`--resize squash` shows it the whole image",
+        };
+        console.result(format_args!("images are {preprocess}; {other}"))
+    }
+
     /// Returns how images become the input of this model.
     pub fn preprocess(&self, model: &impl ImageModel) -> Preprocess {
         let card = model.preprocess();

@@ -103,6 +103,13 @@ impl Console {
         }
     }
 
+    /// Prints what a reader of the results should know, and can read without looking up.
+    pub fn note(&self, line: impl Display) {
+        if !self.quiet {
+            self.message(plain(line));
+        }
+    }
+
     /// Prints what is wrong.
     pub fn error(&self, line: impl Display) {
         self.message(format_args!("{ERROR}cam:{ERROR:#} {}", plain(line)));

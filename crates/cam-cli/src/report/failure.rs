@@ -68,7 +68,7 @@ Exit codes:
   11  NaN or infinity in weights or input
   12  output that cannot be written
   13  unknown or failing device
-  14  class names that cannot be read or do not fit
+  14  class names or a model card that cannot be read or do not fit
   15  weights that cannot be fetched
   16  fetched weights that are not the published ones
   17  some images could not be explained, the others were
@@ -97,7 +97,7 @@ impl Failure {
                 ErrorKind::NonFinite => 11,
                 ErrorKind::Output => 12,
                 ErrorKind::Device => 13,
-                ErrorKind::Labels => 14,
+                ErrorKind::Labels | ErrorKind::Card => 14,
                 ErrorKind::Download => 15,
                 ErrorKind::Checksum => 16,
                 _ => 1,

@@ -101,6 +101,7 @@ impl Sheets<'_> {
         self.output.check(&self.inputs, &self.sources, [kind])?;
         let SheetArgs { images, preprocess: asked, format, fresh, .. } = self.args;
         let preprocess = asked.preprocess(model);
+        PreprocessArgs::announce(&preprocess, &self.console)?;
         let format = format.unwrap_or_default();
         let options =
             serde_json::json!({ "command": kind, "preprocess": asked, "format": format, "options": options });

@@ -7,9 +7,12 @@
 //! Its layers have the names of the checkpoint: `bn1`, `relu`, `maxpool`, each stage (`layer4`), each block (`layer4.2`), and each
 //! convolution and BatchNorm in it (`layer4.2.bn3`, `layer4.0.downsample.1`).
 
+use crate::zoo::antialias::Reduction;
 use crate::zoo::sequence::{around, averaged, conv, norm};
-use crate::{AnyArchitecture, Architecture, Error, Family, ModelCard, TensorShapes};
-use burn::nn::conv::Conv2d;
+use crate::{
+    Antialias, AnyArchitecture, Architecture, ArchitectureOptions, Error, Family, ModelCard, TensorShapes,
+};
+use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, Linear, LinearConfig, Relu};
 use burn::prelude::*;
@@ -28,10 +31,33 @@ pub struct ResNetConfig {
     pub groups: usize,
     /// Channels per group in the bottlenecks of the first stage, in 64ths of `width`.
     pub width_per_group: usize,
-    /// A stem of a 7x7 convolution and a pooling, which divides the sides by 4 (ImageNet), instead of a 3x3 convolution, which halves them.
+    /// A stem of a 7x7 convolution (ImageNet) instead of a 3x3 convolution.
     pub deep_stem: bool,
+    /// How the sides shrink.
+    pub sampling: Sampling,
     /// Classes.
     pub classes: usize,
+}
+
+/// How the sides of an image shrink in a ResNet. Its tensors do not show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sampling {
+    /// Strides of the stem's convolution and of each stage.
+    pub strides: [usize; 5],
+    /// Whether a pooling that halves the sides follows the stem's convolution.
+    pub stem_pool: bool,
+    /// Dilations of the 3x3 convolutions of each stage; the first block of a stage has that of the stage before.
+    pub dilations: [usize; 4],
+    /// What precedes a stride of 2.
+    pub antialias: Antialias,
+}
+
+impl Sampling {
+    /// As published for ImageNet: the sides are divided by 32.
+    pub const IMAGENET: Self =
+        Self { strides: [2, 1, 2, 2, 2], stem_pool: true, dilations: [1; 4], antialias: Antialias::None };
+    /// As usual for images of 32 x 32 pixels: the stem keeps the sides, which are divided by 8.
+    pub const CIFAR: Self = Self { strides: [1, 1, 2, 2, 2], stem_pool: false, ..Self::IMAGENET };
 }
 
 const BASIC: ResNetConfig = ResNetConfig {
@@ -41,6 +67,7 @@ const BASIC: ResNetConfig = ResNetConfig {
     groups: 1,
     width_per_group: 64,
     deep_stem: true,
+    sampling: Sampling::IMAGENET,
     classes: 1000,
 };
 const BOTTLENECK: ResNetConfig = ResNetConfig { bottleneck: true, ..BASIC };
@@ -65,7 +92,7 @@ pub const VARIANTS: &[(&str, ResNetConfig)] = &[
     ),
 ];
 
-/// Returns the ResNet that has these tensors.
+/// Returns the ResNet that has these tensors. A 3x3 stem is assumed to keep the sides.
 pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<ResNetConfig> {
     let stem = shapes("conv1.weight").filter(|shape| shape.len() == 4)?;
     let inner = shapes("layer1.0.conv2.weight").filter(|shape| shape.len() == 4)?;
@@ -81,6 +108,7 @@ pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<ResNetConfig> {
         groups,
         width_per_group: if bottleneck { (inner[0] * 64).checked_div(width * groups)? } else { 64 },
         deep_stem: stem[2] == 7,
+        sampling: if stem[2] == 7 { Sampling::IMAGENET } else { Sampling::CIFAR },
         classes: *shapes("fc.weight")?.first()?,
     };
     (!bottleneck || config.inner(width) == inner[0]).then_some(config)
@@ -104,7 +132,45 @@ impl Architecture for ResNetConfig {
     fn with_classes(self, classes: usize) -> Self {
         Self { classes, ..self }
     }
+
+    fn options(&self) -> ArchitectureOptions {
+        let Sampling { strides, stem_pool, dilations, antialias } = self.sampling;
+        ArchitectureOptions {
+            strides: Some(strides.into()),
+            stem_pool: Some(stem_pool),
+            dilations: Some(dilations.into()),
+            antialias: Some(antialias),
+            ..ArchitectureOptions::default()
+        }
+    }
+
+    fn with_options(self, options: &ArchitectureOptions) -> Result<Self, String> {
+        let of_stages = |what: &str, numbers: &[usize]| format!("a ResNet has {what}, not {numbers:?}");
+        let known = self.sampling;
+        let strides = match &options.strides {
+            None => known.strides,
+            Some(given) => <[usize; 5]>::try_from(&given[..])
+                .ok()
+                .filter(|strides| strides.iter().all(|stride| STRIDES.contains(stride)))
+                .ok_or_else(|| of_stages("five strides of 1 to 4, the stem's first", given))?,
+        };
+        let dilations = match &options.dilations {
+            None => known.dilations,
+            Some(given) => <[usize; 4]>::try_from(&given[..])
+                .ok()
+                .filter(|dilations| dilations.iter().all(|dilation| DILATIONS.contains(dilation)))
+                .ok_or_else(|| of_stages("four dilations of 1 to 32", given))?,
+        };
+        let stem_pool = options.stem_pool.unwrap_or(known.stem_pool);
+        let antialias = options.antialias.unwrap_or(known.antialias);
+        Ok(Self { sampling: Sampling { strides, stem_pool, dilations, antialias }, ..self })
+    }
 }
+
+/// The strides that a stage can have.
+const STRIDES: std::ops::RangeInclusive<usize> = 1..=4;
+/// The dilations that a stage can have.
+const DILATIONS: std::ops::RangeInclusive<usize> = 1..=32;
 
 /// ResNet, Wide ResNet and ResNeXt.
 pub struct ResNetFamily;
@@ -125,6 +191,11 @@ impl Family for ResNetFamily {
     fn detect(&self, shapes: &TensorShapes<'_>) -> Option<AnyArchitecture> {
         Some(detect(shapes)?.into())
     }
+
+    /// timm's ResNets with a filter before each stride have the tensors of those without.
+    fn naming(&self) -> &'static [(&'static str, &'static str)] {
+        &[("resnetblur", "antialias = 'blur'"), ("resnetaa", "antialias = 'avg'")]
+    }
 }
 
 /// A ResNet. Fields are named as in the checkpoint.
@@ -134,6 +205,7 @@ pub struct ResNet {
     bn1: BatchNorm,
     relu: Relu,
     maxpool: Option<MaxPool2d>,
+    reduction: Option<Reduction>,
     layer1: Vec<Block>,
     layer2: Vec<Block>,
     layer3: Vec<Block>,
@@ -150,6 +222,7 @@ pub struct Block {
     bn2: BatchNorm,
     conv3: Option<Conv2d>,
     bn3: Option<BatchNorm>,
+    reduction: Option<Reduction>,
     downsample: Option<(Conv2d, BatchNorm)>,
 }
 
@@ -157,29 +230,35 @@ impl ResNetConfig {
     /// Builds a ResNet with random weights, ready to be trained or loaded.
     pub fn init(&self, device: &Device) -> ResNet {
         let mut from = self.width;
+        let Sampling { strides, stem_pool, dilations, antialias } = self.sampling;
         let mut stage = |number: usize| -> Vec<Block> {
             let planes = self.width << number;
             (0..self.blocks[number])
                 .map(|place| {
-                    let stride = if place == 0 && number > 0 { 2 } else { 1 };
-                    let block = self.block(from, planes, stride, device);
+                    let stride = if place == 0 { strides[number + 1] } else { 1 };
+                    let dilation = dilations[number];
+                    let before =
+                        if place == 0 { number.checked_sub(1).map_or(1, |n| dilations[n]) } else { dilation };
+                    let block = self.block([from, planes], stride, [before, dilation], device);
                     from = planes * self.expansion();
                     block
                 })
                 .collect()
         };
         let (layer1, layer2, layer3, layer4) = (stage(0), stage(1), stage(2), stage(3));
-        let (kernel, maxpool) = match self.deep_stem {
-            true => {
-                (7, Some(MaxPool2dConfig::new([3, 3]).with_strides([2, 2]).with_padding(around(1)).init()))
-            }
-            false => (3, None),
+        // With a filter, it is the filter that has the stride; a mean takes the place of the pooling.
+        let (reduction, pool_stride) = match antialias {
+            Antialias::None => (None, 2),
+            _ => (Reduction::new(antialias, 2), 1),
         };
+        let pool =
+            || MaxPool2dConfig::new([3, 3]).with_strides([pool_stride; 2]).with_padding(around(1)).init();
         ResNet {
-            conv1: conv(3, self.width, kernel, 2, 1, device),
+            conv1: conv(3, self.width, if self.deep_stem { 7 } else { 3 }, strides[0], 1, device),
             bn1: norm(self.width, device),
             relu: Relu::new(),
-            maxpool,
+            maxpool: (stem_pool && antialias != Antialias::Avg).then(pool),
+            reduction: reduction.filter(|_| stem_pool),
             layer1,
             layer2,
             layer3,
@@ -197,18 +276,38 @@ impl ResNetConfig {
         planes * self.width_per_group / 64 * self.groups
     }
 
-    fn block(&self, from: usize, planes: usize, stride: usize, device: &Device) -> Block {
+    /// Builds a block from and to these channels, with the dilations of its first 3x3 convolution and of any other.
+    fn block(
+        &self,
+        [from, planes]: [usize; 2],
+        stride: usize,
+        dilations: [usize; 2],
+        device: &Device,
+    ) -> Block {
         let to = planes * self.expansion();
+        let filtered = stride == 2 || dilations[0] != dilations[1];
+        let reduction = Reduction::new(self.sampling.antialias, stride).filter(|_| filtered);
+        let own_stride = if reduction.is_some() { 1 } else { stride };
+        let conv3 = |from, to, stride, groups, dilation| {
+            Conv2dConfig::new([from, to], [3, 3])
+                .with_stride([stride; 2])
+                .with_padding(around(dilation))
+                .with_dilation([dilation; 2])
+                .with_groups(groups)
+                .with_bias(false)
+                .init(device)
+        };
         let downsample =
             (stride != 1 || from != to).then(|| (conv(from, to, 1, stride, 1, device), norm(to, device)));
         if !self.bottleneck {
             return Block {
-                conv1: conv(from, planes, 3, stride, 1, device),
+                conv1: conv3(from, planes, own_stride, 1, dilations[0]),
                 bn1: norm(planes, device),
-                conv2: conv(planes, planes, 3, 1, 1, device),
+                conv2: conv3(planes, planes, 1, 1, dilations[1]),
                 bn2: norm(planes, device),
                 conv3: None,
                 bn3: None,
+                reduction,
                 downsample,
             };
         }
@@ -216,10 +315,11 @@ impl ResNetConfig {
         Block {
             conv1: conv(from, inner, 1, 1, 1, device),
             bn1: norm(inner, device),
-            conv2: conv(inner, inner, 3, stride, self.groups, device),
+            conv2: conv3(inner, inner, own_stride, self.groups, dilations[0]),
             bn2: norm(inner, device),
             conv3: Some(conv(inner, to, 1, 1, 1, device)),
             bn3: Some(norm(to, device)),
+            reduction,
             downsample,
         }
     }
@@ -232,12 +332,21 @@ impl Block {
             None => x.clone(),
         };
         let y = relu(self.bn1.forward(self.conv1.forward(x)));
-        let y = self.bn2.forward(self.conv2.forward(y));
         let y = match (&self.conv3, &self.bn3) {
-            (Some(conv3), Some(bn3)) => bn3.forward(conv3.forward(relu(y))),
-            _ => y,
+            (Some(conv3), Some(bn3)) => {
+                let y = self.reduced(relu(self.bn2.forward(self.conv2.forward(y))));
+                bn3.forward(conv3.forward(y))
+            }
+            _ => self.bn2.forward(self.conv2.forward(self.reduced(y))),
         };
         relu(y + shortcut)
+    }
+
+    fn reduced(&self, x: Tensor<4>) -> Tensor<4> {
+        match &self.reduction {
+            Some(reduction) => reduction.forward(x),
+            None => x,
+        }
     }
 }
 
@@ -251,6 +360,10 @@ impl ResNet {
         let x = self.relu.forward(self.bn1.forward(self.conv1.forward(images)));
         let x = match &self.maxpool {
             Some(maxpool) => maxpool.forward(x),
+            None => x,
+        };
+        let x = match &self.reduction {
+            Some(reduction) => reduction.forward(x),
             None => x,
         };
         let stages = [&self.layer1, &self.layer2, &self.layer3, &self.layer4];

@@ -1,7 +1,7 @@
 //! The built-in model: a small ResNet for images of 128 x 128 pixels, trained on the drawn scenes of `cam-scenes` by
 //! `examples/train_scenes.rs`. Its weights are part of the program.
 
-use crate::zoo::resnet::{self, ResNetConfig};
+use crate::zoo::resnet::{self, ResNetConfig, Sampling};
 use crate::{AnyArchitecture, Architecture, Error, Family, ModelCard, TensorShapes};
 
 /// The configuration of the built-in model.
@@ -12,6 +12,7 @@ pub const SCENES: ResNetConfig = ResNetConfig {
     groups: 1,
     width_per_group: 64,
     deep_stem: false,
+    sampling: Sampling { strides: [2, 1, 2, 2, 2], ..Sampling::CIFAR },
     classes: 10,
 };
 
@@ -33,7 +34,7 @@ impl Family for ScenesFamily {
 
     /// Detects a ResNet of exactly these sizes, for any number of classes.
     fn detect(&self, shapes: &TensorShapes<'_>) -> Option<AnyArchitecture> {
-        let config = resnet::detect(shapes)?;
+        let config = ResNetConfig { sampling: SCENES.sampling, ..resnet::detect(shapes)? };
         (config.with_classes(SCENES.classes) == SCENES).then(|| config.into())
     }
 

@@ -8,8 +8,12 @@
 //! block (`layers.3.blocks.1`), in it `norm1`, `attn`, `norm2` and `mlp`, and the last `norm`. The layer `attn` is the output of the
 //! attention, put back from windows into the image.
 
+use crate::zoo::tokens::pooled;
 use crate::zoo::vit::Mlp;
-use crate::{AnyArchitecture, Architecture, Error, Family, ModelCard, TensorShapes};
+use crate::{
+    Activation, AnyArchitecture, Architecture, ArchitectureOptions, Error, Family, ModelCard, TensorShapes,
+    TokenPool,
+};
 use burn::module::{Initializer, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
@@ -19,7 +23,7 @@ use burn::tensor::ops::PadMode;
 use std::borrow::Cow;
 
 /// The configuration of a Swin.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SwinConfig {
     /// Height and width of the images that it was trained on, in pixels: they determine which windows are as large as the whole grid and
     /// do not shift. Images of other sizes are possible.
@@ -34,8 +38,14 @@ pub struct SwinConfig {
     pub depths: Cow<'static, [usize]>,
     /// Heads of the attention of each stage.
     pub heads: Cow<'static, [usize]>,
-    /// Channels inside a block's two linear layers, in multiples of the stage's.
-    pub mlp_ratio: usize,
+    /// Channels inside the two linear layers of the first stage's blocks; each further stage doubles them.
+    pub hidden: usize,
+    /// The activation between them.
+    pub activation: Activation,
+    /// What the norms add to a variance.
+    pub epsilon: f64,
+    /// What the classifier reads of the last stage.
+    pub pool: TokenPool,
     /// Classes.
     pub classes: usize,
 }
@@ -54,16 +64,16 @@ const fn swin(
         width,
         depths: Cow::Borrowed(depths),
         heads: Cow::Borrowed(heads),
-        mlp_ratio: 4,
+        hidden: 4 * width,
+        activation: Activation::Gelu,
+        epsilon: 1e-5,
+        pool: TokenPool::Avg,
         classes: 1000,
     }
 }
 
 const TINY: &[usize] = &[2, 2, 6, 2];
 const DEEP: &[usize] = &[2, 2, 18, 2];
-
-/// Added to the variance of a norm.
-const EPSILON: f64 = 1e-5;
 
 /// The variants that timm publishes, by name.
 pub const VARIANTS: &[(&str, SwinConfig)] = &[
@@ -78,10 +88,11 @@ pub const VARIANTS: &[(&str, SwinConfig)] = &[
 /// The most stages that are detected: more would leave no position of any image.
 const STAGES: usize = 8;
 
-/// Returns the Swin that has these tensors. Images are assumed to have the size at which the last stage is one window.
+/// Returns the Swin that has these tensors. The masks of shifted windows, which the files of its authors have, show for which images it was
+/// made; without them, the last stage is assumed to be one window.
 pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<SwinConfig> {
     let &[width, 3, patch, _] = shapes("patch_embed.proj.weight")?.as_slice() else { return None };
-    let &[inner, _] = shapes("layers.0.blocks.0.mlp.fc1.weight")?.as_slice() else { return None };
+    let &[hidden, _] = shapes("layers.0.blocks.0.mlp.fc1.weight")?.as_slice() else { return None };
     let table = |stage: usize, block: usize| -> Option<(usize, usize)> {
         let name = format!("layers.{stage}.blocks.{block}.attn.relative_position_bias_table");
         let &[offsets, heads] = shapes(&name)?.as_slice() else { return None };
@@ -98,7 +109,9 @@ pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<SwinConfig> {
         heads.push(count);
         depths.push((0..).take_while(|block| table(depths.len(), *block).is_some()).count());
     }
-    let side = (patch * window) << (depths.len() - 1);
+    let masked = shapes("layers.0.blocks.1.attn_mask").and_then(|shape| shape.first().copied());
+    let across = masked.map(usize::isqrt).filter(|across| Some(across * across) == masked);
+    let side = patch * window * across.unwrap_or(1 << (depths.len() - 1));
     let head = shapes("head.fc.weight").or_else(|| shapes("head.weight"))?;
     Some(SwinConfig {
         image: [side; 2],
@@ -107,8 +120,9 @@ pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<SwinConfig> {
         width,
         depths: depths.into(),
         heads: heads.into(),
-        mlp_ratio: inner / width,
         classes: *head.first()?,
+        hidden,
+        ..VARIANTS[0].1.clone()
     })
 }
 
@@ -129,6 +143,33 @@ impl Architecture for SwinConfig {
 
     fn with_classes(self, classes: usize) -> Self {
         Self { classes, ..self }
+    }
+
+    fn image_size(&self) -> Option<[usize; 2]> {
+        Some(self.image)
+    }
+
+    /// For images of another size, other windows are as large as the whole grid and do not shift.
+    fn with_image_size(self, size: [usize; 2]) -> Result<Self, String> {
+        Ok(Self { image: size, ..self })
+    }
+
+    fn options(&self) -> ArchitectureOptions {
+        ArchitectureOptions {
+            pool: Some(self.pool),
+            activation: Some(self.activation),
+            epsilon: Some(self.epsilon),
+            ..ArchitectureOptions::default()
+        }
+    }
+
+    fn with_options(self, options: &ArchitectureOptions) -> Result<Self, String> {
+        let pool = options.pool.unwrap_or(self.pool);
+        if pool == TokenPool::Token {
+            return Err("it has no class token to read".into());
+        }
+        let activation = options.activation.unwrap_or(self.activation);
+        Ok(Self { pool, activation, epsilon: options.epsilon.unwrap_or(self.epsilon), ..self })
     }
 
     /// The files of Swin's authors contain tables that follow from the sizes, have another name for the head, and have the downsampling at
@@ -181,6 +222,8 @@ pub struct Swin {
     layers: Vec<Stage>,
     norm: LayerNorm,
     head: Head,
+    #[module(skip)]
+    pool: TokenPool,
 }
 
 #[derive(Module, Debug)]
@@ -229,7 +272,7 @@ struct Head {
 impl SwinConfig {
     /// Builds a Swin with random weights, ready to be trained or loaded.
     pub fn init(&self, device: &Device) -> Swin {
-        let norm = |width| LayerNormConfig::new(width).with_epsilon(EPSILON).init(device);
+        let norm = |width| LayerNormConfig::new(width).with_epsilon(self.epsilon).init(device);
         let mut grid = self.image.map(|side| side / self.patch);
         let mut layers = Vec::new();
         for (number, (&depth, &heads)) in self.depths.iter().zip(self.heads.iter()).enumerate() {
@@ -248,7 +291,7 @@ impl SwinConfig {
                     norm1: norm(width),
                     attn: WindowAttention::new(width, heads, window, device),
                     norm2: norm(width),
-                    mlp: Mlp::new(width, self.mlp_ratio, device),
+                    mlp: Mlp::new(width, self.hidden << number, self.activation, device),
                     window,
                     shift: if place.is_multiple_of(2) { [0, 0] } else { shift },
                 }
@@ -266,6 +309,7 @@ impl SwinConfig {
             layers,
             norm: norm(last),
             head: Head { fc: LinearConfig::new(last, self.classes).init(device) },
+            pool: self.pool,
         }
     }
 }
@@ -435,7 +479,7 @@ impl Swin {
         let x = norm.forward(proj.forward(images).swap_dims(1, 2).swap_dims(2, 3));
         let x = self.layers.iter().fold(x, |x, stage| stage.forward(x));
         let places: Tensor<3> = self.norm.forward(x).flatten(1, 2);
-        self.head.fc.forward(places.mean_dim(1).squeeze_dim::<2>(1))
+        self.head.fc.forward(pooled(places, self.pool, 0))
     }
 }
 

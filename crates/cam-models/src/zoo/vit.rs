@@ -10,16 +10,19 @@
 //! they pass through).
 
 use crate::zoo::bicubic::matrix;
-use crate::{AnyArchitecture, Architecture, Error, Family, ModelCard, TensorShapes};
+use crate::zoo::tokens::pooled;
+use crate::{
+    Activation, AnyArchitecture, Architecture, ArchitectureOptions, Error, Family, ModelCard, TensorShapes,
+    TokenPool,
+};
 use burn::module::{Initializer, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::prelude::*;
-use burn::tensor::activation::gelu;
 use burn::tensor::module::attention;
 
 /// The configuration of a vision transformer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct VitConfig {
     /// Height and width of the images that it was trained on, in pixels: its positional embedding is for them, and is resampled for
     /// images of other sizes.
@@ -32,8 +35,18 @@ pub struct VitConfig {
     pub depth: usize,
     /// Heads of each attention.
     pub heads: usize,
-    /// Channels inside a block's two linear layers, in multiples of `width`.
-    pub mlp_ratio: usize,
+    /// Channels inside a block's two linear layers.
+    pub hidden: usize,
+    /// The activation between them.
+    pub activation: Activation,
+    /// What the norms add to a variance.
+    pub epsilon: f64,
+    /// A class token before the patches.
+    pub class_token: bool,
+    /// What the classifier reads.
+    pub pool: TokenPool,
+    /// What is pooled is normed afterwards, instead of each token before.
+    pub pooled_norm: bool,
     /// A second token beside the class token, and a second head: the logits are the mean of both.
     pub distilled: bool,
     /// Register tokens, which belong to no patch.
@@ -52,15 +65,20 @@ const TINY: VitConfig = VitConfig {
     width: 192,
     depth: 12,
     heads: 3,
-    mlp_ratio: 4,
+    hidden: 4 * 192,
+    activation: Activation::Gelu,
+    epsilon: 1e-6,
+    class_token: true,
+    pool: TokenPool::Token,
+    pooled_norm: false,
     distilled: false,
     registers: 0,
     prefix_embedded: true,
     layer_scale: false,
     classes: 1000,
 };
-const SMALL: VitConfig = VitConfig { width: 384, heads: 6, ..TINY };
-const BASE: VitConfig = VitConfig { width: 768, heads: 12, ..TINY };
+const SMALL: VitConfig = VitConfig { width: 384, heads: 6, hidden: 4 * 384, ..TINY };
+const BASE: VitConfig = VitConfig { width: 768, heads: 12, hidden: 4 * 768, ..TINY };
 
 impl VitConfig {
     const fn at(self, side: usize) -> Self {
@@ -75,9 +93,6 @@ impl VitConfig {
         Self { distilled: true, ..self }
     }
 }
-
-/// Added to the variance of a norm.
-const EPSILON: f64 = 1e-6;
 
 /// The variants that timm publishes, by name. A DeiT that is not distilled is the ViT of its size, trained differently.
 pub const VARIANTS: &[(&str, VitConfig)] = &[
@@ -101,37 +116,72 @@ pub const VARIANTS: &[(&str, VitConfig)] = &[
     ("deit_base_distilled_patch16_384", BASE.distilled().at(384)),
 ];
 
-/// Channels per head: true of all variants, and assumed for other sizes, as no tensor shows it.
+/// Channels per head, assumed for sizes that are not in [`WIDE_HEADS`].
 const HEAD: usize = 64;
 
-/// Returns the vision transformer that has these tensors. Images are assumed to be square.
+/// Widths whose published networks have other heads, and how many: ViT-H, ViT-g and ViT-G.
+const WIDE_HEADS: [(usize, usize); 3] = [(1280, 16), (1408, 16), (1664, 16)];
+
+/// Returns the heads that are assumed for a width.
+fn usual_heads(width: usize) -> usize {
+    let published = WIDE_HEADS.iter().find(|(wide, _)| *wide == width).map(|(_, heads)| *heads);
+    let heads = published.unwrap_or((width / HEAD).max(1));
+    if width.is_multiple_of(heads) { heads } else { 1 }
+}
+
+/// Returns the grid of this many patches that is nearest to a square.
+fn squarest(patches: usize) -> Option<[usize; 2]> {
+    let rows = (1..=patches.isqrt()).rev().find(|rows| patches.is_multiple_of(*rows))?;
+    Some([rows, patches / rows])
+}
+
+/// Returns the vision transformer that has these tensors. Its grid of patches is assumed to be square, or as nearly as can be.
 pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<VitConfig> {
     let &[width, 3, patch, _] = shapes("patch_embed.proj.weight")?.as_slice() else { return None };
-    let &[inner, _] = shapes("blocks.0.mlp.fc1.weight")?.as_slice() else { return None };
+    let &[hidden, _] = shapes("blocks.0.mlp.fc1.weight")?.as_slice() else { return None };
     let &[_, positions, _] = shapes("pos_embed")?.as_slice() else { return None };
+    let class_token = shapes("cls_token").is_some();
     let distilled = shapes("dist_token").is_some();
     let registers = shapes("reg_token").map_or(0, |shape| shape.get(1).copied().unwrap_or(0));
-    let prefix = shapes("cls_token").map(|_| 1 + usize::from(distilled) + registers)?;
-    let side = |patches: usize| Some(patches.isqrt()).filter(|side| side * side == patches && patches > 0);
-    let (side, prefix_embedded) = match positions.checked_sub(prefix).and_then(side) {
-        Some(side) => (side, true),
-        None => (side(positions)?, false),
+    let prefix = usize::from(class_token) + usize::from(distilled) + registers;
+    let patches = positions.checked_sub(prefix).filter(|patches| *patches > 0);
+    let is_square = |patches: &usize| patches.isqrt().pow(2) == *patches;
+    let (patches, prefix_embedded) = match patches.filter(is_square) {
+        Some(patches) => (patches, true),
+        None if is_square(&positions) => (positions, false),
+        None => (patches?, true),
     };
+    let pooled_norm = shapes("fc_norm.weight").is_some();
     let depth = (0..).take_while(|block| shapes(&format!("blocks.{block}.norm1.weight")).is_some()).count();
     Some(VitConfig {
-        image: [side * patch; 2],
+        image: squarest(patches)?.map(|side| side * patch),
         patch,
         width,
         depth,
-        heads: (width / HEAD).max(1),
-        mlp_ratio: inner / width,
+        heads: usual_heads(width),
+        hidden,
+        class_token,
+        pool: if pooled_norm || !class_token { TokenPool::Avg } else { TokenPool::Token },
+        pooled_norm,
         distilled,
         registers,
         prefix_embedded,
         layer_scale: shapes("blocks.0.ls1.gamma").is_some(),
         classes: *shapes("head.weight")?.first()?,
+        ..TINY
     })
-    .filter(|config| config.width % config.heads == 0)
+}
+
+impl VitConfig {
+    /// Returns the tokens that belong to no patch.
+    fn prefix(&self) -> usize {
+        usize::from(self.class_token) + usize::from(self.distilled) + self.registers
+    }
+
+    /// Returns how many patches of each axis an image of this size has.
+    fn grid(&self, size: [usize; 2]) -> [usize; 2] {
+        size.map(|side| side / self.patch)
+    }
 }
 
 impl Architecture for VitConfig {
@@ -155,6 +205,51 @@ impl Architecture for VitConfig {
 
     fn image_size(&self) -> Option<[usize; 2]> {
         Some(self.image)
+    }
+
+    /// The positional embedding is that of a grid of as many patches; of another number, it is resampled.
+    fn with_image_size(self, size: [usize; 2]) -> Result<Self, String> {
+        let patches = |size| self.grid(size).iter().product::<usize>();
+        let entries = patches(self.image) + if self.prefix_embedded { self.prefix() } else { 0 };
+        Ok(match patches(size) {
+            0 => return Err(format!("its patches have {0} x {0} pixels", self.patch)),
+            of_patches if of_patches + self.prefix() == entries => {
+                Self { image: size, prefix_embedded: true, ..self }
+            }
+            all if all == entries => Self { image: size, prefix_embedded: false, ..self },
+            _ => self,
+        })
+    }
+
+    fn options(&self) -> ArchitectureOptions {
+        ArchitectureOptions {
+            heads: Some(self.heads),
+            pool: Some(self.pool),
+            activation: Some(self.activation),
+            epsilon: Some(self.epsilon),
+            ..ArchitectureOptions::default()
+        }
+    }
+
+    fn with_options(self, options: &ArchitectureOptions) -> Result<Self, String> {
+        let heads = options.heads.unwrap_or(self.heads);
+        if heads == 0 || !self.width.is_multiple_of(heads) {
+            return Err(format!("{heads} heads do not divide its {} channels", self.width));
+        }
+        let pool = options.pool.unwrap_or(self.pool);
+        if pool == TokenPool::Token && !self.class_token {
+            return Err("it has no class token to read".into());
+        }
+        if pool != TokenPool::Token && self.distilled {
+            return Err("a distilled network reads its two tokens".into());
+        }
+        Ok(Self {
+            heads,
+            pool,
+            activation: options.activation.unwrap_or(self.activation),
+            epsilon: options.epsilon.unwrap_or(self.epsilon),
+            ..self
+        })
     }
 }
 
@@ -182,17 +277,21 @@ impl Family for VitFamily {
 /// A vision transformer. Fields are named as in the checkpoint.
 #[derive(Module, Debug)]
 pub struct Vit {
-    cls_token: Param<Tensor<3>>,
+    cls_token: Option<Param<Tensor<3>>>,
     dist_token: Option<Param<Tensor<3>>>,
     reg_token: Option<Param<Tensor<3>>>,
     pos_embed: Param<Tensor<3>>,
     patch_embed: PatchEmbed,
     blocks: Vec<Block>,
-    norm: LayerNorm,
+    norm: Option<LayerNorm>,
+    fc_norm: Option<LayerNorm>,
     head: Linear,
     head_dist: Option<Linear>,
     grid: [usize; 2],
+    prefix: usize,
     prefix_embedded: bool,
+    #[module(skip)]
+    pool: TokenPool,
 }
 
 /// A linear layer of each patch, as a convolution.
@@ -219,11 +318,13 @@ struct Attention {
     heads: usize,
 }
 
-/// Two linear layers with a GELU between them.
+/// Two linear layers with an activation between them.
 #[derive(Module, Debug)]
 pub(crate) struct Mlp {
     fc1: Linear,
     fc2: Linear,
+    #[module(skip)]
+    activation: Activation,
 }
 
 #[derive(Module, Debug)]
@@ -236,22 +337,21 @@ impl VitConfig {
     pub fn init(&self, device: &Device) -> Vit {
         let Self { image, patch, width, depth, heads, .. } = *self;
         let tokens = |count| Initializer::Normal { mean: 0.0, std: 0.02 }.init([1, count, width], device);
-        let norm = || LayerNormConfig::new(width).with_epsilon(EPSILON).init(device);
+        let norm = || LayerNormConfig::new(width).with_epsilon(self.epsilon).init(device);
         let linear = |from, to| LinearConfig::new(from, to).init(device);
         let scale =
             || self.layer_scale.then(|| LayerScale { gamma: Initializer::Ones.init([width], device) });
-        let grid = image.map(|side| side / patch);
-        let prefix = 1 + usize::from(self.distilled) + self.registers;
+        let (grid, prefix) = (self.grid(image), self.prefix());
         let block = |_| Block {
             norm1: norm(),
             attn: Attention { qkv: linear(width, 3 * width), proj: linear(width, width), heads },
             ls1: scale(),
             norm2: norm(),
-            mlp: Mlp::new(width, self.mlp_ratio, device),
+            mlp: Mlp::new(width, self.hidden, self.activation, device),
             ls2: scale(),
         };
         Vit {
-            cls_token: tokens(1),
+            cls_token: self.class_token.then(|| tokens(1)),
             dist_token: self.distilled.then(|| tokens(1)),
             reg_token: (self.registers > 0).then(|| tokens(self.registers)),
             pos_embed: tokens(grid[0] * grid[1] + if self.prefix_embedded { prefix } else { 0 }),
@@ -259,25 +359,29 @@ impl VitConfig {
                 proj: Conv2dConfig::new([3, width], [patch; 2]).with_stride([patch; 2]).init(device),
             },
             blocks: (0..depth).map(block).collect(),
-            norm: norm(),
+            norm: (!self.pooled_norm).then(norm),
+            fc_norm: self.pooled_norm.then(norm),
             head: linear(width, self.classes),
             head_dist: self.distilled.then(|| linear(width, self.classes)),
             grid,
+            prefix,
             prefix_embedded: self.prefix_embedded,
+            pool: self.pool,
         }
     }
 }
 
 impl Mlp {
-    pub(crate) fn new(width: usize, ratio: usize, device: &Device) -> Self {
+    pub(crate) fn new(width: usize, hidden: usize, activation: Activation, device: &Device) -> Self {
         Self {
-            fc1: LinearConfig::new(width, ratio * width).init(device),
-            fc2: LinearConfig::new(ratio * width, width).init(device),
+            fc1: LinearConfig::new(width, hidden).init(device),
+            fc2: LinearConfig::new(hidden, width).init(device),
+            activation,
         }
     }
 
     pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        self.fc2.forward(gelu(self.fc1.forward(x)))
+        self.fc2.forward(self.activation.apply(self.fc1.forward(x)))
     }
 }
 
@@ -352,12 +456,11 @@ impl Vit {
         let [patch_height, patch_width] = self.patch_embed.proj.kernel_size;
         let patches = self.patch_embed.proj.forward(images).flatten::<3>(2, 3).swap_dims(1, 2);
         let positions = self.positions([height / patch_height, width / patch_width]);
-        let mut tokens: Vec<Tensor<3>> =
-            [Some(&self.cls_token), self.dist_token.as_ref(), self.reg_token.as_ref()]
-                .into_iter()
-                .flatten()
-                .map(|token| token.val().repeat_dim(0, batch))
-                .collect();
+        let mut tokens: Vec<Tensor<3>> = [&self.cls_token, &self.dist_token, &self.reg_token]
+            .into_iter()
+            .flatten()
+            .map(|token| token.val().repeat_dim(0, batch))
+            .collect();
         let x = if self.prefix_embedded {
             tokens.push(patches);
             Tensor::cat(tokens, 1) + positions
@@ -365,11 +468,19 @@ impl Vit {
             tokens.push(patches + positions);
             Tensor::cat(tokens, 1)
         };
-        let x = self.norm.forward(self.blocks.iter().fold(x, |x, block| block.forward(x)));
-        let token = |place| x.clone().narrow(1, place, 1).squeeze_dim::<2>(1);
-        let logits = self.head.forward(token(0));
+        let normed = |norm: &Option<LayerNorm>, x| match norm {
+            Some(norm) => norm.forward(x),
+            None => x,
+        };
+        let x = normed(&self.norm, self.blocks.iter().fold(x, |x, block| block.forward(x)));
+        let second = x.clone();
+        let pooled = pooled(x, self.pool, self.prefix).unsqueeze_dim::<3>(1);
+        let logits = self.head.forward(normed(&self.fc_norm, pooled).squeeze_dim::<2>(1));
         match &self.head_dist {
-            Some(head) => (logits + head.forward(token(1))) / 2.0,
+            Some(head) => {
+                let second = second.narrow(1, 1, 1).squeeze_dim::<2>(1);
+                (logits + head.forward(second)) / 2.0
+            }
             None => logits,
         }
     }
