@@ -5,6 +5,7 @@ mod families;
 mod file;
 mod maps;
 mod methods;
+mod variants;
 mod whole;
 
 use crate::support::{hash, picture, value};

@@ -136,6 +136,11 @@ impl Registry {
         self.variants().find(|(variant, _)| *variant == name).map(|(_, architecture)| architecture)
     }
 
+    /// Returns the network that these tensors belong to, of the first family that detects one.
+    pub fn detect(&self, shapes: &TensorShapes<'_>) -> Option<AnyArchitecture> {
+        self.rows.iter().find_map(|row| row.detect(shapes))
+    }
+
     /// Returns the model cards of all variants, that of the built-in model first.
     pub fn cards(&self) -> impl Iterator<Item = &ModelCard> {
         self.rows.iter().flat_map(|row| &row.cards)
