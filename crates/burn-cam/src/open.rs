@@ -22,6 +22,9 @@ pub fn open(weights: impl AsRef<Path>, device: &Device) -> Result<AnyModel, Erro
     OpenModel::new().weights(weights.as_ref()).open(device)
 }
 
+/// The built-in model.
+const BUILTIN: &str = "scenes";
+
 /// How a model is opened: by its name, from a file, with which labels, in which precision.
 ///
 /// Without a name the model is recognized from its weights; without weights they are built in, in the cache of the Hugging Face hub, or
@@ -128,12 +131,12 @@ impl<'a> OpenModel<'a> {
         let stated =
             self.cards.iter().try_fold(self.stated.clone(), |stated, card| stated.with_file(card))?;
         Ok(match (&self.name, &self.weights) {
-            (None, None) => Classifier::builtin(device)?,
+            (None, None) => models.without_file_stated(BUILTIN, &stated, device)?,
             (None, Some(weights)) => models.load_stated(None, weights, &stated, device)?,
             (Some(name), Some(weights)) => models.load_stated(Some(name), weights, &stated, device)?,
-            (Some(name), None) if self.random => match models.without_file(name, device) {
-                Ok(model) => model,
-                Err(_) => models.untrained(name, device)?,
+            (Some(name), None) if self.random => match models.without_file_stated(name, &stated, device) {
+                Err(cam_models::Error::NoWeights { .. }) => models.untrained_stated(name, &stated, device)?,
+                model => model?,
             },
             (Some(name), None) => self.published(models, name, &stated, device)?,
         })
@@ -150,7 +153,7 @@ impl<'a> OpenModel<'a> {
     ) -> Result<Classifier, Error> {
         let card = models.card(name)?;
         if card.hub.is_none() {
-            return Ok(models.without_file(name, device)?);
+            return Ok(models.without_file_stated(name, stated, device)?);
         }
         let weights = cam_models::Hub::from_env().weights(card, |done, total| {
             if let Some(report) = &self.on_download {
@@ -166,9 +169,9 @@ impl<'a> OpenModel<'a> {
         &self,
         models: &cam_models::Registry,
         name: &str,
-        _stated: &CardLayers,
+        stated: &CardLayers,
         device: &Device,
     ) -> Result<Classifier, Error> {
-        Ok(models.without_file(name, device)?)
+        Ok(models.without_file_stated(name, stated, device)?)
     }
 }

@@ -9,7 +9,7 @@ pub mod preprocess;
 pub mod strategy;
 pub mod target;
 
-use crate::commands::{bench, compare, concepts, demo, explain, guided, list, serve, shell};
+use crate::commands::{bench, card, compare, concepts, demo, explain, guided, list, serve, shell};
 use crate::report::console::Verbosity;
 use crate::report::failure::EXIT_CODES;
 use clap::{Parser, Subcommand};
@@ -47,6 +47,9 @@ pub enum Command {
     /// List the layers of a model that can be explained
     #[command(after_help = list::LAYERS_EXAMPLES)]
     Layers(list::LayersArgs),
+    /// Print what is known of a model, as a card that can be edited
+    #[command(after_help = card::EXAMPLES)]
+    Card(card::Args),
     /// List the models
     #[command(after_help = "Examples:\n  cam models\n  cam models | grep resnet")]
     Models,

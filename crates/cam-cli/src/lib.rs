@@ -30,7 +30,7 @@ mod run;
 use args::{Args, Command};
 use burn_cam::Registry;
 use clap::{CommandFactory, Parser};
-use commands::{bench, compare, concepts, demo, explain, guided, list, serve, shell};
+use commands::{bench, card, compare, concepts, demo, explain, guided, list, serve, shell};
 use report::console::{Console, Verbosity};
 use report::failure::Failure;
 use run::panics;
@@ -83,6 +83,7 @@ fn dispatch(command: Command, console: &Console) -> Result<(), Failure> {
         Command::Concepts(args) => concepts::run(&args, console),
         Command::Bench(args) => bench::run(&args, console),
         Command::Layers(args) => list::layers(&args, console),
+        Command::Card(args) => card::run(&args, console),
         Command::Models => list::models(console),
         Command::Methods => list::methods(console),
         Command::Devices => list::devices(console),

@@ -6,10 +6,12 @@ use crate::erased::AnyArchitecture;
 use crate::folder;
 use crate::registry::{Registry, Row};
 use crate::weights::{Comparison, Weights};
-use crate::{Error, Labels};
+use crate::{Error, InputLayout, Labels, ModelCard};
 use burn::tensor::{Device, Tensor};
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use toml::{Table, Value};
 
 /// How the model of a weight file was recognized, and what was guessed.
@@ -112,6 +114,22 @@ pub(crate) fn load(
     chosen.load(layers, assumed, &weights, source, device)
 }
 
+/// Returns the variant of this name with random weights.
+pub(crate) fn untrained(
+    registry: &Registry,
+    name: &str,
+    stated: &CardLayers,
+    device: &Device,
+) -> Result<Classifier, Error> {
+    let (row, variant, architecture) = registry.find(name)?;
+    let chosen = Chosen { row, architecture: architecture.clone(), variant, detection: None };
+    let Known { architecture, card, origins, .. } = chosen.known(stated.clone(), Path::new(name))?;
+    let network = architecture.build(device);
+    let mut model = Classifier::new(card, architecture.classes(), &network, Source::Random, device);
+    model.set_knowledge(None, Vec::new(), origins);
+    Ok(model)
+}
+
 /// The network and the variant that are loaded.
 struct Chosen<'r> {
     row: &'r Row,
@@ -155,71 +173,87 @@ fn recognized<'r>(
     Chosen { row, architecture, variant, detection: Some(detection) }
 }
 
+/// What is known of the network that is loaded.
+struct Known {
+    architecture: AnyArchitecture,
+    card: ModelCard,
+    origins: BTreeMap<String, Origin>,
+    assumed: Vec<String>,
+}
+
 impl Chosen<'_> {
-    /// Loads it with what is stated of it, and puts what is stated, known and assumed into one card.
+    /// Returns whether no variant has these sizes.
+    fn is_unpublished(&self) -> bool {
+        self.detection.as_ref().is_some_and(|found| found.basis == Basis::NearestSize)
+    }
+
+    /// Returns the network as it is stated, and puts what is stated, known and assumed into one card. Errors call the weights `path`.
+    fn known(&self, stated: CardLayers, path: &Path) -> Result<Known, Error> {
+        let Self { row, architecture, variant, detection } = self;
+        let shipped = || Origin::Shipped((*variant).into());
+        let refused = |reason: String| Error::Stated { path: path.into(), model: (*variant).into(), reason };
+        let mut architecture = architecture.clone();
+        if let Some(size) = stated.read::<[usize; 2]>("size")? {
+            architecture = architecture.with_image_size(size).map_err(refused)?;
+        }
+        architecture = architecture.with_options(&stated.options()?).map_err(refused)?;
+        let options = Value::Table(architecture.options().stated());
+        let of_options = if detection.is_some() { Origin::Assumed } else { shipped() };
+        let mut layers = stated
+            .with(shipped(), table(row.card(variant)))
+            .with(of_options, Table::from_iter([("architecture".into(), options)]));
+        if self.is_unpublished() {
+            let mut fields = Table::from_iter([("name".into(), format!("{variant} of another size").into())]);
+            if let Some(size) = architecture.image_size() {
+                fields.insert("size".into(), size.map(|side| side as i64).to_vec().into());
+            }
+            layers = layers.with(Origin::Tensors, fields);
+        }
+        let (card, classes) = (layers.card()?, architecture.classes());
+        if card.layout != InputLayout::Nchw {
+            return Err(refused("its input is `nchw`, and not `nhwc`".into()));
+        }
+        if let (Labels::Names(names), Some((origin, _))) = (&card.labels, layers.get("labels"))
+            && names.len() != classes
+        {
+            return Err(refused(format!("{origin} names {} classes, and it has {classes}", names.len())));
+        }
+        let assumed = match detection {
+            Some(_) => assumptions(&layers, &card, variant),
+            None => Vec::new(),
+        };
+        Ok(Known { architecture, origins: layers.origins(&card), card, assumed })
+    }
+
+    /// Loads it with what is stated of it.
     fn load(
         self,
-        layers: CardLayers,
+        stated: CardLayers,
         mut assumed: Vec<String>,
         weights: &Weights,
         source: Source,
         device: &Device,
     ) -> Result<Classifier, Error> {
-        let Self { row, mut architecture, variant, detection } = self;
-        let refused = |reason: String| {
-            let path = weights.source().to_path_buf();
-            Error::Stated { path, model: variant.into(), reason }
-        };
-        if let Some(size) = layers.read::<[usize; 2]>("size")? {
-            architecture = architecture.with_image_size(size).map_err(refused)?;
-        }
-        architecture = architecture.with_options(&layers.options()?).map_err(refused)?;
-        let unpublished = detection.as_ref().is_some_and(|found| found.basis == Basis::NearestSize);
-        let mut layers = layers.with(Origin::Shipped(variant.into()), table(row.card(variant)));
-        let options = Value::Table(architecture.options().stated());
-        let of_options = if detection.is_some() { Origin::Assumed } else { Origin::Shipped(variant.into()) };
-        layers = layers.with(of_options, Table::from_iter([("architecture".into(), options)]));
-        if unpublished {
-            let mut fields = Table::from_iter([("name".into(), format!("{variant} of another size").into())]);
-            if let Some([height, width]) = architecture.image_size() {
-                let size = Value::Array([height, width].map(|side| Value::Integer(side as i64)).into());
-                fields.insert("size".into(), size);
-            }
-            layers = layers.with(Origin::Tensors, fields);
-        }
-        let card = layers.card()?;
-        if card.layout != crate::InputLayout::Nchw {
-            return Err(refused("it reads images as `nchw`: that is not an option of its layout".into()));
-        }
-        if detection.is_some() {
-            assumed.extend(assumptions(&layers, &card, variant, architecture.classes()));
-        }
-        if let (Labels::Names(names), Some((origin, _))) = (&card.labels, layers.get("labels"))
-            && names.len() != architecture.classes()
-        {
-            let classes = architecture.classes();
-            return Err(refused(format!("{origin} names {} classes, and it has {classes}", names.len())));
-        }
-        let origins = layers.origins(&card);
-        let stated_layer = !matches!(origins.get("layer"), Some(Origin::Shipped(_)));
-        let loaded = Classifier::load_as(card, &architecture, weights, source, device);
+        let known = self.known(stated, weights.source())?;
+        let loaded = Classifier::load_as(known.card, &known.architecture, weights, source, device);
         let mut model = loaded.map_err(|error| match error {
-            Error::WrongWeights { path, model, mismatch } if detection.is_some() => {
+            Error::WrongWeights { path, model, mismatch } if self.detection.is_some() => {
                 Error::NearMiss { path, model, mismatch }
             }
             other => other,
         })?;
-        if unpublished && !stated_layer {
+        if self.is_unpublished() && matches!(known.origins.get("layer"), Some(Origin::Shipped(_))) {
             let layer = last_matching_layer(&model, &model.card().layer, device);
             model.set_layer(layer);
         }
-        model.set_knowledge(detection, assumed, origins);
+        assumed.extend(known.assumed);
+        model.set_knowledge(self.detection, assumed, known.origins);
         Ok(model)
     }
 }
 
 /// Returns what is assumed of a network that was recognized, in words of a model card.
-fn assumptions(layers: &CardLayers, card: &crate::ModelCard, variant: &str, classes: usize) -> Vec<String> {
+fn assumptions(layers: &CardLayers, card: &ModelCard, variant: &str) -> Vec<String> {
     let known = |field: &str| layers.get(field).map(|(origin, _)| origin);
     let mut assumed = Vec::new();
     if matches!(known("size"), Some(Origin::Shipped(_) | Origin::Tensors)) {
@@ -228,9 +262,6 @@ fn assumptions(layers: &CardLayers, card: &crate::ModelCard, variant: &str, clas
     }
     if let (Some(Origin::Shipped(_)), true) = (known("mean"), known("mean") == known("std")) {
         assumed.push(format!("colors as for {variant}"));
-    }
-    if classes == 1 {
-        assumed.push("one class, present or not".into());
     }
     for (option, value) in card.architecture.stated() {
         if known(&format!("architecture.{option}")) == Some(&Origin::Assumed) {

@@ -172,13 +172,25 @@ impl Registry {
     /// # Errors
     /// [`Error::UnknownModel`], and [`Error::NoWeights`] for a model that needs a file.
     pub fn without_file(&self, name: &str, device: &Device) -> Result<Classifier, Error> {
-        let (row, _, architecture) = self.find(name)?;
-        let card = row.card(name).clone();
+        self.without_file_stated(name, &CardLayers::new(), device)
+    }
+
+    /// Like [`without_file`](Self::without_file), with what is stated of the model: see [`load_stated`](Self::load_stated).
+    ///
+    /// # Errors
+    /// Those of [`without_file`](Self::without_file) and [`load_stated`](Self::load_stated).
+    pub fn without_file_stated(
+        &self,
+        name: &str,
+        stated: &CardLayers,
+        device: &Device,
+    ) -> Result<Classifier, Error> {
+        let (row, ..) = self.find(name)?;
         let Some(bytes) = row.family.embedded_weights(name) else {
-            return Err(Error::NoWeights { model: name.into(), url: card.url });
+            return Err(Error::NoWeights { model: name.into(), url: row.card(name).url.clone() });
         };
         let weights = Weights::from_bytes(&format!("{name}.safetensors"), bytes.to_vec())?;
-        Classifier::load_as(card, architecture, &weights, Source::Embedded(bytes), device)
+        detection::load(self, Some(name), weights, Source::Embedded(bytes), stated, device)
     }
 
     /// Returns a model with random weights, to look at its layers.
@@ -186,9 +198,20 @@ impl Registry {
     /// # Errors
     /// [`Error::UnknownModel`].
     pub fn untrained(&self, name: &str, device: &Device) -> Result<Classifier, Error> {
-        let (row, _, architecture) = self.find(name)?;
-        let card = row.card(name).clone();
-        Ok(Classifier::new(card, architecture.classes(), &architecture.build(device), Source::Random, device))
+        self.untrained_stated(name, &CardLayers::new(), device)
+    }
+
+    /// Like [`untrained`](Self::untrained), with what is stated of the model: see [`load_stated`](Self::load_stated).
+    ///
+    /// # Errors
+    /// Those of [`untrained`](Self::untrained), [`Error::ModelCards`] and [`Error::Stated`].
+    pub fn untrained_stated(
+        &self,
+        name: &str,
+        stated: &CardLayers,
+        device: &Device,
+    ) -> Result<Classifier, Error> {
+        detection::untrained(self, name, stated, device)
     }
 
     /// Returns a model with the weights of a file. The file determines the number of classes.

@@ -157,13 +157,11 @@ impl ModelArgs {
         });
         let model = spec.open(device);
         bar.inspect(|bar| bar.finish_and_clear());
-        let model = model?;
-        self.describe(&model.info(), console);
-        Ok(model)
+        Ok(model?)
     }
 
-    /// Says what is assumed of the model, and with `--verbose` where each field of its card comes from.
-    fn describe(&self, info: &ModelInfo, console: &Console) {
+    /// Says what is assumed of a model, and with `--verbose` where each field of its card comes from.
+    pub fn announce(info: &ModelInfo, console: &Console) {
         if !info.assumed.is_empty() {
             let assumed = info.assumed.join("; ");
             console.note(format_args!(

@@ -5,6 +5,7 @@ mod args;
 pub use args::{Args, EXAMPLES};
 
 use crate::args::device;
+use crate::args::model::ModelArgs;
 use crate::args::preprocess::PreprocessArgs;
 use crate::report::console::{Console, heading, peak_memory, plain};
 use crate::report::contact_sheet::{self, Drawing};
@@ -93,8 +94,11 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     if args.model.name.is_none() && args.model.weights.is_some() {
         console.result(format_args!("recognized {}", info.recognized.as_deref().unwrap_or(&run.model)))?;
     }
-    PreprocessArgs::announce(&preprocess, console)?;
     let pending = run.state.pending(console)?;
+    if !pending.is_empty() {
+        ModelArgs::announce(&model.info(), console);
+        PreprocessArgs::announce(&preprocess, console)?;
+    }
     if pending.len() < run.state.sources() && (args.html.is_some() || args.json.is_some()) {
         console.warn("`--html` and `--json` report only the images that are explained now; `--fresh` explains all again");
     }

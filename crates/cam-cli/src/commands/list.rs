@@ -47,6 +47,7 @@ pub fn layers(args: &LayersArgs, console: &Console) -> Result<(), Failure> {
 
 fn list_layers(args: &LayersArgs, console: &Console) -> Result<(), Failure> {
     let model = args.model.open_untrained(&Device::flex(), console)?;
+    ModelArgs::announce(&model.info(), console);
     let layers = burn_cam::layers(&model)?;
     let longest = layers.iter().map(|layer| layer.name.len()).max().unwrap_or(0);
     for layer in layers {

@@ -101,13 +101,16 @@ impl Sheets<'_> {
         self.output.check(&self.inputs, &self.sources, [kind])?;
         let SheetArgs { images, preprocess: asked, format, fresh, .. } = self.args;
         let preprocess = asked.preprocess(model);
-        PreprocessArgs::announce(&preprocess, &self.console)?;
         let format = format.unwrap_or_default();
         let options =
             serde_json::json!({ "command": kind, "preprocess": asked, "format": format, "options": options });
         let sources = std::mem::take(&mut self.sources);
         let mut state = RunState::open(images, sources, &mut self.output, options, *fresh)?;
         let pending = state.pending(&self.console)?;
+        if !pending.is_empty() {
+            ModelArgs::announce(&model.info(), &self.console);
+            PreprocessArgs::announce(&preprocess, &self.console)?;
+        }
         let bar = self.console.bar("images", pending.len());
         for file in pending {
             let source = &file.source;
