@@ -3,6 +3,7 @@
 mod support;
 
 mod bench;
+mod cards;
 mod conformance;
 mod devices;
 mod golden;

@@ -142,7 +142,10 @@ fn the_demo_draws_a_sheet_and_says_where() {
 fn a_photo_is_explained_with_no_more_than_its_name() {
     let desk = Desk::new();
     let said = desk.says(&["explain", "scene.png"]);
-    assert!(said.starts_with("scene.png\n") && said.contains("by gradcam at layer3.0: hottest at"), "{said}");
+    assert!(said.starts_with(
+        "images are squeezed whole to 128 x 128 pixels (bilinear), RGB in 0..1, mean 0.5, 0.5, 0.5, "
+    ));
+    assert!(said.contains("\nscene.png\n") && said.contains("by gradcam at layer3.0: hottest at"), "{said}");
     let overlay = std::fs::read_dir(desk.path("cam-out")).unwrap().next().unwrap().unwrap().path();
     assert_eq!(
         image::open(overlay).unwrap().into_rgb8().dimensions(),
@@ -258,11 +261,60 @@ fn a_weight_file_alone_is_enough() {
     std::fs::write(desk.path("names.txt"), "leaf\nstem\nroot\n").unwrap();
     let alone = "explain scene.png --weights resnet18.safetensors --labels names.txt --class stem";
     let said = desk.says(&alone.split(' ').collect::<Vec<_>>());
-    assert!(said.starts_with("recognized resnet18 (ResNet)\nscene.png\n"), "{said}");
+    assert!(
+        said.starts_with("recognized resnet18 (ResNet)\nimages are squeezed whole to 224 x 224 pixels"),
+        "{said}"
+    );
     assert!(said.contains("  stem by gradcam at layer4.1: hottest at"), "{said}");
     let report = desk.json(&format!("{alone} --json").split(' ').collect::<Vec<_>>());
     assert_eq!((&report["model"], &report["maps"][0]["class"]), (&"resnet18".into(), &1.into()));
     assert!(desk.says(&["layers", "--weights", "resnet18.safetensors"]).contains("layer4.1"));
+}
+
+#[test]
+fn what_is_assumed_is_one_line_and_a_card_states_it() {
+    let desk = Desk::new();
+    desk.resnet18(3);
+    let assuming = |arguments: &str| {
+        let (said, wrong) = desk.ends(&arguments.split(' ').collect::<Vec<_>>(), 0);
+        (
+            said,
+            wrong.lines().filter(|line| line.starts_with("assuming ")).map(String::from).collect::<Vec<_>>(),
+        )
+    };
+    let explain = "explain scene.png --weights resnet18.safetensors --fresh";
+    let (plain, lines) = assuming(explain);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("strides [2, 1, 2, 2, 2]"), "{lines:?}");
+    let (finer, lines) = assuming(&format!("{explain} --strides 2,1,2,2,1 --size 96 --resize crop"));
+    assert!(lines[0].contains("antialias none") && !lines[0].contains("strides"), "{lines:?}");
+    assert!(
+        finer.contains("images are cropped to the central 87.5 % of the shorter side, 96 x 96 pixels"),
+        "{finer}"
+    );
+    assert_ne!(plain, finer);
+    assert!(
+        assuming("explain scene.png --model resnet18 --weights resnet18.safetensors --fresh").1.is_empty()
+    );
+
+    let (card, lines) = assuming("card --weights resnet18.safetensors --size 96,64");
+    assert_eq!(lines.len(), 1);
+    assert!(card.contains("size = [96, 64]  # stated") && card.contains("[architecture]"), "{card}");
+    assert!(card.contains("strides = [2, 1, 2, 2, 2]  # assumed"), "{card}");
+    std::fs::write(desk.path("my.toml"), &card).unwrap();
+    let (said, lines) = assuming(&format!("{explain} --card my.toml"));
+    assert!(lines.is_empty() && said.contains("squeezed whole to 96 x 64 pixels"), "{lines:?}: {said}");
+    let (_, wrong) =
+        desk.ends(&[&explain.split(' ').collect::<Vec<_>>()[..], &["--card", "my.toml", "-v"]].concat(), 0);
+    assert!(wrong.contains("size = [96, 64]  # the card my.toml"), "{wrong}");
+    std::fs::write(desk.path("my.toml"), "heads = 3").unwrap();
+    let bad = [&explain.split(' ').collect::<Vec<_>>()[..], &["--card", "my.toml"]].concat();
+    desk.refuses(&bad, 14, "cannot read the model card `my.toml`: unknown field `heads`");
+    desk.refuses(
+        &["explain", "scene.png", "--weights", "resnet18.safetensors", "--heads", "3"],
+        14,
+        "it has no option `heads`; its options are antialias, dilations, stem_pool, strides",
+    );
 }
 
 #[test]
@@ -472,7 +524,8 @@ fn an_interrupted_run_goes_on_where_it_was() {
     std::fs::write(&path, text).unwrap();
     Scene::draw(20_002, 100).unwrap().image.save(desk.path("album/broken.png")).unwrap();
     let said = desk.says(&["explain", "album"]);
-    assert!(said.starts_with("2 of 3 images are done already\nalbum/broken.png\n"), "{said}");
+    assert!(said.starts_with("2 of 3 images are done already\nimages are "), "{said}");
+    assert!(said.contains("\nalbum/broken.png\n") && !said.contains("album/a.png"), "{said}");
     let after = desk.manifest();
     assert_eq!(after.len(), 3, "a line a picture");
     assert!(after.iter().all(|(_, line)| line["error"].is_null()));

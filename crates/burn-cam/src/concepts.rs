@@ -30,7 +30,7 @@ impl<M: ImageModel<O>, O: 'static> ImageExplainer<'_, M, O> {
         count: usize,
         seed: u64,
     ) -> Result<Vec<Concept<O>>, Error> {
-        let (input, area) = self.input(&image.into())?;
+        let (input, shown) = self.input(&image.into())?;
         let chosen;
         let layer = match layer.or(self.model().default_layer()) {
             Some(layer) => layer,
@@ -48,8 +48,8 @@ impl<M: ImageModel<O>, O: 'static> ImageExplainer<'_, M, O> {
         let parts = OutputParts::new(shapes, numbers.collect::<Result<_, _>>()?);
         let concepts = heat.into_iter().enumerate().filter_map(|(place, heatmap)| {
             let prediction = parts.predictions(self.decoder(), place).into_iter().next()?;
-            Some(Concept { prediction, heatmap, area })
+            Some(shown.crop(heatmap).map(|heatmap| Concept { prediction, heatmap, area: shown.area }))
         });
-        Ok(concepts.collect())
+        concepts.collect()
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::decoder::OutputParts;
 use crate::explanation::{BatchMaps, ImageExplanation, ImageMap, Timings};
+use crate::input::Shown;
 use crate::{AnyTarget, Decoder, Error, ImageInput, ImageModel, Preprocess, Resize};
 use burn::Tensor;
 use cam_core::{Explain, Explainer, Explanation, Method, Taps, Target, Wrapped, Wrapper, block_on};
@@ -287,7 +288,7 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
     /// Explains images of one input size in one pass.
     async fn batch(&self, images: &[ImageInput]) -> Result<Vec<Result<ImageExplanation<O>, Error>>, Error> {
         let started = Instant::now();
-        let (input, areas) =
+        let (input, shown) =
             ImageInput::batch(&images.iter().collect::<Vec<_>>(), &self.preprocess, &self.model.device())?;
         let preprocess = started.elapsed();
         self.check_size(&images[0], &input)?;
@@ -307,13 +308,13 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
             passes: explanation.passes,
         };
         let maps = BatchMaps { maps: &explanation.maps, numbers: &numbers };
-        let results = images.iter().zip(areas).enumerate().map(|(place, (image, area))| {
+        let results = images.iter().zip(shown).enumerate().map(|(place, (image, shown))| {
             let mut predictions = parts.predictions(&*self.decoder, place);
             if predictions.iter().any(|prediction| !prediction.score.is_finite()) {
                 let model = Some(self.model.info().name);
                 return Err(Error::NonFiniteOutput { model, name: image.name().map(String::from) });
             }
-            let maps = maps.of_image(place, image, area, |class| {
+            let maps = maps.of_image(place, image, shown, |class| {
                 let known = predictions.iter().find(|prediction| prediction.class == class);
                 (self.decoder.label(class), known.map(|prediction| prediction.probability))
             })?;
@@ -329,7 +330,7 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
         let [_, _, height, width] = input.dims();
         let size = [height, width];
         let sizes = || self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
-        if image.prepared().is_none() || size == self.preprocess.size || sizes().contains(&size) {
+        if size == self.preprocess.size || sizes().contains(&size) {
             return Ok(());
         }
         let refused =
@@ -353,7 +354,7 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
     /// Returns an error of an input whose size is not that of the model: that size is the reason for a layer that is missing.
     fn of_size(&self, image: &ImageInput, [height, width]: [usize; 2], error: cam_core::Error) -> Error {
         use cam_core::Error::{NoLayer, UnknownLayer};
-        let is_own = image.prepared().is_some() && [height, width] != self.preprocess.size;
+        let is_own = [height, width] != self.preprocess.size;
         match error {
             UnknownLayer { .. } | NoLayer { .. } if is_own => {
                 let (name, reason) = (image.name().map(String::from), error.to_string());
@@ -392,15 +393,15 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
         &self.targets
     }
 
-    /// Returns the input of one image, checked, and the area of it that the model sees.
-    pub(crate) fn input(&self, image: &ImageInput) -> Result<(Tensor<4>, crate::Area), Error> {
+    /// Returns the input of one image, checked, and what of it the model sees.
+    pub(crate) fn input(&self, image: &ImageInput) -> Result<(Tensor<4>, Shown), Error> {
         if image.pixels().is_empty() {
             let (width, height) = image.pixels().dimensions();
             return Err(Error::EmptyImage { name: image.name().map(String::from), width, height });
         }
-        let (input, areas) = ImageInput::batch(&[image], &self.preprocess, &self.model.device())?;
+        let (input, shown) = ImageInput::batch(&[image], &self.preprocess, &self.model.device())?;
         self.check_size(image, &input)?;
-        Ok((input, areas[0]))
+        Ok((input, shown[0]))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The explanation of an image, on the host: its predictions and its maps, each of which knows its image, class, layer and method.
 
+use crate::input::Shown;
 use crate::{Area, ColorMap, Error, HeatMap, ImageInput, MethodInfo, Overlay, Prediction, Reads, Warning};
 use burn::Tensor;
 use cam_core::{AttributionMaps, MapNumbers};
@@ -76,7 +77,7 @@ pub struct ImageMap {
     /// The method. It serializes as its name.
     #[serde(serialize_with = "name_of_method")]
     pub method: MethodInfo,
-    /// The map at the resolution of the input: rectified, resized, scaled.
+    /// The map at the resolution of the input, of the part of it that shows the image: rectified, resized, scaled.
     pub heatmap: HeatMap,
     /// The signed evidence at the resolution of the layer, unscaled.
     pub raw: HeatMap,
@@ -191,7 +192,7 @@ impl BatchMaps<'_> {
         &self,
         place: usize,
         image: &ImageInput,
-        area: Area,
+        shown: Shown,
         name: impl Fn(usize) -> (String, Option<f32>),
     ) -> Result<Vec<ImageMap>, Error> {
         let maps = self.maps.iter().zip(self.numbers).map(|(maps, numbers)| {
@@ -211,10 +212,10 @@ impl BatchMaps<'_> {
                 score: numbers.scores[place],
                 layer: maps.layer.clone(),
                 method: maps.method,
-                heatmap: map(maps.heatmap.dims(), &numbers.heatmap)?,
+                heatmap: shown.crop(map(maps.heatmap.dims(), &numbers.heatmap)?)?,
                 raw: map(maps.raw.dims(), &numbers.raw)?,
-                std: std.transpose()?,
-                area,
+                std: std.transpose()?.map(|std| shown.crop(std)).transpose()?,
+                area: shown.area,
                 warnings: numbers.warnings[place].clone(),
                 source: image.clone(),
             })

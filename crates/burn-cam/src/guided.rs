@@ -1,7 +1,8 @@
 //! Guided backpropagation and Guided Grad-CAM of images.
 
 use crate::explanation::heat_maps;
-use crate::{AnyTarget, Area, Error, HeatMap, ImageExplainer, ImageExplanation, ImageInput, ImageModel};
+use crate::input::Shown;
+use crate::{AnyTarget, Error, HeatMap, ImageExplainer, ImageExplanation, ImageInput, ImageModel};
 use burn::Tensor;
 use cam_viz::Gradient;
 
@@ -29,7 +30,7 @@ impl<M: ImageModel<O>, O: 'static> ImageExplainer<'_, M, O> {
     ) -> Result<(ImageExplanation<O>, Vec<Gradient>), Error> {
         let image = image.into();
         let found = self.explain(&image)?;
-        let (input, area) = self.input(&image)?;
+        let (input, shown) = self.input(&image)?;
         let top = [self.decoder().ranked(0)];
         let targets: &[AnyTarget<O>] = if self.targets().is_empty() { &top } else { self.targets() };
         let gradient = |target: &AnyTarget<O>| cam_core::guided_backprop(self.model(), &input, target);
@@ -38,16 +39,16 @@ impl<M: ImageModel<O>, O: 'static> ImageExplainer<'_, M, O> {
         // Read together, so that the device is waited for once.
         let planes =
             heat_maps(&Tensor::cat(gradients, 0).reshape([targets.len() * channels, height, width]))?;
-        let gradients = planes.chunks_exact(channels).map(|planes| on_area(planes, area));
+        let gradients = planes.chunks_exact(channels).map(|planes| on_area(planes, shown));
         Ok((found, gradients.collect::<Result<_, _>>()?))
     }
 }
 
 /// Returns the gradient at the size of the area of the image that it is of.
-fn on_area(planes: &[HeatMap], area: Area) -> Result<Gradient, Error> {
-    let mut values = Vec::new();
+fn on_area(planes: &[HeatMap], shown: Shown) -> Result<Gradient, Error> {
+    let (mut values, area) = (Vec::new(), shown.area);
     for plane in planes {
-        values.extend_from_slice(plane.resize(area.width, area.height)?.values());
+        values.extend_from_slice(shown.crop(plane.clone())?.resize(area.width, area.height)?.values());
     }
     Ok(Gradient::new(area.width, area.height, values)?)
 }

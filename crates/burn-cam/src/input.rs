@@ -1,11 +1,31 @@
 //! An image that is shown to a model, and what it is called.
 
-use crate::{Area, Error, Preprocess};
+use crate::{Area, Error, HeatMap, Preprocess, Resize};
 use burn::Tensor;
 use burn::tensor::Device;
+use cam_models::View;
 use image::{DynamicImage, RgbImage};
 use std::path::Path;
 use std::sync::Arc;
+
+/// Where an image is in the input of a model, and which part of it the model sees.
+#[derive(Clone, Copy)]
+pub(crate) struct Shown {
+    /// The part of the image that the model sees, in pixels of the image.
+    pub area: Area,
+    /// The part of the input that shows it, in pixels of the input; `None` for all of it.
+    inner: Option<Area>,
+}
+
+impl Shown {
+    /// Returns the part of a map of the input that shows the image.
+    pub fn crop(&self, map: HeatMap) -> Result<HeatMap, Error> {
+        match self.inner {
+            Some(inner) => Ok(map.crop(inner)?),
+            None => Ok(map),
+        }
+    }
+}
 
 /// An image that is shown to a model. Its pixels are shared, and not copied, by the results that show it.
 ///
@@ -87,32 +107,44 @@ impl ImageInput {
 
     /// Returns the height and width of the input that the model gets.
     pub fn input_size(&self, preprocess: &Preprocess) -> [usize; 2] {
-        self.prepared.as_ref().map_or(preprocess.size, |input| [input.dims()[2], input.dims()[3]])
+        let (width, height) = self.pixels.dimensions();
+        let prepared = self.prepared.as_ref().map(|input| [input.dims()[2], input.dims()[3]]);
+        prepared.unwrap_or_else(|| preprocess.input_size(width, height))
     }
 
-    /// Returns the inputs of images of one [input size](Self::input_size), in one upload, and the area of each that the model sees.
+    /// Returns what of the image a model sees, and where.
+    fn shown(&self, view: View, preprocess: &Preprocess) -> Shown {
+        let [x, y, width, height] = preprocess.inner(self.pixels.width(), self.pixels.height());
+        let inner = (preprocess.resize == Resize::Letterbox).then_some(Area { x, y, width, height });
+        Shown { area: Area::nearest(&self.pixels, view.into()), inner }
+    }
+
+    /// Returns the inputs of images of one [input size](Self::input_size), in one upload, and what of each the model sees.
     pub(crate) fn batch(
         images: &[&Self],
         preprocess: &Preprocess,
         device: &Device,
-    ) -> Result<(Tensor<4>, Vec<Area>), Error> {
+    ) -> Result<(Tensor<4>, Vec<Shown>), Error> {
         let Some(home) = images.iter().find_map(|image| Some(image.prepared.as_ref()?.device())) else {
             let pixels = || images.iter().map(|image| image.pixels());
             let (input, views) = preprocess.apply_all(pixels(), device)?;
-            let areas = pixels().zip(views).map(|(pixels, view)| Area::nearest(pixels, view.into()));
-            return Ok((input, areas.collect()));
+            let shown = images.iter().zip(views).map(|(image, view)| image.shown(view, preprocess));
+            return Ok((input, shown.collect()));
         };
         // Where the prepared inputs are, so that all of them are uploaded together.
         let one = |image: &&Self| match &image.prepared {
-            Some(input) => Ok((input.clone().to_device(&home), Area::whole(image.pixels()))),
+            Some(input) => {
+                let shown = Shown { area: Area::whole(image.pixels()), inner: None };
+                Ok((input.clone().to_device(&home), shown))
+            }
             None => {
                 let (input, view) = preprocess.apply(image.pixels(), &home)?;
-                Ok((input, Area::nearest(image.pixels(), view.into())))
+                Ok((input, image.shown(view, preprocess)))
             }
         };
         let both: Vec<_> = images.iter().map(one).collect::<Result<_, Error>>()?;
-        let (inputs, areas): (Vec<_>, Vec<_>) = both.into_iter().unzip();
-        Ok((Tensor::cat(inputs, 0).to_device(device), areas))
+        let (inputs, shown): (Vec<_>, Vec<_>) = both.into_iter().unzip();
+        Ok((Tensor::cat(inputs, 0).to_device(device), shown))
     }
 }
 

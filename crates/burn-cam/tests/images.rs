@@ -108,6 +108,15 @@ fn a_batch_gives_what_its_photos_give_alone() {
 fn a_crop_is_drawn_where_the_network_looked() {
     let model = model();
     let wide = image::imageops::resize(&scene(200), 300, 200, image::imageops::FilterType::Triangle);
+    let boxed = ImageExplainer::new(&model).resize(Resize::Letterbox).explain(&wide).unwrap();
+    let map = &boxed.maps[0];
+    assert_eq!((map.area.width, map.area.height), wide.dimensions(), "the bars are not part of the image");
+    let (width, height) = (map.heatmap.width(), map.heatmap.height());
+    assert!(width == 128 && height < 128, "{width} x {height}");
+    let long = ImageExplainer::new(&model).resize(Resize::ShortSide).explain(&wide).unwrap();
+    let map = &long.maps[0];
+    assert!(map.heatmap.height() == 128 && map.heatmap.width() > 128);
+    assert_eq!((map.area.width, map.area.height), wide.dimensions());
     let found = ImageExplainer::new(&model).resize(Resize::Crop).explain(&wide).unwrap();
     let map = &found.maps[0];
     assert_eq!((map.area.x, map.area.width, map.area.height), (50, 200, 200));

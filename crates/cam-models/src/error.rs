@@ -180,6 +180,9 @@ pub enum Error {
         /// The channels of the image.
         found: usize,
     },
+    /// The images of one batch have inputs of several sizes.
+    #[error("the images of a batch need inputs of one size")]
+    InputSizes,
     /// The size of an image is out of range.
     #[error("the image `{}` has {width} x {height} pixels; each side needs {least} to {most}, and there may be {pixels} in all", .path.display())]
     PhotoSize {

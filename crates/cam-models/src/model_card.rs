@@ -45,7 +45,7 @@ pub struct ModelCard {
     /// The deviation of each channel, in the order and the units of the network. The last one is that of all further channels.
     #[serde(serialize_with = "as_written")]
     pub std: Vec<f32>,
-    /// How an image of another shape becomes the input, by default: `squash`, `crop`.
+    /// How an image of another shape becomes the input, by default: `squash`, `crop`, `letterbox`, `short-side`.
     #[serde(default)]
     pub resize: Resize,
     /// The share of the shorter side that a center crop keeps.

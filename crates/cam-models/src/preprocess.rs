@@ -15,13 +15,17 @@ use std::path::Path;
 
 /// How an image becomes the square that a network needs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Resize {
     /// The whole image is squeezed: the map covers all of it.
     #[default]
     Squash,
     /// The shorter side is resized and the center is cut out, as networks are evaluated: the map covers the center.
     Crop,
+    /// The whole image is scaled to fit, and bars of gray (114 of 255, as in YOLO) fill the rest: the map covers the image.
+    Letterbox,
+    /// The shorter side is resized, and the input is as long as the image is: the map covers all of it.
+    ShortSide,
 }
 
 /// The filter a network was trained with.
@@ -127,6 +131,9 @@ impl From<View> for [f32; 4] {
     }
 }
 
+/// The color of the bars of [`Resize::Letterbox`].
+const BARS: Rgb<u8> = Rgb([114; 3]);
+
 /// The sides of images that can be explained, in pixels.
 const SIDES: std::ops::RangeInclusive<u32> = 8..=20_000;
 /// The most pixels of an image that can be explained, width times height: 2^28.
@@ -215,6 +222,8 @@ impl fmt::Display for Preprocess {
                     "cropped to the central {share:.1} % of the shorter side, {height} x {width} pixels"
                 )?;
             }
+            Resize::Letterbox => write!(f, "scaled whole into {height} x {width} pixels with gray bars")?,
+            Resize::ShortSide => write!(f, "scaled whole to a shorter side of {} pixels", height.min(width))?,
         }
         let filter = match self.filter {
             Filter::Bilinear => "bilinear",
@@ -262,17 +271,21 @@ impl Preprocess {
     /// - output: `[images, channels, height, width]`
     ///
     /// # Errors
-    /// As [`apply`](Self::apply).
+    /// As [`apply`](Self::apply), and [`Error::InputSizes`] if the inputs have several sizes, which only [`Resize::ShortSide`] makes.
     pub fn apply_all<'a>(
         &self,
         photos: impl IntoIterator<Item = &'a RgbImage>,
         device: &Device,
     ) -> Result<(Tensor<4>, Vec<View>), Error> {
-        let [height, width] = self.size;
         let bands = self.bands()?;
+        let mut size = None;
         let (mut planes, mut views) = (Vec::new(), Vec::new());
         for photo in photos {
             let (pixels, view) = self.resized(photo);
+            let [height, width] = [pixels.height() as usize, pixels.width() as usize];
+            if *size.get_or_insert([height, width]) != [height, width] {
+                return Err(Error::InputSizes);
+            }
             planes.reserve(bands.len() * height * width);
             for (channel, band) in bands.iter().enumerate() {
                 let (unit, mean, std) = (self.range.unit(), self.mean_of(channel), self.std_of(channel));
@@ -280,6 +293,7 @@ impl Preprocess {
             }
             views.push(view);
         }
+        let [height, width] = size.unwrap_or(self.size);
         let shape = [views.len(), bands.len(), height, width];
         Ok((Tensor::from_data(TensorData::new(planes, shape), device), views))
     }
@@ -329,12 +343,49 @@ impl Preprocess {
         }))
     }
 
+    /// Returns the height and width of the input for an image of this width and height.
+    pub fn input_size(&self, width: u32, height: u32) -> [usize; 2] {
+        match self.resize {
+            Resize::Squash | Resize::Crop | Resize::Letterbox => self.size,
+            Resize::ShortSide => {
+                let short = self.size[0].min(self.size[1]);
+                let factor = short as f64 / f64::from(width.min(height).max(1));
+                // Truncated, as in torchvision.
+                [height, width].map(|side| ((f64::from(side) * factor + 1e-6) as usize).max(short))
+            }
+        }
+    }
+
+    /// Returns the part of the input that shows an image of this width and height: left, top, width and height, in pixels of the input.
+    pub fn inner(&self, width: u32, height: u32) -> [u32; 4] {
+        let [rows, columns] = self.input_size(width, height).map(|side| side as u32);
+        if self.resize != Resize::Letterbox {
+            return [0, 0, columns, rows];
+        }
+        let (across, down) = (f64::from(columns) / f64::from(width), f64::from(rows) / f64::from(height));
+        let scaled =
+            |side: u32, most: u32| ((f64::from(side) * across.min(down)).round() as u32).clamp(1, most);
+        let (width, height) = (scaled(width, columns), scaled(height, rows));
+        [(columns - width) / 2, (rows - height) / 2, width, height]
+    }
+
     /// Returns the image that the network sees, before its colors are normalized, and the part of the image that it shows.
     pub fn resized(&self, photo: &RgbImage) -> (RgbImage, View) {
         let (height, width) = (self.size[0] as u32, self.size[1] as u32);
         let whole = View { x: 0.0, y: 0.0, width: photo.width() as f32, height: photo.height() as f32 };
         match self.resize {
             Resize::Squash => (resize(photo, width, height, self.filter), whole),
+            Resize::ShortSide => {
+                let [height, width] = self.input_size(photo.width(), photo.height());
+                (resize(photo, width as u32, height as u32, self.filter), whole)
+            }
+            Resize::Letterbox => {
+                let [left, top, inner_width, inner_height] = self.inner(photo.width(), photo.height());
+                let scaled = resize(photo, inner_width, inner_height, self.filter);
+                let mut boxed = RgbImage::from_pixel(width, height, BARS);
+                image::imageops::replace(&mut boxed, &scaled, left.into(), top.into());
+                (boxed, whole)
+            }
             Resize::Crop => {
                 // As in torchvision and timm: the shorter side first, all sides truncated (224 / 0.9 is 248), the center rounded.
                 let target = [height, width].map(|side| (side as f32 / self.crop + 1e-3).floor().max(1.0));

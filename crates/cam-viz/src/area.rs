@@ -91,16 +91,17 @@ impl Area {
     /// [`Error::AreaOutside`] if the area does not lie within the photo.
     pub(crate) fn fit(&self, map: &HeatMap, photo: &RgbImage) -> Result<HeatMap, Error> {
         let (width, height) = photo.dimensions();
-        if !self.lies_within(photo) {
+        if !self.lies_within(width, height) {
             return Err(Error::AreaOutside { area: *self, width, height });
         }
         map.resize(self.width, self.height)
     }
 
-    fn lies_within(&self, image: &RgbImage) -> bool {
+    /// Reports whether it has pixels, all of them within an image of this size.
+    pub(crate) fn lies_within(&self, columns: u32, rows: u32) -> bool {
         let fits =
             |start: u32, length: u32, whole: u32| length > 0 && start < whole && length <= whole - start;
-        fits(self.x, self.width, image.width()) && fits(self.y, self.height, image.height())
+        fits(self.x, self.width, columns) && fits(self.y, self.height, rows)
     }
 }
 

@@ -5,7 +5,7 @@
 //! and the value there is the weighted mean of the four neighbors. This is the result of OpenCV's `INTER_LINEAR` and of PyTorch's
 //! `align_corners=False`; there is no antialiasing when a map shrinks.
 
-use crate::Error;
+use crate::{Area, Error};
 
 /// The maximum number of pixels of a map or an image, width times height: 2^29, two gigabytes of `f32`. A figure of a photo of half as
 /// many pixels, with sides of up to 20,000, fits within the limit with its captions and color bar.
@@ -146,6 +146,27 @@ impl HeatMap {
             );
         }
         Ok(Self { width, height, values })
+    }
+
+    /// Returns the part of the map within an area.
+    ///
+    /// ```
+    /// use cam_viz::{Area, HeatMap};
+    ///
+    /// let heat = HeatMap::new(3, 1, [0.0, 1.0, 0.5])?;
+    /// assert_eq!(heat.crop(Area { x: 1, y: 0, width: 2, height: 1 })?.values(), [1.0, 0.5]);
+    /// # Ok::<(), cam_viz::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::AreaOutside`] if the area does not lie within the map.
+    pub fn crop(&self, area: Area) -> Result<Self, Error> {
+        let Area { x, y, width, height } = area;
+        if !area.lies_within(self.width, self.height) {
+            return Err(Error::AreaOutside { area, width: self.width, height: self.height });
+        }
+        let rows = (y..y + height).map(|row| &self.row(row as usize)[x as usize..(x + width) as usize]);
+        Ok(Self { width, height, values: rows.flatten().copied().collect() })
     }
 
     fn row(&self, y: usize) -> &[f32] {

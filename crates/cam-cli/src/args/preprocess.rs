@@ -11,9 +11,9 @@ use serde::Serialize;
 #[group(id = "preprocess")]
 #[command(next_help_heading = "Preprocessing")]
 pub struct PreprocessArgs {
-    /// How an image of another shape becomes the input of the model: squeezed whole, or its center cut out [default: from the model
-    /// card; squash]
-    #[arg(long, value_name = "squash|crop")]
+    /// How an image of another shape becomes the input of the model: squeezed whole, its center cut out, scaled whole between gray bars,
+    /// or scaled to its shorter side, the input as long as the image [default: from the model card; squash]
+    #[arg(long, value_name = "squash|crop|letterbox|short-side", hide_possible_values = true)]
     pub resize: Option<ResizeArg>,
     /// The mean of each channel, in the units of the model card's range [default: from the model card]
     #[arg(long, value_name = "R,G,B", value_parser = numbers)]
@@ -34,6 +34,7 @@ impl PreprocessArgs {
         let other = match preprocess.resize {
             Resize::Squash => "`--resize crop` shows it the center, as networks are evaluated",
             Resize::Crop => "`--resize squash` shows it the whole image",
+            Resize::Letterbox | Resize::ShortSide => "`--resize squash` squeezes it",
         };
         console.result(format_args!("images are {preprocess}; {other}"))
     }
@@ -56,6 +57,8 @@ impl PreprocessArgs {
 pub enum ResizeArg {
     Squash,
     Crop,
+    Letterbox,
+    ShortSide,
 }
 
 impl From<ResizeArg> for Resize {
@@ -63,6 +66,8 @@ impl From<ResizeArg> for Resize {
         match resize {
             ResizeArg::Squash => Resize::Squash,
             ResizeArg::Crop => Resize::Crop,
+            ResizeArg::Letterbox => Resize::Letterbox,
+            ResizeArg::ShortSide => Resize::ShortSide,
         }
     }
 }

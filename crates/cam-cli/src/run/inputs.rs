@@ -39,7 +39,7 @@ impl Inputs {
             |source: &Source| if source.is_stdin() { "/dev/stdin".into() } else { source.path.clone() };
         let mut inputs = Self(FileSet::default());
         sources.iter().map(name).for_each(|path| inputs.add(&path));
-        model.weights.iter().chain(&model.labels).for_each(|path| inputs.add(path));
+        model.weights.iter().chain(&model.labels).chain(&model.card).for_each(|path| inputs.add(path));
         inputs
     }
 
