@@ -58,7 +58,12 @@ impl CardLayers {
     }
 
     /// Adds what a source states. The order of calls does not matter: a stronger [`Origin`] comes first.
-    pub fn with(mut self, origin: Origin, fields: Table) -> Self {
+    ///
+    /// What torchvision, timm and transformers call the `interpolation` is the field `filter`.
+    pub fn with(mut self, origin: Origin, mut fields: Table) -> Self {
+        if let Some(filter) = fields.remove("interpolation") {
+            fields.entry("filter").or_insert(filter);
+        }
         let place = self.layers.partition_point(|(other, _)| *other <= origin);
         self.layers.insert(place, (origin, fields));
         self

@@ -292,7 +292,7 @@ fn other_prefixes(candidates: &[Candidate<'_>]) -> Option<String> {
 
 /// Returns the networks that fit the tensors of a file, the one to take first: those that lack the fewest tensors, then by the preference
 /// for prefixes ([`Weights::under`]). If several families detect one, published sizes come before others, and families that were added
-/// later before those added earlier. Only one variant's family is asked if it is named.
+/// later before those added earlier. If a variant is named, it is the one that the tensors are compared with.
 fn candidates<'r>(
     registry: &'r Registry,
     name: Option<&str>,
@@ -310,7 +310,11 @@ fn candidates<'r>(
     });
     let mut ranked = Vec::new();
     for (place, (prefix, found)) in detected.into_iter().take(MOST_NETWORKS).enumerate() {
-        for (family, (row, architecture)) in found.into_iter().enumerate() {
+        for (family, (row, detected)) in found.into_iter().enumerate() {
+            let architecture = match named {
+                Some((_, _, variant)) => variant.with_classes(detected.classes()),
+                None => detected,
+            };
             let mismatch = architecture.compare(weights, Some(&prefix), device).mismatch;
             let lacking = mismatch.missing.len() + mismatch.misshapen.len();
             let names = row.names_of(&architecture);

@@ -52,7 +52,7 @@ pub struct ModelCard {
     #[serde(serialize_with = "one_as_written")]
     pub crop: f32,
     /// The filter that images are resized with: `bilinear`, `bicubic`, `lanczos`.
-    #[serde(default, alias = "interpolation")]
+    #[serde(default)]
     pub filter: Filter,
     /// The order of the axes of its input: `nchw`, `nhwc`.
     #[serde(default)]

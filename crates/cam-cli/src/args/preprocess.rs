@@ -36,7 +36,7 @@ impl PreprocessArgs {
             Resize::Crop => "`--resize squash` shows it the whole image",
             Resize::Letterbox | Resize::ShortSide => "`--resize squash` squeezes it",
         };
-        console.result(format_args!("images are {preprocess}; {other}"))
+        console.state(format_args!("images are {preprocess}; {other}"))
     }
 
     /// Returns how images become the input of this model.

@@ -24,7 +24,7 @@ use crate::run::sheets::hottest;
 use crate::run::sources::{Source, sources};
 use crate::run::workers::{self, ImageResult, WorkSpec};
 use burn_cam::draw::Figure;
-use burn_cam::{HeatMap, ImageMap, ImageModel, Method, Prediction, Reads};
+use burn_cam::{HeatMap, ImageMap, ImageModel, Method, ModelInfo, Prediction, Preprocess, Reads};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -81,13 +81,15 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         console,
         painter,
         report: Report::new(info.name.clone(), device_name),
-        model: info.name,
+        model: info.name.clone(),
         output,
         state,
         page,
         kept: Vec::new(),
         lines: Vec::new(),
         warned: false,
+        assumed: info.clone(),
+        preprocess: preprocess.clone(),
         count: 0,
         seconds: Seconds { load, ..Seconds::default() },
     };
@@ -95,10 +97,6 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         console.result(format_args!("recognized {}", info.recognized.as_deref().unwrap_or(&run.model)))?;
     }
     let pending = run.state.pending(console)?;
-    if !pending.is_empty() {
-        ModelArgs::announce(&model.info(), console);
-        PreprocessArgs::announce(&preprocess, console)?;
-    }
     if pending.len() < run.state.sources() && (args.html.is_some() || args.json.is_some()) {
         console.warn("`--html` and `--json` report only the images that are explained now; `--fresh` explains all again");
     }
@@ -174,6 +172,9 @@ struct Run<'a> {
     lines: Vec<String>,
     /// Whether it was said that the built-in model is not for such images.
     warned: bool,
+    /// What is assumed of the model, and how images become its input: said before the first result.
+    assumed: ModelInfo,
+    preprocess: Preprocess,
     /// Images explained.
     count: usize,
     seconds: Seconds,
@@ -195,6 +196,10 @@ impl Run<'_> {
         self.state.done(source, *part, &found.predictions, &maps)?;
         if let Some(page) = &mut self.page {
             page.add(&explained, self.args.strategy.show_std)?;
+        }
+        if self.count == 0 {
+            ModelArgs::announce(&self.assumed, self.console);
+            PreprocessArgs::announce(&self.preprocess, self.console)?;
         }
         let image = source.name();
         for map in &maps {

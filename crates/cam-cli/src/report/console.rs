@@ -75,6 +75,17 @@ impl Console {
         }
     }
 
+    /// Prints a line for people with the results; on standard error when standard output is for JSON.
+    pub fn state(&self, line: impl Display) -> Result<(), Failure> {
+        match self.results {
+            Results::Nowhere => {
+                self.note(line);
+                Ok(())
+            }
+            _ => self.result(line),
+        }
+    }
+
     /// Prints a line that was asked for on standard output.
     pub fn print(&self, line: impl Display) -> Result<(), Failure> {
         self.bars.suspend(|| written(writeln!(anstream::stdout().lock(), "{line}")))

@@ -107,10 +107,7 @@ impl Sheets<'_> {
         let sources = std::mem::take(&mut self.sources);
         let mut state = RunState::open(images, sources, &mut self.output, options, *fresh)?;
         let pending = state.pending(&self.console)?;
-        if !pending.is_empty() {
-            ModelArgs::announce(&model.info(), &self.console);
-            PreprocessArgs::announce(&preprocess, &self.console)?;
-        }
+        let mut announced = false;
         let bar = self.console.bar("images", pending.len());
         for file in pending {
             let source = &file.source;
@@ -118,7 +115,13 @@ impl Sheets<'_> {
                 Ok(images) => {
                     for image in images {
                         let part = image.part;
-                        match work(image).and_then(|sheet| self.write(source, sheet)) {
+                        match work(image).and_then(|sheet| {
+                            if !std::mem::replace(&mut announced, true) {
+                                ModelArgs::announce(&model.info(), &self.console);
+                                PreprocessArgs::announce(&preprocess, &self.console)?;
+                            }
+                            self.write(source, sheet)
+                        }) {
                             Ok(ImageSheet { predictions, maps, .. }) => {
                                 state.done(source, part, &predictions, &maps)?;
                             }
