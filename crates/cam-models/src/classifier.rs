@@ -214,7 +214,7 @@ impl Classifier {
     /// Returns its card in TOML, with a comment at each field on where it comes from; an assumed one is marked. [`Registry::load_stated`]
     /// reads it.
     pub fn card_text(&self) -> String {
-        card_text(&self.card, &self.labels, &self.origins)
+        card_text(&self.card, &self.labels, &self.origins, self.detection.is_some())
     }
 
     /// Returns the file that its weights were read from, or `None` if they are not from a file.
