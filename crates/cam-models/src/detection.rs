@@ -214,6 +214,7 @@ impl Chosen<'_> {
             return Err(refused("its input is `nchw`, and not `nhwc`".into()));
         }
         if let (Labels::Names(names), Some((origin, _))) = (&card.labels, layers.get("labels"))
+            && !matches!(origin, Origin::Shipped(_))
             && names.len() != classes
         {
             return Err(refused(format!("{origin} names {} classes, and it has {classes}", names.len())));
