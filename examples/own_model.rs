@@ -5,8 +5,8 @@
 //! cargo run --release --features train --example own_model -- --steps 400
 //! ```
 //!
-//! It learns to tell which of ten drawn objects are in a picture. Then two lines explain it: `burn_cam::record` and
-//! `burn_cam::explain`, or here their longer form, which asks for two objects of one picture.
+//! It learns to tell which of ten drawn objects are in a picture. Several times meanwhile it is recorded and explained, in training mode
+//! as it is: the share of maps that point at their object is printed beside the loss, and a row of the sheet shows where it looks.
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -16,7 +16,7 @@ use burn::optim::{AdamWConfig, GradientsParams};
 use burn::prelude::*;
 use burn::tensor::TensorData;
 use burn::tensor::activation::relu;
-use burn_cam::{ImageExplainer, Logits, Preprocess};
+use burn_cam::{ImageExplainer, ImageModel, Logits, Preprocess};
 use cam_scenes::{Class, Scene};
 use cam_viz::{Figure, Sheet};
 use clap::Parser;
@@ -101,6 +101,9 @@ struct Args {
     /// Batches to learn from
     #[arg(long, default_value_t = 250)]
     steps: usize,
+    /// Rows of the sheet: how often the network is explained meanwhile
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=20))]
+    rows: u32,
     /// Where the picture goes
     #[arg(long, default_value = "cam-out/own_model.png")]
     out: PathBuf,
@@ -117,6 +120,51 @@ fn batch(seeds: std::ops::Range<u64>, device: &Device) -> (Tensor<4>, Tensor<2, 
     (Tensor::<4>::from_data(pixels, device).permute([0, 3, 1, 2]), Tensor::from_data(classes, device))
 }
 
+/// Returns the network as it is now, ready to be explained: the two lines, and what its input and its output mean.
+fn recorded(net: &Net) -> Result<impl ImageModel + use<>, burn_cam::Error> {
+    Ok(burn_cam::record(net, |net, images| net.forward(images))?
+        .preprocess(Preprocess {
+            size: [SIDE, SIDE],
+            mean: vec![0.5].into(),
+            std: vec![0.5].into(),
+            ..Preprocess::IMAGENET
+        })
+        .labels(Class::ALL.map(|class| class.to_string()))
+        .logits(Logits::Sigmoid))
+}
+
+/// Returns an explainer of every object of a scene.
+fn explainer<'m, M: ImageModel>(model: &'m M, scene: &Scene) -> ImageExplainer<'m, M> {
+    let classes = scene.objects.iter().map(|object| object.class.index());
+    classes.fold(ImageExplainer::new(model), |explainer, class| explainer.target(burn_cam::Class(class)))
+}
+
+/// Returns the share of maps whose hottest pixel is on the object that they explain (the pointing game).
+fn pointing(model: &impl ImageModel) -> Result<f32, Box<dyn std::error::Error>> {
+    let (mut hits, mut maps) = (0, 0);
+    for seed in 0..16 {
+        let scene = Scene::draw(seed, SIDE as u32)?;
+        let found = explainer(model, &scene).explain(&scene.image)?;
+        for (map, object) in found.maps.iter().zip(&scene.objects) {
+            let (x, y) = map.peak();
+            hits += usize::from(object.mask.contains(x, y));
+            maps += 1;
+        }
+    }
+    Ok(hits as f32 / maps as f32)
+}
+
+/// Adds a row to the sheet: where the network looks now.
+fn row(sheet: Sheet, model: &impl ImageModel, caption: &str) -> Result<Sheet, Box<dyn std::error::Error>> {
+    let scene = Scene::draw(7, 384)?;
+    let mut figures = vec![Figure::new(scene.image.clone()).above("picture")];
+    for map in explainer(model, &scene).explain(&scene.image)?.maps {
+        let percent = 100.0 * map.probability.unwrap_or_default();
+        figures.push(Figure::new(map.overlay()?).above(format!("{} {percent:.0} %", map.label)));
+    }
+    Ok(sheet.row(caption, figures))
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args = Args::parse();
     let device = Device::flex().autodiff();
@@ -126,43 +174,28 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let loss_of = BinaryCrossEntropyLossConfig::new().with_logits(true).init(&device);
     let progress = ProgressBar::new(args.steps as u64)
         .with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} batches, {eta} left, {msg}")?);
-    for step in 0..args.steps as u64 {
+    let every = args.steps.div_ceil(args.rows as usize).max(1);
+    let mut sheet = Sheet::new("Where a network looks while it learns");
+    for step in 1..=args.steps {
         // Scenes of training are never seen again.
-        let (pictures, classes) = batch((1 << 32) + step * 32..(1 << 32) + (step + 1) * 32, &device);
+        let seed = (1 << 32) + step as u64 * 32;
+        let (pictures, classes) = batch(seed..seed + 32, &device);
         let loss = loss_of.forward(net.forward(pictures), classes);
         let gradients = GradientsParams::from_grads(loss.backward(), &net);
         net = optimizer.step(2e-3, net, gradients);
         progress.inc(1);
-        if step % 10 == 9 {
-            progress.set_message(format!("loss {:.3}", loss.into_scalar::<f32>()));
+        if step % every == 0 || step == args.steps {
+            let (model, loss) = (recorded(&net)?, loss.into_scalar::<f32>());
+            let percent = 100.0 * pointing(&model)?;
+            progress.suspend(|| println!("{step:4} batches: loss {loss:.3}, {percent:.0} % of the maps point at their object"));
+            sheet = row(sheet, &model, &format!("{step} batches"))?;
         }
     }
     progress.finish();
-
-    let recorded = burn_cam::record(&net, |net, images| net.forward(images))?
-        .preprocess(Preprocess {
-            size: [SIDE, SIDE],
-            mean: vec![0.5].into(),
-            std: vec![0.5].into(),
-            ..Preprocess::IMAGENET
-        })
-        .labels(Class::ALL.map(|class| class.to_string()))
-        .logits(Logits::Sigmoid);
-    let scene = Scene::draw(7, 384)?;
-    let found = ImageExplainer::new(&recorded).top(2).explain(&scene.image)?;
-    for map in &found.maps {
-        println!("{} at {}: hottest at {:?}", map.label, map.layer, map.peak());
-    }
-    let overlays: Vec<Figure> = found
-        .maps
-        .iter()
-        .map(|map| Ok(Figure::new(map.overlay()?).above(&map.label)))
-        .collect::<Result<_, burn_cam::Error>>()?;
     if let Some(folder) = args.out.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let picture = Figure::new(scene.image).above("picture");
-    Sheet::new("A network of your own").flow(3, [vec![picture], overlays].concat()).save(&args.out)?;
+    sheet.save(&args.out)?;
     println!("{}", args.out.display());
     Ok(())
 }
