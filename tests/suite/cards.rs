@@ -196,13 +196,16 @@ fn names_of_repositories_and_files_are_read() {
     let model = open(&path, &CardLayers::new()).unwrap();
     assert_eq!(model.card().name, "deit_tiny_patch16_224");
     assert_eq!(model.card().mean, [0.485, 0.456, 0.406]);
-    // The configuration of a repository names its network.
+    // The configuration of a repository names its network, unless its tensors are of another size.
     let plain = folder.path().join("model.safetensors");
     std::fs::copy(&path, &plain).unwrap();
     assert_eq!(open(&plain, &CardLayers::new()).unwrap().card().name, "vit_tiny_patch16_224");
     std::fs::write(folder.path().join("config.json"), r#"{"architecture": "deit_tiny_patch16_224"}"#)
         .unwrap();
     assert_eq!(open(&plain, &CardLayers::new()).unwrap().card().name, "deit_tiny_patch16_224");
+    write(VitConfig { image: [96, 96], ..vit::VARIANTS[0].1 }, &plain);
+    let other = open(&plain, &CardLayers::new()).unwrap();
+    assert_eq!(other.card().size, [96, 96]);
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub struct Detection {
 pub enum Basis {
     /// No other has these tensors.
     Tensors,
-    /// Several have these tensors, and the name of the file, of its folder or of its repository mentions this one.
+    /// Several have these tensors, and the name of the file, of its folder or repository, or its card mentions this one.
     FileName,
     /// Several have these tensors, and this one is listed first.
     FirstListed,
@@ -91,22 +91,20 @@ pub(crate) fn load(
     if let Some(prefix) = layers.read::<String>("prefix")? {
         weights = weights.under(&prefix)?;
     }
-    let carded = layers.read::<String>("name")?.filter(|name| registry.variant(name).is_some());
-    let name = name.map(String::from).or(carded);
-    let candidates = candidates(registry, name.as_deref(), &weights, device)?;
-    let chosen = match (&name, candidates.first()) {
+    let mut names = folder::names(weights.source());
+    if let Some((_, Value::String(name))) = layers.get("name") {
+        names += &format!("/{}", name.to_lowercase());
+    }
+    let candidates = candidates(registry, name, &weights, device)?;
+    let chosen = match (name, candidates.first()) {
         (Some(name), first) => named(registry, name, first, &weights, device)?,
-        (None, Some(first)) => recognized(&candidates, first, &weights, device),
+        (None, Some(first)) => recognized(&candidates, first, &names, device),
         (None, None) => return Err(not_detected(registry, &weights, device)),
     };
     let mut assumed = Vec::new();
     if let Some(first) = candidates.first() {
         weights = weights.under(&first.prefix)?;
         assumed.extend(other_prefixes(&candidates));
-    }
-    let mut names = folder::names(weights.source());
-    if let Some((_, Value::String(name))) = layers.get("name") {
-        names += &format!("/{}", name.to_lowercase());
     }
     if let Some(fields) = folder::named_options(chosen.row.naming(), &names) {
         layers = layers.with(Origin::Folder("the name of the file".into()), fields);
@@ -155,18 +153,18 @@ fn named<'r>(
     Ok(Chosen { row, architecture, variant, detection: None })
 }
 
-/// Returns the variant that is taken without a name.
+/// Returns the variant that is taken without a name; `names` are those of the file, its folder and its card.
 fn recognized<'r>(
     candidates: &[Candidate<'r>],
     first: &Candidate<'r>,
-    weights: &Weights,
+    names: &str,
     device: &Device,
 ) -> Chosen<'r> {
     let equal: Vec<&Candidate<'r>> = candidates.iter().filter(|one| one.prefix == first.prefix).collect();
     let (candidate, variant, basis) =
-        variant(&equal, weights).unwrap_or_else(|| (first, nearest(first, device), Basis::NearestSize));
-    let names = equal.iter().flat_map(|candidate| &candidate.names);
-    let alternatives = names.filter(|name| **name != variant).map(ToString::to_string).collect();
+        variant(&equal, names).unwrap_or_else(|| (first, nearest(first, device), Basis::NearestSize));
+    let known = equal.iter().flat_map(|candidate| &candidate.names);
+    let alternatives = known.filter(|name| **name != variant).map(ToString::to_string).collect();
     let detection =
         Detection { family: candidate.row.family(), variant: variant.into(), basis, alternatives };
     let (row, architecture) = (candidate.row, candidate.architecture.clone());
@@ -337,15 +335,14 @@ const MOST_NETWORKS: usize = 16;
 /// Returns the variant that is taken if any has these tensors.
 fn variant<'c, 'r>(
     candidates: &[&'c Candidate<'r>],
-    weights: &Weights,
+    names: &str,
 ) -> Option<(&'c Candidate<'r>, &'static str, Basis)> {
     let named = || candidates.iter().flat_map(|one| one.names.iter().map(move |name| (*one, *name)));
     let (first, name) = named().next()?;
     if named().count() == 1 {
         return Some((first, name, Basis::Tensors));
     }
-    let words = folder::names(weights.source());
-    let mentioned = named().filter(|(_, name)| words.contains(name)).max_by_key(|(_, name)| name.len());
+    let mentioned = named().filter(|(_, name)| names.contains(name)).max_by_key(|(_, name)| name.len());
     Some(match mentioned {
         Some((candidate, name)) => (candidate, name, Basis::FileName),
         None => (first, name, Basis::FirstListed),
