@@ -4,6 +4,7 @@ mod support;
 
 mod bench;
 mod cards;
+mod checkpoints;
 mod conformance;
 mod devices;
 mod golden;
@@ -12,6 +13,7 @@ mod hostile;
 mod hub;
 mod pipeline;
 mod precision;
+mod publishers;
 mod reads;
 mod real;
 mod recorded;

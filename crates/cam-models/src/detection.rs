@@ -207,7 +207,15 @@ impl Chosen<'_> {
             }
             layers = layers.with(Origin::Tensors, fields);
         }
+        let channels = architecture.channels();
+        if channels != 3 {
+            let field = ("channels".into(), Value::Integer(channels as i64));
+            layers = layers.with(Origin::Tensors, Table::from_iter([field]));
+        }
         let (card, classes) = (layers.card()?, architecture.classes());
+        if card.channels != channels {
+            return Err(refused(format!("it reads {channels} channels, and {} are stated", card.channels)));
+        }
         if card.layout != InputLayout::Nchw {
             return Err(refused("its input is `nchw`, and not `nhwc`".into()));
         }
@@ -217,10 +225,13 @@ impl Chosen<'_> {
         {
             return Err(refused(format!("{origin} names {} classes, and it has {classes}", names.len())));
         }
-        let assumed = match detection {
+        let mut assumed = match detection {
             Some(_) => assumptions(&layers, &card, variant),
             None => Vec::new(),
         };
+        if architecture.has_tail() {
+            assumed.push("a ReLU between the linear layers of its head".into());
+        }
         Ok(Known { architecture, origins: layers.origins(&card), card, assumed })
     }
 
@@ -370,7 +381,18 @@ fn last_matching_layer(model: &Classifier, layer: &str, device: &Device) -> Stri
     };
     let layers =
         cam_core::layers(model, Tensor::zeros(model.card().preprocess().shape(), device)).unwrap_or_default();
-    let last = layers.iter().rev().find(|other| unnumbered(&other.name) == unnumbered(layer));
+    let find = |same: &dyn Fn(&str) -> bool| layers.iter().rev().find(|other| same(&other.name));
+    let last = find(&|name| unnumbered(name) == unnumbered(layer)).or_else(|| {
+        // A network of three stages has no `layer4`.
+        let (stage, _) = layer.split_once('.')?;
+        let stage = stage.trim_end_matches(|c: char| c.is_ascii_digit());
+        let in_a_stage = |name: &str| {
+            name.split_once('.').is_some_and(|(other, block)| {
+                other.strip_prefix(stage).is_some_and(is_number) && is_number(block)
+            })
+        };
+        find(&in_a_stage)
+    });
     last.map_or(layer, |other| &other.name).into()
 }
 

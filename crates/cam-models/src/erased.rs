@@ -3,6 +3,8 @@
 //! Burn's `Module` cannot be a trait object, because it is cloned and visited by generic code. What this crate does with a module can
 //! be: build it, load its weights, list its tensors, change its precision, record it.
 
+mod tail;
+
 use crate::family::Architecture;
 use crate::weights::{Comparison, ParamShapes, Shapes, Weights};
 use crate::{ArchitectureOptions, Error, Precision};
@@ -13,6 +15,8 @@ use cam_core::{Inspect, Model, Taps};
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+pub(crate) use tail::TAIL;
+use tail::TailedArchitecture;
 
 /// An [`Architecture`] of any family.
 #[derive(Clone)]
@@ -25,6 +29,7 @@ trait DynArchitecture: fmt::Debug + Send + Sync {
     fn build(&self, device: &Device) -> AnyNetwork;
     fn load(&self, model: &str, weights: &Weights, device: &Device) -> Result<AnyNetwork, Error>;
     fn compare<'w>(&self, weights: &'w Weights, prefix: Option<&str>, device: &Device) -> Comparison<'w>;
+    fn channels(&self) -> usize;
     fn classes(&self) -> usize;
     fn with_classes(&self, classes: usize) -> AnyArchitecture;
     fn remap_key(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)>;
@@ -32,6 +37,8 @@ trait DynArchitecture: fmt::Debug + Send + Sync {
     fn with_image_size(&self, size: [usize; 2]) -> Result<AnyArchitecture, String>;
     fn options(&self) -> ArchitectureOptions;
     fn with_options(&self, options: &ArchitectureOptions) -> Result<AnyArchitecture, String>;
+    fn with_tail(&self, units: Vec<usize>) -> AnyArchitecture;
+    fn has_tail(&self) -> bool;
 }
 
 /// An architecture of one type.
@@ -65,6 +72,10 @@ impl<A: Architecture> DynArchitecture for TypedArchitecture<A> {
         weights.compare(&self.0.build(device), prefix, &|name, shape| self.0.remap_key(name, shape))
     }
 
+    fn channels(&self) -> usize {
+        self.0.channels()
+    }
+
     fn classes(&self) -> usize {
         self.0.classes()
     }
@@ -91,6 +102,14 @@ impl<A: Architecture> DynArchitecture for TypedArchitecture<A> {
 
     fn with_options(&self, options: &ArchitectureOptions) -> Result<AnyArchitecture, String> {
         Ok(self.0.clone().with_options(options)?.into())
+    }
+
+    fn with_tail(&self, units: Vec<usize>) -> AnyArchitecture {
+        AnyArchitecture(Arc::new(TailedArchitecture { base: self.0.clone(), units }))
+    }
+
+    fn has_tail(&self) -> bool {
+        false
     }
 }
 
@@ -144,6 +163,22 @@ impl AnyArchitecture {
         device: &Device,
     ) -> Comparison<'w> {
         self.0.compare(weights, prefix, device)
+    }
+
+    /// Returns the same network with further linear layers of so many units, each behind a ReLU; its classes become the units of the
+    /// first layer of its head.
+    pub(crate) fn with_tail(&self, units: Vec<usize>) -> Self {
+        self.0.with_tail(units)
+    }
+
+    /// Returns whether its head has several linear layers.
+    pub(crate) fn has_tail(&self) -> bool {
+        self.0.has_tail()
+    }
+
+    /// See [`Architecture::channels`].
+    pub fn channels(&self) -> usize {
+        self.0.channels()
     }
 
     /// See [`Architecture::classes`].

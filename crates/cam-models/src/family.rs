@@ -26,6 +26,11 @@ pub trait Architecture: Clone + PartialEq + fmt::Debug + Send + Sync + 'static {
     /// - output: `[batch, classes]`
     fn forward(network: &Self::Network, images: Tensor<4>) -> Tensor<2>;
 
+    /// Returns the channels of the images that the network reads.
+    fn channels(&self) -> usize {
+        3
+    }
+
     /// Returns the number of classes.
     fn classes(&self) -> usize;
 

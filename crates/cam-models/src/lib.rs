@@ -26,6 +26,7 @@ mod erased;
 mod error;
 mod family;
 mod folder;
+mod foreign;
 #[cfg(feature = "hub")]
 mod hub;
 mod labels;

@@ -1,7 +1,7 @@
 //! The families of networks that are known, and the models that they give by name or for a weight file.
 
 use crate::classifier::{Classifier, Source};
-use crate::erased::AnyArchitecture;
+use crate::erased::{AnyArchitecture, TAIL};
 use crate::family::{Family, TensorShapes};
 use crate::weights::Weights;
 use crate::{CardLayers, Error, ModelCard, detection, zoo};
@@ -40,8 +40,11 @@ impl Row {
 
     /// See [`Family::detect`]. A tensor with an absurd side counts as missing.
     pub fn detect(&self, shapes: &TensorShapes<'_>) -> Option<AnyArchitecture> {
-        self.family
-            .detect(&|name: &str| shapes(name).filter(|shape| shape.iter().all(|side| SIDES.contains(side))))
+        let shapes = |name: &str| shapes(name).filter(|shape| shape.iter().all(|side| SIDES.contains(side)));
+        let detected = self.family.detect(&shapes)?;
+        let units = |layer: usize| shapes(&format!("{TAIL}.{layer}.weight"))?.first().copied();
+        let units: Vec<usize> = (0..).map_while(units).collect();
+        Some(if units.is_empty() { detected } else { detected.with_tail(units) })
     }
 
     /// Returns the names of the variants that are this network, whatever the number of its classes.

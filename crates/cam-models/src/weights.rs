@@ -10,16 +10,17 @@
 mod archive;
 mod metadata;
 mod params;
+mod pickle;
+mod publishers;
+mod safetensors;
+mod torch;
 
-use crate::Error;
 use crate::error::Mismatch;
 use crate::family::TensorShapes;
+use crate::{Error, foreign};
 use burn::module::Module;
-use burn::store::{
-    BurnToPyTorchAdapter, BurnpackStore, ModuleAdapter, ModuleStore, PytorchStore, SafetensorsStore,
-    burn_pack,
-};
-use burn::tensor::Bytes;
+use burn::store::{BurnToPyTorchAdapter, BurnpackStore, ModuleAdapter, ModuleStore, burn_pack};
+use burn::tensor::{Bytes, DType};
 pub(crate) use params::ParamShapes;
 use params::load_params;
 use std::cmp::Reverse;
@@ -116,6 +117,10 @@ impl Weights {
     pub fn open(path: &Path) -> Result<Self, Error> {
         let unreadable = |reason: String| Error::UnreadableWeights { path: path.into(), reason };
         let (length, head) = head(path).map_err(unreadable)?;
+        // The length that a safetensors file starts with can be any bytes.
+        if let Some(what) = foreign::named(&head).filter(|_| head.get(8) != Some(&b'{')) {
+            return Err(unreadable(format!("it is {what}")));
+        }
         let format = Format::detect(path, &head);
         let (mut copy, mut metadata) = (None, toml::Table::new());
         let tensors = match format {
@@ -123,18 +128,18 @@ impl Weights {
             Format::Safetensors => {
                 metadata =
                     File::open(path).and_then(metadata::card).map_err(|e| unreadable(e.to_string()))?;
-                all(SafetensorsStore::from_file(path).map_indices_contiguous(false))
+                safetensors::open(&safetensors::Source::of(path), length)
             }
-            Format::PyTorch => {
-                if head.starts_with(b"PK") {
-                    copy = archive::check(path, length).map_err(unreadable)?;
-                }
-                let path = copy.as_deref().unwrap_or(path);
-                all(PytorchStore::from_file(path).map_indices_contiguous(false))
-            }
+            Format::PyTorch => torch::open(path, &head, length).map(|(tensors, copied)| {
+                copy = copied;
+                tensors
+            }),
         };
-        let weights = Self::new(path.into(), length, format, tensors.map_err(unreadable)?);
-        Ok(Self { _copy: copy, metadata, ..weights })
+        let tensors = tensors.map_err(|reason| match foreign::named_by_extension(path) {
+            Some(what) => unreadable(format!("it is {what}")),
+            None => unreadable(reason),
+        })?;
+        Ok(Self { _copy: copy, ..Self::new(path.into(), length, format, tensors, metadata) })
     }
 
     /// Opens weights in memory: safetensors or Burn's burnpack. Errors call them `name`.
@@ -150,18 +155,34 @@ impl Weights {
             Format::Burnpack => all(BurnpackStore::from_bytes(Some(Bytes::from_bytes_vec(bytes)))),
             Format::Safetensors => {
                 metadata = metadata::card(&bytes[..]).map_err(|e| unreadable(e.to_string()))?;
-                all(SafetensorsStore::from_bytes(Some(bytes)).map_indices_contiguous(false))
+                safetensors::open(&safetensors::Source::Memory(bytes.into()), length)
             }
             Format::PyTorch => Err(
                 "safetensors and Burn's burnpack can be read from memory; PyTorch's formats only from a file"
                     .into(),
             ),
         };
-        Ok(Self { metadata, ..Self::new(name.into(), length, format, tensors.map_err(unreadable)?) })
+        Ok(Self::new(name.into(), length, format, tensors.map_err(unreadable)?, metadata))
     }
 
-    fn new(source: PathBuf, length: u64, format: Format, mut tensors: BTreeMap<String, PackTensor>) -> Self {
+    fn new(
+        source: PathBuf,
+        length: u64,
+        format: Format,
+        mut tensors: BTreeMap<String, PackTensor>,
+        mut metadata: toml::Table,
+    ) -> Self {
         let naming = format.naming();
+        if naming == Naming::PyTorch {
+            let (translated, epsilon) = publishers::translated(tensors);
+            tensors = translated;
+            if let Some(epsilon) = epsilon {
+                let options = metadata.entry("architecture").or_insert_with(|| toml::Table::new().into());
+                if let toml::Value::Table(options) = options {
+                    options.entry("epsilon").or_insert(epsilon.into());
+                }
+            }
+        }
         if naming == Naming::Burn {
             // Burn writes the variant of an enum into the paths of its contents; a checkpoint has no such part.
             let variant = |part: &&str| part.starts_with(|first: char| first.is_ascii_uppercase());
@@ -169,7 +190,7 @@ impl Weights {
                 |key: String| key.split('.').filter(|part| !variant(part)).collect::<Vec<_>>().join(".");
             tensors = tensors.into_iter().map(|(key, tensor)| (plain(key), tensor)).collect();
         }
-        Self { source, length, naming, tensors, metadata: toml::Table::new(), prefix: None, _copy: None }
+        Self { source, length, naming, tensors, metadata, prefix: None, _copy: None }
     }
 
     /// Returns the weights with only the tensors whose names start with this prefix, in which a last dot may be missing, to be used without
@@ -361,15 +382,30 @@ fn count(shapes: &Shapes) -> u128 {
     shapes.values().map(numbers).sum()
 }
 
+/// The first bytes of a file that its format is known by.
+const HEAD: u64 = 512;
+
+/// Returns a tensor that has a shape, and numbers that are not read.
+fn unread(name: &str, shape: Vec<usize>, kind: &str) -> PackTensor {
+    let reason = format!("the tensor `{name}` is of {kind}, which is not read");
+    let length = shape.iter().fold(4usize, |size, side| size.saturating_mul(*side));
+    PackTensor::deferred(name.into(), DType::F32, shape, None, length, move || {
+        Err(burn_pack::Error::ValidationError(reason.clone()))
+    })
+}
+
 /// Returns the length of a file and its first bytes.
 fn head(path: &Path) -> Result<(u64, Vec<u8>), String> {
     let file = File::open(path).map_err(|e| e.to_string())?;
     let metadata = file.metadata().map_err(|e| e.to_string())?;
     if !metadata.is_file() {
-        return Err("it is not a file".into());
+        return Err(match path.is_dir() {
+            true => "it is a folder: name the file in it, such as `model.safetensors`".into(),
+            false => "it is not a file".into(),
+        });
     }
     let mut head = Vec::new();
-    file.take(9).read_to_end(&mut head).map_err(|e| e.to_string())?;
+    file.take(HEAD).read_to_end(&mut head).map_err(|e| e.to_string())?;
     Ok((metadata.len(), head))
 }
 

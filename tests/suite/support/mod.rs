@@ -30,7 +30,9 @@ pub const TINY: ResNetConfig = ResNetConfig {
     groups: 1,
     width_per_group: 64,
     deep_stem: true,
+    padded_shortcuts: false,
     sampling: Sampling::IMAGENET,
+    channels: 3,
     classes: 10,
 };
 
@@ -43,6 +45,7 @@ pub const VGG: VggConfig = VggConfig {
     stages: Cow::Borrowed(&[(8, 1), (16, 1), (16, 2), (24, 1)]),
     norms: false,
     hidden: 32,
+    channels: 3,
     classes: 10,
 };
 
@@ -63,6 +66,7 @@ pub const VIT: VitConfig = VitConfig {
     registers: 0,
     prefix_embedded: true,
     layer_scale: false,
+    channels: 3,
     classes: 10,
 };
 
@@ -78,12 +82,13 @@ pub const SWIN: SwinConfig = SwinConfig {
     activation: Activation::Gelu,
     epsilon: 1e-5,
     pool: TokenPool::Avg,
+    channels: 3,
     classes: 10,
 };
 
 /// The small DenseNet. A network of two dense blocks has its last norm under the name that it has in one of four.
 pub const DENSENET: DenseNetConfig =
-    DenseNetConfig { blocks: [2, 2, 0, 0], growth: 4, stem: 8, bottleneck: 4, classes: 10 };
+    DenseNetConfig { blocks: [2, 2, 0, 0], growth: 4, stem: 8, bottleneck: 4, channels: 3, classes: 10 };
 
 /// The small MNASNet.
 pub fn mnasnet() -> MnasNetConfig {

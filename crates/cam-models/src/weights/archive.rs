@@ -9,6 +9,7 @@
 //! An older `zip` could be required, but a program can have only one 9.x, and a program that needs a newer one could not use this crate.
 //! So such a file is copied without the two records, which it does not need; every version reads the copy in the same way.
 
+use crate::foreign;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -20,8 +21,8 @@ use zip::ZipArchive;
 const UNPACKED: u64 = 8;
 
 /// The most bytes of the table of tensors in a `.pth`. It has some hundred bytes per tensor; reading it takes up to about
-/// seventy times its length of memory.
-const TABLE: u64 = 16 << 20;
+/// fifty times its length of memory.
+pub(super) const TABLE: u64 = 16 << 20;
 
 /// The records at the end of an archive that PyTorch wrote, by signature and length: those of zip64, and the one that ends every archive.
 const RECORDS: [(&[u8], usize); 3] = [(b"PK\x06\x06", 56), (b"PK\x06\x07", 20), (b"PK\x05\x06", 22)];
@@ -40,7 +41,7 @@ pub(super) fn check(path: &Path, length: u64) -> Result<Option<TempPath>, String
     Ok(Some(copy))
 }
 
-fn open(path: &Path) -> Result<ZipArchive<BufReader<File>>, String> {
+pub(super) fn open(path: &Path) -> Result<ZipArchive<BufReader<File>>, String> {
     let file = File::open(path).map_err(|e| e.to_string())?;
     ZipArchive::new(BufReader::new(file)).map_err(|e| e.to_string())
 }
@@ -49,6 +50,9 @@ fn check_size<R: Read + Seek>(mut archive: ZipArchive<R>, length: u64) -> Result
     let mut unpacked = 0u64;
     for entry in 0..archive.len() {
         let entry = archive.by_index_raw(entry).map_err(|e| e.to_string())?;
+        if let Some(what) = entry.name().ok().and_then(|name| foreign::named_by_entry(&name)) {
+            return Err(format!("it is {what}"));
+        }
         if entry.name().is_ok_and(|name| name.ends_with("data.pkl")) && entry.size() > TABLE {
             return Err(format!("its table of tensors has {} bytes, more than {TABLE}", entry.size()));
         }

@@ -124,7 +124,10 @@ impl Loader<'_> {
     ) -> Result<(Tensor<D>, Option<ParamId>), String> {
         let (name, _) = self.path.file_key(param.lazy_shape());
         let (tensor, shape) = self.found.remove(&name).ok_or_else(|| format!("`{name}` is missing"))?;
-        let (_, dtype, _, id, bytes) = tensor.clone().into_parts().map_err(|e| e.to_string())?;
+        let (_, dtype, _, id, bytes) = tensor.clone().into_parts().map_err(|e| match e {
+            burn_pack::Error::ValidationError(reason) => reason,
+            other => other.to_string(),
+        })?;
         let data = TensorData::try_from_bytes(bytes, shape, dtype).and_then(|data| data.try_cast(DType::F32));
         let data = data.map_err(|e| format!("`{name}`: {e}"))?;
         let device = param.lazy_device();

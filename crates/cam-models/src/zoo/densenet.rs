@@ -26,12 +26,20 @@ pub struct DenseNetConfig {
     pub stem: usize,
     /// Channels inside a layer, in multiples of `growth`.
     pub bottleneck: usize,
+    /// Channels of the images.
+    pub channels: usize,
     /// Classes.
     pub classes: usize,
 }
 
-const DENSENET121: DenseNetConfig =
-    DenseNetConfig { blocks: [6, 12, 24, 16], growth: 32, stem: 64, bottleneck: 4, classes: 1000 };
+const DENSENET121: DenseNetConfig = DenseNetConfig {
+    blocks: [6, 12, 24, 16],
+    growth: 32,
+    stem: 64,
+    bottleneck: 4,
+    channels: 3,
+    classes: 1000,
+};
 
 /// The variants that torchvision and timm publish, by name.
 pub const VARIANTS: &[(&str, DenseNetConfig)] = &[
@@ -60,6 +68,7 @@ pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<DenseNetConfig> {
         growth,
         stem: rows("features.conv0.weight")?,
         bottleneck: layer(1, 1, 1)?.checked_div(growth).filter(|times| *times > 0)?,
+        channels: *shapes("features.conv0.weight")?.get(1)?,
         classes: rows("classifier.weight")?,
     })
 }
@@ -73,6 +82,10 @@ impl Architecture for DenseNetConfig {
 
     fn forward(network: &DenseNet, images: Tensor<4>) -> Tensor<2> {
         network.forward(images)
+    }
+
+    fn channels(&self) -> usize {
+        self.channels
     }
 
     fn classes(&self) -> usize {
@@ -186,7 +199,7 @@ impl DenseNetConfig {
         let [transition1, transition2, transition3, _] = transitions;
         DenseNet {
             features: Features {
-                conv0: conv(3, self.stem, 7, 2, 1, device),
+                conv0: conv(self.channels, self.stem, 7, 2, 1, device),
                 norm0: norm(self.stem, device),
                 relu0: Relu::new(),
                 pool0: MaxPool2dConfig::new([3, 3]).with_strides([2, 2]).with_padding(around(1)).init(),

@@ -15,6 +15,8 @@ use burn::prelude::*;
 pub struct MnasNetConfig {
     /// Channels of the stem, of its separable convolution, and of the six stacks of blocks.
     pub widths: [usize; 8],
+    /// Channels of the images.
+    pub channels: usize,
     /// Classes.
     pub classes: usize,
 }
@@ -38,7 +40,7 @@ impl MnasNetConfig {
             widths[place] = multiple_of_8(widths[place] as f64 * alpha);
             place += 1;
         }
-        Self { widths, classes: 1000 }
+        Self { widths, channels: 3, classes: 1000 }
     }
 
     /// Builds an MNASNet with random weights, ready to be trained or loaded.
@@ -49,7 +51,7 @@ impl MnasNetConfig {
             [SeqLayer::Conv(conv(from, to, kernel, stride, groups, device)), SeqLayer::Norm(norm(to, device))]
         };
         let mut layers = Vec::new();
-        layers.extend(normed(3, stem, 3, 2, 1));
+        layers.extend(normed(self.channels, stem, 3, 2, 1));
         layers.push(SeqLayer::relu());
         layers.extend(normed(stem, stem, 3, 1, stem));
         layers.push(SeqLayer::relu());
@@ -100,7 +102,8 @@ pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<MnasNetConfig> {
     for (stack, width) in PLACES.zip(&mut widths[2..]) {
         *width = rows(&format!("layers.{stack}.0.layers.6.weight"))?;
     }
-    Some(MnasNetConfig { widths, classes: rows("classifier.1.weight")? })
+    let channels = *shapes("layers.0.weight")?.get(1)?;
+    Some(MnasNetConfig { widths, channels, classes: rows("classifier.1.weight")? })
 }
 
 impl Architecture for MnasNetConfig {
@@ -112,6 +115,10 @@ impl Architecture for MnasNetConfig {
 
     fn forward(network: &MnasNet, images: Tensor<4>) -> Tensor<2> {
         network.forward(images)
+    }
+
+    fn channels(&self) -> usize {
+        self.channels
     }
 
     fn classes(&self) -> usize {

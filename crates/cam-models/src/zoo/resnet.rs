@@ -13,7 +13,7 @@ use crate::{
     Antialias, AnyArchitecture, Architecture, ArchitectureOptions, Error, Family, ModelCard, TensorShapes,
 };
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
+use burn::nn::pool::{AvgPool2d, AvgPool2dConfig, MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, Linear, LinearConfig, Relu};
 use burn::prelude::*;
 use burn::tensor::activation::relu;
@@ -21,7 +21,7 @@ use burn::tensor::activation::relu;
 /// The configuration of a ResNet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResNetConfig {
-    /// Blocks in each of the four stages.
+    /// Blocks in each of the four stages; a network of three has none in the last.
     pub blocks: [usize; 4],
     /// Channels of the stem and of the first stage; each further stage doubles them.
     pub width: usize,
@@ -33,8 +33,12 @@ pub struct ResNetConfig {
     pub width_per_group: usize,
     /// A stem of a 7x7 convolution (ImageNet) instead of a 3x3 convolution.
     pub deep_stem: bool,
+    /// Shortcuts of another shape are every second position, with channels of zeros around, instead of a convolution (option A).
+    pub padded_shortcuts: bool,
     /// How the sides shrink.
     pub sampling: Sampling,
+    /// Channels of the images.
+    pub channels: usize,
     /// Classes.
     pub classes: usize,
 }
@@ -63,10 +67,12 @@ impl Sampling {
 const BASIC: ResNetConfig = ResNetConfig {
     blocks: [2, 2, 2, 2],
     width: 64,
+    channels: 3,
     bottleneck: false,
     groups: 1,
     width_per_group: 64,
     deep_stem: true,
+    padded_shortcuts: false,
     sampling: Sampling::IMAGENET,
     classes: 1000,
 };
@@ -101,13 +107,17 @@ pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<ResNetConfig> {
     let blocks = [1, 2, 3, 4].map(|stage| {
         (0..).take_while(|block| shapes(&format!("layer{stage}.{block}.conv1.weight")).is_some()).count()
     });
+    let convolved = |stage: usize| shapes(&format!("layer{stage}.0.downsample.0.weight")).is_some();
+    let has_convolved_shortcuts = (1..=4).any(convolved);
     let config = ResNetConfig {
         blocks,
         width,
+        channels: stem[1],
         bottleneck,
         groups,
         width_per_group: if bottleneck { (inner[0] * 64).checked_div(width * groups)? } else { 64 },
         deep_stem: stem[2] == 7,
+        padded_shortcuts: blocks[1] > 0 && !has_convolved_shortcuts,
         sampling: if stem[2] == 7 { Sampling::IMAGENET } else { Sampling::CIFAR },
         classes: *shapes("fc.weight")?.first()?,
     };
@@ -123,6 +133,10 @@ impl Architecture for ResNetConfig {
 
     fn forward(network: &ResNet, images: Tensor<4>) -> Tensor<2> {
         network.forward(images)
+    }
+
+    fn channels(&self) -> usize {
+        self.channels
     }
 
     fn classes(&self) -> usize {
@@ -224,6 +238,8 @@ pub struct Block {
     bn3: Option<BatchNorm>,
     reduction: Option<Reduction>,
     downsample: Option<(Conv2d, BatchNorm)>,
+    /// Of a shortcut that is padded: takes some of its positions.
+    subsample: Option<AvgPool2d>,
 }
 
 impl ResNetConfig {
@@ -254,7 +270,7 @@ impl ResNetConfig {
         let pool =
             || MaxPool2dConfig::new([3, 3]).with_strides([pool_stride; 2]).with_padding(around(1)).init();
         ResNet {
-            conv1: conv(3, self.width, if self.deep_stem { 7 } else { 3 }, strides[0], 1, device),
+            conv1: conv(self.channels, self.width, if self.deep_stem { 7 } else { 3 }, strides[0], 1, device),
             bn1: norm(self.width, device),
             relu: Relu::new(),
             maxpool: (stem_pool && antialias != Antialias::Avg).then(pool),
@@ -297,8 +313,11 @@ impl ResNetConfig {
                 .with_bias(false)
                 .init(device)
         };
-        let downsample =
-            (stride != 1 || from != to).then(|| (conv(from, to, 1, stride, 1, device), norm(to, device)));
+        let is_other = stride != 1 || from != to;
+        let downsample = (is_other && !self.padded_shortcuts)
+            .then(|| (conv(from, to, 1, stride, 1, device), norm(to, device)));
+        let subsample = (is_other && self.padded_shortcuts)
+            .then(|| AvgPool2dConfig::new([1, 1]).with_strides([stride; 2]).init());
         if !self.bottleneck {
             return Block {
                 conv1: conv3(from, planes, own_stride, 1, dilations[0]),
@@ -309,6 +328,7 @@ impl ResNetConfig {
                 bn3: None,
                 reduction,
                 downsample,
+                subsample,
             };
         }
         let inner = self.inner(planes);
@@ -321,15 +341,33 @@ impl ResNetConfig {
             bn3: Some(norm(to, device)),
             reduction,
             downsample,
+            subsample,
         }
     }
 }
 
+/// Returns activations of more channels, with zeros before and behind those that there are.
+fn padded(x: Tensor<4>, channels: usize) -> Tensor<4> {
+    let [batch, own, height, width] = x.dims();
+    let zeros = |count| Tensor::zeros([batch, count, height, width], &x.device());
+    let before = (channels - own) / 2;
+    let parts = [
+        (before, zeros(before)),
+        (own, x.clone()),
+        (channels - own - before, zeros(channels - own - before)),
+    ];
+    Tensor::cat(parts.into_iter().filter(|(count, _)| *count > 0).map(|(_, part)| part).collect(), 1)
+}
+
 impl Block {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let shortcut = match &self.downsample {
-            Some((conv, norm)) => norm.forward(conv.forward(x.clone())),
-            None => x.clone(),
+        let shortcut = match (&self.downsample, &self.subsample) {
+            (Some((conv, norm)), _) => norm.forward(conv.forward(x.clone())),
+            (None, Some(subsample)) => {
+                let [channels, ..] = self.conv3.as_ref().unwrap_or(&self.conv2).weight.dims();
+                padded(subsample.forward(x.clone()), channels)
+            }
+            (None, None) => x.clone(),
         };
         let y = relu(self.bn1.forward(self.conv1.forward(x)));
         let y = match (&self.conv3, &self.bn3) {

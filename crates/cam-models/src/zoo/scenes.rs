@@ -12,7 +12,9 @@ pub const SCENES: ResNetConfig = ResNetConfig {
     groups: 1,
     width_per_group: 64,
     deep_stem: false,
+    padded_shortcuts: false,
     sampling: Sampling { strides: [2, 1, 2, 2, 2], ..Sampling::CIFAR },
+    channels: 3,
     classes: 10,
 };
 

@@ -46,6 +46,8 @@ pub struct SwinConfig {
     pub epsilon: f64,
     /// What the classifier reads of the last stage.
     pub pool: TokenPool,
+    /// Channels of the images.
+    pub channels: usize,
     /// Classes.
     pub classes: usize,
 }
@@ -68,6 +70,7 @@ const fn swin(
         activation: Activation::Gelu,
         epsilon: 1e-5,
         pool: TokenPool::Avg,
+        channels: 3,
         classes: 1000,
     }
 }
@@ -91,7 +94,7 @@ const STAGES: usize = 8;
 /// Returns the Swin that has these tensors. The masks of shifted windows, which the files of its authors have, show for which images it was
 /// made; without them, the last stage is assumed to be one window.
 pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<SwinConfig> {
-    let &[width, 3, patch, _] = shapes("patch_embed.proj.weight")?.as_slice() else { return None };
+    let &[width, channels, patch, _] = shapes("patch_embed.proj.weight")?.as_slice() else { return None };
     let &[hidden, _] = shapes("layers.0.blocks.0.mlp.fc1.weight")?.as_slice() else { return None };
     let table = |stage: usize, block: usize| -> Option<(usize, usize)> {
         let name = format!("layers.{stage}.blocks.{block}.attn.relative_position_bias_table");
@@ -120,6 +123,7 @@ pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<SwinConfig> {
         width,
         depths: depths.into(),
         heads: heads.into(),
+        channels,
         classes: *head.first()?,
         hidden,
         ..VARIANTS[0].1.clone()
@@ -135,6 +139,10 @@ impl Architecture for SwinConfig {
 
     fn forward(network: &Swin, images: Tensor<4>) -> Tensor<2> {
         network.forward(images)
+    }
+
+    fn channels(&self) -> usize {
+        self.channels
     }
 
     fn classes(&self) -> usize {
@@ -301,7 +309,7 @@ impl SwinConfig {
         let last = self.width << layers.len().saturating_sub(1);
         Swin {
             patch_embed: PatchEmbed {
-                proj: Conv2dConfig::new([3, self.width], [self.patch; 2])
+                proj: Conv2dConfig::new([self.channels, self.width], [self.patch; 2])
                     .with_stride([self.patch; 2])
                     .init(device),
                 norm: norm(self.width),

@@ -22,6 +22,8 @@ pub struct VggConfig {
     pub norms: bool,
     /// Units of the two hidden linear layers.
     pub hidden: usize,
+    /// Channels of the images.
+    pub channels: usize,
     /// Classes.
     pub classes: usize,
 }
@@ -30,7 +32,7 @@ pub struct VggConfig {
 const SIDE: usize = 7;
 
 const fn vgg(stages: &'static [(usize, usize)], norms: bool) -> VggConfig {
-    VggConfig { stages: Cow::Borrowed(stages), norms, hidden: 4096, classes: 1000 }
+    VggConfig { stages: Cow::Borrowed(stages), norms, hidden: 4096, channels: 3, classes: 1000 }
 }
 
 // The columns A, B, D and E of the paper.
@@ -77,6 +79,7 @@ pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<VggConfig> {
         stages: stages.into(),
         norms,
         hidden: rows("classifier.0.weight", "pre_logits.fc1.weight")?,
+        channels: *shapes("features.0.weight")?.get(1)?,
         classes: rows("classifier.6.weight", "head.fc.weight")?,
     })
     .filter(|config| !config.stages.is_empty())
@@ -91,6 +94,10 @@ impl Architecture for VggConfig {
 
     fn forward(network: &Vgg, images: Tensor<4>) -> Tensor<2> {
         network.forward(images)
+    }
+
+    fn channels(&self) -> usize {
+        self.channels
     }
 
     fn classes(&self) -> usize {
@@ -145,7 +152,7 @@ pub struct Vgg {
 impl VggConfig {
     /// Builds a VGG with random weights, ready to be trained or loaded.
     pub fn init(&self, device: &Device) -> Vgg {
-        let (mut features, mut from) = (Vec::new(), 3);
+        let (mut features, mut from) = (Vec::new(), self.channels);
         for &(channels, count) in self.stages.iter() {
             for _ in 0..count {
                 features.push(SeqLayer::biased_conv(from, channels, device));

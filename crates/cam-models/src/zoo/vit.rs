@@ -55,6 +55,8 @@ pub struct VitConfig {
     pub prefix_embedded: bool,
     /// The output of each half of a block is scaled per channel before it is added.
     pub layer_scale: bool,
+    /// Channels of the images.
+    pub channels: usize,
     /// Classes.
     pub classes: usize,
 }
@@ -75,6 +77,7 @@ const TINY: VitConfig = VitConfig {
     registers: 0,
     prefix_embedded: true,
     layer_scale: false,
+    channels: 3,
     classes: 1000,
 };
 const SMALL: VitConfig = VitConfig { width: 384, heads: 6, hidden: 4 * 384, ..TINY };
@@ -137,7 +140,7 @@ fn squarest(patches: usize) -> Option<[usize; 2]> {
 
 /// Returns the vision transformer that has these tensors. Its grid of patches is assumed to be square, or as nearly as can be.
 pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<VitConfig> {
-    let &[width, 3, patch, _] = shapes("patch_embed.proj.weight")?.as_slice() else { return None };
+    let &[width, channels, patch, _] = shapes("patch_embed.proj.weight")?.as_slice() else { return None };
     let &[hidden, _] = shapes("blocks.0.mlp.fc1.weight")?.as_slice() else { return None };
     let &[_, positions, _] = shapes("pos_embed")?.as_slice() else { return None };
     let class_token = shapes("cls_token").is_some();
@@ -167,6 +170,7 @@ pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<VitConfig> {
         registers,
         prefix_embedded,
         layer_scale: shapes("blocks.0.ls1.gamma").is_some(),
+        channels,
         classes: *shapes("head.weight")?.first()?,
         ..TINY
     })
@@ -193,6 +197,10 @@ impl Architecture for VitConfig {
 
     fn forward(network: &Vit, images: Tensor<4>) -> Tensor<2> {
         network.forward(images)
+    }
+
+    fn channels(&self) -> usize {
+        self.channels
     }
 
     fn classes(&self) -> usize {
@@ -356,7 +364,9 @@ impl VitConfig {
             reg_token: (self.registers > 0).then(|| tokens(self.registers)),
             pos_embed: tokens(grid[0] * grid[1] + if self.prefix_embedded { prefix } else { 0 }),
             patch_embed: PatchEmbed {
-                proj: Conv2dConfig::new([3, width], [patch; 2]).with_stride([patch; 2]).init(device),
+                proj: Conv2dConfig::new([self.channels, width], [patch; 2])
+                    .with_stride([patch; 2])
+                    .init(device),
             },
             blocks: (0..depth).map(block).collect(),
             norm: (!self.pooled_norm).then(norm),

@@ -1,0 +1,191 @@
+#!/usr/bin/env python3
+"""Writes publishers.json: the names, the shapes and the logits of small networks as other publishers name them.
+
+    venv/bin/python generate_publishers.py       # seconds
+"""
+
+import argparse
+import math
+
+import torch
+import torchvision
+import transformers
+from torch import nn
+
+import files
+from hashed import images, uniform
+
+PACKAGES = ["torch", "torchvision", "transformers", "numpy"]
+INPUT = dict(name="publishers", batch=2, height=32, width=32, block=8)
+
+
+def parameter_range(name, shape):
+    """The range of a parameter, by the last part of its name and its rank."""
+    leaf = name.rpartition(".")[2]
+    if leaf == "running_mean":
+        return -0.2, 0.2
+    if leaf == "running_var":
+        return 0.5, 1.5
+    if len(shape) == 3 or leaf == "relative_position_bias_table":
+        return -0.5, 0.5
+    if len(shape) > 1:
+        bound = math.sqrt(6.0 / math.prod(shape[1:]))
+        return -bound, bound
+    return (0.8, 1.2) if leaf == "weight" else (-0.1, 0.1)
+
+
+def fill(network, rename=lambda name: name):
+    """Gives every tensor of floats the hash of its name; `rename` is what the file calls it."""
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point():
+            tensor.copy_(uniform(rename(name), tensor.shape, *parameter_range(rename(name), tensor.shape)))
+    return network.eval()
+
+
+class CifarBlock(nn.Module):
+    """Two convolutions; the shortcut of another shape is every second position, with channels of zeros around."""
+
+    def __init__(self, inner, outer, stride):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(inner, outer, 3, stride, 1, bias=False), nn.BatchNorm2d(outer)
+        self.conv2, self.bn2 = nn.Conv2d(outer, outer, 3, 1, 1, bias=False), nn.BatchNorm2d(outer)
+        self.stride, self.pad = stride, (outer - inner) // 2
+
+    def forward(self, x):
+        shortcut = nn.functional.pad(x[:, :, ::self.stride, ::self.stride], (0, 0, 0, 0, self.pad, self.pad))
+        return torch.relu(self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x))))) + shortcut)
+
+
+class CifarResNet(nn.Module):
+    """He et al. 2016, section 4.2, as its reimplementations name it."""
+
+    def __init__(self, blocks, width, classes):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width)
+        inner = width
+        for stage in range(3):
+            outer = width << stage
+            layers = [CifarBlock(inner if block == 0 else outer, outer, 2 if stage and block == 0 else 1) for block in range(blocks)]
+            setattr(self, f"layer{stage + 1}", nn.Sequential(*layers))
+            inner = outer
+        self.linear = nn.Linear(inner, classes)
+
+    def forward(self, x):
+        x = torch.relu(self.bn1(self.conv1(x)))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        return self.linear(x.mean((2, 3)))
+
+
+class Transfer(nn.Module):
+    """A backbone without its head, and a head of its own."""
+
+    def __init__(self, backbone, features, classes):
+        super().__init__()
+        self.backbone, self.classifier = backbone, nn.Linear(features, classes)
+
+    def forward(self, x):
+        return self.classifier(self.backbone(x))
+
+
+def resnet18(**options):
+    return torchvision.models.resnet.ResNet(torchvision.models.resnet.BasicBlock, [1, 1, 1, 1], num_classes=10, **options)
+
+
+def replaced(network, **parts):
+    for name, part in parts.items():
+        setattr(network, name, part)
+    return network
+
+
+def of_vit(kind, model):
+    return model(kind(hidden_size=128, num_hidden_layers=2, num_attention_heads=2, intermediate_size=96, image_size=32,
+                      patch_size=8, num_labels=10))
+
+
+def before_5(name):
+    """The name of a tensor of a ViT in transformers before 5."""
+    for new, old in {".layers.": ".encoder.layer.", ".attention.q_proj.": ".attention.attention.query.",
+                     ".attention.k_proj.": ".attention.attention.key.", ".attention.v_proj.": ".attention.attention.value.",
+                     ".attention.o_proj.": ".attention.output.dense.", ".mlp.fc1.": ".intermediate.dense.",
+                     ".mlp.fc2.": ".output.dense."}.items():
+        name = name.replace(new, old)
+    return name
+
+
+def before_5_swin(name):
+    """The name of a tensor of a Swin in transformers before 5."""
+    for new, old in {".attention.q_proj.": ".attention.self.query.", ".attention.k_proj.": ".attention.self.key.",
+                     ".attention.v_proj.": ".attention.self.value.", ".attention.o_proj.": ".attention.output.dense.",
+                     ".attention.relative_position_bias.": ".attention.self.", ".mlp.fc1.": ".intermediate.dense.",
+                     ".mlp.fc2.": ".output.dense."}.items():
+        name = name.replace(new, old)
+    return name
+
+
+def hf_resnet(kind):
+    config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16, 32, 64] if kind == "basic" else [32, 64, 128, 256],
+                                       depths=[1, 1, 1, 1], layer_type=kind, num_labels=10)
+    return transformers.ResNetForImageClassification(config)
+
+
+def hf_swin():
+    return transformers.SwinForImageClassification(transformers.SwinConfig(
+        image_size=32, patch_size=4, embed_dim=24, depths=[2, 2], num_heads=[2, 4], window_size=4, num_labels=10))
+
+
+NETWORKS = {
+    "torchvision_vit": lambda: torchvision.models.VisionTransformer(32, 8, 2, 2, 128, 96, num_classes=10),
+    "torchvision_swin": lambda: torchvision.models.SwinTransformer([4, 4], 24, [2, 2], [2, 4], [4, 4], num_classes=10),
+    "transformers_vit": lambda: of_vit(transformers.ViTConfig, transformers.ViTForImageClassification),
+    "transformers_vit_before_5": lambda: of_vit(transformers.ViTConfig, transformers.ViTForImageClassification),
+    "transformers_deit": lambda: of_vit(transformers.DeiTConfig, transformers.DeiTForImageClassificationWithTeacher),
+    "transformers_swin": hf_swin,
+    "transformers_swin_before_5": hf_swin,
+    "transformers_resnet_basic": lambda: hf_resnet("basic"),
+    "transformers_resnet_bottleneck": lambda: hf_resnet("bottleneck"),
+    "cifar_resnet": lambda: CifarResNet(2, 8, 10),
+    "backbone_and_classifier": lambda: Transfer(replaced(resnet18(), fc=nn.Identity()), 512, 3),
+    "dropout_and_linear": lambda: replaced(resnet18(), fc=nn.Sequential(nn.Dropout(), nn.Linear(512, 2))),
+    "two_linear_layers": lambda: replaced(resnet18(), fc=nn.Sequential(
+        nn.Linear(512, 16), nn.ReLU(), nn.Dropout(), nn.Linear(16, 4))),
+    "densenet_head": lambda: replaced(torchvision.models.DenseNet(4, (2, 2, 2, 2), 8, num_classes=10),
+                                      classifier=nn.Sequential(nn.Dropout(), nn.Linear(16, 5))),
+    "one_channel": lambda: replaced(resnet18(), conv1=nn.Conv2d(1, 64, 7, 2, 3, bias=False)),
+    "four_channels": lambda: replaced(resnet18(), conv1=nn.Conv2d(4, 64, 7, 2, 3, bias=False), fc=nn.Linear(512, 1)),
+}
+RENAMED = {"transformers_vit_before_5": before_5, "transformers_swin_before_5": before_5_swin}
+
+
+def channels(network):
+    return next(p for p in network.parameters() if p.dim() == 4).shape[1]
+
+
+def generate():
+    report = dict(versions=files.versions(PACKAGES), input=INPUT, networks={})
+    for name, build in NETWORKS.items():
+        torch.manual_seed(0)
+        network, rename = build(), RENAMED.get(name, lambda name: name)
+        fill(network, rename)
+        pictures = images(INPUT["name"], INPUT["batch"], INPUT["height"], INPUT["width"], INPUT["block"])
+        bands = [0, 1, 2, 0][:channels(network)]
+        with torch.no_grad():
+            output = network(pictures[:, bands])
+        logits = getattr(output, "logits", output)
+        tensors = {rename(n): list(t.shape) for n, t in network.state_dict().items() if t.is_floating_point()}
+        report["networks"][name] = dict(bands=bands, tensors=tensors, logits=logits.tolist())
+        print(f"{name}: {len(tensors)} tensors, logits {logits[0].numpy().round(2)}")
+    (files.HERE / "publishers.json").write_text(files.json.dumps(report, separators=(",", ":")) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--any-version", action="store_true", help="do not insist on the versions of requirements.txt")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    if not arguments.any_version:
+        files.insist(PACKAGES)
+    generate()
+
+
+if __name__ == "__main__":
+    main()
