@@ -2,7 +2,8 @@
 
 use crate::Error;
 use burn::Tensor;
-use cam_core::{Class, Goal, Ranked, Target};
+use burn::tensor::TensorReadError;
+use cam_core::{Binary, Class, Goal, LikelierSide, Ranked, Target};
 use cam_models::{Logits, class_named};
 use serde::{Serialize, Serializer};
 use std::fmt;
@@ -69,6 +70,21 @@ pub trait Decoder<O = Tensor<2>>: Send + Sync {
 
     /// Returns the name of a class.
     fn label(&self, class: usize) -> String;
+
+    /// Returns how many classes there are, and so how many ranks; `None` if the output alone determines that.
+    fn classes(&self) -> Option<usize> {
+        None
+    }
+
+    /// Returns how many of the predictions of an image are explained by default, the most confident first.
+    fn explained(&self, _predictions: &[Prediction<O>]) -> usize {
+        1
+    }
+
+    /// Returns whether [`explained`](Self::explained) depends on the predictions.
+    fn explains_several(&self) -> bool {
+        false
+    }
 }
 
 /// What a model found in an image: a class, and in decoders of other outputs what else it is of.
@@ -147,12 +163,21 @@ impl<O> Serialize for Prediction<O> {
 
 /// The decoder of a classifier: one score for each class.
 ///
+/// One score alone stands for a class and for its opposite, which is class 1 and is called `not NAME`. Its probability is a sigmoid,
+/// never a softmax. Of classes that do not exclude each other ([`Logits::Sigmoid`]), all with a probability of at least a half are
+/// explained by default.
+///
 /// ```
 /// use burn_cam::{Classify, Decoder};
 ///
 /// let decoder = Classify::new(["cat", "dog"]);
 /// let predictions = decoder.predictions(&[&[0.0, 2.0]]);
 /// assert_eq!(predictions[0].label, "dog");
+/// assert!((predictions[0].probability - 0.88).abs() < 0.01);
+///
+/// let decoder = Classify::new(["tumor"]);
+/// let predictions = decoder.predictions(&[&[-2.0]]);
+/// assert_eq!(predictions[0].label, "not tumor");
 /// assert!((predictions[0].probability - 0.88).abs() < 0.01);
 /// ```
 #[derive(Debug, Clone, Default)]
@@ -179,6 +204,54 @@ impl Classify {
     }
 }
 
+/// From which probability on an image is of a class.
+const LIKELY: f32 = 0.5;
+
+impl Classify {
+    /// Returns the predictions of a model of one output: the class and its opposite, the likelier one first.
+    fn sides(&self, score: f32) -> Vec<Prediction> {
+        let probability = self.logits.probabilities(&[score])[0];
+        let class = Prediction::new(0, self.label(0), score, probability, Binary(true));
+        let opposite = Prediction::new(1, self.opposite(), -score, 1.0 - probability, Binary(false));
+        if score >= self.threshold() { vec![class, opposite] } else { vec![opposite, class] }
+    }
+
+    /// Returns from which output on an image is of the class of a model of one output.
+    fn threshold(&self) -> f32 {
+        if self.logits == Logits::None { LIKELY } else { 0.0 }
+    }
+
+    /// Returns the name of what is not the only class.
+    fn opposite(&self) -> String {
+        format!("not {}", self.name_of(0))
+    }
+
+    fn name_of(&self, class: usize) -> String {
+        self.labels.get(class).cloned().unwrap_or_else(|| class.to_string())
+    }
+
+    /// Returns whether the labels are those of a model of one output.
+    fn is_one(&self) -> bool {
+        self.labels.len() == 1
+    }
+}
+
+/// The prediction of a rank: of the classes, or of the two sides of one output.
+struct RankedOrSide {
+    rank: usize,
+    threshold: f32,
+}
+
+impl Target for RankedOrSide {
+    fn resolve(&self, output: &Tensor<2>) -> Result<Goal, cam_core::Error> {
+        let Self { rank, threshold } = *self;
+        match output.dims()[1] {
+            1 => LikelierSide { threshold, rank }.resolve(output),
+            _ => Ranked(rank).resolve(output),
+        }
+    }
+}
+
 impl Decoder for Classify {
     fn name(&self) -> &'static str {
         "classify"
@@ -196,6 +269,9 @@ impl Decoder for Classify {
 
     fn predictions(&self, parts: &[&[f32]]) -> Vec<Prediction> {
         let scores = parts.first().copied().unwrap_or_default();
+        if let [score] = scores {
+            return self.sides(*score);
+        }
         let probabilities = self.logits.probabilities(scores);
         let mut order: Vec<usize> = (0..scores.len()).collect();
         order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
@@ -206,15 +282,36 @@ impl Decoder for Classify {
     }
 
     fn target(&self, name: &str) -> Result<AnyTarget, Error> {
+        if self.is_one() {
+            let class = class_named(&[self.name_of(0), self.opposite()], name)?;
+            return Ok(AnyTarget::new(Binary(class == 0)));
+        }
         Ok(AnyTarget::new(Class(class_named(&self.labels, name)?)))
     }
 
     fn ranked(&self, rank: usize) -> AnyTarget {
-        AnyTarget::new(Ranked(rank))
+        AnyTarget::new(RankedOrSide { rank, threshold: self.threshold() })
     }
 
     fn label(&self, class: usize) -> String {
-        self.labels.get(class).cloned().unwrap_or_else(|| class.to_string())
+        if self.is_one() && class == 1 { self.opposite() } else { self.name_of(class) }
+    }
+
+    fn classes(&self) -> Option<usize> {
+        match self.labels.len() {
+            0 => None,
+            1 => Some(2),
+            count => Some(count),
+        }
+    }
+
+    fn explained(&self, predictions: &[Prediction]) -> usize {
+        let likely = || predictions.iter().take_while(|prediction| prediction.probability >= LIKELY).count();
+        if self.explains_several() { likely().max(1) } else { 1 }
+    }
+
+    fn explains_several(&self) -> bool {
+        self.logits == Logits::Sigmoid && !self.is_one()
     }
 }
 
@@ -227,6 +324,17 @@ pub(crate) struct OutputParts {
 }
 
 impl OutputParts {
+    /// Reads parts from the device.
+    pub async fn read(parts: Vec<Tensor<2>>) -> Result<Self, cam_core::Error> {
+        let mut numbers = Vec::new();
+        let shapes = parts.iter().map(Tensor::dims).collect();
+        for part in parts {
+            let read = part.into_data_async().await?;
+            numbers.push(read.try_into_vec_as().map_err(TensorReadError::from)?);
+        }
+        Ok(Self::new(shapes, numbers))
+    }
+
     /// Puts together what was read of tensors of these shapes.
     pub fn new(shapes: Vec<[usize; 2]>, numbers: Vec<Vec<f32>>) -> Self {
         Self { numbers, lengths: shapes.into_iter().map(|[_, length]| length).collect() }

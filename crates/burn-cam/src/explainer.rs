@@ -5,7 +5,9 @@ use crate::explanation::{BatchMaps, ImageExplanation, ImageMap, Timings};
 use crate::input::Shown;
 use crate::{AnyTarget, Decoder, Error, ImageInput, ImageModel, Preprocess, Resize};
 use burn::Tensor;
-use cam_core::{Explain, Explainer, Explanation, Method, Taps, Target, Wrapped, Wrapper, block_on};
+use cam_core::{
+    BoxedTarget, Explain, Explainer, Explanation, Method, Taps, Target, Wrapped, Wrapper, block_on,
+};
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -36,7 +38,7 @@ pub fn explain<O: 'static>(
     model: &impl ImageModel<O>,
     image: impl Into<ImageInput>,
 ) -> Result<ImageMap, Error> {
-    let found = ImageExplainer::new(model).explain(image)?;
+    let found = ImageExplainer::new(model).top(1).explain(image)?;
     Ok(found.maps.into_iter().next().expect("one target, one layer and one method have a map"))
 }
 
@@ -51,6 +53,8 @@ pub struct ImageExplainer<'m, M, O = Tensor<2>> {
     explainer: Explainer<'m, M>,
     decoder: Box<dyn Decoder<O>>,
     targets: Vec<AnyTarget<O>>,
+    /// Makes the score of a prediction that is explained without a target.
+    default_score: fn(BoxedTarget<O>) -> BoxedTarget<O>,
     /// The innermost first.
     wrappers: Vec<AnyWrapper<O>>,
     preprocess: Preprocess,
@@ -61,7 +65,8 @@ pub struct ImageExplainer<'m, M, O = Tensor<2>> {
 }
 
 impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
-    /// Creates an explainer of this model. By default it explains the top prediction, by Grad-CAM, at the default layer of the model.
+    /// Creates an explainer of this model. By default it explains the top prediction, by Grad-CAM, at the default layer of the model;
+    /// of classes that do not exclude each other it explains all that are likely.
     pub fn new(model: &'m M) -> Self {
         let explainer = Explainer::new(model);
         Self {
@@ -72,6 +77,7 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
             },
             decoder: model.decoder(),
             targets: Vec::new(),
+            default_score: |target| target,
             wrappers: Vec::new(),
             preprocess: model.preprocess(),
             top_k: TOP_K,
@@ -89,8 +95,9 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
         Ok(self.target(target))
     }
 
-    /// Adds the `count` most confident predictions of each image.
+    /// Adds the `count` most confident predictions of each image, or all of a model of fewer classes.
     pub fn top(self, count: usize) -> Self {
+        let count = self.decoder.classes().map_or(count, |classes| count.min(classes));
         (0..count).fold(self, |explainer, rank| {
             let target = explainer.decoder.ranked(rank);
             explainer.target(target)
@@ -112,6 +119,12 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
     /// ```
     pub fn target(mut self, target: impl Target<O> + Send + Sync + 'static) -> Self {
         self.targets.push(AnyTarget::new(target));
+        self
+    }
+
+    /// Sets which score of a prediction is explained without a target: the `build` of a [`TargetInfo`](crate::TargetInfo).
+    pub fn default_score(mut self, build: fn(BoxedTarget<O>) -> BoxedTarget<O>) -> Self {
+        self.default_score = build;
         self
     }
 
@@ -294,8 +307,11 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
         self.check_size(&images[0], &input)?;
         let started = Instant::now();
         let [_, _, height, width] = input.dims();
-        let explanation =
-            self.maps(input).await.map_err(|error| self.of_size(&images[0], [height, width], error))?;
+        let targets = self.targets_of(&input).await?;
+        let explanation = self
+            .maps(input, &targets)
+            .await
+            .map_err(|error| self.of_size(&images[0], [height, width], error))?;
         let parts = self.decoder.parts(&explanation.output)?;
         let shapes = parts.iter().map(Tensor::dims).collect();
         let (parts, numbers) = explanation.read_with_async(parts).await?;
@@ -314,10 +330,16 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
                 let model = Some(self.model.info().name);
                 return Err(Error::NonFiniteOutput { model, name: image.name().map(String::from) });
             }
-            let maps = maps.of_image(place, image, shown, |class| {
-                let known = predictions.iter().find(|prediction| prediction.class == class);
-                (self.decoder.label(class), known.map(|prediction| prediction.probability))
+            let mut maps = maps.of_image(place, image, shown, |class| {
+                match predictions.iter().find(|p| p.class == class) {
+                    Some(known) => (known.label.clone(), Some(known.probability)),
+                    None => (self.decoder.label(class), None),
+                }
             })?;
+            if self.targets.is_empty() {
+                let explained = self.decoder.explained(&predictions);
+                maps.retain(|map| map.target < explained);
+            }
             predictions.truncate(self.top_k);
             Ok(ImageExplanation { image: image.name().map(String::from), predictions, maps, timings })
         });
@@ -364,13 +386,30 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
         }
     }
 
+    /// Returns what is explained of these images: the targets, or by default as many predictions as the image with the most needs, for
+    /// which the model runs once more if that depends on them.
+    pub(crate) async fn targets_of(&self, images: &Tensor<4>) -> Result<Vec<AnyTarget<O>>, Error> {
+        if !self.targets.is_empty() {
+            return Ok(self.targets.clone());
+        }
+        let mut most = 1;
+        if self.decoder.explains_several() {
+            let inference = Explain::<_, O>::inference(&self.explainer);
+            let parts = OutputParts::read(self.decoder.parts(&inference.forward(images.clone())?.0)?).await?;
+            let explained = |image| self.decoder.explained(&parts.predictions(&*self.decoder, image));
+            most = (0..images.dims()[0]).map(explained).max().unwrap_or(1);
+        }
+        let scored = |rank| AnyTarget::from((self.default_score)(Box::new(self.decoder.ranked(rank))));
+        Ok((0..most).map(scored).collect())
+    }
+
     /// Returns the maps of a batch, on the device.
-    async fn maps(&self, images: Tensor<4>) -> Result<Explanation<Tensor<3>, O>, cam_core::Error> {
-        let top = self.decoder.ranked(0);
-        let targets: Vec<&dyn Target<O>> = match &self.targets[..] {
-            [] => vec![&top],
-            targets => targets.iter().map(|target| target as &dyn Target<O>).collect(),
-        };
+    async fn maps(
+        &self,
+        images: Tensor<4>,
+        targets: &[AnyTarget<O>],
+    ) -> Result<Explanation<Tensor<3>, O>, cam_core::Error> {
+        let targets: Vec<&dyn Target<O>> = targets.iter().map(|target| target as &dyn Target<O>).collect();
         let mut explain: Box<dyn Explain<Tensor<4>, O> + '_> = Box::new(&self.explainer);
         for wrapper in &self.wrappers {
             explain = Box::new(Wrapped::new(explain, wrapper));
@@ -386,11 +425,6 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
     /// Returns the decoder of the model's output.
     pub(crate) fn decoder(&self) -> &dyn Decoder<O> {
         &*self.decoder
-    }
-
-    /// Returns the targets that are explained; none for the top prediction.
-    pub(crate) fn targets(&self) -> &[AnyTarget<O>] {
-        &self.targets
     }
 
     /// Returns the input of one image, checked, and what of it the model sees.

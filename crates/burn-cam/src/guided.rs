@@ -31,8 +31,7 @@ impl<M: ImageModel<O>, O: 'static> ImageExplainer<'_, M, O> {
         let image = image.into();
         let found = self.explain(&image)?;
         let (input, shown) = self.input(&image)?;
-        let top = [self.decoder().ranked(0)];
-        let targets: &[AnyTarget<O>] = if self.targets().is_empty() { &top } else { self.targets() };
+        let targets = cam_core::block_on(self.targets_of(&input))?;
         let gradient = |target: &AnyTarget<O>| cam_core::guided_backprop(self.model(), &input, target);
         let gradients = targets.iter().map(gradient).collect::<Result<Vec<_>, _>>()?;
         let [_, channels, height, width] = input.dims();

@@ -88,9 +88,9 @@ pub use burn::tensor::Device;
 pub use cam_core::{
     Attention, AttributionMaps, BestBox, Binary, Brightness, Class, Classes, Companion, Cost, Detections,
     Evidence, Explain, Explainer, Explanation, Finer, Flip, Fusion, Goal, Input, Inspect, LayerContext,
-    LayerInfo, Layout, LogOdds, METHODS, MapNumbers, Method, MethodInfo, Model, Ncdhw, Nchw, Ncl, Needs,
+    LayerInfo, Layout, LikelierSide, LogOdds, METHODS, MapNumbers, Method, MethodInfo, Model, Ncdhw, Nchw, Ncl, Needs,
     Nhwc, NoModule, Noise, Pool, Progress, Ranked, RankedLayer, Reads, Rectify, Region, Rivals, Rows,
-    Sampling, Scale, Sess, Similarity, Smooth, Softmax, TARGETS, Tapped, Taps, Target, TargetInfo, Tokens,
+    Sampling, Scale, Sess, Sigmoid, Similarity, Smooth, Softmax, TARGETS, Tapped, Taps, Target, TargetInfo, Tokens,
     Top, UniqueCopies, Value, View, Warning, Wrapped, Wrapper, WrapperInfo, choose_layer, guided_backprop,
     guided_gradcam, method_named, methods::*,
 };

@@ -1,6 +1,6 @@
 //! Opening models: from a file of weights, or by name.
 
-use crate::{AnyModel, ArchitectureOptions, Classifier, Device, Error, Precision, Registry};
+use crate::{AnyModel, ArchitectureOptions, Classifier, Device, Error, Logits, Precision, Registry};
 use cam_models::CardLayers;
 use std::path::{Path, PathBuf};
 
@@ -44,6 +44,7 @@ pub struct OpenModel<'a> {
     labels: Option<PathBuf>,
     cards: Vec<PathBuf>,
     stated: CardLayers,
+    logits: Option<Logits>,
     precision: Precision,
     random: bool,
     registry: Option<&'a Registry>,
@@ -93,6 +94,11 @@ impl<'a> OpenModel<'a> {
         Self { stated: self.stated.with_prefix(prefix), ..self }
     }
 
+    /// Sets what its logits stand for, whatever its model card says.
+    pub fn logits(self, logits: Logits) -> Self {
+        Self { logits: Some(logits), ..self }
+    }
+
     /// Sets the precision that the network computes in; maps are computed in f32.
     pub fn precision(self, precision: Precision) -> Self {
         Self { precision, ..self }
@@ -120,6 +126,10 @@ impl<'a> OpenModel<'a> {
     /// the device does not have.
     pub fn open(&self, device: &Device) -> Result<AnyModel, Error> {
         let model = self.classifier(device)?.in_precision(self.precision)?;
+        let model = match self.logits {
+            Some(logits) => model.with_logits(logits),
+            None => model,
+        };
         Ok(AnyModel::new(match &self.labels {
             Some(labels) => model.with_labels(labels)?,
             None => model,

@@ -57,7 +57,8 @@ where
 /// ```
 ///
 /// # Errors
-/// [`Error::NoLayer`] if there is none, and what is wrong with the taps or the target.
+/// [`Error::NoLayer`] if there is none, [`Error::NonFinite`] if the score is NaN or infinite, and what is wrong with the taps or the
+/// target.
 pub fn choose_layer<I, O, M>(model: &M, input: &I, target: &dyn Target<O>) -> Result<String, Error>
 where
     I: Input,
@@ -81,16 +82,20 @@ where
 {
     let known = layers(model, input.clone())?;
     for layer in known.iter().rev().filter(|layer| has_positions(layer)) {
-        if let Some(strongest) = strongest_gradient(model, &layer.name, input, target)?
-            && read::read_floats(strongest).await?[0] > 0.0
-        {
+        let Some(strongest) = strongest_gradient(model, &layer.name, input, target)? else { continue };
+        let [gradient, score] = read::read_floats(strongest).await?[..] else { continue };
+        // Where the score is not finite, no gradient is above zero, of whatever layer.
+        if !score.is_finite() {
+            return Err(Error::NonFinite { what: "the score that is explained".into() });
+        }
+        if gradient > 0.0 {
             return Ok(layer.name.clone());
         }
     }
     Err(Error::NoLayer { known: known.into_iter().map(|layer| layer.name).collect() })
 }
 
-/// Returns the largest magnitude of the gradient at a layer, `[1]`; `None` if the score does not depend on it.
+/// Returns the largest magnitude of the gradient at a layer and the sum of the scores, `[2]`; `None` if they do not depend on it.
 fn strongest_gradient<I, O, M>(
     model: &M,
     layer: &str,
@@ -109,7 +114,7 @@ where
     let plain = |target| scored.score(&output, target, Rows::All);
     let settings = Settings { budget: Budget::default(), resizer: &Resizer::default(), progress: None };
     match Session::new(&scored, &spec, recording, (1, &plain), settings)?.gradient(0, 0) {
-        Ok(gradient) => Ok(Some(gradient.abs().max())),
+        Ok(gradient) => Ok(Some(Tensor::cat(vec![gradient.abs().max(), plain(0)?.sum()], 0))),
         Err(Error::NotConnected { .. }) => Ok(None),
         Err(error) => Err(error),
     }

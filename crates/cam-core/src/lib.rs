@@ -78,8 +78,8 @@ pub use post::{Rectify, Sampling, Scale};
 pub use result::{AttributionMaps, Explanation, FlatMaps, MapNumbers, MapStats, Run, Warning};
 pub use tap::{INPUT, LayerInfo, Rows, Taps};
 pub use targets::{
-    BestBox, Binary, BoxedTarget, Class, Classes, Detections, Finer, Goal, LogOdds, Ranked, Region, Rivals,
-    Similarity, Softmax, TARGETS, Target, TargetInfo, Top, Value, target_named,
+    BestBox, Binary, BoxedTarget, Class, Classes, Detections, Finer, Goal, LikelierSide, LogOdds, Ranked,
+    Region, Rivals, Sigmoid, Similarity, Softmax, TARGETS, Target, TargetInfo, Top, Value, target_named,
 };
 pub use wrap::{
     Brightness, Explain, Explaining, Flip, Fusion, Inference, Noise, Pool, Running, Sess, Smooth, View,

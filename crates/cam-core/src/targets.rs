@@ -1,5 +1,6 @@
 //! The targets, one file each: which score of the output a map explains.
 
+mod binary;
 mod class;
 mod detector;
 mod finer;
@@ -7,11 +8,13 @@ mod goal;
 mod log_odds;
 mod region;
 mod registry;
+mod sigmoid;
 mod similarity;
 mod softmax;
 mod target;
 mod value;
 
+pub use binary::{Binary, LikelierSide};
 pub use class::{Class, Classes, Ranked, Top};
 pub use detector::{BestBox, Detections};
 pub use finer::{Finer, Rivals};
@@ -19,7 +22,8 @@ pub use goal::Goal;
 pub use log_odds::LogOdds;
 pub use region::Region;
 pub use registry::{TARGETS, TargetInfo, target_named};
+pub use sigmoid::Sigmoid;
 pub use similarity::Similarity;
 pub use softmax::Softmax;
 pub use target::{BoxedTarget, Target};
-pub use value::{Binary, Value};
+pub use value::Value;

@@ -7,7 +7,7 @@ use crate::digest::sha256;
 use crate::erased::{AnyArchitecture, AnyNetwork, RecordedNetwork};
 use crate::labels::{class_named, labels};
 use crate::weights::Weights;
-use crate::{Error, ModelCard, Precision, Prediction, Registry};
+use crate::{Error, Logits, ModelCard, Precision, Prediction, Registry};
 use burn::tensor::{Device, Tensor};
 use cam_core::{Inspect, Model, Taps};
 use image::RgbImage;
@@ -189,6 +189,12 @@ impl Classifier {
         }
         self.labels = names;
         Ok(self)
+    }
+
+    /// Returns the model with logits that stand for something else than its card says.
+    pub fn with_logits(mut self, logits: Logits) -> Self {
+        self.card.logits = logits;
+        self
     }
 
     /// Returns the model card.

@@ -27,6 +27,7 @@ pub(crate) fn labels(list: &Labels, classes: usize) -> Vec<String> {
 /// assert_eq!(class_named(&names, "0")?, 0);
 /// assert!(class_named(&["crane".into(), "crane".into()], "crane").is_err()); // a bird and a machine: a number says which
 /// assert_eq!(class_named(&names, "taby").unwrap_err().to_string(), "no class is called `taby`; did you mean tabby?");
+/// assert_eq!(class_named(&names, "-1").unwrap_err().to_string(), "no class is called `-1`; there are 2, numbered 0 to 1");
 /// # Ok::<(), cam_models::Error>(())
 /// ```
 pub fn class_named(labels: &[String], asked: &str) -> Result<usize, Error> {
@@ -41,8 +42,10 @@ pub fn class_named(labels: &[String], asked: &str) -> Result<usize, Error> {
         return Ok(class);
     }
     let wanted = asked.to_lowercase();
+    // Names are not similar to a number.
+    let names = || labels.iter().filter(|_| asked.parse::<i128>().is_err());
     let mut close: Vec<(f64, &String)> =
-        labels.iter().map(|label| (similarity(&label.to_lowercase(), &wanted), label)).collect();
+        names().map(|label| (similarity(&label.to_lowercase(), &wanted), label)).collect();
     close.retain(|(score, _)| *score > 0.7);
     close.sort_by(|a, b| b.0.total_cmp(&a.0));
     let close = close.into_iter().take(5).map(|(_, label)| label.clone()).collect();

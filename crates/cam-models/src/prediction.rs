@@ -23,8 +23,9 @@ impl Logits {
     /// # Shapes
     /// - logits, output: `[classes]`
     pub fn probabilities(self, logits: &[f32]) -> Vec<f32> {
+        let kind = if logits.len() == 1 && self == Self::Softmax { Self::Sigmoid } else { self };
         let logits = logits.iter().map(|&logit| f64::from(logit));
-        match self {
+        match kind {
             Self::Softmax => {
                 let most = logits.clone().fold(f64::NEG_INFINITY, f64::max);
                 let powers: Vec<f64> = logits.map(|logit| (logit - most).exp()).collect();

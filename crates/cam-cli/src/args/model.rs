@@ -6,7 +6,7 @@ use crate::report::console::Console;
 use crate::report::failure::Failure;
 use crate::run::manifest::Stamp;
 use burn_cam::{
-    AnyModel, ArchitectureOptions, Device, ImageModel, ModelInfo, OpenModel, Precision, TokenPool,
+    AnyModel, ArchitectureOptions, Device, ImageModel, Logits, ModelInfo, OpenModel, Precision, TokenPool,
 };
 use clap::ValueEnum;
 use serde::Serialize;
@@ -51,6 +51,10 @@ pub struct ModelArgs {
     /// The network in a file of several: what the names of its tensors start with
     #[arg(long, value_name = "NAME")]
     pub prefix: Option<String>,
+    /// What the outputs stand for: one class of all (softmax), each class or not (sigmoid), or probabilities already (none) [default:
+    /// from the model card; softmax]. One output alone is a sigmoid
+    #[arg(long, value_name = "softmax|sigmoid|none", value_parser = Logits::from_str)]
+    pub logits: Option<Logits>,
     /// The precision that the network computes in: f32, f16, bf16; maps are computed in f32
     #[arg(long, value_name = "NAME", default_value_t, value_parser = Precision::from_str)]
     pub precision: Precision,
@@ -98,6 +102,7 @@ pub struct Identity<'a> {
     weights: Option<(&'a Path, Stamp)>,
     labels: Option<(&'a Path, Stamp)>,
     card: Option<String>,
+    logits: Option<Logits>,
     precision: String,
 }
 
@@ -111,6 +116,7 @@ impl ModelArgs {
             card: info.card,
             weights: stamped(&self.weights),
             labels: stamped(&self.labels),
+            logits: self.logits,
             precision: self.precision.to_string(),
         }
     }
@@ -142,6 +148,9 @@ impl ModelArgs {
         options.strides.clone_from(&self.strides);
         options.dilations.clone_from(&self.dilations);
         spec = spec.architecture(&options);
+        if let Some(logits) = self.logits {
+            spec = spec.logits(logits);
+        }
         spec
     }
 

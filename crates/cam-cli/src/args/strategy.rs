@@ -1,6 +1,7 @@
 //! How images are explained: layers, and what is done around the methods.
 
 use crate::args::budget::BudgetArgs;
+use crate::args::target::TargetArgs;
 use crate::report::console::Console;
 use crate::report::failure::Failure;
 use burn_cam::{
@@ -79,7 +80,7 @@ impl StrategyArgs {
     pub fn explainer<'m, M: ImageModel>(
         &self,
         model: &'m M,
-        targets: &[AnyTarget],
+        (args, targets): (&TargetArgs, &[AnyTarget]),
         methods: &[&'static dyn Method],
         layers: &[String],
         console: &Console,
@@ -108,6 +109,7 @@ impl StrategyArgs {
                 }
             })
         });
+        explainer = args.explainer(explainer);
         explainer = targets.iter().cloned().fold(explainer, ImageExplainer::target);
         explainer = methods.iter().fold(explainer, |explainer, method| explainer.method(*method));
         explainer = layers.iter().fold(explainer, ImageExplainer::layer);

@@ -1,7 +1,8 @@
 //! Which scores are explained.
 
 use crate::registry;
-use burn_cam::{AnyTarget, Error, ImageModel};
+use crate::report::console::Console;
+use burn_cam::{AnyTarget, Error, ImageExplainer, ImageModel};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use serde::Serialize;
 
@@ -10,12 +11,13 @@ use serde::Serialize;
 #[group(id = "targets")]
 #[command(next_help_heading = "Classes")]
 pub struct TargetArgs {
-    /// A class, by number or name; may be given several times [default: the top class of each image]
-    #[arg(long = "class", value_name = "ID|NAME")]
+    /// A class, by number or name; may be given several times [default: the top class of each image; of classes that do not exclude
+    /// each other all with a probability of at least a half]
+    #[arg(long = "class", value_name = "ID|NAME", allow_negative_numbers = true)]
     pub classes: Vec<String>,
-    /// Explain the K most confident predictions of each image
-    #[arg(long, value_name = "K", default_value_t = 1, conflicts_with = "classes", value_parser = clap::value_parser!(u32).range(1..))]
-    pub top: u32,
+    /// Explain the K most confident predictions of each image, all of a model of fewer classes
+    #[arg(long, value_name = "K", conflicts_with = "classes", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
+    pub top: Option<u32>,
     /// Which score of a class is explained
     #[arg(long, value_name = "NAME", default_value = registry().targets()[0].name, value_parser = scores())]
     pub score: String,
@@ -28,13 +30,34 @@ fn scores() -> PossibleValuesParser {
 }
 
 impl TargetArgs {
-    /// Returns the targets that are asked for.
-    pub fn targets(&self, model: &impl ImageModel) -> Result<Vec<AnyTarget>, Error> {
+    /// Returns the targets that are asked for; none for those that are explained by default.
+    pub fn targets(&self, model: &impl ImageModel, console: &Console) -> Result<Vec<AnyTarget>, Error> {
         let decoder = model.decoder();
-        let scored = |target| registry().target(&self.score, target);
-        match &self.classes[..] {
-            [] => (0..self.top as usize).map(|rank| scored(decoder.ranked(rank))).collect(),
-            names => names.iter().map(|name| scored(decoder.target(name)?)).collect(),
+        if self.score == "softmax" && decoder.explains_several() {
+            console.warn("`--score softmax` compares classes that do not exclude each other: `--score sigmoid` does not");
+        }
+        if let Some(top) = self.top {
+            let (top, classes) = (top as usize, decoder.classes().unwrap_or(usize::MAX));
+            if top > classes {
+                console.warn(format_args!(
+                    "`--top {top}`: the model has {classes} classes, and all are explained"
+                ));
+            }
+            return (0..top.min(classes)).map(|rank| self.scored(decoder.ranked(rank))).collect();
+        }
+        self.classes.iter().map(|name| self.scored(decoder.target(name)?)).collect()
+    }
+
+    /// Returns the score of a target that is asked for.
+    pub fn scored(&self, target: AnyTarget) -> Result<AnyTarget, Error> {
+        registry().target(&self.score, target)
+    }
+
+    /// Returns an explainer that explains this score by default.
+    pub fn explainer<'m, M: ImageModel>(&self, explainer: ImageExplainer<'m, M>) -> ImageExplainer<'m, M> {
+        match registry().targets().iter().find(|target| target.name == self.score) {
+            Some(target) => explainer.default_score(target.build),
+            None => explainer,
         }
     }
 }

@@ -51,12 +51,15 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let painter = args.overlay.painter(args.strategy.sign.is_signed())?;
     let sheets = args.sheets.open("compare", &args.model, console)?;
     let model = args.model.open(&sheets.device, console)?;
-    let targets = args.targets.targets(&model)?;
+    let targets = args.targets.targets(&model, console)?;
+    let first = targets.first().cloned();
+    let first = first.map_or_else(|| args.targets.scored(model.decoder().ranked(0)), Ok)?;
     let layers = args.strategy.layers(&model)?;
-    let (methods, skipped) = applicable(&model, &layers, &requested, &targets[0])?;
+    let (methods, skipped) = applicable(&model, &layers, &requested, &first)?;
     let name = model.info().name;
     console.detail(format_args!("{name} on {}", sheets.device_name));
-    let explainer = args.strategy.explainer(&model, &targets, &methods, &layers, &sheets.console);
+    let explainer =
+        args.strategy.explainer(&model, (&args.targets, &targets), &methods, &layers, &sheets.console);
     let explainer = explainer.preprocess(args.sheets.preprocess.preprocess(&model));
     let options = json!({
         "model": args.model.identity(&model),

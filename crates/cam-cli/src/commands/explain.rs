@@ -58,7 +58,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let info = model.info();
     info.weights.iter().for_each(|weights| inputs.add(weights));
     check(&output, &inputs)?;
-    let targets = args.targets.targets(&model)?;
+    let targets = args.targets.targets(&model, console)?;
     let layers = args.strategy.layers(&model)?;
     let preprocess = args.preprocess.preprocess(&model);
     warn_without_layer(args, &methods, console);

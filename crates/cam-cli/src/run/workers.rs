@@ -136,7 +136,7 @@ fn work(spec: WorkSpec<'_>, device: &NamedDevice, first: Option<&AnyModel>, jobs
             }
         };
         let WorkSpec { args, targets, methods, layers, preprocess, console } = spec;
-        let explainer = args.strategy.explainer(model, targets, methods, layers, console);
+        let explainer = args.strategy.explainer(model, (&args.targets, targets), methods, layers, console);
         let mut worker =
             Worker { spec, explainer: explainer.preprocess(preprocess.clone()), seconds: Seconds::default() };
         let mut job = Some(job);

@@ -29,7 +29,7 @@ use burn::tensor::activation::softmax;
 pub struct Finer<T = Top> {
     /// Which class is explained.
     pub of: T,
-    /// How many classes it is compared with; 0 leaves the class alone.
+    /// How many classes it is compared with: all others, if there are fewer; 0 leaves the class alone.
     pub with: usize,
     /// $\alpha$: how much of the others is subtracted; 0 leaves the class alone.
     pub alpha: f32,
@@ -57,17 +57,14 @@ impl<T> Finer<T> {
 
 impl<T: Target> Target for Finer<T> {
     /// # Errors
-    /// [`Error::NotAClass`] if the target inside asks for no class, [`Error::UnknownClass`] if there are fewer classes
-    /// than it is compared with.
+    /// [`Error::NotAClass`] if the target inside asks for no class.
     fn resolve(&self, output: &Tensor<2>) -> Result<Goal, Error> {
         let goal = self.of.resolve(output)?;
         let chosen = goal.classes.clone().ok_or(Error::NotAClass)?;
         let [batch, classes] = output.dims();
-        if self.with == 0 {
+        let with = self.with.min(classes.saturating_sub(1));
+        if with == 0 {
             return Ok(goal);
-        }
-        if self.with >= classes {
-            return Err(Error::UnknownClass { asked: self.with, classes });
         }
         let plain = output.clone().inner();
         let logit = plain.clone().gather(1, chosen.clone().reshape([batch, 1]));
@@ -77,8 +74,8 @@ impl<T: Target> Target for Finer<T> {
             .expand([batch, classes])
             .equal(chosen.clone().reshape([batch, 1]).expand([batch, classes]));
         let distance = (plain - logit).abs().mask_fill(itself, f32::INFINITY);
-        let rivals = distance.argsort(1).narrow(1, 0, self.with);
-        let Self { with, alpha, weights, .. } = *self;
+        let rivals = distance.argsort(1).narrow(1, 0, with);
+        let Self { alpha, weights, .. } = *self;
         let score = move |output: &Tensor<2>, rows: Rows| {
             let rivals = rows.of(rivals.clone());
             let of = |values: Tensor<2>| values.gather(1, rivals.clone());

@@ -1,6 +1,6 @@
 //! The built-in ways to turn the logit of a class into a score.
 
-use super::{BoxedTarget, Finer, LogOdds, Softmax};
+use super::{BoxedTarget, Finer, LogOdds, Sigmoid, Softmax};
 use crate::Error;
 
 /// A way to turn the logit of a class into the score that is explained. Lists and help follow from it.
@@ -49,6 +49,13 @@ pub static TARGETS: &[TargetInfo] = &[
     TargetInfo::new("softmax", "Softmax", "the probability of the class", "", |class| {
         Box::new(Softmax(class))
     }),
+    TargetInfo::new(
+        "sigmoid",
+        "Sigmoid",
+        "the probability of the class, where classes do not exclude each other",
+        "",
+        |class| Box::new(Sigmoid(class)),
+    ),
     TargetInfo::new(
         "log-odds",
         "ReST",

@@ -16,15 +16,3 @@ impl Target for Value {
         Ok(Goal { classes: None, ..goal })
     }
 }
-
-/// One side of a binary classifier with one logit, `[batch, 1]`: the logit for `true`, its negative for `false`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Binary(pub bool);
-
-impl Target for Binary {
-    fn resolve(&self, output: &Tensor<2>) -> Result<Goal, Error> {
-        let goal = Value(0).resolve(output)?;
-        let sign = if self.0 { 1.0 } else { -1.0 };
-        Ok(Goal::new(move |output, rows| goal.score(output, rows) * sign))
-    }
-}

@@ -4,8 +4,8 @@ use crate::common::slow::{mean, narrow, softmax, wide};
 use crate::common::{close, numbers, seed, uniform};
 use burn::prelude::*;
 use cam_core::{
-    BestBox, Binary, Class, Classes, Detections, Error, Finer, Goal, LogOdds, Ranked, Region, Rivals, Rows,
-    Similarity, Softmax, TARGETS, Target, Top, Value, target_named,
+    BestBox, Binary, Class, Classes, Detections, Error, Finer, Goal, LikelierSide, LogOdds, Ranked, Region,
+    Rivals, Rows, Sigmoid, Similarity, Softmax, TARGETS, Target, Top, Value, target_named,
 };
 
 const IMAGES: usize = 3;
@@ -123,10 +123,16 @@ fn finer_compares_with_a_class_of_the_same_logit_and_not_with_itself() {
 }
 
 #[test]
-fn finer_needs_a_class_and_enough_others() {
+fn finer_needs_a_class_and_compares_with_as_many_others_as_there_are() {
+    let score = |of: &dyn Target, count| {
+        let plain = logits(1, 0).narrow(1, 0, count);
+        numbers(&of.resolve(&plain).unwrap().score(&plain, Rows::All))
+    };
     let finer = |with| Finer { of: Class(0), with, alpha: 0.6, weights: Rivals::Even };
-    let refused = finer(CLASSES).resolve(&logits(1, 0)).err();
-    assert_eq!(refused, Some(Error::UnknownClass { asked: CLASSES, classes: CLASSES }));
+    for count in [2, 3] {
+        assert_eq!(score(&Finer::paper(Class(0)), count), score(&finer(count - 1), count), "{count} classes");
+    }
+    assert_eq!(score(&Finer::paper(Class(0)), 1), score(&Class(0), 1));
     let refused = Finer::paper(Value(0)).resolve(&logits(1, 0)).err();
     assert_eq!(refused, Some(Error::NotAClass));
 }
@@ -273,5 +279,36 @@ fn a_score_of_a_class_has_a_name_and_is_what_the_name_means() {
     assert_eq!(by_name("log-odds"), score(&LogOdds(Class(2))));
     assert_eq!(by_name("finer"), score(&Finer::paper(Class(2))));
     let error = target_named("logits").err().unwrap();
-    assert_eq!(error.to_string(), "no score is called `logits`; there are logit, softmax, log-odds, finer");
+    assert_eq!(
+        error.to_string(),
+        "no score is called `logits`; there are logit, softmax, sigmoid, log-odds, finer"
+    );
+}
+
+#[test]
+fn one_output_is_a_class_and_its_opposite_and_never_a_softmax() {
+    let plain = Tensor::<2>::from_floats([[2.0], [-3.0], [0.0]], &Device::flex());
+    let goal = |target: &dyn Target| target.resolve(&plain).unwrap();
+    let scores = |target: &dyn Target| numbers(&goal(target).score(&plain, Rows::All));
+    let classes =
+        |target: &dyn Target| goal(target).classes().unwrap().to_data().try_to_vec_as::<i64>().unwrap();
+    let side = |rank| LikelierSide { threshold: 0.0, rank };
+    assert_eq!((scores(&side(0)), classes(&side(0))), (vec![2.0, 3.0, 0.0], vec![0, 1, 0]));
+    assert_eq!((scores(&side(1)), classes(&side(1))), (vec![-2.0, -3.0, 0.0], vec![1, 0, 1]));
+    assert_eq!((scores(&Binary(false)), classes(&Binary(false))), (vec![-2.0, 3.0, 0.0], vec![1, 1, 1]));
+    assert!(side(2).resolve(&plain).is_err());
+    // The side is that of the plain output, whatever a further pass gives.
+    let later = Tensor::<2>::from_floats([[-1.0], [-1.0], [-1.0]], &Device::flex());
+    assert_eq!(numbers(&goal(&side(0)).score(&later, Rows::All)), [-1.0, 1.0, -1.0]);
+    let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
+    for target in [&Softmax(side(0)) as &dyn Target, &Sigmoid(side(0))] {
+        assert!(goal(target).is_probability());
+        for (found, logit) in scores(target).into_iter().zip([2.0, 3.0, 0.0]) {
+            assert!((found - sigmoid(logit)).abs() < TOLERANCE, "{found} for {logit}");
+        }
+    }
+    for (found, logit) in scores(&LogOdds(Class(0))).into_iter().zip([2.0f32, -3.0, 0.0]) {
+        assert!((found - logit - sigmoid(logit).ln()).abs() < TOLERANCE, "{found} for {logit}");
+    }
+    assert_eq!(scores(&Finer::paper(side(0))), scores(&side(0)));
 }
