@@ -11,6 +11,7 @@ mod golden;
 mod hostile;
 #[cfg(feature = "hub")]
 mod hub;
+mod photos;
 mod pipeline;
 mod precision;
 mod publishers;

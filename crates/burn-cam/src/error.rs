@@ -38,6 +38,16 @@ pub enum Error {
         /// What the model says.
         reason: String,
     },
+    /// An image of other channels than the model needs.
+    #[error("the image{} has {found} channels, and the model needs {needed}: TIFF and .npy files can have them", quoted(.name))]
+    Channels {
+        /// The name of the image.
+        name: Option<String>,
+        /// The channels of the model's input.
+        needed: usize,
+        /// The channels of the image.
+        found: usize,
+    },
     /// Names of classes that are not as many as the classes of the model.
     #[error("there are {names} names of classes, and the model has {classes} classes")]
     LabelCount {
@@ -139,7 +149,8 @@ impl Error {
                 ErrorKind::Model
             }
             Self::Models(Models::UnreadablePhoto { .. } | Models::Channels { .. })
-            | Self::InputSize { .. } => ErrorKind::Image,
+            | Self::InputSize { .. }
+            | Self::Channels { .. } => ErrorKind::Image,
             Self::Models(Models::PhotoSize { .. }) | Self::EmptyImage { .. } => ErrorKind::ImageSize,
             Self::Models(Models::UnreadableWeights { .. }) => ErrorKind::Weights,
             Self::Models(
@@ -154,7 +165,9 @@ impl Error {
             Self::NonFiniteOutput { .. }
             | Self::Core(Core::NonFinite { .. })
             | Self::Viz(Viz::NotFinite { .. }) => ErrorKind::NonFinite,
-            Self::Viz(Viz::Write { .. } | Viz::Encode { .. } | Viz::TooLarge { .. }) => ErrorKind::Output,
+            Self::Viz(
+                Viz::Write { .. } | Viz::Encode { .. } | Viz::TooLarge { .. } | Viz::TooLong { .. },
+            ) => ErrorKind::Output,
             Self::Core(Core::Device { .. })
             | Self::Models(Models::Precision { .. } | Models::Device { .. }) => ErrorKind::Device,
             Self::LabelCount { .. }

@@ -3,7 +3,7 @@
 use crate::{Area, Error, HeatMap, Preprocess, Resize};
 use burn::Tensor;
 use burn::tensor::Device;
-use cam_models::View;
+use cam_models::{Bands, Photo, PhotoNote, PhotoReader, View};
 use image::{DynamicImage, RgbImage};
 use std::path::Path;
 use std::sync::Arc;
@@ -44,28 +44,32 @@ impl Shown {
 pub struct ImageInput {
     name: Option<String>,
     pixels: Arc<RgbImage>,
+    /// Its samples, where they are no colors.
+    bands: Option<Arc<Bands>>,
+    notes: Vec<PhotoNote>,
     /// What the model gets, when it is prepared already: `[1, channels, height, width]`.
     prepared: Option<Tensor<4>>,
 }
 
 impl ImageInput {
-    /// Reads an image file, upright as its EXIF orientation says. Its name is its path.
+    /// Reads an image file, upright as its EXIF orientation says, with white behind transparent pixels; a [`PhotoReader`] can do
+    /// otherwise, and what it returns becomes an `ImageInput` too. Its name is its path.
     ///
     /// # Errors
-    /// As [`cam_models::read_photo`].
+    /// As [`PhotoReader::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let image = Self::from(cam_models::read_photo(path)?);
+        let image = Self::from(PhotoReader::default().open(path)?);
         Ok(image.named(path.display().to_string()))
     }
 
     /// Decodes the bytes of an image file. Its name is the path, which need not exist.
     ///
     /// # Errors
-    /// As [`cam_models::decode_photo`].
+    /// As [`PhotoReader::decode`].
     pub fn decode(path: impl AsRef<Path>, bytes: &[u8]) -> Result<Self, Error> {
         let path = path.as_ref();
-        let image = Self::from(cam_models::decode_photo(bytes, path)?);
+        let image = Self::from(PhotoReader::default().decode(bytes, path)?);
         Ok(image.named(path.display().to_string()))
     }
 
@@ -80,9 +84,15 @@ impl ImageInput {
         let image = |place: usize| {
             let input = inputs.clone().narrow(0, place, 1);
             let pixels = preprocess.to_image(input.clone())?;
-            Ok(Self { name: None, pixels: pixels.into(), prepared: Some(input) })
+            Ok(Self { prepared: Some(input), ..pixels.into() })
         };
         (0..inputs.dims()[0]).map(image).collect()
+    }
+
+    /// Adds what was decided when it was read.
+    pub fn noted(mut self, note: PhotoNote) -> Self {
+        self.notes.push(note);
+        self
     }
 
     /// Sets the name, which its results carry.
@@ -98,6 +108,11 @@ impl ImageInput {
     /// Returns its pixels.
     pub fn pixels(&self) -> &RgbImage {
         &self.pixels
+    }
+
+    /// Returns what was decided when it was read.
+    pub fn notes(&self) -> &[PhotoNote] {
+        &self.notes
     }
 
     /// Returns the input that was [prepared](Self::from_tensor) already, `[1, channels, height, width]`.
@@ -125,32 +140,59 @@ impl ImageInput {
         preprocess: &Preprocess,
         device: &Device,
     ) -> Result<(Tensor<4>, Vec<Shown>), Error> {
-        let Some(home) = images.iter().find_map(|image| Some(image.prepared.as_ref()?.device())) else {
+        let is_of_colors = |image: &&Self| image.prepared.is_none() && image.bands_for(preprocess).is_none();
+        if images.iter().all(is_of_colors) {
             let pixels = || images.iter().map(|image| image.pixels());
-            let (input, views) = preprocess.apply_all(pixels(), device)?;
+            let (input, views) =
+                preprocess.apply_all(pixels(), device).map_err(|error| images[0].of_channels(error))?;
             let shown = images.iter().zip(views).map(|(image, view)| image.shown(view, preprocess));
             return Ok((input, shown.collect()));
-        };
+        }
         // Where the prepared inputs are, so that all of them are uploaded together.
-        let one = |image: &&Self| match &image.prepared {
-            Some(input) => {
+        let home = images.iter().find_map(|image| Some(image.prepared.as_ref()?.device()));
+        let home = home.unwrap_or_else(|| device.clone());
+        let one = |image: &&Self| {
+            if let Some(input) = &image.prepared {
                 let shown = Shown { area: Area::whole(image.pixels()), inner: None };
-                Ok((input.clone().to_device(&home), shown))
+                return Ok((input.clone().to_device(&home), shown));
             }
-            None => {
-                let (input, view) = preprocess.apply(image.pixels(), &home)?;
-                Ok((input, image.shown(view, preprocess)))
-            }
+            let applied = match image.bands_for(preprocess) {
+                Some(bands) => preprocess.apply_bands(bands, &home),
+                None => preprocess.apply(image.pixels(), &home),
+            };
+            let (input, view) = applied.map_err(|error| image.of_channels(error))?;
+            Ok((input, image.shown(view, preprocess)))
         };
         let both: Vec<_> = images.iter().map(one).collect::<Result<_, Error>>()?;
         let (inputs, shown): (Vec<_>, Vec<_>) = both.into_iter().unzip();
         Ok((Tensor::cat(inputs, 0).to_device(device), shown))
     }
+
+    /// Returns the bands that a model sees of the image; `None` if it sees gray or colors.
+    fn bands_for(&self, preprocess: &Preprocess) -> Option<&Bands> {
+        self.bands.as_deref().filter(|_| !matches!(preprocess.channels, 1 | 3))
+    }
+
+    /// Returns an error with the name of the image, if it is of its channels.
+    fn of_channels(&self, error: cam_models::Error) -> Error {
+        match error {
+            cam_models::Error::Channels { needed, found } => {
+                Error::Channels { name: self.name.clone(), needed, found }
+            }
+            other => other.into(),
+        }
+    }
 }
 
 impl From<RgbImage> for ImageInput {
     fn from(pixels: RgbImage) -> Self {
-        Self { name: None, pixels: pixels.into(), prepared: None }
+        Self { name: None, pixels: pixels.into(), bands: None, notes: Vec::new(), prepared: None }
+    }
+}
+
+impl From<Photo> for ImageInput {
+    fn from(Photo { pixels, bands, notes, .. }: Photo) -> Self {
+        Self { bands: bands.map(Arc::new), notes, ..pixels.into() }
     }
 }
 
@@ -161,16 +203,16 @@ impl From<&RgbImage> for ImageInput {
 }
 
 impl From<DynamicImage> for ImageInput {
-    /// Converts an image of any kind; transparency is dropped.
+    /// Converts an image of any kind as [`PhotoReader::convert`] does by default.
     fn from(image: DynamicImage) -> Self {
-        image.into_rgb8().into()
+        Self::from(&image)
     }
 }
 
 impl From<&DynamicImage> for ImageInput {
-    /// Converts an image of any kind; transparency is dropped.
+    /// Converts an image of any kind as [`PhotoReader::convert`] does by default.
     fn from(image: &DynamicImage) -> Self {
-        image.to_rgb8().into()
+        PhotoReader::default().convert(image).into()
     }
 }
 

@@ -88,19 +88,19 @@ pub use burn::tensor::Device;
 pub use cam_core::{
     Attention, AttributionMaps, BestBox, Binary, Brightness, Class, Classes, Companion, Cost, Detections,
     Evidence, Explain, Explainer, Explanation, Finer, Flip, Fusion, Goal, Input, Inspect, LayerContext,
-    LayerInfo, Layout, LikelierSide, LogOdds, METHODS, MapNumbers, Method, MethodInfo, Model, Ncdhw, Nchw, Ncl, Needs,
-    Nhwc, NoModule, Noise, Pool, Progress, Ranked, RankedLayer, Reads, Rectify, Region, Rivals, Rows,
-    Sampling, Scale, Sess, Sigmoid, Similarity, Smooth, Softmax, TARGETS, Tapped, Taps, Target, TargetInfo, Tokens,
-    Top, UniqueCopies, Value, View, Warning, Wrapped, Wrapper, WrapperInfo, choose_layer, guided_backprop,
-    guided_gradcam, method_named, methods::*,
+    LayerInfo, Layout, LikelierSide, LogOdds, METHODS, MapNumbers, Method, MethodInfo, Model, Ncdhw, Nchw,
+    Ncl, Needs, Nhwc, NoModule, Noise, Pool, Progress, Ranked, RankedLayer, Reads, Rectify, Region, Rivals,
+    Rows, Sampling, Scale, Sess, Sigmoid, Similarity, Smooth, Softmax, TARGETS, Tapped, Taps, Target,
+    TargetInfo, Tokens, Top, UniqueCopies, Value, View, Warning, Wrapped, Wrapper, WrapperInfo, choose_layer,
+    guided_backprop, guided_gradcam, method_named, methods::*,
 };
 #[cfg(feature = "device")]
 pub use cam_device;
 pub use cam_graph::{LayerNode, LayerTree, MapTensor, Tensors};
 pub use cam_models::{
-    Activation, Antialias, AnyArchitecture, Architecture, ArchitectureOptions, ChannelOrder, Classifier,
-    Family, InputLayout, Logits, MOST_PIXELS, ModelCard, Precision, Preprocess, Resize, TensorShapes,
-    TokenPool, ValueRange, check_photo_size,
+    Activation, Antialias, AnyArchitecture, Architecture, ArchitectureOptions, Bands, ChannelOrder,
+    Classifier, Family, InputLayout, Logits, MOST_PIXELS, ModelCard, PHOTO_EXTENSIONS, Photo, PhotoNote,
+    PhotoReader, Precision, Preprocess, Resize, TensorShapes, TokenPool, ValueRange, check_photo_size,
 };
 pub use cam_viz::{Area, ColorMap, HeatMap, Overlay};
 pub use {burn, cam_core, cam_graph, cam_models, cam_viz, image};

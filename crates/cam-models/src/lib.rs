@@ -32,6 +32,7 @@ mod hub;
 mod labels;
 mod model_card;
 mod options;
+mod photo;
 mod precision;
 mod prediction;
 mod preprocess;
@@ -50,11 +51,11 @@ pub use hub::Hub;
 pub use labels::class_named;
 pub use model_card::{InputLayout, Labels, Logits, ModelCard};
 pub use options::{Activation, Antialias, ArchitectureOptions, TokenPool};
+pub use photo::{
+    Bands, MOST_PIXELS, PHOTO_EXTENSIONS, Photo, PhotoNote, PhotoReader, check_photo_size, read_photo,
+};
 pub use precision::Precision;
 pub use prediction::Prediction;
-pub use preprocess::{
-    ChannelOrder, Filter, MOST_PIXELS, Preprocess, Resize, ValueRange, View, check_photo_size, decode_photo,
-    read_photo,
-};
+pub use preprocess::{ChannelOrder, Filter, Preprocess, Resize, ValueRange, View};
 pub use registry::Registry;
 pub use weights::{Shapes, Weights};

@@ -1,17 +1,14 @@
 //! From an image to the input of a network, as in Python: resized by an antialiased filter that matches Pillow, its channels put in
 //! order, scaled to the range that the network was trained with, and normalized by the mean and the deviation of each channel.
 
-use crate::Error;
+use crate::{Bands, Error};
 use burn::tensor::{Device, Tensor, TensorData};
 use fast_image_resize::images::Image;
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, Rgb, RgbImage};
+use image::{Rgb, RgbImage};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
-use std::io::Cursor;
-use std::path::Path;
 
 /// How an image becomes the square that a network needs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +36,17 @@ pub enum Filter {
     Bicubic,
     /// Pillow's `LANCZOS`.
     Lanczos,
+}
+
+impl Filter {
+    fn options(self) -> ResizeOptions {
+        let filter = match self {
+            Self::Bilinear => FilterType::Bilinear,
+            Self::Bicubic => FilterType::CatmullRom,
+            Self::Lanczos => FilterType::Lanczos3,
+        };
+        ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter))
+    }
 }
 
 /// The order in which a network of three channels gets the colors.
@@ -79,7 +87,7 @@ impl ValueRange {
 pub struct Preprocess {
     /// Height and width of the input in pixels.
     pub size: [usize; 2],
-    /// Channels: 1 (gray), 3 (colors), or any number of bands, which no photo has.
+    /// Channels: 1 (gray), 3 (colors), or any number of bands, as TIFF and arrays have them.
     pub channels: usize,
     /// The order of three channels.
     pub order: ChannelOrder,
@@ -132,81 +140,7 @@ impl From<View> for [f32; 4] {
 }
 
 /// The color of the bars of [`Resize::Letterbox`].
-const BARS: Rgb<u8> = Rgb([114; 3]);
-
-/// The sides of images that can be explained, in pixels.
-const SIDES: std::ops::RangeInclusive<u32> = 8..=20_000;
-/// The most pixels of an image that can be explained, width times height: 2^28.
-pub const MOST_PIXELS: u64 = 1 << 28;
-/// The most memory that decoding may take, in bytes.
-const MEMORY: u64 = 1 << 30;
-
-/// Reads an image, rotated as its EXIF orientation requires.
-///
-/// # Errors
-/// [`Error::UnreadablePhoto`] for a file that is missing, corrupt, cut short, or of an unknown format; [`Error::PhotoSize`] as
-/// for [`check_photo_size`], before its pixels are decoded.
-pub fn read_photo(path: &Path) -> Result<RgbImage, Error> {
-    let bytes = std::fs::read(path)
-        .map_err(|e| Error::UnreadablePhoto { path: path.into(), reason: e.to_string() })?;
-    decode_photo(&bytes, path)
-}
-
-/// Like [`read_photo`], from the bytes of a file; errors call it `path`.
-///
-/// # Errors
-/// Those of [`read_photo`].
-pub fn decode_photo(bytes: &[u8], path: &Path) -> Result<RgbImage, Error> {
-    let unreadable = |reason: &dyn std::fmt::Display| Error::UnreadablePhoto {
-        path: path.into(),
-        reason: reason.to_string().trim_end().into(),
-    };
-    let mut reader =
-        ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| unreadable(&e))?;
-    if reader.format() == Some(ImageFormat::Jpeg) && !is_complete(bytes) {
-        return Err(unreadable(&"its JPEG data is cut short"));
-    }
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(MEMORY);
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(|e| unreadable(&e))?;
-    let (width, height) = decoder.dimensions();
-    check_photo_size(path, width, height)?;
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut photo = DynamicImage::from_decoder(decoder).map_err(|e| unreadable(&e))?;
-    photo.apply_orientation(orientation);
-    Ok(photo.into_rgb8())
-}
-
-/// Makes sure that an image of this size can be explained and drawn; errors call it `path`.
-///
-/// # Errors
-/// [`Error::PhotoSize`] for a side of less than 8 or more than 20,000 pixels, and for more than [`MOST_PIXELS`].
-pub fn check_photo_size(path: &Path, width: u32, height: u32) -> Result<(), Error> {
-    let all = u64::from(width) * u64::from(height);
-    if SIDES.contains(&width) && SIDES.contains(&height) && all <= MOST_PIXELS {
-        return Ok(());
-    }
-    let (least, most) = (*SIDES.start(), *SIDES.end());
-    Err(Error::PhotoSize { path: path.into(), width, height, least, most, pixels: MOST_PIXELS })
-}
-
-/// Returns whether the scans of a JPEG are complete: decoders fill missing parts with gray and report no error.
-fn is_complete(jpeg: &[u8]) -> bool {
-    // Segments, each a marker of two bytes and a length that counts itself, up to the first scan (0xda).
-    let mut place = 2;
-    while let Some(&[0xff, marker, high, low]) = jpeg.get(place..place + 4) {
-        if marker == 0xda {
-            // In a scan 0xff is followed by 0, so the end of the image (0xd9) cannot be mistaken.
-            return jpeg[place..].windows(2).any(|pair| pair == [0xff, 0xd9]);
-        }
-        place += match marker {
-            0xff => 1, // padding
-            _ => 2 + usize::from(u16::from_be_bytes([high, low])),
-        };
-    }
-    false
-}
+const BARS: u8 = 114;
 
 impl fmt::Display for Preprocess {
     /// Writes how an image becomes the input, in one line: `squeezed whole to 224 x 224 pixels (bilinear), RGB in 0..1, mean 0.5, deviation
@@ -371,20 +305,29 @@ impl Preprocess {
 
     /// Returns the image that the network sees, before its colors are normalized, and the part of the image that it shows.
     pub fn resized(&self, photo: &RgbImage) -> (RgbImage, View) {
-        let (height, width) = (self.size[0] as u32, self.size[1] as u32);
-        let whole = View { x: 0.0, y: 0.0, width: photo.width() as f32, height: photo.height() as f32 };
+        let Placement { scaled, from, to, size, view } = self.placement([photo.width(), photo.height()]);
+        let resized = resize(photo, scaled[0], scaled[1], self.filter);
+        if scaled == size {
+            return (resized, view);
+        }
+        let [width, height] = [0, 1].map(|axis| scaled[axis].min(size[axis]));
+        let part = image::imageops::crop_imm(&resized, from[0], from[1], width, height);
+        let mut input = RgbImage::from_pixel(size[0], size[1], Rgb([BARS; 3]));
+        image::imageops::replace(&mut input, &part.to_image(), to[0].into(), to[1].into());
+        (input, view)
+    }
+
+    /// Returns where an image of this width and height is in the input.
+    fn placement(&self, [photo_width, photo_height]: [u32; 2]) -> Placement {
+        let [height, width] = self.input_size(photo_width, photo_height).map(|side| side as u32);
+        let size = [width, height];
+        let whole = View { x: 0.0, y: 0.0, width: photo_width as f32, height: photo_height as f32 };
+        let placed = Placement { scaled: size, from: [0, 0], to: [0, 0], size, view: whole };
         match self.resize {
-            Resize::Squash => (resize(photo, width, height, self.filter), whole),
-            Resize::ShortSide => {
-                let [height, width] = self.input_size(photo.width(), photo.height());
-                (resize(photo, width as u32, height as u32, self.filter), whole)
-            }
+            Resize::Squash | Resize::ShortSide => placed,
             Resize::Letterbox => {
-                let [left, top, inner_width, inner_height] = self.inner(photo.width(), photo.height());
-                let scaled = resize(photo, inner_width, inner_height, self.filter);
-                let mut boxed = RgbImage::from_pixel(width, height, BARS);
-                image::imageops::replace(&mut boxed, &scaled, left.into(), top.into());
-                (boxed, whole)
+                let [left, top, width, height] = self.inner(photo_width, photo_height);
+                Placement { scaled: [width, height], to: [left, top], ..placed }
             }
             Resize::Crop => {
                 // As in torchvision and timm: the shorter side first, all sides truncated (224 / 0.9 is 248), the center rounded.
@@ -392,10 +335,8 @@ impl Preprocess {
                 let factor = (target[0] / whole.height).max(target[1] / whole.width);
                 let full_width = ((whole.width * factor + 1e-3) as u32).max(width);
                 let full_height = ((whole.height * factor + 1e-3) as u32).max(height);
-                let resized = resize(photo, full_width, full_height, self.filter);
                 let left = ((full_width - width) as f32 / 2.0).round_ties_even() as u32;
                 let top = ((full_height - height) as f32 / 2.0).round_ties_even() as u32;
-                let cut = image::imageops::crop_imm(&resized, left, top, width, height).to_image();
                 let (across, down) = (whole.width / full_width as f32, whole.height / full_height as f32);
                 let view = View {
                     x: left as f32 * across,
@@ -403,10 +344,58 @@ impl Preprocess {
                     width: width as f32 * across,
                     height: height as f32 * down,
                 };
-                (cut, view)
+                Placement { scaled: [full_width, full_height], from: [left, top], view, ..placed }
             }
         }
     }
+
+    /// Returns the input of the network for bands, and the part of the image that it shows.
+    ///
+    /// # Shapes
+    /// - output: `[1, channels, height, width]`
+    ///
+    /// # Errors
+    /// [`Error::Channels`] if the network needs another number of bands.
+    pub fn apply_bands(&self, bands: &Bands, device: &Device) -> Result<(Tensor<4>, View), Error> {
+        if bands.count != self.channels {
+            return Err(Error::Channels { needed: self.channels, found: bands.count });
+        }
+        let own = [bands.width as u32, bands.height as u32];
+        let Placement { scaled, from, to, size, view } = self.placement(own);
+        let [scaled_width, left, column, width] =
+            [scaled[0], from[0], to[0], size[0]].map(|side| side as usize);
+        let [top, row, height] = [from[1], to[1], size[1]].map(|side| side as usize);
+        let shown = scaled_width.min(width);
+        let mut planes = vec![f32::from(BARS) / 255.0; self.channels * height * width];
+        let inputs = planes.chunks_exact_mut(height * width);
+        let sources = bands.values.chunks_exact(bands.width * bands.height);
+        for (channel, (input, band)) in inputs.zip(sources).enumerate() {
+            let resized = resize_band(band, own, scaled, self.filter);
+            let rows =
+                input.chunks_exact_mut(width).skip(row).zip(resized.chunks_exact(scaled_width).skip(top));
+            for (to, from) in rows {
+                to[column..column + shown].copy_from_slice(&from[left..left + shown]);
+            }
+            let (unit, mean, std) = (self.range.unit() / 255.0, self.mean_of(channel), self.std_of(channel));
+            input.iter_mut().for_each(|value| *value = (*value / unit - mean) / std);
+        }
+        let shape = [1, self.channels, height, width];
+        Ok((Tensor::from_data(TensorData::new(planes, shape), device), view))
+    }
+}
+
+/// Where an image is in the input of a network. All are of columns, and then of rows.
+struct Placement {
+    /// What the whole image is resized to.
+    scaled: [u32; 2],
+    /// The corner from which on it is shown.
+    from: [u32; 2],
+    /// Where that corner is in the input.
+    to: [u32; 2],
+    /// The input.
+    size: [u32; 2],
+    /// The part of the image that is seen.
+    view: View,
 }
 
 /// Returns the brightness of a pixel, as Pillow's `convert("L")`.
@@ -418,12 +407,7 @@ fn luma(Rgb([red, green, blue]): &Rgb<u8>) -> u8 {
 /// Resizes as Pillow does: a convolution whose support grows with the reduction, along rows first, and rounded before it goes along
 /// columns, which determines where a bicubic overshoot is clipped.
 fn resize(photo: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbImage {
-    let filter = match filter {
-        Filter::Bilinear => FilterType::Bilinear,
-        Filter::Bicubic => FilterType::CatmullRom,
-        Filter::Lanczos => FilterType::Lanczos3,
-    };
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter));
+    let options = filter.options();
     let mut image = photo.clone();
     for (width, height) in [(width, photo.height()), (width, height)] {
         if image.dimensions() == (width, height) {
@@ -438,4 +422,16 @@ fn resize(photo: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbImage
         image = RgbImage::from_raw(width, height, target.into_vec()).expect("an image of the requested size");
     }
     image
+}
+
+/// Resizes a band, as [`resize`] does but without rounding.
+fn resize_band(band: &[f32], [width, height]: [u32; 2], full: [u32; 2], filter: Filter) -> Vec<f32> {
+    let bytes = band.iter().flat_map(|value| value.to_ne_bytes()).collect();
+    let source =
+        Image::from_vec_u8(width, height, bytes, PixelType::F32).expect("a band has a float per pixel");
+    let mut target = Image::new(full[0], full[1], PixelType::F32);
+    let resized = Resizer::new().resize(&source, &mut target, &filter.options());
+    resized.expect("both have a float per pixel");
+    let (floats, _) = target.buffer().as_chunks();
+    floats.iter().map(|bytes| f32::from_ne_bytes(*bytes)).collect()
 }

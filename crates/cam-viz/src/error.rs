@@ -119,6 +119,21 @@ pub enum Error {
         known: String,
     },
 
+    /// An image has a longer side than its format can have.
+    #[error(
+        "the image of {width} x {height} is too long for {format}, whose sides have at most {longest} pixels: write a PNG"
+    )]
+    TooLong {
+        /// The extension of the format.
+        format: &'static str,
+        /// The width of the image in pixels.
+        width: u32,
+        /// The height of the image in pixels.
+        height: u32,
+        /// The longest side of the format in pixels.
+        longest: u32,
+    },
+
     /// The encoder of a format rejected an image.
     #[error("the image of {width} x {height} cannot be written as {format}: {source}")]
     Encode {

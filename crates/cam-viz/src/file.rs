@@ -11,8 +11,9 @@ use image::{
 };
 use std::{fs, io, io::Write, path::Path};
 
-/// The extensions of the supported formats, each with its encoder.
-const FORMATS: [(&str, Encoder); 4] = [("png", png), ("jpg", jpeg), ("jpeg", jpeg), ("webp", webp)];
+/// The extensions of the supported formats, each with its encoder and the longest side in pixels that it has.
+const FORMATS: [(&str, Encoder, u32); 4] =
+    [("png", png, u32::MAX), ("jpg", jpeg, 65_535), ("jpeg", jpeg, 65_535), ("webp", webp, 16_384)];
 
 /// Appends an encoded image to the bytes.
 type Encoder = fn(&RgbImage, &mut Vec<u8>) -> ImageResult<()>;
@@ -46,14 +47,17 @@ fn webp(image: &RgbImage, bytes: &mut Vec<u8>) -> ImageResult<()> {
 /// # Ok::<(), cam_viz::Error>(())
 /// ```
 pub fn encode(image: &RgbImage, extension: &str) -> Result<Vec<u8>, Error> {
-    let Some((format, encoder)) =
-        FORMATS.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(extension))
+    let Some((format, encoder, longest)) =
+        FORMATS.into_iter().find(|(known, ..)| known.eq_ignore_ascii_case(extension))
     else {
-        let known = FORMATS.map(|(known, _)| known).join(", ");
+        let known = FORMATS.map(|(known, ..)| known).join(", ");
         return Err(Error::UnknownFormat { extension: extension.to_owned(), known });
     };
     let (width, height) = image.dimensions();
     check_size(width.into(), height.into())?;
+    if width.max(height) > longest {
+        return Err(Error::TooLong { format, width, height, longest });
+    }
     let mut bytes = Vec::new();
     match encoder(image, &mut bytes) {
         Ok(()) => Ok(bytes),

@@ -2,7 +2,8 @@
 
 use crate::report::console::Console;
 use crate::report::failure::Failure;
-use burn_cam::{ImageModel, Preprocess, Resize};
+use crate::run::images::SourceReader;
+use burn_cam::{ImageModel, PhotoReader, Preprocess, Resize};
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -21,6 +22,12 @@ pub struct PreprocessArgs {
     /// The standard deviation of each channel [default: from the model card]
     #[arg(long, value_name = "R,G,B", value_parser = deviations)]
     pub std: Option<Numbers>,
+    /// The color behind transparent pixels: white, gray, black, or #rrggbb
+    #[arg(long, value_name = "COLOR", default_value = "white", value_parser = background)]
+    pub background: [u8; 3],
+    /// The values of an image that are shown as black and white: `0,4095` for 12 bits [default: the range of its type]
+    #[arg(long, value_name = "LOW,HIGH", value_parser = window, allow_hyphen_values = true)]
+    pub window: Option<[f32; 2]>,
 }
 
 /// Numbers, one for each channel.
@@ -37,6 +44,12 @@ impl PreprocessArgs {
             Resize::Letterbox | Resize::ShortSide => "`--resize squash` squeezes it",
         };
         console.state(format_args!("images are {preprocess}; {other}"))
+    }
+
+    /// Returns how the files of images are read for this model.
+    pub fn reader(&self, model: &impl ImageModel) -> SourceReader {
+        let photos = PhotoReader { background: self.background, window: self.window };
+        SourceReader { preprocess: self.preprocess(model), photos }
     }
 
     /// Returns how images become the input of this model.
@@ -80,6 +93,29 @@ fn numbers(text: &str) -> Result<Numbers, String> {
     Ok(Numbers(numbers))
 }
 
+fn window(text: &str) -> Result<[f32; 2], String> {
+    match numbers(text).as_ref().map(|numbers| &numbers.0[..]) {
+        Ok([low, high]) if low < high => Ok([*low, *high]),
+        _ => Err("two numbers with a comma between, the lower first, as in 0,4095".into()),
+    }
+}
+
+fn background(text: &str) -> Result<[u8; 3], String> {
+    let hexadecimal = |digits: &str| match (digits.len(), u32::from_str_radix(digits, 16)) {
+        (6, Ok(color)) => Some(color.to_be_bytes()),
+        _ => None,
+    };
+    match text {
+        "white" => Ok([255; 3]),
+        "gray" => Ok([128; 3]),
+        "black" => Ok([0; 3]),
+        _ => match text.strip_prefix('#').and_then(hexadecimal) {
+            Some([_, color @ ..]) => Ok(color),
+            None => Err("white, gray, black, or six hexadecimal digits, as in #ff8800".into()),
+        },
+    }
+}
+
 fn deviations(text: &str) -> Result<Numbers, String> {
     numbers(text).and_then(|std| {
         if std.0.iter().all(|x| *x > 0.0) { Ok(std) } else { Err("a standard deviation is above 0".into()) }
@@ -96,5 +132,13 @@ mod tests {
         assert_eq!(numbers("0.5"), Ok(Numbers(vec![0.5])));
         assert!(numbers("a,b,c").is_err() && numbers("nan,0,0").is_err() && numbers("").is_err());
         assert!(deviations("0.5,0,1").is_err());
+    }
+
+    #[test]
+    fn windows_and_backgrounds_are_parsed() {
+        assert_eq!(window("-5, 4095"), Ok([-5.0, 4095.0]));
+        assert!(window("1,1").is_err() && window("1").is_err() && window("0,nan").is_err());
+        assert_eq!(background("#0180ff"), Ok([1, 128, 255]));
+        assert!(background("#0180fg").is_err() && background("#018").is_err() && background("red").is_err());
     }
 }

@@ -15,7 +15,7 @@ use crate::report::json::{
     Json, Line, MapOfImage, MapReport, MapSubject, PredictionsReport, Report, Seconds, StdReport,
 };
 use crate::report::painter::{Painter, std_color_bar};
-use crate::run::images::{Explained, Part};
+use crate::run::images::{Explained, Part, warn_of_notes};
 use crate::run::inputs::Inputs;
 use crate::run::npy;
 use crate::run::outputs::{self, Output, OutputName};
@@ -60,7 +60,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     check(&output, &inputs)?;
     let targets = args.targets.targets(&model, console)?;
     let layers = args.strategy.layers(&model)?;
-    let preprocess = args.preprocess.preprocess(&model);
+    let reader = args.preprocess.reader(&model);
     warn_without_layer(args, &methods, console);
     console.detail(format_args!(
         "{} on {device_name}, by {} at {}",
@@ -89,7 +89,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         lines: Vec::new(),
         warned: false,
         assumed: info.clone(),
-        preprocess: preprocess.clone(),
+        preprocess: reader.preprocess.clone(),
         count: 0,
         seconds: Seconds { load, ..Seconds::default() },
     };
@@ -101,14 +101,8 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         console.warn("`--html` and `--json` report only the images that are explained now; `--fresh` explains all again");
     }
     let bar = console.bar("images", pending.len());
-    let spec = WorkSpec {
-        args,
-        targets: &targets,
-        methods: &methods,
-        layers: &layers,
-        preprocess: &preprocess,
-        console,
-    };
+    let spec =
+        WorkSpec { args, targets: &targets, methods: &methods, layers: &layers, reader: &reader, console };
     let seconds = workers::explain(spec, &devices, &model, &pending, |results| {
         for result in results {
             match result {
@@ -202,6 +196,7 @@ impl Run<'_> {
             PreprocessArgs::announce(&self.preprocess, self.console)?;
         }
         let image = source.name();
+        warn_of_notes(&explained.image, self.console);
         for map in &maps {
             let MapSubject { label, method, layer, warnings, .. } = &map.subject;
             for warning in warnings {

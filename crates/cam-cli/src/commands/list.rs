@@ -6,6 +6,7 @@ use crate::args::model::ModelArgs;
 use crate::registry;
 use crate::report::console::Console;
 use crate::report::failure::Failure;
+use crate::run::images::warn_of_notes;
 use burn_cam::{Device, ImageInput, ImageModel, Method, rank_layers};
 use std::path::PathBuf;
 
@@ -35,7 +36,9 @@ pub fn layers(args: &LayersArgs, console: &Console) -> Result<(), Failure> {
     let Some(image) = &args.rank else { return list_layers(args, console) };
     let (device, _) = device::named(&args.device, console)?;
     let model = args.model.open(&device, console)?;
-    let ranked = rank_layers(&model, registry().method(&args.method)?, ImageInput::open(image)?)?;
+    let image = ImageInput::open(image)?;
+    warn_of_notes(&image, console);
+    let ranked = rank_layers(&model, registry().method(&args.method)?, image)?;
     let longest = ranked.iter().map(|layer| layer.layer.len()).max().unwrap_or(0);
     console
         .print(format_args!("{:longest$}  the score of what its map keeps, and of what it removes", ""))?;

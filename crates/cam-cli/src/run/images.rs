@@ -1,9 +1,10 @@
 //! The images of a file, read.
 
+use crate::report::console::Console;
 use crate::report::failure::Failure;
 use crate::run::npy;
 use crate::run::sources::{Source, no_images};
-use burn_cam::{Device, ImageExplanation, ImageInput, Preprocess};
+use burn_cam::{ImageExplanation, ImageInput, PhotoNote, PhotoReader, Preprocess};
 use serde::{Deserialize, Serialize};
 
 /// An image of a file.
@@ -42,14 +43,19 @@ impl Part {
     }
 }
 
-impl SourceImage {
+/// How the files of images are read.
+pub struct SourceReader {
+    pub preprocess: Preprocess,
+    pub photos: PhotoReader,
+}
+
+impl SourceReader {
     /// Reads the images of a file: one of an image file, any number of an array.
-    pub fn read(source: &Source, preprocess: &Preprocess) -> Result<Vec<Self>, Failure> {
+    pub fn read(&self, source: &Source) -> Result<Vec<SourceImage>, Failure> {
         let path = &source.path;
         if path.is_dir() {
             return Err(no_images(path));
         }
-        let name = source.name();
         let is_array = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npy"));
         let unreadable = |error: std::io::Error| match is_array {
             true => Failure::Array { path: path.clone(), reason: error.to_string() },
@@ -59,21 +65,36 @@ impl SourceImage {
             }
         };
         let bytes = source.bytes().map_err(unreadable)?;
-        if !is_array && !npy::is_array(&bytes) {
-            let image = ImageInput::decode(path, &bytes)?;
-            return Ok(vec![Self { source: source.clone(), part: Part::default(), image }]);
-        }
-        let inputs = npy::decode(&bytes, path, &Device::flex())?;
-        let of = inputs.dims()[0];
-        let images = ImageInput::from_tensor(inputs, preprocess)?.into_iter().enumerate();
-        let image = |(place, image): (usize, ImageInput)| Self {
+        let images = match is_array || npy::is_array(&bytes) {
+            true => npy::decode(&bytes, path, self)?,
+            false => vec![self.photos.decode(&bytes, path).map_err(burn_cam::Error::from)?.into()],
+        };
+        let of = images.len();
+        let image = |(place, image): (usize, ImageInput)| SourceImage {
             source: source.clone(),
             part: Part { place, of },
-            image: image.named(&name),
+            image: image.named(source.name()),
         };
-        Ok(images.map(image).collect())
+        Ok(images.into_iter().enumerate().map(image).collect())
     }
+}
 
+/// Prints what was decided when an image was read, and how to decide otherwise.
+pub fn warn_of_notes(image: &ImageInput, console: &Console) {
+    for note in image.notes() {
+        let hint = match note {
+            PhotoNote::Transparent { .. } => "; `--background COLOR` sets another",
+            PhotoNote::Dark { .. } | PhotoNote::Beyond { .. } => {
+                "; `--window LOW,HIGH` sets the values that are shown as black and white"
+            }
+            PhotoNote::Raw { .. } => "; an array of uint8 is taken as an image and preprocessed",
+            _ => "",
+        };
+        console.warn(format_args!("{}: {note}{hint}", image.name().unwrap_or_default()));
+    }
+}
+
+impl SourceImage {
     /// Returns how many pixels it has.
     pub fn pixels(&self) -> u64 {
         let (width, height) = self.image.pixels().dimensions();

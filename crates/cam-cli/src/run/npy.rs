@@ -1,11 +1,13 @@
-//! `.npy` files: inputs that are preprocessed already, and maps as numbers.
+//! `.npy` files: inputs that are preprocessed already, images, and maps as numbers.
 //!
 //! The [format](https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html) is a header of one Python dictionary and the
 //! numbers behind it. The code is our own: crates for it bring a parser of Python literals, as large as the rest of the tool.
 
 use crate::report::failure::Failure;
-use burn_cam::burn::tensor::{Device, Tensor, TensorData};
-use burn_cam::{HeatMap, check_photo_size};
+use crate::run::images::SourceReader;
+use burn_cam::burn::tensor::{Device, Tensor, TensorData, f16};
+use burn_cam::image::{DynamicImage, ImageBuffer};
+use burn_cam::{HeatMap, ImageInput, PhotoNote, Preprocess, ValueRange, check_photo_size};
 use std::path::Path;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -15,39 +17,208 @@ pub fn is_array(bytes: &[u8]) -> bool {
     bytes.starts_with(MAGIC)
 }
 
-/// Decodes float32 `[3, H, W]` or `[N, 3, H, W]`; `path` is its name in errors.
-///
-/// # Shapes
-/// - output: `[N, 3, H, W]`
-pub fn decode(bytes: &[u8], path: &Path, device: &Device) -> Result<Tensor<4>, Failure> {
+/// The type of the numbers of an array.
+#[derive(Clone, Copy, PartialEq)]
+enum Number {
+    F16,
+    F32,
+    F64,
+    U8,
+    U16,
+}
+
+impl Number {
+    const ALL: [(&str, Self); 5] =
+        [("f2", Self::F16), ("f4", Self::F32), ("f8", Self::F64), ("u1", Self::U8), ("u2", Self::U16)];
+
+    /// Returns the type that NumPy calls so, and whether the highest byte comes first: `<f4`, `|u1`, `>f8`.
+    fn parse(description: &str) -> Option<(Self, bool)> {
+        let (order, name) = description.split_at_checked(1)?;
+        let (_, number) = Self::ALL.into_iter().find(|(known, _)| *known == name)?;
+        matches!(order, "<" | ">" | "|" | "=").then_some((number, order == ">"))
+    }
+
+    fn size(self) -> usize {
+        match self {
+            Self::U8 => 1,
+            Self::F16 | Self::U16 => 2,
+            Self::F32 => 4,
+            Self::F64 => 8,
+        }
+    }
+
+    /// Returns whether arrays of such numbers are images, and not inputs that are preprocessed.
+    fn is_of_images(self) -> bool {
+        matches!(self, Self::U8 | Self::U16)
+    }
+
+    /// Reads a number; its lowest byte is the first of eight.
+    fn read(self, bytes: [u8; 8]) -> f32 {
+        let [a, b, c, d, ..] = bytes;
+        match self {
+            Self::F16 => f16::from_le_bytes([a, b]).to_f32(),
+            Self::F32 => f32::from_le_bytes([a, b, c, d]),
+            Self::F64 => f64::from_le_bytes(bytes) as f32,
+            Self::U8 => a.into(),
+            Self::U16 => u16::from_le_bytes([a, b]).into(),
+        }
+    }
+}
+
+/// An array as images: where the number of a channel and a pixel is.
+struct Axes {
+    /// `[N, C, H, W]`
+    dims: [usize; 4],
+    /// How many numbers lie between neighbors along each.
+    strides: [usize; 4],
+}
+
+impl Axes {
+    /// Reads the axes of an array of this shape: `[C, H, W]`, `[H, W, C]`, several of one of them, or `[H, W]` for one channel. The
+    /// channels are where there is a number of them that fits; the error says what fits none or both.
+    fn find(shape: &[usize], is_fortran: bool, channels: &[usize]) -> Result<Self, String> {
+        let mut strides = vec![1usize; shape.len()];
+        let order: Vec<usize> =
+            if is_fortran { (0..shape.len()).collect() } else { (0..shape.len()).rev().collect() };
+        for pair in order.windows(2) {
+            strides[pair[1]] = strides[pair[0]].saturating_mul(shape[pair[0]]);
+        }
+        let (several, shape_of_one) = match shape {
+            [_, rest @ ..] if shape.len() == 4 => (true, rest),
+            all => (false, all),
+        };
+        let axes: Vec<[usize; 3]> = match shape_of_one {
+            [_, _] if channels.contains(&1) && !several => vec![[usize::MAX, 0, 1]],
+            &[first, height, last] => {
+                let (is_first, is_last) = (channels.contains(&first), channels.contains(&last));
+                // No image has a side as short as that: `[3, 224, 3]` has its channels at one end only.
+                let narrow = |side: usize| side < 8;
+                match (is_first, is_last) {
+                    (true, true) if narrow(last) && !narrow(height) && !narrow(first) => vec![[2, 0, 1]],
+                    (true, true) if narrow(first) && !narrow(height) && !narrow(last) => vec![[0, 1, 2]],
+                    (true, true) => vec![[0, 1, 2], [2, 0, 1]],
+                    (true, false) => vec![[0, 1, 2]],
+                    (false, true) => vec![[2, 0, 1]],
+                    (false, false) => vec![],
+                }
+            }
+            _ => vec![],
+        };
+        let &[[channel, row, column]] = &axes[..] else {
+            let counts = channels.iter().map(usize::to_string).collect::<Vec<_>>().join(" or ");
+            return Err(match axes.len() {
+                0 => format!(
+                    "its shape is {shape:?}, not [{counts}, H, W] or [H, W, {counts}], or several of those"
+                ),
+                _ => format!(
+                    "its shape {shape:?} is both [{counts}, H, W] and [H, W, {counts}]: transpose it to the first"
+                ),
+            });
+        };
+        let at = |axis: usize, of: &[usize], none: usize| {
+            if axis == usize::MAX { none } else { of[axis + usize::from(several)] }
+        };
+        let [count, next] = if several { [shape[0], strides[0]] } else { [1, 0] };
+        Ok(Self {
+            dims: [count, at(channel, shape, 1), at(row, shape, 1), at(column, shape, 1)],
+            strides: [next, at(channel, &strides, 0), at(row, &strides, 0), at(column, &strides, 0)],
+        })
+    }
+}
+
+/// Decodes the images of an array; `path` is its name in errors. Floats are inputs that are preprocessed; integers are images.
+pub fn decode(bytes: &[u8], path: &Path, reader: &SourceReader) -> Result<Vec<ImageInput>, Failure> {
     let unreadable = |reason: String| Failure::Array { path: path.into(), reason };
     let (header, data) = split(bytes).ok_or_else(|| unreadable("its header is cut short".into()))?;
     let Header { numbers, is_fortran, shape } =
         Header::parse(header).ok_or_else(|| unreadable("its header is not that of an array".into()))?;
-    if numbers != "<f4" {
-        return Err(unreadable(format!("its numbers are '{numbers}', not float32 ('<f4')")));
-    }
-    if is_fortran {
-        return Err(unreadable("it is in Fortran order, not in C order".into()));
-    }
-    let dims = match shape[..] {
-        [3, height, width] => [1, 3, height, width],
-        [count, 3, height, width] => [count, 3, height, width],
-        _ => return Err(unreadable(format!("its shape is {shape:?}, not [3, H, W] or [N, 3, H, W]"))),
-    };
+    let (number, is_swapped) = Number::parse(numbers).ok_or_else(|| {
+        let known = Number::ALL.map(|(name, _)| format!("'{name}'")).join(", ");
+        unreadable(format!("its numbers are '{numbers}', not of {known}"))
+    })?;
+    let needed = [reader.preprocess.channels];
+    let is_of_colors = matches!(needed, [1 | 3]);
+    let channels: &[usize] = if number.is_of_images() && is_of_colors { &[3, 1] } else { &needed };
+    let Axes { dims, strides } = Axes::find(&shape, is_fortran, channels).map_err(unreadable)?;
     // The shape in the header is trusted only as far as the file goes.
-    let size = dims.iter().try_fold(size_of::<f32>(), |size, side| size.checked_mul(*side));
+    let size = dims.iter().try_fold(number.size(), |size, side| size.checked_mul(*side));
     let data = size.filter(|size| *size > 0).and_then(|size| data.get(..size));
     let data =
         data.ok_or_else(|| unreadable(format!("it is too short for the shape {shape:?}, or empty")))?;
-    let [width, height] = [dims[3], dims[2]].map(|side| u32::try_from(side).unwrap_or(u32::MAX));
-    check_photo_size(path, width, height).map_err(burn_cam::Error::from)?;
-    let (floats, _) = data.as_chunks();
-    let numbers: Vec<f32> = floats.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-    if numbers.iter().any(|x| !x.is_finite()) {
+    let [count, channels, height, width] = dims;
+    let [columns, rows] = [width, height].map(|side| u32::try_from(side).unwrap_or(u32::MAX));
+    check_photo_size(path, columns, rows).map_err(burn_cam::Error::from)?;
+    let value = |at: usize| {
+        let mut bytes = [0; 8];
+        bytes[..number.size()].copy_from_slice(&data[at * number.size()..][..number.size()]);
+        if is_swapped {
+            bytes[..number.size()].reverse();
+        }
+        number.read(bytes)
+    };
+    // The numbers of an image, in the order of these axes of it.
+    let numbers = |image: usize, order: [usize; 3]| -> Vec<f32> {
+        let [first, second, third] = order;
+        let mut numbers = Vec::with_capacity(channels * height * width);
+        for a in 0..dims[first] {
+            for b in 0..dims[second] {
+                let start = image * strides[0] + a * strides[first] + b * strides[second];
+                numbers.extend((0..dims[third]).map(|c| value(start + c * strides[third])));
+            }
+        }
+        numbers
+    };
+    if number.is_of_images() {
+        let image = |image| {
+            let by_pixel = numbers(image, [2, 3, 1]);
+            if !is_of_colors {
+                let white = if number == Number::U8 { 255.0 } else { 65_535.0 };
+                return Ok(reader.photos.bands([columns, rows], channels, &by_pixel, white).into());
+            }
+            let image = drawn(by_pixel, [columns, rows], channels, number);
+            let image = image.ok_or_else(|| unreadable(format!("it has {channels} channels")))?;
+            Ok(ImageInput::from(reader.photos.convert(&image)))
+        };
+        return (0..count).map(image).collect();
+    }
+    let values: Vec<f32> = (0..count).flat_map(|image| numbers(image, [1, 2, 3])).collect();
+    if values.iter().any(|x| !x.is_finite()) {
         return Err(Failure::NonFinite { path: path.into() });
     }
-    Ok(Tensor::from_data(TensorData::new(numbers, dims), device))
+    let note = raw(&values, &reader.preprocess);
+    let inputs = Tensor::from_data(TensorData::new(values, dims), &Device::flex());
+    let images = ImageInput::from_tensor(inputs, &reader.preprocess)?;
+    Ok(images.into_iter().map(|image| note.into_iter().fold(image, ImageInput::noted)).collect())
+}
+
+/// Returns the image of gray or color samples of integers.
+fn drawn(
+    samples: Vec<f32>,
+    [width, height]: [u32; 2],
+    channels: usize,
+    number: Number,
+) -> Option<DynamicImage> {
+    let bytes = || samples.iter().map(|x| *x as u8).collect();
+    let words = || samples.iter().map(|x| *x as u16).collect();
+    Some(match (number, channels) {
+        (Number::U8, 1) => DynamicImage::ImageLuma8(ImageBuffer::from_raw(width, height, bytes())?),
+        (Number::U8, 3) => DynamicImage::ImageRgb8(ImageBuffer::from_raw(width, height, bytes())?),
+        (Number::U16, 1) => DynamicImage::ImageLuma16(ImageBuffer::from_raw(width, height, words())?),
+        (Number::U16, 3) => DynamicImage::ImageRgb16(ImageBuffer::from_raw(width, height, words())?),
+        _ => return None,
+    })
+}
+
+/// Returns that values are far beyond those of preprocessed images.
+fn raw(values: &[f32], preprocess: &Preprocess) -> Option<PhotoNote> {
+    /// How far beyond is far: inputs may be perturbed.
+    const FAR: f32 = 4.0;
+    let greatest = values.iter().fold(0.0, |most: f32, value| most.max(value.abs()));
+    let channels = 0..preprocess.channels;
+    let white = if preprocess.range == ValueRange::Unit { 1.0 } else { 255.0 };
+    let ends = channels.map(|channel| (preprocess.mean_of(channel), preprocess.std_of(channel)));
+    let expected = ends.map(|(mean, std)| mean.max(white - mean) / std).fold(0.0, f32::max);
+    (greatest > FAR * expected).then_some(PhotoNote::Raw { greatest, expected })
 }
 
 /// Splits a file into its header and its data.
@@ -111,16 +282,33 @@ pub fn encode(map: &HeatMap) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use burn_cam::PhotoReader;
 
     fn file(header: &str, numbers: &[f32]) -> Vec<u8> {
-        let length = (header.len() as u16).to_le_bytes();
         let numbers: Vec<u8> = numbers.iter().flat_map(|value| value.to_le_bytes()).collect();
-        [MAGIC, &[1, 0], &length, header.as_bytes(), &numbers].concat()
+        file_of(header, &numbers)
     }
 
+    fn file_of(header: &str, numbers: &[u8]) -> Vec<u8> {
+        let length = (header.len() as u16).to_le_bytes();
+        [MAGIC, &[1, 0], &length, header.as_bytes(), numbers].concat()
+    }
+
+    fn read(bytes: &[u8]) -> Result<Vec<ImageInput>, String> {
+        let reader = SourceReader { preprocess: Preprocess::IMAGENET, photos: PhotoReader::default() };
+        decode(bytes, Path::new("a.npy"), &reader).map_err(|failure| failure.message())
+    }
+
+    /// The shape of an array of preprocessed inputs.
     fn decoded(bytes: &[u8]) -> Result<[usize; 4], String> {
-        let tensor = decode(bytes, Path::new("a.npy"), &Device::flex());
-        tensor.map(|tensor| tensor.dims()).map_err(|failure| failure.message())
+        let images = read(bytes)?;
+        let [_, channels, height, width] = images[0].prepared().unwrap().dims();
+        Ok([images.len(), channels, height, width])
+    }
+
+    /// The numbers of an array of one input.
+    fn values(bytes: &[u8]) -> Vec<f32> {
+        read(bytes).unwrap()[0].prepared().unwrap().clone().try_into_vec_as().unwrap()
     }
 
     #[test]
@@ -147,15 +335,71 @@ mod tests {
         assert_eq!(decoded(&second), Ok([1, 3, 8, 8]));
     }
 
+    /// 3 x 9 x 10 numbers, and the same in every way that NumPy writes them.
+    #[test]
+    fn an_array_is_the_same_in_every_type_and_order() {
+        let plain: Vec<f32> = (0..270).map(|i| i as f32 / 128.0 - 1.0).collect();
+        let header = |descr: &str, fortran: &str, shape: &str| {
+            format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': ({shape}), }}")
+        };
+        let by_pixel =
+            || (0..90).flat_map(|pixel| (0..3).map(move |channel| channel * 90 + pixel)).map(|at| plain[at]);
+        let reversed = || {
+            let at = |(x, y, channel): (usize, usize, usize)| plain[channel * 90 + y * 10 + x];
+            let columns = (0..10).flat_map(|x| (0..9).map(move |y| (x, y)));
+            columns.flat_map(|(x, y)| (0..3).map(move |channel| (x, y, channel))).map(at)
+        };
+        let files = [
+            file(&header("<f4", "False", "3, 9, 10"), &plain),
+            file(&header("<f4", "False", "9, 10, 3"), &by_pixel().collect::<Vec<_>>()),
+            file(&header("<f4", "True", "3, 9, 10"), &reversed().collect::<Vec<_>>()),
+            file_of(
+                &header("<f8", "False", "3, 9, 10"),
+                &plain.iter().flat_map(|x| f64::from(*x).to_le_bytes()).collect::<Vec<_>>(),
+            ),
+            file_of(
+                &header(">f8", "False", "3, 9, 10"),
+                &plain.iter().flat_map(|x| f64::from(*x).to_be_bytes()).collect::<Vec<_>>(),
+            ),
+            file_of(
+                &header("<f2", "False", "1, 3, 9, 10"),
+                &plain.iter().flat_map(|x| f16::from_f32(*x).to_le_bytes()).collect::<Vec<_>>(),
+            ),
+        ];
+        for (number, file) in files.iter().enumerate() {
+            assert_eq!(decoded(file), Ok([1, 3, 9, 10]), "{number}");
+            assert_eq!(values(file), plain, "{number}");
+        }
+    }
+
+    #[test]
+    fn integers_are_images_and_large_floats_are_noted() {
+        let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (8, 9, 3), }";
+        let bytes: Vec<u8> = (0..216).collect();
+        let images = read(&file_of(header, &bytes)).unwrap();
+        assert_eq!(images[0].pixels().dimensions(), (9, 8));
+        assert_eq!((images[0].pixels().as_raw(), images[0].prepared().is_none()), (&bytes, true));
+        let gray = "{'descr': '<u2', 'fortran_order': False, 'shape': (8, 9), }";
+        let dark: Vec<u8> = [4095u16; 72].iter().flat_map(|x| x.to_le_bytes()).collect();
+        assert!(matches!(read(&file_of(gray, &dark)).unwrap()[0].notes(), [PhotoNote::Dark { .. }]));
+        let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 8, 8), }";
+        assert!(matches!(read(&file(header, &[255.0; 192])).unwrap()[0].notes(), [PhotoNote::Raw { .. }]));
+        assert!(read(&file(header, &[2.6; 192])).unwrap()[0].notes().is_empty());
+    }
+
     #[test]
     fn what_is_no_such_array_is_refused_with_the_reason() {
         let refused = |header: &str, reason: &str| {
             let said = decoded(&file(header, &[0.5; 3 * 64])).unwrap_err();
             assert!(said.contains(reason), "{header}: {said}");
         };
-        refused("{'descr': '<f8', 'fortran_order': False, 'shape': (3, 8, 8), }", "its numbers are '<f8'");
+        refused("{'descr': '<i8', 'fortran_order': False, 'shape': (3, 8, 8), }", "its numbers are '<i8'");
+        refused("{'descr': '<c8', 'fortran_order': False, 'shape': (3, 8, 8), }", "its numbers are '<c8'");
         refused("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (3,), }", "'structured'");
-        refused("{'descr': '<f4', 'fortran_order': True, 'shape': (3, 8, 8), }", "Fortran order");
+        refused(
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 3, 3), }",
+            "is both [3, H, W] and [H, W, 3]",
+        );
         refused("{'descr': '<f4', 'fortran_order': False, 'shape': (8, 8), }", "its shape is [8, 8]");
         refused("{'descr': '<f4', 'fortran_order': False, 'shape': (), }", "its shape is []");
         refused("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 9, 9), }", "too short");

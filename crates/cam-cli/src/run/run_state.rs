@@ -6,12 +6,12 @@
 use crate::report::console::{Console, plain};
 use crate::report::failure::Failure;
 use crate::report::json::{FailedImage, MapReport};
-use crate::run::images::{Part, SourceImage};
+use crate::run::images::{Part, SourceImage, SourceReader};
 use crate::run::interrupt;
 use crate::run::manifest::{Line, Manifest, Stamp};
 use crate::run::outputs::Output;
 use crate::run::sources::Source;
-use burn_cam::{Prediction, Preprocess};
+use burn_cam::Prediction;
 use std::collections::HashSet;
 use std::path::PathBuf;
 
@@ -34,8 +34,8 @@ pub struct Pending {
 
 impl Pending {
     /// Reads the images that are left to do.
-    pub fn read(&self, preprocess: &Preprocess) -> Result<Vec<SourceImage>, Failure> {
-        let mut images = SourceImage::read(&self.source, preprocess)?;
+    pub fn read(&self, reader: &SourceReader) -> Result<Vec<SourceImage>, Failure> {
+        let mut images = reader.read(&self.source)?;
         images.retain(|image| !self.done.contains(&image.part));
         Ok(images)
     }

@@ -9,7 +9,7 @@ use crate::report::failure::Failure;
 use crate::report::format::Format;
 use crate::report::json::MapReport;
 use crate::report::preview::Preview;
-use crate::run::images::{Part, SourceImage};
+use crate::run::images::{Part, SourceImage, warn_of_notes};
 use crate::run::inputs::Inputs;
 use crate::run::outputs::Output;
 use crate::run::run_state::RunState;
@@ -21,7 +21,7 @@ use std::path::PathBuf;
 #[derive(clap::Args)]
 #[group(id = "sheets")]
 pub struct SheetArgs {
-    /// Images (PNG, JPEG, WebP), folders of them, `-` for standard input, or .npy arrays; a sheet is made of each
+    /// Images (PNG, JPEG, WebP, TIFF, BMP, GIF), folders of them, `-` for standard input, or .npy arrays; a sheet is made of each
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<PathBuf>,
     #[command(flatten)]
@@ -100,7 +100,7 @@ impl Sheets<'_> {
         model.info().weights.iter().for_each(|weights| self.inputs.add(weights));
         self.output.check(&self.inputs, &self.sources, [kind])?;
         let SheetArgs { images, preprocess: asked, format, fresh, .. } = self.args;
-        let preprocess = asked.preprocess(model);
+        let reader = asked.reader(model);
         let format = format.unwrap_or_default();
         let options =
             serde_json::json!({ "command": kind, "preprocess": asked, "format": format, "options": options });
@@ -111,14 +111,15 @@ impl Sheets<'_> {
         let bar = self.console.bar("images", pending.len());
         for file in pending {
             let source = &file.source;
-            match file.read(&preprocess) {
+            match file.read(&reader) {
                 Ok(images) => {
                     for image in images {
                         let part = image.part;
+                        warn_of_notes(&image.image, &self.console);
                         match work(image).and_then(|sheet| {
                             if !std::mem::replace(&mut announced, true) {
                                 ModelArgs::announce(&model.info(), &self.console);
-                                PreprocessArgs::announce(&preprocess, &self.console)?;
+                                PreprocessArgs::announce(&reader.preprocess, &self.console)?;
                             }
                             self.write(source, sheet)
                         }) {

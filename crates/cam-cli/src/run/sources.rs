@@ -3,14 +3,18 @@
 use crate::report::failure::Failure;
 use crate::run::inputs::FileSet;
 use crate::run::manifest;
+use burn_cam::PHOTO_EXTENSIONS;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The name of standard input.
 const STDIN: &str = "-";
 
-/// The extensions of the images that are looked for in folders.
-const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+/// The extension of arrays.
+const ARRAY: &str = "npy";
+
+/// The extensions of images that are not read: each is refused by name, and not skipped.
+const UNREAD: [&str; 6] = ["heic", "heif", "avif", "jxl", "jp2", "dcm"];
 
 /// A file of one image or several.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +91,10 @@ pub fn sources(named: &[PathBuf], out: &Path) -> Result<Vec<Source>, Failure> {
 /// Returns why there is no image in a folder.
 pub fn no_images(folder: &Path) -> Failure {
     match std::fs::read_dir(folder) {
-        Ok(_) => Failure::NoImages { path: folder.into(), known: EXTENSIONS.join(", ") },
+        Ok(_) => Failure::NoImages {
+            path: folder.into(),
+            known: [&PHOTO_EXTENSIONS[..], &[ARRAY]].concat().join(", "),
+        },
         Err(error) => Failure::Folder { path: folder.into(), reason: error.to_string() },
     }
 }
@@ -128,8 +135,8 @@ fn walk(
 }
 
 fn is_image(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|extension| EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)))
+    let known = || PHOTO_EXTENSIONS.iter().chain(&[ARRAY]).chain(&UNREAD);
+    path.extension().is_some_and(|extension| known().any(|known| extension.eq_ignore_ascii_case(known)))
 }
 
 #[cfg(test)]
@@ -143,8 +150,8 @@ mod tests {
         for sub in ["b", "cam-out", ".hidden"] {
             std::fs::create_dir(root.join(sub)).unwrap();
         }
-        for file in ["c.JPG", "a.png", "b/d.jpeg", "b/notes.txt", "cam-out/a.png", ".hidden/x.png", ".y.png"]
-        {
+        let skipped = ["b/notes.txt", "cam-out/a.png", ".hidden/x.png", ".y.png"];
+        for file in ["c.JPG", "a.png", "b/d.jpeg", "e.heic", "f.npy", "g.TIFF"].iter().chain(&skipped) {
             std::fs::write(root.join(file), "").unwrap();
         }
         let found = sources(&[root.into()], &root.join("cam-out")).unwrap();
@@ -152,8 +159,9 @@ mod tests {
             .iter()
             .map(|source| (source.path.strip_prefix(root).unwrap(), source.below.as_path()))
             .collect();
-        let want =
-            [("a.png", ""), ("b/d.jpeg", "b"), ("c.JPG", "")].map(|(a, b)| (Path::new(a), Path::new(b)));
+        let below =
+            [("a.png", ""), ("b/d.jpeg", "b"), ("c.JPG", ""), ("e.heic", ""), ("f.npy", ""), ("g.TIFF", "")];
+        let want = below.map(|(a, b)| (Path::new(a), Path::new(b)));
         assert_eq!(found, want);
         assert!(
             sources(&[root.join(".hidden").join("x.png")], root).is_ok(),

@@ -9,11 +9,11 @@ use crate::commands::explain::Args;
 use crate::report::console::Console;
 use crate::report::failure::Failure;
 use crate::report::json::Seconds;
-use crate::run::images::{Explained, Part, SourceImage};
+use crate::run::images::{Explained, Part, SourceImage, SourceReader};
 use crate::run::panics;
 use crate::run::run_state::Pending;
 use crate::run::sources::Source;
-use burn_cam::{AnyModel, AnyTarget, ImageExplainer, ImageInput, MOST_PIXELS, Method, Preprocess};
+use burn_cam::{AnyModel, AnyTarget, ImageExplainer, ImageInput, MOST_PIXELS, Method};
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -27,7 +27,7 @@ pub struct WorkSpec<'a> {
     pub targets: &'a [AnyTarget],
     pub methods: &'a [&'static dyn Method],
     pub layers: &'a [String],
-    pub preprocess: &'a Preprocess,
+    pub reader: &'a SourceReader,
     pub console: &'a Console,
 }
 
@@ -135,10 +135,10 @@ fn work(spec: WorkSpec<'_>, device: &NamedDevice, first: Option<&AnyModel>, jobs
                 &opened
             }
         };
-        let WorkSpec { args, targets, methods, layers, preprocess, console } = spec;
+        let WorkSpec { args, targets, methods, layers, reader, console } = spec;
         let explainer = args.strategy.explainer(model, (&args.targets, targets), methods, layers, console);
-        let mut worker =
-            Worker { spec, explainer: explainer.preprocess(preprocess.clone()), seconds: Seconds::default() };
+        let explainer = explainer.preprocess(reader.preprocess.clone());
+        let mut worker = Worker { spec, explainer, seconds: Seconds::default() };
         let mut job = Some(job);
         while let Some(Job { files, events: of_job }) = job {
             *events.lock().unwrap_or_else(PoisonError::into_inner) = of_job;
@@ -171,7 +171,7 @@ impl Worker<'_> {
         let mut batch: Vec<ReadImage> = Vec::new();
         for file in files {
             let started = Instant::now();
-            let read = file.read(self.spec.preprocess);
+            let read = file.read(self.spec.reader);
             self.seconds.preprocess += started.elapsed().as_secs_f64();
             match read {
                 Ok(images) => {
@@ -193,7 +193,7 @@ impl Worker<'_> {
     fn is_full(&self, batch: &[ReadImage], image: &SourceImage) -> bool {
         let images = || batch.iter().flatten();
         let pixels = images().chain([image]).map(SourceImage::pixels).sum::<u64>();
-        let size = |image: &SourceImage| image.image.input_size(self.spec.preprocess);
+        let size = |image: &SourceImage| image.image.input_size(&self.spec.reader.preprocess);
         images().count() == self.spec.args.batch_size as usize
             || (pixels > MOST_PIXELS && images().next().is_some())
             || images().next().is_some_and(|first| size(first) != size(image))

@@ -44,8 +44,8 @@ Examples:
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Images (PNG, JPEG, WebP), folders of them, `-` for standard input, or .npy arrays (3,H,W) or (N,3,H,W) of float32
-    /// that are preprocessed already
+    /// Images (PNG, JPEG, WebP, TIFF, BMP, GIF), folders of them, `-` for standard input, or .npy arrays (3,H,W), (H,W,3) or
+    /// several such: floats are preprocessed already, uint8 and uint16 are images
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<PathBuf>,
     #[command(flatten)]
