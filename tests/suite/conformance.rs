@@ -10,8 +10,9 @@ use cam_core::{
     Class, Cost, Error, Explain, Explainer, Explanation, GradCam, METHODS, Method, Model, Reads, Sess,
     Smooth, Taps, Wrapped, choose_layer, concepts, guided_backprop,
 };
-use cam_models::RecordedNetwork;
 use cam_models::zoo::{swin::SwinConfig, vgg::VggConfig, vit::VitConfig};
+use cam_models::{Classifier, RecordedNetwork, Resize};
+use cam_scenes::Scene;
 
 /// A network, one of its inner layers with few channels, and what its forward pass names.
 struct Case {
@@ -275,6 +276,25 @@ fn processor_beside() -> Option<Device> {
         return None;
     }
     Some(here)
+}
+
+/// What is asked of a device first: it takes seconds where all methods on all families take minutes.
+#[test]
+fn another_device_gives_the_same_map_of_the_built_in_model() {
+    let Some(here) = processor_beside() else { return };
+    let scene = Scene::draw(7, 128).unwrap();
+    let [ours, theirs] = [device(), here].map(|device| {
+        let model = Classifier::builtin(&device).unwrap();
+        let (images, _) = model.card().preprocess(Resize::Squash).apply(&scene.image, &device);
+        let explainer = Explainer::new(&model).layer(&model.card().layer).method(GradCam);
+        let found = explainer.explain(images, &Class(3)).unwrap();
+        [read(&found.output), read(&found.maps[0].heatmap)]
+    });
+    let mut found = Differences::default();
+    for (what, (ours, theirs)) in ["logits", "map"].into_iter().zip(ours.iter().zip(&theirs)) {
+        found.add(what, &apart(theirs, ours), BETWEEN_DEVICES);
+    }
+    found.judge();
 }
 
 #[test]

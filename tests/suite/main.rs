@@ -1,4 +1,8 @@
-//! The tests of the tool and of what several crates do together, one program: it is linked once.
+//! The tests of the tool and of what several crates do together, one program: it is linked once. `benches/pack.sh` builds it with the tool
+//! in it.
+
+#![cfg_attr(packed, feature(custom_test_frameworks, exitcode_exit_method, test))]
+#![cfg_attr(packed, test_runner(packed::run))]
 
 mod support;
 
@@ -11,6 +15,8 @@ mod golden;
 mod hostile;
 #[cfg(feature = "hub")]
 mod hub;
+#[cfg(packed)]
+mod packed;
 mod photos;
 mod pipeline;
 mod precision;

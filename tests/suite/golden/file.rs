@@ -1,11 +1,11 @@
 //! A golden file: its tensors and its notes.
 
 use super::picture;
+use crate::support::repository;
 use burn::tensor::Tensor;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// `{stem}.safetensors` and `{stem}.json`.
 pub struct Golden {
@@ -16,7 +16,7 @@ pub struct Golden {
 
 impl Golden {
     pub fn open(stem: &str) -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let folder = repository().join("tests/golden");
         let file = std::fs::read(folder.join(format!("{stem}.safetensors"))).unwrap();
         let stored = SafeTensors::deserialize(&file).unwrap();
         let tensors = stored.iter().map(|(name, tensor)| {

@@ -19,7 +19,7 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 /// The narrow ResNet of the golden files.
@@ -106,6 +106,12 @@ pub fn methods() -> impl Iterator<Item = &'static dyn Method> {
 /// Whether a method runs the network many times for every channel.
 pub fn is_long(method: &dyn Method) -> bool {
     matches!(method.info().cost, Cost::PerChannel(passes) if passes > 1)
+}
+
+/// The folder of the repository, or of a package that holds what tests read of it: where it is when the tests run, as Cargo says, else
+/// where it was when they were built.
+pub fn repository() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into()).into()
 }
 
 /// The device of the tests of models and methods: what `CAM_TEST_DEVICE` says, a word as `--device` takes it, or the processor.
