@@ -94,6 +94,23 @@ impl Format {
         }
     }
 
+    /// Makes sure that the table of tensors, whose length these first bytes declare, is not too long. PyTorch declares none.
+    fn check_table(self, head: &[u8]) -> Result<(), String> {
+        let length = match self {
+            Self::Burnpack => {
+                head.get(6..10).and_then(|length| Some(u32::from_le_bytes(length.try_into().ok()?).into()))
+            }
+            Self::Safetensors => head.first_chunk().map(|length| u64::from_le_bytes(*length)),
+            Self::PyTorch => None,
+        };
+        match length {
+            Some(length) if length > TABLE => {
+                Err(format!("its table of tensors has {length} bytes, more than {TABLE}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn naming(self) -> Naming {
         match self {
             Self::Burnpack => Naming::Burn,
@@ -107,6 +124,18 @@ const IGNORED: &str = "num_batches_tracked";
 
 /// The fewest bytes that a file uses for a number.
 const NARROWEST: u128 = 2;
+
+/// The most bytes of the table of tensors in a file. It has some hundred bytes for each, and takes up to thirty times as many to read.
+const TABLE: u64 = 8 << 20;
+
+/// The most tensors of a file. The largest networks that are known have some thousand.
+const TENSORS: usize = 100_000;
+
+/// The most bytes in the name of a tensor.
+const NAME: usize = 1000;
+
+/// The most prefixes that a network is looked for under.
+const PREFIXES: usize = 4096;
 
 impl Weights {
     /// Opens a weight file: safetensors, PyTorch's `.pth` and `.pt` in all their formats, or Burn's burnpack. Its first bytes determine
@@ -122,6 +151,7 @@ impl Weights {
             return Err(unreadable(format!("it is {what}")));
         }
         let format = Format::detect(path, &head);
+        format.check_table(&head).map_err(unreadable)?;
         let (mut copy, mut metadata) = (None, toml::Table::new());
         let tensors = match format {
             Format::Burnpack => all(BurnpackStore::from_file(path).auto_extension(false)),
@@ -135,7 +165,7 @@ impl Weights {
                 tensors
             }),
         };
-        let tensors = tensors.map_err(|reason| match foreign::named_by_extension(path) {
+        let tensors = tensors.and_then(few).map_err(|reason| match foreign::named_by_extension(path) {
             Some(what) => unreadable(format!("it is {what}")),
             None => unreadable(reason),
         })?;
@@ -150,6 +180,7 @@ impl Weights {
         let unreadable = |reason: String| Error::UnreadableWeights { path: name.into(), reason };
         let length = bytes.len() as u64;
         let format = Format::detect(Path::new(name), &bytes);
+        format.check_table(&bytes).map_err(unreadable)?;
         let mut metadata = toml::Table::new();
         let tensors = match format {
             Format::Burnpack => all(BurnpackStore::from_bytes(Some(Bytes::from_bytes_vec(bytes)))),
@@ -162,7 +193,7 @@ impl Weights {
                     .into(),
             ),
         };
-        Ok(Self::new(name.into(), length, format, tensors.map_err(unreadable)?, metadata))
+        Ok(Self::new(name.into(), length, format, tensors.and_then(few).map_err(unreadable)?, metadata))
     }
 
     fn new(
@@ -268,6 +299,7 @@ impl Weights {
         let all = self.tensors.keys().flat_map(|key| dots(key).into_iter().map(move |end| &key[..end]));
         let mut prefixes: Vec<&str> = all.chain([""]).collect::<BTreeSet<_>>().into_iter().collect();
         prefixes.sort_by_key(|prefix| preference(prefix));
+        prefixes.truncate(PREFIXES);
         prefixes
     }
 
@@ -407,6 +439,17 @@ fn head(path: &Path) -> Result<(u64, Vec<u8>), String> {
     let mut head = Vec::new();
     file.take(HEAD).read_to_end(&mut head).map_err(|e| e.to_string())?;
     Ok((metadata.len(), head))
+}
+
+/// Makes sure that there are no more tensors, and no longer names, than networks have.
+fn few(tensors: BTreeMap<String, PackTensor>) -> Result<BTreeMap<String, PackTensor>, String> {
+    if tensors.len() > TENSORS {
+        return Err(format!("it has {} tensors, more than {TENSORS}", tensors.len()));
+    }
+    if let Some(name) = tensors.keys().find(|name| name.len() > NAME) {
+        return Err(format!("the name of a tensor has {} bytes, more than {NAME}", name.len()));
+    }
+    Ok(tensors)
 }
 
 /// Returns all tensors of a store, without reading their numbers.

@@ -9,6 +9,7 @@
 //! An older `zip` could be required, but a program can have only one 9.x, and a program that needs a newer one could not use this crate.
 //! So such a file is copied without the two records, which it does not need; every version reads the copy in the same way.
 
+use super::TABLE;
 use crate::foreign;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
@@ -19,10 +20,6 @@ use zip::ZipArchive;
 /// How many times its own length a `.pth` may unpack to. PyTorch stores tensors uncompressed; compressed weights shrink by a third, and
 /// zeros by a thousand.
 const UNPACKED: u64 = 8;
-
-/// The most bytes of the table of tensors in a `.pth`. It has some hundred bytes per tensor; reading it takes up to about
-/// fifty times its length of memory.
-pub(super) const TABLE: u64 = 16 << 20;
 
 /// The records at the end of an archive that PyTorch wrote, by signature and length: those of zip64, and the one that ends every archive.
 const RECORDS: [(&[u8], usize); 3] = [(b"PK\x06\x06", 56), (b"PK\x06\x07", 20), (b"PK\x05\x06", 22)];

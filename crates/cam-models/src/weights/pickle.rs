@@ -4,10 +4,15 @@
 //! code is our own: burn-store's reader ends at the first object of PyTorch that it has no form for, wherever in a file it is.
 //!
 //! Values are in one list and refer to one another by their places in it, so that neither a deep value nor a circular one can overflow
-//! the stack.
+//! the stack. A byte of a pickle can make a value of a hundred: what values take is counted, and limited.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{BufRead, Read};
+use std::sync::Arc;
+
+/// The most bytes that the values of a pickle may take. A tensor takes some 2,500.
+const MEMORY: usize = 128 << 20;
 
 /// The place of a value.
 pub type Id = usize;
@@ -20,22 +25,37 @@ pub enum Value {
     Int(i64),
     Text(String),
     /// A class or a function: `torch._utils._rebuild_tensor_v2`.
-    Global(String),
+    Global(Arc<str>),
     Tuple(Vec<Id>),
     List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
-    Object(Object),
+    Object(Box<Object>),
     /// What is stored elsewhere, by its persistent id.
     Persistent(Id),
     /// A number, bytes, or anything else that says nothing of tensors.
     Other,
 }
 
+impl Value {
+    /// Returns about how many bytes it takes, with the room that lists keep for more.
+    fn size(&self) -> usize {
+        let contents = match self {
+            Self::Text(text) => text.len(),
+            Self::Global(name) => name.len(),
+            Self::Tuple(items) | Self::List(items) => size_of_val(&items[..]),
+            Self::Dict(items) => size_of_val(&items[..]),
+            Self::Object(_) => size_of::<Object>(),
+            _ => 0,
+        };
+        2 * size_of::<Self>() + contents
+    }
+}
+
 /// What a class or a function was called to make.
-#[derive(Debug, PartialEq, Default)]
+#[derive(Debug, PartialEq)]
 pub struct Object {
     /// The name of the class or function.
-    pub class: String,
+    pub class: Arc<str>,
     /// The place of the arguments.
     pub args: Option<Id>,
     /// What was added to it as to a list.
@@ -44,6 +64,13 @@ pub struct Object {
     pub items: Vec<(Id, Id)>,
     /// The attributes that were set.
     pub state: Option<Id>,
+}
+
+impl Object {
+    /// Returns what a class makes of arguments.
+    pub fn new(class: Arc<str>, args: Id) -> Self {
+        Self { class, args: Some(args), list: Vec::new(), items: Vec::new(), state: None }
+    }
 }
 
 /// The values of a pickle.
@@ -63,10 +90,10 @@ impl Values {
     }
 
     /// Returns a key of a dictionary as a part of a tensor's name.
-    pub fn key(&self, id: Id) -> Option<String> {
+    pub fn key(&self, id: Id) -> Option<Cow<'_, str>> {
         match self.get(id) {
-            Value::Text(text) => Some(text.clone()),
-            Value::Int(number) => Some(number.to_string()),
+            Value::Text(text) => Some(text.into()),
+            Value::Int(number) => Some(number.to_string().into()),
             _ => None,
         }
     }
@@ -97,7 +124,7 @@ impl Values {
     /// Returns the names of all classes and functions.
     pub fn globals(&self) -> impl Iterator<Item = &str> {
         self.values.iter().filter_map(|value| match value {
-            Value::Global(name) => Some(name.as_str()),
+            Value::Global(name) => Some(&**name),
             _ => None,
         })
     }
@@ -108,6 +135,7 @@ pub fn read(reader: &mut impl BufRead, most: u64) -> Result<Values, String> {
     let mut machine = Machine {
         reader,
         left: most,
+        memory: MEMORY,
         values: Vec::new(),
         stack: Vec::new(),
         marks: Vec::new(),
@@ -122,6 +150,8 @@ struct Machine<'r, R> {
     reader: &'r mut R,
     /// The bytes that may still be read.
     left: u64,
+    /// The bytes that values may still take.
+    memory: usize,
     values: Vec<Value>,
     stack: Vec<Id>,
     /// Heights of the stack.
@@ -135,7 +165,10 @@ impl<R: BufRead> Machine<'_, R> {
         let [operation] = self.bytes()?;
         match operation {
             b'.' => return Ok(false),
-            b'(' => self.marks.push(self.stack.len()),
+            b'(' => {
+                self.take(2 * size_of::<usize>())?;
+                self.marks.push(self.stack.len());
+            }
             b'0' => {
                 // A mark is on the stack too, in Python's.
                 if self.marks.last() == Some(&self.stack.len()) {
@@ -147,10 +180,10 @@ impl<R: BufRead> Machine<'_, R> {
             b'1' => drop(self.popped_to_mark()?),
             b'2' => {
                 let top = self.top()?;
-                self.stack.push(top);
+                self.stacked(top)?;
             }
-            b'N' => self.push(Value::None),
-            0x88 | 0x89 => self.push(Value::Bool(operation == 0x88)),
+            b'N' => self.push(Value::None)?,
+            0x88 | 0x89 => self.push(Value::Bool(operation == 0x88))?,
             b'J' => self.signed(4)?,
             b'K' => self.unsigned(1)?,
             b'M' => self.unsigned(2)?,
@@ -164,12 +197,12 @@ impl<R: BufRead> Machine<'_, R> {
             }
             b'F' => {
                 self.line()?;
-                self.push(Value::Other);
+                self.push(Value::Other)?;
             }
             b'G' => self.skipped(8)?,
             b'S' | b'V' => {
                 let line = self.line()?;
-                self.push(Value::Text(line.trim_matches(['\'', '"']).into()));
+                self.push(Value::Text(line.trim_matches(['\'', '"']).into()))?;
             }
             b'U' | 0x8c => self.text(1)?,
             b'T' | b'X' => self.text(4)?,
@@ -179,7 +212,7 @@ impl<R: BufRead> Machine<'_, R> {
             0x8e | 0x96 => self.skipped_of(8)?,
             b'c' => {
                 let (module, name) = (self.line()?, self.line()?);
-                self.push(Value::Global(format!("{module}.{name}")));
+                self.push(Value::Global(format!("{module}.{name}").into()))?;
             }
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
@@ -187,23 +220,23 @@ impl<R: BufRead> Machine<'_, R> {
                     (Value::Text(module), Value::Text(name)) => format!("{module}.{name}"),
                     _ => return Err("a class has no name".into()),
                 };
-                self.push(Value::Global(global));
+                self.push(Value::Global(global.into()))?;
             }
-            b')' => self.push(Value::Tuple(Vec::new())),
+            b')' => self.push(Value::Tuple(Vec::new()))?,
             0x85..=0x87 => {
                 let count = usize::from(operation - 0x84);
                 let start = self.stack.len().checked_sub(count).ok_or("it takes more than there is")?;
                 let items = self.stack.split_off(start);
-                self.push(Value::Tuple(items));
+                self.push(Value::Tuple(items))?;
             }
             b't' => {
                 let items = self.popped_to_mark()?;
-                self.push(Value::Tuple(items));
+                self.push(Value::Tuple(items))?;
             }
-            b']' | 0x8f => self.push(Value::List(Vec::new())),
+            b']' | 0x8f => self.push(Value::List(Vec::new()))?,
             b'l' | 0x91 => {
                 let items = self.popped_to_mark()?;
-                self.push(Value::List(items));
+                self.push(Value::List(items))?;
             }
             b'a' => {
                 let item = self.pop()?;
@@ -213,10 +246,10 @@ impl<R: BufRead> Machine<'_, R> {
                 let items = self.popped_to_mark()?;
                 self.append(items)?;
             }
-            b'}' => self.push(Value::Dict(Vec::new())),
+            b'}' => self.push(Value::Dict(Vec::new()))?,
             b'd' => {
                 let items = self.popped_to_mark()?;
-                self.push(Value::Dict(pairs(&items)));
+                self.push(Value::Dict(pairs(&items)))?;
             }
             b's' => {
                 let (value, key) = (self.pop()?, self.pop()?);
@@ -228,21 +261,18 @@ impl<R: BufRead> Machine<'_, R> {
             }
             b'R' | 0x81 => {
                 let (args, class) = (self.pop()?, self.pop()?);
-                self.called(class, args);
+                self.called(class, args)?;
             }
             0x92 => {
                 let (_, args, class) = (self.pop()?, self.pop()?, self.pop()?);
-                self.called(class, args);
+                self.called(class, args)?;
             }
             b'i' => {
                 let (module, name) = (self.line()?, self.line()?);
                 let args = self.popped_to_mark()?;
-                let args = self.add(Value::Tuple(args));
-                self.push(Value::Object(Object {
-                    class: format!("{module}.{name}"),
-                    args: Some(args),
-                    ..Object::default()
-                }));
+                let args = self.add(Value::Tuple(args))?;
+                let class = self.add(Value::Global(format!("{module}.{name}").into()))?;
+                self.called(class, args)?;
             }
             b'o' => {
                 let mut items = self.popped_to_mark()?;
@@ -250,8 +280,8 @@ impl<R: BufRead> Machine<'_, R> {
                     return Err("an object has no class".into());
                 }
                 let class = items.remove(0);
-                let args = self.add(Value::Tuple(items));
-                self.called(class, args);
+                let args = self.add(Value::Tuple(items))?;
+                self.called(class, args)?;
             }
             b'b' => {
                 let state = self.pop()?;
@@ -262,12 +292,12 @@ impl<R: BufRead> Machine<'_, R> {
             }
             b'P' => {
                 let id = self.line()?;
-                let id = self.add(Value::Text(id));
-                self.push(Value::Persistent(id));
+                let id = self.add(Value::Text(id))?;
+                self.push(Value::Persistent(id))?;
             }
             b'Q' => {
                 let id = self.pop()?;
-                self.push(Value::Persistent(id));
+                self.push(Value::Persistent(id))?;
             }
             b'g' => {
                 let place = self.line()?.parse().map_err(|_| "a number is expected")?;
@@ -286,23 +316,37 @@ impl<R: BufRead> Machine<'_, R> {
             0x95 => drop(self.bytes::<8>()?),
             0x82..=0x84 => {
                 self.number([1, 2, 4][usize::from(operation - 0x82)])?;
-                self.push(Value::Other);
+                self.push(Value::Other)?;
             }
-            0x97 => self.push(Value::Other),
+            0x97 => self.push(Value::Other)?,
             0x98 => {}
             other => return Err(format!("it has an unknown operation, {other:#04x}")),
         }
         Ok(true)
     }
 
-    fn add(&mut self, value: Value) -> Id {
-        self.values.push(value);
-        self.values.len() - 1
+    /// Counts bytes that values take.
+    fn take(&mut self, bytes: usize) -> Result<(), String> {
+        let left = self.memory.checked_sub(bytes);
+        self.memory = left.ok_or("its table of tensors takes more memory than that of any checkpoint")?;
+        Ok(())
     }
 
-    fn push(&mut self, value: Value) {
-        let id = self.add(value);
+    fn add(&mut self, value: Value) -> Result<Id, String> {
+        self.take(value.size())?;
+        self.values.push(value);
+        Ok(self.values.len() - 1)
+    }
+
+    fn push(&mut self, value: Value) -> Result<(), String> {
+        let id = self.add(value)?;
+        self.stacked(id)
+    }
+
+    fn stacked(&mut self, id: Id) -> Result<(), String> {
+        self.take(2 * size_of::<Id>())?;
         self.stack.push(id);
+        Ok(())
     }
 
     fn pop(&mut self) -> Result<Id, String> {
@@ -319,6 +363,7 @@ impl<R: BufRead> Machine<'_, R> {
     }
 
     fn append(&mut self, items: Vec<Id>) -> Result<(), String> {
+        self.take(2 * size_of_val(&items[..]))?;
         let list = self.top()?;
         match &mut self.values[list] {
             Value::List(list) => list.extend(items),
@@ -329,6 +374,7 @@ impl<R: BufRead> Machine<'_, R> {
     }
 
     fn set(&mut self, items: Vec<(Id, Id)>) -> Result<(), String> {
+        self.take(2 * size_of_val(&items[..]))?;
         let dict = self.top()?;
         match &mut self.values[dict] {
             Value::Dict(dict) => dict.extend(items),
@@ -338,23 +384,24 @@ impl<R: BufRead> Machine<'_, R> {
         Ok(())
     }
 
-    fn called(&mut self, class: Id, args: Id) {
+    fn called(&mut self, class: Id, args: Id) -> Result<(), String> {
         let class = match &self.values[class] {
-            Value::Global(name) => name.clone(),
-            _ => String::new(),
+            Value::Global(name) => Arc::clone(name),
+            _ => "".into(),
         };
-        self.push(Value::Object(Object { class, args: Some(args), ..Object::default() }));
+        self.push(Value::Object(Box::new(Object::new(class, args))))
     }
 
     fn remembered(&mut self, place: u64) -> Result<(), String> {
         let id = *self.memo.get(&place).ok_or("it refers to what is not there")?;
-        self.stack.push(id);
-        Ok(())
+        self.stacked(id)
     }
 
     fn remember(&mut self, place: u64) -> Result<(), String> {
         let top = self.top()?;
-        self.memo.insert(place, top);
+        if self.memo.insert(place, top).is_none() {
+            self.take(4 * size_of::<(u64, Id)>())?;
+        }
         Ok(())
     }
 
@@ -385,15 +432,13 @@ impl<R: BufRead> Machine<'_, R> {
 
     fn unsigned(&mut self, size: usize) -> Result<(), String> {
         let number = self.number(size)?;
-        self.push(Value::Int(number as i64));
-        Ok(())
+        self.push(Value::Int(number as i64))
     }
 
     fn signed(&mut self, size: usize) -> Result<(), String> {
         let number = self.number(size)? as i64;
         let unused = 64 - 8 * size as u32;
-        self.push(Value::Int(if size == 0 { 0 } else { number << unused >> unused }));
-        Ok(())
+        self.push(Value::Int(if size == 0 { 0 } else { number << unused >> unused }))
     }
 
     /// Reads a number in digits, or a truth value as protocol 0 writes it.
@@ -404,8 +449,7 @@ impl<R: BufRead> Machine<'_, R> {
             "01" => Value::Bool(true),
             digits => digits.trim_end_matches('L').parse().map_or(Value::Other, Value::Int),
         };
-        self.push(value);
-        Ok(())
+        self.push(value)
     }
 
     fn line(&mut self) -> Result<String, String> {
@@ -429,8 +473,7 @@ impl<R: BufRead> Machine<'_, R> {
         }
         let text =
             String::from_utf8(text).unwrap_or_else(|bytes| String::from_utf8_lossy(bytes.as_bytes()).into());
-        self.push(Value::Text(text));
-        Ok(())
+        self.push(Value::Text(text))
     }
 
     /// Skips bytes whose number is a number of so many bytes.
@@ -442,10 +485,7 @@ impl<R: BufRead> Machine<'_, R> {
     fn skipped(&mut self, length: u64) -> Result<(), String> {
         let mut rest = Read::take(&mut *self.reader, length);
         match std::io::copy(&mut rest, &mut std::io::sink()) {
-            Ok(skipped) if skipped == length => {
-                self.push(Value::Other);
-                Ok(())
-            }
+            Ok(skipped) if skipped == length => self.push(Value::Other),
             Ok(_) => Err("it is cut short".into()),
             Err(error) => Err(error.to_string()),
         }

@@ -2,7 +2,7 @@
 //!
 //! The code is our own: burn-store's reader refuses a file for one tensor of a type that it has no form for, whether it is needed or not.
 
-use super::{PackTensor, burn_pack, unread};
+use super::{PackTensor, TABLE, burn_pack, unread};
 use burn::tensor::{Bytes, DType};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -10,9 +10,6 @@ use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// The longest table that the format allows, in bytes.
-const TABLE: u64 = 100_000_000;
 
 /// What the table says of a tensor.
 #[derive(Deserialize)]

@@ -4,7 +4,7 @@
 //! of 8-bit floats) has its name and shape, and is an error when its numbers are needed.
 
 use super::pickle::{self, Id, Object, Value, Values};
-use super::{PackTensor, archive, burn_pack, unread};
+use super::{NAME, PackTensor, TABLE, archive, burn_pack, unread};
 use crate::foreign;
 use burn::tensor::{Bytes, DType};
 use std::collections::{BTreeMap, HashMap};
@@ -19,13 +19,17 @@ use zip::ZipArchive;
 const MOST: usize = 1 << 20;
 const DEEPEST: usize = 64;
 
+/// The most bytes of all names of what is looked at, and the most axes of a tensor.
+const NAMES: usize = 64 << 20;
+const AXES: usize = 64;
+
 /// The number that the files of PyTorch before 1.6 start with, as protocols from 2 on write it.
 const MAGIC: &[u8] = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19";
 
 /// The tensors of a checkpoint by name, and the copy that their numbers are read from if it is not the file itself.
 pub(super) type Checkpoint = (BTreeMap<String, PackTensor>, Option<TempPath>);
 
-/// Opens a checkpoint of this length that starts with these bytes, in any format but the tar files of PyTorch before 0.1.10.
+/// Opens a checkpoint of this length that starts with these bytes, in any format but the TAR archives of PyTorch before 0.1.10.
 pub(super) fn open(path: &Path, head: &[u8], length: u64) -> Result<Checkpoint, String> {
     if !head.starts_with(b"PK") {
         return Ok((legacy(path, head)?, None));
@@ -58,7 +62,7 @@ fn zipped(path: &Path) -> Result<BTreeMap<String, PackTensor>, String> {
         }
     }
     let entry = archive.by_name(&table).map_err(|e| e.to_string())?;
-    let values = pickle::read(&mut BufReader::new(entry), archive::TABLE)?;
+    let values = pickle::read(&mut BufReader::new(entry), TABLE)?;
     let source = Source { path: path.into(), place: Places::Zip(Mutex::new(archive), storages) };
     Tensors::of(&values, Arc::new(source))
 }
@@ -71,7 +75,7 @@ fn legacy(path: &Path, head: &[u8]) -> Result<BTreeMap<String, PackTensor>, Stri
     if !head.windows(MAGIC.len()).any(|bytes| bytes == MAGIC) {
         return plain(&mut reader, head);
     }
-    let [_, version, system] = [(); 3].map(|()| pickle::read(&mut reader, archive::TABLE));
+    let [_, version, system] = [(); 3].map(|()| pickle::read(&mut reader, TABLE));
     let (version, system) = (version?, system?);
     if *version.get(version.root) != Value::Int(1001) {
         return Err("it is of an unknown version of PyTorch's old format".into());
@@ -79,13 +83,13 @@ fn legacy(path: &Path, head: &[u8]) -> Result<BTreeMap<String, PackTensor>, Stri
     if system.entry(system.root, "little_endian").is_some_and(|id| *system.get(id) == Value::Bool(false)) {
         return Err("its numbers have their highest byte first".into());
     }
-    let values = pickle::read(&mut reader, archive::TABLE)?;
-    let keys = pickle::read(&mut reader, archive::TABLE)?;
+    let values = pickle::read(&mut reader, TABLE)?;
+    let keys = pickle::read(&mut reader, TABLE)?;
     let sizes = element_sizes(&values);
     let mut spans = HashMap::new();
     let mut start = reader.stream_position().map_err(|e| e.to_string())?;
     for key in keys.sequence(keys.root) {
-        let key = keys.key(*key).ok_or("a storage has no name")?;
+        let key = keys.key(*key).ok_or("a storage has no name")?.into_owned();
         reader.seek(SeekFrom::Start(start)).map_err(|e| e.to_string())?;
         let mut count = [0; 8];
         reader.read_exact(&mut count).map_err(|e| e.to_string())?;
@@ -101,10 +105,13 @@ fn legacy(path: &Path, head: &[u8]) -> Result<BTreeMap<String, PackTensor>, Stri
 /// Reads a pickle that PyTorch did not write, which holds no tensors, to say what it is.
 fn plain(reader: &mut impl BufRead, head: &[u8]) -> Result<BTreeMap<String, PackTensor>, String> {
     let not_torch = || foreign::unread(head, "weights are read from .safetensors, .pth, .pt and .bpk files");
+    if head.get(257..262) == Some(b"ustar") {
+        return Err("it is a TAR archive, as PyTorch wrote before 0.1.10: save it again by a newer PyTorch".into());
+    }
     if !matches!(head.first(), Some(0x80 | b'(' | b'}' | b']' | b'c')) {
         return Err(not_torch());
     }
-    let values = pickle::read(reader, archive::TABLE)?;
+    let values = pickle::read(reader, TABLE)?;
     let root = if values.globals().any(|name| name.starts_with("numpy")) {
         "it is a pickle of NumPy arrays, as Detectron2 writes: save them as tensors, with `torch.save`"
     } else {
@@ -177,7 +184,7 @@ struct Storage {
     key: String,
     /// The type of its numbers; `None` if the tensor says it, or if it is unknown.
     kind: Option<Kind>,
-    class: String,
+    class: Arc<str>,
     /// Where it begins in the one that it is a view of.
     start: usize,
 }
@@ -192,7 +199,8 @@ fn storage(values: &Values, id: Id) -> Option<Storage> {
         Some(Value::Int(start)) => usize::try_from(*start).ok()?,
         _ => 0,
     };
-    Some(Storage { key: values.key(key)?, kind: Kind::named(class), class: class.clone(), start })
+    let key = values.key(key).filter(|key| key.len() <= NAME)?.into_owned();
+    Some(Storage { key, kind: Kind::named(class), class: Arc::clone(class), start })
 }
 
 /// Where storages are.
@@ -253,20 +261,23 @@ struct Tensors<'v> {
     values: &'v Values,
     source: Arc<Source>,
     found: BTreeMap<String, PackTensor>,
-    /// How many more values are looked at.
+    /// How many more values are looked at, and how many more bytes of names.
     left: usize,
+    names_left: usize,
 }
 
 impl<'v> Tensors<'v> {
     /// Returns the tensors in some values, by the names under which they are in them.
     fn of(values: &'v Values, source: Arc<Source>) -> Result<BTreeMap<String, PackTensor>, String> {
-        let mut tensors = Self { values, source, found: BTreeMap::new(), left: MOST };
+        let mut tensors = Self { values, source, found: BTreeMap::new(), left: MOST, names_left: NAMES };
         tensors.walk(values.root, "", 0)?;
         Ok(tensors.found)
     }
 
     fn walk(&mut self, id: Id, name: &str, depth: usize) -> Result<(), String> {
         self.left = self.left.checked_sub(1).ok_or("it holds more values than any checkpoint")?;
+        let names_left = self.names_left.checked_sub(name.len()).filter(|_| name.len() <= NAME);
+        self.names_left = names_left.ok_or("it has longer names than any checkpoint")?;
         if depth > DEEPEST {
             return Ok(());
         }
@@ -347,14 +358,14 @@ impl<'v> Tensors<'v> {
             // A subclass of tensors: the function that makes one, its type, and its arguments.
             ("torch._tensor._rebuild_from_type_v2", &[function, _, args, ..]) => {
                 let Value::Global(class) = values.get(function) else { return Ok(None) };
-                self.tensor(&Object { class: class.clone(), args: Some(args), ..Object::default() }, name)
+                self.tensor(&Object::new(Arc::clone(class), args), name)
             }
             ("tensor" | "tensor_v2" | "tensor_v3", &[data, offset, shape, strides, ..]) => {
                 let Value::Persistent(id) = values.get(data) else { return Ok(None) };
                 let storage =
                     storage(values, *id).ok_or_else(|| format!("the storage of `{name}` has no type"))?;
                 let stated = args.get(6).and_then(|dtype| match values.get(*dtype) {
-                    Value::Global(dtype) if class == "tensor_v3" => Some(dtype.as_str()),
+                    Value::Global(dtype) if class == "tensor_v3" => Some(&**dtype),
                     _ => None,
                 });
                 let (kind, kind_name) = match stated {
@@ -385,7 +396,9 @@ impl<'v> Tensors<'v> {
     }
 
     fn numbers(&self, id: Id, name: &str) -> Result<Vec<usize>, String> {
-        self.values.sequence(id).iter().map(|id| self.number(*id, name)).collect()
+        let numbers = Some(self.values.sequence(id)).filter(|numbers| numbers.len() <= AXES);
+        let numbers = numbers.ok_or_else(|| format!("`{name}` has more than {AXES} axes"))?;
+        numbers.iter().map(|id| self.number(*id, name)).collect()
     }
 
     fn number(&self, id: Id, name: &str) -> Result<usize, String> {
