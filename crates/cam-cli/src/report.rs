@@ -6,6 +6,7 @@ pub mod failure;
 pub mod format;
 pub mod html;
 pub mod json;
+pub mod json_path;
 pub mod painter;
 pub mod preview;
 mod sixel;

@@ -4,13 +4,14 @@ use crate::args::completion;
 use crate::registry;
 use crate::report::console::Console;
 use crate::report::failure::Failure;
+use crate::report::json_path::JsonPath;
 use crate::run::manifest::Stamp;
 use burn_cam::{
     AnyModel, ArchitectureOptions, Device, ImageModel, Logits, ModelInfo, OpenModel, Precision, TokenPool,
 };
 use clap::ValueEnum;
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// Which model, and where its weights come from.
@@ -97,10 +98,10 @@ impl From<PoolArg> for TokenPool {
 
 /// What of a model determines its maps.
 #[derive(Serialize)]
-pub struct Identity<'a> {
+pub struct Identity {
     model: String,
-    weights: Option<(&'a Path, Stamp)>,
-    labels: Option<(&'a Path, Stamp)>,
+    weights: Option<(JsonPath, Stamp)>,
+    labels: Option<(JsonPath, Stamp)>,
     card: Option<String>,
     logits: Option<Logits>,
     precision: String,
@@ -108,8 +109,9 @@ pub struct Identity<'a> {
 
 impl ModelArgs {
     /// Returns what of the model that was opened determines its maps.
-    pub fn identity<'a>(&'a self, model: &impl ImageModel) -> Identity<'a> {
-        let stamped = |path: &'a Option<PathBuf>| path.as_deref().map(|path| (path, Stamp::of_file(path)));
+    pub fn identity(&self, model: &impl ImageModel) -> Identity {
+        let stamped =
+            |path: &Option<PathBuf>| path.as_deref().map(|path| (JsonPath::from(path), Stamp::of_file(path)));
         let info = model.info();
         Identity {
             model: info.name,

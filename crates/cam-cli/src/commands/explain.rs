@@ -14,6 +14,7 @@ use crate::report::html::{self, Page};
 use crate::report::json::{
     Json, Line, MapOfImage, MapReport, MapSubject, PredictionsReport, Report, Seconds, StdReport,
 };
+use crate::report::json_path::JsonPath;
 use crate::report::painter::{Painter, std_color_bar};
 use crate::run::images::{Explained, Part, warn_of_notes};
 use crate::run::inputs::Inputs;
@@ -195,12 +196,12 @@ impl Run<'_> {
             ModelArgs::announce(&self.assumed, self.console);
             PreprocessArgs::announce(&self.preprocess, self.console)?;
         }
-        let image = source.name();
+        let (image, name) = (JsonPath::from(source.path.as_path()), source.name());
         warn_of_notes(&explained.image, self.console);
         for map in &maps {
             let MapSubject { label, method, layer, warnings, .. } = &map.subject;
             for warning in warnings {
-                self.console.warn(format_args!("{image}, {label}, {method} at {layer}: {warning}"));
+                self.console.warn(format_args!("{name}, {label}, {method} at {layer}: {warning}"));
             }
         }
         match self.args.json {
@@ -217,9 +218,9 @@ impl Run<'_> {
                 let line = Line { image: &image, part: *part, predictions, maps: &maps, error: None };
                 self.line(line.text())?;
             }
-            None => self.print(&image, &explained, &maps)?,
+            None => self.print(&name, &explained, &maps)?,
         }
-        self.warn_wrong_model(&image, &found.predictions);
+        self.warn_wrong_model(&name, &found.predictions);
         self.count += 1;
         if !matches!(self.output, Output::Folder(_)) {
             self.kept.push(explained);
@@ -312,17 +313,17 @@ impl Run<'_> {
                 let class = map.class.map_or_else(|| map.label.clone(), |class| class.to_string());
                 let name = folder.name(below, &format!("{stem}_{method}_{layer}_{class}"))?;
                 if self.args.npy {
-                    report.npy = Some(name.write(".npy", &npy::encode(&map.heatmap))?);
+                    report.npy = Some(name.write(".npy", &npy::encode(&map.heatmap))?.into());
                 }
                 if self.args.raw {
-                    report.raw = Some(name.write("_raw.npy", &npy::encode(&map.raw))?);
+                    report.raw = Some(name.write("_raw.npy", &npy::encode(&map.raw))?.into());
                 }
                 report.png = match &sheet {
-                    Some(sheet) => Some(sheet.clone()),
+                    Some(sheet) => Some(sheet.clone().into()),
                     None => {
                         let overlay = Drawing::Overlay(self.painter.paint(map)?);
                         self.show(&overlay)?;
-                        Some(name.draw("", &overlay)?)
+                        Some(name.draw("", &overlay)?.into())
                     }
                 };
                 if let (Some(std), Some(report)) = (&map.std, &mut report.std) {
@@ -343,16 +344,16 @@ impl Run<'_> {
         report: &mut StdReport,
     ) -> Result<(), Failure> {
         if self.args.npy {
-            report.npy = Some(name.write("_std.npy", &npy::encode(std))?);
+            report.npy = Some(name.write("_std.npy", &npy::encode(std))?.into());
         }
         report.png = match sheet {
-            Some(sheet) => Some(sheet.clone()),
+            Some(sheet) => Some(sheet.clone().into()),
             None => {
                 let largest = std.peak().2;
                 let drawn = Figure::new(self.painter.paint_std(map, std, largest)?);
                 let drawing = Drawing::Sheet(drawn.above("std").color_bar(std_color_bar(largest)).sheet());
                 self.show(&drawing)?;
-                Some(name.draw("_std", &drawing)?)
+                Some(name.draw("_std", &drawing)?.into())
             }
         };
         Ok(())

@@ -2,13 +2,14 @@
 
 use crate::report::console::Console;
 use crate::report::failure::Failure;
+use crate::report::json_path::JsonPath;
 use crate::report::painter::Painter;
 use crate::run::images::Part;
 use burn_cam::{Area, HeatMap, ImageMap, Prediction, Timings};
 use clap::ValueEnum;
 use serde::Serialize;
 use std::io::{self, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tempfile::SpooledTempFile;
 
 /// How a run is reported.
@@ -94,7 +95,7 @@ impl Spool {
 #[derive(Debug, Serialize)]
 pub struct Line<'a> {
     /// The file.
-    pub image: &'a str,
+    pub image: &'a JsonPath,
     /// Which image of the file; of an array with several.
     #[serde(skip_serializing_if = "Part::is_all")]
     pub part: Part,
@@ -121,7 +122,7 @@ impl<'a> Line<'a> {
 #[derive(Debug, Serialize)]
 pub struct PredictionsReport<'a> {
     /// The file.
-    pub image: &'a str,
+    pub image: &'a JsonPath,
     /// Its most confident predictions.
     pub top: &'a [Prediction],
 }
@@ -130,7 +131,7 @@ pub struct PredictionsReport<'a> {
 #[derive(Debug, Serialize)]
 pub struct MapOfImage<'a> {
     /// The file of the image.
-    pub image: &'a str,
+    pub image: &'a JsonPath,
     /// Which of the predictions it belongs to.
     pub index: usize,
     #[serde(flatten)]
@@ -143,11 +144,11 @@ pub struct MapReport {
     #[serde(flatten)]
     pub subject: MapSubject,
     /// The overlay, or with `--sheet` the sheet; a PNG by default.
-    pub png: Option<PathBuf>,
+    pub png: Option<JsonPath>,
     /// The numbers, with `--npy`.
-    pub npy: Option<PathBuf>,
+    pub npy: Option<JsonPath>,
     /// The raw numbers, with `--raw`.
-    pub raw: Option<PathBuf>,
+    pub raw: Option<JsonPath>,
     /// With `--show-std` the standard deviation of the map over the views.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub std: Option<StdReport>,
@@ -164,9 +165,9 @@ pub struct StdReport {
     /// Where that is, as a pixel of the image: x, y.
     pub peak: [u32; 2],
     /// The image of it, or with `--sheet` the sheet.
-    pub png: Option<PathBuf>,
+    pub png: Option<JsonPath>,
     /// The numbers, with `--npy`.
-    pub npy: Option<PathBuf>,
+    pub npy: Option<JsonPath>,
 }
 
 impl StdReport {
@@ -240,7 +241,7 @@ impl MapReport {
 #[derive(Debug, Serialize)]
 pub struct FailedImage {
     /// The file.
-    pub image: String,
+    pub image: JsonPath,
     /// Which image of the file; of an array with several.
     #[serde(skip_serializing_if = "Part::is_all")]
     pub part: Part,

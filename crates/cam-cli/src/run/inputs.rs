@@ -21,6 +21,11 @@ impl FileSet {
         }
     }
 
+    /// Adds the files of another set.
+    pub fn extend(&mut self, other: Self) {
+        other.0.into_iter().for_each(|(stamp, paths)| self.0.entry(stamp).or_default().extend(paths));
+    }
+
     /// Returns the name under which it has a file.
     pub fn get(&self, path: &Path) -> Option<&Path> {
         let candidates = self.0.get(&Stamp::of_file(path))?;

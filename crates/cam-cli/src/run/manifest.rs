@@ -1,10 +1,12 @@
 //! The manifest of a folder: `manifest.jsonl`, one line per image, from which an interrupted run continues.
 //!
 //! An image is done when there is a line for it with the same options, its file has not changed since, and all its outputs still
-//! exist; a file is done when all its images are. Lines of failures are dropped when a run starts, because those images are tried again.
+//! exist; a file is done when all its images are. Lines of failures are dropped when a run starts, because those images are tried again,
+//! and so is what is no line: the end of one that was cut off, or damage.
 
 use crate::report::failure::Failure;
 use crate::report::json::MapReport;
+use crate::report::json_path::JsonPath;
 use crate::run::images::Part;
 use crate::run::inputs::FileSet;
 use crate::run::interrupt;
@@ -12,18 +14,21 @@ use burn_cam::{Prediction, draw};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 /// Its name in the folder of outputs.
 pub const NAME: &str = "manifest.jsonl";
 
+/// The most bytes of a line. Those of thousands of maps have less, and what is read of a longer one would not fit into memory.
+const LINE: u64 = 8 << 20;
+
 /// One image.
 #[derive(Debug, Serialize)]
 pub struct Line<'a> {
     /// The file.
-    pub input: String,
+    pub input: JsonPath,
     /// Which image of the file; of an array with several.
     #[serde(skip_serializing_if = "Part::is_all")]
     pub part: Part,
@@ -67,11 +72,11 @@ impl Stamp {
 /// What is read back of a line.
 #[derive(Deserialize)]
 struct Entry {
-    input: String,
+    input: JsonPath,
     #[serde(default)]
     part: Part,
-    #[serde(flatten)]
-    stamp: Stamp,
+    bytes: u64,
+    modified: u64,
     options: serde_json::Value,
     maps: Vec<MapFiles>,
     error: Option<String>,
@@ -80,35 +85,35 @@ struct Entry {
 /// The files of a map.
 #[derive(Deserialize)]
 struct MapFiles {
-    png: Option<PathBuf>,
-    npy: Option<PathBuf>,
-    raw: Option<PathBuf>,
+    png: Option<JsonPath>,
+    npy: Option<JsonPath>,
+    raw: Option<JsonPath>,
     std: Option<StdFiles>,
 }
 
 /// The files of a standard deviation.
 #[derive(Deserialize)]
 struct StdFiles {
-    png: Option<PathBuf>,
-    npy: Option<PathBuf>,
+    png: Option<JsonPath>,
+    npy: Option<JsonPath>,
 }
 
 impl MapFiles {
-    fn files(&self) -> impl Iterator<Item = &PathBuf> {
+    fn files(&self) -> impl Iterator<Item = &JsonPath> {
         let std = self.std.iter().flat_map(|std| [&std.png, &std.npy]);
         [&self.png, &self.npy, &self.raw].into_iter().chain(std).flatten()
     }
 }
 
 impl Entry {
-    fn files(&self) -> impl Iterator<Item = &PathBuf> {
+    fn files(&self) -> impl Iterator<Item = &JsonPath> {
         self.maps.iter().flat_map(MapFiles::files)
     }
 
     /// Returns whether nothing is left to do, if its files are as they were.
     fn finished(&self) -> bool {
         self.error.is_none()
-            && self.stamp == Stamp::of_file(Path::new(&self.input))
+            && Stamp { bytes: self.bytes, modified: self.modified } == Stamp::of_file(&self.input)
             && self.files().all(|file| file.exists())
     }
 }
@@ -119,7 +124,7 @@ pub struct Manifest {
     file: File,
     options: serde_json::Value,
     /// The files with images that are done, and which of their images those are.
-    done: HashMap<String, HashSet<Part>>,
+    done: HashMap<PathBuf, HashSet<Part>>,
     /// The overlays that its lines name.
     pub taken: Vec<PathBuf>,
 }
@@ -128,8 +133,7 @@ impl Manifest {
     /// Opens the manifest of a folder, with what has been done with these options; with `fresh` nothing counts as done.
     pub fn open(folder: &Path, options: serde_json::Value, fresh: bool) -> Result<Self, Failure> {
         let path = folder.join(NAME);
-        let failed =
-            |error: std::io::Error| Failure::Output { path: path.clone(), reason: error.to_string() };
+        let failed = |error: io::Error| Failure::Output { path: path.clone(), reason: error.to_string() };
         let mut last = HashMap::new();
         for (number, line) in lines(&path).map_err(failed)?.enumerate() {
             let found = read(&line.map_err(failed)?);
@@ -144,8 +148,10 @@ impl Manifest {
         for (number, line) in lines(&path).map_err(failed)?.enumerate() {
             match read(&line.map_err(failed)?).filter(|found| keeps(number, found)) {
                 Some(found) if found.options == options => {
-                    taken.extend(found.maps.into_iter().filter_map(|map| map.png));
-                    done.entry(found.input).or_default().insert(found.part);
+                    taken.extend(
+                        found.maps.iter().filter_map(|map| map.png.as_deref()).map(Path::to_path_buf),
+                    );
+                    done.entry(found.input.to_path_buf()).or_default().insert(found.part);
                 }
                 Some(_) => {}
                 None => dropped = true,
@@ -157,8 +163,8 @@ impl Manifest {
                 .map_while(Result::ok)
                 .enumerate()
                 .filter(|(number, line)| read(line).is_some_and(|found| keeps(*number, &found)));
-            let kept: String = kept.flat_map(|(_, line)| [line, "\n".into()]).collect();
-            interrupt::whole(|| draw::write(&path, kept.as_bytes()))?;
+            let kept: Vec<u8> = kept.flat_map(|(_, line)| [line, b"\n".into()].concat()).collect();
+            interrupt::whole(|| draw::write(&path, &kept))?;
         }
         let file = OpenOptions::new().append(true).create(true).open(&path).map_err(failed)?;
         Ok(Self { path, file, options, done, taken })
@@ -170,7 +176,7 @@ impl Manifest {
     }
 
     /// Returns the images of a file that are done.
-    pub fn done(&self, input: &str) -> HashSet<Part> {
+    pub fn done(&self, input: &Path) -> HashSet<Part> {
         self.done.get(input).cloned().unwrap_or_default()
     }
 
@@ -180,19 +186,30 @@ impl Manifest {
         let mut text = serde_json::to_string(&line).expect("a line is plain data");
         text.push('\n');
         let failed =
-            |error: std::io::Error| Failure::Output { path: self.path.clone(), reason: error.to_string() };
+            |error: io::Error| Failure::Output { path: self.path.clone(), reason: error.to_string() };
         interrupt::whole(|| self.file.write_all(text.as_bytes())).map_err(failed)
     }
 }
 
-/// Reads the lines of a manifest; there are none when there is no file.
-fn lines(path: &Path) -> std::io::Result<impl Iterator<Item = std::io::Result<String>>> {
-    let file = match File::open(path) {
-        Ok(file) => Some(file),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+/// Reads the lines of a manifest, of a longer one than any of ours the beginning; there are none when there is no file.
+fn lines(path: &Path) -> io::Result<impl Iterator<Item = io::Result<Vec<u8>>>> {
+    let mut file = match File::open(path) {
+        Ok(file) => Some(BufReader::new(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
-    Ok(file.into_iter().flat_map(|file| BufReader::new(file).lines()))
+    let mut next = move || {
+        let Some(file) = &mut file else { return Ok(None) };
+        let mut line = Vec::new();
+        if file.by_ref().take(LINE).read_until(b'\n', &mut line)? == 0 {
+            return Ok(None);
+        }
+        if line.pop_if(|byte| *byte == b'\n').is_none() {
+            file.skip_until(b'\n')?;
+        }
+        Ok(Some(line))
+    };
+    Ok(std::iter::from_fn(move || next().transpose()))
 }
 
 /// Returns the files that the manifest of a folder names.
@@ -200,12 +217,18 @@ pub fn written(folder: &Path) -> FileSet {
     let mut written = FileSet::default();
     let manifest = folder.join(NAME);
     for found in lines(&manifest).into_iter().flatten().map_while(Result::ok).filter_map(|line| read(&line)) {
-        found.files().for_each(|file| written.add(file));
+        for file in found.files() {
+            written.add(file);
+            // A manifest names files as its run did, maybe from another folder or by another way: they lie beside it or below.
+            let parts: Vec<_> = file.components().collect();
+            let ends = (0..parts.len()).map(|first| parts[first..].iter().collect::<PathBuf>());
+            ends.filter(|end| end.is_relative()).for_each(|end| written.add(&folder.join(end)));
+        }
     }
     written
 }
 
 /// Parses a line; there is nothing in one that ends in the middle, as in a run that was killed.
-fn read(line: &str) -> Option<Entry> {
-    serde_json::from_str(line).ok()
+fn read(line: &[u8]) -> Option<Entry> {
+    serde_json::from_slice(line).ok()
 }

@@ -84,7 +84,7 @@ impl RunState {
     /// Returns the images of a file that earlier runs have done.
     fn done_before(&self, source: &Source) -> HashSet<Part> {
         let manifest = self.manifest.as_ref().filter(|_| !source.is_stdin());
-        manifest.map(|manifest| manifest.done(&source.name())).unwrap_or_default()
+        manifest.map(|manifest| manifest.done(&source.path)).unwrap_or_default()
     }
 
     /// Returns how many files there are.
@@ -118,7 +118,7 @@ impl RunState {
         }
         let error = failure.message();
         self.add(source, part, &[], &[], Some(&error))?;
-        self.failures.push(FailedImage { image: source.name(), part, error });
+        self.failures.push(FailedImage { image: source.path.as_path().into(), part, error });
         Ok(())
     }
 
@@ -149,6 +149,6 @@ impl RunState {
     ) -> Result<(), Failure> {
         let Some(manifest) = &mut self.manifest else { return Ok(()) };
         let stamp = Stamp::of_file(&source.path);
-        manifest.add(&Line { input: source.name(), part, stamp, predictions, maps, error })
+        manifest.add(&Line { input: source.path.as_path().into(), part, stamp, predictions, maps, error })
     }
 }

@@ -4,6 +4,7 @@ use crate::report::failure::Failure;
 use crate::run::inputs::FileSet;
 use crate::run::manifest;
 use burn_cam::PHOTO_EXTENSIONS;
+use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,9 @@ const ARRAY: &str = "npy";
 
 /// The extensions of images that are not read: each is refused by name, and not skipped.
 const UNREAD: [&str; 6] = ["heic", "heif", "avif", "jxl", "jp2", "dcm"];
+
+/// The most bytes that are read of standard input, a pipe or a device.
+const LONGEST: u64 = 1 << 30;
 
 /// A file of one image or several.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,14 +35,15 @@ impl Source {
         self.path == Path::new(STDIN)
     }
 
-    /// Reads its contents.
+    /// Reads its contents; what has no length, such as a pipe, may end with [`LONGEST`] at the latest.
     pub fn bytes(&self) -> std::io::Result<Vec<u8>> {
-        if !self.is_stdin() {
-            return std::fs::read(&self.path);
+        match self.is_stdin() {
+            true => bounded(std::io::stdin().lock()),
+            false => match File::open(&self.path)? {
+                file if file.metadata()?.is_file() => std::fs::read(&self.path),
+                device => bounded(device),
+            },
         }
-        let mut bytes = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut bytes)?;
-        Ok(bytes)
     }
 
     /// Returns its name for people.
@@ -67,15 +72,15 @@ impl Source {
 }
 
 /// Returns the files that are named, and those in and below the folders that are named, in the order of their names. Hidden files are
-/// skipped, and so are outputs of this tool: what is in the folder `out` within another, and what the manifest of `out` names.
+/// skipped, and so are outputs of this tool: what is in the folder `out` within another, and what a manifest there or in a folder that is
+/// walked names.
 pub fn sources(named: &[PathBuf], out: &Path) -> Result<Vec<Source>, Failure> {
     let mut sources = Vec::new();
-    let whole = std::path::absolute(out).unwrap_or_default();
-    let outputs = Outputs { folder: &whole, written: manifest::written(out) };
+    let mut outputs = Outputs { folder: out.canonicalize().ok(), written: manifest::written(out) };
     for path in named {
         let before = sources.len();
         if !path.is_dir()
-            || walk(path, Path::new(""), &outputs, &mut sources).is_err()
+            || walk(path, Path::new(""), &mut outputs, &mut sources).is_err()
             || sources.len() == before
         {
             if path.is_dir() && named.len() == 1 {
@@ -86,6 +91,15 @@ pub fn sources(named: &[PathBuf], out: &Path) -> Result<Vec<Source>, Failure> {
         }
     }
     Ok(sources)
+}
+
+/// Reads all that comes.
+fn bounded(stream: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match stream.take(LONGEST + 1).read_to_end(&mut bytes)? as u64 > LONGEST {
+        true => Err(std::io::Error::other(format!("it does not end within {LONGEST} bytes"))),
+        false => Ok(bytes),
+    }
 }
 
 /// Returns why there is no image in a folder.
@@ -100,20 +114,28 @@ pub fn no_images(folder: &Path) -> Failure {
 }
 
 /// Outputs of this tool.
-struct Outputs<'a> {
-    /// The folder that it writes to, as an absolute path.
-    folder: &'a Path,
-    /// The files that the manifest there names.
+struct Outputs {
+    /// The folder that it writes to, without links, if it exists.
+    folder: Option<PathBuf>,
+    /// The files that manifests name.
     written: FileSet,
+}
+
+impl Outputs {
+    /// Returns whether this is the folder that is written to, by whatever name.
+    fn is_folder(&self, path: &Path) -> bool {
+        self.folder.is_some() && path.canonicalize().ok() == self.folder
+    }
 }
 
 fn walk(
     folder: &Path,
     below: &Path,
-    outputs: &Outputs<'_>,
+    outputs: &mut Outputs,
     sources: &mut Vec<Source>,
 ) -> std::io::Result<()> {
     let mut entries = std::fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+    outputs.written.extend(manifest::written(folder));
     entries.sort_by_key(std::fs::DirEntry::file_name);
     for entry in entries {
         let (path, name) = (entry.path(), entry.file_name());
@@ -122,9 +144,7 @@ fn walk(
         }
         // A link to a folder is not followed, as it may lead back here.
         if entry.file_type()?.is_dir() {
-            if std::path::absolute(&path).unwrap_or_default() != outputs.folder
-                && walk(&path, &below.join(name), outputs, sources).is_err()
-            {
+            if !outputs.is_folder(&path) && walk(&path, &below.join(name), outputs, sources).is_err() {
                 sources.push(Source { path, below: below.into() });
             }
         } else if is_image(&path) && path.is_file() && outputs.written.get(&path).is_none() {

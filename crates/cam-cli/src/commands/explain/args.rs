@@ -102,7 +102,7 @@ pub struct Args {
 #[derive(Serialize)]
 pub struct Options<'a> {
     #[serde(flatten)]
-    model: Identity<'a>,
+    model: Identity,
     methods: Vec<&'a str>,
     layers: &'a [String],
     #[serde(flatten)]
