@@ -13,6 +13,7 @@ use cam_core::{Inspect, Model, Taps};
 use image::RgbImage;
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// A network with its weights, its model card and the names of its classes.
@@ -29,6 +30,9 @@ pub struct Classifier {
     assumed: Vec<String>,
     origins: BTreeMap<String, Origin>,
 }
+
+/// The most bytes of a file of class names.
+const LABELS: u64 = 16 << 20;
 
 /// Where weights come from.
 pub(crate) enum Source {
@@ -180,7 +184,12 @@ impl Classifier {
     pub fn with_labels(mut self, path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let unreadable = |reason: String| Error::UnreadableLabels { path: path.into(), reason };
-        let text = std::fs::read_to_string(path).map_err(|e| unreadable(e.to_string()))?;
+        let mut text = String::new();
+        let file = File::open(path).map_err(|e| unreadable(e.to_string()))?;
+        file.take(LABELS + 1).read_to_string(&mut text).map_err(|e| unreadable(e.to_string()))?;
+        if text.len() as u64 > LABELS {
+            return Err(unreadable(format!("it has more than {LABELS} bytes")));
+        }
         let text = text.trim_start_matches('\u{feff}').trim_end();
         let names: Vec<String> = text.lines().map(|line| line.trim().to_string()).collect();
         if names.len() != self.labels.len() {

@@ -31,8 +31,8 @@ pub struct StrategyArgs {
     /// Average over six views: plain and mirrored, each in three brightnesses
     #[arg(long, group = "views")]
     pub aug_smooth: bool,
-    /// Average over N views with noise
-    #[arg(long, value_name = "N", group = "views", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Average over N views with noise, 1000 at most
+    #[arg(long, value_name = "N", group = "views", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub noise: Option<u32>,
     /// The standard deviation of that noise, in normalized inputs
     #[arg(long, value_name = "SIGMA", default_value_t = 0.3, requires = "noise", value_parser = positive)]

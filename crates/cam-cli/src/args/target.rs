@@ -6,6 +6,9 @@ use burn_cam::{AnyTarget, Error, ImageExplainer, ImageModel};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use serde::Serialize;
 
+/// The most classes that a network can have: the longest side of a tensor that is recognized.
+pub const MOST_CLASSES: i64 = 1 << 17;
+
 /// Which scores of each image are explained.
 #[derive(clap::Args, Serialize)]
 #[group(id = "targets")]
@@ -16,7 +19,7 @@ pub struct TargetArgs {
     #[arg(long = "class", value_name = "ID|NAME", allow_negative_numbers = true)]
     pub classes: Vec<String>,
     /// Explain the K most confident predictions of each image, all of a model of fewer classes
-    #[arg(long, value_name = "K", conflicts_with = "classes", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
+    #[arg(long, value_name = "K", conflicts_with = "classes", value_parser = clap::value_parser!(u32).range(1..=MOST_CLASSES), allow_negative_numbers = true)]
     pub top: Option<u32>,
     /// Which score of a class is explained
     #[arg(long, value_name = "NAME", default_value = registry().targets()[0].name, value_parser = scores())]

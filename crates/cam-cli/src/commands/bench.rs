@@ -4,6 +4,7 @@ use crate::args::budget::BudgetArgs;
 use crate::args::completion;
 use crate::args::device::{self, DeviceArgs};
 use crate::args::model::ModelArgs;
+use crate::args::target::MOST_CLASSES;
 use crate::registry;
 use crate::report::console::Console;
 use crate::report::failure::Failure;
@@ -51,13 +52,13 @@ pub struct Args {
     #[arg(long = "layer", help_heading = "Explanation", value_name = "NAME", value_delimiter = ',')]
     pub layers: Vec<String>,
     /// Explain the classes 0 to N-1 of each image in one call [default: the top class]
-    #[arg(long, help_heading = "Explanation", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, help_heading = "Explanation", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_CLASSES))]
     pub classes: Option<u32>,
     /// Explain by all methods at all layers in one call, which is one row
     #[arg(long, help_heading = "Explanation")]
     pub together: bool,
-    /// Images in one pass
-    #[arg(long, help_heading = "Measurement", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Images in one pass, 4096 at most
+    #[arg(long, help_heading = "Measurement", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub batch: u32,
     /// How often each is measured; the medians are reported
     #[arg(long, help_heading = "Measurement", value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]

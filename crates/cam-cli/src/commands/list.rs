@@ -4,7 +4,7 @@ use crate::args::completion;
 use crate::args::device;
 use crate::args::model::ModelArgs;
 use crate::registry;
-use crate::report::console::Console;
+use crate::report::console::{Console, plain};
 use crate::report::failure::Failure;
 use crate::run::images::warn_of_notes;
 use burn_cam::{Device, ImageInput, ImageModel, Method, rank_layers};
@@ -57,7 +57,10 @@ fn list_layers(args: &LayersArgs, console: &Console) -> Result<(), Failure> {
         let grid = layer.grid.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
         let default = if Some(&*layer.name) == model.default_layer() { "  (default)" } else { "" };
         let channels = layer.channels;
-        console.print(format_args!("{:longest$}  {channels:4} channels on {grid}{default}", layer.name))?;
+        console.print(format_args!(
+            "{:longest$}  {channels:4} channels on {grid}{default}",
+            plain(&layer.name)
+        ))?;
     }
     Ok(())
 }
@@ -66,7 +69,10 @@ pub fn models(console: &Console) -> Result<(), Failure> {
     for card in registry().models().cards() {
         let [height, width] = card.size;
         let weights = match &card.hub {
-            Some(repository) => format!("fetched from https://huggingface.co/{repository}"),
+            Some(repository) => {
+                let pinned = if card.sha256.is_some() { "" } else { " (not pinned to a sha256)" };
+                format!("fetched from https://huggingface.co/{repository}{pinned}")
+            }
             None if card.url.is_empty() => "built in".into(),
             None => format!("a file, such as {}", card.url),
         };

@@ -13,7 +13,7 @@ use crate::run::images::{Explained, Part, SourceImage, SourceReader};
 use crate::run::panics;
 use crate::run::run_state::Pending;
 use crate::run::sources::Source;
-use burn_cam::{AnyModel, AnyTarget, ImageExplainer, ImageInput, MOST_PIXELS, Method};
+use burn_cam::{AnyModel, AnyTarget, ImageExplainer, ImageInput, Method};
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -54,6 +54,9 @@ struct Job<'a> {
 
 /// The jobs that a worker may be ahead of what has been written.
 const AHEAD: usize = 2;
+
+/// The most pixels of the images that are held together, 100 MB; a larger image is alone.
+const TOGETHER: u64 = 1 << 25;
 
 /// The stack of a worker, as large as that of the main thread: networks are deep.
 const STACK: usize = 8 << 20;
@@ -165,8 +168,7 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    /// Reads the images of some files and explains those of one size together, of large images as many as have the pixels of the
-    /// largest; ends early when nobody receives the results.
+    /// Reads the images of some files and explains those of one size together, as many as the memory of pixels has room for; ends early when nobody receives the results.
     fn explain(&mut self, files: &[Pending], send: &dyn Fn(Vec<ImageResult>) -> bool) -> Result<(), Failure> {
         let mut batch: Vec<ReadImage> = Vec::new();
         for file in files {
@@ -195,7 +197,7 @@ impl Worker<'_> {
         let pixels = images().chain([image]).map(SourceImage::pixels).sum::<u64>();
         let size = |image: &SourceImage| image.image.input_size(&self.spec.reader.preprocess);
         images().count() == self.spec.args.batch_size as usize
-            || (pixels > MOST_PIXELS && images().next().is_some())
+            || (pixels > TOGETHER && images().next().is_some())
             || images().next().is_some_and(|first| size(first) != size(image))
     }
 
