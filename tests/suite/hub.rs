@@ -199,7 +199,14 @@ impl Desk {
 
     /// The library's hub, with the same cache.
     fn hub(&self, endpoint: &str) -> Hub {
-        Hub { endpoint: endpoint.into(), cache: self.home().join("hub"), token: None, offline: false }
+        let timeout = std::time::Duration::from_secs(10);
+        Hub {
+            endpoint: endpoint.into(),
+            cache: self.home().join("hub"),
+            token: None,
+            offline: false,
+            timeout,
+        }
     }
 
     /// Where a person puts the file.

@@ -14,6 +14,8 @@ mod devices;
 mod golden;
 mod hostile;
 #[cfg(feature = "hub")]
+mod hostile_hub;
+#[cfg(feature = "hub")]
 mod hub;
 #[cfg(packed)]
 mod packed;

@@ -109,7 +109,7 @@ pub use {burn, cam_core, cam_graph, cam_models, cam_viz, image};
 pub mod draw {
     pub use cam_viz::{
         ColorBar, ColorMap, Error, Figure, Gradient, Marker, Mode, Mosaic, Overlay, Region, Rgb, RgbImage,
-        Sheet, Threshold, encode, outline, save, write,
+        Sheet, Threshold, encode, outline, remove_stale, save, write,
     };
 }
 

@@ -26,6 +26,8 @@ mod args;
 mod commands;
 mod report;
 mod run;
+#[doc(hidden)]
+pub mod testing;
 
 use args::{Args, Command};
 use burn_cam::Registry;
@@ -67,6 +69,7 @@ pub fn run(registry: Registry) -> ExitCode {
     }
     match panics::caught(|| dispatch(args.command, &console), Failure::Internal) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(failure @ Failure::NoReader) => failure.exit_code(),
         Err(failure) => {
             console.error(failure.message());
             failure.exit_code()

@@ -1,19 +1,19 @@
 //! Weights from the Hugging Face hub, downloaded on first use into the cache that Python's `huggingface_hub` uses.
 
+mod client;
+
 use crate::digest::sha256;
 use crate::{Error, ModelCard};
-use hf_hub::api::Progress;
-use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
-use hf_hub::{Cache, Repo};
+use client::{Client, Failure};
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The weight file of timm's repositories.
 const FILE: &str = "model.safetensors";
 
-/// How often a broken connection is resumed, in addition to the one time that hf-hub always does.
-const RETRIES: usize = 2;
+/// The version of a repository that is used.
+const REVISION: &str = "main";
 
 /// Where weights are downloaded from and where they are kept.
 #[derive(Debug, Clone)]
@@ -26,11 +26,14 @@ pub struct Hub {
     pub token: Option<String>,
     /// Whether only the cache is used.
     pub offline: bool,
+    /// How long an answer, or the next bytes, may take.
+    pub timeout: Duration,
 }
 
 impl Hub {
     /// Returns the hub that the environment names, by the rules of `huggingface_hub`: `HF_ENDPOINT`, `HF_HUB_CACHE` or the folder
-    /// `hub` of `HF_HOME` (by default `~/.cache/huggingface`), `HF_TOKEN` or the file `token` of `HF_HOME`, `HF_HUB_OFFLINE`.
+    /// `hub` of `HF_HOME` (by default `~/.cache/huggingface`), `HF_TOKEN` or the file `token` of `HF_HOME`, `HF_HUB_OFFLINE`,
+    /// `HF_HUB_DOWNLOAD_TIMEOUT` in seconds (by default 10).
     pub fn from_env() -> Self {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
         let home = set("HF_HOME").map(PathBuf::from).unwrap_or_else(|| {
@@ -47,6 +50,12 @@ impl Hub {
             cache: set("HF_HUB_CACHE").map_or(home.join("hub"), PathBuf::from),
             token: token.map(|token| token.trim().to_string()).filter(|token| !token.is_empty()),
             offline: set("HF_HUB_OFFLINE").is_some_and(|value| yes.contains(&value.to_uppercase().as_str())),
+            timeout: Duration::from_secs(
+                set("HF_HUB_DOWNLOAD_TIMEOUT")
+                    .and_then(|value| value.trim().parse().ok())
+                    .filter(|seconds| *seconds > 0)
+                    .unwrap_or(10),
+            ),
         }
     }
 
@@ -54,31 +63,31 @@ impl Hub {
     /// number.
     ///
     /// The file has the sha256 of its model card, or else the one that the hub reports; a file with another hash is removed. A partial
-    /// download is resumed by the next call.
+    /// download is resumed by the next call. The hub is not trusted: its names reach no path unless they are plain, the token goes to
+    /// no other host, and time, redirects and lengths are limited.
     ///
     /// # Errors
     /// [`Error::NoWeights`] for a card without a repository, [`Error::Offline`], [`Error::Fetch`] and [`Error::WrongHash`].
     pub fn weights(&self, card: &ModelCard, mut progress: impl FnMut(u64, u64)) -> Result<PathBuf, Error> {
-        let Some(id) = &card.hub else {
+        let Some(id) = card.hub.as_deref().filter(|id| is_repository(id)) else {
             return Err(Error::NoWeights { model: card.name.clone(), url: card.url.clone() });
         };
-        let repository = Repository { hub: self, card, repo: Repo::model(id.clone()) };
-        let placed = repository.place();
+        let repository = Repository { hub: self, card, id };
+        let placed = repository.snapshot(REVISION);
         if placed.exists() {
             return repository.check(&placed).map(|()| placed);
         }
-        let cached = Cache::new(self.cache.clone()).repo(repository.repo.clone()).get(FILE);
-        if let Some(path) = cached {
+        if let Some(path) = repository.cached() {
             match repository.check(&path) {
                 Err(Error::WrongHash { .. }) if !self.offline => remove(&path),
                 checked => return checked.map(|()| path),
             }
         }
         if self.offline {
-            let (url, place) = (repository.url(), placed);
+            let (url, place) = (repository.url(&without_password(&self.endpoint)), placed);
             return Err(Error::Offline { model: card.name.clone(), url, place });
         }
-        let path = repository.download(&mut progress)?;
+        let path = repository.download(&mut progress).map_err(|failure| repository.failed(&failure))?;
         repository.check(&path).inspect_err(|_| remove(&path))?;
         Ok(path)
     }
@@ -88,53 +97,67 @@ impl Hub {
 struct Repository<'a> {
     hub: &'a Hub,
     card: &'a ModelCard,
-    repo: Repo,
+    id: &'a str,
 }
 
 impl Repository<'_> {
     fn folder(&self) -> PathBuf {
-        self.hub.cache.join(self.repo.folder_name())
+        self.hub.cache.join(format!("models--{}", self.id.replace('/', "--")))
     }
 
-    /// Returns where a user puts a file that was downloaded in another way.
-    fn place(&self) -> PathBuf {
-        self.folder().join("snapshots").join(self.repo.revision()).join(FILE)
+    /// Returns where the file of a version is; of [`REVISION`] where a user puts one that was downloaded in another way.
+    fn snapshot(&self, version: &str) -> PathBuf {
+        self.folder().join("snapshots").join(version).join(FILE)
     }
 
-    fn url(&self) -> String {
-        format!("{}/{}/resolve/{}/{FILE}", self.hub.endpoint, self.repo.url(), self.repo.url_revision())
+    /// Returns the file of the version that was downloaded last.
+    fn cached(&self) -> Option<PathBuf> {
+        let commit = std::fs::read_to_string(self.folder().join("refs").join(REVISION)).ok()?;
+        let commit =
+            Some(commit.trim()).filter(|commit| commit.bytes().all(|byte| byte.is_ascii_alphanumeric()))?;
+        Some(self.snapshot(commit)).filter(|path| path.exists())
+    }
+
+    fn url(&self, endpoint: &str) -> String {
+        format!("{endpoint}/{}/resolve/{REVISION}/{FILE}", self.id)
     }
 
     /// Returns the error for a hub that cannot be reached or does not have the file.
-    fn failed(&self, reason: String) -> Error {
-        let (model, url, place) = (self.card.name.clone(), self.url(), self.place());
-        Error::Fetch { model, url, place, reason }
+    fn failed(&self, failure: &Failure) -> Error {
+        let shown = without_password(&self.hub.endpoint);
+        let (model, url, place) = (self.card.name.clone(), self.url(&shown), self.snapshot(REVISION));
+        Error::Fetch { model, url, place, reason: failure.reason().replace(&self.hub.endpoint, &shown) }
     }
 
     /// Downloads the file into the cache, where it appears only when it is complete.
-    fn download(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<PathBuf, Error> {
-        let api = ApiBuilder::from_cache(Cache::new(self.hub.cache.clone()))
-            .with_endpoint(self.hub.endpoint.clone())
-            .with_token(self.hub.token.clone())
-            .with_retries(RETRIES)
-            .build()
-            .map_err(|e| self.failed(reason(&e)))?
-            .repo(self.repo.clone());
-        let mut reporter = ProgressReporter { done: 0, total: 0, progress };
-        let mut downloaded = attempt(&api, &mut reporter);
-        if downloaded.as_ref().is_err_and(does_not_resume) {
-            self.remove_parts();
-            downloaded = attempt(&api, &mut reporter);
+    fn download(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<PathBuf, Failure> {
+        let client = Client::new(&self.url(&self.hub.endpoint), self.hub.token.as_deref(), self.hub.timeout)?;
+        let about = client.about()?;
+        let (folder, place) = (self.folder(), self.snapshot(&about.commit));
+        let contents = folder.join("blobs").join(&about.etag);
+        for path in [&contents, &place, &folder.join("refs").join(REVISION)] {
+            std::fs::create_dir_all(path.parent().unwrap_or(path)).map_err(Failure::Write)?;
         }
-        downloaded.map_err(|e| self.failed(reason(&e)))
-    }
-
-    /// Removes partial downloads.
-    fn remove_parts(&self) {
-        let blobs = std::fs::read_dir(self.folder().join("blobs")).into_iter().flatten().flatten();
-        let parts =
-            blobs.map(|blob| blob.path()).filter(|path| path.extension().is_some_and(|e| e == "part"));
-        parts.for_each(|part| remove(&part));
+        let part = contents.with_extension("part");
+        let mut file = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&part)
+            .map_err(Failure::Write)?;
+        // Another process may be downloading the same file. Where files cannot be locked, both do.
+        file.lock().ok();
+        if !contents.exists() {
+            client.download(&mut file, progress)?;
+            file.sync_all().map_err(Failure::Write)?;
+            std::fs::rename(&part, &contents).map_err(Failure::Write)?;
+        }
+        drop(file);
+        std::fs::remove_file(&place).ok();
+        link(&contents, &about.etag, &place).map_err(Failure::Write)?;
+        std::fs::write(folder.join("refs").join(REVISION), &about.commit).map_err(Failure::Write)?;
+        Ok(place)
     }
 
     /// Checks the sha256 of a file if it is known: from the model card, or from the name that the hub gave to its contents.
@@ -153,46 +176,38 @@ impl Repository<'_> {
     }
 }
 
-/// Downloads the file, or the rest of it.
-fn attempt(api: &ApiRepo, reporter: &mut ProgressReporter<'_>) -> Result<PathBuf, ApiError> {
-    // hf-hub panics if a hub answers with a redirection to nowhere.
-    let downloaded = catch_unwind(AssertUnwindSafe(|| api.download_with_progress(FILE, &mut *reporter)));
-    let path = downloaded.unwrap_or(Err(ApiError::InvalidHeader("Location")))?;
-    // It does not check the length of what it put together.
-    if std::fs::metadata(&path)?.len() != reporter.total {
-        remove(&path);
-        return Err(ApiError::InvalidResume);
-    }
-    Ok(path)
+/// Returns whether a text is the name of a repository, `owner/name`, and nothing else in a path or an address.
+fn is_repository(id: &str) -> bool {
+    let is_name = |part: &str| {
+        !part.starts_with('.')
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    id.split_once('/')
+        .is_some_and(|(owner, name)| [owner, name].iter().all(|part| !part.is_empty() && is_name(part)))
 }
 
-/// Returns whether a partial download does not fit the file: it is as long already, or longer.
-fn does_not_resume(error: &ApiError) -> bool {
-    match error {
-        ApiError::TooManyRetries(last) => does_not_resume(last),
-        ApiError::RequestError(error) => matches!(**error, ureq::Error::StatusCode(416)),
-        ApiError::InvalidResume => true,
-        _ => false,
+/// Returns an address without the name and password that it may have, for people.
+fn without_password(address: &str) -> String {
+    match address
+        .split_once("://")
+        .and_then(|(scheme, rest)| Some((scheme, rest.split('/').next()?.rsplit_once('@')?.0)))
+    {
+        Some((_, secret)) => address.replacen(&format!("{secret}@"), "", 1),
+        None => address.into(),
     }
 }
 
-/// Returns what went wrong, in words for a user.
-fn reason(error: &ApiError) -> String {
-    match error {
-        ApiError::TooManyRetries(last) => reason(last),
-        ApiError::RequestError(error) => match **error {
-            ureq::Error::StatusCode(404) => "the hub has no such file (404)".into(),
-            ureq::Error::StatusCode(code @ (401 | 403)) => {
-                format!("the hub needs a token with access to it, in HF_TOKEN ({code})")
-            }
-            _ => error.to_string(),
-        },
-        ApiError::InvalidResume => "the download has another length than the hub announced".into(),
-        ApiError::MissingHeader(_) | ApiError::InvalidHeader(_) | ApiError::ParseIntError(_) => {
-            format!("this is not the answer of a hub ({error})")
-        }
-        _ => error.to_string(),
-    }
+/// Puts contents of the cache in their place.
+fn link(contents: &Path, _name: &str, place: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    return std::os::unix::fs::symlink(Path::new("../../blobs").join(_name), place)
+        .or_else(|_| copy(contents, place));
+    #[cfg(not(unix))]
+    copy(contents, place)
+}
+
+fn copy(contents: &Path, place: &Path) -> std::io::Result<()> {
+    std::fs::hard_link(contents, place).or_else(|_| std::fs::copy(contents, place).map(drop))
 }
 
 /// Removes a file of the cache, and the contents that it links to.
@@ -202,25 +217,4 @@ fn remove(path: &Path) {
         std::fs::remove_file(contents).ok();
     }
     std::fs::remove_file(path).ok();
-}
-
-/// Passes the progress of a download on.
-struct ProgressReporter<'a> {
-    done: u64,
-    total: u64,
-    progress: &'a mut dyn FnMut(u64, u64),
-}
-
-impl Progress for &mut ProgressReporter<'_> {
-    fn init(&mut self, size: usize, _: &str) {
-        (self.done, self.total) = (0, size as u64);
-        (self.progress)(0, self.total);
-    }
-
-    fn update(&mut self, size: usize) {
-        self.done += size as u64;
-        (self.progress)(self.done, self.total);
-    }
-
-    fn finish(&mut self) {}
 }

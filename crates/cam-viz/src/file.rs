@@ -9,7 +9,7 @@ use image::{
     ImageEncoder, ImageResult, RgbImage,
     codecs::{jpeg::JpegEncoder, png::PngEncoder, webp::WebPEncoder},
 };
-use std::{fs, io, io::Write, path::Path};
+use std::{fs, io, io::Write, path::Path, time::Duration};
 
 /// The extensions of the supported formats, each with its encoder and the longest side in pixels that it has.
 const FORMATS: [(&str, Encoder, u32); 4] =
@@ -17,6 +17,12 @@ const FORMATS: [(&str, Encoder, u32); 4] =
 
 /// Appends an encoded image to the bytes.
 type Encoder = fn(&RgbImage, &mut Vec<u8>) -> ImageResult<()>;
+
+/// What the names of temporary files start with.
+const TEMPORARY: &str = ".cam-viz-";
+
+/// The age of a temporary file that nobody writes any more.
+const STALE: Duration = Duration::from_secs(3600);
 
 /// The quality of JPEG files, from 1 to 100.
 const QUALITY: u8 = 92;
@@ -92,6 +98,17 @@ pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), Error> {
     replace(path, bytes).map_err(|source| Error::Write { path: path.to_owned(), source })
 }
 
+/// Removes the temporary files that programs which were killed have left in a folder. What cannot be removed stays.
+pub fn remove_stale(folder: impl AsRef<Path>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_temporary = entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes());
+        let age = || entry.metadata().ok().filter(fs::Metadata::is_file)?.modified().ok()?.elapsed().ok();
+        if is_temporary && age().is_some_and(|age| age > STALE) {
+            fs::remove_file(entry.path()).ok();
+        }
+    }
+}
+
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // A device, a pipe, or a link to a file that does not exist yet is written through, and not replaced.
     let is_link = fs::symlink_metadata(path).is_ok_and(|data| data.is_symlink());
@@ -105,7 +122,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // minus the umask, as for any new file
     // Only the kind of an error, without the name of the temporary file.
-    let mut file = builder.prefix(".cam-viz-").tempfile_in(folder).map_err(|error| error.kind())?;
+    let mut file = builder.prefix(TEMPORARY).tempfile_in(folder).map_err(|error| error.kind())?;
     file.as_file_mut().write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(&target)?;

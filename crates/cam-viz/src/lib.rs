@@ -71,7 +71,7 @@ pub use bar::ColorBar;
 pub use color::ColorMap;
 pub use error::Error;
 pub use figure::Figure;
-pub use file::{encode, save, write};
+pub use file::{encode, remove_stale, save, write};
 pub use gradient::Gradient;
 pub use image::{Rgb, RgbImage};
 pub use map::{HeatMap, MAX_PIXELS};

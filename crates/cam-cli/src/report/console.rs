@@ -129,7 +129,7 @@ impl Console {
     /// Prints what is going on, with `--verbose`.
     pub fn detail(&self, line: impl Display) {
         if self.verbose {
-            self.message(format_args!("cam: {line}"));
+            self.message(format_args!("cam: {}", plain(line)));
         }
     }
 
@@ -172,25 +172,30 @@ pub fn heading(text: impl Display) -> String {
     format!("{HEAD}{}{HEAD:#}", plain(text))
 }
 
+/// The most characters of a line. Names of files have fewer; names of classes and tensors may be any text of a file.
+const LONGEST: usize = 5000;
+
 /// Returns text from outside (names of files, classes and tensors) without what changes a terminal: control characters and those that
-/// change the direction of text are escaped.
+/// change the direction of text are escaped, and what is very long is cut.
 pub fn plain(text: impl Display) -> String {
     let changes = |c: char| {
         c.is_control()
             || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     let escaped = |c: char| if changes(c) { c.escape_default().to_string() } else { c.to_string() };
-    text.to_string().chars().map(escaped).collect()
+    let text = text.to_string();
+    let mut shown: String = text.chars().take(LONGEST).map(escaped).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        shown += "..";
+    }
+    shown
 }
 
-/// A reader of standard output that has closed the pipe (`| head`) has read enough.
 fn written(done: std::io::Result<()>) -> Result<(), Failure> {
-    match done {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::Stdout { reason: error.to_string() })
-        }
-        _ => Ok(()),
-    }
+    done.map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => Failure::NoReader,
+        _ => Failure::Stdout { reason: error.to_string() },
+    })
 }
 
 /// Returns the peak memory of this process in bytes, where the system reports it.
@@ -209,5 +214,6 @@ mod tests {
     fn names_cannot_change_the_terminal() {
         assert_eq!(plain("a \x1b[2J\u{202e}b\nc"), "a \\u{1b}[2J\\u{202e}b\\nc");
         assert_eq!(plain("größe 1.png"), "größe 1.png");
+        assert_eq!(plain("a".repeat(1 << 20)).len(), LONGEST + 2);
     }
 }

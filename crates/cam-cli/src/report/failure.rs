@@ -17,6 +17,9 @@ pub enum Failure {
     Output { path: PathBuf, reason: String },
     #[error("cannot write to standard output: {reason}")]
     Stdout { reason: String },
+    /// Who reads standard output has gone away (`| head`) and needs no more.
+    #[error("nobody reads standard output")]
+    NoReader,
     #[error("writing to `{}` would overwrite `{}`, which is an input: choose another output", .output.display(), .input.display())]
     Overwrites { output: PathBuf, input: PathBuf },
     #[error(transparent)]
@@ -72,7 +75,9 @@ Exit codes:
   15  weights that cannot be fetched
   16  fetched weights that are not the published ones
   17  some images could not be explained, the others were
- 130  interrupted by Ctrl-C";
+ 129  interrupted by a terminal that was closed
+ 130  interrupted by Ctrl-C
+ 143  interrupted by a request to end";
 
 impl Failure {
     fn code(&self) -> u8 {
@@ -83,6 +88,7 @@ impl Failure {
             Self::Output { .. } | Self::Stdout { .. } => 12,
             Self::Device(_) | Self::Lost { .. } => 13,
             Self::Some { .. } => 17,
+            Self::NoReader => 0,
             Self::Internal(_) | Self::Scene(_) => 1,
             Self::Cam(error) => match error.kind() {
                 ErrorKind::Target => 2,
@@ -180,6 +186,6 @@ mod tests {
     fn every_exit_code_is_in_the_help() {
         let listed: Vec<u8> =
             EXIT_CODES.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect();
-        assert_eq!(listed, (0..=17).chain([130]).collect::<Vec<_>>());
+        assert_eq!(listed, (0..=17).chain([129, 130, 143]).collect::<Vec<_>>());
     }
 }

@@ -56,7 +56,12 @@ impl Output {
             None => {}
         }
         create_folder(path)?;
-        Ok(Self::Folder(OutputFolder { folder: path.into(), format, taken: HashSet::new() }))
+        Ok(Self::Folder(OutputFolder {
+            folder: path.into(),
+            format,
+            taken: HashSet::new(),
+            swept: HashSet::new(),
+        }))
     }
 
     /// Makes sure that no output overwrites an input. The outputs of an image are named after it and one of these words.
@@ -92,6 +97,8 @@ pub struct OutputFolder {
     format: Format,
     /// Without their extensions.
     taken: HashSet<PathBuf>,
+    /// The folders without files of runs that were killed.
+    swept: HashSet<PathBuf>,
 }
 
 impl OutputFolder {
@@ -137,6 +144,9 @@ impl OutputFolder {
     pub fn name(&mut self, below: &Path, name: &str) -> Result<OutputName, Failure> {
         let place = self.folder.join(below);
         create_folder(&place)?;
+        if self.swept.insert(place.clone()) {
+            draw::remove_stale(&place);
+        }
         let mut free = place.join(name);
         let mut number = 1;
         while !self.taken.insert(free.clone()) {
