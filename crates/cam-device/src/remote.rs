@@ -7,6 +7,7 @@ pub use serve::serve;
 use crate::{Api, Error, Id, Index, Kind, OpenDevice, Server, TOKEN};
 use burn::tensor::Device;
 use burn::tensor::remote::{RemoteHost, RemoteOptions};
+use std::env::VarError;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
@@ -18,9 +19,9 @@ pub(crate) fn open(server: &Server) -> Result<Vec<OpenDevice>, Error> {
     let failed = |reason: String| Error::StartFailed { device: format!("remote:{server}"), reason };
     check_connection(server).map_err(failed)?;
     let host = RemoteHost::websocket(&format!("ws://{}:{}", server.host, server.port));
-    let host = match std::env::var(TOKEN) {
-        Ok(token) => host.with_credential(token.as_str()),
-        Err(_) => host,
+    let host = match token(std::env::var(TOKEN)).map_err(failed)? {
+        Some(token) => host.with_credential(token.as_str()),
+        None => host,
     };
     // A device from the list of the host would connect on first use, and panic if that fails.
     let connect = |index: usize| -> Result<Device, Error> {
@@ -47,6 +48,17 @@ fn open_device(server: &Server, index: usize, device: Device) -> OpenDevice {
     }
 }
 
+/// Returns the secret of an environment variable, if there is one. What cannot be a secret is an error, so that nothing is lent to all by
+/// mistake.
+fn token(variable: Result<String, VarError>) -> Result<Option<String>, String> {
+    match variable {
+        Ok(token) if token.is_empty() => Err(format!("{TOKEN} is empty")),
+        Ok(token) => Ok(Some(token)),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(format!("{TOKEN} is not UTF-8")),
+    }
+}
+
 /// Checks that the server accepts connections. Burn would try for 15 seconds before it reports a failure.
 fn check_connection(server: &Server) -> Result<(), String> {
     let name = server.host.trim_start_matches('[').trim_end_matches(']');
@@ -59,4 +71,17 @@ fn check_connection(server: &Server) -> Result<(), String> {
         }
     }
     Err(reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_a_secret_is_not_none() {
+        assert_eq!(token(Err(VarError::NotPresent)), Ok(None));
+        assert_eq!(token(Ok("secret".into())), Ok(Some("secret".into())));
+        assert!(token(Ok(String::new())).is_err());
+        assert!(token(Err(VarError::NotUnicode("".into()))).is_err());
+    }
 }
