@@ -10,6 +10,7 @@ mod bench;
 mod cards;
 mod checkpoints;
 mod conformance;
+mod corpus;
 mod devices;
 mod golden;
 mod hostile;
@@ -17,6 +18,8 @@ mod hostile;
 mod hostile_hub;
 #[cfg(feature = "hub")]
 mod hub;
+mod limits;
+mod names;
 #[cfg(packed)]
 mod packed;
 mod photos;
