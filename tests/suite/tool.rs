@@ -428,7 +428,7 @@ fn a_run_that_fails_leaves_what_was_there() {
 fn a_folder_is_explained_whole_whatever_one_picture_is() {
     let desk = Desk::new();
     desk.album();
-    let (said, wrong) = desk.ends(&["explain", "album", "--batch-size", "2"], 17);
+    let (said, wrong) = desk.ends(&["explain", "--top", "1", "album", "--batch-size", "2"], 17);
     assert!(said.contains("album/a.png") && said.contains("album/more/c.jpg"), "{said}");
     let last: Vec<&str> = wrong.lines().collect();
     assert!(last[0].contains("cannot read the image `album/broken.png`"), "{wrong}");
@@ -462,12 +462,12 @@ fn pictures_are_written_in_the_format_asked_for() {
         desk.files("cam-out").into_iter().filter(|file| file.ends_with(ending)).collect()
     };
     for (format, ending) in [("png", ".png"), ("webp", ".webp"), ("jpeg", ".jpg")] {
-        let (said, _) = desk.ends(&["explain", "album", "--format", format], 17);
+        let (said, _) = desk.ends(&["explain", "--top", "1", "album", "--format", format], 17);
         assert!(!said.contains("done already") && said.contains(ending), "{said}");
         let files = of(ending);
         assert_eq!(files.len(), 2, "{files:?}");
         assert_eq!(image::open(desk.path("cam-out").join(&files[0])).unwrap().width(), 100);
-        let (said, _) = desk.ends(&["explain", "album", "--format", format], 17);
+        let (said, _) = desk.ends(&["explain", "--top", "1", "album", "--format", format], 17);
         assert!(said.starts_with("2 of 3 images are done already"), "{said}");
     }
     let sheet = ["compare", "album/a.png", "--method", "gradcam,layercam", "--format", "svg"];
@@ -475,14 +475,17 @@ fn pictures_are_written_in_the_format_asked_for() {
     assert!(
         std::fs::read_to_string(desk.path("cam-out/a_compare.svg")).unwrap().contains(">layercam</text>")
     );
-    desk.says(&["explain", "scene.png", "--out", "one.svg"]);
+    desk.says(&["explain", "--top", "1", "scene.png", "--out", "one.svg"]);
     assert!(std::fs::read_to_string(desk.path("one.svg")).unwrap().starts_with("<svg"), "one map alone too");
 
-    let done = desk.cam(&["explain", "scene.png", "--out", "-", "--format", "webp"]).assert().success();
+    let done = desk
+        .cam(&["explain", "--top", "1", "scene.png", "--out", "-", "--format", "webp"])
+        .assert()
+        .success();
     assert!(done.get_output().stdout.starts_with(b"RIFF"));
-    desk.says(&["explain", "scene.png", "--out", "where.JPG", "--format", "jpeg"]);
+    desk.says(&["explain", "--top", "1", "scene.png", "--out", "where.JPG", "--format", "jpeg"]);
     desk.refuses(
-        &["explain", "scene.png", "--out", "where.png", "--format", "webp"],
+        &["explain", "--top", "1", "scene.png", "--out", "where.png", "--format", "webp"],
         2,
         "its extension is png, but `--format` is webp",
     );
@@ -507,7 +510,7 @@ fn names_stay_short_enough_for_files() {
     let desk = Desk::new();
     let long = format!("{}.png", "ü".repeat(120));
     std::fs::rename(desk.path("scene.png"), desk.path(&long)).unwrap();
-    desk.says(&["explain", &long, "--layer", "layer1.0,layer2.0,layer3.0", "--fuse", "mean"]);
+    desk.says(&["explain", "--top", "1", &long, "--layer", "layer1.0,layer2.0,layer3.0", "--fuse", "mean"]);
     let files = desk.files("cam-out");
     let want = format!("{}_gradcam_layer1.0+..+layer3.0_", "ü".repeat(50));
     assert!(files.len() == 1 && files[0].starts_with(&want), "{files:?}");
@@ -517,7 +520,7 @@ fn names_stay_short_enough_for_files() {
 fn an_interrupted_run_goes_on_where_it_was() {
     let desk = Desk::new();
     desk.album();
-    desk.ends(&["explain", "album"], 17);
+    desk.ends(&["explain", "--top", "1", "album"], 17);
     let before = desk.manifest();
 
     // The run was killed in the middle of a line, and the picture that is no picture has been replaced since.
@@ -526,29 +529,32 @@ fn an_interrupted_run_goes_on_where_it_was() {
     text.push_str(r#"{"input":"album/more/c.j"#);
     std::fs::write(&path, text).unwrap();
     Scene::draw(20_002, 100).unwrap().image.save(desk.path("album/broken.png")).unwrap();
-    let said = desk.says(&["explain", "album"]);
+    let said = desk.says(&["explain", "--top", "1", "album"]);
     assert!(said.starts_with("2 of 3 images are done already\nimages are "), "{said}");
     assert!(said.contains("\nalbum/broken.png\n") && !said.contains("album/a.png"), "{said}");
     let after = desk.manifest();
     assert_eq!(after.len(), 3, "a line a picture");
     assert!(after.iter().all(|(_, line)| line["error"].is_null()));
     assert!(before.iter().filter(|(_, line)| line["error"].is_null()).all(|line| after.contains(line)));
-    assert!(desk.says(&["explain", "album"]).starts_with("3 of 3 images are done already\n"));
+    assert!(desk.says(&["explain", "--top", "1", "album"]).starts_with("3 of 3 images are done already\n"));
 
     // What is gone, changed or asked for in another way is done again.
     std::fs::remove_file(desk.path(after[0].1["maps"][0]["png"].as_str().unwrap())).unwrap();
-    assert!(desk.says(&["explain", "album"]).starts_with("2 of 3 images are done already\n"));
+    assert!(desk.says(&["explain", "--top", "1", "album"]).starts_with("2 of 3 images are done already\n"));
     Scene::draw(20_003, 110).unwrap().image.save(desk.path("album/a.png")).unwrap();
-    assert!(desk.says(&["explain", "album"]).starts_with("2 of 3 images are done already\n"));
-    let said = desk.says(&["explain", "album", "--method", "layercam"]);
+    assert!(desk.says(&["explain", "--top", "1", "album"]).starts_with("2 of 3 images are done already\n"));
+    let said = desk.says(&["explain", "--top", "1", "album", "--method", "layercam"]);
     assert!(!said.contains("done already") && said.matches("by layercam").count() == 3, "{said}");
-    assert!(desk.says(&["explain", "album"]).starts_with("3 of 3"), "other options leave these lines");
-    assert!(!desk.says(&["explain", "album", "--fresh"]).contains("done already"));
+    assert!(
+        desk.says(&["explain", "--top", "1", "album"]).starts_with("3 of 3"),
+        "other options leave these lines"
+    );
+    assert!(!desk.says(&["explain", "--top", "1", "album", "--fresh"]).contains("done already"));
     assert_eq!(desk.manifest().len(), 6);
     // Masks have the names of the overlays, and are written over them.
-    assert!(!desk.says(&["explain", "album", "--overlay", "mask"]).contains("done already"));
-    assert!(!desk.says(&["explain", "album"]).contains("done already"));
-    assert!(desk.says(&["explain", "album"]).starts_with("3 of 3 images are done already\n"));
+    assert!(!desk.says(&["explain", "--top", "1", "album", "--overlay", "mask"]).contains("done already"));
+    assert!(!desk.says(&["explain", "--top", "1", "album"]).contains("done already"));
+    assert!(desk.says(&["explain", "--top", "1", "album"]).starts_with("3 of 3 images are done already\n"));
 }
 
 #[test]
@@ -588,8 +594,12 @@ fn sheets_of_a_folder_go_on_too_and_a_bad_picture_stops_none() {
 }
 
 /// The commands that go through the pictures of a folder.
-const OF_FOLDERS: [&[&str]; 4] =
-    [&["explain"], &["compare", "--method", "gradcam,layercam"], &["guided"], &["concepts", "--count", "2"]];
+const OF_FOLDERS: [&[&str]; 4] = [
+    &["explain", "--top", "1"],
+    &["compare", "--top", "1", "--method", "gradcam,layercam"],
+    &["guided", "--top", "1"],
+    &["concepts", "--count", "2"],
+];
 
 #[test]
 fn a_picture_too_large_to_be_drawn_stops_no_other() {
@@ -644,8 +654,8 @@ fn a_picture_whose_files_cannot_be_written_stops_no_other() {
     }
     // What its format cannot hold, and what stands in the place of a sheet.
     RgbImage::new(16_400, 8).save(desk.path("album/wide.png")).unwrap();
-    let (_, wrong) = desk.ends(&["explain", "album", "--format", "webp"], 17);
-    assert!(wrong.contains("cam: the image of 16400 x 8 cannot be written as webp"), "{wrong}");
+    let (_, wrong) = desk.ends(&["explain", "--top", "1", "album", "--format", "webp"], 17);
+    assert!(wrong.contains("cam: the image of 16400 x 8 is too long for webp"), "{wrong}");
     assert_eq!(desk.files("cam-out").len(), 3 + 1, "{:?}", desk.files("cam-out"));
     std::fs::create_dir(desk.path("cam-out/a_compare.png")).unwrap();
     let (_, wrong) = desk.ends(&["compare", "album", "--method", "gradcam"], 17);
@@ -942,13 +952,15 @@ fn ctrl_c_leaves_whole_files_only() {
 fn pictures_go_through_pipes() {
     let desk = Desk::new();
     let scene = std::fs::read(desk.path("scene.png")).unwrap();
-    let done = desk.cam(&["explain", "-", "--out", "-"]).write_stdin(scene.clone()).assert().success();
+    let done =
+        desk.cam(&["explain", "--top", "1", "-", "--out", "-"]).write_stdin(scene.clone()).assert().success();
     let overlay = image::load_from_memory(&done.get_output().stdout).unwrap();
     assert_eq!((overlay.width(), overlay.height()), (200, 200), "one map is the overlay itself");
     assert!(String::from_utf8_lossy(&done.get_output().stderr).contains("by gradcam"));
     assert!(!desk.path("cam-out").exists());
 
-    let three = ["explain", "-", "--out", "-", "--quiet", "--method", "gradcam,layercam,eigencam"];
+    let three =
+        ["explain", "--top", "1", "-", "--out", "-", "--quiet", "--method", "gradcam,layercam,eigencam"];
     let done = desk.cam(&three).write_stdin(scene).assert().success();
     let sheet = image::load_from_memory(&done.get_output().stdout).unwrap();
     assert!(sheet.width() > 3 * 200, "several are a sheet");
@@ -957,9 +969,9 @@ fn pictures_go_through_pipes() {
     let numbers: Vec<f32> = (0..3 * 64 * 64).map(|i| (i % 7) as f32 / 7.0).collect();
     write_npy(desk.path("one.npy"), &[3, 64, 64], &numbers);
     let array = std::fs::read(desk.path("one.npy")).unwrap();
-    desk.cam(&["explain", "-"]).write_stdin(array).assert().success();
+    desk.cam(&["explain", "--top", "1", "-"]).write_stdin(array).assert().success();
     assert!(desk.files("cam-out")[0].starts_with("stdin_gradcam"));
-    let done = desk.cam(&["explain", "-"]).write_stdin("no picture").assert().code(7);
+    let done = desk.cam(&["explain", "--top", "1", "-"]).write_stdin("no picture").assert().code(7);
     assert!(String::from_utf8_lossy(&done.get_output().stderr).starts_with("cam: cannot read the image `-`"));
 }
 
@@ -988,15 +1000,23 @@ fn a_reader_that_goes_away_is_no_trouble() {
 #[test]
 fn one_file_may_take_all_maps() {
     let desk = Desk::new();
-    let said = desk.says(&["explain", "scene.png", "--out", "new/where.jpg"]);
+    let said = desk.says(&["explain", "--top", "1", "scene.png", "--out", "new/where.jpg"]);
     assert!(said.ends_with("new/where.jpg\n"), "{said}");
     assert_eq!(image::open(desk.path("new/where.jpg")).unwrap().width(), 200);
     let report = desk.json(&["explain", "scene.png", "--out", "sheet.png", "--top", "2", "--json"]);
     assert_eq!(report["maps"][1]["png"], "sheet.png");
     assert!(image::open(desk.path("sheet.png")).unwrap().height() > 400);
-    desk.refuses(&["explain", "scene.png", "--out", "sheet.png", "--npy"], 2, "need a folder");
-    desk.refuses(&["explain", "scene.png", "--out", "sheet.gif"], 2, "the extensions of images are png, jpg");
-    desk.refuses(&["explain", "scene.png", "--out", "-", "--json"], 2, "standard output is for the image");
+    desk.refuses(&["explain", "--top", "1", "scene.png", "--out", "sheet.png", "--npy"], 2, "need a folder");
+    desk.refuses(
+        &["explain", "--top", "1", "scene.png", "--out", "sheet.gif"],
+        2,
+        "the extensions of images are png, jpg",
+    );
+    desk.refuses(
+        &["explain", "--top", "1", "scene.png", "--out", "-", "--json"],
+        2,
+        "standard output is for the image",
+    );
 }
 
 #[test]
@@ -1039,13 +1059,13 @@ fn methods_are_compared_on_one_sheet() {
 #[test]
 fn a_strip_shows_all_blocks_from_shallow_to_deep() {
     let desk = Desk::new();
-    let report = desk.json(&["explain", "scene.png", "--layer", "all", "--sheet", "--json"]);
+    let report = desk.json(&["explain", "--top", "1", "scene.png", "--layer", "all", "--sheet", "--json"]);
     let layers: Vec<&str> =
         report["maps"].as_array().unwrap().iter().map(|map| map["layer"].as_str().unwrap()).collect();
     assert_eq!(layers, ["layer1.0", "layer2.0", "layer3.0", "layer4.0"]);
     assert_eq!(desk.files("cam-out"), ["scene_sheet.png"]);
     desk.refuses(
-        &["explain", "scene.png", "--layer", "all,layer1"],
+        &["explain", "--top", "1", "scene.png", "--layer", "all,layer1"],
         2,
         "cannot be combined with other layers",
     );
@@ -1272,7 +1292,7 @@ fn a_sheet_says_whose_maps_it_shows() {
 #[test]
 fn a_sheet_with_stds_is_a_grid_without_gaps() {
     let desk = Desk::new();
-    let asked = "explain scene.png --method gradcam,layercam,fullgrad --layer layer2.0,layer3.0 --noise 2 --show-std --out sheet.svg";
+    let asked = "explain --top 1 scene.png --method gradcam,layercam,fullgrad --layer layer2.0,layer3.0 --noise 2 --show-std --out sheet.svg";
     desk.says(&asked.split(' ').collect::<Vec<_>>());
     let sheet = std::fs::read_to_string(desk.path("sheet.svg")).unwrap();
     let number = |tag: &str, name: &str| -> u32 {

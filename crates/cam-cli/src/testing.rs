@@ -1,12 +1,16 @@
 //! Readers of the tool, for fuzz targets.
 
-use crate::run::{manifest::Manifest, npy};
-use burn_cam::Device;
+use crate::run::{images::SourceReader, manifest::Manifest, npy};
+use burn_cam::{PhotoReader, Preprocess};
 use std::path::Path;
 
-/// Reads the bytes of an array.
+/// Reads the bytes of an array, of colors and of bands.
 pub fn array(bytes: &[u8]) {
-    let _ = npy::decode(bytes, Path::new("array.npy"), &Device::flex());
+    for channels in [3, 5] {
+        let preprocess = Preprocess { channels, ..Preprocess::IMAGENET };
+        let reader = SourceReader { preprocess, photos: PhotoReader::default() };
+        let _ = npy::decode(bytes, Path::new("array.npy"), &reader);
+    }
 }
 
 /// Reads the manifest of a folder.

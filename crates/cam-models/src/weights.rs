@@ -417,9 +417,13 @@ fn count(shapes: &Shapes) -> u128 {
 /// The first bytes of a file that its format is known by.
 const HEAD: u64 = 512;
 
-/// Returns a tensor that has a shape, and numbers that are not read.
+/// Returns a tensor that has a shape, and numbers of a kind that is not read.
 fn unread(name: &str, shape: Vec<usize>, kind: &str) -> PackTensor {
-    let reason = format!("the tensor `{name}` is of {kind}, which is not read");
+    unreadable(name, shape, format!("the tensor `{name}` is of {kind}, which is not read"))
+}
+
+/// Returns a tensor that has a shape, and a reason for which its numbers cannot be read when they are needed.
+fn unreadable(name: &str, shape: Vec<usize>, reason: String) -> PackTensor {
     let length = shape.iter().fold(4usize, |size, side| size.saturating_mul(*side));
     PackTensor::deferred(name.into(), DType::F32, shape, None, length, move || {
         Err(burn_pack::Error::ValidationError(reason.clone()))

@@ -270,12 +270,13 @@ fn a_detector_that_finds_nothing_scores_nothing() {
 #[test]
 fn a_score_of_a_class_has_a_name_and_is_what_the_name_means() {
     let names: Vec<&str> = TARGETS.iter().map(|target| target.name).collect();
-    assert_eq!(names, ["logit", "softmax", "log-odds", "finer"]);
+    assert_eq!(names, ["logit", "softmax", "sigmoid", "log-odds", "finer"]);
     let logits = logits(IMAGES, 1);
     let score = |target: &dyn Target| numbers(&target.resolve(&logits).unwrap().score(&logits, Rows::All));
     let by_name = |name: &str| score(&(target_named(name).unwrap().build)(Box::new(Class(2))));
     assert_eq!(by_name("logit"), score(&Class(2)));
     assert_eq!(by_name("softmax"), score(&Softmax(Class(2))));
+    assert_eq!(by_name("sigmoid"), score(&Sigmoid(Class(2))));
     assert_eq!(by_name("log-odds"), score(&LogOdds(Class(2))));
     assert_eq!(by_name("finer"), score(&Finer::paper(Class(2))));
     let error = target_named("logits").err().unwrap();

@@ -4,7 +4,7 @@
 //! of 8-bit floats) has its name and shape, and is an error when its numbers are needed.
 
 use super::pickle::{self, Id, Object, Value, Values};
-use super::{NAME, PackTensor, TABLE, archive, burn_pack, unread};
+use super::{NAME, PackTensor, TABLE, archive, burn_pack, unread, unreadable};
 use crate::foreign;
 use burn::tensor::{Bytes, DType};
 use std::collections::{BTreeMap, HashMap};
@@ -383,7 +383,7 @@ impl<'v> Tensors<'v> {
                     dtype,
                     storage: storage.key,
                 };
-                Ok(Some(view.tensor(name, &self.source)?))
+                Ok(Some(view.tensor(name, &self.source)))
             }
             ("qtensor", &[_, _, shape, ..]) => {
                 Ok(Some(unread(name, self.numbers(shape, name)?, "quantized numbers")))
@@ -421,21 +421,28 @@ struct View {
 }
 
 impl View {
-    /// Returns the tensor, whose numbers are read when they are used.
-    fn tensor(self, name: &str, source: &Arc<Source>) -> Result<PackTensor, String> {
-        let outside = || format!("the numbers of `{name}` are not within its storage");
+    /// Returns the tensor, whose numbers are read when they are used. One whose numbers are not there is an error then.
+    fn tensor(self, name: &str, source: &Arc<Source>) -> PackTensor {
         let size = self.dtype.size();
-        let (count, extent) = self.extent().ok_or_else(outside)?;
-        let end = self.start.checked_add(extent).and_then(|end| end.checked_mul(size)).ok_or_else(outside)?;
-        if source.size(&self.storage).is_none_or(|available| end as u64 > available) {
-            return Err(outside());
-        }
+        let within = self.extent().filter(|(count, extent)| {
+            let end = self.start.checked_add(*extent).and_then(|end| end.checked_mul(size));
+            let available = source.size(&self.storage);
+            let is_there = end.zip(available).is_some_and(|(end, available)| end as u64 <= available);
+            is_there && count.checked_mul(size).is_some()
+        });
+        let Some((count, extent)) = within else {
+            return unreadable(
+                name,
+                self.shape,
+                format!("the numbers of `{name}` are not within its storage"),
+            );
+        };
         let (source, dtype, shape) = (Arc::clone(source), self.dtype, self.shape.clone());
-        Ok(PackTensor::deferred(name.into(), dtype, shape, None, count * size, move || {
+        PackTensor::deferred(name.into(), dtype, shape, None, count * size, move || {
             let bytes = source.read(&self.storage, (self.start * size) as u64, extent * size);
             let bytes = bytes.map_err(|e| burn_pack::Error::ValidationError(e.to_string()))?;
             Ok(Bytes::from_bytes_vec(if self.is_contiguous() { bytes } else { self.gathered(&bytes, count) }))
-        }))
+        })
     }
 
     /// Returns how many numbers the tensor has, and how many lie from its first to its last in the storage.
@@ -452,8 +459,7 @@ impl View {
             .map(|(side, stride)| (side - 1).checked_mul(*stride))
             .try_fold(0usize, |a, b| a.checked_add(b?))?;
         let extent = last.checked_add(1)?;
-        // A tensor that repeats numbers could have any length.
-        (count <= extent.max(1 << 20)).then_some((count, extent))
+        Some((count, extent))
     }
 
     fn is_contiguous(&self) -> bool {
