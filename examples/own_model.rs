@@ -187,7 +187,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         if step % every == 0 || step == args.steps {
             let (model, loss) = (recorded(&net)?, loss.into_scalar::<f32>());
             let percent = 100.0 * pointing(&model)?;
-            progress.suspend(|| println!("{step:4} batches: loss {loss:.3}, {percent:.0} % of the maps point at their object"));
+            progress.suspend(|| {
+                println!("{step:4} batches: loss {loss:.3}, {percent:.0} % of the maps point at their object")
+            });
             sheet = row(sheet, &model, &format!("{step} batches"))?;
         }
     }

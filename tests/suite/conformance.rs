@@ -11,7 +11,7 @@ use cam_core::{
     Smooth, Taps, Wrapped, choose_layer, concepts, guided_backprop,
 };
 use cam_models::zoo::{swin::SwinConfig, vgg::VggConfig, vit::VitConfig};
-use cam_models::{Classifier, RecordedNetwork, Resize};
+use cam_models::{Classifier, RecordedNetwork};
 use cam_scenes::Scene;
 
 /// A network, one of its inner layers with few channels, and what its forward pass names.
@@ -285,7 +285,7 @@ fn another_device_gives_the_same_map_of_the_built_in_model() {
     let scene = Scene::draw(7, 128).unwrap();
     let [ours, theirs] = [device(), here].map(|device| {
         let model = Classifier::builtin(&device).unwrap();
-        let (images, _) = model.card().preprocess(Resize::Squash).apply(&scene.image, &device);
+        let (images, _) = model.card().preprocess().apply(&scene.image, &device).unwrap();
         let explainer = Explainer::new(&model).layer(&model.card().layer).method(GradCam);
         let found = explainer.explain(images, &Class(3)).unwrap();
         [read(&found.output), read(&found.maps[0].heatmap)]
