@@ -128,7 +128,7 @@ fn explained(devices: &str, batch: &str) -> (BTreeMap<String, Vec<u8>>, serde_js
         .unwrap()
         .current_dir(&folder)
         .args(arguments)
-        .args(["--batch-size", batch, "--device", devices])
+        .args(["--top", "1", "--batch-size", batch, "--device", devices])
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&run.stderr).into_owned();

@@ -156,7 +156,7 @@ fn pickles_take_no_more_than_they_may() {
         for (form, bytes) in [("zip", pth(table)), ("legacy", legacy(table))] {
             desk.refuses(&format!("{name}, {form}.pth"), &bytes, "");
         }
-        desk.refuses(&format!("{name}, plain.pth"), table, "neither safetensors nor burnpack");
+        desk.refuses(&format!("{name}, plain.pth"), table, "cannot read the weights");
     }
     // Longer than a table may be.
     desk.refuses("long, legacy.pth", &legacy(&pickle(&b")".repeat(64 << 20))), "takes more memory");
@@ -175,7 +175,7 @@ fn a_tar_archive_is_refused_before_it_is_unpacked() {
     header[483..495].copy_from_slice(b"40000000000\0");
     let sum: u32 = 8 * 32 + header.iter().map(|byte| u32::from(*byte)).sum::<u32>();
     header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    Desk::new().refuses("sparse.pth", &header, "TAR archive");
+    Desk::new().refuses("sparse.pth", &header, "tar archive");
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn tables_of_other_files_take_no_more_than_they_may() {
     // As many as are read, of no network, with as many prefixes as there can be.
     desk.refuses(
         "unknown.safetensors",
-        &many(7 << 20, |number| format!("a{number}.b.c.d")),
+        &many(6 << 20, |number| format!("a{number}.b.c.d")),
         "unrecognized weights",
     );
     let dots = |number: usize| format!("{number}{}", ".".repeat(990));
@@ -284,7 +284,8 @@ fn numbers_of_the_command_line_are_bounded() {
     }
     // As many as there may be classes, of a model of ten.
     let done = within(BASE + ROOM, desk.folder.path(), &["explain", "scene.png", "--top", "131072"]);
-    assert_eq!(done.status.code(), Some(4), "{}", String::from_utf8_lossy(&done.stderr));
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success() && said.contains("has 10 classes, and all are explained"), "{said}");
     for option in ["--classes", "--batch"] {
         let done = within(BASE + ROOM, desk.folder.path(), &["bench", option, "4294967295"]);
         assert_eq!(done.status.code(), Some(2), "{}", String::from_utf8_lossy(&done.stderr));

@@ -120,7 +120,7 @@ fn a_photo_that_fails_is_reported_whatever_its_name() {
         let (code, said, wrong) = desk.cam(["explain", "album", form]);
         assert_eq!(code, Some(17), "{wrong}");
         assert!(said.contains(r#"{"bytes":"YWxidW0vaOkg/y5wbmc="}"#), "{said}");
-        assert!(wrong.starts_with("cam: cannot read the image `album/h"), "{wrong}");
+        assert!(wrong.contains("cam: cannot read the image `album/h"), "{wrong}");
     }
 }
 
@@ -178,12 +178,19 @@ fn outputs_are_not_taken_for_photos_however_their_folder_is_reached() {
     std::os::unix::fs::symlink("photos", desk.path("link")).unwrap();
     let done = |said: String| said.starts_with("1 of 1 images are done already\n");
     // The folder of the photos itself, then by a link, then from within, then one below it.
-    desk.says(["explain", "photos", "--out", "photos"]);
-    assert!(done(desk.says(["explain", "photos", "--out", "link"])));
-    assert_eq!(desk.says(["explain", "link", "--out", "photos", "--fresh"]).matches(".png\n").count(), 1);
+    desk.says(["explain", "--top", "1", "photos", "--out", "photos"]);
+    assert!(done(desk.says(["explain", "--top", "1", "photos", "--out", "link"])));
+    assert_eq!(
+        desk.says(["explain", "--top", "1", "link", "--out", "photos", "--fresh"]).matches(".png\n").count(),
+        1
+    );
     let mut within = Command::cargo_bin("cam").unwrap();
-    let said =
-        within.current_dir(desk.path("photos")).args(["explain", ".", "--out", "."]).output().unwrap().stdout;
+    let said = within
+        .current_dir(desk.path("photos"))
+        .args(["explain", "--top", "1", ".", "--out", "."])
+        .output()
+        .unwrap()
+        .stdout;
     assert_eq!(
         String::from_utf8_lossy(&said).matches("by gradcam").count(),
         1,
@@ -191,8 +198,8 @@ fn outputs_are_not_taken_for_photos_however_their_folder_is_reached() {
         String::from_utf8_lossy(&said)
     );
     for out in ["photos/maps", "link/more"] {
-        let said = desk.says(["explain", "photos", "--out", out]);
+        let said = desk.says(["explain", "--top", "1", "photos", "--out", out]);
         assert_eq!(said.matches("by gradcam").count(), 1, "{said}");
-        assert!(done(desk.says(["explain", "photos", "--out", out])));
+        assert!(done(desk.says(["explain", "--top", "1", "photos", "--out", out])));
     }
 }

@@ -1218,7 +1218,7 @@ fn shells_get_completions_and_manual_pages() {
     assert!(
         page.starts_with(".ie")
             && page.contains("eigen")
-            && page.contains(".SH EXAMPLES\n.nf\n  cam explain scene.png\n"),
+            && page.contains(".SH EXAMPLES\n.nf\n  cam explain cam"),
         "{page}"
     );
     desk.says(&["man", "--out", "pages"]);

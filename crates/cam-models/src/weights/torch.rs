@@ -105,11 +105,6 @@ fn legacy(path: &Path, head: &[u8]) -> Result<BTreeMap<String, PackTensor>, Stri
 /// Reads a pickle that PyTorch did not write, which holds no tensors, to say what it is.
 fn plain(reader: &mut impl BufRead, head: &[u8]) -> Result<BTreeMap<String, PackTensor>, String> {
     let not_torch = || foreign::unread(head, "weights are read from .safetensors, .pth, .pt and .bpk files");
-    if head.get(257..262) == Some(b"ustar") {
-        return Err(
-            "it is a TAR archive, as PyTorch wrote before 0.1.10: save it again by a newer PyTorch".into()
-        );
-    }
     if !matches!(head.first(), Some(0x80 | b'(' | b'}' | b']' | b'c')) {
         return Err(not_torch());
     }
