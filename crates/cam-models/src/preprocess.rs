@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
 
+/// What a channel is of a pixel.
+type Band = fn(&Rgb<u8>) -> u8;
+
 /// How an image becomes the square that a network needs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -233,7 +236,7 @@ impl Preprocess {
     }
 
     /// Returns what each channel is of a pixel.
-    fn bands(&self) -> Result<&'static [fn(&Rgb<u8>) -> u8], Error> {
+    fn bands(&self) -> Result<&'static [Band], Error> {
         match (self.channels, self.order) {
             (1, _) => Ok(&[luma]),
             (3, ChannelOrder::Rgb) => Ok(&[|p| p.0[0], |p| p.0[1], |p| p.0[2]]),

@@ -409,7 +409,7 @@ fn warn_without_layer(args: &Args, methods: &[&'static dyn Method], console: &Co
 /// Returns the only map of some images, if there is only one.
 fn only_map(images: &[Explained]) -> Option<&ImageMap> {
     match images {
-        [Explained { found, .. }] => found.maps.iter().next().filter(|_| found.maps.len() == 1),
+        [Explained { found, .. }] => found.maps.first().filter(|_| found.maps.len() == 1),
         _ => None,
     }
 }

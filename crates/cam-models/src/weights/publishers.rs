@@ -237,7 +237,7 @@ fn replaced(name: &str, from: &str, to: &str) -> String {
     };
     let (number, rest) = rest.split_at(digits);
     match rest.strip_prefix(after) {
-        Some(rest) if from.contains('#') == !number.is_empty() => {
+        Some(rest) if from.contains('#') != number.is_empty() => {
             format!("{}{}{rest}", &name[..place], to.replace('#', number))
         }
         _ => name.into(),
