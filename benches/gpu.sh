@@ -220,7 +220,7 @@ for device in $devices; do
         suite "$device"
         step "map-$device" "${suite[@]}" --exact conformance::another_device_gives_the_same_map_of_the_built_in_model --nocapture
     fi
-    step "demo-$device" "$(cam "$device")" demo --device "$device" --out "$output/demo-$device.png"
+    step "demo-$device" "$(cam "$device")" demo --device "$device" --out "$output/demo-$device"
 done
 [[ $all_tests != *" conformance "* ]] || tests conformance
 for precision in $precisions; do

@@ -12,14 +12,14 @@ const VARIANTS: u64 = 60;
 fn variant(name: &str, bytes: &[u8], number: u64) -> Vec<u8> {
     let random = |place: u64| hash(name, number * 16 + place) as usize;
     let mut bytes = bytes.to_vec();
-    if number % 4 == 0 {
+    if number.is_multiple_of(4) {
         bytes.truncate(random(0) % (bytes.len() + 1));
         return bytes;
     }
     for place in 0..1 + number % 4 {
         let at = random(2 * place) % bytes.len();
         bytes[at] = match random(2 * place + 1) {
-            any if any % 2 == 0 => (any >> 8) as u8,
+            any if any.is_multiple_of(2) => (any >> 8) as u8,
             any => bytes[at] ^ (1 << ((any >> 8) % 8)),
         };
     }

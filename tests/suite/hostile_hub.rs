@@ -181,8 +181,8 @@ fn the_token_goes_to_the_hub_alone() {
     let server = Server::new(move |_, stream| {
         write!(
             stream,
-            "HTTP/1.1 302 Found\r\n{}Location: {place}/x\r\nConnection: close\r\n\r\n",
-            "X-Repo-Commit: 0123abcd\r\nX-Linked-ETag: \"abcd\"\r\nContent-Length: 0\r\n"
+            "HTTP/1.1 302 Found\r\nX-Repo-Commit: 0123abcd\r\nX-Linked-ETag: \"abcd\"\r\nContent-Length: 0\r\n\
+             Location: {place}/x\r\nConnection: close\r\n\r\n"
         )
     });
     let home = Home::new();

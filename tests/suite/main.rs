@@ -33,6 +33,7 @@ mod recorded;
 mod remote;
 mod report;
 mod scenes;
+mod signals;
 mod tool;
 mod weights;
 mod words;

@@ -35,9 +35,8 @@ impl Album {
     /// The numbers of the map of an image.
     fn map(&self, arguments: &[&str]) -> Vec<u8> {
         self.says(&[arguments, &["--npy", "--out", "out", "--fresh", "--top", "1"]].concat());
-        let files = std::fs::read_dir(self.path("out")).unwrap().map(|entry| entry.unwrap().path());
-        let npy =
-            files.filter(|path| path.extension().is_some_and(|extension| extension == "npy")).next().unwrap();
+        let mut files = std::fs::read_dir(self.path("out")).unwrap().map(|entry| entry.unwrap().path());
+        let npy = files.find(|path| path.extension().is_some_and(|extension| extension == "npy")).unwrap();
         let bytes = std::fs::read(npy).unwrap();
         std::fs::remove_dir_all(self.path("out")).unwrap();
         bytes
@@ -129,12 +128,13 @@ fn a_folder_is_explained_whatever_its_formats_are_and_others_are_named() {
     // One image, five formats, one map; a GIF has 256 colors.
     let map = |file: &str| {
         let start = format!("{file}_gradcam");
-        let entries = std::fs::read_dir(album.path("cam-out")).unwrap().map(|entry| entry.unwrap().path());
+        let mut entries =
+            std::fs::read_dir(album.path("cam-out")).unwrap().map(|entry| entry.unwrap().path());
         let is_map = |path: &PathBuf| {
             path.extension().is_some_and(|extension| extension == "npy")
                 && path.file_name().unwrap().to_string_lossy().starts_with(&start)
         };
-        let map = entries.filter(is_map).next();
+        let map = entries.find(is_map);
         std::fs::read(map.unwrap_or_else(|| panic!("{file}: {said}"))).unwrap()
     };
     for file in ["a", "d", "e"] {

@@ -134,6 +134,9 @@ const TENSORS: usize = 100_000;
 /// The most bytes in the name of a tensor.
 const NAME: usize = 1000;
 
+/// How much longer than in the network the name of a tensor may be in a file.
+const REMAPPED: usize = 64;
+
 /// The most prefixes that a network is looked for under.
 const PREFIXES: usize = 4096;
 
@@ -369,10 +372,11 @@ impl Weights {
     /// Returns the prefix under which most of the expected tensors are.
     fn prefix(&self, expected: &Shapes, key_map: &KeyMap<'_>) -> String {
         let mut counts = BTreeMap::<&str, usize>::new();
+        let longest = expected.keys().map(String::len).max().unwrap_or(0) + REMAPPED;
         for (key, tensor) in &self.tensors {
             // `a.b.conv1.weight` can be `conv1.weight` under `a.b.`, `b.conv1.weight` under `a.`, or itself.
             let dots = key.match_indices('.').take(DEEPEST).map(|(dot, _)| dot + 1);
-            for start in std::iter::once(0).chain(dots) {
+            for start in std::iter::once(0).chain(dots).filter(|start| key.len() - start <= longest) {
                 if key_map(&key[start..], &tensor.shape).is_some_and(|(name, _)| expected.contains_key(&name))
                 {
                     *counts.entry(&key[..start]).or_default() += 1;
