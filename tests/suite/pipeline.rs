@@ -53,6 +53,25 @@ fn the_tool_reaches_tensors_models_and_images_through_burn_cam_alone() {
     }
 }
 
+/// The README's `cargo run` names no program: of those of the default members, one package has to say which is meant.
+#[cfg(not(packed))]
+#[test]
+fn cargo_run_is_the_tool() {
+    let cargo = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let metadata: Value = serde_json::from_slice(&cargo.stdout).unwrap();
+    let members = metadata["workspace_default_members"].as_array().unwrap();
+    let packages = metadata["packages"].as_array().unwrap().iter();
+    let named: Vec<&str> = packages
+        .filter(|package| members.contains(&package["id"]))
+        .filter_map(|package| package["default_run"].as_str())
+        .collect();
+    assert_eq!(named, ["cam"]);
+}
+
 /// The maps that the tool writes for a scene with these options: heat map and raw evidence of each.
 fn by_tool(options: &[&str]) -> Vec<(String, Vec<f32>, Vec<f32>)> {
     let folder = tempfile::tempdir().unwrap();
