@@ -26,6 +26,19 @@ def insist(packages):
             sys.exit(f"{package} is {version}, requirements.txt wants {wanted[package]} (see --any-version)")
 
 
+def main(generate, packages, about):
+    """Runs a generator: the versions are those of requirements.txt unless `--any-version` is given."""
+    import argparse
+    import torch
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--any-version", action="store_true", help="do not insist on the versions of requirements.txt")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    if not arguments.any_version:
+        insist(packages)
+    generate()
+
+
 def write(stem, tensors, report):
     """`{stem}.safetensors` and `{stem}.json`."""
     path = HERE / f"{stem}.safetensors"

@@ -4,7 +4,6 @@
     venv/bin/python generate_families.py         # seconds
 """
 
-import argparse
 
 import numpy as np
 import torch
@@ -68,15 +67,5 @@ def check():
           f"{files.size('families')} bytes")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--any-version", action="store_true", help="do not insist on the versions of requirements.txt")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    if not arguments.any_version:
-        files.insist(PACKAGES)
-    generate()
-
-
 if __name__ == "__main__":
-    main()
+    files.main(generate, PACKAGES, __doc__)

@@ -4,7 +4,6 @@
     venv/bin/python generate_publishers.py       # seconds
 """
 
-import argparse
 import math
 
 import torch
@@ -177,15 +176,5 @@ def generate():
     (files.HERE / "publishers.json").write_text(files.json.dumps(report, separators=(",", ":")) + "\n")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--any-version", action="store_true", help="do not insist on the versions of requirements.txt")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    if not arguments.any_version:
-        files.insist(PACKAGES)
-    generate()
-
-
 if __name__ == "__main__":
-    main()
+    files.main(generate, PACKAGES, __doc__)

@@ -4,7 +4,6 @@
     venv/bin/python generate_variants.py         # seconds
 """
 
-import argparse
 
 import torch
 from timm.layers import BlurPool2d, Mlp, set_fused_attn
@@ -106,15 +105,5 @@ def generate():
     files.write("variants", tensors, report)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--any-version", action="store_true", help="do not insist on the versions of requirements.txt")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    if not arguments.any_version:
-        files.insist(PACKAGES)
-    generate()
-
-
 if __name__ == "__main__":
-    main()
+    files.main(generate, PACKAGES, __doc__)

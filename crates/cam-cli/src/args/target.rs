@@ -2,7 +2,7 @@
 
 use crate::registry;
 use crate::report::console::Console;
-use burn_cam::{AnyTarget, Error, ImageExplainer, ImageModel};
+use burn_cam::{AnyTarget, Error, ImageExplainer, ImageModel, TargetInfo};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use serde::Serialize;
 
@@ -36,8 +36,11 @@ impl TargetArgs {
     /// Returns the targets that are asked for; none for those that are explained by default.
     pub fn targets(&self, model: &impl ImageModel, console: &Console) -> Result<Vec<AnyTarget>, Error> {
         let decoder = model.decoder();
-        if self.score == "softmax" && decoder.explains_several() {
-            console.warn("`--score softmax` compares classes that do not exclude each other: `--score sigmoid` does not");
+        if self.info().is_some_and(|score| score.exclusive) && decoder.explains_several() {
+            console.warn(format_args!(
+                "`--score {}` is for classes that exclude each other, and those of this model do not",
+                self.score
+            ));
         }
         if let Some(top) = self.top {
             let (top, classes) = (top as usize, decoder.classes().unwrap_or(usize::MAX));
@@ -51,6 +54,10 @@ impl TargetArgs {
         self.classes.iter().map(|name| self.scored(decoder.target(name)?)).collect()
     }
 
+    fn info(&self) -> Option<&'static TargetInfo> {
+        registry().targets().iter().find(|target| target.name == self.score)
+    }
+
     /// Returns the score of a target that is asked for.
     pub fn scored(&self, target: AnyTarget) -> Result<AnyTarget, Error> {
         registry().target(&self.score, target)
@@ -58,7 +65,7 @@ impl TargetArgs {
 
     /// Returns an explainer that explains this score by default.
     pub fn explainer<'m, M: ImageModel>(&self, explainer: ImageExplainer<'m, M>) -> ImageExplainer<'m, M> {
-        match registry().targets().iter().find(|target| target.name == self.score) {
+        match self.info() {
             Some(target) => explainer.default_score(target.build),
             None => explainer,
         }

@@ -28,6 +28,8 @@ pub struct TargetInfo {
     pub paper: &'static str,
     /// Makes the score of a target that asks for a class.
     pub build: fn(BoxedTarget) -> BoxedTarget,
+    /// Whether it is a probability among all classes, which presumes that they exclude each other.
+    pub exclusive: bool,
 }
 
 impl TargetInfo {
@@ -39,7 +41,12 @@ impl TargetInfo {
         paper: &'static str,
         build: fn(BoxedTarget) -> BoxedTarget,
     ) -> Self {
-        Self { name, title, about, paper, build }
+        Self { name, title, about, paper, build, exclusive: false }
+    }
+
+    /// Declares that the score is a probability among all classes, which presumes that they exclude each other.
+    pub const fn exclusive(self) -> Self {
+        Self { exclusive: true, ..self }
     }
 }
 
@@ -48,7 +55,8 @@ pub static TARGETS: &[TargetInfo] = &[
     TargetInfo::new("logit", "Logit", "the logit of the class", "", |class| class),
     TargetInfo::new("softmax", "Softmax", "the probability of the class", "", |class| {
         Box::new(Softmax(class))
-    }),
+    })
+    .exclusive(),
     TargetInfo::new(
         "sigmoid",
         "Sigmoid",
@@ -62,7 +70,8 @@ pub static TARGETS: &[TargetInfo] = &[
         "the logit of the class plus its log-probability",
         "https://arxiv.org/abs/2501.06261",
         |class| Box::new(LogOdds(class)),
-    ),
+    )
+    .exclusive(),
     TargetInfo::new(
         "finer",
         "Finer-CAM",
