@@ -229,7 +229,7 @@ fn classes_that_do_not_exclude_each_other_are_explained_when_they_are_likely() {
     let (said, _) = album.says(&["explain", "two.png", "--logits", "softmax"]);
     assert_eq!(said.matches(" by gradcam at ").count(), 1, "{said}");
     let (_, said) = album.says(&["explain", "two.png", "--score", "softmax"]);
-    assert!(said.contains("`--score sigmoid` does not"), "{said}");
+    assert!(said.contains("`--score softmax` is for classes that exclude each other"), "{said}");
     let (code, _, said) = album.cam(&["explain", "two.png", "--logits", "linear"]);
     assert!(code == 2 && said.contains("there are softmax, sigmoid and none"), "{said}");
 }

@@ -16,8 +16,7 @@ pub(crate) fn split(ir: OperationIr, slots: &mut Slots, device: &Device) -> Resu
         return Ok(vec![Operator::new(ir, slots, device)?]);
     };
     let op = op.clone();
-    // The ids of recordings count up from 0.
-    let id = TensorId::new(u64::MAX - op.out.id.value());
+    let id = mirrored(op.out.id);
     let (q, k) = (op.query.shape.as_slice(), op.key.shape.as_slice());
     let weights = TensorIr::uninit(id, [q[0], q[1], q[2], k[2]].into(), op.out.dtype);
 
@@ -43,6 +42,16 @@ pub(crate) fn split(ir: OperationIr, slots: &mut Slots, device: &Device) -> Resu
     let whole = Operator::new(ir, slots, device)?;
     second.fused = Some(Fused { kernel: whole.kernel, inputs: whole.inputs, attention: op });
     Ok(vec![first, second])
+}
+
+/// Returns an unused id for the weights of the attention with this output: the ids of recordings count up from 0.
+fn mirrored(id: TensorId) -> TensorId {
+    TensorId::new(u64::MAX - id.value())
+}
+
+/// Returns the id in the recording of an output, or of the attention whose weights it is.
+pub(crate) fn original(id: TensorId) -> TensorId {
+    if id.value() > u64::MAX / 2 { mirrored(id) } else { id }
 }
 
 /// Returns the axes of the matrix: those of the queries, then the tokens of the keys.

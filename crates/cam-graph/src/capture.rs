@@ -6,6 +6,7 @@
 
 use crate::Error;
 use crate::layers::Modules;
+use crate::recorded::Forward;
 use crate::tensors::{self, Tensors};
 use burn::backend::ir::{OperationIr, TensorId};
 use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
@@ -29,6 +30,7 @@ pub(crate) struct Captured<O> {
     pub values: BTreeMap<TensorId, TensorData>,
     pub inputs: Vec<TensorId>,
     pub outputs: Vec<TensorId>,
+    pub entered: Entered,
     /// The output of the forward pass, without data.
     pub output: O,
 }
@@ -38,7 +40,7 @@ pub(crate) struct Captured<O> {
 /// - on: the device of the module
 pub(crate) fn capture<M, I, O>(
     module: &M,
-    forward: impl Fn(&M, I) -> O,
+    forward: &impl Forward<M, I, O>,
     input: &I,
     on: &Device,
 ) -> Result<Captured<O>, Error>
@@ -60,18 +62,88 @@ where
             let placeholders: Vec<DispatchTensor> =
                 tensors::collect(input).iter().map(|tensor| placeholder(tensor, &device.0)).collect();
             let inputs = placeholders.iter().map(id).collect();
-            let output = forward(&hollow, tensors::replace(input, placeholders));
-            let outputs: Vec<TensorId> = tensors::collect(&output).iter().map(id).collect();
-            found = Some((names.ids, inputs, outputs.clone(), output));
+            let entered = Entered::start(&device.0);
+            let output = forward.call(&hollow, tensors::replace(input, placeholders));
+            let entered = entered.finish();
+            let outputs: Vec<TensorId> =
+                output.iter().flat_map(tensors::collect).map(|tensor| id(&tensor)).collect();
+            found = Some((names.ids, inputs, outputs.clone(), entered, output));
             let mut unique = outputs;
             unique.sort_unstable();
             unique.dedup();
             scope.complete([], unique)
         })
     };
-    let graph = catch_panics(run)?.map_err(|error| Error::Capture { reason: error.to_string() })?;
-    let (names, inputs, outputs, output) = found.expect("the scope completed without an error");
-    Ok(Captured { operators: graph.graph.operations, names, values: graph.values, inputs, outputs, output })
+    let graph = catch_panics(run)?;
+    let (names, inputs, outputs, entered, output) = found.expect("the scope completed");
+    let output = output?;
+    let graph = graph.map_err(|error| Error::Capture { reason: error.to_string() })?;
+    Ok(Captured {
+        operators: graph.graph.operations,
+        names,
+        values: graph.values,
+        inputs,
+        outputs,
+        entered,
+        output,
+    })
+}
+
+thread_local! {
+    /// The modules that were entered in the recording on this thread, and its device; `None` while nothing is recorded here.
+    static ENTERED: RefCell<Option<(Device, Entered)>> = const { RefCell::new(None) };
+}
+
+/// The modules that a forward pass named by [`enter_module`], each with the first tensor that is made in it.
+#[derive(Default)]
+pub(crate) struct Entered(Vec<(TensorId, String)>);
+
+impl Entered {
+    /// Starts a recording on this thread. It ends when the returned guard is dropped, if not before.
+    fn start(device: &Device) -> EnteredGuard {
+        ENTERED.set(Some((device.clone(), Self::default())));
+        EnteredGuard
+    }
+
+    /// Returns the path of the module in which a tensor was made; `None` if the forward pass named no modules.
+    pub fn path(&self, tensor: TensorId) -> Option<&str> {
+        let after = self.0.partition_point(|(first, _)| *first <= tensor);
+        match after.checked_sub(1) {
+            Some(index) => Some(&self.0[index].1),
+            None => (!self.0.is_empty()).then_some(""),
+        }
+    }
+}
+
+struct EnteredGuard;
+
+impl EnteredGuard {
+    fn finish(self) -> Entered {
+        ENTERED.take().map(|(_, entered)| entered).unwrap_or_default()
+    }
+}
+
+impl Drop for EnteredGuard {
+    fn drop(&mut self) {
+        ENTERED.set(None);
+    }
+}
+
+/// Names the module to which the following operators of a recorded forward pass belong, by its path: `layer4.1.relu`. The empty path is the
+/// whole model. Outside of a recording it does nothing.
+///
+/// A forward pass that names its modules is believed: layers are then the values of these modules. Without names, modules are found by the
+/// parameters that operators read.
+pub fn enter_module(path: &str) {
+    ENTERED.with_borrow_mut(|recording| {
+        let Some((device, entered)) = recording else { return };
+        if entered.0.last().is_some_and(|(_, last)| last == path) {
+            return;
+        }
+        // Tensors are numbered in the order in which they are made. Nothing reads this one, so it is not part of the graph.
+        let first = Dispatch::float_empty([1].into(), device.as_dispatch(), FloatDType::F32);
+        entered.0.push((id(&first), path.into()));
+    });
 }
 
 /// Returns the tensors of a module by the paths of its parameters.

@@ -40,6 +40,12 @@ pub enum Error {
         /// The devices.
         devices: Vec<String>,
     },
+    /// The forward pass returned an error: see [`record_fallible`](crate::record_fallible).
+    #[error("{reason}")]
+    Refused {
+        /// The error.
+        reason: String,
+    },
     /// Burn's capture device reported an error.
     #[error("the forward pass cannot be recorded: {reason}")]
     Capture {

@@ -339,6 +339,7 @@ impl Graph {
             nodes.push(Node {
                 operator: &operator.ir,
                 params,
+                path: captured.entered.path(attention::original(out.id)),
                 is_weights: operator.special == Special::Weights,
                 inputs: distinct(&operator.inputs),
                 output: operator.outputs[0],

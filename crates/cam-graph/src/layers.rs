@@ -17,6 +17,9 @@
 //!   their position (`maxpool`), or by their kind (`relu`) within the enclosing block.
 //! - A module that is called several times has one layer per call: `encoder`, `encoder#2`.
 //!
+//! A forward pass that names its modules itself ([`crate::enter_module`]) needs none of this: the value of a module is the last one that is
+//! read outside of it.
+//!
 //! A value is a layer only if its axes are understood (see [`crate::axes`]).
 
 use crate::axes::Layout;
@@ -41,6 +44,8 @@ pub(crate) struct Node<'a> {
     pub operator: &'a OperationIr,
     /// The paths of the parameters that it reads.
     pub params: Vec<&'a str>,
+    /// The module in which it is, if the forward pass names its modules: see [`crate::enter_module`].
+    pub path: Option<&'a str>,
     /// Whether its output is attention weights that a fused attention does not expose.
     pub is_weights: bool,
     /// The distinct slots that it reads and that depend on the input.
@@ -249,6 +254,8 @@ struct Search<'a> {
     hidden: HashMap<usize, usize>,
     /// The operators whose outputs are queries, keys and values.
     projections: HashSet<usize>,
+    /// Whether the forward pass named its modules.
+    is_named: bool,
 }
 
 /// A value computed elementwise from one other value by several operators without parameters.
@@ -275,15 +282,96 @@ impl<'a> Search<'a> {
             functions: BTreeMap::new(),
             hidden: HashMap::new(),
             projections: HashSet::new(),
+            is_named: nodes.iter().any(|node| node.path.is_some()),
         };
         search.find_projections();
         search.find_functions();
-        search.calls = search.calls_of_modules();
+        search.calls = if search.is_named { search.calls_of_paths() } else { search.calls_of_modules() };
         let parents = search.calls.keys().map(|module| parent(module)).filter(|path| !path.is_empty());
         search.blocks = parents.map(String::from).collect();
-        search.extend_flattened();
-        search.extend_blocks();
+        if !search.is_named {
+            search.extend_flattened();
+            search.extend_blocks();
+        }
         search
+    }
+
+    /// Returns the calls of modules that the forward pass named. Each ends with its value: the last operator that has a layout and is read
+    /// outside of it.
+    fn calls_of_paths(&self) -> BTreeMap<String, Vec<Call>> {
+        let path = |index: usize| self.nodes[index].path.unwrap_or("");
+        let mut members: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for index in 0..self.nodes.len() {
+            let mut module = path(index);
+            while !module.is_empty() {
+                members.entry(module).or_default().push(index);
+                module = parent(module);
+            }
+        }
+        let mut calls: BTreeMap<&str, Vec<Vec<usize>>> = BTreeMap::new();
+        // Inner modules first.
+        for (module, members) in members.iter().rev() {
+            let mut inside =
+                calls.iter().filter(|(other, _)| is_within(other, module)).map(|(_, calls)| calls);
+            let turns = match inside.next() {
+                None => self.calls_of_innermost(members),
+                Some(_) => {
+                    let first_reads = self.first_reads(members);
+                    members.chunk_by(|_, next| !first_reads.contains(next)).map(<[usize]>::to_vec).collect()
+                }
+            };
+            calls.insert(module, turns);
+        }
+        let mut readers: HashMap<Slot, Vec<usize>> = HashMap::new();
+        for (index, node) in self.nodes.iter().enumerate() {
+            node.inputs.iter().for_each(|slot| readers.entry(*slot).or_default().push(index));
+        }
+        let call = |members: Vec<usize>| {
+            let is_value = |index: &&usize| {
+                let node = &self.nodes[**index];
+                let is_outside = |reader: &usize| members.binary_search(reader).is_err();
+                node.layout.is_some()
+                    && readers.get(&node.output).is_none_or(|readers| readers.iter().any(is_outside))
+            };
+            let last = members.iter().rev().find(is_value).or(members.last());
+            Call { first: members[0], last: *last.expect("a module has operators") }
+        };
+        calls
+            .into_iter()
+            .map(|(module, turns)| (module.to_string(), turns.into_iter().map(call).collect()))
+            .collect()
+    }
+
+    /// Splits the operators of a module without modules inside into its calls: one ends before a parameter is read again or, if there are no
+    /// parameters, where operators of other modules follow.
+    fn calls_of_innermost(&self, members: &[usize]) -> Vec<Vec<usize>> {
+        if members.iter().all(|index| self.nodes[*index].params.is_empty()) {
+            return members.chunk_by(|index, next| index + 1 == *next).map(<[usize]>::to_vec).collect();
+        }
+        let first_reads = self.first_reads(members);
+        members.chunk_by(|_, next| !first_reads.contains(next)).map(<[usize]>::to_vec).collect()
+    }
+
+    /// Returns the operators of a module with which a further call of it begins: the first reader of a parameter, if all parameters are read
+    /// equally often and each call reads all of them before the next one begins.
+    fn first_reads(&self, members: &[usize]) -> HashSet<usize> {
+        let mut reads: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for index in members {
+            for param in &self.nodes[*index].params {
+                reads.entry(param).or_default().push(*index);
+            }
+        }
+        let times = reads.values().map(Vec::len).max().unwrap_or(0);
+        let span = |turn: usize| {
+            let of_turn = || reads.values().map(move |reads| reads[turn]);
+            (of_turn().min().unwrap_or(0), of_turn().max().unwrap_or(0))
+        };
+        let are_apart = reads.values().all(|reads| reads.len() == times)
+            && (1..times).all(|turn| span(turn - 1).1 < span(turn).0);
+        if !are_apart {
+            return HashSet::new();
+        }
+        (1..times).map(|turn| span(turn).0).collect()
     }
 
     fn find_projections(&mut self) {
@@ -713,14 +801,18 @@ impl<'a> Search<'a> {
     fn names_without_parameters(&self, values: &HashSet<Slot>) -> Vec<(usize, String)> {
         let mut named = self.numbered.clone();
         for (index, node) in self.nodes.iter().enumerate() {
-            let is_new = self.owners[index].is_none()
+            let is_free = match node.path {
+                Some(path) => path.is_empty() || self.is_block(path),
+                None => self.owners[index].is_none(),
+            };
+            let is_new = is_free
                 && node.layout.is_some()
                 && !values.contains(&node.output)
                 && !self.hidden.contains_key(&index);
             if !is_new || named.contains_key(&index) {
                 continue;
             }
-            let around = self.block_around(index);
+            let around = node.path.unwrap_or_else(|| self.block_around(index));
             let own = match node.layout {
                 Some(Layout::Attention(_)) if is_attention(node) => Some("attn_drop".to_string()),
                 _ => {

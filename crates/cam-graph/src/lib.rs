@@ -28,7 +28,8 @@ mod tree;
 mod values;
 
 pub use cam_graph_derive::Tensors;
+pub use capture::enter_module;
 pub use error::Error;
-pub use recorded::{Recorded, record};
+pub use recorded::{Fallible, Forward, Recorded, record, record_fallible};
 pub use tensors::{MapTensor, Tensors};
 pub use tree::{LayerNode, LayerTree};

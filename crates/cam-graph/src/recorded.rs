@@ -68,22 +68,70 @@ where
     I: Tensors,
     O: Tensors,
 {
-    let module = module.valid();
-    let devices = module.devices();
-    if devices.len() > 1 {
-        return Err(Error::Devices { devices: devices.iter().map(|device| format!("{device:?}")).collect() });
+    Recorded::new(module, forward)
+}
+
+/// Records a forward pass that can fail, such as one that interprets a file. Its error becomes [`Error::Refused`].
+///
+/// # Errors
+/// As [`record`].
+pub fn record_fallible<M, F, I, O, E>(module: &M, forward: F) -> Result<Recorded<M, Fallible<F>, I, O>, Error>
+where
+    M: Module,
+    F: Fn(&M, I) -> Result<O, E>,
+    E: fmt::Display,
+    I: Tensors,
+    O: Tensors,
+{
+    Recorded::new(module, Fallible(forward))
+}
+
+/// A forward pass that can be recorded: a function of a module and its input, or a [`Fallible`] one.
+pub trait Forward<M, I, O> {
+    /// Runs the forward pass.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it returns an error.
+    fn call(&self, module: &M, input: I) -> Result<O, Error>;
+}
+
+impl<M, I, O, F: Fn(&M, I) -> O> Forward<M, I, O> for F {
+    fn call(&self, module: &M, input: I) -> Result<O, Error> {
+        Ok(self(module, input))
     }
-    Ok(Recorded {
-        weights: capture::weights(&module),
-        modules: capture::modules(&module),
-        device: devices.into_iter().next(),
-        inspected: Inspected(module.inspect()),
-        module,
-        forward,
-        prepared: Prepared::default(),
-        programs: Mutex::default(),
-        input: PhantomData,
-    })
+}
+
+/// A forward pass that returns a result, recorded by [`record_fallible`].
+#[derive(Debug, Clone, Copy)]
+pub struct Fallible<F>(F);
+
+impl<M, I, O, E: fmt::Display, F: Fn(&M, I) -> Result<O, E>> Forward<M, I, O> for Fallible<F> {
+    fn call(&self, module: &M, input: I) -> Result<O, Error> {
+        (self.0)(module, input).map_err(|error| Error::Refused { reason: error.to_string() })
+    }
+}
+
+impl<M: Module, F, I, O> Recorded<M, F, I, O> {
+    fn new(module: &M, forward: F) -> Result<Self, Error> {
+        let module = module.valid();
+        let devices = module.devices();
+        if devices.len() > 1 {
+            return Err(Error::Devices {
+                devices: devices.iter().map(|device| format!("{device:?}")).collect(),
+            });
+        }
+        Ok(Recorded {
+            weights: capture::weights(&module),
+            modules: capture::modules(&module),
+            device: devices.into_iter().next(),
+            inspected: Inspected(module.inspect()),
+            module,
+            forward,
+            prepared: Prepared::default(),
+            programs: Mutex::default(),
+            input: PhantomData,
+        })
+    }
 }
 
 /// A module with its recorded forward pass, made by [`record`]. It is a [`Model`] with the layers found in the recording.
@@ -128,7 +176,7 @@ struct Program<O> {
 impl<M, F, I, O> Recorded<M, F, I, O>
 where
     M: Module,
-    F: Fn(&M, I) -> O,
+    F: Forward<M, I, O>,
     I: Tensors,
     O: Tensors,
 {
@@ -223,7 +271,7 @@ fn pair_of<I: Tensors>(input: &I, tensors: &[DispatchTensor]) -> Option<I> {
 impl<M, F, I, O> Model<I, O> for Recorded<M, F, I, O>
 where
     M: Module,
-    F: Fn(&M, I) -> O,
+    F: Forward<M, I, O>,
     I: Input + Tensors,
     O: Tensors,
 {

@@ -1,0 +1,497 @@
+//! An ONNX file as a Burn module.
+
+use crate::array::Array;
+use crate::error::Error;
+use crate::operators::Value;
+use crate::program::{self, Functions, Graph, Reader};
+use crate::run::{Context, Values};
+use crate::{data, proto};
+use burn::backend::DispatchTensor;
+use burn::module::{Devices, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::tensor::{Device, Tensor, TensorData};
+use cam_graph::{MapTensor, Tensors};
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A neural network of an ONNX file. Its weights are parameters, named by the modules of the network that was exported.
+///
+/// Like any module it can be moved to another device, recorded ([`cam_graph::record_fallible`]), and saved. Recorded, each of its modules is
+/// a layer under its own name, and constants are computed once.
+///
+/// ```no_run
+/// use burn::tensor::{Device, Tensor};
+/// use cam_onnx::OnnxModule;
+///
+/// let device = Device::flex();
+/// let module = OnnxModule::open("resnet18.onnx", &device)?;
+/// let recorded = cam_graph::record_fallible(&module, OnnxModule::classify)?;
+/// println!("{}", recorded.layers(&Tensor::zeros([1, 3, 224, 224], &device))?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct OnnxModule {
+    weights: Vec<Weight>,
+    program: Arc<Program>,
+}
+
+struct Program {
+    graph: Graph,
+    functions: Functions,
+    opset: i64,
+    /// The weight of each value that holds one.
+    weight_of: HashMap<String, usize>,
+    /// The numbers of small weights.
+    known: Vec<Option<Array>>,
+    metadata: HashMap<String, String>,
+    producer: String,
+    score: Score,
+}
+
+/// The output that is explained.
+struct Score {
+    name: String,
+    activation: Option<OutputActivation>,
+}
+
+/// An activation at the end of a network that turns logits into probabilities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputActivation {
+    /// Probabilities of classes that exclude each other.
+    Softmax,
+    /// A probability for each class.
+    Sigmoid,
+}
+
+/// An input or output of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Port {
+    /// Its name.
+    pub name: String,
+    /// The lengths of its axes, `None` where they are free; `None` if the number of axes is unknown.
+    pub shape: Option<Vec<Option<usize>>>,
+}
+
+/// A parameter and the path of its module.
+#[derive(Clone)]
+struct Weight {
+    path: String,
+    value: AnyParam,
+}
+
+#[derive(Module, Debug)]
+enum AnyParam {
+    Rank1(Param<Tensor<1>>),
+    Rank2(Param<Tensor<2>>),
+    Rank3(Param<Tensor<3>>),
+    Rank4(Param<Tensor<4>>),
+    Rank5(Param<Tensor<5>>),
+    Rank6(Param<Tensor<6>>),
+}
+
+impl AnyParam {
+    fn new(numbers: TensorData, device: &Device) -> Result<Self, String> {
+        fn param<const D: usize>(numbers: TensorData, device: &Device) -> Param<Tensor<D>> {
+            Param::initialized(ParamId::new(), Tensor::from_data(numbers, device))
+        }
+        Ok(match numbers.rank() {
+            1 => Self::Rank1(param(numbers, device)),
+            2 => Self::Rank2(param(numbers, device)),
+            3 => Self::Rank3(param(numbers, device)),
+            4 => Self::Rank4(param(numbers, device)),
+            5 => Self::Rank5(param(numbers, device)),
+            6 => Self::Rank6(param(numbers, device)),
+            rank => return Err(format!("a weight of {rank} axes is not supported")),
+        })
+    }
+
+    fn tensor(&self) -> DispatchTensor {
+        match self {
+            Self::Rank1(param) => param.val().into_dispatch(),
+            Self::Rank2(param) => param.val().into_dispatch(),
+            Self::Rank3(param) => param.val().into_dispatch(),
+            Self::Rank4(param) => param.val().into_dispatch(),
+            Self::Rank5(param) => param.val().into_dispatch(),
+            Self::Rank6(param) => param.val().into_dispatch(),
+        }
+    }
+}
+
+/// The number of elements up to which the numbers of a weight are kept on the CPU: some operators need them (sizes, scales, bounds).
+const MAX_KNOWN: usize = 1024;
+
+impl OnnxModule {
+    /// Reads a file. External weights are read from its folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read, [`Error::Format`] and [`Error::Tensor`] if it is no valid ONNX file, [`Error::UnknownOperators`]
+    /// if it has operators that are not supported.
+    pub fn open(path: impl AsRef<Path>, device: &Device) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.into(), source })?;
+        Self::read(&bytes, Some(path.parent().unwrap_or(Path::new(""))), device)
+    }
+
+    /// Reads the bytes of a file, which has all its weights inside.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self, Error> {
+        Self::read(bytes, None, device)
+    }
+
+    fn read(bytes: &[u8], folder: Option<&Path>, device: &Device) -> Result<Self, Error> {
+        let format = |reason: String| Error::Format { reason };
+        let model = proto::Model::read(bytes).map_err(|fault| format(fault.to_string()))?;
+        let graph = model.graph.ok_or_else(|| format("it has no graph".into()))?;
+        let opset =
+            *model.opsets.get("").ok_or_else(|| format("it names no version of ONNX's operators".into()))?;
+        let reader = Reader { folder };
+        let (graph, weights) = reader.main(graph)?;
+        let functions = reader.functions(model.functions)?;
+        program::check_operators(&graph, &functions)?;
+        let paths = weight_paths(&graph, &weights);
+        let (mut known, mut weight_of, mut read) = (Vec::new(), HashMap::new(), Vec::new());
+        for (index, (weight, path)) in weights.into_iter().zip(paths).enumerate() {
+            let named = |reason: String| Error::Tensor { name: weight.tensor.name.clone(), reason };
+            let numbers = data::read(&weight.tensor, folder).map_err(named)?;
+            known.push((numbers.num_elements() <= MAX_KNOWN).then(|| Array::known(numbers.clone())));
+            read.push(Weight { path, value: AnyParam::new(numbers, device).map_err(named)? });
+            weight_of.extend(weight.names.into_iter().map(|name| (name, index)));
+        }
+        let score = score(&graph, opset)?;
+        let program = Program {
+            graph,
+            functions,
+            opset,
+            weight_of,
+            known,
+            metadata: model.metadata,
+            producer: model.producer,
+            score,
+        };
+        Ok(Self { weights: read, program: Arc::new(program) })
+    }
+
+    /// Returns the inputs of the model.
+    pub fn inputs(&self) -> Vec<Port> {
+        self.program.graph.inputs.iter().map(Port::from).collect()
+    }
+
+    /// Returns the outputs of the model.
+    pub fn outputs(&self) -> Vec<Port> {
+        self.program.graph.outputs.iter().map(Port::from).collect()
+    }
+
+    /// Returns what the file says about itself: pairs of keys and values that its exporter wrote.
+    pub fn metadata(&self) -> &HashMap<String, String> {
+        &self.program.metadata
+    }
+
+    /// Returns the name of the program that wrote the file.
+    pub fn producer(&self) -> &str {
+        &self.program.producer
+    }
+
+    /// Returns the activation at the end of the network. [`classify`](Self::classify) returns the logits before it.
+    pub fn activation(&self) -> Option<OutputActivation> {
+        self.program.score.activation
+    }
+
+    /// Returns the shape of the input that gets the images: the first with four axes.
+    ///
+    /// # Errors
+    /// [`Error::Signature`] if no input can be images.
+    pub fn image_input(&self) -> Result<Port, Error> {
+        let inputs = self.inputs();
+        let is_image = |port: &&Port| port.shape.as_ref().is_some_and(|shape| shape.len() == 4);
+        inputs.iter().find(is_image).cloned().ok_or_else(|| Error::Signature {
+            reason: format!(
+                "the model is not for images: none of its inputs has four axes ({})",
+                list(&inputs)
+            ),
+        })
+    }
+
+    /// Runs a classifier.
+    ///
+    /// # Shapes
+    /// - images: `[batch, channels, height, width]`
+    /// - output: `[batch, classes]`, the logits
+    ///
+    /// # Errors
+    /// [`Error::Signature`] if the model is no classifier of images, [`Error::Operator`] if a node cannot be computed.
+    pub fn classify(&self, images: Tensor<4>) -> Result<Tensor<2>, Error> {
+        let batch = images.dims()[0];
+        let name = self.program.score.name.clone();
+        let outputs = self.run(images, &[&name])?;
+        let [score] = <[DispatchTensor; 1]>::try_from(outputs.tensors).map_err(|_| Error::Signature {
+            reason: format!("the output `{}` is not computed", name.escape_debug()),
+        })?;
+        let score = Array::from(score);
+        let shape = score.shape();
+        let classes: usize = shape.iter().skip(1).product();
+        let is_row =
+            shape.first() == Some(&batch) && shape.iter().skip(1).filter(|length| **length > 1).count() <= 1;
+        if !is_row {
+            return Err(Error::Signature {
+                reason: format!(
+                    "the model is no classifier: its output `{}` has the shape {shape:?}, and [{batch}, classes] is needed",
+                    name.escape_debug()
+                ),
+            });
+        }
+        let failed = |reason| Error::Signature { reason };
+        Ok(Tensor::from_dispatch(score.reshape(&[batch, classes]).map_err(failed)?.tensor()))
+    }
+
+    /// Runs the model and returns all its outputs.
+    ///
+    /// # Shapes
+    /// - images: `[batch, channels, height, width]`
+    ///
+    /// # Errors
+    /// [`Error::Signature`] if the model has no input for images or needs more inputs, [`Error::Operator`] if a node cannot be computed.
+    pub fn forward(&self, images: Tensor<4>) -> Result<Outputs, Error> {
+        let names: Vec<&str> = self.program.graph.outputs.iter().map(|output| output.name.as_str()).collect();
+        self.run(images, &names)
+    }
+
+    fn run(&self, images: Tensor<4>, names: &[&str]) -> Result<Outputs, Error> {
+        let program = &self.program;
+        let port = self.image_input()?;
+        if let Some(other) = program.graph.inputs.iter().find(|input| input.name != port.name) {
+            return Err(Error::Signature {
+                reason: format!("the model needs another input, `{}`", other.name.escape_debug()),
+            });
+        }
+        let device = images.device();
+        let dims = images.dims();
+        let images = match channels_last(&port) {
+            true => images.permute([0, 2, 3, 1]),
+            false => images,
+        };
+        let exported = port.shape.as_ref().and_then(|shape| shape[0]);
+        let mut own: HashMap<String, Value> =
+            HashMap::from([(port.name.clone(), Value::Recorded(Array::from(images.into_dispatch())))]);
+        for (name, array) in &program.graph.constants {
+            own.insert(name.clone(), Value::Known(array.clone()));
+        }
+        for (name, index) in &program.weight_of {
+            let array = Array::from(self.weights[*index].value.tensor());
+            own.insert(name.clone(), Value::Weight(array, program.known[*index].clone()));
+        }
+        let context = Context {
+            functions: &program.functions,
+            opset: program.opset,
+            device: &device,
+            batch: exported.filter(|exported| *exported != dims[0]).map(|exported| (exported, dims[0])),
+        };
+        let mut values = Values { own, around: None };
+        context.run(&program.graph.nodes, &mut values, 0)?;
+        let output = |name: &&str| {
+            let value = values.get(name).ok_or_else(|| Error::Signature {
+                reason: format!("there is no output `{}`", name.escape_debug()),
+            })?;
+            Ok(value.on(&device).tensor())
+        };
+        Ok(Outputs {
+            names: names.iter().map(|name| name.to_string()).collect(),
+            tensors: names.iter().map(output).collect::<Result<_, Error>>()?,
+        })
+    }
+}
+
+/// Reports whether the images of an input have their channels last: where the length of the second axis is no number of channels, and that
+/// of the last is one.
+pub(crate) fn channels_last(port: &Port) -> bool {
+    match port.shape.as_deref() {
+        Some([_, first, _, last]) => {
+            let is_channels = |length: &Option<usize>| length.is_some_and(|length| length <= 4);
+            !is_channels(first) && is_channels(last)
+        }
+        _ => false,
+    }
+}
+
+impl Port {
+    /// Reports whether the images of this input have their channels last. It is taken from the shape: `[batch, 224, 224, 3]`.
+    pub fn has_channels_last(&self) -> bool {
+        channels_last(self)
+    }
+}
+
+impl From<&proto::ValueInfo> for Port {
+    fn from(info: &proto::ValueInfo) -> Self {
+        Self { name: info.name.clone(), shape: info.shape.clone() }
+    }
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let length = |length: &Option<usize>| length.map_or_else(|| "?".into(), |length| length.to_string());
+        match &self.shape {
+            Some(shape) => {
+                let lengths: Vec<String> = shape.iter().map(length).collect();
+                write!(f, "`{}` [{}]", self.name.escape_debug(), lengths.join(", "))
+            }
+            None => write!(f, "`{}`", self.name.escape_debug()),
+        }
+    }
+}
+
+fn list(ports: &[Port]) -> String {
+    ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns the output that is explained: the first, or the logits before its softmax or sigmoid.
+fn score(graph: &Graph, opset: i64) -> Result<Score, Error> {
+    let no_output = || Error::Format { reason: "it has no outputs".into() };
+    let mut name = graph.outputs.first().ok_or_else(no_output)?.name.clone();
+    let producers: HashMap<&str, &program::Node> = graph
+        .nodes
+        .iter()
+        .flat_map(|node| node.outputs.iter().map(move |output| (output.as_str(), node)))
+        .collect();
+    let mut activation = None;
+    while let Some(node) = producers.get(name.as_str()).filter(|node| node.domain.is_empty()) {
+        let axis = node.attributes.get("axis").map_or(if opset >= 13 { -1 } else { 1 }, |axis| axis.int);
+        activation = match node.operator.as_str() {
+            "Identity" if activation.is_none() => None,
+            // Another axis is that of classes at each position.
+            "Softmax" if axis == -1 || axis == 1 => Some(OutputActivation::Softmax),
+            "Sigmoid" => Some(OutputActivation::Sigmoid),
+            _ => break,
+        };
+        name.clone_from(&node.inputs[0]);
+        if activation.is_some() {
+            break;
+        }
+    }
+    Ok(Score { name, activation })
+}
+
+/// Returns a path for each weight: where the network has it, as far as the file tells.
+fn weight_paths(graph: &Graph, weights: &[program::Weight<'_>]) -> Vec<String> {
+    let index_of: HashMap<&str, usize> = weights
+        .iter()
+        .enumerate()
+        .flat_map(|(index, weight)| weight.names.iter().map(move |name| (name.as_str(), index)))
+        .collect();
+    let mut paths: Vec<Option<String>> = vec![None; weights.len()];
+    for node in &graph.nodes {
+        for (place, input) in node.inputs.iter().enumerate() {
+            let Some(index) = index_of.get(input.as_str()).copied() else { continue };
+            let name = &weights[index].names[0];
+            let dotted = name.contains('.') && !name.contains("::");
+            paths[index].get_or_insert_with(|| match node.path.as_deref() {
+                Some(module) if !module.is_empty() => {
+                    let leaf = name.strip_prefix(module).and_then(|rest| rest.strip_prefix('.'));
+                    format!("{module}.{}", leaf.unwrap_or_else(|| parameter_name(&node.operator, place)))
+                }
+                _ if dotted => name.clone(),
+                _ => format!("{}.{}", node.name.replace('.', "_"), parameter_name(&node.operator, place)),
+            });
+        }
+    }
+    let mut taken = HashSet::new();
+    let unique = |(index, path): (usize, Option<String>)| {
+        let path = path.unwrap_or_else(|| weights[index].names[0].clone());
+        let mut candidates =
+            std::iter::once(path.clone()).chain((2..).map(|number| format!("{path}_{number}")));
+        candidates.find(|path| taken.insert(path.clone())).expect("numbers do not end")
+    };
+    paths.into_iter().enumerate().map(unique).collect()
+}
+
+/// Returns what an input of an operator is called in PyTorch.
+fn parameter_name(operator: &str, place: usize) -> &'static str {
+    match (operator, place) {
+        ("BatchNormalization", 3) => "running_mean",
+        ("BatchNormalization", 4) => "running_var",
+        ("Add", _) | (_, 2) => "bias",
+        _ => "weight",
+    }
+}
+
+impl fmt::Debug for OnnxModule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnnxModule")
+            .field("inputs", &self.inputs())
+            .field("outputs", &self.outputs())
+            .finish()
+    }
+}
+
+impl OnnxModule {
+    fn map_weights(self, mut map: impl FnMut(&str, AnyParam) -> AnyParam) -> Self {
+        let weights =
+            self.weights.into_iter().map(|Weight { path, value }| Weight { value: map(&path, value), path });
+        Self { weights: weights.collect(), ..self }
+    }
+}
+
+/// The type of the containers in the paths of parameters.
+const CONTAINER: &str = "Struct:OnnxModule";
+
+impl Module for OnnxModule {
+    fn collect_devices(&self, devices: Devices) -> Devices {
+        self.weights.iter().fold(devices, |devices, weight| weight.value.collect_devices(devices))
+    }
+
+    fn fork(self, device: &Device) -> Self {
+        self.map_weights(|_, value| value.fork(device))
+    }
+
+    fn to_device(self, device: &Device) -> Self {
+        self.map_weights(|_, value| value.to_device(device))
+    }
+
+    fn train(self) -> Self {
+        self.map_weights(|_, value| value.train())
+    }
+
+    fn valid(&self) -> Self {
+        let weight = |weight: &Weight| Weight { path: weight.path.clone(), value: weight.value.valid() };
+        Self { weights: self.weights.iter().map(weight).collect(), program: self.program.clone() }
+    }
+
+    fn materialize(self) -> Self {
+        self.map_weights(|_, value| value.materialize())
+    }
+
+    fn visit<Visitor: ModuleVisitor>(&self, visitor: &mut Visitor) {
+        for Weight { path, value } in &self.weights {
+            path.split('.').for_each(|part| visitor.enter_module(part, CONTAINER));
+            value.visit(visitor);
+            path.split('.').rev().for_each(|part| visitor.exit_module(part, CONTAINER));
+        }
+    }
+
+    fn map<Mapper: ModuleMapper>(self, mapper: &mut Mapper) -> Self {
+        self.map_weights(|path, value| {
+            path.split('.').for_each(|part| mapper.enter_module(part, CONTAINER));
+            let value = value.map(mapper);
+            path.split('.').rev().for_each(|part| mapper.exit_module(part, CONTAINER));
+            value
+        })
+    }
+}
+
+/// The outputs of a model, in its order.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Outputs {
+    /// Their names.
+    pub names: Vec<String>,
+    /// Their tensors.
+    pub tensors: Vec<DispatchTensor>,
+}
+
+impl Tensors for Outputs {
+    fn map_tensors(self, map: MapTensor<'_>) -> Self {
+        Self { tensors: self.tensors.into_iter().map(map).collect(), ..self }
+    }
+}

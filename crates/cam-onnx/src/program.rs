@@ -1,0 +1,226 @@
+//! Graphs as they are run: their nodes in order, with constants on the CPU.
+
+use crate::array::Array;
+use crate::error::{Error, Reason};
+use crate::{data, operators, proto};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+
+/// A graph of nodes: a whole model, or the body of a node.
+pub(crate) struct Graph {
+    pub nodes: Vec<Node>,
+    /// Small or integer constants by their names.
+    pub constants: HashMap<String, Array>,
+    pub inputs: Vec<proto::ValueInfo>,
+    pub outputs: Vec<proto::ValueInfo>,
+}
+
+/// A node of a graph.
+#[derive(Clone)]
+pub(crate) struct Node {
+    pub name: String,
+    pub operator: String,
+    pub domain: String,
+    pub inputs: Vec<String>,
+    pub outputs: Vec<String>,
+    pub attributes: HashMap<String, Attribute>,
+    /// The module in which it is; `None` if the file has no modules.
+    pub path: Option<String>,
+}
+
+/// The value of an attribute.
+#[derive(Clone, Default)]
+pub(crate) struct Attribute {
+    pub float: f32,
+    pub int: i64,
+    pub text: String,
+    pub floats: Vec<f32>,
+    pub ints: Vec<i64>,
+    pub tensor: Option<Array>,
+    pub graph: Option<std::sync::Arc<Graph>>,
+    /// The attribute of the calling node from which the value is taken.
+    pub reference: String,
+}
+
+/// An operator that the file defines.
+pub(crate) struct Function {
+    pub inputs: Vec<String>,
+    pub outputs: Vec<String>,
+    pub nodes: Vec<Node>,
+    pub defaults: HashMap<String, Attribute>,
+}
+
+/// The functions of a file, by domain and name.
+pub(crate) type Functions = HashMap<(String, String), Function>;
+
+/// A float tensor of a file that becomes a parameter.
+pub(crate) struct Weight<'a> {
+    pub tensor: proto::Tensor<'a>,
+    /// The values that hold it: its name, and those of identities of it.
+    pub names: Vec<String>,
+}
+
+/// Reads graphs.
+pub(crate) struct Reader<'f> {
+    pub folder: Option<&'f Path>,
+}
+
+impl Reader<'_> {
+    /// Reads the main graph. Float tensors of more than one element are returned as weights.
+    pub fn main<'a>(&self, mut graph: proto::Graph<'a>) -> Result<(Graph, Vec<Weight<'a>>), Error> {
+        let mut weights: Vec<Weight<'a>> = Vec::new();
+        let mut index_of: HashMap<String, usize> = HashMap::new();
+        let mut constants = HashMap::new();
+        let mut keep = |name: String, tensor: proto::Tensor<'a>, index_of: &mut HashMap<String, usize>| {
+            if is_weight(&tensor) {
+                index_of.insert(name.clone(), weights.len());
+                weights.push(Weight { tensor, names: vec![name] });
+            } else {
+                constants.insert(name, self.array(&tensor)?);
+            }
+            Ok::<_, Error>(())
+        };
+        let mut given: HashSet<String> = HashSet::new();
+        for tensor in std::mem::take(&mut graph.initializers) {
+            given.insert(tensor.name.clone());
+            keep(tensor.name.clone(), tensor, &mut index_of)?;
+        }
+        let mut nodes = Vec::new();
+        for mut node in std::mem::take(&mut graph.nodes) {
+            let is_constant = node.operator == "Constant" && node.domain.is_empty();
+            if let (true, [attribute], [output]) =
+                (is_constant, node.attributes.as_mut_slice(), node.outputs.as_slice())
+                && let Some(tensor) = attribute.tensor.take_if(|tensor| is_weight(tensor))
+            {
+                keep(output.clone(), tensor, &mut index_of)?;
+                continue;
+            }
+            nodes.push(node);
+        }
+        // Exporters share a parameter by identities of it.
+        nodes.retain(|node| {
+            let ("Identity", [input], [output]) =
+                (node.operator.as_str(), node.inputs.as_slice(), node.outputs.as_slice())
+            else {
+                return true;
+            };
+            let Some(index) = index_of.get(input).copied() else { return true };
+            weights[index].names.push(output.clone());
+            index_of.insert(output.clone(), index);
+            false
+        });
+        graph.inputs.retain(|input| !given.contains(&input.name));
+        graph.nodes = nodes;
+        let mut read = self.graph(graph)?;
+        read.constants.extend(constants);
+        Ok((read, weights))
+    }
+
+    fn graph(&self, graph: proto::Graph<'_>) -> Result<Graph, Error> {
+        if graph.has_sparse {
+            return Err(Error::Format { reason: "it has sparse tensors, which are not supported".into() });
+        }
+        let constants = graph
+            .initializers
+            .iter()
+            .map(|tensor| Ok((tensor.name.clone(), self.array(tensor)?)))
+            .collect::<Result<_, Error>>()?;
+        Ok(Graph { nodes: self.nodes(graph.nodes)?, constants, inputs: graph.inputs, outputs: graph.outputs })
+    }
+
+    fn nodes(&self, nodes: Vec<proto::Node<'_>>) -> Result<Vec<Node>, Error> {
+        let paths = crate::paths::of_nodes(&nodes);
+        nodes.into_iter().zip(paths).map(|(node, path)| self.node(node, path)).collect()
+    }
+
+    fn node(&self, node: proto::Node<'_>, path: Option<String>) -> Result<Node, Error> {
+        let attributes = self.attributes(node.attributes)?;
+        // A node without a name is called by its first output.
+        let name = match node.name.is_empty() {
+            true => node.outputs.first().cloned().unwrap_or_default(),
+            false => node.name,
+        };
+        let proto::Node { inputs, outputs, operator, domain, .. } = node;
+        Ok(Node { name, operator, domain, inputs, outputs, attributes, path })
+    }
+
+    fn attributes(&self, attributes: Vec<proto::Attribute<'_>>) -> Result<HashMap<String, Attribute>, Error> {
+        let read = |attribute: proto::Attribute<'_>| {
+            let value = Attribute {
+                float: attribute.f,
+                int: attribute.i,
+                text: String::from_utf8_lossy(attribute.s).into_owned(),
+                floats: attribute.floats,
+                ints: attribute.ints,
+                tensor: attribute.tensor.as_ref().map(|tensor| self.array(tensor)).transpose()?,
+                graph: attribute.graph.map(|graph| self.graph(graph)).transpose()?.map(std::sync::Arc::new),
+                reference: attribute.reference,
+            };
+            Ok((attribute.name, value))
+        };
+        attributes.into_iter().map(read).collect()
+    }
+
+    pub fn functions(&self, functions: Vec<proto::Function<'_>>) -> Result<Functions, Error> {
+        let read = |function: proto::Function<'_>| {
+            let value = Function {
+                inputs: function.inputs,
+                outputs: function.outputs,
+                nodes: self.nodes(function.nodes)?,
+                defaults: self.attributes(function.defaults)?,
+            };
+            let name = if function.overload.is_empty() {
+                function.name
+            } else {
+                function.name + ":" + &function.overload
+            };
+            Ok(((function.domain, name), value))
+        };
+        functions.into_iter().map(read).collect()
+    }
+
+    fn array(&self, tensor: &proto::Tensor<'_>) -> Result<Array, Error> {
+        let named = |reason: Reason| Error::Tensor { name: tensor.name.clone(), reason };
+        data::read(tensor, self.folder).map(Array::known).map_err(named)
+    }
+}
+
+/// Reports whether a tensor becomes a parameter: floats, and more than one.
+fn is_weight(tensor: &proto::Tensor<'_>) -> bool {
+    matches!(tensor.kind, 1 | 10 | 11 | 16)
+        && data::shape(tensor).is_ok_and(|shape| shape.iter().product::<usize>() > 1)
+}
+
+/// Checks that all operators are known. All that are not are reported at once.
+pub(crate) fn check_operators(graph: &Graph, functions: &Functions) -> Result<(), Error> {
+    fn collect(nodes: &[Node], functions: &Functions, unknown: &mut BTreeMap<String, Vec<String>>) {
+        for node in nodes {
+            let is_known = operators::find(&node.domain, &node.operator).is_some()
+                || is_control(node)
+                || functions.contains_key(&(node.domain.clone(), node.operator.clone()));
+            if !is_known {
+                let name = if node.domain.is_empty() {
+                    node.operator.clone()
+                } else {
+                    format!("{}.{}", node.domain, node.operator)
+                };
+                unknown.entry(name).or_default().push(node.name.clone());
+            }
+            for graph in node.attributes.values().filter_map(|attribute| attribute.graph.as_ref()) {
+                collect(&graph.nodes, functions, unknown);
+            }
+        }
+    }
+    let mut unknown = BTreeMap::new();
+    collect(&graph.nodes, functions, &mut unknown);
+    functions.values().for_each(|function| collect(&function.nodes, functions, &mut unknown));
+    match unknown.is_empty() {
+        true => Ok(()),
+        false => Err(Error::UnknownOperators { operators: unknown.into_iter().collect() }),
+    }
+}
+
+/// Reports whether a node runs other graphs.
+pub(crate) fn is_control(node: &Node) -> bool {
+    node.domain.is_empty() && matches!(node.operator.as_str(), "If" | "Loop")
+}

@@ -1,0 +1,3 @@
+//! Tests of ONNX files as modules.
+
+mod networks;
