@@ -21,6 +21,7 @@ mod graph;
 mod layers;
 mod lower;
 mod operators;
+mod precision;
 mod recorded;
 mod run;
 mod tensors;
@@ -29,6 +30,7 @@ mod values;
 
 pub use cam_graph_derive::Tensors;
 pub use error::Error;
+pub use precision::Precision;
 pub use recorded::{Recorded, record};
 pub use tensors::{MapTensor, Tensors};
 pub use tree::{LayerNode, LayerTree};
