@@ -17,7 +17,8 @@ use burn::prelude::*;
 use cam_core::{
     Class, Explain, Explainer, GradCam, Inspect, LayerCam, Model, Nchw, Taps, Target, Top, guided_backprop,
 };
-use cam_models::{Preprocess, Weights, read_photo};
+use cam_image::{Preprocess, read_photo};
+use cam_models::Weights;
 use cam_viz::{Gradient, HeatMap, Overlay, save};
 
 /// SqueezeNet 1.0 (<https://arxiv.org/abs/1602.07360>), with the names of torchvision's checkpoint.

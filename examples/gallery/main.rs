@@ -14,7 +14,8 @@ mod sections;
 
 use burn::tensor::{Device, Tensor};
 use cam_core::{Class, Cost, Error, Explain, Explainer, METHODS, Method, Model, Taps};
-use cam_models::{Classifier, Prediction, read_photo};
+use cam_image::{Prediction, read_photo};
+use cam_models::Classifier;
 use cam_scenes::Scene;
 use cam_viz::{HeatMap, Rgb, RgbImage, outline};
 use clap::Parser;

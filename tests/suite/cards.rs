@@ -3,12 +3,11 @@
 use crate::support::{SWIN, TINY, VIT, hashed_file, write_hashed};
 use burn::tensor::{Device, Tensor};
 use cam_core::{Explain, Explainer, Explanation, GradCam, Model, Taps, Top};
+use cam_image::{Logits, Resize, ValueRange};
 use cam_models::zoo::resnet::{ResNetConfig, VARIANTS};
 use cam_models::zoo::swin::SwinConfig;
 use cam_models::zoo::vit::{self, VitConfig};
-use cam_models::{
-    AnyArchitecture, CardLayers, Classifier, Error, Logits, Origin, Registry, Resize, Shapes, ValueRange,
-};
+use cam_models::{AnyArchitecture, CardLayers, Classifier, Error, Origin, Registry, Shapes};
 use safetensors::tensor::TensorView;
 use std::collections::HashMap;
 use std::path::Path;
@@ -311,7 +310,7 @@ fn assumptions_are_said_and_what_is_stated_is_not_assumed() {
 
 #[test]
 fn images_are_brought_to_the_model_in_four_ways() {
-    use cam_models::Preprocess;
+    use cam_image::Preprocess;
     let photo = image::RgbImage::from_fn(200, 100, |x, _| image::Rgb([x as u8, 0, 255]));
     let prepared = |resize| Preprocess { resize, size: [50, 50], ..Preprocess::IMAGENET };
     for (resize, size, inner) in [

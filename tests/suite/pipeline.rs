@@ -29,7 +29,8 @@ fn the_tool_reaches_tensors_models_and_images_through_burn_cam_alone() {
     assert!(files.len() > 20, "{files:?}");
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
-        for word in ["cam_core", "cam_graph", "cam_models", "cam_nn", "cam_viz", "burn", "image"] {
+        for word in ["cam_core", "cam_graph", "cam_image", "cam_models", "cam_nn", "cam_viz", "burn", "image"]
+        {
             let path = format!("{word}::");
             for (at, _) in text.match_indices(&path) {
                 let before = text[..at].chars().next_back();
@@ -46,7 +47,7 @@ fn the_tool_reaches_tensors_models_and_images_through_burn_cam_alone() {
     }
     let manifest = include_str!("../../Cargo.toml");
     let dependencies = manifest.split("\n[dependencies]\n").nth(1).unwrap().split("\n[").next().unwrap();
-    for name in ["burn", "cam-core", "cam-graph", "cam-models", "cam-nn", "cam-viz", "image"] {
+    for name in ["burn", "cam-core", "cam-graph", "cam-image", "cam-models", "cam-nn", "cam-viz", "image"] {
         let named =
             |line: &str| line.starts_with(&format!("{name}.")) || line.starts_with(&format!("{name} "));
         assert!(!dependencies.lines().any(named), "{name} is a dependency of the tool");

@@ -4,7 +4,8 @@ use crate::support::arithmetic::{ROUNDINGS, TEN_BITS};
 use crate::support::{SWIN, TINY, VGG, VIT, device, hashed, is_long, picture};
 use burn::tensor::{FloatDType, Tensor};
 use cam_core::{Class, Error, Explain, Explainer, Inspect, METHODS, Method, Model, Taps};
-use cam_models::{Classifier, Precision, RecordedNetwork};
+use cam_graph::Precision;
+use cam_models::{Classifier, RecordedNetwork};
 use cam_scenes::Scene;
 
 /// Half a unit in the last place, of 1: what one rounding costs.
@@ -105,7 +106,7 @@ fn a_classifier_takes_and_gives_single_precision() {
     for (precision, dtype, rounding) in PRECISIONS {
         if !device().supports_dtype(dtype) {
             let refused = builtin().in_precision(precision).err();
-            assert!(matches!(refused, Some(cam_models::Error::Precision { .. })));
+            assert!(matches!(refused, Some(cam_models::Error::Graph(cam_graph::Error::Precision { .. }))));
             continue;
         }
         let half = builtin().in_precision(precision).unwrap();

@@ -9,7 +9,8 @@ use cam_core::{
     Class, Explain, Explainer, Explanation, GradCam, LayerCam, METHODS, MethodInfo, Model, Reads, ScoreCam,
     Taps, Target, guided_backprop, guided_gradcam, layers, method_named,
 };
-use cam_models::{Classifier, Preprocess, Resize, Weights, read_photo};
+use cam_image::{Preprocess, Resize, read_photo};
+use cam_models::{Classifier, Weights};
 use squeezenet::SqueezeNet;
 use std::path::PathBuf;
 

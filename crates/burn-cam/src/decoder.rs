@@ -4,7 +4,7 @@ use crate::Error;
 use burn::Tensor;
 use burn::tensor::TensorReadError;
 use cam_core::{Binary, Class, Goal, LikelierSide, Ranked, Target};
-use cam_models::{Logits, class_named};
+use cam_image::{Logits, class_named};
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ pub trait Decoder<O = Tensor<2>>: Send + Sync {
     /// Returns the target that a user means by a name or a number.
     ///
     /// # Errors
-    /// [`Error::Models`] with similar names when there is no such class.
+    /// [`Error::Image`] with similar names when there is no such class.
     fn target(&self, name: &str) -> Result<AnyTarget<O>, Error>;
 
     /// Returns the target that asks for the prediction of this rank in each image; rank 0 is the most confident.

@@ -10,12 +10,24 @@ pub enum Error {
     /// An error of recording a module.
     #[error(transparent)]
     Graph(#[from] cam_graph::Error),
-    /// An error of an image file, of weights, or of the name of a class or model.
+    /// An error of an image, or of the name of a class.
     #[error(transparent)]
-    Models(#[from] cam_models::Error),
+    Image(#[from] cam_image::Error),
+    /// An error of weights, of a model card, or of the name of a model.
+    #[cfg(feature = "zoo")]
+    #[error(transparent)]
+    Models(cam_models::Error),
     /// An error of the image that is drawn.
     #[error(transparent)]
     Viz(#[from] cam_viz::Error),
+    /// A model that nothing opens.
+    #[error("cannot open the model `{asked}`: {reason}")]
+    NotOpened {
+        /// Its file, or its name.
+        asked: String,
+        /// Why not.
+        reason: String,
+    },
     /// An image without pixels.
     #[error("the image{} has {width} x {height} pixels", quoted(.name))]
     EmptyImage {
@@ -127,12 +139,15 @@ impl Error {
     /// Returns what the error is about.
     pub fn kind(&self) -> ErrorKind {
         use cam_core::Error as Core;
-        use cam_models::Error as Models;
+        use cam_graph::Error as Graph;
+        use cam_image::Error as Image;
         use cam_viz::Error as Viz;
         match self {
+            #[cfg(feature = "zoo")]
+            Self::Models(error) => crate::zoo::kind(error),
             Self::Core(Core::UnknownLayer { .. } | Core::NoLayer { .. }) => ErrorKind::Layer,
             Self::Core(Core::UnknownClass { .. })
-            | Self::Models(Models::UnknownLabel { .. } | Models::AmbiguousLabel { .. }) => ErrorKind::Class,
+            | Self::Image(Image::UnknownLabel { .. } | Image::AmbiguousLabel { .. }) => ErrorKind::Class,
             Self::Core(
                 Core::UnknownMethod { .. }
                 | Core::Undeclared { .. }
@@ -145,23 +160,11 @@ impl Error {
                 | Core::NotConnected { .. },
             ) => ErrorKind::Method,
             Self::Core(Core::UnknownTarget { .. }) => ErrorKind::Target,
-            Self::Models(Models::UnknownModel { .. } | Models::NoWeights { .. } | Models::Offline { .. }) => {
-                ErrorKind::Model
-            }
-            Self::Models(Models::UnreadablePhoto { .. } | Models::Channels { .. })
+            Self::NotOpened { .. } => ErrorKind::Model,
+            Self::Image(Image::UnreadablePhoto { .. } | Image::Channels { .. })
             | Self::InputSize { .. }
             | Self::Channels { .. } => ErrorKind::Image,
-            Self::Models(Models::PhotoSize { .. }) | Self::EmptyImage { .. } => ErrorKind::ImageSize,
-            Self::Models(Models::UnreadableWeights { .. }) => ErrorKind::Weights,
-            Self::Models(
-                Models::WrongWeights { .. }
-                | Models::NearMiss { .. }
-                | Models::UnknownNetwork { .. }
-                | Models::UnknownPrefix { .. },
-            ) => ErrorKind::WrongWeights,
-            Self::Models(Models::ModelCard { .. } | Models::ModelCards { .. } | Models::Stated { .. }) => {
-                ErrorKind::Card
-            }
+            Self::Image(Image::PhotoSize { .. }) | Self::EmptyImage { .. } => ErrorKind::ImageSize,
             Self::NonFiniteOutput { .. }
             | Self::Core(Core::NonFinite { .. })
             | Self::Viz(Viz::NotFinite { .. }) => ErrorKind::NonFinite,
@@ -169,12 +172,10 @@ impl Error {
                 Viz::Write { .. } | Viz::Encode { .. } | Viz::TooLarge { .. } | Viz::TooLong { .. },
             ) => ErrorKind::Output,
             Self::Core(Core::Device { .. })
-            | Self::Models(Models::Precision { .. } | Models::Device { .. }) => ErrorKind::Device,
-            Self::LabelCount { .. }
-            | Self::Models(Models::UnreadableLabels { .. } | Models::LabelCount { .. }) => ErrorKind::Labels,
-            Self::Models(Models::Fetch { .. }) => ErrorKind::Download,
-            Self::Models(Models::WrongHash { .. }) => ErrorKind::Checksum,
-            Self::Core(_) | Self::Graph(_) | Self::Models(_) | Self::Viz(_) => ErrorKind::Other,
+            | Self::Graph(Graph::Precision { .. })
+            | Self::Image(Image::Device { .. }) => ErrorKind::Device,
+            Self::LabelCount { .. } => ErrorKind::Labels,
+            Self::Core(_) | Self::Graph(_) | Self::Image(_) | Self::Viz(_) => ErrorKind::Other,
         }
     }
 
@@ -195,6 +196,7 @@ impl Error {
         let (what, name, known) = match self {
             Self::Core(Core::UnknownLayer { asked, known }) => ("layer", asked, known),
             Self::Core(Core::UnknownMethod { asked, known }) => ("method", asked, known),
+            #[cfg(feature = "zoo")]
             Self::Models(cam_models::Error::UnknownModel { asked, known }) => ("model", asked, known),
             _ => return None,
         };
@@ -205,7 +207,7 @@ impl Error {
     pub fn device_failure(&self) -> Option<&str> {
         match self {
             Self::Core(cam_core::Error::Device { reason })
-            | Self::Models(cam_models::Error::Device { reason }) => Some(reason),
+            | Self::Image(cam_image::Error::Device { reason }) => Some(reason),
             _ => None,
         }
     }

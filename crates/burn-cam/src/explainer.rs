@@ -89,7 +89,7 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
     /// Adds a class, by its name (the case does not matter) or its number.
     ///
     /// # Errors
-    /// [`cam_models::Error::UnknownLabel`] with similar names.
+    /// [`cam_image::Error::UnknownLabel`] with similar names.
     pub fn class(self, class: impl Display) -> Result<Self, Error> {
         let target = self.decoder.target(&class.to_string())?;
         Ok(self.target(target))

@@ -3,7 +3,7 @@
 use crate::{Area, Error, HeatMap, Preprocess, Resize};
 use burn::Tensor;
 use burn::tensor::Device;
-use cam_models::{Bands, Photo, PhotoNote, PhotoReader, View};
+use cam_image::{Bands, Photo, PhotoNote, PhotoReader, View};
 use image::{DynamicImage, RgbImage};
 use std::path::Path;
 use std::sync::Arc;
@@ -79,7 +79,7 @@ impl ImageInput {
     /// - inputs: `[batch, channels, height, width]`, of any height and width that the model takes
     ///
     /// # Errors
-    /// [`Error::Models`] when the numbers cannot be read.
+    /// [`Error::Image`] when the numbers cannot be read.
     pub fn from_tensor(inputs: Tensor<4>, preprocess: &Preprocess) -> Result<Vec<Self>, Error> {
         let image = |place: usize| {
             let input = inputs.clone().narrow(0, place, 1);
@@ -174,9 +174,9 @@ impl ImageInput {
     }
 
     /// Returns an error with the name of the image, if it is of its channels.
-    fn of_channels(&self, error: cam_models::Error) -> Error {
+    fn of_channels(&self, error: cam_image::Error) -> Error {
         match error {
-            cam_models::Error::Channels { needed, found } => {
+            cam_image::Error::Channels { needed, found } => {
                 Error::Channels { name: self.name.clone(), needed, found }
             }
             other => other.into(),

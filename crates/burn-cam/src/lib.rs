@@ -44,8 +44,14 @@
 //!
 //! - [`cam_core`]: attribution for tensors of any rank: taps, methods, targets, wrappers,
 //! - [`cam_graph`]: any Burn module as a model: its forward pass recorded, its layers found,
-//! - [`cam_models`]: ResNet, ViT, Swin and others, their weights and their preprocessing,
+//! - [`cam_image`]: images from files, the inputs made of them, and the predictions that scores stand for,
+//! - [`cam_models`]: ResNet, ViT, Swin and others, and their weights,
 //! - [`cam_viz`]: heat maps, color maps, overlays, contact sheets.
+//!
+//! # Features
+//!
+//! The feature `zoo`, on by default, has the shipped networks, their weights and their model cards; `hub` fetches weights by name. A
+//! program with a model of its own needs neither: `default-features = false, features = ["cpu"]`.
 //!
 //! # Devices
 //!
@@ -70,6 +76,8 @@ mod model;
 mod open;
 mod recorded;
 mod registry;
+#[cfg(feature = "zoo")]
+mod zoo;
 
 pub use applies::applies;
 pub use concepts::Concept;
@@ -80,7 +88,7 @@ pub use explanation::{ImageExplanation, ImageMap, Timings, heat_maps};
 pub use input::ImageInput;
 pub use layers::{layer_sweep, layers, rank_layers};
 pub use model::{AnyModel, ImageModel, ModelInfo};
-pub use open::{OpenModel, open};
+pub use open::{HEAD, ModelRequest, OpenModel, Opener, open};
 pub use recorded::{RecordedModel, record, record_with};
 pub use registry::Registry;
 
@@ -96,14 +104,18 @@ pub use cam_core::{
 };
 #[cfg(feature = "device")]
 pub use cam_device;
-pub use cam_graph::{LayerNode, LayerTree, MapTensor, Tensors};
+pub use cam_graph::{LayerNode, LayerTree, MapTensor, Precision, Tensors};
+pub use cam_image::{
+    Bands, ChannelOrder, Filter, Logits, MOST_PIXELS, PHOTO_EXTENSIONS, Photo, PhotoNote, PhotoReader,
+    Preprocess, Resize, ValueRange, check_photo_size,
+};
+#[cfg(feature = "zoo")]
 pub use cam_models::{
-    Activation, Antialias, AnyArchitecture, Architecture, ArchitectureOptions, Bands, ChannelOrder,
-    Classifier, Family, InputLayout, Logits, MOST_PIXELS, ModelCard, PHOTO_EXTENSIONS, Photo, PhotoNote,
-    PhotoReader, Precision, Preprocess, Resize, TensorShapes, TokenPool, ValueRange, check_photo_size,
+    self, Activation, Antialias, AnyArchitecture, Architecture, ArchitectureOptions, Classifier, Family,
+    InputLayout, ModelCard, TensorShapes, TokenPool,
 };
 pub use cam_viz::{Area, ColorMap, HeatMap, Overlay};
-pub use {burn, cam_core, cam_graph, cam_models, cam_viz, image};
+pub use {burn, cam_core, cam_graph, cam_image, cam_viz, image};
 
 /// Drawing: what [`cam_viz`] makes of maps and images.
 pub mod draw {
@@ -114,10 +126,10 @@ pub mod draw {
 }
 
 /// What can be read can be drawn: an image takes half of a page at most, beside captions and a color bar.
-const _: () = assert!(2 * cam_models::MOST_PIXELS <= cam_viz::MAX_PIXELS);
+const _: () = assert!(2 * cam_image::MOST_PIXELS <= cam_viz::MAX_PIXELS);
 
 /// The code of the documents is tested here.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "zoo"))]
 mod documents {
     #[doc = include_str!("../README.md")]
     struct Readme;

@@ -1,13 +1,13 @@
 //! Models of images: a forward pass, and what has to be known to show it an image and to understand its output.
 
-use crate::{Classifier, Classify, Decoder, Device, Error, Model, Preprocess};
+use crate::{Decoder, Device, Error, Model, Preprocess};
 use burn::Tensor;
 use cam_core::{Inspect, Taps};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A model of images: a forward pass with layers, its device, its preprocessing, and a decoder of its output.
 ///
-/// [`Classifier`], [`RecordedModel`](crate::RecordedModel) and [`AnyModel`] are models of images. A model that is tapped by hand becomes
+/// [`Classifier`](crate::Classifier), [`RecordedModel`](crate::RecordedModel) and [`AnyModel`] are models of images. A model that is tapped by hand becomes
 /// one by three functions:
 ///
 /// ```
@@ -154,41 +154,5 @@ impl ImageModel for AnyModel {
 
     fn sha256(&self) -> Result<Option<String>, Error> {
         self.0.sha256()
-    }
-}
-
-impl ImageModel for Classifier {
-    fn device(&self) -> Device {
-        Classifier::device(self).clone()
-    }
-
-    fn preprocess(&self) -> Preprocess {
-        self.card().preprocess()
-    }
-
-    fn decoder(&self) -> Box<dyn Decoder> {
-        Box::new(Classify::new(self.labels()).logits(self.card().logits))
-    }
-
-    fn default_layer(&self) -> Option<&str> {
-        Some(self.card().layer.as_str()).filter(|layer| !layer.is_empty())
-    }
-
-    fn info(&self) -> ModelInfo {
-        let card = self.card();
-        ModelInfo {
-            name: card.name.clone(),
-            about: card.about.clone(),
-            url: card.url.clone(),
-            license: card.license.clone(),
-            weights: self.weights().map(Path::to_path_buf),
-            recognized: self.detection().map(ToString::to_string),
-            assumed: self.assumed().to_vec(),
-            card: Some(self.card_text()),
-        }
-    }
-
-    fn sha256(&self) -> Result<Option<String>, Error> {
-        Ok(Classifier::sha256(self)?)
     }
 }

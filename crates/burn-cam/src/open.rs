@@ -1,10 +1,12 @@
-//! Opening models: from a file of weights, or by name.
+//! Opening models: from a file of some kind, or by name.
 
-use crate::{AnyModel, ArchitectureOptions, Classifier, Device, Error, Logits, Precision, Registry};
-use cam_models::CardLayers;
+use crate::{AnyModel, Device, Error, Logits, Precision, Registry};
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-/// Opens the model of a weight file: its architecture, its size and its number of classes are recognized.
+/// Opens the model of a file. Of a weight file its architecture, its size and its number of classes are recognized.
 ///
 /// ```no_run
 /// use burn_cam::Device;
@@ -18,12 +20,102 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// As [`OpenModel::open`].
-pub fn open(weights: impl AsRef<Path>, device: &Device) -> Result<AnyModel, Error> {
-    OpenModel::new().weights(weights.as_ref()).open(device)
+pub fn open(file: impl AsRef<Path>, device: &Device) -> Result<AnyModel, Error> {
+    OpenModel::new().weights(file.as_ref()).open(device)
 }
 
-/// The built-in model.
-const BUILTIN: &str = "scenes";
+/// What is asked of a model that is to be opened, whatever its kind.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct ModelRequest {
+    /// Its name.
+    pub name: Option<String>,
+    /// Its file.
+    pub file: Option<PathBuf>,
+    /// The file with the names of its classes, one per line.
+    pub labels: Option<PathBuf>,
+    /// Height and width of the images that it was made for.
+    pub size: Option<[usize; 2]>,
+    /// What its scores are the logits of.
+    pub logits: Option<Logits>,
+    /// The precision that it computes in.
+    pub precision: Precision,
+}
+
+/// Opens models from one kind of file. A program adds its own by [`Registry::with_opener`].
+///
+/// ```
+/// use burn::nn::{Linear, LinearConfig};
+/// use burn::prelude::*;
+/// use burn_cam::{AnyModel, Classify, Decoder, Error, ImageModel, Inspect, Model, ModelRequest, Nchw, OpenModel, Opener};
+/// use burn_cam::{Preprocess, Registry, Taps};
+///
+/// /// Scores the mean color of an image.
+/// #[derive(Module, Debug)]
+/// struct Colors(Linear);
+///
+/// impl Model for Colors {
+///     fn module(&self) -> &dyn Inspect { self }
+///
+///     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
+///         let pixels = taps.layer("pixels", Nchw, || images);
+///         self.0.forward(pixels.mean_dims(&[2, 3]).flatten(1, 3))
+///     }
+/// }
+///
+/// impl ImageModel for Colors {
+///     fn device(&self) -> Device { self.0.weight.device() }
+///     fn preprocess(&self) -> Preprocess { Preprocess::IMAGENET }
+///     fn decoder(&self) -> Box<dyn Decoder> { Box::new(Classify::default()) }
+/// }
+///
+/// /// Files that start with `COLORS`, and then have the number of classes.
+/// struct ColorFiles;
+///
+/// impl Opener for ColorFiles {
+///     fn kind(&self) -> &'static str { "files of colors" }
+///
+///     fn opens(&self, _request: &ModelRequest, head: &[u8]) -> bool { head.starts_with(b"COLORS") }
+///
+///     fn open(&self, model: &OpenModel<'_>, device: &Device) -> Result<AnyModel, Error> {
+///         let file = model.request().file.as_ref().and_then(|file| std::fs::read(file).ok());
+///         let classes = file.and_then(|bytes| bytes.get(6).copied()).unwrap_or(1);
+///         Ok(AnyModel::new(Colors(LinearConfig::new(3, classes.into()).init(device))))
+///     }
+/// }
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let file = folder.path().join("net.colors");
+/// std::fs::write(&file, b"COLORS\x04").unwrap();
+/// let registry = Registry::default().with_opener(ColorFiles);
+/// let model = OpenModel::new().registry(&registry).weights(&file).open(&Device::flex())?;
+/// let found = burn_cam::ImageExplainer::new(&model).explain(burn_cam::image::RgbImage::new(40, 30))?;
+/// assert_eq!(found.predictions.len(), 4);
+/// # Ok::<(), burn_cam::Error>(())
+/// ```
+pub trait Opener: Send + Sync {
+    /// Returns what it opens, for messages: `ONNX files`.
+    fn kind(&self) -> &'static str;
+
+    /// Returns whether it opens what is asked for. `head` has the first bytes of the file, [`HEAD`] at most, and none without a file.
+    fn opens(&self, request: &ModelRequest, head: &[u8]) -> bool;
+
+    /// Opens the model, with everything that is asked of it.
+    ///
+    /// # Errors
+    /// Why there is no such model.
+    fn open(&self, model: &OpenModel<'_>, device: &Device) -> Result<AnyModel, Error>;
+}
+
+/// How many bytes of a file an [`Opener`] is shown.
+pub const HEAD: usize = 512;
+
+/// The kinds of model files, in the order in which they are asked.
+pub(crate) const OPENERS: &[&dyn Opener] = &[
+    // It opens what no other does, and says what it is.
+    #[cfg(feature = "zoo")]
+    &crate::zoo::Networks,
+];
 
 /// How a model is opened: by its name, from a file, with which labels, in which precision.
 ///
@@ -39,17 +131,10 @@ const BUILTIN: &str = "scenes";
 /// ```
 #[derive(Default)]
 pub struct OpenModel<'a> {
-    name: Option<String>,
-    weights: Option<PathBuf>,
-    labels: Option<PathBuf>,
-    cards: Vec<PathBuf>,
-    stated: CardLayers,
-    logits: Option<Logits>,
-    precision: Precision,
-    random: bool,
+    request: ModelRequest,
     registry: Option<&'a Registry>,
-    #[cfg_attr(not(feature = "hub"), allow(dead_code, reason = "without the hub nothing is downloaded"))]
-    on_download: Option<Box<dyn Fn(u64, u64) + 'a>>,
+    #[cfg(feature = "zoo")]
+    pub(crate) stated: crate::zoo::Stated<'a>,
 }
 
 impl<'a> OpenModel<'a> {
@@ -58,130 +143,89 @@ impl<'a> OpenModel<'a> {
         Self::default()
     }
 
-    /// Sets the name of the model, as in torchvision or timm: see [`ModelCard::all`](crate::ModelCard::all).
+    fn asking(mut self, ask: impl FnOnce(&mut ModelRequest)) -> Self {
+        ask(&mut self.request);
+        self
+    }
+
+    /// Sets the name of the model, as in torchvision or timm: see `ModelCard::all`.
     pub fn name(self, name: impl Into<String>) -> Self {
-        Self { name: Some(name.into()), ..self }
+        self.asking(|request| request.name = Some(name.into()))
     }
 
     /// Sets the file of its weights.
     pub fn weights(self, file: impl Into<PathBuf>) -> Self {
-        Self { weights: Some(file.into()), ..self }
+        self.asking(|request| request.file = Some(file.into()))
     }
 
     /// Sets the file with the names of its classes, one per line.
     pub fn labels(self, file: impl Into<PathBuf>) -> Self {
-        Self { labels: Some(file.into()), ..self }
-    }
-
-    /// Adds a model card in TOML with what is known of the model, in as many of the fields of [`ModelCard`](crate::ModelCard) as are known.
-    pub fn card(mut self, file: impl Into<PathBuf>) -> Self {
-        self.cards.push(file.into());
-        self
+        self.asking(|request| request.labels = Some(file.into()))
     }
 
     /// States the height and width of the images that the model was made for.
     pub fn size(self, size: [usize; 2]) -> Self {
-        Self { stated: self.stated.with_size(size), ..self }
-    }
-
-    /// States what tensors do not show of the network.
-    pub fn architecture(self, options: &ArchitectureOptions) -> Self {
-        Self { stated: self.stated.with_options(options), ..self }
-    }
-
-    /// States what the names of its tensors start with, in a file of several networks.
-    pub fn prefix(self, prefix: &str) -> Self {
-        Self { stated: self.stated.with_prefix(prefix), ..self }
+        self.asking(|request| request.size = Some(size))
     }
 
     /// Sets what its logits stand for, whatever its model card says.
     pub fn logits(self, logits: Logits) -> Self {
-        Self { logits: Some(logits), ..self }
+        self.asking(|request| request.logits = Some(logits))
     }
 
     /// Sets the precision that the network computes in; maps are computed in f32.
     pub fn precision(self, precision: Precision) -> Self {
-        Self { precision, ..self }
+        self.asking(|request| request.precision = precision)
     }
 
-    /// Gives a network that is named without a file random weights, when only its layers or its speed matter; built-in weights stay.
-    pub fn random_weights(self) -> Self {
-        Self { random: true, ..self }
-    }
-
-    /// Sets where families of models are looked up.
+    /// Sets where kinds of files and families of models are looked up.
     pub fn registry(self, registry: &'a Registry) -> Self {
         Self { registry: Some(registry), ..self }
     }
 
-    /// Sets what is called while weights are fetched, with the bytes that are here and those of the whole file.
-    pub fn on_download(self, report: impl Fn(u64, u64) + 'a) -> Self {
-        Self { on_download: Some(Box::new(report)), ..self }
+    /// Returns where kinds of files and families of models are looked up.
+    pub fn known(&self) -> &Registry {
+        static BUILTIN: LazyLock<Registry> = LazyLock::new(Registry::default);
+        self.registry.unwrap_or(&BUILTIN)
     }
 
-    /// Opens the model.
+    /// Returns what is asked of the model.
+    pub fn request(&self) -> &ModelRequest {
+        &self.request
+    }
+
+    /// Opens the model, by the first [`Opener`] of the registry that opens it.
     ///
     /// # Errors
-    /// [`Error::Models`]: an unknown name, weights that cannot be read, fetched or recognized, labels that do not fit, a precision that
-    /// the device does not have.
+    /// [`Error::NotOpened`] when there is none; else its own. Those of the shipped networks are `Error::Models`: an unknown name, weights
+    /// that cannot be read, fetched or recognized, labels that do not fit, a precision that the device does not have.
     pub fn open(&self, device: &Device) -> Result<AnyModel, Error> {
-        let model = self.classifier(device)?.in_precision(self.precision)?;
-        let model = match self.logits {
-            Some(logits) => model.with_logits(logits),
-            None => model,
-        };
-        Ok(AnyModel::new(match &self.labels {
-            Some(labels) => model.with_labels(labels)?,
-            None => model,
-        }))
-    }
-
-    fn classifier(&self, device: &Device) -> Result<Classifier, Error> {
-        let models = self.registry.map_or(cam_models::Registry::builtin(), Registry::models);
-        let stated =
-            self.cards.iter().try_fold(self.stated.clone(), |stated, card| stated.with_file(card))?;
-        Ok(match (&self.name, &self.weights) {
-            (None, None) => models.without_file_stated(BUILTIN, &stated, device)?,
-            (None, Some(weights)) => models.load_stated(None, weights, &stated, device)?,
-            (Some(name), Some(weights)) => models.load_stated(Some(name), weights, &stated, device)?,
-            (Some(name), None) if self.random => match models.without_file_stated(name, &stated, device) {
-                Err(cam_models::Error::NoWeights { .. }) => models.untrained_stated(name, &stated, device)?,
-                model => model?,
-            },
-            (Some(name), None) => self.published(models, name, &stated, device)?,
-        })
-    }
-
-    /// Returns the model of this name with its published weights.
-    #[cfg(feature = "hub")]
-    fn published(
-        &self,
-        models: &cam_models::Registry,
-        name: &str,
-        stated: &CardLayers,
-        device: &Device,
-    ) -> Result<Classifier, Error> {
-        let card = models.card(name)?;
-        if card.hub.is_none() {
-            return Ok(models.without_file_stated(name, stated, device)?);
+        let registry = self.known();
+        let head = self.head();
+        let bytes = head.as_deref().unwrap_or_default();
+        let opens = |opener: &&&dyn Opener| opener.opens(&self.request, bytes);
+        if let Some(opener) = registry.openers().iter().find(opens) {
+            return opener.open(self, device);
         }
-        let weights = cam_models::Hub::from_env().weights(card, |done, total| {
-            if let Some(report) = &self.on_download {
-                report(done, total);
+        let kinds: Vec<String> = registry.openers().iter().map(|opener| opener.kind().into()).collect();
+        let reason = match head {
+            Err(error) => error.to_string(),
+            Ok(_) if kinds.is_empty() => {
+                "this program opens no kind of model file (burn-cam without its feature `zoo`)".into()
             }
-        })?;
-        Ok(models.load_stated(Some(name), weights, stated, device)?)
+            Ok(_) => format!("this program opens {}", kinds.join(", ")),
+        };
+        let ModelRequest { name, file, .. } = &self.request;
+        let asked = file.as_ref().map(|file| file.display().to_string()).or_else(|| name.clone());
+        Err(Error::NotOpened { asked: asked.unwrap_or_default(), reason })
     }
 
-    /// Returns the model of this name when its weights are built in.
-    #[cfg(not(feature = "hub"))]
-    fn published(
-        &self,
-        models: &cam_models::Registry,
-        name: &str,
-        stated: &CardLayers,
-        device: &Device,
-    ) -> Result<Classifier, Error> {
-        Ok(models.without_file_stated(name, stated, device)?)
+    /// Returns the first bytes of the file; none without a file, or of a folder.
+    fn head(&self) -> std::io::Result<Vec<u8>> {
+        let mut head = Vec::new();
+        if let Some(file) = self.request.file.as_ref().filter(|file| !file.is_dir()) {
+            File::open(file)?.take(HEAD as u64).read_to_end(&mut head)?;
+        }
+        Ok(head)
     }
 }

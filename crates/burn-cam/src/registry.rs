@@ -1,10 +1,10 @@
-//! What there is by name: methods, scores of classes, families of models.
+//! What there is by name: methods, scores of classes, families of models, kinds of model files.
 
-use crate::{AnyTarget, Error, METHODS, Method, TARGETS, Target, TargetInfo};
-use cam_models::Family;
+use crate::open::OPENERS;
+use crate::{AnyTarget, Error, METHODS, Method, Opener, TARGETS, Target, TargetInfo};
 
-/// What there is by name: the methods, the scores that a class can be explained by, and the families of models. The default one has
-/// what is built in; a program adds its own.
+/// What there is by name: the methods, the scores that a class can be explained by, the families of models, and the kinds of model files.
+/// The default one has what is built in; a program adds its own.
 ///
 /// ```
 /// use burn_cam::{Evidence, LayerContext, Method, MethodInfo, Registry};
@@ -30,12 +30,20 @@ use cam_models::Family;
 pub struct Registry {
     methods: Vec<&'static dyn Method>,
     targets: Vec<TargetInfo>,
-    models: cam_models::Registry,
+    openers: Vec<&'static dyn Opener>,
+    #[cfg(feature = "zoo")]
+    pub(crate) models: cam_models::Registry,
 }
 
 impl Default for Registry {
     fn default() -> Self {
-        Self { methods: METHODS.to_vec(), targets: TARGETS.to_vec(), models: cam_models::Registry::default() }
+        Self {
+            methods: METHODS.to_vec(),
+            targets: TARGETS.to_vec(),
+            openers: OPENERS.to_vec(),
+            #[cfg(feature = "zoo")]
+            models: cam_models::Registry::default(),
+        }
     }
 }
 
@@ -54,12 +62,10 @@ impl Registry {
         self
     }
 
-    /// Adds a family of models: their weights are recognized like those of the built-in ones.
-    ///
-    /// # Errors
-    /// [`Error::Models`] when a variant has no model card, or a name is taken.
-    pub fn with_family(self, family: impl Family + 'static) -> Result<Self, Error> {
-        Ok(Self { models: self.models.with(family)?, ..self })
+    /// Adds a kind of model files, which is asked before those that there are. It lasts as long as the program.
+    pub fn with_opener(mut self, opener: impl Opener + 'static) -> Self {
+        self.openers.insert(0, Box::leak(Box::new(opener)));
+        self
     }
 
     /// Returns all methods.
@@ -100,8 +106,8 @@ impl Registry {
         }
     }
 
-    /// Returns the families of models.
-    pub fn models(&self) -> &cam_models::Registry {
-        &self.models
+    /// Returns the kinds of model files, in the order in which they are asked.
+    pub fn openers(&self) -> &[&'static dyn Opener] {
+        &self.openers
     }
 }

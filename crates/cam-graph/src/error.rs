@@ -52,4 +52,10 @@ pub enum Error {
         /// The error of the device.
         reason: String,
     },
+    /// The device does not compute in this precision.
+    #[error("the device of the model does not compute in {precision}")]
+    Precision {
+        /// The precision asked for.
+        precision: &'static str,
+    },
 }

@@ -5,11 +5,13 @@ use crate::card_text::card_text;
 use crate::detection::Detection;
 use crate::digest::sha256;
 use crate::erased::{AnyArchitecture, AnyNetwork, RecordedNetwork};
-use crate::labels::{class_named, labels};
+use crate::labels::labels;
 use crate::weights::Weights;
-use crate::{Error, Logits, ModelCard, Precision, Prediction, Registry};
+use crate::{Error, ModelCard, Registry};
 use burn::tensor::{Device, Tensor};
 use cam_core::{Inspect, Model, Taps};
+use cam_graph::Precision;
+use cam_image::{Logits, Prediction, class_named};
 use image::RgbImage;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -164,7 +166,7 @@ impl Classifier {
     /// in f32. A change to half precision cannot be undone.
     ///
     /// # Errors
-    /// [`Error::Precision`] if the device does not support it.
+    /// [`cam_graph::Error::Precision`] if the device does not support it.
     pub fn in_precision(mut self, precision: Precision) -> Result<Self, Error> {
         precision.check(&self.device)?;
         self.network = recorded(&self.network.network().cast(precision));
@@ -271,7 +273,7 @@ impl Classifier {
     /// - output: `[1, channels, height, width]`
     ///
     /// # Errors
-    /// [`Error::Channels`] if the network needs other channels than gray or three colors.
+    /// [`cam_image::Error::Channels`] if the network needs other channels than gray or three colors.
     ///
     /// ```
     /// use burn::tensor::Device;
@@ -294,9 +296,9 @@ impl Classifier {
     /// Returns the number of the class of this name, or of this number.
     ///
     /// # Errors
-    /// [`Error::UnknownLabel`] with similar names.
+    /// [`cam_image::Error::UnknownLabel`] with similar names.
     pub fn class(&self, asked: &str) -> Result<usize, Error> {
-        class_named(&self.labels, asked)
+        Ok(class_named(&self.labels, asked)?)
     }
 
     /// Returns the `count` classes with the highest logits of each image, highest first.
@@ -305,9 +307,9 @@ impl Classifier {
     /// - logits: `[batch, classes]`
     ///
     /// # Errors
-    /// [`Error::Device`].
+    /// [`cam_image::Error::Device`].
     pub fn predictions(&self, logits: Tensor<2>, count: usize) -> Result<Vec<Vec<Prediction>>, Error> {
-        Prediction::from_logits(logits, self.card.logits, &self.labels, count)
+        Ok(Prediction::from_logits(logits, self.card.logits, &self.labels, count)?)
     }
 
     /// Like [`predictions`](Self::predictions), without blocking.
@@ -319,7 +321,7 @@ impl Classifier {
         logits: Tensor<2>,
         count: usize,
     ) -> Result<Vec<Vec<Prediction>>, Error> {
-        Prediction::from_logits_async(logits, self.card.logits, &self.labels, count).await
+        Ok(Prediction::from_logits_async(logits, self.card.logits, &self.labels, count).await?)
     }
 }
 

@@ -7,11 +7,12 @@ mod tail;
 
 use crate::family::Architecture;
 use crate::weights::{Comparison, ParamShapes, Shapes, Weights};
-use crate::{ArchitectureOptions, Error, Precision};
+use crate::{ArchitectureOptions, Error};
 use burn::module::Module;
 use burn::store::{BurnToPyTorchAdapter, ModuleAdapter};
 use burn::tensor::{Device, Tensor};
 use cam_core::{Inspect, Model, Taps};
+use cam_graph::Precision;
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;

@@ -26,16 +26,11 @@ mod erased;
 mod error;
 mod family;
 mod folder;
-mod foreign;
 #[cfg(feature = "hub")]
 mod hub;
 mod labels;
 mod model_card;
 mod options;
-mod photo;
-mod precision;
-mod prediction;
-mod preprocess;
 mod registry;
 mod weights;
 pub mod zoo;
@@ -48,14 +43,7 @@ pub use error::{Error, Mismatch};
 pub use family::{Architecture, Family, TensorShapes};
 #[cfg(feature = "hub")]
 pub use hub::Hub;
-pub use labels::class_named;
-pub use model_card::{InputLayout, Labels, Logits, ModelCard};
+pub use model_card::{InputLayout, Labels, ModelCard};
 pub use options::{Activation, Antialias, ArchitectureOptions, TokenPool};
-pub use photo::{
-    Bands, MOST_PIXELS, PHOTO_EXTENSIONS, Photo, PhotoNote, PhotoReader, check_photo_size, read_photo,
-};
-pub use precision::Precision;
-pub use prediction::Prediction;
-pub use preprocess::{ChannelOrder, Filter, Preprocess, Resize, ValueRange, View};
 pub use registry::Registry;
 pub use weights::{Shapes, Weights};

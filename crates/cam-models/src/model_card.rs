@@ -1,9 +1,8 @@
 //! Model cards: what one has to know of a model to use it. Those of a family are one TOML file beside its network.
 
-use crate::preprocess::{ChannelOrder, Filter, Preprocess, Resize, ValueRange};
 use crate::{ArchitectureOptions, Error, Registry};
+use cam_image::{ChannelOrder, Filter, Logits, Preprocess, Resize, ValueRange};
 use serde::{Deserialize, Serialize, Serializer};
-use std::str::FromStr;
 
 /// A model card: what one has to know of a model to use it.
 ///
@@ -97,32 +96,6 @@ pub enum InputLayout {
     Nchw,
     /// `[batch, height, width, channels]`: TensorFlow.
     Nhwc,
-}
-
-/// What logits stand for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Logits {
-    /// One class of all: probabilities are their softmax. One logit alone is that of a sigmoid.
-    #[default]
-    Softmax,
-    /// Each class is present or not: probabilities are their sigmoids.
-    Sigmoid,
-    /// They are probabilities already.
-    None,
-}
-
-impl FromStr for Logits {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "softmax" => Ok(Self::Softmax),
-            "sigmoid" => Ok(Self::Sigmoid),
-            "none" => Ok(Self::None),
-            _ => Err("there are softmax, sigmoid and none".into()),
-        }
-    }
 }
 
 /// A list of cards in TOML.

@@ -15,12 +15,13 @@ mod publishers;
 mod safetensors;
 mod torch;
 
+use crate::Error;
 use crate::error::Mismatch;
 use crate::family::TensorShapes;
-use crate::{Error, foreign};
 use burn::module::Module;
 use burn::store::{BurnToPyTorchAdapter, BurnpackStore, ModuleAdapter, ModuleStore, burn_pack};
 use burn::tensor::{Bytes, DType};
+use cam_image::foreign;
 pub(crate) use params::ParamShapes;
 use params::load_params;
 use std::cmp::Reverse;

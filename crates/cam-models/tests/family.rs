@@ -7,9 +7,10 @@ use burn::store::{ModuleStore, SafetensorsStore};
 use burn::tensor::Distribution;
 use burn::tensor::activation::relu;
 use cam_core::{Model, Taps};
+use cam_image::Logits;
 use cam_models::zoo::resnet::ResNetConfig;
 use cam_models::{
-    AnyArchitecture, Architecture, Basis, Classifier, Error, Family, Labels, Logits, ModelCard, Registry,
+    AnyArchitecture, Architecture, Basis, Classifier, Error, Family, Labels, ModelCard, Registry,
     TensorShapes,
 };
 use std::path::Path;

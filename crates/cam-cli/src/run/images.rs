@@ -61,7 +61,7 @@ impl SourceReader {
             true => Failure::Array { path: path.clone(), reason: error.to_string() },
             false => {
                 let (path, reason) = (path.clone(), error.to_string());
-                Failure::Cam(burn_cam::cam_models::Error::UnreadablePhoto { path, reason }.into())
+                Failure::Cam(burn_cam::cam_image::Error::UnreadablePhoto { path, reason }.into())
             }
         };
         let bytes = source.bytes().map_err(unreadable)?;

@@ -10,7 +10,7 @@
 //! So such a file is copied without the two records, which it does not need; every version reads the copy in the same way.
 
 use super::TABLE;
-use crate::foreign;
+use cam_image::foreign;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;

@@ -5,8 +5,8 @@
 
 use super::pickle::{self, Id, Object, Value, Values};
 use super::{NAME, PackTensor, TABLE, archive, burn_pack, unread, unreadable};
-use crate::foreign;
 use burn::tensor::{Bytes, DType};
+use cam_image::foreign;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};

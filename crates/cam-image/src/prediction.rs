@@ -17,27 +17,6 @@ pub struct Prediction {
     pub probability: f32,
 }
 
-impl Logits {
-    /// Returns the probabilities that the logits of one image stand for.
-    ///
-    /// # Shapes
-    /// - logits, output: `[classes]`
-    pub fn probabilities(self, logits: &[f32]) -> Vec<f32> {
-        let kind = if logits.len() == 1 && self == Self::Softmax { Self::Sigmoid } else { self };
-        let logits = logits.iter().map(|&logit| f64::from(logit));
-        match kind {
-            Self::Softmax => {
-                let most = logits.clone().fold(f64::NEG_INFINITY, f64::max);
-                let powers: Vec<f64> = logits.map(|logit| (logit - most).exp()).collect();
-                let sum: f64 = powers.iter().sum();
-                powers.into_iter().map(|power| (power / sum) as f32).collect()
-            }
-            Self::Sigmoid => logits.map(|logit| (1.0 / (1.0 + (-logit).exp())) as f32).collect(),
-            Self::None => logits.map(|logit| logit as f32).collect(),
-        }
-    }
-}
-
 impl Prediction {
     /// Returns the `count` classes with the highest logits of each image, highest first. A class without a name is called by its number.
     ///
@@ -76,7 +55,7 @@ impl Prediction {
     /// Like [`from_logits`](Self::from_logits), for logits that were read already: row-major, `classes` of each image.
     ///
     /// ```
-    /// use cam_models::{Logits, Prediction};
+    /// use cam_image::{Logits, Prediction};
     ///
     /// let labels = ["tabby".to_string(), "tiger cat".to_string()];
     /// let found = Prediction::from_values(&[0.0, 2.0, 3.0, 1.0], 2, Logits::Softmax, &labels, 1);

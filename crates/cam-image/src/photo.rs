@@ -119,7 +119,7 @@ impl fmt::Display for PhotoNote {
 /// Reads images: PNG, JPEG, WebP, TIFF, BMP, and the first frame of a GIF.
 ///
 /// ```
-/// use cam_models::{PhotoNote, PhotoReader};
+/// use cam_image::{PhotoNote, PhotoReader};
 /// use image::{DynamicImage, ImageBuffer, Luma};
 ///
 /// // 12 bits in an image of 16

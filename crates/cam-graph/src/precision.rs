@@ -31,7 +31,8 @@ impl Precision {
         }
     }
 
-    pub(crate) fn dtype(self) -> FloatDType {
+    /// Returns the type of its numbers.
+    pub fn dtype(self) -> FloatDType {
         match self {
             Self::F32 => FloatDType::F32,
             Self::F16 => FloatDType::F16,
@@ -40,7 +41,10 @@ impl Precision {
     }
 
     /// Makes sure that a device computes in this precision.
-    pub(crate) fn check(self, device: &Device) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// [`Error::Precision`].
+    pub fn check(self, device: &Device) -> Result<(), Error> {
         match device.supports_dtype(self.dtype()) {
             true => Ok(()),
             false => Err(Error::Precision { precision: self.name() }),

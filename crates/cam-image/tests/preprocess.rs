@@ -1,7 +1,7 @@
 //! Preprocessing is that of Pillow and torchvision, and hostile images end in an error.
 
 use burn::tensor::Device;
-use cam_models::{Error, Filter, ModelCard, Preprocess, Resize, check_photo_size, read_photo};
+use cam_image::{Error, Filter, Preprocess, Resize, check_photo_size, read_photo};
 use image::{ImageFormat, Rgb, RgbImage};
 use std::path::{Path, PathBuf};
 
@@ -40,15 +40,14 @@ fn images_are_resized_as_in_pillow() {
 #[test]
 fn the_mean_is_taken_off_and_the_rest_divided_by_the_deviation() {
     let photo = RgbImage::from_pixel(10, 10, Rgb([255, 0, 51]));
-    let card = ModelCard::named("resnet50").unwrap();
-    let (input, view) = card.preprocess().apply(&photo, &Device::flex()).unwrap();
+    let (input, view) = Preprocess::IMAGENET.apply(&photo, &Device::flex()).unwrap();
     assert_eq!(input.dims(), [1, 3, 224, 224]);
     let means: Vec<f32> = input.clone().mean_dims(&[2, 3]).into_data().iter().collect();
     for (mean, expected) in means.iter().zip([(1.0 - 0.485) / 0.229, -0.456 / 0.224, (0.2 - 0.406) / 0.225]) {
         assert!((mean - expected).abs() < 1e-4, "{mean} is not {expected}");
     }
     assert_eq!((view.x, view.y, view.width, view.height), (0.0, 0.0, 10.0, 10.0));
-    assert_eq!(card.preprocess().to_image(input).unwrap().get_pixel(5, 5), &Rgb([255, 0, 51]));
+    assert_eq!(Preprocess::IMAGENET.to_image(input).unwrap().get_pixel(5, 5), &Rgb([255, 0, 51]));
 }
 
 #[test]

@@ -1,0 +1,220 @@
+//! The shipped networks: their models of images, their weights by name and by file, and their families.
+
+use crate::{
+    AnyModel, ArchitectureOptions, Classifier, Classify, Decoder, Device, Error, ErrorKind, ImageModel,
+    ModelInfo, ModelRequest, OpenModel, Opener, Preprocess, Registry,
+};
+use cam_models::{CardLayers, Family};
+use std::path::{Path, PathBuf};
+
+/// The built-in model.
+const BUILTIN: &str = "scenes";
+
+/// What can be stated of a shipped network alone.
+#[derive(Default)]
+pub(crate) struct Stated<'a> {
+    cards: Vec<PathBuf>,
+    layers: CardLayers,
+    random: bool,
+    #[cfg_attr(not(feature = "hub"), allow(dead_code, reason = "without the hub nothing is downloaded"))]
+    on_download: Option<Box<dyn Fn(u64, u64) + 'a>>,
+}
+
+/// What concerns the shipped networks and their families.
+impl<'a> OpenModel<'a> {
+    /// Adds a model card in TOML with what is known of the model, in as many of the fields of [`ModelCard`](crate::ModelCard) as are known.
+    pub fn card(mut self, file: impl Into<PathBuf>) -> Self {
+        self.stated.cards.push(file.into());
+        self
+    }
+
+    /// States what tensors do not show of the network.
+    pub fn architecture(mut self, options: &ArchitectureOptions) -> Self {
+        self.stated.layers = self.stated.layers.with_options(options);
+        self
+    }
+
+    /// States what the names of its tensors start with, in a file of several networks.
+    pub fn prefix(mut self, prefix: &str) -> Self {
+        self.stated.layers = self.stated.layers.with_prefix(prefix);
+        self
+    }
+
+    /// Gives a network that is named without a file random weights, when only its layers or its speed matter; built-in weights stay.
+    pub fn random_weights(mut self) -> Self {
+        self.stated.random = true;
+        self
+    }
+
+    /// Sets what is called while weights are fetched, with the bytes that are here and those of the whole file.
+    pub fn on_download(mut self, report: impl Fn(u64, u64) + 'a) -> Self {
+        self.stated.on_download = Some(Box::new(report));
+        self
+    }
+}
+
+/// The shipped networks, by name, by the file of their weights, or neither.
+pub(crate) struct Networks;
+
+impl Opener for Networks {
+    fn kind(&self) -> &'static str {
+        "weights of the networks of its registry"
+    }
+
+    fn opens(&self, _request: &ModelRequest, _head: &[u8]) -> bool {
+        true
+    }
+
+    fn open(&self, model: &OpenModel<'_>, device: &Device) -> Result<AnyModel, Error> {
+        let ModelRequest { labels, logits, precision, .. } = model.request();
+        let network = model.network(device)?.in_precision(*precision)?;
+        let network = match *logits {
+            Some(logits) => network.with_logits(logits),
+            None => network,
+        };
+        Ok(AnyModel::new(match labels {
+            Some(labels) => network.with_labels(labels)?,
+            None => network,
+        }))
+    }
+}
+
+impl OpenModel<'_> {
+    fn network(&self, device: &Device) -> Result<Classifier, Error> {
+        let models = self.known().models();
+        let ModelRequest { name, file, size, .. } = self.request();
+        let mut stated = self.stated.layers.clone();
+        if let Some(size) = *size {
+            stated = stated.with_size(size);
+        }
+        let stated = self.stated.cards.iter().try_fold(stated, |stated, card| stated.with_file(card))?;
+        Ok(match (name, file) {
+            (None, None) => models.without_file_stated(BUILTIN, &stated, device)?,
+            (None, Some(weights)) => models.load_stated(None, weights, &stated, device)?,
+            (Some(name), Some(weights)) => models.load_stated(Some(name), weights, &stated, device)?,
+            (Some(name), None) if self.stated.random => {
+                match models.without_file_stated(name, &stated, device) {
+                    Err(cam_models::Error::NoWeights { .. }) => {
+                        models.untrained_stated(name, &stated, device)?
+                    }
+                    model => model?,
+                }
+            }
+            (Some(name), None) => self.published(models, name, &stated, device)?,
+        })
+    }
+
+    /// Returns the model of this name with its published weights.
+    #[cfg(feature = "hub")]
+    fn published(
+        &self,
+        models: &cam_models::Registry,
+        name: &str,
+        stated: &CardLayers,
+        device: &Device,
+    ) -> Result<Classifier, Error> {
+        let card = models.card(name)?;
+        if card.hub.is_none() {
+            return Ok(models.without_file_stated(name, stated, device)?);
+        }
+        let weights = cam_models::Hub::from_env().weights(card, |done, total| {
+            if let Some(report) = &self.stated.on_download {
+                report(done, total);
+            }
+        })?;
+        Ok(models.load_stated(Some(name), weights, stated, device)?)
+    }
+
+    /// Returns the model of this name when its weights are built in.
+    #[cfg(not(feature = "hub"))]
+    fn published(
+        &self,
+        models: &cam_models::Registry,
+        name: &str,
+        stated: &CardLayers,
+        device: &Device,
+    ) -> Result<Classifier, Error> {
+        Ok(models.without_file_stated(name, stated, device)?)
+    }
+}
+
+/// The families of networks.
+impl Registry {
+    /// Adds a family of models: their weights are recognized like those of the built-in ones.
+    ///
+    /// # Errors
+    /// [`Error::Models`] when a variant has no model card, or a name is taken.
+    pub fn with_family(mut self, family: impl Family + 'static) -> Result<Self, Error> {
+        self.models = self.models.with(family)?;
+        Ok(self)
+    }
+
+    /// Returns the families of models.
+    pub fn models(&self) -> &cam_models::Registry {
+        &self.models
+    }
+}
+
+impl ImageModel for Classifier {
+    fn device(&self) -> Device {
+        Classifier::device(self).clone()
+    }
+
+    fn preprocess(&self) -> Preprocess {
+        self.card().preprocess()
+    }
+
+    fn decoder(&self) -> Box<dyn Decoder> {
+        Box::new(Classify::new(self.labels()).logits(self.card().logits))
+    }
+
+    fn default_layer(&self) -> Option<&str> {
+        Some(self.card().layer.as_str()).filter(|layer| !layer.is_empty())
+    }
+
+    fn info(&self) -> ModelInfo {
+        let card = self.card();
+        ModelInfo {
+            name: card.name.clone(),
+            about: card.about.clone(),
+            url: card.url.clone(),
+            license: card.license.clone(),
+            weights: self.weights().map(Path::to_path_buf),
+            recognized: self.detection().map(ToString::to_string),
+            assumed: self.assumed().to_vec(),
+            card: Some(self.card_text()),
+        }
+    }
+
+    fn sha256(&self) -> Result<Option<String>, Error> {
+        Ok(Classifier::sha256(self)?)
+    }
+}
+
+impl From<cam_models::Error> for Error {
+    /// Errors of images and of recordings are those of any model.
+    fn from(error: cam_models::Error) -> Self {
+        match error {
+            cam_models::Error::Image(error) => Self::Image(error),
+            cam_models::Error::Graph(error) => Self::Graph(error),
+            error => Self::Models(error),
+        }
+    }
+}
+
+/// Returns what an error of the shipped networks is about.
+pub(crate) fn kind(error: &cam_models::Error) -> ErrorKind {
+    use cam_models::Error::*;
+    match error {
+        UnknownModel { .. } | NoWeights { .. } | Offline { .. } => ErrorKind::Model,
+        UnreadableWeights { .. } => ErrorKind::Weights,
+        WrongWeights { .. } | NearMiss { .. } | UnknownNetwork { .. } | UnknownPrefix { .. } => {
+            ErrorKind::WrongWeights
+        }
+        ModelCard { .. } | ModelCards { .. } | Stated { .. } => ErrorKind::Card,
+        UnreadableLabels { .. } | LabelCount { .. } => ErrorKind::Labels,
+        Fetch { .. } => ErrorKind::Download,
+        WrongHash { .. } => ErrorKind::Checksum,
+        _ => ErrorKind::Other,
+    }
+}
