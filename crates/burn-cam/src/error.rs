@@ -20,6 +20,15 @@ pub enum Error {
     /// An error of the image that is drawn.
     #[error(transparent)]
     Viz(#[from] cam_viz::Error),
+    /// An error of an ONNX file.
+    #[cfg(feature = "onnx")]
+    #[error("{}: {source}", .path.display())]
+    Onnx {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong.
+        source: cam_onnx::Error,
+    },
     /// A model that nothing opens.
     #[error("cannot open the model `{asked}`: {reason}")]
     NotOpened {
@@ -145,6 +154,8 @@ impl Error {
         match self {
             #[cfg(feature = "zoo")]
             Self::Models(error) => crate::zoo::kind(error),
+            #[cfg(feature = "onnx")]
+            Self::Onnx { .. } => ErrorKind::Weights,
             Self::Core(Core::UnknownLayer { .. } | Core::NoLayer { .. }) => ErrorKind::Layer,
             Self::Core(Core::UnknownClass { .. })
             | Self::Image(Image::UnknownLabel { .. } | Image::AmbiguousLabel { .. }) => ErrorKind::Class,

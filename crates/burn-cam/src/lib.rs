@@ -73,6 +73,8 @@ mod guided;
 mod input;
 mod layers;
 mod model;
+#[cfg(feature = "onnx")]
+mod onnx;
 mod open;
 mod recorded;
 mod registry;

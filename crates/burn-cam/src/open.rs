@@ -112,6 +112,8 @@ pub const HEAD: usize = 512;
 
 /// The kinds of model files, in the order in which they are asked.
 pub(crate) const OPENERS: &[&dyn Opener] = &[
+    #[cfg(feature = "onnx")]
+    &crate::onnx::OnnxFiles,
     // It opens what no other does, and says what it is.
     #[cfg(feature = "zoo")]
     &crate::zoo::Networks,

@@ -4,7 +4,7 @@ use crate::{Classify, Decoder, Device, Error, ImageModel, Logits, Model, ModelIn
 use burn::Tensor;
 use burn::module::Module;
 use cam_core::{Inspect, Taps};
-use cam_graph::{LayerTree, Recorded, Tensors};
+use cam_graph::{Forward, LayerTree, Recorded, Tensors};
 
 /// Makes a model of images from any Burn module and its forward pass, as they are.
 ///
@@ -77,13 +77,7 @@ where
     O: Tensors,
     D: Decoder<O> + Clone + 'static,
 {
-    Ok(RecordedModel {
-        recorded: cam_graph::record(module, forward)?,
-        decoder,
-        info: ModelInfo::new(module_name::<M>()),
-        preprocess: Preprocess::IMAGENET,
-        layer: None,
-    })
+    Ok(RecordedModel::new(cam_graph::record(module, forward)?, decoder, ModelInfo::new(module_name::<M>())))
 }
 
 /// Returns the name of a type without its path and its parameters.
@@ -104,6 +98,11 @@ pub struct RecordedModel<M, F, O = Tensor<2>, D = Classify> {
 }
 
 impl<M, F, O, D> RecordedModel<M, F, O, D> {
+    /// Makes a model of images of a recorded module.
+    pub(crate) fn new(recorded: Recorded<M, F, Tensor<4>, O>, decoder: D, info: ModelInfo) -> Self {
+        Self { recorded, decoder, info, preprocess: Preprocess::IMAGENET, layer: None }
+    }
+
     /// Sets how an image becomes the input: its size, mean and standard deviation.
     pub fn preprocess(self, preprocess: Preprocess) -> Self {
         Self { preprocess, ..self }
@@ -135,7 +134,7 @@ impl<M, F> RecordedModel<M, F> {
 impl<M, F, O, D> RecordedModel<M, F, O, D>
 where
     M: Module,
-    F: Fn(&M, Tensor<4>) -> O,
+    F: Forward<M, Tensor<4>, O>,
     O: Tensors,
 {
     /// Returns the layers that are found for images of this shape, as a tree that can be printed.
@@ -153,7 +152,7 @@ where
 impl<M, F, O, D> Model<Tensor<4>, O> for RecordedModel<M, F, O, D>
 where
     M: Module,
-    F: Fn(&M, Tensor<4>) -> O,
+    F: Forward<M, Tensor<4>, O>,
     O: Tensors,
 {
     fn module(&self) -> &dyn Inspect {
@@ -172,7 +171,7 @@ where
 impl<M, F, O, D> ImageModel<O> for RecordedModel<M, F, O, D>
 where
     M: Module,
-    F: Fn(&M, Tensor<4>) -> O,
+    F: Forward<M, Tensor<4>, O>,
     O: Tensors,
     D: Decoder<O> + Clone + 'static,
 {

@@ -80,14 +80,19 @@ impl Opener for Networks {
 }
 
 impl OpenModel<'_> {
-    fn network(&self, device: &Device) -> Result<Classifier, Error> {
-        let models = self.known().models();
-        let ModelRequest { name, file, size, .. } = self.request();
+    /// Returns what the user states of the model: by options and by cards.
+    pub(crate) fn stated(&self) -> Result<CardLayers, Error> {
         let mut stated = self.stated.layers.clone();
-        if let Some(size) = *size {
+        if let Some(size) = self.request().size {
             stated = stated.with_size(size);
         }
-        let stated = self.stated.cards.iter().try_fold(stated, |stated, card| stated.with_file(card))?;
+        Ok(self.stated.cards.iter().try_fold(stated, |stated, card| stated.with_file(card))?)
+    }
+
+    fn network(&self, device: &Device) -> Result<Classifier, Error> {
+        let models = self.known().models();
+        let ModelRequest { name, file, .. } = self.request();
+        let stated = self.stated()?;
         Ok(match (name, file) {
             (None, None) => models.without_file_stated(BUILTIN, &stated, device)?,
             (None, Some(weights)) => models.load_stated(None, weights, &stated, device)?,

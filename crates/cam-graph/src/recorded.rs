@@ -206,6 +206,14 @@ where
         Ok(LayerTree::new(&self.program(input)?.graph))
     }
 
+    /// Returns the output for inputs of this shape without its data, which must not be read: it has shapes and types only.
+    ///
+    /// # Errors
+    /// An [`Error`] if the forward pass cannot be recorded.
+    pub fn output(&self, input: &I) -> Result<O, Error> {
+        Ok(self.program(input)?.output.clone())
+    }
+
     fn program(&self, input: &I) -> Result<Arc<Program<O>>, Error> {
         let tensors = tensors::collect(input);
         let signature: Signature =

@@ -8,7 +8,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 /// The weight files of repositories, which have a configuration beside them.
-const OF_REPOSITORIES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+const OF_REPOSITORIES: [&str; 3] = ["model.safetensors", "pytorch_model.bin", "model.onnx"];
 
 /// The most bytes of a configuration.
 const LONGEST: u64 = 16 << 20;

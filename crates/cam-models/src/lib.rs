@@ -25,6 +25,7 @@ mod digest;
 mod erased;
 mod error;
 mod family;
+mod file_card;
 mod folder;
 #[cfg(feature = "hub")]
 mod hub;
@@ -38,9 +39,11 @@ pub mod zoo;
 pub use card_layers::{CardLayers, Origin};
 pub use classifier::Classifier;
 pub use detection::{Basis, Detection};
+pub use digest::sha256;
 pub use erased::{AnyArchitecture, AnyNetwork, RecordedNetwork};
 pub use error::{Error, Mismatch};
 pub use family::{Architecture, Family, TensorShapes};
+pub use file_card::{Facts, FileCard, FileFacts};
 #[cfg(feature = "hub")]
 pub use hub::Hub;
 pub use model_card::{InputLayout, Labels, ModelCard};

@@ -6,7 +6,8 @@
 //! ([`cam_graph`]), and a recording has no trace of the interpreter left: shapes and constants are computed while it is made.
 //!
 //! 1. `wire` and `proto` read the file without copying it.
-//! 2. `program` makes nodes, constants and weights of it, and `paths` finds the modules of the exported network.
+//! 2. `program` makes nodes, constants and weights of it, `paths` finds the modules of the exported network, and `patterns` puts together what
+//!    exporters take apart.
 //! 3. `run` computes node by node what `operators` define, on `array`s that are known or recorded.
 
 mod array;
@@ -15,6 +16,7 @@ mod error;
 mod module;
 mod operators;
 mod paths;
+mod patterns;
 mod program;
 mod proto;
 mod run;

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::operators::Value;
 use crate::program::{self, Functions, Graph, Reader};
 use crate::run::{Context, Values};
-use crate::{data, proto};
+use crate::{data, patterns, proto};
 use burn::backend::DispatchTensor;
 use burn::module::{Devices, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -34,6 +34,8 @@ use std::sync::Arc;
 pub struct OnnxModule {
     weights: Vec<Weight>,
     program: Arc<Program>,
+    /// Whether the images of the input have their channels last.
+    channels_last: bool,
 }
 
 struct Program {
@@ -148,8 +150,9 @@ impl OnnxModule {
         let graph = model.graph.ok_or_else(|| format("it has no graph".into()))?;
         let opset =
             *model.opsets.get("").ok_or_else(|| format("it names no version of ONNX's operators".into()))?;
-        let reader = Reader { folder };
-        let (graph, weights) = reader.main(graph)?;
+        let reader = Reader::new(folder, &graph);
+        let (mut graph, weights) = reader.main(graph)?;
+        patterns::join(&mut graph);
         let functions = reader.functions(model.functions)?;
         program::check_operators(&graph, &functions)?;
         let paths = weight_paths(&graph, &weights);
@@ -162,6 +165,7 @@ impl OnnxModule {
             weight_of.extend(weight.names.into_iter().map(|name| (name, index)));
         }
         let score = score(&graph, opset)?;
+        let channels_last = graph.inputs.iter().map(Port::from).any(|port| port.has_channels_last());
         let program = Program {
             graph,
             functions,
@@ -172,7 +176,7 @@ impl OnnxModule {
             producer: model.producer,
             score,
         };
-        Ok(Self { weights: read, program: Arc::new(program) })
+        Ok(Self { weights: read, program: Arc::new(program), channels_last })
     }
 
     /// Returns the inputs of the model.
@@ -213,6 +217,16 @@ impl OnnxModule {
                 list(&inputs)
             ),
         })
+    }
+
+    /// States whether the images of the input have their channels last, whatever its shape suggests.
+    pub fn with_channels_last(self, channels_last: bool) -> Self {
+        Self { channels_last, ..self }
+    }
+
+    /// Reports whether the images of the input have their channels last: `[batch, height, width, channels]`.
+    pub fn has_channels_last(&self) -> bool {
+        self.channels_last
     }
 
     /// Runs a classifier.
@@ -269,7 +283,7 @@ impl OnnxModule {
         }
         let device = images.device();
         let dims = images.dims();
-        let images = match channels_last(&port) {
+        let images = match self.channels_last {
             true => images.permute([0, 2, 3, 1]),
             false => images,
         };
@@ -304,22 +318,12 @@ impl OnnxModule {
     }
 }
 
-/// Reports whether the images of an input have their channels last: where the length of the second axis is no number of channels, and that
-/// of the last is one.
-pub(crate) fn channels_last(port: &Port) -> bool {
-    match port.shape.as_deref() {
-        Some([_, first, _, last]) => {
-            let is_channels = |length: &Option<usize>| length.is_some_and(|length| length <= 4);
-            !is_channels(first) && is_channels(last)
-        }
-        _ => false,
-    }
-}
-
 impl Port {
-    /// Reports whether the images of this input have their channels last. It is taken from the shape: `[batch, 224, 224, 3]`.
-    pub fn has_channels_last(&self) -> bool {
-        channels_last(self)
+    /// Reports whether the shape suggests images with their channels last: the second axis has too many positions for channels, and the last
+    /// has few.
+    fn has_channels_last(&self) -> bool {
+        let is_channels = |length: &Option<usize>| length.is_some_and(|length| length <= 4);
+        matches!(self.shape.as_deref(), Some([_, first, _, last]) if !is_channels(first) && is_channels(last))
     }
 }
 
@@ -385,13 +389,13 @@ fn weight_paths(graph: &Graph, weights: &[program::Weight<'_>]) -> Vec<String> {
         for (place, input) in node.inputs.iter().enumerate() {
             let Some(index) = index_of.get(input.as_str()).copied() else { continue };
             let name = &weights[index].names[0];
-            let dotted = name.contains('.') && !name.contains("::");
+            let is_called_by_module = program::is_called_by_module(name);
             paths[index].get_or_insert_with(|| match node.path.as_deref() {
                 Some(module) if !module.is_empty() => {
                     let leaf = name.strip_prefix(module).and_then(|rest| rest.strip_prefix('.'));
                     format!("{module}.{}", leaf.unwrap_or_else(|| parameter_name(&node.operator, place)))
                 }
-                _ if dotted => name.clone(),
+                _ if is_called_by_module => name.clone(),
                 _ => format!("{}.{}", node.name.replace('.', "_"), parameter_name(&node.operator, place)),
             });
         }
@@ -455,7 +459,11 @@ impl Module for OnnxModule {
 
     fn valid(&self) -> Self {
         let weight = |weight: &Weight| Weight { path: weight.path.clone(), value: weight.value.valid() };
-        Self { weights: self.weights.iter().map(weight).collect(), program: self.program.clone() }
+        Self {
+            weights: self.weights.iter().map(weight).collect(),
+            program: self.program.clone(),
+            channels_last: self.channels_last,
+        }
     }
 
     fn materialize(self) -> Self {

@@ -3,11 +3,15 @@
 //! - PyTorch's exporter of today writes the metadata `pkg.torch.onnx.name_scopes`: `['', 'layer4', 'layer4.1', 'layer4.1.conv2', 'conv2d']`.
 //! - The one before it names nodes by modules: `/layer4/layer4.1/conv2/Conv`.
 //! - TensorFlow names operations by layers: `model/block1_conv1/Conv2D`.
+//! - Where none of these is there, but weights have the names of a PyTorch model (`layer4.1.conv2.weight`), modules are found by weights.
+//! - Else each node is called by its own name, `conv1_relu`.
 
 use crate::proto::Node;
 
-/// Returns the module of each node; `None` if the file has no modules.
-pub(crate) fn of_nodes(nodes: &[Node<'_>]) -> Vec<Option<String>> {
+/// Returns the module of each node; `None` if modules are to be found by weights.
+///
+/// - has_named_weights: whether weights are called by modules
+pub(crate) fn of_nodes(nodes: &[Node<'_>], has_named_weights: bool) -> Vec<Option<String>> {
     let has_metadata = nodes.iter().any(|node| node.metadata.contains_key(SCOPES));
     let computing = || nodes.iter().filter(|node| node.operator != "Constant");
     let in_modules = computing().filter(|node| node.name.contains('/')).count();
@@ -25,7 +29,7 @@ pub(crate) fn of_nodes(nodes: &[Node<'_>]) -> Vec<Option<String>> {
             .collect();
     }
     if 2 * in_modules <= computing().count() {
-        return vec![None; nodes.len()];
+        return nodes.iter().map(|node| (!has_named_weights).then(|| own_name(node))).collect();
     }
     let paths: Vec<Vec<String>> = nodes.iter().map(|node| from_name(&node.name)).collect();
     let common = common_prefix(
@@ -71,6 +75,16 @@ fn from_name(name: &str) -> Vec<String> {
     path
 }
 
+/// Returns the name of a node, or of its first output, without the operator that exporters append.
+fn own_name(node: &Node<'_>) -> String {
+    let name =
+        if node.name.is_empty() { node.outputs.first().map_or("", String::as_str) } else { &node.name };
+    let name =
+        name.strip_suffix(node.operator.as_str()).map_or(name, |name| name.trim_end_matches(['_', '/']));
+    let name = if name.is_empty() { node.outputs.first().map_or("", String::as_str) } else { name };
+    name.replace('.', "_").trim_matches('/').replace('/', ".")
+}
+
 /// Returns how many parts all paths have in common.
 fn common_prefix<'a>(mut paths: impl Iterator<Item = &'a Vec<String>>) -> usize {
     let Some(first) = paths.next() else { return 0 };
@@ -90,6 +104,22 @@ mod tests {
         assert_eq!(from_name("/blocks.0/attn/qkv/MatMul").join("."), "blocks.0.attn.qkv");
         assert_eq!(from_name("/Add").join("."), "");
         assert_eq!(from_name("model/block1_conv1/Conv2D").join("."), "model.block1_conv1");
+    }
+
+    #[test]
+    fn nodes_without_modules_have_their_own_names() {
+        let named = |name: &str, operator: &str| {
+            own_name(&Node {
+                name: name.into(),
+                operator: operator.into(),
+                outputs: vec!["out".into()],
+                ..Node::default()
+            })
+        };
+        assert_eq!(named("conv1_relu_Clip", "Clip"), "conv1_relu");
+        assert_eq!(named("Conv.3", "Conv"), "Conv_3");
+        assert_eq!(named("separable_1/dwconv_Conv", "Conv"), "separable_1.dwconv");
+        assert_eq!([named("", "Conv"), named("Conv", "Conv")], ["out", "out"]);
     }
 
     #[test]

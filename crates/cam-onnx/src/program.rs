@@ -63,9 +63,25 @@ pub(crate) struct Weight<'a> {
 /// Reads graphs.
 pub(crate) struct Reader<'f> {
     pub folder: Option<&'f Path>,
+    /// Whether most weights of the file are called by modules.
+    pub has_named_weights: bool,
 }
 
-impl Reader<'_> {
+/// Reports whether a weight is called by its module: `layer4.1.conv2.weight`, not `onnx::Conv_193`.
+pub(crate) fn is_called_by_module(name: &str) -> bool {
+    name.contains('.') && !name.contains("::")
+}
+
+impl<'f> Reader<'f> {
+    /// Makes a reader for the file of a graph.
+    ///
+    /// - folder: of the file, for weights in other files
+    pub fn new(folder: Option<&'f Path>, graph: &proto::Graph<'_>) -> Self {
+        let weights = || graph.initializers.iter().filter(|tensor| is_weight(tensor));
+        let named = weights().filter(|tensor| is_called_by_module(&tensor.name)).count();
+        Self { folder, has_named_weights: 2 * named > weights().count() }
+    }
+
     /// Reads the main graph. Float tensors of more than one element are returned as weights.
     pub fn main<'a>(&self, mut graph: proto::Graph<'a>) -> Result<(Graph, Vec<Weight<'a>>), Error> {
         let mut weights: Vec<Weight<'a>> = Vec::new();
@@ -129,7 +145,7 @@ impl Reader<'_> {
     }
 
     fn nodes(&self, nodes: Vec<proto::Node<'_>>) -> Result<Vec<Node>, Error> {
-        let paths = crate::paths::of_nodes(&nodes);
+        let paths = crate::paths::of_nodes(&nodes, self.has_named_weights);
         nodes.into_iter().zip(paths).map(|(node, path)| self.node(node, path)).collect()
     }
 

@@ -11,7 +11,7 @@ use burn_cam::{
 };
 use clap::ValueEnum;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// Which model, and where its weights come from.
@@ -19,9 +19,9 @@ use std::str::FromStr;
 #[group(id = "model")]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
-    /// The model: see `cam models` [default: recognized from the weights; without weights the built-in model, which knows the ten
-    /// object classes that `cam demo` draws, and no photos]
-    #[arg(long = "model", value_name = "NAME", value_parser = completion::MODELS, hide_possible_values = true)]
+    /// The model: a name of `cam models`, or a file: ONNX, or weights that are recognized [default: the built-in model, which knows the
+    /// ten object classes that `cam demo` draws, and no photos]
+    #[arg(long = "model", value_name = "NAME|FILE", value_parser = completion::MODELS, hide_possible_values = true)]
     pub name: Option<String>,
     /// Its weights: a .safetensors, .pth or .pt file of torchvision or timm, or Burn's .bpk [default: from the cache of the
     /// Hugging Face hub, fetched on first use]
@@ -108,16 +108,28 @@ pub struct Identity {
 }
 
 impl ModelArgs {
+    /// Returns the name of the model and its file. What `--model` names is a file if there is one, or if it can be no name.
+    pub fn source(&self) -> (Option<&str>, Option<&Path>) {
+        let is_file = |name: &&String| {
+            let path = Path::new(name.as_str());
+            let is_known = || registry().models().cards().any(|card| card.name == **name);
+            path.components().count() > 1 || path.extension().is_some_and(|_| !is_known()) || path.is_file()
+        };
+        match (&self.name, &self.weights) {
+            (Some(name), None) if is_file(&name) => (None, Some(Path::new(name))),
+            (name, weights) => (name.as_deref(), weights.as_deref()),
+        }
+    }
+
     /// Returns what of the model that was opened determines its maps.
     pub fn identity(&self, model: &impl ImageModel) -> Identity {
-        let stamped =
-            |path: &Option<PathBuf>| path.as_deref().map(|path| (JsonPath::from(path), Stamp::of_file(path)));
+        let stamped = |path: Option<&Path>| path.map(|path| (JsonPath::from(path), Stamp::of_file(path)));
         let info = model.info();
         Identity {
             model: info.name,
             card: info.card,
-            weights: stamped(&self.weights),
-            labels: stamped(&self.labels),
+            weights: stamped(self.source().1),
+            labels: stamped(self.labels.as_deref()),
             logits: self.logits,
             precision: self.precision.to_string(),
         }
@@ -126,11 +138,12 @@ impl ModelArgs {
     /// Returns how the model is opened.
     fn spec(&self) -> OpenModel<'static> {
         let mut spec = OpenModel::new().registry(registry()).precision(self.precision);
-        if let Some(name) = &self.name {
+        let (name, file) = self.source();
+        if let Some(name) = name {
             spec = spec.name(name);
         }
-        if let Some(weights) = &self.weights {
-            spec = spec.weights(weights);
+        if let Some(file) = file {
+            spec = spec.weights(file);
         }
         if let Some(labels) = &self.labels {
             spec = spec.labels(labels);
@@ -158,7 +171,8 @@ impl ModelArgs {
 
     /// Opens the model. Weights that are fetched have a progress bar.
     pub fn open(&self, device: &Device, console: &Console) -> Result<AnyModel, Failure> {
-        let bar = self.name.as_ref().map(|name| console.download(name));
+        let (name, file) = self.source();
+        let bar = name.filter(|_| file.is_none()).map(|name| console.download(name));
         let reported = bar.clone();
         let spec = self.spec().on_download(move |done, total| {
             if let Some(bar) = &reported {
@@ -186,7 +200,7 @@ impl ModelArgs {
 
     /// Opens the model, with random weights when only its name is given: for its layers and its speed no weights are needed.
     pub fn open_untrained(&self, device: &Device, console: &Console) -> Result<AnyModel, Failure> {
-        match (&self.name, &self.weights) {
+        match self.source() {
             (Some(_), None) => Ok(self.spec().random_weights().open(device)?),
             _ => self.open(device, console),
         }

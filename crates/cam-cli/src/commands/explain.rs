@@ -94,8 +94,8 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         count: 0,
         seconds: Seconds { load, ..Seconds::default() },
     };
-    if args.model.name.is_none() && args.model.weights.is_some() {
-        console.result(format_args!("recognized {}", info.recognized.as_deref().unwrap_or(&run.model)))?;
+    if let ((None, Some(_)), Some(recognized)) = (args.model.source(), &info.recognized) {
+        console.result(format_args!("recognized {recognized}"))?;
     }
     let pending = run.state.pending(console)?;
     if pending.len() < run.state.sources() && (args.html.is_some() || args.json.is_some()) {

@@ -44,7 +44,9 @@ impl Inputs {
             |source: &Source| if source.is_stdin() { "/dev/stdin".into() } else { source.path.clone() };
         let mut inputs = Self(FileSet::default());
         sources.iter().map(name).for_each(|path| inputs.add(&path));
-        model.weights.iter().chain(&model.labels).chain(&model.card).for_each(|path| inputs.add(path));
+        let (_, file) = model.source();
+        let beside = [&model.labels, &model.card].into_iter().flat_map(Option::as_deref);
+        file.into_iter().chain(beside).for_each(|path| inputs.add(path));
         inputs
     }
 

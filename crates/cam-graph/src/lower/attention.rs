@@ -92,8 +92,8 @@ impl Lowering<'_> {
         })
     }
 
-    /// Matches attention written as separate operators: `softmax(q * scale @ k.transpose() + bias) @ v`, with the scale at the queries or at
-    /// the product, and a constant bias of heads or windows.
+    /// Matches attention written as separate operators: `softmax(q * scale @ k.transpose() + bias) @ v`, with the scale at the queries, at
+    /// the keys or at the product, and a constant bias of heads or windows.
     fn written_attention(&self, index: usize) -> Option<Attention> {
         let OperationIr::Float(_, Float::Matmul(weighted)) = &self.graph.operators[index].ir else {
             return None;
@@ -127,7 +127,8 @@ impl Lowering<'_> {
             scores = back.before(input)?;
         }
         let OperationIr::Float(_, Float::Matmul(product)) = scores else { return None };
-        let keys = match back.before(&product.rhs)? {
+        let transposed = back.unscaled(&product.rhs, &mut scale)?;
+        let keys = match back.before(transposed)? {
             OperationIr::BaseFloat(Base::SwapDims(op))
                 if op.dim1.min(op.dim2) == 2 && op.dim1.max(op.dim2) == 3 =>
             {
@@ -136,15 +137,8 @@ impl Lowering<'_> {
             OperationIr::BaseFloat(Base::Permute(op)) if op.axes == [0, 1, 3, 2] => &op.input,
             _ => return None,
         };
-        let query_producer = self.graph.producers[(self.slot)(&product.lhs)];
-        let queries = match query_producer.and_then(|index| scaled(&self.graph.operators[index].ir)) {
-            Some((input, factor)) => {
-                back.before(&product.lhs)?;
-                scale *= factor;
-                input
-            }
-            None => &product.lhs,
-        };
+        let keys = back.unscaled(keys, &mut scale)?;
+        let queries = back.unscaled(&product.lhs, &mut scale)?;
         let shapes_match =
             [queries, keys, &weighted.rhs].iter().all(|tensor| tensor.shape.as_slice() == shape);
         if !is_default_scale(scale, size) || !shapes_match || weighted.out.dtype != DType::F32 {
@@ -198,6 +192,18 @@ impl<'a> Backwards<'a> {
         let index = graph.producers[slot].filter(|index| !self.lowering.taken.contains(index))?;
         self.operators.push(index);
         (graph.reads[slot] == 1).then_some(&graph.operators[index].ir)
+    }
+
+    /// Returns the value before one that is multiplied by a number, which is multiplied to `scale`; else the value itself.
+    fn unscaled(&mut self, tensor: &'a TensorIr, scale: &mut f64) -> Option<&'a TensorIr> {
+        let graph = self.lowering.graph;
+        let producer = graph.producers[(self.lowering.slot)(tensor)];
+        let Some((input, factor)) = producer.and_then(|index| scaled(&graph.operators[index].ir)) else {
+            return Some(tensor);
+        };
+        self.before(tensor)?;
+        *scale *= factor;
+        Some(input)
     }
 
     /// Returns the operator before one that only splits off the axis of windows or merges it; else the operator itself.
