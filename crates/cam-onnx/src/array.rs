@@ -122,7 +122,7 @@ impl Array {
     }
 
     /// Returns the numbers of an array on the CPU, in its shape.
-    fn data(&self) -> TensorData {
+    pub fn data(&self) -> TensorData {
         let tensor = self.tensor.clone();
         let shape = self.shape();
         let count = self.len();

@@ -240,11 +240,10 @@ impl OnnxModule {
     pub fn classify(&self, images: Tensor<4>) -> Result<Tensor<2>, Error> {
         let batch = images.dims()[0];
         let name = self.program.score.name.clone();
-        let outputs = self.run(images, &[&name])?;
-        let [score] = <[DispatchTensor; 1]>::try_from(outputs.tensors).map_err(|_| Error::Signature {
-            reason: format!("the output `{}` is not computed", name.escape_debug()),
-        })?;
-        let score = Array::from(score);
+        let outputs = self.run_images(images, &[&name])?;
+        let missing =
+            || Error::Signature { reason: format!("the output `{}` is not computed", name.escape_debug()) };
+        let score = outputs.arrays.into_iter().next().ok_or_else(missing)?;
         let shape = score.shape();
         let classes: usize = shape.iter().skip(1).product();
         let is_row =
@@ -270,10 +269,24 @@ impl OnnxModule {
     /// [`Error::Signature`] if the model has no input for images or needs more inputs, [`Error::Operator`] if a node cannot be computed.
     pub fn forward(&self, images: Tensor<4>) -> Result<Outputs, Error> {
         let names: Vec<&str> = self.program.graph.outputs.iter().map(|output| output.name.as_str()).collect();
-        self.run(images, &names)
+        self.run_images(images, &names)
     }
 
-    fn run(&self, images: Tensor<4>, names: &[&str]) -> Result<Outputs, Error> {
+    /// Runs the model on any inputs by their names and returns all its outputs.
+    ///
+    /// # Errors
+    /// [`Error::Operator`] if a node cannot be computed or an input is missing.
+    pub fn run(&self, inputs: Vec<(String, TensorData)>, device: &Device) -> Result<Outputs, Error> {
+        let value = |numbers: TensorData| match Array::known(numbers) {
+            array if *device == Device::flex() => Value::Known(array),
+            array => Value::Recorded(array.on(device)),
+        };
+        let own = inputs.into_iter().map(|(name, numbers)| (name, value(numbers))).collect();
+        let names: Vec<&str> = self.program.graph.outputs.iter().map(|output| output.name.as_str()).collect();
+        self.run_values(own, None, &names, device)
+    }
+
+    fn run_images(&self, images: Tensor<4>, names: &[&str]) -> Result<Outputs, Error> {
         let program = &self.program;
         let port = self.image_input()?;
         if let Some(other) = program.graph.inputs.iter().find(|input| input.name != port.name) {
@@ -287,9 +300,25 @@ impl OnnxModule {
             true => images.permute([0, 2, 3, 1]),
             false => images,
         };
-        let exported = port.shape.as_ref().and_then(|shape| shape[0]);
-        let mut own: HashMap<String, Value> =
-            HashMap::from([(port.name.clone(), Value::Recorded(Array::from(images.into_dispatch())))]);
+        // Some exporters declare a free batch and write the shapes of one image.
+        let exported = port.shape.as_ref().and_then(|shape| shape[0]).unwrap_or(1);
+        let batch = (exported != dims[0]).then_some((exported, dims[0]));
+        let own = HashMap::from([(port.name, Value::Recorded(Array::from(images.into_dispatch())))]);
+        self.run_values(own, batch, names, &device)
+    }
+
+    /// Runs the graph.
+    ///
+    /// - own: the values of the inputs
+    /// - batch: the batch size of the export and of this run, if they differ
+    fn run_values(
+        &self,
+        mut own: HashMap<String, Value>,
+        batch: Option<(usize, usize)>,
+        names: &[&str],
+        device: &Device,
+    ) -> Result<Outputs, Error> {
+        let program = &self.program;
         for (name, array) in &program.graph.constants {
             own.insert(name.clone(), Value::Known(array.clone()));
         }
@@ -297,23 +326,18 @@ impl OnnxModule {
             let array = Array::from(self.weights[*index].value.tensor());
             own.insert(name.clone(), Value::Weight(array, program.known[*index].clone()));
         }
-        let context = Context {
-            functions: &program.functions,
-            opset: program.opset,
-            device: &device,
-            batch: exported.filter(|exported| *exported != dims[0]).map(|exported| (exported, dims[0])),
-        };
+        let context = Context { functions: &program.functions, opset: program.opset, device, batch };
         let mut values = Values { own, around: None };
         context.run(&program.graph.nodes, &mut values, 0)?;
         let output = |name: &&str| {
             let value = values.get(name).ok_or_else(|| Error::Signature {
                 reason: format!("there is no output `{}`", name.escape_debug()),
             })?;
-            Ok(value.on(&device).tensor())
+            Ok(value.here(device))
         };
         Ok(Outputs {
             names: names.iter().map(|name| name.to_string()).collect(),
-            tensors: names.iter().map(output).collect::<Result<_, Error>>()?,
+            arrays: names.iter().map(output).collect::<Result<_, Error>>()?,
         })
     }
 }
@@ -494,12 +518,18 @@ impl Module for OnnxModule {
 pub struct Outputs {
     /// Their names.
     pub names: Vec<String>,
-    /// Their tensors.
-    pub tensors: Vec<DispatchTensor>,
+    arrays: Vec<Array>,
+}
+
+impl Outputs {
+    /// Returns the numbers of the outputs: floats in single precision, integers as `i64`.
+    pub fn data(&self) -> Vec<TensorData> {
+        self.arrays.iter().map(Array::data).collect()
+    }
 }
 
 impl Tensors for Outputs {
     fn map_tensors(self, map: MapTensor<'_>) -> Self {
-        Self { tensors: self.tensors.into_iter().map(map).collect(), ..self }
+        Self { arrays: self.arrays.into_iter().map(|array| array.map(&mut *map)).collect(), ..self }
     }
 }

@@ -70,6 +70,14 @@ impl Value {
         }
     }
 
+    /// Returns the array on a device; a known one is left on the CPU if that is the device.
+    pub fn here(&self, device: &Device) -> Array {
+        match self {
+            Self::Known(array) if *device == Device::flex() => array.clone(),
+            value => value.on(device),
+        }
+    }
+
     /// Returns the array on the device of a recording.
     pub fn on(&self, device: &Device) -> Array {
         match self {
@@ -123,12 +131,22 @@ impl Call<'_> {
         self.optional(index).ok_or_else(|| format!("input {index} is missing"))
     }
 
+    /// Returns an input that has elements.
+    pub fn filled(&self, index: usize) -> Result<Array, Reason> {
+        let array = self.input(index)?;
+        if array.len() == 0 {
+            Err(format!("input {index} is empty, which is not supported"))
+        } else {
+            Ok(array)
+        }
+    }
+
     /// Returns an input of floats.
     pub fn float(&self, index: usize) -> Result<Array, Reason> {
-        let array = self.input(index)?;
+        let array = self.filled(index)?;
         match array.kind() {
             Kind::Float => Ok(array),
-            _ => Err(format!("input {index} has no floats")),
+            _ => Err(format!("input {index} has no floats, and other numbers are not supported")),
         }
     }
 

@@ -159,9 +159,10 @@ fn conv_transpose(call: &Call<'_>) -> Result<Array, Reason> {
     if groups == 0 || x.shape()[1] != of_weight[0] {
         return Err(format!("a weight of the shape {of_weight:?} does not fit {} channels", x.shape()[1]));
     }
-    let full =
-        |axis: usize| stride[axis] * (space[axis] - 1) + dilation[axis] * (size[axis] - 1) + 1 + extra[axis];
-    let stated = call.attribute_ints("output_shape").map(lengths).transpose()?;
+    let mut extra = extra;
+    let full = |axis: usize| stride[axis] * (space[axis] - 1) + dilation[axis] * (size[axis] - 1) + 1;
+    let stated =
+        call.attribute_ints("output_shape").map(lengths).transpose()?.filter(|shape| shape.len() >= count);
     let mode = call.attribute_text("auto_pad", "NOTSET");
     let padding: Vec<(usize, usize)> = if stated.is_some() || mode.starts_with("SAME") {
         let wanted = |axis: usize| match &stated {
@@ -170,7 +171,9 @@ fn conv_transpose(call: &Call<'_>) -> Result<Array, Reason> {
         };
         (0..count)
             .map(|axis| {
-                let total = full(axis).saturating_sub(wanted(axis));
+                let (own, wanted) = (full(axis) + extra[axis], wanted(axis));
+                extra[axis] += wanted.saturating_sub(own);
+                let total = own.saturating_sub(wanted);
                 let (less, more) = (total / 2, total - total / 2);
                 if mode == "SAME_UPPER" { (less, more) } else { (more, less) }
             })
@@ -321,7 +324,7 @@ fn global_max_pool(call: &Call<'_>) -> Result<Array, Reason> {
 
 fn grid_sample(call: &Call<'_>) -> Result<Array, Reason> {
     if space(call)?.len() != 2 {
-        return Err("only images can be sampled".into());
+        return Err("sampling of other arrays than images is not supported".into());
     }
     let mode = match call.attribute_text("mode", "linear") {
         "linear" | "bilinear" => InterpolateMode::Bilinear,

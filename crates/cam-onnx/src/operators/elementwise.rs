@@ -37,7 +37,7 @@ pub(super) const OPERATORS: &[(&str, Operator)] = &[
     ("HardSigmoid", One(hard_sigmoid)),
     ("HardSwish", One(hard_swish)),
     ("Identity", One(|call| call.input(0))),
-    ("IsInf", One(|call| predicate(call, Dispatch::float_is_inf))),
+    ("IsInf", One(is_inf)),
     ("IsNaN", One(|call| predicate(call, Dispatch::float_is_nan))),
     ("LeakyRelu", One(leaky_relu)),
     ("Less", One(|call| compare(call, Dispatch::float_lower, Dispatch::int_lower))),
@@ -138,7 +138,7 @@ fn binary(call: &Call<'_>, op: &Binary) -> Result<Array, Reason> {
             return Ok(call.float(x)?.map(|x| (op.scalar)(x, scalar.into())));
         }
     }
-    let (a, b) = (call.input(0)?, call.input(1)?);
+    let (a, b) = (call.filled(0)?, call.filled(1)?);
     match (a.kind(), b.kind()) {
         (Kind::Float, Kind::Float) => a.zip(b, op.float),
         (Kind::Int, Kind::Int) => a.zip(b, op.int),
@@ -226,12 +226,27 @@ fn predicate(
     Ok(x.map(|x| f(x, dtype)))
 }
 
+fn is_inf(call: &Call<'_>) -> Result<Array, Reason> {
+    let x = call.float(0)?;
+    let dtype = x.bool_dtype();
+    let detects = |name: &str| call.attribute_int(name, 1) == 1;
+    Ok(match (detects("detect_negative"), detects("detect_positive")) {
+        (true, true) => x.map(|x| Dispatch::float_is_inf(x, dtype)),
+        (true, false) => x.map(|x| Dispatch::float_equal_elem(x, f32::NEG_INFINITY.into(), dtype)),
+        (false, true) => x.map(|x| Dispatch::float_equal_elem(x, f32::INFINITY.into(), dtype)),
+        (false, false) => x.map(|x| Dispatch::float_is_inf(Dispatch::float_mul_scalar(x, 0.0.into()), dtype)),
+    })
+}
+
 fn cast(call: &Call<'_>) -> Result<Array, Reason> {
     Ok(call.input(0)?.cast(Kind::of_type(call.attribute_int("to", 1))?))
 }
 
 fn dropout(call: &Call<'_>) -> Result<Vec<Array>, Reason> {
     let x = call.input(0)?;
+    if call.known_scalar(2).is_some_and(|is_training| is_training != 0.0) {
+        return Err("training mode is not supported: export the model in inference mode".into());
+    }
     let mut outputs = vec![x.clone()];
     if call.node.outputs.len() > 1 {
         outputs.push(
@@ -296,7 +311,13 @@ fn clip(call: &Call<'_>) -> Result<Array, Reason> {
     let (min, max) = (min.filter(|min| *min > f32::MIN), max.filter(|max| *max < f32::MAX));
     Ok(match (min, max) {
         (None, None) => x,
-        (Some(min), Some(max)) if is_float => x.map(|x| Dispatch::float_clamp(x, min.into(), max.into())),
+        (Some(min), Some(max)) if is_float && min <= max => {
+            x.map(|x| Dispatch::float_clamp(x, min.into(), max.into()))
+        }
+        (Some(_), Some(max)) if is_float => x.map(|x| {
+            let zeros = Dispatch::float_mul_scalar(x, 0.0.into());
+            Dispatch::float_add_scalar(zeros, max.into())
+        }),
         (Some(0.0), None) if is_float => x.map(Dispatch::relu),
         (Some(min), None) if is_float => x.map(|x| Dispatch::float_clamp_min(x, min.into())),
         (None, Some(max)) if is_float => x.map(|x| Dispatch::float_clamp_max(x, max.into())),

@@ -13,7 +13,7 @@ pub(super) const OPERATORS: &[(&str, Operator)] = &[
     ("Hardmax", One(hardmax)),
     ("InstanceNormalization", One(instance_norm)),
     ("LRN", One(local_response_norm)),
-    ("LayerNormalization", Many(|call| Ok(vec![layer_norm(call)?]))),
+    ("LayerNormalization", Many(layer_norm)),
     ("LogSoftmax", One(|call| softmax(call, Dispatch::log_softmax))),
     ("LpNormalization", One(lp_norm)),
     ("MeanVarianceNormalization", One(mean_variance_norm)),
@@ -24,7 +24,7 @@ pub(super) const OPERATORS: &[(&str, Operator)] = &[
 /// $\gamma (x - \mu) / \sqrt{\sigma^2 + \epsilon} + \beta$ with the statistics of training, for each channel.
 fn batch_norm(call: &Call<'_>) -> Result<Array, Reason> {
     if call.attribute_int("training_mode", 0) == 1 {
-        return Err("the model is exported in training mode: export it in inference mode".into());
+        return Err("training mode is not supported: export the model in inference mode".into());
     }
     if call.attribute_int("spatial", 1) == 0 {
         return Err("statistics of each position (`spatial = 0`) are not supported".into());
@@ -52,7 +52,9 @@ fn ones(beside: &Array, count: usize, call: &Call<'_>) -> Array {
     if beside.is_known() { ones } else { ones.on(call.device) }
 }
 
-fn layer_norm(call: &Call<'_>) -> Result<Array, Reason> {
+/// $\gamma (x - \mu) / \sqrt{\sigma^2 + \epsilon} + \beta$ over the axes from one on; the mean and the reciprocal deviation, if they are
+/// asked for.
+fn layer_norm(call: &Call<'_>) -> Result<Vec<Array>, Reason> {
     let x = call.float(0)?;
     let shape = x.shape();
     let axis = call.axis(call.attribute_int("axis", -1))?;
@@ -68,7 +70,20 @@ fn layer_norm(call: &Call<'_>) -> Result<Array, Reason> {
         (scale.reshape(&[width])?.tensor(), bias.map(|bias| bias.reshape(&[width])).transpose()?);
     let rows = [&shape[..axis], &[width]].concat();
     let bias = bias.map(Array::tensor);
-    x.reshape(&rows)?.map(|x| Dispatch::layer_norm(x, scale, bias, epsilon)).reshape(&shape)
+    let rows = x.reshape(&rows)?;
+    let mut outputs =
+        vec![rows.clone().map(|x| Dispatch::layer_norm(x, scale, bias, epsilon)).reshape(&shape)?];
+    if call.node.outputs.iter().skip(1).any(|name| !name.is_empty()) {
+        let of_rows = [&shape[..axis], &vec![1; shape.len() - axis]].concat();
+        let mean = rows.clone().map(|x| Dispatch::float_mean_dim(x, axis));
+        let centered = rows.zip(mean.clone(), Dispatch::float_sub)?;
+        let deviation = centered.map(|x| {
+            let variance = Dispatch::float_mean_dim(Dispatch::float_mul(x.clone(), x), axis);
+            Dispatch::float_recip(Dispatch::float_sqrt(Dispatch::float_add_scalar(variance, epsilon.into())))
+        });
+        outputs.extend([mean.reshape(&of_rows)?, deviation.reshape(&of_rows)?]);
+    }
+    Ok(outputs)
 }
 
 /// Normalizes groups of channels of each image, without parameters.
@@ -166,6 +181,8 @@ fn lp_norm(call: &Call<'_>) -> Result<Array, Reason> {
         1 => Dispatch::float_sum_dim(Dispatch::float_abs(x), axis),
         _ => Dispatch::float_sqrt(Dispatch::float_sum_dim(Dispatch::float_mul(x.clone(), x), axis)),
     });
+    // Zeros stay zeros.
+    let norm = norm.map(|norm| Dispatch::float_clamp_min(norm, f32::MIN_POSITIVE.into()));
     x.zip(norm, Dispatch::float_div)
 }
 

@@ -81,7 +81,7 @@ fn reduce(
 
 /// Reduces floats or integers.
 fn reduce_any(call: &Call<'_>, since: i64, float: ReduceAxis, int: ReduceAxis) -> Result<Array, Reason> {
-    let x = call.input(0)?;
+    let x = call.filled(0)?;
     let f = if x.kind() == Kind::Float { float } else { int };
     let x = if x.kind() == Kind::Bool { x.cast(Kind::Int) } else { x };
     reduce_axes(call, since, x, |x, axes| fold(x, axes, f))

@@ -94,10 +94,10 @@ fn one_hot(call: &Call<'_>) -> Result<Array, Reason> {
     let classes = classes.beside(&indices, call.device);
     let indices = indices.reshape(&shape)?;
     let dtype = indices.bool_dtype();
+    let indices = super::structure::from_start(indices, depth);
     let is_class = indices.zip(classes, |a, b| {
         use burn::backend::{Dispatch, ops::IntTensorOps};
-        let depth = depth as i64;
-        Dispatch::int_equal(Dispatch::int_remainder_scalar(a, depth.into()), b, dtype)
+        Dispatch::int_equal(a, b, dtype)
     })?;
     let hot = is_class.cast(Kind::Float).map(|hot| {
         use burn::backend::{Dispatch, ops::FloatTensorOps};

@@ -32,7 +32,20 @@ pub(super) const OPERATORS: &[(&str, Operator)] = &[
 
 fn concat(call: &Call<'_>) -> Result<Array, Reason> {
     let axis = call.axis(call.attribute_int("axis", 1))?;
-    Array::concat(call.all_inputs(), axis)
+    let mut arrays = call.all_inputs();
+    // Beside images of another batch size than that of the export, constants of one image are repeated.
+    if let Some((1, batch)) = call.batch
+        && axis > 0
+    {
+        let is_of = |array: &Array, length: usize| array.shape().first() == Some(&length);
+        if arrays.iter().any(|array| is_of(array, batch)) {
+            for array in arrays.iter_mut().filter(|array| is_of(array, 1)) {
+                let shape = [&[batch], &array.shape()[1..]].concat();
+                *array = array.clone().expand(&shape)?;
+            }
+        }
+    }
+    Array::concat(arrays, axis)
 }
 
 /// Reshapes an array. 0 keeps a length, and -1 is what remains.
@@ -179,7 +192,7 @@ fn slice(call: &Call<'_>) -> Result<Array, Reason> {
 }
 
 /// Indices that may count from the end, as indices from the start.
-fn from_start(indices: Array, length: usize) -> Array {
+pub(super) fn from_start(indices: Array, length: usize) -> Array {
     let dtype = indices.bool_dtype();
     indices.map(|indices| {
         let is_negative = Dispatch::int_lower_elem(indices.clone(), 0.into(), dtype);
@@ -441,6 +454,9 @@ fn depth_to_space(call: &Call<'_>) -> Result<Array, Reason> {
     let ([n, c, h, w], size) = blocks(call)?;
     let channels = c / (size * size);
     let is_crd = call.attribute_text("mode", "DCR") == "CRD";
+    if channels * size * size != c {
+        return Err(format!("{c} channels cannot be split into blocks of {size} x {size}"));
+    }
     let (split, order) = match is_crd {
         true => ([n, channels, size, size, h, w], [0, 1, 4, 2, 5, 3]),
         false => ([n, size, size, channels, h, w], [0, 3, 4, 1, 5, 2]),
@@ -451,12 +467,11 @@ fn depth_to_space(call: &Call<'_>) -> Result<Array, Reason> {
 fn space_to_depth(call: &Call<'_>) -> Result<Array, Reason> {
     let ([n, c, h, w], size) = blocks(call)?;
     let split = [n, c, h / size, size, w / size, size];
-    call.float(0)?.reshape(&split)?.permute(&[0, 3, 5, 1, 2, 4])?.reshape(&[
-        n,
-        c * size * size,
-        h / size,
-        w / size,
-    ])
+    let order = match call.attribute_text("mode", "DCR") {
+        "CRD" => [0, 1, 3, 5, 2, 4],
+        _ => [0, 3, 5, 1, 2, 4],
+    };
+    call.float(0)?.reshape(&split)?.permute(&order)?.reshape(&[n, c * size * size, h / size, w / size])
 }
 
 /// The upper or lower triangle of matrices; all else is zero.

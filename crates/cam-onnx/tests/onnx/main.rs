@@ -1,3 +1,4 @@
 //! Tests of ONNX files as modules.
 
 mod networks;
+mod operators;

@@ -109,11 +109,12 @@ fn coordinates(call: &Call<'_>, axis: &Resized) -> Result<Vec<f64>, Reason> {
     } else {
         call.attribute_text("coordinate_transformation_mode", default)
     };
-    let (from, to, scale) = (axis.from as f64, axis.to as f64, axis.scale);
+    // The length of the output before it is rounded.
+    let (from, to, scale) = (axis.from as f64, axis.from as f64 * axis.scale, axis.scale);
     let coordinate = |x: f64| match name {
         "half_pixel" => Some((x + 0.5) / scale - 0.5),
         "half_pixel_symmetric" => {
-            let adjustment = to / (from * scale);
+            let adjustment = axis.to as f64 / to;
             let center = from / 2.0;
             Some(center * (1.0 - adjustment) + (x + 0.5) / scale - 0.5)
         }
@@ -140,7 +141,7 @@ fn weights(call: &Call<'_>, mode: Mode, axis: &Resized) -> Result<Vec<Vec<(usize
     let antialias = call.attribute_int("antialias", 0) == 1 && axis.scale < 1.0;
     let stretch = if antialias { 1.0 / axis.scale } else { 1.0 };
     let a = f64::from(call.attribute_float("cubic_coeff_a", -0.75));
-    let excludes = antialias || call.attribute_int("exclude_outside", 0) == 1;
+    let excludes = call.attribute_int("exclude_outside", 0) == 1;
     let at = |x: f64| match mode {
         Mode::Nearest => {
             let index = match rounding {
@@ -170,7 +171,7 @@ fn weights(call: &Call<'_>, mode: Mode, axis: &Resized) -> Result<Vec<Vec<(usize
                 }
             }
             let sum: f64 = all.iter().map(|(_, weight)| weight).sum();
-            if excludes && sum != 0.0 {
+            if (excludes || antialias) && sum != 0.0 {
                 all.iter_mut().for_each(|(_, weight)| *weight /= sum);
             }
             all
