@@ -96,7 +96,19 @@ thread_local! {
 
 /// The modules that a forward pass named by [`enter_module`], each with the first tensor that is made in it.
 #[derive(Default)]
-pub(crate) struct Entered(Vec<(TensorId, String)>);
+pub(crate) struct Entered {
+    modules: Vec<(TensorId, String)>,
+    marks: HashMap<TensorId, Mark>,
+}
+
+/// What a forward pass states of the gradient of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// It passes the operator unchanged.
+    StraightThrough,
+    /// There is none.
+    Detached,
+}
 
 impl Entered {
     /// Starts a recording on this thread. It ends when the returned guard is dropped, if not before.
@@ -107,11 +119,16 @@ impl Entered {
 
     /// Returns the path of the module in which a tensor was made; `None` if the forward pass named no modules.
     pub fn path(&self, tensor: TensorId) -> Option<&str> {
-        let after = self.0.partition_point(|(first, _)| *first <= tensor);
+        let after = self.modules.partition_point(|(first, _)| *first <= tensor);
         match after.checked_sub(1) {
-            Some(index) => Some(&self.0[index].1),
-            None => (!self.0.is_empty()).then_some(""),
+            Some(index) => Some(&self.modules[index].1),
+            None => (!self.modules.is_empty()).then_some(""),
         }
+    }
+
+    /// Returns what the forward pass states of the gradient of a tensor.
+    pub fn mark(&self, tensor: TensorId) -> Option<Mark> {
+        self.marks.get(&tensor).copied()
     }
 }
 
@@ -137,13 +154,35 @@ impl Drop for EnteredGuard {
 pub fn enter_module(path: &str) {
     ENTERED.with_borrow_mut(|recording| {
         let Some((device, entered)) = recording else { return };
-        if entered.0.last().is_some_and(|(_, last)| last == path) {
+        if entered.modules.last().is_some_and(|(_, last)| last == path) {
             return;
         }
         // Tensors are numbered in the order in which they are made. Nothing reads this one, so it is not part of the graph.
         let first = Dispatch::float_empty([1].into(), device.as_dispatch(), FloatDType::F32);
-        entered.0.push((id(&first), path.into()));
+        entered.modules.push((id(&first), path.into()));
     });
+}
+
+/// States that the gradient of a rounded value passes the rounding unchanged (the straight-through estimator). Outside of a recording it
+/// does nothing.
+pub fn straight_through(rounded: DispatchTensor) -> DispatchTensor {
+    mark(rounded, Mark::StraightThrough)
+}
+
+/// States that a value counts as constant for gradients. Outside of a recording it does nothing.
+pub fn detached(value: DispatchTensor) -> DispatchTensor {
+    mark(value, Mark::Detached)
+}
+
+fn mark(tensor: DispatchTensor, mark: Mark) -> DispatchTensor {
+    ENTERED.with_borrow_mut(|recording| {
+        if let Some((device, entered)) = recording
+            && tensor.device() == *device.as_dispatch()
+        {
+            entered.marks.insert(id(&tensor), mark);
+        }
+    });
+    tensor
 }
 
 /// Returns the tensors of a module by the paths of its parameters.

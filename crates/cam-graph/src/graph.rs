@@ -2,7 +2,7 @@
 
 use crate::axes::{self, Axis, Layout, Operand};
 use crate::biases::{self, Bias};
-use crate::capture::Captured;
+use crate::capture::{Captured, Mark};
 use crate::layers::{self, Layer, Modules, Node};
 use crate::lower::{self, Parameters, Prepared, Region};
 use crate::operators::{self, Kernel, Slots, Table};
@@ -90,7 +90,12 @@ impl Graph {
         let read: Vec<TensorId> = live.iter().flat_map(|ir| ir.inputs().map(|tensor| tensor.id)).collect();
         let mut all = Vec::new();
         for ir in live {
-            all.extend(attention::split(ir, &mut slots, device)?);
+            let mark = ir.outputs().next().and_then(|out| captured.entered.mark(out.id));
+            let mut operators = attention::split(ir, &mut slots, device)?;
+            if let (Some(mark), [operator]) = (mark, operators.as_mut_slice()) {
+                operator.change_gradient(mark);
+            }
+            all.extend(operators);
         }
         let outputs: Vec<Slot> = captured.outputs.iter().map(|output| slots.get_or_insert(*output)).collect();
 
@@ -394,6 +399,27 @@ impl Operator {
         let inputs = ir.inputs().map(|tensor| slots.get_or_insert(tensor.id)).collect();
         let outputs = ir.outputs().map(|tensor| slots.get_or_insert(tensor.id)).collect();
         Ok(Self { ir, kernel, inputs, constants: Vec::new(), outputs, fused: None, special: Special::None })
+    }
+
+    /// Changes the gradient of its output, which is computed from one input.
+    fn change_gradient(&mut self, mark: Mark) {
+        let ([x, ..], [out]) = (&self.inputs[..], &self.outputs[..]) else { return };
+        let (x, out) = (*x, *out);
+        let kernel = std::mem::replace(&mut self.kernel, Box::new(|_| {}));
+        self.kernel = Box::new(move |values| {
+            let before = values.peek(x);
+            kernel(values);
+            let Some(value) = values.take(out) else { return };
+            let value = match mark {
+                Mark::Detached => Dispatch::float_detach(value),
+                // The value of the operator with the gradient of its input.
+                Mark::StraightThrough => {
+                    let change = Dispatch::float_sub(value, before.clone());
+                    Dispatch::float_add(before, Dispatch::float_detach(change))
+                }
+            };
+            values.write(out, value);
+        });
     }
 
     /// Returns the shape of its first output.

@@ -29,7 +29,7 @@ mod tree;
 mod values;
 
 pub use cam_graph_derive::Tensors;
-pub use capture::enter_module;
+pub use capture::{detached, enter_module, straight_through};
 pub use error::Error;
 pub use precision::Precision;
 pub use recorded::{Fallible, Forward, Recorded, record, record_fallible};

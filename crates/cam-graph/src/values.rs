@@ -37,6 +37,15 @@ impl<'a> Values<'a> {
         value.unwrap_or_else(|| panic!("value {slot} of a recording is read before it is computed"))
     }
 
+    /// Returns a value that remains to be read.
+    ///
+    /// # Panics
+    /// As [`read`](Self::read).
+    pub fn peek(&self, slot: Slot) -> DispatchTensor {
+        let value = self.constants[slot].as_ref().or(self.computed[slot].as_ref());
+        value.cloned().unwrap_or_else(|| panic!("value {slot} of a recording is read before it is computed"))
+    }
+
     /// Stores the output of an operator.
     pub fn write(&mut self, slot: Slot, value: DispatchTensor) {
         self.computed[slot] = Some(value);

@@ -3,10 +3,13 @@
 //! Each operator is written once, for arrays whose numbers are known (shapes, constants) and for those of a recording.
 //! Definitions: <https://onnx.ai/onnx/operators/>.
 
+mod attention;
 mod convolution;
 mod elementwise;
 mod matrix;
+mod microsoft;
 mod norm;
+pub(crate) mod quantized;
 mod reduction;
 mod shape;
 mod structure;
@@ -34,7 +37,10 @@ pub(crate) fn find(domain: &str, name: &str) -> Option<Operator> {
             matrix::OPERATORS,
             convolution::OPERATORS,
             norm::OPERATORS,
+            attention::OPERATORS,
+            quantized::OPERATORS,
         ],
+        "com.microsoft" => &[microsoft::OPERATORS, quantized::OPERATORS],
         _ => return None,
     };
     tables

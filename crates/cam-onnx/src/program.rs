@@ -2,6 +2,7 @@
 
 use crate::array::Array;
 use crate::error::{Error, Reason};
+use crate::operators::quantized;
 use crate::{data, operators, proto};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -86,6 +87,7 @@ impl<'f> Reader<'f> {
     pub fn main<'a>(&self, mut graph: proto::Graph<'a>) -> Result<(Graph, Vec<Weight<'a>>), Error> {
         let mut weights: Vec<Weight<'a>> = Vec::new();
         let mut index_of: HashMap<String, usize> = HashMap::new();
+        set_ranges(&mut graph);
         let mut constants = HashMap::new();
         let mut keep = |name: String, tensor: proto::Tensor<'a>, index_of: &mut HashMap<String, usize>| {
             if is_weight(&tensor) {
@@ -198,6 +200,32 @@ impl<'f> Reader<'f> {
     fn array(&self, tensor: &proto::Tensor<'_>) -> Result<Array, Error> {
         let named = |reason: Reason| Error::Tensor { name: tensor.name.clone(), reason };
         data::read(tensor, self.folder).map(Array::known).map_err(named)
+    }
+}
+
+/// Notes the range of the output of each quantizing node: it is that of the type of its zero point.
+fn set_ranges(graph: &mut proto::Graph<'_>) {
+    let mut types: HashMap<String, i64> =
+        graph.initializers.iter().map(|tensor| (tensor.name.clone(), tensor.kind)).collect();
+    types.extend(graph.inputs.iter().map(|input| (input.name.clone(), input.kind)));
+    for node in graph.nodes.iter().filter(|node| node.operator == "Constant") {
+        let tensor = node.attributes.iter().find_map(|attribute| attribute.tensor.as_ref());
+        types.extend(tensor.zip(node.outputs.first()).map(|(tensor, name)| (name.clone(), tensor.kind)));
+    }
+    for node in &mut graph.nodes {
+        let stated =
+            node.attributes.iter().find(|attribute| attribute.name == "output_dtype").map(|stated| stated.i);
+        let zero_point = quantized::zero_point_of_output(&node.operator);
+        let of_zero_point = || types.get(node.inputs.get(zero_point?)?).copied();
+        let kind = stated.filter(|kind| *kind != 0).or_else(of_zero_point);
+        if let Some(range) = kind.and_then(quantized::range_of_type).filter(|_| zero_point.is_some()) {
+            let range = proto::Attribute {
+                name: quantized::RANGE.into(),
+                ints: range.to_vec(),
+                ..Default::default()
+            };
+            node.attributes.push(range);
+        }
     }
 }
 

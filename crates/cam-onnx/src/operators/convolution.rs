@@ -107,7 +107,16 @@ fn space(call: &Call<'_>) -> Result<Vec<usize>, Reason> {
 }
 
 fn conv(call: &Call<'_>) -> Result<Array, Reason> {
-    let (x, weight) = (call.float(0)?, call.float(1)?);
+    convolve(call, call.float(0)?, call.float(1)?, call.optional(2))
+}
+
+/// Computes a convolution with the window of a node.
+pub(super) fn convolve(
+    call: &Call<'_>,
+    x: Array,
+    weight: Array,
+    bias: Option<Array>,
+) -> Result<Array, Reason> {
     let (space, of_weight) = (space(call)?, weight.shape());
     let size = of_weight.get(2..).ok_or("its weight has no spatial axes")?;
     let window = Window::new(call, size, &space)?;
@@ -118,7 +127,7 @@ fn conv(call: &Call<'_>) -> Result<Array, Reason> {
             x.shape()[1]
         ));
     }
-    let bias = call.optional(2).map(Array::tensor);
+    let bias = bias.map(Array::tensor);
     macro_rules! conv {
         ($conv:ident) => {{
             let options = ConvOptions {

@@ -47,7 +47,7 @@ pub(super) fn product(a: Array, b: Array) -> Result<Array, Reason> {
 }
 
 /// $\alpha A B + \beta C$, with either matrix transposed.
-fn gemm(call: &Call<'_>) -> Result<Array, Reason> {
+pub(super) fn gemm(call: &Call<'_>) -> Result<Array, Reason> {
     let matrix = |index: usize, name: &str| {
         let matrix = call.float(index)?;
         if matrix.rank() != 2 {
