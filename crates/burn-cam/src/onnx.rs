@@ -5,7 +5,9 @@ use crate::{
     OpenModel, Opener, Precision, Preprocess, RecordedModel, Taps,
 };
 use burn::Tensor;
-use cam_graph::Fallible;
+use burn::tensor::Distribution;
+use cam_core::{Explain, Explainer};
+use cam_graph::{Fallible, Recorded};
 use cam_models::{Facts, FileFacts, InputLayout};
 use cam_onnx::{OnnxModule, OutputActivation};
 use std::collections::BTreeMap;
@@ -64,6 +66,11 @@ impl OnnxModel {
         let [height, width] = card.size;
         let blank = Tensor::zeros([1, card.channels, height, width], device);
         let [_, classes] = recorded.output(&blank)?.dims();
+        if module.batch_size().is_some() && mixes_images(&recorded, card.channels, card.size, device)? {
+            return Err(failed(cam_onnx::Error::Signature {
+                reason: "the file mixes the images of a batch: export it with a free batch size".into(),
+            }));
+        }
         let known = facts.with_classes(classes, &file)?;
         let labels = match &request.labels {
             Some(labels) => names(labels, classes)?,
@@ -83,6 +90,27 @@ impl OnnxModel {
         }
         Ok(Self { model, file })
     }
+}
+
+/// Reports whether two images have other scores together than apart. Exporters that know one image only may write that into the file.
+fn mixes_images(
+    recorded: &Recorded<OnnxModule, Fallible<Forward>, Tensor<4>, Tensor<2>>,
+    channels: usize,
+    [height, width]: [usize; 2],
+    device: &Device,
+) -> Result<bool, Error> {
+    let images = Tensor::random([2, channels, height, width], Distribution::Uniform(-1.0, 1.0), device);
+    let explainer = Explainer::new(recorded);
+    let scores = |images: Tensor<4>| Ok::<_, Error>(explainer.inference().forward(images)?.0);
+    let together = scores(images.clone())?;
+    let apart =
+        Tensor::cat(vec![scores(images.clone().narrow(0, 0, 1))?, scores(images.narrow(0, 1, 1))?], 0);
+    if together.dims() != apart.dims() {
+        return Ok(true);
+    }
+    let difference = (together - apart.clone()).abs().max().into_scalar::<f32>();
+    let scale = apart.abs().max().into_scalar::<f32>();
+    Ok(difference > 1e-3 * scale)
 }
 
 /// Returns the names of classes in a file, one per line.

@@ -128,7 +128,11 @@ fn listed(tensor: &Tensor<'_>, shape: Vec<usize>, count: usize) -> Result<Tensor
         };
         read.map_err(|fault| fault.to_string())?;
     }
-    let found = floats.len() + doubles.len() + ints.len();
+    let found = match tensor.kind {
+        1 => floats.len(),
+        11 => doubles.len(),
+        _ => ints.len(),
+    };
     if found != count {
         return Err(format!("it has {found} numbers instead of {count} for the shape {shape:?}"));
     }

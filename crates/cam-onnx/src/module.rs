@@ -2,10 +2,10 @@
 
 use crate::array::Array;
 use crate::error::Error;
-use crate::operators::Value;
+use crate::operators::{Rebatched, Value};
 use crate::program::{self, Functions, Graph, Reader};
 use crate::run::{Context, Values};
-use crate::{data, patterns, proto};
+use crate::{patterns, proto};
 use burn::backend::DispatchTensor;
 use burn::module::{Devices, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -46,6 +46,8 @@ struct Program {
     weight_of: HashMap<String, usize>,
     /// The numbers of small weights.
     known: Vec<Option<Array>>,
+    /// Whether the file may have shapes of one batch size.
+    has_constant_shapes: bool,
     metadata: HashMap<String, String>,
     producer: String,
     score: Score,
@@ -151,15 +153,16 @@ impl OnnxModule {
         let opset =
             *model.opsets.get("").ok_or_else(|| format("it names no version of ONNX's operators".into()))?;
         let reader = Reader::new(folder, &graph);
-        let (mut graph, weights) = reader.main(graph)?;
+        let (mut graph, mut weights) = reader.main(graph)?;
+        reader.dequantize(&mut graph, &mut weights, opset)?;
         patterns::join(&mut graph);
         let functions = reader.functions(model.functions)?;
         program::check_operators(&graph, &functions)?;
         let paths = weight_paths(&graph, &weights);
         let (mut known, mut weight_of, mut read) = (Vec::new(), HashMap::new(), Vec::new());
         for (index, (weight, path)) in weights.into_iter().zip(paths).enumerate() {
-            let named = |reason: String| Error::Tensor { name: weight.tensor.name.clone(), reason };
-            let numbers = data::read(&weight.tensor, folder).map_err(named)?;
+            let named = |reason: String| Error::Tensor { name: weight.names[0].clone(), reason };
+            let numbers = weight.source.read(folder)?;
             known.push((numbers.num_elements() <= MAX_KNOWN).then(|| Array::known(numbers.clone())));
             read.push(Weight { path, value: AnyParam::new(numbers, device).map_err(named)? });
             weight_of.extend(weight.names.into_iter().map(|name| (name, index)));
@@ -167,6 +170,7 @@ impl OnnxModule {
         let score = score(&graph, opset)?;
         let channels_last = graph.inputs.iter().map(Port::from).any(|port| port.has_channels_last());
         let program = Program {
+            has_constant_shapes: graph.has_constant_shapes(),
             graph,
             functions,
             opset,
@@ -202,6 +206,11 @@ impl OnnxModule {
     /// Returns the activation at the end of the network. [`classify`](Self::classify) returns the logits before it.
     pub fn activation(&self) -> Option<OutputActivation> {
         self.program.score.activation
+    }
+
+    /// Returns the batch size for which the file was exported, if it is fixed.
+    pub fn batch_size(&self) -> Option<usize> {
+        self.image_input().ok()?.shape?.first().copied().flatten()
     }
 
     /// Returns the shape of the input that gets the images: the first with four axes.
@@ -283,7 +292,7 @@ impl OnnxModule {
         };
         let own = inputs.into_iter().map(|(name, numbers)| (name, value(numbers))).collect();
         let names: Vec<&str> = self.program.graph.outputs.iter().map(|output| output.name.as_str()).collect();
-        self.run_values(own, None, &names, device)
+        outputs(&names, &self.run_values(own, None, device)?, device)
     }
 
     fn run_images(&self, images: Tensor<4>, names: &[&str]) -> Result<Outputs, Error> {
@@ -302,22 +311,32 @@ impl OnnxModule {
         };
         // Some exporters declare a free batch and write the shapes of one image.
         let exported = port.shape.as_ref().and_then(|shape| shape[0]).unwrap_or(1);
-        let batch = (exported != dims[0]).then_some((exported, dims[0]));
-        let own = HashMap::from([(port.name, Value::Recorded(Array::from(images.into_dispatch())))]);
-        self.run_values(own, batch, names, &device)
+        let given = |images: Tensor<4>| {
+            HashMap::from([(port.name.clone(), Value::Recorded(Array::from(images.into_dispatch())))])
+        };
+        let rebatched = match exported != dims[0] && program.has_constant_shapes {
+            true => {
+                let mut shape = images.dims();
+                shape[0] = exported;
+                let values = self.run_values(given(Tensor::zeros(shape, &device)), None, &device)?;
+                let shapes = values.own.into_iter().map(|(name, value)| (name, value.shape())).collect();
+                Some(Rebatched { exported, batch: dims[0], shapes })
+            }
+            false => None,
+        };
+        let values = self.run_values(given(images), rebatched.as_ref(), &device)?;
+        outputs(names, &values, &device)
     }
 
-    /// Runs the graph.
+    /// Runs the graph. Returns all its values.
     ///
     /// - own: the values of the inputs
-    /// - batch: the batch size of the export and of this run, if they differ
     fn run_values(
         &self,
         mut own: HashMap<String, Value>,
-        batch: Option<(usize, usize)>,
-        names: &[&str],
+        batch: Option<&Rebatched>,
         device: &Device,
-    ) -> Result<Outputs, Error> {
+    ) -> Result<Values<'_>, Error> {
         let program = &self.program;
         for (name, array) in &program.graph.constants {
             own.insert(name.clone(), Value::Known(array.clone()));
@@ -329,17 +348,21 @@ impl OnnxModule {
         let context = Context { functions: &program.functions, opset: program.opset, device, batch };
         let mut values = Values { own, around: None };
         context.run(&program.graph.nodes, &mut values, 0)?;
-        let output = |name: &&str| {
-            let value = values.get(name).ok_or_else(|| Error::Signature {
-                reason: format!("there is no output `{}`", name.escape_debug()),
-            })?;
-            Ok(value.here(device))
-        };
-        Ok(Outputs {
-            names: names.iter().map(|name| name.to_string()).collect(),
-            arrays: names.iter().map(output).collect::<Result<_, Error>>()?,
-        })
+        Ok(values)
     }
+}
+
+fn outputs(names: &[&str], values: &Values<'_>, device: &Device) -> Result<Outputs, Error> {
+    let output = |name: &&str| {
+        let value = values.get(name).ok_or_else(|| Error::Signature {
+            reason: format!("there is no output `{}`", name.escape_debug()),
+        })?;
+        Ok(value.here(device))
+    };
+    Ok(Outputs {
+        names: names.iter().map(|name| name.to_string()).collect(),
+        arrays: names.iter().map(output).collect::<Result<_, Error>>()?,
+    })
 }
 
 impl Port {

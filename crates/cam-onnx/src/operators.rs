@@ -18,6 +18,7 @@ use crate::array::{Array, Kind};
 use crate::error::Reason;
 use crate::program::{Attribute, Node};
 use burn::tensor::Device;
+use std::collections::HashMap;
 
 /// Computes the outputs of a node.
 #[derive(Clone, Copy)]
@@ -57,6 +58,8 @@ pub(crate) enum Value {
     Known(Array),
     /// It is on the device of the recording.
     Recorded(Array),
+    /// It is recorded and quantized. The array has the numbers that the integers stand for.
+    Quantized(Array),
     /// A parameter of the module, on the device of the recording, and its numbers if there are few.
     Weight(Array, Option<Array>),
 }
@@ -64,7 +67,9 @@ pub(crate) enum Value {
 impl Value {
     pub fn shape(&self) -> Vec<usize> {
         match self {
-            Self::Known(array) | Self::Recorded(array) | Self::Weight(array, _) => array.shape(),
+            Self::Known(array) | Self::Recorded(array) | Self::Quantized(array) | Self::Weight(array, _) => {
+                array.shape()
+            }
         }
     }
 
@@ -88,7 +93,7 @@ impl Value {
     pub fn on(&self, device: &Device) -> Array {
         match self {
             Self::Known(array) => array.on(device),
-            Self::Recorded(array) | Self::Weight(array, _) => array.clone(),
+            Self::Recorded(array) | Self::Quantized(array) | Self::Weight(array, _) => array.clone(),
         }
     }
 }
@@ -101,8 +106,18 @@ pub(crate) struct Call<'a> {
     pub opset: i64,
     /// The device of the recording.
     pub device: &'a Device,
-    /// The batch size for which the file was exported, if it is fixed, and that of the run.
-    pub batch: Option<(usize, usize)>,
+    /// The batch of the export, if this run has another.
+    pub batch: Option<&'a Rebatched>,
+}
+
+/// A run of another batch size than that of the export.
+pub(crate) struct Rebatched {
+    /// The batch size of the export.
+    pub exported: usize,
+    /// That of this run.
+    pub batch: usize,
+    /// The shapes of values at the batch size of the export.
+    pub shapes: HashMap<String, Vec<usize>>,
 }
 
 impl Call<'_> {
@@ -112,9 +127,12 @@ impl Call<'_> {
             Operator::One(compute) => vec![compute(self)?],
             Operator::Many(compute) => compute(self)?,
         };
-        let value = |array: Array| match array.is_known() {
-            true => Value::Known(array),
-            false => Value::Recorded(array),
+        let is_quantized = quantized::gives_quantized(&self.node.operator)
+            .unwrap_or_else(|| (0..self.inputs.len()).any(|index| self.is_quantized(index)));
+        let value = |array: Array| match (array.is_known(), is_quantized) {
+            (true, _) => Value::Known(array),
+            (false, true) => Value::Quantized(array),
+            (false, false) => Value::Recorded(array),
         };
         Ok(arrays.into_iter().map(value).collect())
     }
@@ -122,6 +140,11 @@ impl Call<'_> {
     /// Reports whether the numbers of all inputs are known, so that the node is computed on the CPU.
     pub fn is_known(&self) -> bool {
         self.inputs.iter().flatten().all(|value| matches!(value, Value::Known(_)))
+    }
+
+    /// Reports whether an input is quantized and recorded.
+    pub fn is_quantized(&self, index: usize) -> bool {
+        matches!(self.inputs.get(index), Some(Some(Value::Quantized(_))))
     }
 
     /// Returns an input that may be missing.
@@ -226,13 +249,14 @@ impl Call<'_> {
     /// Rows keep their order, so the batch joins the axis at whose start its rows begin: `[197, 2, 768]` becomes `[197, 24, 64]` where
     /// `[197, 1, 768]` became `[197, 12, 64]`.
     pub fn with_batch(&self, own: &[usize], shape: &[usize]) -> Option<Vec<usize>> {
-        let (exported, batch) = self.batch?;
+        let Rebatched { exported, batch, shapes } = self.batch?;
+        let (exported, batch) = (*exported, *batch);
         let count = |shape: &[usize]| shape.iter().product::<usize>();
         if count(own) * exported != count(shape) * batch {
             return None;
         }
-        let axis = own.iter().position(|length| *length == batch);
-        let axis = axis.or_else(|| own.iter().position(|length| length.is_multiple_of(batch)))?;
+        let before = shapes.get(self.node.inputs.first()?)?;
+        let axis = own.iter().zip(before).position(|(now, before)| now != before)?;
         let row = count(&own[axis + 1..]) * own[axis] / batch;
         let begins = |axis: &usize| count(&shape[*axis..]) == row * exported;
         let axis = (0..shape.len()).find(begins)?;

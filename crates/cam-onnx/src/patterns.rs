@@ -13,6 +13,7 @@ pub(crate) fn join(graph: &mut Graph) {
         let found = match graph.nodes[index].operator.as_str() {
             "Erf" => search.gelu(index),
             "ReduceMean" => search.layer_norm(index),
+            "Gather" => search.strided_view(index),
             _ => None,
         };
         search.joined.extend(found);
@@ -20,8 +21,9 @@ pub(crate) fn join(graph: &mut Graph) {
     let joined = std::mem::take(&mut search.joined);
     drop(search);
     let removed: HashSet<usize> = joined.iter().flat_map(|joined| joined.inside.clone()).collect();
-    for Joined { last, node, .. } in joined {
+    for Joined { last, node, constant, .. } in joined {
         graph.nodes[last] = node;
+        graph.constants.extend(constant);
     }
     let mut index = 0;
     graph.nodes.retain(|_| {
@@ -37,6 +39,8 @@ struct Joined {
     node: Node,
     /// The nodes that nothing else reads.
     inside: Vec<usize>,
+    /// A constant that it reads.
+    constant: Option<(String, Array)>,
 }
 
 struct Search<'a> {
@@ -146,7 +150,27 @@ impl<'a> Search<'a> {
             half.is_some().then_some(first)?
         };
         let node = self.in_place_of(last, "Gelu", vec![x.into()], []);
-        Some(Joined { last, node, inside })
+        Some(Joined { last, node, inside, constant: None })
+    }
+
+    /// A view of all elements in order, which PyTorch's exporter writes as a flat array and the indices of its elements. The indices are those
+    /// of one image, and a reshape is not bound to them.
+    fn strided_view(&self, gather: usize) -> Option<Joined> {
+        let node = self.node(gather);
+        let [flat, indices] = node.inputs.as_slice() else { return None };
+        let flatten = self.producer(flat, "Reshape")?;
+        let [x, shape] = self.node(flatten).inputs.as_slice() else { return None };
+        let axis = node.attributes.get("axis").map_or(0, |axis| axis.int);
+        let indices = self.graph.constants.get(indices)?;
+        let in_order = || indices.to_ints().into_iter().eq(0..indices.len() as i64);
+        if self.number(shape) != Some(-1.0) || axis != 0 || indices.rank() < 2 || !in_order() {
+            return None;
+        }
+        let name = format!("{}:shape", node.outputs[0]);
+        let shape = Array::ints(indices.shape().into_iter().map(|length| length as i64).collect());
+        let node = self.in_place_of(gather, "Reshape", vec![x.clone(), name.clone()], []);
+        let inside = self.reader(flatten, "Gather").map(|_| flatten).into_iter().collect();
+        Some(Joined { last: gather, node, inside, constant: Some((name, shape)) })
     }
 
     /// $\gamma (x - \mu) / \sqrt{\sigma^2 + \epsilon} + \beta$ along the last axis.
@@ -190,7 +214,7 @@ impl<'a> Search<'a> {
         let inputs = vec![x.clone(), gamma.into(), beta.into()];
         let node = self.in_place_of(shift, "LayerNormalization", inputs, [("epsilon".to_string(), epsilon)]);
         let inside = vec![mean, center, square, variance, add, root, divide, scale];
-        Some(Joined { last: shift, node, inside })
+        Some(Joined { last: shift, node, inside, constant: None })
     }
 
     /// Reports whether a mean is along the last axis, which it keeps.

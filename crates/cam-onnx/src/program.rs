@@ -2,8 +2,9 @@
 
 use crate::array::Array;
 use crate::error::{Error, Reason};
-use crate::operators::quantized;
+use crate::operators::{Call, Value, quantized};
 use crate::{data, operators, proto};
+use burn::tensor::{Device, TensorData};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
@@ -14,6 +15,22 @@ pub(crate) struct Graph {
     pub constants: HashMap<String, Array>,
     pub inputs: Vec<proto::ValueInfo>,
     pub outputs: Vec<proto::ValueInfo>,
+}
+
+impl Graph {
+    /// Reports whether a reshape has a constant shape without a free axis, which may be that of one batch size.
+    pub fn has_constant_shapes(&self) -> bool {
+        let constant_of = |node: &Node| node.attributes.get("value").and_then(|value| value.tensor.clone());
+        let nodes = self.nodes.iter().filter(|node| node.operator == "Constant");
+        let mut constants: HashMap<&str, Array> =
+            nodes.filter_map(|node| Some((node.outputs.first()?.as_str(), constant_of(node)?))).collect();
+        constants.extend(self.constants.iter().map(|(name, array)| (name.as_str(), array.clone())));
+        let is_fixed = |node: &Node| {
+            let shape = node.inputs.get(1).and_then(|shape| constants.get(shape.as_str()));
+            shape.is_some_and(|shape| shape.to_ints().iter().all(|length| *length > 0))
+        };
+        self.nodes.iter().any(|node| node.operator == "Reshape" && is_fixed(node))
+    }
 }
 
 /// A node of a graph.
@@ -56,9 +73,29 @@ pub(crate) type Functions = HashMap<(String, String), Function>;
 
 /// A float tensor of a file that becomes a parameter.
 pub(crate) struct Weight<'a> {
-    pub tensor: proto::Tensor<'a>,
+    pub source: Source<'a>,
     /// The values that hold it: its name, and those of identities of it.
     pub names: Vec<String>,
+}
+
+/// Where the numbers of a weight come from.
+pub(crate) enum Source<'a> {
+    Tensor(proto::Tensor<'a>),
+    /// They are computed from constants.
+    Computed(Array),
+}
+
+impl Source<'_> {
+    /// Returns the numbers.
+    pub fn read(&self, folder: Option<&Path>) -> Result<TensorData, Error> {
+        match self {
+            Self::Computed(array) => Ok(array.data()),
+            Self::Tensor(tensor) => {
+                let named = |reason: Reason| Error::Tensor { name: tensor.name.clone(), reason };
+                data::read(tensor, folder).map_err(named)
+            }
+        }
+    }
 }
 
 /// Reads graphs.
@@ -92,7 +129,7 @@ impl<'f> Reader<'f> {
         let mut keep = |name: String, tensor: proto::Tensor<'a>, index_of: &mut HashMap<String, usize>| {
             if is_weight(&tensor) {
                 index_of.insert(name.clone(), weights.len());
-                weights.push(Weight { tensor, names: vec![name] });
+                weights.push(Weight { source: Source::Tensor(tensor), names: vec![name] });
             } else {
                 constants.insert(name, self.array(&tensor)?);
             }
@@ -132,6 +169,53 @@ impl<'f> Reader<'f> {
         let mut read = self.graph(graph)?;
         read.constants.extend(constants);
         Ok((read, weights))
+    }
+
+    /// Computes the weights that a file keeps in integers, once for all recordings.
+    pub fn dequantize(
+        &self,
+        graph: &mut Graph,
+        weights: &mut Vec<Weight<'_>>,
+        opset: i64,
+    ) -> Result<(), Error> {
+        let mut kept = Vec::new();
+        for node in std::mem::take(&mut graph.nodes) {
+            let constant = |name: &String| {
+                let of_weight = || {
+                    let weight = weights.iter().find(|weight| weight.names.contains(name))?;
+                    Some(weight.source.read(self.folder).map(Array::known))
+                };
+                graph.constants.get(name).cloned().map(Ok).or_else(of_weight)
+            };
+            let inputs: Option<Result<Vec<Array>, Error>> = match node.operator.as_str() {
+                "DequantizeLinear" if node.outputs.len() == 1 => node.inputs.iter().map(constant).collect(),
+                _ => None,
+            };
+            let Some(inputs) = inputs.transpose()? else {
+                kept.push(node);
+                continue;
+            };
+            let inputs = inputs.into_iter().map(|array| Some(Value::Known(array))).collect();
+            let call = Call { node: &node, inputs, opset, device: &Device::flex(), batch: None };
+            let operator = operators::find(&node.domain, &node.operator);
+            let computed = operator.map(|operator| call.run(operator)).transpose();
+            let computed = computed.map_err(|reason| Error::Operator {
+                node: node.name.clone(),
+                operator: node.operator.clone(),
+                reason,
+            })?;
+            match computed.and_then(|mut values| values.pop()) {
+                Some(Value::Known(array)) if array.len() > 1 => {
+                    weights.push(Weight { source: Source::Computed(array), names: node.outputs.clone() });
+                }
+                Some(Value::Known(array)) => {
+                    graph.constants.insert(node.outputs[0].clone(), array);
+                }
+                _ => kept.push(node),
+            }
+        }
+        graph.nodes = kept;
+        Ok(())
     }
 
     fn graph(&self, graph: proto::Graph<'_>) -> Result<Graph, Error> {

@@ -2,7 +2,7 @@
 
 use crate::array::{Array, Kind};
 use crate::error::{Error, Reason};
-use crate::operators::{self, Call, Value};
+use crate::operators::{self, Call, Rebatched, Value};
 use crate::program::{Function, Functions, Graph, Node};
 use burn::tensor::Device;
 use std::collections::HashMap;
@@ -12,8 +12,8 @@ pub(crate) struct Context<'a> {
     pub functions: &'a Functions,
     pub opset: i64,
     pub device: &'a Device,
-    /// The batch size for which the file was exported, if it is fixed, and that of the run.
-    pub batch: Option<(usize, usize)>,
+    /// The batch of the export, if this run has another.
+    pub batch: Option<&'a Rebatched>,
 }
 
 /// The values of a graph by their names, and those of the graph around it.

@@ -19,6 +19,7 @@ pub(super) const OPERATORS: &[(&str, Operator)] = &[
     ("FusedMatMul", One(fused_mat_mul)),
     ("Gelu", One(|call| Ok(call.float(0)?.map(Dispatch::gelu)))),
     ("MultiHeadAttention", Many(|call| Ok(vec![multi_head_attention(call)?]))),
+    ("QGemm", One(quantized::q_gemm)),
     ("QLinearAdd", One(|call| quantized::q_linear_pair(call, Dispatch::float_add))),
     ("QLinearGlobalAveragePool", One(q_linear_global_average_pool)),
     ("QLinearLeakyRelu", One(q_linear_leaky_relu)),

@@ -1,7 +1,8 @@
 //! Quantized operators, computed with floats: $s (q - z)$ with a scale and a zero point, and rounding where the model rounds.
 //!
-//! Quantized values are floats here, so that gradients pass. They pass rounding unchanged and are zero where a value is clipped: the
-//! straight-through estimator, Bengio et al., <https://arxiv.org/abs/1308.3432>.
+//! In a recording, a quantized value is the number that it stands for: layers show what the network computes with, and gradients pass. They
+//! pass rounding unchanged and are zero where a value is clipped: the straight-through estimator, Bengio et al.,
+//! <https://arxiv.org/abs/1308.3432>.
 
 use super::Operator::{self, Many, One};
 use super::{Call, axis_of, convolution, matrix};
@@ -48,23 +49,48 @@ impl Scale {
     }
 
     /// $s (q - z)$
-    fn dequantize(self, quantized: Array) -> Result<Array, Reason> {
+    fn dequantize(&self, quantized: Array) -> Result<Array, Reason> {
         let quantized = quantized.cast(Kind::Float);
-        let centered = match self.zero_point {
-            Some(zero_point) => quantized.zip(zero_point, Dispatch::float_sub)?,
+        let centered = match &self.zero_point {
+            Some(zero_point) => quantized.zip(zero_point.clone(), Dispatch::float_sub)?,
             None => quantized,
         };
-        centered.zip(self.scale, Dispatch::float_mul)
+        centered.zip(self.scale.clone(), Dispatch::float_mul)
     }
 
     /// $\mathrm{clip}(\mathrm{round}(x / s) + z)$
-    fn quantize(self, x: Array, [low, high]: [f32; 2]) -> Result<Array, Reason> {
-        let rounded = round(x.zip(self.scale, Dispatch::float_div)?);
-        let shifted = match self.zero_point {
-            Some(zero_point) => rounded.zip(zero_point, Dispatch::float_add)?,
+    fn quantize(&self, x: Array, [low, high]: [f32; 2]) -> Result<Array, Reason> {
+        let rounded = round(x.zip(self.scale.clone(), Dispatch::float_div)?);
+        let shifted = match &self.zero_point {
+            Some(zero_point) => rounded.zip(zero_point.clone(), Dispatch::float_add)?,
             None => rounded,
         };
         Ok(shifted.map(|x| Dispatch::float_clamp(x, low.into(), high.into())))
+    }
+
+    /// Quantizes an output. In a recording it becomes the number that it stands for again.
+    fn output(&self, x: Array, range: [f32; 2]) -> Result<Array, Reason> {
+        let is_known = x.is_known();
+        let quantized = self.quantize(x, range)?;
+        if is_known { Ok(quantized) } else { self.dequantize(quantized) }
+    }
+}
+
+/// Returns the numbers that an input stands for. Its scale follows it.
+fn real(call: &Call<'_>, index: usize, axis: i64) -> Result<(Array, Scale), Reason> {
+    let x = call.filled(index)?;
+    let scale = Scale::new(call, index + 1, &x.shape(), axis)?;
+    let x = if call.is_quantized(index) { x } else { scale.dequantize(x)? };
+    Ok((x, scale))
+}
+
+/// Reports whether an operator gives quantized values; `None` for operators that give what they get.
+pub(super) fn gives_quantized(operator: &str) -> Option<bool> {
+    match operator {
+        "ConvInteger" | "DequantizeLinear" | "DynamicQuantizeLinear" | "MatMulInteger" | "Shape" => {
+            Some(false)
+        }
+        operator => zero_point_of_output(operator).map(|_| true),
     }
 }
 
@@ -88,6 +114,7 @@ pub(crate) const RANGE: &str = "cam:range";
 pub(crate) fn zero_point_of_output(operator: &str) -> Option<usize> {
     Some(match operator {
         "QuantizeLinear" => 2,
+        "QGemm" => 8,
         "QLinearConv" | "QLinearMatMul" => 7,
         "QLinearAdd" | "QLinearMul" => 7,
         "QLinearGlobalAveragePool" | "QLinearSigmoid" | "QLinearLeakyRelu" => 4,
@@ -109,13 +136,11 @@ pub(crate) fn range_of_type(kind: i64) -> Option<[i64; 2]> {
 fn quantize(call: &Call<'_>) -> Result<Array, Reason> {
     let x = call.float(0)?;
     let scale = Scale::new(call, 1, &x.shape(), call.attribute_int("axis", 1))?;
-    scale.quantize(x, range(call))
+    scale.output(x, range(call))
 }
 
 fn dequantize(call: &Call<'_>) -> Result<Array, Reason> {
-    let quantized = call.filled(0)?;
-    let scale = Scale::new(call, 1, &quantized.shape(), call.attribute_int("axis", 1))?;
-    scale.dequantize(quantized)
+    Ok(real(call, 0, call.attribute_int("axis", 1))?.0)
 }
 
 /// Quantizes to 0 .. 255 by the range of the values and zero. The scale and the zero point have no gradient.
@@ -141,6 +166,11 @@ fn dynamic_quantize(call: &Call<'_>) -> Result<Vec<Array>, Reason> {
 
 /// Returns an input minus its zero point, which may differ along an axis.
 fn centered(call: &Call<'_>, index: usize, zero_point: usize, axis: usize) -> Result<Array, Reason> {
+    if call.is_quantized(index) {
+        return Err(
+            "integer arithmetic of values that are quantized by a constant scale is not supported".into()
+        );
+    }
     let x = call.filled(index)?.cast(Kind::Float);
     let Some(zero) = call.optional(zero_point) else { return Ok(x) };
     let mut form = vec![1; x.rank()];
@@ -163,9 +193,7 @@ fn mat_mul_integer(call: &Call<'_>) -> Result<Array, Reason> {
 /// Inputs: x, its scale and zero point; the weight, its scales and zero points; the scale and zero point of the output; the bias, whose
 /// scale is the product of those of x and the weight.
 fn q_linear_conv(call: &Call<'_>) -> Result<Array, Reason> {
-    let (x, weight) = (call.filled(0)?, call.filled(3)?);
-    let of_x = Scale::new(call, 1, &x.shape(), 1)?;
-    let of_weight = Scale::new(call, 4, &weight.shape(), 0)?;
+    let ((x, of_x), (weight, of_weight)) = (real(call, 0, 1)?, real(call, 3, 0)?);
     let bias = match call.optional(8) {
         Some(bias) => {
             let channels = bias.len();
@@ -177,18 +205,34 @@ fn q_linear_conv(call: &Call<'_>) -> Result<Array, Reason> {
         }
         None => None,
     };
-    let y = convolution::convolve(call, of_x.dequantize(x)?, of_weight.dequantize(weight)?, bias)?;
-    let of_y = Scale::new(call, 6, &y.shape(), 1)?;
-    of_y.quantize(y, range(call))
+    let y = convolution::convolve(call, x, weight, bias)?;
+    Scale::new(call, 6, &y.shape(), 1)?.output(y, range(call))
 }
 
 fn q_linear_mat_mul(call: &Call<'_>) -> Result<Array, Reason> {
-    let (a, b) = (call.filled(0)?, call.filled(3)?);
-    let of_a = Scale::new(call, 1, &a.shape(), -2)?;
-    let of_b = Scale::new(call, 4, &b.shape(), -1)?;
-    let y = matrix::product(of_a.dequantize(a)?, of_b.dequantize(b)?)?;
-    let of_y = Scale::new(call, 6, &y.shape(), -1)?;
-    of_y.quantize(y, range(call))
+    let y = matrix::product(real(call, 0, -2)?.0, real(call, 3, -1)?.0)?;
+    Scale::new(call, 6, &y.shape(), -1)?.output(y, range(call))
+}
+
+/// Inputs: a, its scale and zero point; b, its scales and zero points; the bias, whose scale is the product of those of a and b; the scale
+/// and zero point of the output, which is of floats without them.
+pub(super) fn q_gemm(call: &Call<'_>) -> Result<Array, Reason> {
+    let is_transposed = |name: &str| call.attribute_int(name, 0) == 1;
+    let of_columns = if is_transposed("transB") { 0 } else { 1 };
+    let ((a, of_a), (b, of_b)) = (real(call, 0, 1)?, real(call, 3, of_columns)?);
+    let (scale, count) = (of_b.scale.clone(), of_b.scale.len());
+    let scale = scale.reshape(&[count])?.zip(of_a.scale.clone().reshape(&[1])?, Dispatch::float_mul)?;
+    let turned = |x: Array, name: &str| if is_transposed(name) { x.permute(&[1, 0]) } else { Ok(x) };
+    let (a, b) = (turned(a, "transA")?, turned(b, "transB")?);
+    let alpha = call.attribute_float("alpha", 1.0);
+    let mut y = matrix::product(a, b)?.map(|y| Dispatch::float_mul_scalar(y, alpha.into()));
+    if let Some(bias) = call.optional(6) {
+        y = y.zip(bias.cast(Kind::Float).zip(scale, Dispatch::float_mul)?, Dispatch::float_add)?;
+    }
+    match call.optional(7) {
+        Some(_) => Scale::new(call, 7, &y.shape(), 1)?.output(y, range(call)),
+        None => Ok(y),
+    }
 }
 
 /// A function of two quantized arrays, with onnxruntime's order of inputs: a, its scale and zero point, b, its own, those of the output.
@@ -196,11 +240,8 @@ pub(super) fn q_linear_pair(
     call: &Call<'_>,
     f: fn(burn::backend::DispatchTensor, burn::backend::DispatchTensor) -> burn::backend::DispatchTensor,
 ) -> Result<Array, Reason> {
-    let (a, b) = (call.filled(0)?, call.filled(3)?);
-    let a = Scale::new(call, 1, &a.shape(), 1)?.dequantize(a)?;
-    let b = Scale::new(call, 4, &b.shape(), 1)?.dequantize(b)?;
-    let y = a.zip(b, f)?;
-    Scale::new(call, 6, &y.shape(), 1)?.quantize(y, range(call))
+    let y = real(call, 0, 1)?.0.zip(real(call, 3, 1)?.0, f)?;
+    Scale::new(call, 6, &y.shape(), 1)?.output(y, range(call))
 }
 
 /// A function of one quantized array: x, its scale and zero point, those of the output.
@@ -208,7 +249,6 @@ pub(super) fn q_linear(
     call: &Call<'_>,
     f: impl FnOnce(Array) -> Result<Array, Reason>,
 ) -> Result<Array, Reason> {
-    let x = call.filled(0)?;
-    let y = f(Scale::new(call, 1, &x.shape(), 1)?.dequantize(x)?)?;
-    Scale::new(call, 3, &y.shape(), 1)?.quantize(y, range(call))
+    let y = f(real(call, 0, 1)?.0)?;
+    Scale::new(call, 3, &y.shape(), 1)?.output(y, range(call))
 }

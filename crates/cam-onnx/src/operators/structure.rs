@@ -1,7 +1,7 @@
 //! Operators that rearrange arrays.
 
 use super::Operator::{self, Many, One};
-use super::{Call, axis_of, lengths};
+use super::{Call, Rebatched, axis_of, lengths};
 use crate::array::{Array, Kind};
 use crate::error::Reason;
 use burn::backend::ops::{FloatTensorOps, IntTensorOps, PadMode};
@@ -34,7 +34,7 @@ fn concat(call: &Call<'_>) -> Result<Array, Reason> {
     let axis = call.axis(call.attribute_int("axis", 1))?;
     let mut arrays = call.all_inputs();
     // Beside images of another batch size than that of the export, constants of one image are repeated.
-    if let Some((1, batch)) = call.batch
+    if let Some(&Rebatched { exported: 1, batch, .. }) = call.batch
         && axis > 0
     {
         let is_of = |array: &Array, length: usize| array.shape().first() == Some(&length);
