@@ -6,7 +6,8 @@ use crate::{
 };
 use burn::Tensor;
 use cam_graph::Fallible;
-use cam_models::{Facts, FileFacts, InputLayout};
+use cam_image::InputLayout;
+use cam_models::{Facts, FileFacts};
 use cam_onnx::{OnnxModule, OutputActivation};
 use std::collections::BTreeMap;
 use std::fs::File;
