@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes publishers.json: the names, the shapes and the logits of small networks as other publishers name them.
+"""Writes publishers.json: the names, the shapes, the logits and a Grad-CAM of small networks as other publishers name them.
 
     venv/bin/python generate_publishers.py       # seconds
 """
@@ -86,6 +86,18 @@ class Transfer(nn.Module):
         return self.classifier(self.backbone(x))
 
 
+class TwoHeads(nn.Module):
+    """A backbone with two heads beside one another; the first is what it returns."""
+
+    def __init__(self, backbone, features):
+        super().__init__()
+        self.backbone, self.fc_a, self.fc_b = backbone, nn.Linear(features, 3), nn.Linear(features, 5)
+
+    def forward(self, x):
+        x = self.backbone(x)
+        return dict(logits=self.fc_a(x), fc_a=self.fc_a(x), fc_b=self.fc_b(x))
+
+
 def resnet18(**options):
     return torchvision.models.resnet.ResNet(torchvision.models.resnet.BasicBlock, [1, 1, 1, 1], num_classes=10, **options)
 
@@ -138,6 +150,7 @@ NETWORKS = {
     "transformers_vit": lambda: of_vit(transformers.ViTConfig, transformers.ViTForImageClassification),
     "transformers_vit_before_5": lambda: of_vit(transformers.ViTConfig, transformers.ViTForImageClassification),
     "transformers_deit": lambda: of_vit(transformers.DeiTConfig, transformers.DeiTForImageClassificationWithTeacher),
+    "transformers_deit_one_head": lambda: of_vit(transformers.DeiTConfig, transformers.DeiTForImageClassification),
     "transformers_swin": hf_swin,
     "transformers_swin_before_5": hf_swin,
     "transformers_resnet_basic": lambda: hf_resnet("basic"),
@@ -147,16 +160,70 @@ NETWORKS = {
     "dropout_and_linear": lambda: replaced(resnet18(), fc=nn.Sequential(nn.Dropout(), nn.Linear(512, 2))),
     "two_linear_layers": lambda: replaced(resnet18(), fc=nn.Sequential(
         nn.Linear(512, 16), nn.ReLU(), nn.Dropout(), nn.Linear(16, 4))),
+    "norm_in_head": lambda: replaced(resnet18(), fc=nn.Sequential(
+        nn.Linear(512, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(), nn.Linear(16, 8), nn.ReLU(), nn.BatchNorm1d(8),
+        nn.Linear(8, 4))),
+    "no_room_for_a_relu": lambda: replaced(resnet18(), fc=nn.Sequential(nn.Linear(512, 16), nn.Linear(16, 4))),
+    "two_heads": lambda: TwoHeads(replaced(resnet18(), fc=nn.Identity()), 512),
     "densenet_head": lambda: replaced(torchvision.models.DenseNet(4, (2, 2, 2, 2), 8, num_classes=10),
                                       classifier=nn.Sequential(nn.Dropout(), nn.Linear(16, 5))),
     "one_channel": lambda: replaced(resnet18(), conv1=nn.Conv2d(1, 64, 7, 2, 3, bias=False)),
     "four_channels": lambda: replaced(resnet18(), conv1=nn.Conv2d(4, 64, 7, 2, 3, bias=False), fc=nn.Linear(512, 1)),
 }
+# The module of the publisher, the layer here, and the axes of its output: channels first, channels last, or the tokens before the patches.
+LAYERS = {
+    "torchvision_vit": ("encoder.layers.encoder_layer_1.ln_1", "blocks.1.norm1", 1),
+    "torchvision_swin": ("features.3.1.norm1", "layers.1.blocks.1.norm1", "last"),
+    "transformers_vit": ("vit.layers.1.layernorm_before", "blocks.1.norm1", 1),
+    "transformers_deit": ("deit.layers.1.layernorm_before", "blocks.1.norm1", 2),
+    "transformers_deit_one_head": ("deit.layers.1.layernorm_before", "blocks.1.norm1", 2),
+    "transformers_swin": ("swin.encoder.layers.1.blocks.1.layernorm_before", "layers.1.blocks.1.norm1", 0),
+    "transformers_resnet_basic": ("resnet.encoder.stages.1", "layer2.0", "first"),
+    "transformers_resnet_bottleneck": ("resnet.encoder.stages.1", "layer2.0", "first"),
+    "cifar_resnet": ("layer3", "layer3.1", "first"),
+    "backbone_and_classifier": ("backbone.layer2", "layer2.0", "first"),
+    "norm_in_head": ("layer2", "layer2.0", "first"),
+    "two_heads": ("backbone.layer2", "layer2.0", "first"),
+    "four_channels": ("layer2", "layer2.0", "first"),
+}
+for name in ("transformers_vit", "transformers_swin"):
+    LAYERS[f"{name}_before_5"] = LAYERS[name]
 RENAMED = {"transformers_vit_before_5": before_5, "transformers_swin_before_5": before_5_swin}
 
 
 def channels(network):
     return next(p for p in network.parameters() if p.dim() == 4).shape[1]
+
+
+def gradcam(activation, gradient, axes):
+    """Selvaraju et al. 2017, before the ReLU: sum_c mean_p(gradient[c]) activation[c], [batch, height, width]."""
+    if axes == "last":
+        activation, gradient = (x.permute(0, 3, 1, 2) for x in (activation, gradient))
+    elif axes != "first":
+        side = math.isqrt(activation.shape[1] - axes)
+        activation, gradient = (x[:, axes:].transpose(1, 2).unflatten(2, (side, side)) for x in (activation, gradient))
+    return (gradient.mean((2, 3), keepdim=True) * activation).sum(1)
+
+
+def explained(network, pictures, layer):
+    """The output of the network, and the Grad-CAM of its top classes at a layer."""
+    path, ours, axes = layer
+    kept = []
+    handle = network.get_submodule(path).register_forward_hook(lambda module, args, output: kept.append(output))
+    output = network(pictures)
+    handle.remove()
+    logits = output if torch.is_tensor(output) else output["logits"]
+    gradient, = torch.autograd.grad(logits.max(1).values.sum(), kept[0])
+    raw = gradcam(kept[0], gradient, axes).detach()
+    assert (raw.amax((1, 2)) > 0.05 * raw.abs().amax((1, 2))).all(), f"{path}: a blank map"
+    return output, dict(layer=ours, raw=[[float(f"{x:.6g}") for x in one.flatten()] for one in raw.double().numpy()])
+
+
+def heads(output):
+    """The logits of each head of a network with two."""
+    names = dict(head="cls_logits", head_dist="distillation_logits", fc_a="fc_a", fc_b="fc_b")
+    output = {} if torch.is_tensor(output) else output
+    return {head: output[theirs].tolist() for head, theirs in names.items() if theirs in output}
 
 
 def generate():
@@ -167,12 +234,15 @@ def generate():
         fill(network, rename)
         pictures = images(INPUT["name"], INPUT["batch"], INPUT["height"], INPUT["width"], INPUT["block"])
         bands = [0, 1, 2, 0][:channels(network)]
-        with torch.no_grad():
-            output = network(pictures[:, bands])
-        logits = getattr(output, "logits", output)
+        if name in LAYERS:
+            output, gradcam = explained(network, pictures[:, bands], LAYERS[name])
+        else:
+            output, gradcam = network(pictures[:, bands]), None
+        logits = output if torch.is_tensor(output) else output["logits"]
         tensors = {rename(n): list(t.shape) for n, t in network.state_dict().items() if t.is_floating_point()}
-        report["networks"][name] = dict(bands=bands, tensors=tensors, logits=logits.tolist())
-        print(f"{name}: {len(tensors)} tensors, logits {logits[0].numpy().round(2)}")
+        report["networks"][name] = dict(bands=bands, tensors=tensors, logits=logits.tolist(), heads=heads(output),
+                                        gradcam=gradcam)
+        print(f"{name}: {len(tensors)} tensors, logits {logits[0].detach().numpy().round(2)}")
     (files.HERE / "publishers.json").write_text(files.json.dumps(report, separators=(",", ":")) + "\n")
 
 

@@ -165,7 +165,7 @@ fn a_card_that_cannot_be_is_refused_for_what_is_wrong() {
         ("architecture.strides = [2, 0, 1, 1, 1]", "a ResNet has five strides"),
         ("architecture.dilations = [1, 1, 1, 99999999999]", "four dilations"),
         ("labels = ['a', 'b', 'c']", "names 3 classes, and it has 2"),
-        ("layout = 'nhwc'", "its input is `nchw`"),
+        ("layout = 'hwc'", "cannot read the model card"),
     ] {
         std::fs::write(&card, text).unwrap();
         let found = CardLayers::new().with_file(&card).and_then(|stated| open(&path, &stated));

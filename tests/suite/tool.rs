@@ -301,6 +301,19 @@ fn what_is_assumed_is_one_line_and_a_card_states_it() {
     assert_eq!(lines.len(), 1);
     assert!(card.contains("size = [96, 64]  # stated") && card.contains("[architecture]"), "{card}");
     assert!(card.contains("strides = [2, 1, 2, 2, 2]  # assumed"), "{card}");
+    std::fs::write(desk.path("names.txt"), "leaf\nstem\nroot\n").unwrap();
+    let stated = "card --weights resnet18.safetensors --mean 0.5,0.25,0.485 --std 0.2 --resize crop --logits sigmoid --labels names.txt";
+    let (all, lines) = assuming(stated);
+    for line in [
+        "mean = [0.5, 0.25, 0.485]  # stated",
+        "std = [0.2]  # stated",
+        "resize = \"crop\"  # stated",
+        "logits = \"sigmoid\"  # stated",
+        "labels = [\"leaf\", \"stem\", \"root\"]  # stated",
+    ] {
+        assert!(all.lines().any(|found| found == line), "{line}: {all}");
+    }
+    assert!(!lines[0].contains("colors"), "{lines:?}");
     std::fs::write(desk.path("my.toml"), &card).unwrap();
     let (said, lines) = assuming(&format!("{explain} --card my.toml"));
     assert!(lines.is_empty() && said.contains("squeezed whole to 96 x 64 pixels"), "{lines:?}: {said}");

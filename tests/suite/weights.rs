@@ -3,13 +3,16 @@
 
 use crate::support::{TINY, TINY_RESNEXT, archive, picture};
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::store::{BurnpackStore, ModuleStore};
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig, PRelu, PReluConfig};
+use burn::store::{BurnpackStore, KeyRemapper, ModuleStore};
 use burn::tensor::{Device, Gradients, Tensor};
 use cam_core::{Model, Taps};
 use cam_models::zoo::resnet::{ResNet, ResNetConfig};
 use cam_models::{Classifier, Error, Weights};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 fn stored(file: &str) -> PathBuf {
@@ -85,6 +88,71 @@ fn all_that_differs_is_told_at_once() {
         mismatch(ResNetConfig { blocks: [1, 1, 1, 1], ..TINY_RESNEXT }, "tiny_resnext.safetensors");
     assert!(found.missing.is_empty() && found.misshapen.is_empty());
     assert!(found.unexpected.contains(&("layer1.1.conv2.weight".into(), vec![4, 1, 3, 3])));
+}
+
+/// A user's own network, with names that no publisher has.
+#[derive(Module, Debug)]
+struct Own {
+    stem: Conv2d,
+    act: PRelu,
+    layers: Vec<Linear>,
+    norm: LayerNorm,
+}
+
+impl Own {
+    fn new(device: &Device) -> Self {
+        let linear = |from, to| LinearConfig::new(from, to).init(device);
+        Self {
+            stem: Conv2dConfig::new([3, 4], [3, 3]).init(device),
+            act: PReluConfig::new().with_num_parameters(4).init(device),
+            layers: vec![linear(4, 5), linear(5, 2)],
+            norm: LayerNormConfig::new(2).init(device),
+        }
+    }
+}
+
+#[test]
+fn a_users_own_network_gets_the_tensors_of_pytorch_under_other_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("own.safetensors");
+    let of = |names: [&str; 4]| {
+        let [stem, act, layers, norm] = names;
+        let second = if layers == "head" { 2 } else { 1 };
+        let shapes: BTreeMap<String, Vec<usize>> = [
+            (format!("{stem}.weight"), vec![4, 3, 3, 3]),
+            (format!("{stem}.bias"), vec![4]),
+            (format!("{act}.weight"), vec![4]),
+            (format!("{layers}.0.weight"), vec![5, 4]),
+            (format!("{layers}.0.bias"), vec![5]),
+            (format!("{layers}.{second}.weight"), vec![2, 5]),
+            (format!("{layers}.{second}.bias"), vec![2]),
+            (format!("{norm}.weight"), vec![2]),
+            (format!("{norm}.bias"), vec![2]),
+        ]
+        .into();
+        crate::support::write_hashed(&shapes, &path);
+        Weights::open(&path).unwrap()
+    };
+    let own = || Own::new(&Device::flex());
+    let alpha = |net: &Own| net.act.alpha.val().into_data().try_to_vec::<f32>().unwrap();
+    // The names of the module, for which nothing is stated. A last layer called `linear` is no head here, whatever is beside it.
+    let plain = of(["stem", "act", "layers", "norm"]).load("own", own()).unwrap();
+    assert_ne!(alpha(&plain), [0.25; 4], "its alpha is read");
+    // Those of a sequence, whose layers without tensors have numbers as well.
+    let names = KeyRemapper::new().add_pattern("^net[.]0[.]", "stem.").unwrap();
+    let names =
+        names.add_pattern("^net[.]1[.]", "act.").unwrap().add_pattern("^head[.]0[.]", "layers.0.").unwrap();
+    let names = names.add_pattern("^head[.]2[.]", "layers.1.").unwrap();
+    let renamed = of(["net.0", "net.1", "head", "norm"]).remap(&names).unwrap().load("own", own()).unwrap();
+    assert_ne!(alpha(&renamed), alpha(&plain), "hashes of other names");
+    let linear = renamed.layers[1].weight.val().into_data().try_to_vec::<f32>().unwrap();
+    assert_eq!(linear.len(), 10);
+    let unnamed = of(["net.0", "net.1", "head", "norm"]).load("own", own()).unwrap_err().to_string();
+    assert!(unnamed.contains("act.weight [4]") && unnamed.contains("net.1.weight [4]"), "{unnamed}");
+    // Two tensors of one name.
+    let both = KeyRemapper::new().add_pattern("^(stem|act)[.]", "one.").unwrap();
+    let said = of(["stem", "act", "layers", "norm"]).remap(&both).err().unwrap().to_string();
+    assert!(said.contains("renamed to `one.weight`"), "{said}");
 }
 
 #[test]

@@ -108,13 +108,13 @@ pub use cam_core::{
 pub use cam_device;
 pub use cam_graph::{LayerNode, LayerTree, MapTensor, Precision, Tensors};
 pub use cam_image::{
-    Bands, ChannelOrder, Filter, Logits, MOST_PIXELS, PHOTO_EXTENSIONS, Photo, PhotoNote, PhotoReader,
-    Preprocess, Resize, ValueRange, check_photo_size,
+    Bands, ChannelOrder, Filter, InputLayout, Logits, MOST_PIXELS, PHOTO_EXTENSIONS, Photo, PhotoNote,
+    PhotoReader, Preprocess, Resize, ValueRange, check_photo_size,
 };
 #[cfg(feature = "zoo")]
 pub use cam_models::{
     self, Activation, Antialias, AnyArchitecture, Architecture, ArchitectureOptions, Classifier, Family,
-    InputLayout, ModelCard, TensorShapes, TokenPool,
+    ModelCard, TensorShapes, TokenPool,
 };
 pub use cam_viz::{Area, ColorMap, HeatMap, Overlay};
 pub use {burn, cam_core, cam_graph, cam_image, cam_viz, image};

@@ -1,6 +1,6 @@
 //! Models of images: a forward pass, and what has to be known to show it an image and to understand its output.
 
-use crate::{Decoder, Device, Error, Model, Preprocess};
+use crate::{Decoder, Device, Error, Model, ModelRequest, Preprocess};
 use burn::Tensor;
 use cam_core::{Inspect, Taps};
 use std::path::PathBuf;
@@ -108,51 +108,68 @@ impl ModelInfo {
 }
 
 /// A classifier of any kind: what a program holds that does not know its models beforehand, made by [`open`](crate::open).
-pub struct AnyModel(Box<dyn ImageModel + Send + Sync>);
+pub struct AnyModel {
+    model: Box<dyn ImageModel + Send + Sync>,
+    preprocess: Preprocess,
+}
 
 impl AnyModel {
     /// Wraps a model.
     pub fn new(model: impl ImageModel + Send + Sync + 'static) -> Self {
-        Self(Box::new(model))
+        Self { preprocess: model.preprocess(), model: Box::new(model) }
+    }
+
+    /// Returns the model with what is stated of its preprocessing, whatever opened it.
+    pub(crate) fn stated(mut self, request: &ModelRequest) -> Self {
+        if let Some(mean) = &request.mean {
+            self.preprocess.mean = mean.clone().into();
+        }
+        if let Some(std) = &request.std {
+            self.preprocess.std = std.clone().into();
+        }
+        if let Some(resize) = request.resize {
+            self.preprocess.resize = resize;
+        }
+        self
     }
 }
 
 impl Model for AnyModel {
     fn module(&self) -> &dyn Inspect {
-        self.0.module()
+        self.model.module()
     }
 
     fn prepare(&self, images: &Tensor<4>) -> Result<(), cam_core::Error> {
-        self.0.prepare(images)
+        self.model.prepare(images)
     }
 
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
-        self.0.forward(images, taps)
+        self.model.forward(images, taps)
     }
 }
 
 impl ImageModel for AnyModel {
     fn device(&self) -> Device {
-        self.0.device()
+        self.model.device()
     }
 
     fn preprocess(&self) -> Preprocess {
-        self.0.preprocess()
+        self.preprocess.clone()
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {
-        self.0.decoder()
+        self.model.decoder()
     }
 
     fn default_layer(&self) -> Option<&str> {
-        self.0.default_layer()
+        self.model.default_layer()
     }
 
     fn info(&self) -> ModelInfo {
-        self.0.info()
+        self.model.info()
     }
 
     fn sha256(&self) -> Result<Option<String>, Error> {
-        self.0.sha256()
+        self.model.sha256()
     }
 }

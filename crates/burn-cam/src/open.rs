@@ -1,6 +1,6 @@
 //! Opening models: from a file of some kind, or by name.
 
-use crate::{AnyModel, Device, Error, Logits, Precision, Registry};
+use crate::{AnyModel, Device, Error, Logits, Precision, Registry, Resize};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -36,6 +36,12 @@ pub struct ModelRequest {
     pub labels: Option<PathBuf>,
     /// Height and width of the images that it was made for.
     pub size: Option<[usize; 2]>,
+    /// The mean of each channel, in the units of the model's range of values.
+    pub mean: Option<Vec<f32>>,
+    /// The deviation of each channel.
+    pub std: Option<Vec<f32>>,
+    /// How images of another shape are resized.
+    pub resize: Option<Resize>,
     /// What its scores are the logits of.
     pub logits: Option<Logits>,
     /// The precision that it computes in.
@@ -170,6 +176,21 @@ impl<'a> OpenModel<'a> {
         self.asking(|request| request.size = Some(size))
     }
 
+    /// States the mean of each channel, in the units of the range of values. Of fewer numbers the last one holds for all further channels.
+    pub fn mean(self, mean: &[f32]) -> Self {
+        self.asking(|request| request.mean = Some(mean.into()))
+    }
+
+    /// States the deviation of each channel, as the [`mean`](Self::mean).
+    pub fn std(self, std: &[f32]) -> Self {
+        self.asking(|request| request.std = Some(std.into()))
+    }
+
+    /// States how images of another shape are resized.
+    pub fn resize(self, resize: Resize) -> Self {
+        self.asking(|request| request.resize = Some(resize))
+    }
+
     /// Sets what its logits stand for, whatever its model card says.
     pub fn logits(self, logits: Logits) -> Self {
         self.asking(|request| request.logits = Some(logits))
@@ -207,7 +228,7 @@ impl<'a> OpenModel<'a> {
         let bytes = head.as_deref().unwrap_or_default();
         let opens = |opener: &&&dyn Opener| opener.opens(&self.request, bytes);
         if let Some(opener) = registry.openers().iter().find(opens) {
-            return opener.open(self, device);
+            return Ok(opener.open(self, device)?.stated(&self.request));
         }
         let kinds: Vec<String> = registry.openers().iter().map(|opener| opener.kind().into()).collect();
         let reason = match head {

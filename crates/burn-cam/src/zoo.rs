@@ -40,6 +40,12 @@ impl<'a> OpenModel<'a> {
         self
     }
 
+    /// States the head that is used, as its file calls it, of a network with several.
+    pub fn classifier(mut self, name: &str) -> Self {
+        self.stated.layers = self.stated.layers.with_classifier(name);
+        self
+    }
+
     /// Gives a network that is named without a file random weights, when only its layers or its speed matter; built-in weights stay.
     pub fn random_weights(mut self) -> Self {
         self.stated.random = true;
@@ -66,12 +72,8 @@ impl Opener for Networks {
     }
 
     fn open(&self, model: &OpenModel<'_>, device: &Device) -> Result<AnyModel, Error> {
-        let ModelRequest { labels, logits, precision, .. } = model.request();
+        let ModelRequest { labels, precision, .. } = model.request();
         let network = model.network(device)?.in_precision(*precision)?;
-        let network = match *logits {
-            Some(logits) => network.with_logits(logits),
-            None => network,
-        };
         Ok(AnyModel::new(match labels {
             Some(labels) => network.with_labels(labels)?,
             None => network,
@@ -82,9 +84,22 @@ impl Opener for Networks {
 impl OpenModel<'_> {
     /// Returns what the user states of the model: by options and by cards.
     pub(crate) fn stated(&self) -> Result<CardLayers, Error> {
+        let ModelRequest { size, mean, std, resize, logits, .. } = self.request();
         let mut stated = self.stated.layers.clone();
-        if let Some(size) = self.request().size {
+        if let Some(size) = *size {
             stated = stated.with_size(size);
+        }
+        if let Some(mean) = mean {
+            stated = stated.with_mean(mean);
+        }
+        if let Some(std) = std {
+            stated = stated.with_std(std);
+        }
+        if let Some(resize) = *resize {
+            stated = stated.with_resize(resize);
+        }
+        if let Some(logits) = *logits {
+            stated = stated.with_logits(logits);
         }
         Ok(self.stated.cards.iter().try_fold(stated, |stated, card| stated.with_file(card))?)
     }
@@ -213,9 +228,12 @@ pub(crate) fn kind(error: &cam_models::Error) -> ErrorKind {
     match error {
         UnknownModel { .. } | NoWeights { .. } | Offline { .. } => ErrorKind::Model,
         UnreadableWeights { .. } => ErrorKind::Weights,
-        WrongWeights { .. } | NearMiss { .. } | UnknownNetwork { .. } | UnknownPrefix { .. } => {
-            ErrorKind::WrongWeights
-        }
+        WrongWeights { .. }
+        | NearMiss { .. }
+        | UnknownNetwork { .. }
+        | UnknownHead { .. }
+        | UnknownPrefix { .. }
+        | UnknownClassifier { .. } => ErrorKind::WrongWeights,
         ModelCard { .. } | ModelCards { .. } | Stated { .. } => ErrorKind::Card,
         UnreadableLabels { .. } | LabelCount { .. } => ErrorKind::Labels,
         Fetch { .. } => ErrorKind::Download,

@@ -5,9 +5,9 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig};
 use burn::tensor::Tensor;
 use burn_cam::{
-    Classifier, Classify, Decoder, Device, Error, GradCam, HeatMap, ImageExplainer, ImageExplanation,
-    ImageInput, ImageModel, Inspect, LayerCam, Model, Nchw, Preprocess, Rectify, Resize, Scale, Smooth,
-    Softmax, Taps, Top, explain,
+    Classifier, Classify, Decoder, Device, Error, ErrorKind, GradCam, HeatMap, ImageExplainer,
+    ImageExplanation, ImageInput, ImageModel, Inspect, LayerCam, Model, Nchw, Preprocess, Rectify, Resize,
+    Scale, Smooth, Softmax, Taps, Top, explain,
 };
 use cam_core::testing::{blocking_waits, device_reads};
 use cam_core::{Class, Explain, Explainer};
@@ -273,6 +273,32 @@ fn names_of_classes_that_do_not_fit_are_refused() {
     let error = explain(&recorded, scene(64)).unwrap_err();
     assert!(matches!(error, Error::LabelCount { names: 2, classes: 4 }), "{error}");
     assert!(explain(&recorded.labels(["cat", "dog", "bird", "fish"]), scene(64)).is_ok());
+}
+
+#[test]
+fn scores_that_are_no_numbers_are_an_error_that_says_so() {
+    let device = Device::flex();
+    let net = Own {
+        conv: Conv2dConfig::new([3, 4], [3, 3]).with_stride([8, 8]).init(&device),
+        norm: BatchNormConfig::new(4).init(&device),
+    };
+    let scores = |bias: f32| {
+        let recorded = burn_cam::record(&net, move |net: &Own, images: Tensor<4>| -> Tensor<2> {
+            net.conv.forward(images).mean_dims(&[2, 3]).flatten(1, 3) + bias
+        });
+        recorded.unwrap()
+    };
+    assert!(explain(&scores(0.0), scene(64)).is_ok());
+    for bias in [f32::NAN, f32::INFINITY] {
+        let image = ImageInput::from(scene(64)).named("dog.jpg");
+        let error = explain(&scores(bias), image).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NonFinite);
+        let said = error.to_string();
+        assert!(
+            said.contains("for the image `dog.jpg` is NaN or infinite: a weight or a pixel is"),
+            "{said}"
+        );
+    }
 }
 
 #[test]

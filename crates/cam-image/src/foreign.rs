@@ -13,11 +13,11 @@ const SIGNATURES: &[Signature] = &[
     (8, b"hevc", HEIC),
     (8, b"mif1", HEIC),
     (8, b"msf1", HEIC),
-    (8, b"avif", "an AVIF image: convert it to PNG or JPEG"),
-    (8, b"avis", "an AVIF image: convert it to PNG or JPEG"),
+    (8, b"avif", AVIF),
+    (8, b"avis", AVIF),
     (4, b"ftyp", "a video: extract its frames, with ffmpeg for example"),
-    (0, b"\xff\x0a", "a JPEG XL image: convert it to PNG or JPEG"),
-    (0, b"\0\0\0\x0cJXL ", "a JPEG XL image: convert it to PNG or JPEG"),
+    (0, b"\xff\x0a", JPEG_XL),
+    (0, b"\0\0\0\x0cJXL ", JPEG_XL),
     (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 image: convert it to PNG or TIFF"),
     (0, b"8BPS", "a Photoshop document: export it as PNG"),
     (0, b"%PDF", "a PDF document: export its images"),
@@ -25,9 +25,9 @@ const SIGNATURES: &[Signature] = &[
     (257, b"ustar", "a tar archive: unpack it, or save it again if PyTorch before 0.1.10 wrote it"),
     (128, b"DICM", "a DICOM image: convert it to TIFF or PNG of 16 bits"),
     (0, b"v/1\x01", "an OpenEXR image: convert it to TIFF"),
-    (0, b"<!DOCTYPE", "a web page: what it was downloaded from needs a login, or is no direct link"),
-    (0, b"<!doctype", "a web page: what it was downloaded from needs a login, or is no direct link"),
-    (0, b"<html", "a web page: what it was downloaded from needs a login, or is no direct link"),
+    (0, b"<!DOCTYPE", PAGE),
+    (0, b"<!doctype", PAGE),
+    (0, b"<html", PAGE),
     (0, b"\x89PNG", "a PNG image"),
     (0, b"\xff\xd8\xff", "a JPEG image"),
     (8, b"WEBP", "a WebP image"),
@@ -48,6 +48,9 @@ const SIGNATURES: &[Signature] = &[
 ];
 
 const HEIC: &str = "a HEIC image: convert it to JPEG or PNG";
+const AVIF: &str = "an AVIF image: convert it to PNG or JPEG";
+const JPEG_XL: &str = "a JPEG XL image: convert it to PNG or JPEG";
+const PAGE: &str = "a web page: what it was downloaded from needs a login, or is no direct link";
 const KERAS: &str = "an HDF5 file, as Keras writes: save the weights with PyTorch, as .safetensors or .pth";
 const TENSORRT: &str =
     "a TensorRT engine, which is compiled for one GPU: name the weights that it was built from";

@@ -28,4 +28,4 @@ pub use photo::{
     Bands, MOST_PIXELS, PHOTO_EXTENSIONS, Photo, PhotoNote, PhotoReader, check_photo_size, read_photo,
 };
 pub use prediction::Prediction;
-pub use preprocess::{ChannelOrder, Filter, Preprocess, Resize, ValueRange, View};
+pub use preprocess::{ChannelOrder, Filter, InputLayout, Preprocess, Resize, ValueRange, View};

@@ -171,6 +171,9 @@ impl PhotoReader {
         use ImageFormat::{Bmp, Gif, Jpeg, Png, WebP};
         let unreadable = |reason: String| Error::UnreadablePhoto { path: path.into(), reason };
         let failed = |e: image::ImageError| unreadable(e.to_string().trim_end().into());
+        if tiff::is_big(bytes) {
+            return tiff::decode(self, bytes, path);
+        }
         let mut reader = ImageReader::new(Cursor::new(bytes))
             .with_guessed_format()
             .map_err(|e| unreadable(e.to_string()))?;

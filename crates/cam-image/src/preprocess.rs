@@ -85,6 +85,19 @@ impl ValueRange {
     }
 }
 
+/// The order of the axes of a network's input, and so of arrays (`.npy`) whose shape fits both.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InputLayout {
+    /// Nothing is said: the networks here compute in `nchw`, and an array whose shape fits both is refused.
+    #[default]
+    Auto,
+    /// `[batch, channels, height, width]`: PyTorch.
+    Nchw,
+    /// `[batch, height, width, channels]`: TensorFlow.
+    Nhwc,
+}
+
 /// How the input of a network is made of an image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Preprocess {
@@ -106,6 +119,8 @@ pub struct Preprocess {
     pub resize: Resize,
     /// The filter.
     pub filter: Filter,
+    /// The order of the axes of arrays whose shape fits both.
+    pub layout: InputLayout,
 }
 
 impl Preprocess {
@@ -120,6 +135,7 @@ impl Preprocess {
         crop: 0.875,
         resize: Resize::Squash,
         filter: Filter::Bilinear,
+        layout: InputLayout::Auto,
     };
 }
 
@@ -177,6 +193,9 @@ impl fmt::Display for Preprocess {
             ValueRange::Unit => "0..1",
             ValueRange::Byte => "0..255",
         };
+        if self.mean == Self::IMAGENET.mean && self.std == Self::IMAGENET.std {
+            return write!(f, " ({filter}), {colors} in {range}, normalized as ImageNet's");
+        }
         let list = |numbers: &[f32]| numbers.iter().map(f32::to_string).collect::<Vec<_>>().join(", ");
         let (mean, std) = (list(&self.mean), list(&self.std));
         write!(f, " ({filter}), {colors} in {range}, mean {mean}, deviation {std}")

@@ -1,7 +1,10 @@
 //! What is known of a model, layer by layer: each source states some fields of a model card, and the first source that states a field is
 //! believed.
 
+use crate::model_card::shortest;
 use crate::{ArchitectureOptions, Error, ModelCard};
+use cam_image::{Logits, Resize};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -69,21 +72,49 @@ impl CardLayers {
         self
     }
 
+    /// Adds a field, as stated by the user.
+    fn with_stated(self, field: &str, value: impl Into<Value>) -> Self {
+        self.with(Origin::Flag, Table::from_iter([(field.into(), value.into())]))
+    }
+
     /// Adds the size of images, as stated by the user.
-    pub fn with_size(self, [height, width]: [usize; 2]) -> Self {
-        let sides = [height, width].map(|side| Value::Integer(side as i64));
-        self.with(Origin::Flag, Table::from_iter([("size".into(), Value::Array(sides.into()))]))
+    pub fn with_size(self, size: [usize; 2]) -> Self {
+        self.with_stated("size", size.map(|side| side as i64).to_vec())
+    }
+
+    /// Adds the mean of each channel, as stated by the user, in the units of the range of values.
+    pub fn with_mean(self, mean: &[f32]) -> Self {
+        self.with_stated("mean", numbers(mean))
+    }
+
+    /// Adds the deviation of each channel, as stated by the user.
+    pub fn with_std(self, std: &[f32]) -> Self {
+        self.with_stated("std", numbers(std))
+    }
+
+    /// Adds how images of another shape are resized, as stated by the user.
+    pub fn with_resize(self, resize: Resize) -> Self {
+        self.with_stated("resize", word(&resize))
+    }
+
+    /// Adds what the logits stand for, as stated by the user.
+    pub fn with_logits(self, logits: Logits) -> Self {
+        self.with_stated("logits", word(&logits))
     }
 
     /// Adds options of the architecture, as stated by the user.
     pub fn with_options(self, options: &ArchitectureOptions) -> Self {
-        let options = Value::Table(options.stated());
-        self.with(Origin::Flag, Table::from_iter([(ARCHITECTURE.into(), options)]))
+        self.with_stated(ARCHITECTURE, options.stated())
     }
 
     /// Adds the prefix of the network's tensors, as stated by the user: see [`Weights::under`](crate::Weights::under).
     pub fn with_prefix(self, prefix: &str) -> Self {
-        self.with(Origin::Flag, Table::from_iter([("prefix".into(), prefix.into())]))
+        self.with_stated("prefix", prefix)
+    }
+
+    /// Adds the head that is used, as stated by the user: the name of its tensors, without the last part.
+    pub fn with_classifier(self, name: &str) -> Self {
+        self.with_stated("classifier", name)
     }
 
     /// Adds what a card in TOML states, as the user's: any of the fields of [`ModelCard`].
@@ -182,6 +213,15 @@ impl CardLayers {
         }
         origins
     }
+}
+
+fn numbers(numbers: &[f32]) -> Vec<f64> {
+    numbers.iter().copied().map(shortest).collect()
+}
+
+/// Returns a choice as the word that a card has for it.
+fn word(choice: &impl Serialize) -> Value {
+    Value::try_from(choice).expect("a choice is a word")
 }
 
 /// Returns a card as its fields.

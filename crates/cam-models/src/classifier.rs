@@ -7,11 +7,11 @@ use crate::digest::sha256;
 use crate::erased::{AnyArchitecture, AnyNetwork, RecordedNetwork};
 use crate::labels::labels;
 use crate::weights::Weights;
-use crate::{Error, ModelCard, Registry};
+use crate::{Error, Labels, ModelCard, Registry};
 use burn::tensor::{Device, Tensor};
 use cam_core::{Inspect, Model, Taps};
 use cam_graph::Precision;
-use cam_image::{Logits, Prediction, class_named};
+use cam_image::{Prediction, class_named};
 use image::RgbImage;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -198,14 +198,10 @@ impl Classifier {
             let (names, classes) = (names.len(), self.labels.len());
             return Err(Error::LabelCount { path: path.into(), names, classes });
         }
+        self.card.labels = Labels::Names(names.clone());
+        self.origins.insert("labels".into(), Origin::Flag);
         self.labels = names;
         Ok(self)
-    }
-
-    /// Returns the model with logits that stand for something else than its card says.
-    pub fn with_logits(mut self, logits: Logits) -> Self {
-        self.card.logits = logits;
-        self
     }
 
     /// Returns the model card.

@@ -5,8 +5,8 @@ use crate::classifier::{Classifier, Source};
 use crate::erased::AnyArchitecture;
 use crate::folder;
 use crate::registry::{Registry, Row};
-use crate::weights::{Comparison, Weights};
-use crate::{Error, InputLayout, Labels, ModelCard};
+use crate::weights::{Comparison, Heads, Weights};
+use crate::{Error, Labels, ModelCard};
 use burn::tensor::{Device, Tensor};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -87,6 +87,8 @@ pub(crate) fn load(
     if let Source::File(path) = &source {
         layers = folder::stated(layers, path)?;
     }
+    let classifier = layers.read::<String>("classifier")?;
+    weights = weights.translated(classifier.as_deref())?;
     layers = layers.with(Origin::Metadata, weights.metadata().clone());
     if let Some(prefix) = layers.read::<String>("prefix")? {
         weights = weights.under(&prefix)?;
@@ -105,6 +107,7 @@ pub(crate) fn load(
     if let Some(first) = candidates.first() {
         weights = weights.under(&first.prefix)?;
         assumed.extend(other_prefixes(&candidates));
+        assumed.extend(other_heads(&weights, &first.prefix).filter(|_| classifier.is_none()));
     }
     if let Some(fields) = folder::named_options(chosen.row.naming(), &names) {
         layers = layers.with(Origin::Folder("the name of the file".into()), fields);
@@ -195,6 +198,9 @@ impl Chosen<'_> {
             architecture = architecture.with_image_size(size).map_err(refused)?;
         }
         architecture = architecture.with_options(&stated.options()?).map_err(refused)?;
+        if let Some(name) = stated.read::<String>("classifier")? {
+            architecture = architecture.with_classifier(name.trim_end_matches('.'));
+        }
         let options = Value::Table(architecture.options().stated());
         let of_options = if detection.is_some() { Origin::Assumed } else { shipped() };
         let mut layers = stated
@@ -216,9 +222,6 @@ impl Chosen<'_> {
         if card.channels != channels {
             return Err(refused(format!("it reads {channels} channels, and {} are stated", card.channels)));
         }
-        if card.layout != InputLayout::Nchw {
-            return Err(refused("its input is `nchw`, and not `nhwc`".into()));
-        }
         if let (Labels::Names(names), Some((origin, _))) = (&card.labels, layers.get("labels"))
             && !matches!(origin, Origin::Shipped(_))
             && names.len() != classes
@@ -229,8 +232,9 @@ impl Chosen<'_> {
             Some(_) => assumptions(&layers, &card, variant),
             None => Vec::new(),
         };
-        if architecture.has_tail() {
-            assumed.push("a ReLU between the linear layers of its head".into());
+        if !architecture.tail().is_empty() {
+            let layers: Vec<String> = architecture.tail().iter().map(ToString::to_string).collect();
+            assumed.push(format!("a head of the layers linear, {}", layers.join(", ")));
         }
         Ok(Known { architecture, origins: layers.origins(&card), card, assumed })
     }
@@ -298,6 +302,17 @@ fn other_prefixes(candidates: &[Candidate<'_>]) -> Option<String> {
     }
     let others = (!others.is_empty()).then(|| others.join(", "))?;
     Some(format!("the network under {} (there is one under {others} too)", quoted(first)))
+}
+
+/// Returns that the body under a prefix has other heads as well.
+fn other_heads(weights: &Weights, prefix: &str) -> Option<String> {
+    let heads = weights.heads().iter().find(|heads| heads.body == prefix)?;
+    if heads.are_averaged {
+        return Some("the mean of the heads `head` and `head_dist`".into());
+    }
+    let others: Vec<String> = heads.others.iter().map(|other| format!("`{other}`")).collect();
+    let used = heads.used.as_ref().filter(|_| !others.is_empty())?;
+    Some(format!("the head `{used}` (there is {} too)", others.join(", ")))
 }
 
 /// Returns the networks that fit the tensors of a file, the one to take first: those that lack the fewest tensors, then by the preference
@@ -414,6 +429,10 @@ fn for_classes_of(architecture: &AnyArchitecture, weights: &Weights, device: &De
 
 /// Returns the error for a file in which no network was detected.
 fn not_detected(registry: &Registry, weights: &Weights, device: &Device) -> Error {
+    if let Some(heads) = weights.heads().iter().find(|heads| is_body(registry, weights, heads, device)) {
+        let (path, found) = (weights.source().to_path_buf(), heads.left.clone());
+        return Error::UnknownHead { path, family: heads.family, found };
+    }
     let few = weights.names().nth(MANY).is_none();
     let differences = registry.variants().filter(|_| few).map(|(name, architecture)| {
         let Comparison { expected, mismatch, .. } =
@@ -431,6 +450,23 @@ fn not_detected(registry: &Registry, weights: &Weights, device: &Device) -> Erro
             known: registry.families().into_iter().map(String::from).collect(),
         },
     }
+}
+
+/// Returns whether a network has all that it needs but a head.
+fn is_body(registry: &Registry, weights: &Weights, heads: &Heads, device: &Device) -> bool {
+    let head = |name: &str| name.starts_with(heads.own);
+    let shape = |name: &str| {
+        let of_head = (head(name) && name.ends_with("weight")).then(|| vec![1, 1]);
+        weights.shape(&format!("{}{name}", heads.body)).or(of_head)
+    };
+    let known = |name: &str| heads.left.iter().any(|(left, _)| left.strip_prefix(&heads.body) == Some(name));
+    heads.used.is_none()
+        && registry.rows().iter().filter_map(|row| row.detect(&shape)).any(|network| {
+            let mismatch = network.compare(weights, Some(&heads.body), device).mismatch;
+            mismatch.misshapen.is_empty()
+                && mismatch.missing.iter().all(|(name, _)| head(name))
+                && mismatch.unexpected.iter().all(|(name, _)| known(name))
+        })
 }
 
 /// A file of more tensors is compared with no network: each comparison reads all their names.

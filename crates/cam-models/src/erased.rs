@@ -6,18 +6,18 @@
 mod tail;
 
 use crate::family::Architecture;
-use crate::weights::{Comparison, ParamShapes, Shapes, Weights};
+use crate::weights::{Comparison, ParamShapes, PyTorchAdapter, Shapes, Weights};
 use crate::{ArchitectureOptions, Error};
 use burn::module::Module;
-use burn::store::{BurnToPyTorchAdapter, ModuleAdapter};
+use burn::store::ModuleAdapter;
 use burn::tensor::{Device, Tensor};
 use cam_core::{Inspect, Model, Taps};
 use cam_graph::Precision;
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
-pub(crate) use tail::TAIL;
 use tail::TailedArchitecture;
+pub(crate) use tail::{TailKind, TailLayer};
 
 /// An [`Architecture`] of any family.
 #[derive(Clone)]
@@ -38,8 +38,9 @@ trait DynArchitecture: fmt::Debug + Send + Sync {
     fn with_image_size(&self, size: [usize; 2]) -> Result<AnyArchitecture, String>;
     fn options(&self) -> ArchitectureOptions;
     fn with_options(&self, options: &ArchitectureOptions) -> Result<AnyArchitecture, String>;
-    fn with_tail(&self, units: Vec<usize>) -> AnyArchitecture;
-    fn has_tail(&self) -> bool;
+    fn with_classifier(&self, name: &str) -> AnyArchitecture;
+    fn with_tail(&self, tail: Vec<TailLayer>) -> AnyArchitecture;
+    fn tail(&self) -> &[TailLayer];
 }
 
 /// An architecture of one type.
@@ -105,12 +106,16 @@ impl<A: Architecture> DynArchitecture for TypedArchitecture<A> {
         Ok(self.0.clone().with_options(options)?.into())
     }
 
-    fn with_tail(&self, units: Vec<usize>) -> AnyArchitecture {
-        AnyArchitecture(Arc::new(TailedArchitecture { base: self.0.clone(), units }))
+    fn with_classifier(&self, name: &str) -> AnyArchitecture {
+        self.0.clone().with_classifier(name).into()
     }
 
-    fn has_tail(&self) -> bool {
-        false
+    fn with_tail(&self, tail: Vec<TailLayer>) -> AnyArchitecture {
+        AnyArchitecture(Arc::new(TailedArchitecture { base: self.0.clone(), tail }))
+    }
+
+    fn tail(&self) -> &[TailLayer] {
+        &[]
     }
 }
 
@@ -166,15 +171,19 @@ impl AnyArchitecture {
         self.0.compare(weights, prefix, device)
     }
 
-    /// Returns the same network with further linear layers of so many units, each behind a ReLU; its classes become the units of the
-    /// first layer of its head.
-    pub(crate) fn with_tail(&self, units: Vec<usize>) -> Self {
-        self.0.with_tail(units)
+    /// See [`Architecture::with_classifier`].
+    pub(crate) fn with_classifier(&self, name: &str) -> Self {
+        self.0.with_classifier(name)
     }
 
-    /// Returns whether its head has several linear layers.
-    pub(crate) fn has_tail(&self) -> bool {
-        self.0.has_tail()
+    /// Returns the same network with further layers behind its head; its classes become the units of the first layer of its head.
+    pub(crate) fn with_tail(&self, tail: Vec<TailLayer>) -> Self {
+        self.0.with_tail(tail)
+    }
+
+    /// Returns the layers behind the first one of its head.
+    pub(crate) fn tail(&self) -> &[TailLayer] {
+        self.0.tail()
     }
 
     /// See [`Architecture::channels`].
@@ -282,7 +291,7 @@ impl AnyNetwork {
 
     /// Returns the shape of each tensor by the name that it has in a PyTorch checkpoint, in PyTorch's order of axes.
     pub fn shapes(&self) -> Shapes {
-        self.0.shapes(Some(&BurnToPyTorchAdapter))
+        self.0.shapes(Some(&PyTorchAdapter))
     }
 
     /// Returns the network with its parameters in another precision.

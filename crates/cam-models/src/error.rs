@@ -108,6 +108,29 @@ pub enum Error {
         /// The prefixes that there are.
         known: Vec<String>,
     },
+    /// A weight file has the body of a known network, and a head that is not understood.
+    #[error(
+        "the weights `{}` are of a {family} {}; a head is a linear layer, or a sequence of linear layers, ReLU and BatchNorm1d between two of \
+         them; of several heads, state one as the `classifier`", .path.display(), head(.found)
+    )]
+    UnknownHead {
+        /// The file.
+        path: PathBuf,
+        /// The family of its body.
+        family: &'static str,
+        /// What is beside the body: names and shapes.
+        found: Vec<(String, Vec<usize>)>,
+    },
+    /// No head of a weight file is called so.
+    #[error("no head in `{}` is called `{asked}`; beside the body there are {}", .path.display(), first(.known))]
+    UnknownClassifier {
+        /// The file.
+        path: PathBuf,
+        /// The head asked for.
+        asked: String,
+        /// The tensors that there are beside the body.
+        known: Vec<String>,
+    },
     /// What is stated of a model does not fit its tensors.
     #[error("the weights `{}`, of {model}: {reason}", .path.display())]
     Stated {
@@ -166,12 +189,23 @@ pub enum Error {
     Graph(#[from] cam_graph::Error),
 }
 
+/// Returns what there is of a head, by the names and shapes of its tensors.
+fn head(found: &[(String, Vec<usize>)]) -> String {
+    match found {
+        [] => "without a head".into(),
+        _ => {
+            let found = found.iter().map(|(name, shape)| format!("{name} {shape:?}"));
+            format!("whose head is not recognized: {}", first(&found.collect::<Vec<_>>()))
+        }
+    }
+}
+
 /// Returns the first names of a list.
 fn first(names: &[String]) -> String {
     const FEW: usize = 8;
     let shown = names.iter().take(FEW).cloned().collect::<Vec<_>>().join(", ");
     match names.len() {
-        0 => "no prefixes".into(),
+        0 => "none".into(),
         all if all > FEW => format!("{shown} and {} more", all - FEW),
         _ => shown,
     }

@@ -64,6 +64,12 @@ pub trait Architecture: Clone + PartialEq + fmt::Debug + Send + Sync + 'static {
         Ok(self)
     }
 
+    /// Returns the same network with one of its several heads alone, the one whose tensors have this name. By default it has one head, and
+    /// stays as it is.
+    fn with_classifier(self, _name: &str) -> Self {
+        self
+    }
+
     /// Returns what its tensors do not show of it, and what it has. By default there is nothing.
     fn options(&self) -> ArchitectureOptions {
         ArchitectureOptions::default()

@@ -4,8 +4,8 @@
 use crate::card_layers::{CardLayers, Origin, table};
 use crate::card_text::card_text;
 use crate::labels::labels;
-use crate::{Error, InputLayout, Labels, ModelCard, folder};
-use cam_image::{Logits, Preprocess, ValueRange};
+use crate::{Error, Labels, ModelCard, folder};
+use cam_image::{InputLayout, Logits, Preprocess, ValueRange};
 use std::path::Path;
 use toml::{Table, Value};
 

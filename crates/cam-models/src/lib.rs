@@ -46,7 +46,7 @@ pub use family::{Architecture, Family, TensorShapes};
 pub use file_card::{Facts, FileCard, FileFacts};
 #[cfg(feature = "hub")]
 pub use hub::Hub;
-pub use model_card::{InputLayout, Labels, ModelCard};
+pub use model_card::{Labels, ModelCard};
 pub use options::{Activation, Antialias, ArchitectureOptions, TokenPool};
 pub use registry::Registry;
 pub use weights::{Shapes, Weights};

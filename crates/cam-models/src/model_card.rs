@@ -1,7 +1,7 @@
 //! Model cards: what one has to know of a model to use it. Those of a family are one TOML file beside its network.
 
 use crate::{ArchitectureOptions, Error, Registry};
-use cam_image::{ChannelOrder, Filter, Logits, Preprocess, Resize, ValueRange};
+use cam_image::{ChannelOrder, Filter, InputLayout, Logits, Preprocess, Resize, ValueRange};
 use serde::{Deserialize, Serialize, Serializer};
 
 /// A model card: what one has to know of a model to use it.
@@ -54,7 +54,7 @@ pub struct ModelCard {
     /// The filter that images are resized with: `bilinear`, `bicubic`, `lanczos`.
     #[serde(default)]
     pub filter: Filter,
-    /// The order of the axes of its input: `nchw`, `nhwc`.
+    /// The order of the axes of its input, and of arrays whose shape fits both: `auto`, `nchw`, `nhwc`.
     #[serde(default)]
     pub layout: InputLayout,
     /// What its tensors do not show of the network.
@@ -63,6 +63,9 @@ pub struct ModelCard {
     /// The part that the names of its tensors start with in a file of several networks: `teacher.`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
+    /// The head that is used, as the file calls it, where a network has several: `head_dist`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classifier: Option<String>,
     /// The default layer.
     pub layer: String,
     /// The names of its classes: `imagenet`, `scenes`, `numbers`, or a list of names.
@@ -87,17 +90,6 @@ pub enum Labels {
     Names(Vec<String>),
 }
 
-/// The order of the axes of a network's input.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum InputLayout {
-    /// `[batch, channels, height, width]`: PyTorch.
-    #[default]
-    Nchw,
-    /// `[batch, height, width, channels]`: TensorFlow.
-    Nhwc,
-}
-
 /// A list of cards in TOML.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -117,7 +109,8 @@ fn one_as_written<S: Serializer>(number: &f32, serializer: S) -> Result<S::Ok, S
     shortest(*number).serialize(serializer)
 }
 
-fn shortest(number: f32) -> f64 {
+/// Returns a number in as few digits as say which f32 it is.
+pub(crate) fn shortest(number: f32) -> f64 {
     number.to_string().parse().unwrap_or(f64::from(number))
 }
 
@@ -150,6 +143,7 @@ impl ModelCard {
             layout: InputLayout::default(),
             architecture: ArchitectureOptions::default(),
             prefix: None,
+            classifier: None,
             layer: layer.into(),
             labels: Labels::Numbers,
             logits: Logits::Softmax,
@@ -223,9 +217,9 @@ impl ModelCard {
 
     /// Returns how an image becomes the input of this model.
     pub fn preprocess(&self) -> Preprocess {
-        let Self { size, channels, order, range, crop, resize, filter, .. } = *self;
+        let Self { size, channels, order, range, crop, resize, filter, layout, .. } = *self;
         let (mean, std) = (self.mean.clone().into(), self.std.clone().into());
-        Preprocess { size, channels, order, range, mean, std, crop, resize, filter }
+        Preprocess { size, channels, order, range, mean, std, crop, resize, filter, layout }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The families of networks that are known, and the models that they give by name or for a weight file.
 
 use crate::classifier::{Classifier, Source};
-use crate::erased::{AnyArchitecture, TAIL};
+use crate::erased::{AnyArchitecture, TailLayer};
 use crate::family::{Family, TensorShapes};
 use crate::weights::Weights;
 use crate::{CardLayers, Error, ModelCard, detection, zoo};
@@ -42,9 +42,8 @@ impl Row {
     pub fn detect(&self, shapes: &TensorShapes<'_>) -> Option<AnyArchitecture> {
         let shapes = |name: &str| shapes(name).filter(|shape| shape.iter().all(|side| SIDES.contains(side)));
         let detected = self.family.detect(&shapes)?;
-        let units = |layer: usize| shapes(&format!("{TAIL}.{layer}.weight"))?.first().copied();
-        let units: Vec<usize> = (0..).map_while(units).collect();
-        Some(if units.is_empty() { detected } else { detected.with_tail(units) })
+        let tail = TailLayer::detect(&shapes);
+        Some(if tail.is_empty() { detected } else { detected.with_tail(tail) })
     }
 
     /// Returns the names of the variants that are this network, whatever the number of its classes.

@@ -8,6 +8,7 @@
 //! refused before memory is allocated for it.
 
 mod archive;
+mod heads;
 mod metadata;
 mod params;
 mod pickle;
@@ -19,11 +20,12 @@ use crate::Error;
 use crate::error::Mismatch;
 use crate::family::TensorShapes;
 use burn::module::Module;
-use burn::store::{BurnToPyTorchAdapter, BurnpackStore, ModuleAdapter, ModuleStore, burn_pack};
+use burn::store::{BurnpackStore, KeyRemapper, ModuleAdapter, ModuleStore, burn_pack};
 use burn::tensor::{Bytes, DType};
 use cam_image::foreign;
-pub(crate) use params::ParamShapes;
+pub(crate) use heads::Heads;
 use params::load_params;
+pub(crate) use params::{ParamShapes, PyTorchAdapter};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -42,6 +44,8 @@ pub struct Weights {
     metadata: toml::Table,
     /// What the names of the tensors start with that are used, if it is known.
     prefix: Option<String>,
+    /// The heads of the networks in it, where they were looked for.
+    heads: Vec<Heads>,
     /// The copy that the numbers are read from if the file itself cannot be used.
     _copy: Option<TempPath>,
 }
@@ -67,7 +71,7 @@ impl Naming {
     /// Returns what converts a tensor of a module to one of the file.
     fn adapter(self) -> Option<&'static dyn ModuleAdapter> {
         match self {
-            Self::PyTorch => Some(&BurnToPyTorchAdapter),
+            Self::PyTorch => Some(&PyTorchAdapter),
             Self::Burn => None,
         }
     }
@@ -205,19 +209,9 @@ impl Weights {
         length: u64,
         format: Format,
         mut tensors: BTreeMap<String, PackTensor>,
-        mut metadata: toml::Table,
+        metadata: toml::Table,
     ) -> Self {
         let naming = format.naming();
-        if naming == Naming::PyTorch {
-            let (translated, epsilon) = publishers::translated(tensors);
-            tensors = translated;
-            if let Some(epsilon) = epsilon {
-                let options = metadata.entry("architecture").or_insert_with(|| toml::Table::new().into());
-                if let toml::Value::Table(options) = options {
-                    options.entry("epsilon").or_insert(epsilon.into());
-                }
-            }
-        }
         if naming == Naming::Burn {
             // Burn writes the variant of an enum into the paths of its contents; a checkpoint has no such part.
             let variant = |part: &&str| part.starts_with(|first: char| first.is_ascii_uppercase());
@@ -225,7 +219,88 @@ impl Weights {
                 |key: String| key.split('.').filter(|part| !variant(part)).collect::<Vec<_>>().join(".");
             tensors = tensors.into_iter().map(|(key, tensor)| (plain(key), tensor)).collect();
         }
-        Self { source, length, naming, tensors, metadata, prefix: None, _copy: None }
+        Self { source, length, naming, tensors, metadata, prefix: None, heads: Vec::new(), _copy: None }
+    }
+
+    /// Returns the weights with other names for their tensors: a module of your own may have other names for its fields than the network
+    /// whose weights it gets. Patterns are applied to whole names, prefixes included, one after another.
+    ///
+    /// ```no_run
+    /// use burn::nn::conv::{Conv2d, Conv2dConfig};
+    /// use burn::nn::{PRelu, PReluConfig};
+    /// use burn::prelude::*;
+    /// use burn::store::KeyRemapper;
+    /// use cam_models::Weights;
+    ///
+    /// #[derive(Module, Debug)]
+    /// struct Net {
+    ///     conv: Conv2d,
+    ///     act: PRelu, // its `alpha` is PyTorch's `weight`
+    /// }
+    ///
+    /// # let device = Device::flex();
+    /// let net = Net { conv: Conv2dConfig::new([3, 8], [3, 3]).init(&device), act: PReluConfig::new().init(&device) };
+    /// // An `nn.Sequential(nn.Conv2d(3, 8, 3), nn.PReLU())`.
+    /// let names = KeyRemapper::new().add_pattern(r"\b0\.", "conv.")?.add_pattern(r"\b1\.", "act.")?;
+    /// let net = Weights::open("net.pth".as_ref())?.remap(&names)?.load("net", net)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::UnreadableWeights`] if two tensors get one name.
+    pub fn remap(mut self, names: &KeyRemapper) -> Result<Self, Error> {
+        let named = |(name, mut tensor): (String, PackTensor)| {
+            tensor.name = name;
+            tensor
+        };
+        let (tensors, renamed) =
+            names.remap(std::mem::take(&mut self.tensors).into_iter().map(named).collect());
+        for (tensor, (name, old)) in tensors.into_iter().zip(renamed) {
+            if self.tensors.insert(name.clone(), tensor).is_some() {
+                let reason = format!("`{old}` and another tensor are renamed to `{name}`");
+                return Err(Error::UnreadableWeights { path: self.source, reason });
+            }
+        }
+        Ok(self)
+    }
+
+    /// Returns the weights under the names of the first publisher of each network in them, with one head for each: the `stated` one, or
+    /// that which comes first.
+    ///
+    /// # Errors
+    /// [`Error::UnknownClassifier`] if nothing is called as the stated head.
+    pub(crate) fn translated(mut self, stated: Option<&str>) -> Result<Self, Error> {
+        if self.naming == Naming::PyTorch {
+            let (tensors, epsilon) = publishers::translated(self.tensors);
+            (self.tensors, self.heads) = heads::named(tensors, stated);
+            if let Some(epsilon) = epsilon {
+                let options =
+                    self.metadata.entry("architecture").or_insert_with(|| toml::Table::new().into());
+                if let toml::Value::Table(options) = options {
+                    options.entry("epsilon").or_insert(epsilon.into());
+                }
+            }
+        }
+        let Some(asked) = stated else { return Ok(self) };
+        // A network of no body that is known here, and one that Burn wrote, have the name as it is.
+        let layer = format!("{}.", asked.trim_end_matches('.'));
+        let is_known = match &self.heads[..] {
+            [] => self.tensors.keys().any(|name| name.starts_with(&layer)),
+            heads => heads.iter().any(|heads| heads.used.is_some()),
+        };
+        match is_known {
+            true => Ok(self),
+            false => {
+                let left = self.heads.into_iter().flat_map(|heads| heads.left).map(|(name, _)| name);
+                let (asked, known) = (asked.into(), left.collect());
+                Err(Error::UnknownClassifier { path: self.source, asked, known })
+            }
+        }
+    }
+
+    /// Returns the heads of the networks in it.
+    pub(crate) fn heads(&self) -> &[Heads] {
+        &self.heads
     }
 
     /// Returns the weights with only the tensors whose names start with this prefix, in which a last dot may be missing, to be used without

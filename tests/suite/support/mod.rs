@@ -13,7 +13,7 @@ use cam_models::zoo::mnasnet::MnasNetConfig;
 use cam_models::zoo::resnet::{ResNetConfig, Sampling};
 use cam_models::zoo::swin::SwinConfig;
 use cam_models::zoo::vgg::VggConfig;
-use cam_models::zoo::vit::VitConfig;
+use cam_models::zoo::vit::{SecondHead, VitConfig};
 use cam_models::{Activation, AnyArchitecture, AnyNetwork, RecordedNetwork, TokenPool, Weights};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -63,6 +63,7 @@ pub const VIT: VitConfig = VitConfig {
     pool: TokenPool::Token,
     pooled_norm: false,
     distilled: false,
+    second_head: SecondHead::Averaged,
     registers: 0,
     prefix_embedded: true,
     layer_scale: false,

@@ -1,13 +1,15 @@
 //! The model that a command line asks for.
 
 use crate::args::completion;
+use crate::args::preprocess::{Numbers, ResizeArg, deviations, numbers};
 use crate::registry;
 use crate::report::console::Console;
 use crate::report::failure::Failure;
 use crate::report::json_path::JsonPath;
 use crate::run::manifest::Stamp;
 use burn_cam::{
-    AnyModel, ArchitectureOptions, Device, ImageModel, Logits, ModelInfo, OpenModel, Precision, TokenPool,
+    AnyModel, ArchitectureOptions, Device, ImageModel, Logits, ModelInfo, OpenModel, Precision, Preprocess,
+    TokenPool,
 };
 use clap::ValueEnum;
 use serde::Serialize;
@@ -52,6 +54,9 @@ pub struct ModelArgs {
     /// The network in a file of several: what the names of its tensors start with
     #[arg(long, value_name = "NAME")]
     pub prefix: Option<String>,
+    /// The head of a network with several, as its tensors are called, such as head_dist
+    #[arg(long, value_name = "NAME")]
+    pub classifier: Option<String>,
     /// What the outputs stand for: one class of all (softmax), each class or not (sigmoid), or probabilities already (none) [default:
     /// from the model card; softmax]. One output alone is a sigmoid
     #[arg(long, value_name = "softmax|sigmoid|none", value_parser = Logits::from_str)]
@@ -59,6 +64,21 @@ pub struct ModelArgs {
     /// The precision that the network computes in: f32, f16, bf16; maps are computed in f32
     #[arg(long, value_name = "NAME", default_value_t, value_parser = Precision::from_str)]
     pub precision: Precision,
+    /// How an image of another shape becomes the input of the model: squeezed whole, its center cut out, scaled whole between gray bars,
+    /// or scaled to its shorter side, the input as long as the image [default: from the model card; squash]
+    #[arg(
+        long,
+        help_heading = "Preprocessing",
+        value_name = "squash|crop|letterbox|short-side",
+        hide_possible_values = true
+    )]
+    pub resize: Option<ResizeArg>,
+    /// The mean of each channel, in the units of the model card's range [default: from the model card]
+    #[arg(long, help_heading = "Preprocessing", value_name = "R,G,B", value_parser = numbers)]
+    pub mean: Option<Numbers>,
+    /// The standard deviation of each channel [default: from the model card]
+    #[arg(long, help_heading = "Preprocessing", value_name = "R,G,B", value_parser = deviations)]
+    pub std: Option<Numbers>,
 }
 
 /// A height and a width in pixels.
@@ -103,6 +123,7 @@ pub struct Identity {
     weights: Option<(JsonPath, Stamp)>,
     labels: Option<(JsonPath, Stamp)>,
     card: Option<String>,
+    preprocess: Preprocess,
     logits: Option<Logits>,
     precision: String,
 }
@@ -128,6 +149,7 @@ impl ModelArgs {
         Identity {
             model: info.name,
             card: info.card,
+            preprocess: model.preprocess(),
             weights: stamped(self.source().1),
             labels: stamped(self.labels.as_deref()),
             logits: self.logits,
@@ -156,6 +178,18 @@ impl ModelArgs {
         }
         if let Some(prefix) = &self.prefix {
             spec = spec.prefix(prefix);
+        }
+        if let Some(name) = &self.classifier {
+            spec = spec.classifier(name);
+        }
+        if let Some(resize) = self.resize {
+            spec = spec.resize(resize.into());
+        }
+        if let Some(Numbers(mean)) = &self.mean {
+            spec = spec.mean(mean);
+        }
+        if let Some(Numbers(std)) = &self.std {
+            spec = spec.std(std);
         }
         let mut options = ArchitectureOptions::default();
         options.heads = self.heads;
@@ -189,9 +223,7 @@ impl ModelArgs {
     pub fn announce(info: &ModelInfo, console: &Console) {
         if !info.assumed.is_empty() {
             let assumed = info.assumed.join("; ");
-            console.note(format_args!(
-                "assuming {assumed} (state what differs by options or in a `--card`: see `cam card`)"
-            ));
+            console.note(format_args!("assuming {assumed} (`cam card` writes a card to state what differs)"));
         }
         for line in info.card.iter().flat_map(|card| card.lines()) {
             console.detail(line);

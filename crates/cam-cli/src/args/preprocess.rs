@@ -1,4 +1,4 @@
-//! How images become the input of a model.
+//! How the files of images are read, and how images become the input of a model.
 
 use crate::report::console::Console;
 use crate::report::failure::Failure;
@@ -7,21 +7,11 @@ use burn_cam::{ImageModel, PhotoReader, Preprocess, Resize};
 use clap::ValueEnum;
 use serde::Serialize;
 
-/// How images become the input of a model.
+/// How the files of images are read.
 #[derive(clap::Args, Serialize)]
 #[group(id = "preprocess")]
 #[command(next_help_heading = "Preprocessing")]
 pub struct PreprocessArgs {
-    /// How an image of another shape becomes the input of the model: squeezed whole, its center cut out, scaled whole between gray bars,
-    /// or scaled to its shorter side, the input as long as the image [default: from the model card; squash]
-    #[arg(long, value_name = "squash|crop|letterbox|short-side", hide_possible_values = true)]
-    pub resize: Option<ResizeArg>,
-    /// The mean of each channel, in the units of the model card's range [default: from the model card]
-    #[arg(long, value_name = "R,G,B", value_parser = numbers)]
-    pub mean: Option<Numbers>,
-    /// The standard deviation of each channel [default: from the model card]
-    #[arg(long, value_name = "R,G,B", value_parser = deviations)]
-    pub std: Option<Numbers>,
     /// The color behind transparent pixels: white, gray, black, or #rrggbb
     #[arg(long, value_name = "COLOR", default_value = "white", value_parser = background)]
     pub background: [u8; 3],
@@ -31,16 +21,15 @@ pub struct PreprocessArgs {
 }
 
 /// Numbers, one for each channel.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Numbers(pub Vec<f32>);
 
 impl PreprocessArgs {
     /// Says how images become the input of a model, and how else they could.
     pub fn announce(preprocess: &Preprocess, console: &Console) -> Result<(), Failure> {
         let other = match preprocess.resize {
-            Resize::Squash => "`--resize crop` shows it the center, as networks are evaluated",
-            Resize::Crop => "`--resize squash` shows it the whole image",
+            Resize::Squash => "`--resize crop` shows it the center",
+            Resize::Crop => "`--resize squash` shows it all",
             Resize::Letterbox | Resize::ShortSide => "`--resize squash` squeezes it",
         };
         console.state(format_args!("images are {preprocess}; {other}"))
@@ -49,24 +38,11 @@ impl PreprocessArgs {
     /// Returns how the files of images are read for this model.
     pub fn reader(&self, model: &impl ImageModel) -> SourceReader {
         let photos = PhotoReader { background: self.background, window: self.window };
-        SourceReader { preprocess: self.preprocess(model), photos }
-    }
-
-    /// Returns how images become the input of this model.
-    pub fn preprocess(&self, model: &impl ImageModel) -> Preprocess {
-        let card = model.preprocess();
-        let stated = |numbers: &Option<Numbers>| numbers.clone().map(|numbers| numbers.0.into());
-        Preprocess {
-            resize: self.resize.map_or(card.resize, Resize::from),
-            mean: stated(&self.mean).unwrap_or(card.mean),
-            std: stated(&self.std).unwrap_or(card.std),
-            ..card
-        }
+        SourceReader { preprocess: model.preprocess(), photos }
     }
 }
 
-#[derive(Clone, Copy, ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, ValueEnum)]
 pub enum ResizeArg {
     Squash,
     Crop,
@@ -85,7 +61,7 @@ impl From<ResizeArg> for Resize {
     }
 }
 
-fn numbers(text: &str) -> Result<Numbers, String> {
+pub fn numbers(text: &str) -> Result<Numbers, String> {
     let number = |number: &str| number.trim().parse().ok().filter(|x: &f32| x.is_finite());
     let numbers: Option<Vec<f32>> = text.split(',').map(number).collect();
     let numbers =
@@ -116,7 +92,7 @@ fn background(text: &str) -> Result<[u8; 3], String> {
     }
 }
 
-fn deviations(text: &str) -> Result<Numbers, String> {
+pub fn deviations(text: &str) -> Result<Numbers, String> {
     numbers(text).and_then(|std| {
         if std.0.iter().all(|x| *x > 0.0) { Ok(std) } else { Err("a standard deviation is above 0".into()) }
     })

@@ -60,7 +60,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     console.detail(format_args!("{name} on {}", sheets.device_name));
     let explainer =
         args.strategy.explainer(&model, (&args.targets, &targets), &methods, &layers, &sheets.console);
-    let explainer = explainer.preprocess(args.sheets.preprocess.preprocess(&model));
+    let explainer = explainer;
     let options = json!({
         "model": args.model.identity(&model),
         "methods": methods.iter().map(|method| method.name()).collect::<Vec<_>>(),

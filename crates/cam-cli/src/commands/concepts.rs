@@ -40,7 +40,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let model = args.model.open(&sheets.device, console)?;
     let name = model.info().name;
     let layer = args.layer.as_deref().or(model.default_layer()).unwrap_or("auto");
-    let explainer = ImageExplainer::new(&model).preprocess(args.sheets.preprocess.preprocess(&model));
+    let explainer = ImageExplainer::new(&model);
     let results = sheets.console.clone();
     let options = json!({
         "model": args.model.identity(&model),

@@ -36,7 +36,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let model = args.model.open(&sheets.device, console)?;
     let name = model.info().name;
     let targets = args.targets.targets(&model, console)?;
-    let explainer = ImageExplainer::new(&model).preprocess(args.sheets.preprocess.preprocess(&model));
+    let explainer = ImageExplainer::new(&model);
     let explainer = args.targets.explainer(explainer);
     let explainer = targets.into_iter().fold(explainer, ImageExplainer::target);
     let options = json!({

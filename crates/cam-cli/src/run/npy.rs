@@ -7,7 +7,7 @@ use crate::report::failure::Failure;
 use crate::run::images::SourceReader;
 use burn_cam::burn::tensor::{Device, Tensor, TensorData, f16};
 use burn_cam::image::{DynamicImage, ImageBuffer};
-use burn_cam::{HeatMap, ImageInput, PhotoNote, Preprocess, ValueRange, check_photo_size};
+use burn_cam::{HeatMap, ImageInput, InputLayout, PhotoNote, Preprocess, ValueRange, check_photo_size};
 use std::path::Path;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -75,8 +75,14 @@ struct Axes {
 
 impl Axes {
     /// Reads the axes of an array of this shape: `[C, H, W]`, `[H, W, C]`, several of one of them, or `[H, W]` for one channel. The
-    /// channels are where there is a number of them that fits; the error says what fits none or both.
-    fn find(shape: &[usize], is_fortran: bool, channels: &[usize]) -> Result<Self, String> {
+    /// channels are where there is a number of them that fits, or of two such places where the layout says; the error says what fits
+    /// none or both.
+    fn find(
+        shape: &[usize],
+        is_fortran: bool,
+        channels: &[usize],
+        layout: InputLayout,
+    ) -> Result<Self, String> {
         let mut strides = vec![1usize; shape.len()];
         let order: Vec<usize> =
             if is_fortran { (0..shape.len()).collect() } else { (0..shape.len()).rev().collect() };
@@ -96,7 +102,11 @@ impl Axes {
                 match (is_first, is_last) {
                     (true, true) if narrow(last) && !narrow(height) && !narrow(first) => vec![[2, 0, 1]],
                     (true, true) if narrow(first) && !narrow(height) && !narrow(last) => vec![[0, 1, 2]],
-                    (true, true) => vec![[0, 1, 2], [2, 0, 1]],
+                    (true, true) => match layout {
+                        InputLayout::Auto => vec![[0, 1, 2], [2, 0, 1]],
+                        InputLayout::Nchw => vec![[0, 1, 2]],
+                        InputLayout::Nhwc => vec![[2, 0, 1]],
+                    },
                     (true, false) => vec![[0, 1, 2]],
                     (false, true) => vec![[2, 0, 1]],
                     (false, false) => vec![],
@@ -106,12 +116,11 @@ impl Axes {
         };
         let &[[channel, row, column]] = &axes[..] else {
             let counts = channels.iter().map(usize::to_string).collect::<Vec<_>>().join(" or ");
+            let expected = format!("[{counts}, H, W] or [H, W, {counts}]");
             return Err(match axes.len() {
-                0 => format!(
-                    "its shape is {shape:?}, not [{counts}, H, W] or [H, W, {counts}], or several of those"
-                ),
+                0 => format!("its shape is {shape:?}, not {expected}, or several of those"),
                 _ => format!(
-                    "its shape {shape:?} is both [{counts}, H, W] and [H, W, {counts}]: transpose it to the first"
+                    "its shape {shape:?} may be {expected}: state `layout = \"nchw\"` or `\"nhwc\"` in a `--card`"
                 ),
             });
         };
@@ -139,7 +148,8 @@ pub fn decode(bytes: &[u8], path: &Path, reader: &SourceReader) -> Result<Vec<Im
     let needed = [reader.preprocess.channels];
     let is_of_colors = matches!(needed, [1 | 3]);
     let channels: &[usize] = if number.is_of_images() && is_of_colors { &[3, 1] } else { &needed };
-    let Axes { dims, strides } = Axes::find(&shape, is_fortran, channels).map_err(unreadable)?;
+    let Axes { dims, strides } =
+        Axes::find(&shape, is_fortran, channels, reader.preprocess.layout).map_err(unreadable)?;
     // The shape in the header is trusted only as far as the file goes.
     let size = dims.iter().try_fold(number.size(), |size, side| size.checked_mul(*side));
     let data = size.filter(|size| *size > 0).and_then(|size| data.get(..size));
@@ -295,7 +305,11 @@ mod tests {
     }
 
     fn read(bytes: &[u8]) -> Result<Vec<ImageInput>, String> {
-        let reader = SourceReader { preprocess: Preprocess::IMAGENET, photos: PhotoReader::default() };
+        read_for(Preprocess::IMAGENET, bytes)
+    }
+
+    fn read_for(preprocess: Preprocess, bytes: &[u8]) -> Result<Vec<ImageInput>, String> {
+        let reader = SourceReader { preprocess, photos: PhotoReader::default() };
         decode(bytes, Path::new("a.npy"), &reader).map_err(|failure| failure.message())
     }
 
@@ -373,6 +387,27 @@ mod tests {
     }
 
     #[test]
+    fn a_stated_layout_is_that_of_an_array_whose_shape_fits_both() {
+        let of_bands = |layout| Preprocess { channels: 9, layout, ..Preprocess::IMAGENET };
+        // 9 bands of 9 x 9 pixels: the shape says nothing.
+        let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (9, 9, 9), }";
+        let numbers: Vec<f32> = (0..729).map(|i| i as f32 / 729.0).collect();
+        let array = file(header, &numbers);
+        let said = read_for(of_bands(InputLayout::Auto), &array).unwrap_err();
+        assert!(said.contains("may be [9, H, W] or [H, W, 9]: state `layout = \"nchw\"`"), "{said}");
+        for (layout, second) in [(InputLayout::Nchw, 1.0 / 729.0), (InputLayout::Nhwc, 9.0 / 729.0)] {
+            let images = read_for(of_bands(layout), &array).unwrap();
+            let values: Vec<f32> = images[0].prepared().unwrap().clone().try_into_vec_as().unwrap();
+            assert_eq!(values[1], second, "the pixel to the right of the first: {layout:?}");
+        }
+        // A shape that fits one layout only has that one.
+        let preprocess = Preprocess { layout: InputLayout::Nhwc, ..Preprocess::IMAGENET };
+        let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 8, 8), }";
+        let images = read_for(preprocess, &file(header, &numbers[..192])).unwrap();
+        assert_eq!(images[0].prepared().unwrap().dims(), [1, 3, 8, 8]);
+    }
+
+    #[test]
     fn integers_are_images_and_large_floats_are_noted() {
         let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (8, 9, 3), }";
         let bytes: Vec<u8> = (0..216).collect();
@@ -398,7 +433,7 @@ mod tests {
         refused("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (3,), }", "'structured'");
         refused(
             "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 3, 3), }",
-            "is both [3, H, W] and [H, W, 3]",
+            "may be [3, H, W] or [H, W, 3]",
         );
         refused("{'descr': '<f4', 'fortran_order': False, 'shape': (8, 8), }", "its shape is [8, 8]");
         refused("{'descr': '<f4', 'fortran_order': False, 'shape': (), }", "its shape is []");

@@ -34,17 +34,38 @@ where
     bytes.into_inner()
 }
 
-/// Five samples of 16 bits, or those of the first bands.
-struct Bands5;
-
-impl of::ColorType for Bands5 {
-    type Inner = u16;
-    const TIFF_VALUE: PhotometricInterpretation = PhotometricInterpretation::BlackIsZero;
-    const BITS_PER_SAMPLE: &'static [u16] = &[16; 5];
-    const SAMPLE_FORMAT: &'static [SampleFormat] = &[SampleFormat::Uint; 5];
-
-    fn horizontal_predict(_: &[u16], _: &mut Vec<u16>) {}
+/// A TIFF of these samples of 12 x 9 pixels, which says what those beside its colors are.
+fn tiff_with_extra<C: of::ColorType>(samples: &[C::Inner], extra: &[u16]) -> Vec<u8>
+where
+    [C::Inner]: ::tiff::encoder::TiffValue,
+{
+    let mut bytes = Cursor::new(Vec::new());
+    let mut encoder = TiffEncoder::new(&mut bytes).unwrap();
+    let mut image = encoder.new_image::<C>(12, 9).unwrap();
+    image.encoder().write_tag(::tiff::tags::Tag::ExtraSamples, extra).unwrap();
+    image.write_data(samples).unwrap();
+    bytes.into_inner()
 }
+
+/// Five samples of 16 bits.
+macro_rules! five_samples {
+    ($name:ident, $colors:ident) => {
+        struct $name;
+
+        impl of::ColorType for $name {
+            type Inner = u16;
+            const TIFF_VALUE: PhotometricInterpretation = PhotometricInterpretation::$colors;
+            const BITS_PER_SAMPLE: &'static [u16] = &[16; 5];
+            const SAMPLE_FORMAT: &'static [SampleFormat] = &[SampleFormat::Uint; 5];
+
+            fn horizontal_predict(_: &[u16], _: &mut Vec<u16>) {}
+        }
+    };
+}
+
+five_samples!(Bands5, BlackIsZero);
+five_samples!(Colors5, RGB);
+five_samples!(Inks5, CMYK);
 
 #[test]
 fn every_format_gives_the_pixels_that_were_written() {
@@ -62,6 +83,9 @@ fn every_format_gives_the_pixels_that_were_written() {
         let photo = decode(tiff).unwrap();
         assert_eq!((photo.pixels, photo.notes, photo.bands), (colors(), vec![], None), "{number}");
     }
+    let mut big = Cursor::new(Vec::new());
+    TiffEncoder::new_big(&mut big).unwrap().write_image::<of::RGB8>(12, 9, &bytes).unwrap();
+    assert_eq!(decode(&big.into_inner()).unwrap().pixels, colors());
     let gray: Vec<f64> = bytes.iter().step_by(3).map(|x| f64::from(*x) / 255.0).collect();
     let photo = decode(&tiff_of::<of::Gray64Float>(&gray)).unwrap();
     assert!(photo.pixels.pixels().zip(colors().pixels()).all(|(found, color)| found.0 == [color.0[0]; 3]));
@@ -99,12 +123,7 @@ fn opacity_is_that_of_a_tiff_that_says_so_and_premultiplied_colors_are_not_multi
     let samples: Vec<u8> = (0..108).flat_map(|_| [40, 20, 10, 51]).collect();
     let mut found = Vec::new();
     for kind in [ExtraSamples::UnassociatedAlpha, ExtraSamples::AssociatedAlpha] {
-        let mut bytes = Cursor::new(Vec::new());
-        let mut encoder = TiffEncoder::new(&mut bytes).unwrap();
-        let mut image = encoder.new_image::<of::RGBA8>(12, 9).unwrap();
-        image.encoder().write_tag(::tiff::tags::Tag::ExtraSamples, &[kind.to_u16()][..]).unwrap();
-        image.write_data(&samples).unwrap();
-        let photo = decode(&bytes.into_inner()).unwrap();
+        let photo = decode(&tiff_with_extra::<of::RGBA8>(&samples, &[kind.to_u16()])).unwrap();
         assert!(
             matches!(photo.notes[..], [PhotoNote::Transparent { share: 1.0, .. }, ..]),
             "{:?}",
@@ -114,6 +133,26 @@ fn opacity_is_that_of_a_tiff_that_says_so_and_premultiplied_colors_are_not_multi
         found.push(photo.pixels.get_pixel(3, 3).0);
     }
     assert_eq!(found, [[212, 208, 206], [244, 224, 214]]);
+}
+
+#[test]
+fn a_sample_beside_colors_that_is_not_said_to_be_opacity_is_a_band() {
+    let samples: Vec<u8> = (0..108).flat_map(|pixel| [40, 20, pixel, 200 - pixel]).collect();
+    for kind in [ExtraSamples::Unspecified.to_u16(), 999] {
+        let photo = decode(&tiff_with_extra::<of::RGBA8>(&samples, &[kind])).unwrap();
+        let bands = photo.bands.unwrap();
+        assert_eq!((bands.count, photo.notes), (4, vec![PhotoNote::Bands { count: 4, drawn: 3 }]));
+        assert_eq!(photo.pixels.get_pixel(7, 0).0, [40, 20, 7]);
+        let found = bands.values[3 * 108 + 7];
+        assert!((found - 193.0 / 255.0).abs() < 1e-6, "{found}");
+    }
+    // Two of them, in 16 bits, and beside inks.
+    let words: Vec<u16> =
+        (0..108).flat_map(|pixel| [1, 2, 3, 4, 5].map(|band| 257 * (pixel + band))).collect();
+    let bands = decode(&tiff_with_extra::<Colors5>(&words, &[0, 0])).unwrap().bands.unwrap();
+    assert_eq!((bands.count, (bands.values[4 * 108 + 7] * 255.0).round()), (5, 12.0));
+    let said = decode(&tiff_with_extra::<Inks5>(&words, &[0])).unwrap_err();
+    assert!(said.contains("it has 5 samples in a pixel, which are more than CMYK"), "{said}");
 }
 
 #[test]

@@ -11,6 +11,11 @@ use tiff::decoder::{BufferLayoutPreference, Decoder, DecodingResult, Limits};
 use tiff::tags::Tag;
 use tiff::{ColorType, TiffError};
 
+/// Returns whether the bytes are those of a BigTIFF, as files of more than 4 GiB are and many of satellites.
+pub fn is_big(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"II+\0") || bytes.starts_with(b"MM\0+")
+}
+
 /// Reads the first page of a TIFF.
 pub fn decode(reader: &PhotoReader, bytes: &[u8], path: &Path) -> Result<Photo, Error> {
     let unreadable = |reason: String| Error::UnreadablePhoto { path: path.into(), reason };
@@ -23,6 +28,15 @@ pub fn decode(reader: &PhotoReader, bytes: &[u8], path: &Path) -> Result<Photo, 
     let (width, height) = decoder.dimensions().map_err(failed)?;
     check_photo_size(path, width, height)?;
     let color = decoder.colortype().map_err(failed)?;
+    let stored = decoder.find_tag_unsigned::<u16>(Tag::SamplesPerPixel).ok().flatten().unwrap_or(1);
+    if stored > color.num_samples() {
+        return match (color, as_bands(bytes)) {
+            (ColorType::RGB(_) | ColorType::RGBA(_), Some(bands)) => decode(reader, &bands, path),
+            _ => {
+                Err(unreadable(format!("it has {stored} samples in a pixel, which are more than {color:?}")))
+            }
+        };
+    }
     let tag = |decoder: &mut Decoder<_>, tag| decoder.find_tag_unsigned_vec::<u16>(tag).ok().flatten();
     let extra = tag(&mut decoder, Tag::ExtraSamples).unwrap_or_default();
     let orientation =
@@ -74,6 +88,34 @@ pub fn decode(reader: &PhotoReader, bytes: &[u8], path: &Path) -> Result<Photo, 
         photo.notes.push(PhotoNote::First);
     }
     Ok(photo)
+}
+
+/// Returns a copy of a file whose first page says that its samples are bands: of one that says colors, the decoder leaves out what is
+/// beside the colors. `None` if it does not say so in the usual way.
+fn as_bands(bytes: &[u8]) -> Option<Vec<u8>> {
+    const PHOTOMETRIC: u64 = 262;
+    const SHORT: u64 = 3;
+    const BLACK_IS_ZERO: u16 = 1;
+    let is_little = bytes.starts_with(b"II");
+    let number = |at: usize, length: usize| {
+        let field = bytes.get(at..at.checked_add(length)?)?;
+        let joined = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
+        Some(if is_little { field.iter().rev().fold(0, joined) } else { field.iter().fold(0, joined) })
+    };
+    // Where the page is, the length of the number of its entries, and that of an entry and of what precedes its value.
+    let (page, counted, long, value) = match number(2, 2)? {
+        43 => (number(8, 8)?, 8, 20, 12),
+        _ => (number(4, 4)?, 2, 12, 8),
+    };
+    let page = usize::try_from(page).ok()?;
+    let entries = number(page, counted)?.min(u16::MAX.into()) as usize;
+    let at = (0..entries)
+        .map_while(|entry| page.checked_add(counted + entry * long))
+        .find(|at| number(*at, 2) == Some(PHOTOMETRIC) && number(at + 2, 2) == Some(SHORT))?;
+    let mut copy = bytes.to_vec();
+    let bands = if is_little { BLACK_IS_ZERO.to_le_bytes() } else { BLACK_IS_ZERO.to_be_bytes() };
+    copy.get_mut(at + value..at + value + 2)?.copy_from_slice(&bands);
+    Some(copy)
 }
 
 /// Returns what the last sample is, by what the file says of those beside the colors; `unsaid` if it says nothing.

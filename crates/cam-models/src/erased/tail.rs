@@ -1,44 +1,123 @@
-//! A network with a head of several linear layers: the network up to the first of them, and those behind it.
+//! A network with a head of several layers: the network up to the first of them, and those behind it.
 
 use super::{AnyArchitecture, AnyNetwork, DynArchitecture};
-use crate::family::Architecture;
+use crate::family::{Architecture, TensorShapes};
 use crate::weights::{Comparison, Weights};
 use crate::{ArchitectureOptions, Error};
 use burn::module::{Module, ModuleMapper, ModuleVisitor};
-use burn::nn::{Linear, LinearConfig};
+use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
 
 /// What the names of the layers behind the first one start with.
-pub(crate) const TAIL: &str = "head_tail";
+const TAIL: &str = "head_tail";
+
+/// A layer of a head, behind its first one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TailLayer {
+    pub kind: TailKind,
+    /// The numbers that it returns for an image.
+    pub units: usize,
+    /// Whether a ReLU precedes it.
+    pub relu: bool,
+}
+
+/// The layers that a head may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TailKind {
+    Linear,
+    /// `BatchNorm1d`
+    Norm,
+}
+
+impl TailLayer {
+    /// The last part of the names of each kind, behind nothing and behind a ReLU.
+    const WORDS: [(&str, TailKind, bool); 4] = [
+        ("linear", TailKind::Linear, false),
+        ("relu_linear", TailKind::Linear, true),
+        ("norm", TailKind::Norm, false),
+        ("relu_norm", TailKind::Norm, true),
+    ];
+
+    /// Returns what the names of its tensors are, without the last part, at this place of the tail.
+    pub fn name(self, place: usize) -> String {
+        let own = |(_, kind, relu): &&(&str, TailKind, bool)| (*kind, *relu) == (self.kind, self.relu);
+        let (word, ..) = Self::WORDS.iter().find(own).expect("every kind has a word");
+        format!("{TAIL}.{place}.{word}")
+    }
+
+    /// Returns the layers of a tail that tensors have.
+    pub fn detect(shapes: &TensorShapes<'_>) -> Vec<Self> {
+        let at = |place: usize| {
+            let found = Self::WORDS.into_iter().find_map(|(_, kind, relu)| {
+                let layer = Self { kind, relu, units: 0 };
+                let units = *shapes(&format!("{}.weight", layer.name(place)))?.first()?;
+                Some(Self { units, ..layer })
+            });
+            found
+        };
+        (0..).map_while(at).collect()
+    }
+}
+
+impl fmt::Display for TailLayer {
+    /// Writes `ReLU, linear`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            TailKind::Linear => "linear",
+            TailKind::Norm => "norm",
+        };
+        write!(f, "{}{kind}", if self.relu { "ReLU, " } else { "" })
+    }
+}
 
 /// An architecture whose classes are the units of the first layer of its head.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct TailedArchitecture<A> {
     pub base: A,
-    /// The units of each further layer.
-    pub units: Vec<usize>,
+    /// The further layers, of which the last one is linear.
+    pub tail: Vec<TailLayer>,
 }
 
 /// Its network. Its base has the names that it has alone.
 #[derive(Debug, Clone)]
 struct Tailed<M> {
     base: M,
-    tail: Vec<Linear>,
+    tail: Vec<(TailLayer, Layer)>,
+}
+
+/// A layer with its parameters.
+#[derive(Module, Debug)]
+enum Layer {
+    Linear(Linear),
+    Norm(BatchNorm),
 }
 
 impl<A: Architecture> TailedArchitecture<A> {
     fn network(&self, device: &Device) -> Tailed<A::Network> {
-        let inputs = std::iter::once(self.base.classes()).chain(self.units.iter().copied());
-        let linear = |(from, to): (usize, &usize)| LinearConfig::new(from, *to).init(device);
-        Tailed { base: self.base.build(device), tail: inputs.zip(&self.units).map(linear).collect() }
+        let inputs = std::iter::once(self.base.classes()).chain(self.tail.iter().map(|layer| layer.units));
+        let layer = |(from, to): (usize, &TailLayer)| {
+            let layer = match to.kind {
+                TailKind::Linear => Layer::Linear(LinearConfig::new(from, to.units).init(device)),
+                TailKind::Norm => Layer::Norm(BatchNormConfig::new(to.units).init(device)),
+            };
+            (*to, layer)
+        };
+        Tailed { base: self.base.build(device), tail: inputs.zip(&self.tail).map(layer).collect() }
     }
 
     fn forward(network: &Tailed<A::Network>, images: Tensor<4>) -> Tensor<2> {
         let x = A::forward(&network.base, images);
-        network.tail.iter().fold(x, |x, linear| linear.forward(relu(x)))
+        network.tail.iter().fold(x, |x, (spec, layer)| {
+            let x = if spec.relu { relu(x) } else { x };
+            match layer {
+                Layer::Linear(linear) => linear.forward(x),
+                Layer::Norm(norm) => norm.forward(x),
+            }
+        })
     }
 
     fn remapped(&self, name: &str, shape: &[usize]) -> Option<(String, Vec<usize>)> {
@@ -49,7 +128,7 @@ impl<A: Architecture> TailedArchitecture<A> {
     }
 
     fn with_base(&self, base: A) -> AnyArchitecture {
-        AnyArchitecture(Arc::new(Self { base, units: self.units.clone() }))
+        AnyArchitecture(Arc::new(Self { base, tail: self.tail.clone() }))
     }
 }
 
@@ -80,13 +159,13 @@ impl<A: Architecture> DynArchitecture for TailedArchitecture<A> {
     }
 
     fn classes(&self) -> usize {
-        self.units.last().copied().unwrap_or(self.base.classes())
+        self.tail.last().map_or(self.base.classes(), |layer| layer.units)
     }
 
     fn with_classes(&self, classes: usize) -> AnyArchitecture {
         let mut other = self.clone();
-        match other.units.last_mut() {
-            Some(units) => *units = classes,
+        match other.tail.last_mut() {
+            Some(layer) => layer.units = classes,
             None => other.base = other.base.with_classes(classes),
         }
         AnyArchitecture(Arc::new(other))
@@ -112,60 +191,79 @@ impl<A: Architecture> DynArchitecture for TailedArchitecture<A> {
         Ok(self.with_base(self.base.clone().with_options(options)?))
     }
 
-    fn with_tail(&self, units: Vec<usize>) -> AnyArchitecture {
-        AnyArchitecture(Arc::new(Self { base: self.base.clone(), units }))
+    fn with_classifier(&self, name: &str) -> AnyArchitecture {
+        self.with_base(self.base.clone().with_classifier(name))
     }
 
-    fn has_tail(&self) -> bool {
-        true
+    fn with_tail(&self, tail: Vec<TailLayer>) -> AnyArchitecture {
+        AnyArchitecture(Arc::new(Self { base: self.base.clone(), tail }))
+    }
+
+    fn tail(&self) -> &[TailLayer] {
+        &self.tail
     }
 }
 
 const KIND: &str = "Tail";
 
 impl<M: Module> Tailed<M> {
-    fn each(self, base: impl FnOnce(M) -> M, linear: impl Fn(Linear) -> Linear) -> Self {
-        Self { base: base(self.base), tail: self.tail.into_iter().map(linear).collect() }
+    fn each(
+        self,
+        base: impl FnOnce(M) -> M,
+        mut layer: impl FnMut(usize, TailLayer, Layer) -> Layer,
+    ) -> Self {
+        let tail = self.tail.into_iter().enumerate();
+        let tail = tail.map(|(place, (spec, one))| (spec, layer(place, spec, one)));
+        Self { base: base(self.base), tail: tail.collect() }
     }
 }
 
 impl<M: Module> Module for Tailed<M> {
     fn collect_devices(&self, devices: Vec<Device>) -> Vec<Device> {
-        self.tail.collect_devices(self.base.collect_devices(devices))
+        let devices = self.base.collect_devices(devices);
+        self.tail.iter().fold(devices, |devices, (_, layer)| layer.collect_devices(devices))
     }
 
     fn fork(self, device: &Device) -> Self {
-        self.each(|base| base.fork(device), |linear| linear.fork(device))
+        self.each(|base| base.fork(device), |_, _, layer| layer.fork(device))
     }
 
     fn to_device(self, device: &Device) -> Self {
-        self.each(|base| base.to_device(device), |linear| linear.to_device(device))
+        self.each(|base| base.to_device(device), |_, _, layer| layer.to_device(device))
     }
 
     fn train(self) -> Self {
-        self.each(M::train, Linear::train)
+        self.each(M::train, |_, _, layer| layer.train())
     }
 
     fn valid(&self) -> Self {
-        Self { base: self.base.valid(), tail: self.tail.valid() }
+        self.clone().each(|base| base.valid(), |_, _, layer| layer.valid())
     }
 
     fn materialize(self) -> Self {
-        self.each(M::materialize, Linear::materialize)
+        self.each(M::materialize, |_, _, layer| layer.materialize())
     }
 
     fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
         self.base.visit(visitor);
-        visitor.enter_module(TAIL, KIND);
-        self.tail.visit(visitor);
-        visitor.exit_module(TAIL, KIND);
+        for (place, (spec, layer)) in self.tail.iter().enumerate() {
+            visitor.enter_module(&spec.name(place), KIND);
+            layer.visit(visitor);
+            visitor.exit_module(&spec.name(place), KIND);
+        }
     }
 
     fn map<T: ModuleMapper>(self, mapper: &mut T) -> Self {
-        let base = self.base.map(mapper);
-        mapper.enter_module(TAIL, KIND);
-        let tail = self.tail.map(mapper);
-        mapper.exit_module(TAIL, KIND);
-        Self { base, tail }
+        let Self { base, tail } = self;
+        let base = base.map(mapper);
+        Self { base, tail }.each(
+            |base| base,
+            |place, spec, layer| {
+                mapper.enter_module(&spec.name(place), KIND);
+                let layer = layer.map(mapper);
+                mapper.exit_module(&spec.name(place), KIND);
+                layer
+            },
+        )
     }
 }

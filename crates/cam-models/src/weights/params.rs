@@ -2,9 +2,28 @@
 
 use super::{FileTensors, Shapes};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::store::{ModuleAdapter, ModuleContext, bridge, burn_pack};
+use burn::store::{BurnToPyTorchAdapter, ModuleAdapter, ModuleContext, bridge, burn_pack};
 use burn::tensor::{Bool, DType, Device, Int, Shape, Tensor, TensorData};
 use cam_nn::computes_on;
+
+/// PyTorch's names and shapes for the parameters of Burn's modules: Burn's own adapter, and PReLU, which it leaves out.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PyTorchAdapter;
+
+impl ModuleAdapter for PyTorchAdapter {
+    fn adapt(&self, mut tensor: burn_pack::Tensor, context: ModuleContext<'_>) -> burn_pack::Tensor {
+        if context.module_type() == Some("Struct:PRelu")
+            && let Some(layer) = tensor.name.strip_suffix("alpha")
+        {
+            tensor.name = format!("{layer}weight");
+        }
+        BurnToPyTorchAdapter.adapt(tensor, context)
+    }
+
+    fn clone_box(&self) -> Box<dyn ModuleAdapter> {
+        Box::new(self.clone())
+    }
+}
 
 /// The place in a module that a visitor is at, and what converts a tensor there to one of a file.
 struct ModulePath<'a> {

@@ -1,12 +1,11 @@
 //! The names that other publishers have for the tensors of the networks here, a table for each. Files of the first publisher of a network
-//! (torchvision's convolutional networks, timm's transformers) are left as they are.
+//! (torchvision's convolutional networks, timm's transformers) are left as they are. Heads have a file of their own.
 
 use super::PackTensor;
-use crate::erased::TAIL;
 use burn::tensor::Bytes;
 use std::collections::BTreeMap;
 
-type Tensors = BTreeMap<String, PackTensor>;
+pub(super) type Tensors = BTreeMap<String, PackTensor>;
 
 /// How a publisher names the tensors of a network.
 struct Publisher {
@@ -158,24 +157,8 @@ const PUBLISHERS: &[Publisher] = &[
     },
 ];
 
-/// The body of a network: a tensor that shows it, and the name that its first publisher has for the last linear layer.
-const HEADS: &[(&str, &str)] = &[
-    ("layer1.0.conv1.weight", "fc."),
-    ("patch_embed.proj.weight", "head."),
-    ("layers.0.blocks.0.attn.qkv.weight", "head.fc."),
-    ("features.denseblock1.denselayer1.norm1.weight", "classifier."),
-    ("features.28.weight", "classifier.6."),
-];
-
-/// What others call the last layer, or the layers, behind a body; the names without a number come first.
-const HEAD_NAMES: [&str; 8] =
-    ["fc.", "head.fc.", "head.", "classifier.", "linear.", "heads.head.", "last_linear.", "classifier.6."];
-
-/// What others call the body.
-const BODY_NAMES: [&str; 5] = ["backbone.", "encoder.", "base.", "features.", "body."];
-
 /// The most networks that are looked for in one file.
-const MOST_NETWORKS: usize = 16;
+pub(super) const MOST_NETWORKS: usize = 16;
 
 /// Returns the tensors of a file under the names of the first publisher of their network, and what its norms add to a variance if that
 /// is known to be another number.
@@ -187,13 +170,6 @@ pub(super) fn translated(mut tensors: Tensors) -> (Tensors, Option<f64>) {
             let Some((outer, body)) = publisher.found(&tensors) else { break };
             tensors = fused(publisher.renamed(tensors, &outer, body));
             epsilon = epsilon.or(publisher.epsilon);
-        }
-    }
-    for (mark, head) in HEADS {
-        let bodies: Vec<String> =
-            tensors.keys().filter_map(|name| name.strip_suffix(mark)).map(String::from).collect();
-        for body in bodies.into_iter().filter(|body| body.is_empty() || body.ends_with('.')) {
-            tensors = with_head(tensors, &body, head);
         }
     }
     (tensors, epsilon)
@@ -279,62 +255,6 @@ fn concatenated(name: String, parts: [PackTensor; 3]) -> Option<PackTensor> {
         }
         Ok(Bytes::from_bytes_vec(bytes))
     }))
-}
-
-/// Gives the last linear layer behind a body the name that its first publisher has, where a file has only one that can be it.
-fn with_head(mut tensors: Tensors, body: &str, head: &str) -> Tensors {
-    let is_known = |name: &str| tensors.contains_key(&format!("{body}{name}weight"));
-    // A Swin has the same first tensor as a ViT, and its files have two names for its head.
-    if is_known(head)
-        || is_known("head.")
-        || is_known("head.fc.")
-        || (head == "head." && !is_known("blocks.0.attn.qkv."))
-    {
-        return tensors;
-    }
-    let outside = BODY_NAMES.iter().find_map(|name| body.strip_suffix(name)).unwrap_or(body);
-    let places = if outside == body { vec![body] } else { vec![body, outside] };
-    for (place, name) in places.into_iter().flat_map(|place| HEAD_NAMES.map(|name| (place, name))) {
-        // The numbers of a VGG's classifier are those of its own layers.
-        if head == "classifier.6." && name != head {
-            continue;
-        }
-        let start = format!("{place}{name}");
-        let layers = linear_layers(&tensors, &start);
-        let Some((first, tail)) = layers.split_first() else { continue };
-        rename(&mut tensors, first, &format!("{body}{head}"));
-        for (layer, theirs) in tail.iter().enumerate() {
-            rename(&mut tensors, theirs, &format!("{body}{TAIL}.{layer}."));
-        }
-        break;
-    }
-    tensors
-}
-
-fn rename(tensors: &mut Tensors, theirs: &str, ours: &str) {
-    for parameter in ["weight", "bias"] {
-        if let Some(tensor) = tensors.remove(&format!("{theirs}{parameter}")) {
-            tensors.insert(format!("{ours}{parameter}"), tensor);
-        }
-    }
-}
-
-/// Returns what the names of the linear layers of a head start with, in their order: of one layer, or of a sequence in which only linear
-/// layers have tensors and each reads the output of the one before.
-fn linear_layers(tensors: &Tensors, start: &str) -> Vec<String> {
-    let weight = |layer: &str| tensors.get(&format!("{layer}weight")).map(|tensor| tensor.shape.to_vec());
-    if weight(start).is_some_and(|shape| shape.len() == 2) {
-        return vec![start.into()];
-    }
-    let numbered = |name: &String| name.strip_prefix(start)?.strip_suffix(".weight")?.parse::<usize>().ok();
-    let mut numbers: Vec<usize> = tensors.keys().filter_map(numbered).collect();
-    numbers.sort_unstable();
-    let layers: Vec<String> = numbers.iter().map(|number| format!("{start}{number}.")).collect();
-    let shapes: Option<Vec<[usize; 2]>> = layers.iter().map(|layer| weight(layer)?.try_into().ok()).collect();
-    match shapes {
-        Some(shapes) if shapes.windows(2).all(|pair| pair[0][0] == pair[1][1]) => layers,
-        _ => Vec::new(),
-    }
 }
 
 #[cfg(test)]

@@ -47,8 +47,10 @@ pub struct VitConfig {
     pub pool: TokenPool,
     /// What is pooled is normed afterwards, instead of each token before.
     pub pooled_norm: bool,
-    /// A second token beside the class token, and a second head: the logits are the mean of both.
+    /// A second token beside the class token.
     pub distilled: bool,
+    /// The head at the second token, if there is one.
+    pub second_head: SecondHead,
     /// Register tokens, which belong to no patch.
     pub registers: usize,
     /// The positional embedding also has an entry for each token before the patches.
@@ -59,6 +61,19 @@ pub struct VitConfig {
     pub channels: usize,
     /// Classes.
     pub classes: usize,
+}
+
+/// The head at the second token of a distilled vision transformer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecondHead {
+    /// The logits are the mean of both heads.
+    Averaged,
+    /// The logits are its own.
+    Alone,
+    /// The logits are those of the head at the class token.
+    Unread,
+    /// There is none: transformers' `DeiTForImageClassification`.
+    Absent,
 }
 
 const TINY: VitConfig = VitConfig {
@@ -74,6 +89,7 @@ const TINY: VitConfig = VitConfig {
     pool: TokenPool::Token,
     pooled_norm: false,
     distilled: false,
+    second_head: SecondHead::Averaged,
     registers: 0,
     prefix_embedded: true,
     layer_scale: false,
@@ -167,6 +183,10 @@ pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<VitConfig> {
         pool: if pooled_norm || !class_token { TokenPool::Avg } else { TokenPool::Token },
         pooled_norm,
         distilled,
+        second_head: match shapes("head_dist.weight") {
+            None if distilled => SecondHead::Absent,
+            _ => SecondHead::Averaged,
+        },
         registers,
         prefix_embedded,
         layer_scale: shapes("blocks.0.ls1.gamma").is_some(),
@@ -213,6 +233,15 @@ impl Architecture for VitConfig {
 
     fn image_size(&self) -> Option<[usize; 2]> {
         Some(self.image)
+    }
+
+    fn with_classifier(self, name: &str) -> Self {
+        let second_head = match (self.second_head, name) {
+            (SecondHead::Averaged, "head") => SecondHead::Unread,
+            (SecondHead::Averaged, "head_dist") => SecondHead::Alone,
+            (other, _) => other,
+        };
+        Self { second_head, ..self }
     }
 
     /// The positional embedding is that of a grid of as many patches; of another number, it is resampled.
@@ -295,6 +324,8 @@ pub struct Vit {
     fc_norm: Option<LayerNorm>,
     head: Linear,
     head_dist: Option<Linear>,
+    #[module(skip)]
+    second_head: SecondHead,
     grid: [usize; 2],
     prefix: usize,
     prefix_embedded: bool,
@@ -372,7 +403,9 @@ impl VitConfig {
             norm: (!self.pooled_norm).then(norm),
             fc_norm: self.pooled_norm.then(norm),
             head: linear(width, self.classes),
-            head_dist: self.distilled.then(|| linear(width, self.classes)),
+            head_dist: (self.distilled && self.second_head != SecondHead::Absent)
+                .then(|| linear(width, self.classes)),
+            second_head: self.second_head,
             grid,
             prefix,
             prefix_embedded: self.prefix_embedded,
@@ -485,13 +518,12 @@ impl Vit {
         let x = normed(&self.norm, self.blocks.iter().fold(x, |x, block| block.forward(x)));
         let second = x.clone();
         let pooled = pooled(x, self.pool, self.prefix).unsqueeze_dim::<3>(1);
-        let logits = self.head.forward(normed(&self.fc_norm, pooled).squeeze_dim::<2>(1));
-        match &self.head_dist {
-            Some(head) => {
-                let second = second.narrow(1, 1, 1).squeeze_dim::<2>(1);
-                (logits + head.forward(second)) / 2.0
-            }
-            None => logits,
+        let first = || self.head.forward(normed(&self.fc_norm, pooled).squeeze_dim::<2>(1));
+        let second = |head: &Linear| head.forward(second.narrow(1, 1, 1).squeeze_dim::<2>(1));
+        match (&self.head_dist, self.second_head) {
+            (Some(head), SecondHead::Averaged) => (first() + second(head)) / 2.0,
+            (Some(head), SecondHead::Alone) => second(head),
+            _ => first(),
         }
     }
 }
