@@ -5,6 +5,7 @@ use super::PackTensor;
 use crate::erased::TAIL;
 use burn::tensor::Bytes;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 type Tensors = BTreeMap<String, PackTensor>;
 
@@ -326,8 +327,11 @@ fn linear_layers(tensors: &Tensors, start: &str) -> Vec<String> {
     if weight(start).is_some_and(|shape| shape.len() == 2) {
         return vec![start.into()];
     }
-    let numbered = |name: &String| name.strip_prefix(start)?.strip_suffix(".weight")?.parse::<usize>().ok();
-    let mut numbers: Vec<usize> = tensors.keys().filter_map(numbered).collect();
+    // Of the many bodies that a file may have, each looks at its own names only.
+    let names = tensors.range::<str, _>((Bound::Included(start), Bound::Unbounded)).map(|(name, _)| name);
+    let parameters = names.map_while(|name| name.strip_prefix(start));
+    let numbered = |name: &str| name.strip_suffix(".weight")?.parse::<usize>().ok();
+    let mut numbers: Vec<usize> = parameters.filter_map(numbered).collect();
     numbers.sort_unstable();
     let layers: Vec<String> = numbers.iter().map(|number| format!("{start}{number}.")).collect();
     let shapes: Option<Vec<[usize; 2]>> = layers.iter().map(|layer| weight(layer)?.try_into().ok()).collect();
