@@ -7,7 +7,7 @@ use crate::digest::sha256;
 use crate::erased::{AnyArchitecture, AnyNetwork, RecordedNetwork};
 use crate::labels::labels;
 use crate::weights::Weights;
-use crate::{Error, ModelCard, Registry};
+use crate::{Error, ModelCard, Registry, text_file};
 use burn::tensor::{Device, Tensor};
 use cam_core::{Inspect, Model, Taps};
 use cam_graph::Precision;
@@ -15,7 +15,6 @@ use cam_image::{Logits, Prediction, class_named};
 use image::RgbImage;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// A network with its weights, its model card and the names of its classes.
@@ -186,19 +185,13 @@ impl Classifier {
     pub fn with_labels(mut self, path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let unreadable = |reason: String| Error::UnreadableLabels { path: path.into(), reason };
-        let mut text = String::new();
-        let file = File::open(path).map_err(|e| unreadable(e.to_string()))?;
-        file.take(LABELS + 1).read_to_string(&mut text).map_err(|e| unreadable(e.to_string()))?;
-        if text.len() as u64 > LABELS {
-            return Err(unreadable(format!("it has more than {LABELS} bytes")));
-        }
+        let text = text_file::read(path, LABELS).map_err(|e| unreadable(e.to_string()))?;
         let text = text.trim_start_matches('\u{feff}').trim_end();
-        let names: Vec<String> = text.lines().map(|line| line.trim().to_string()).collect();
-        if names.len() != self.labels.len() {
-            let (names, classes) = (names.len(), self.labels.len());
+        let (names, classes) = (text.lines().count(), self.labels.len());
+        if names != classes {
             return Err(Error::LabelCount { path: path.into(), names, classes });
         }
-        self.labels = names;
+        self.labels = text.lines().map(|line| line.trim().to_string()).collect();
         Ok(self)
     }
 

@@ -33,6 +33,7 @@ mod labels;
 mod model_card;
 mod options;
 mod registry;
+mod text_file;
 mod weights;
 pub mod zoo;
 
