@@ -86,7 +86,7 @@ fn a_file_that_becomes_shorter_while_it_is_open_is_unreadable() {
         if name.starts_with("a_name") {
             continue;
         }
-        for length in [0, 1000, bytes.len() / 2, bytes.len() - 1000] {
+        for length in [0, 1000, bytes.len() / 2] {
             let path = desk.file(&name, &bytes);
             let weights = Weights::open(&path).unwrap();
             std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length as u64).unwrap();

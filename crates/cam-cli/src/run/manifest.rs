@@ -223,11 +223,10 @@ pub fn written(folder: &Path) -> FileSet {
         for file in found.files() {
             written.add(file);
             // A manifest names files as its run did, maybe from another folder or by another way: they lie beside it or below.
-            let below = file.components().rev().take(DEEPEST).scan(PathBuf::new(), |end, part| {
-                *end = Path::new(&part).join(&*end);
-                Some(end.clone())
-            });
-            below.filter(|end| end.is_relative()).for_each(|end| written.add(&folder.join(end)));
+            let parts: Vec<_> = file.components().collect();
+            let places = parts.len().saturating_sub(DEEPEST)..parts.len();
+            let ends = places.map(|first| parts[first..].iter().collect::<PathBuf>());
+            ends.filter(|end| end.is_relative()).for_each(|end| written.add(&folder.join(end)));
         }
     }
     written
