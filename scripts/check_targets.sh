@@ -8,11 +8,10 @@ cd "$(dirname "$0")/.."
 
 targets=("$@")
 [ $# -gt 0 ] || targets=(x86_64-pc-windows-gnu aarch64-apple-darwin)
-# The compiler is told to take what only a nightly one would; the versions of Cargo.lock and of the standard library are used as they are.
-export RUSTC_BOOTSTRAP=1 CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_BUILD_OVERRIDE_OPT_LEVEL=0
-# The optimized dependencies of `dev` would be for nothing here.
-profile=(--profile quick --target-dir target/targets)
+# The compiler is told to take what only a nightly one would.
+export RUSTC_BOOTSTRAP=1
 for target in "${targets[@]}"; do
     echo "== $target"
-    cargo check "${profile[@]}" -Zbuild-std=std,panic_abort,test --target "$target" -p cam-cli --no-default-features --all-targets
+    cargo check --profile quick --target-dir target/targets -Zbuild-std --target "$target" \
+        -p cam-cli --no-default-features --lib --bins --tests
 done
