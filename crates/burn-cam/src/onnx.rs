@@ -6,11 +6,11 @@ use crate::{
 };
 use burn::Tensor;
 use cam_graph::Fallible;
-use cam_models::{Facts, FileFacts, InputLayout};
+use cam_models::{Facts, FileFacts, InputLayout, class_names};
 use cam_onnx::{OnnxModule, OutputActivation};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// ONNX files, by their extension or their first bytes.
 pub(crate) struct OnnxFiles;
@@ -66,7 +66,7 @@ impl OnnxModel {
         let [_, classes] = recorded.output(&blank)?.dims();
         let known = facts.with_classes(classes, &file)?;
         let labels = match &request.labels {
-            Some(labels) => names(labels, classes)?,
+            Some(labels) => class_names(labels, classes)?,
             None => known.labels,
         };
         let decoder = Classify::new(labels).logits(request.logits.unwrap_or(known.card.logits));
@@ -82,21 +82,6 @@ impl OnnxModel {
             model = model.layer(&known.card.layer);
         }
         Ok(Self { model, file })
-    }
-}
-
-/// Returns the names of classes in a file, one per line.
-fn names(file: &Path, classes: usize) -> Result<Vec<String>, Error> {
-    let unreadable = |error: std::io::Error| cam_models::Error::UnreadableLabels {
-        path: file.into(),
-        reason: error.to_string(),
-    };
-    let text = std::fs::read_to_string(file).map_err(unreadable)?;
-    let text = text.trim_start_matches('\u{feff}').trim_end();
-    let names: Vec<String> = text.lines().map(|line| line.trim().to_string()).collect();
-    match names.len() == classes {
-        true => Ok(names),
-        false => Err(Error::LabelCount { names: names.len(), classes }),
     }
 }
 

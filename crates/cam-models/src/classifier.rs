@@ -5,9 +5,9 @@ use crate::card_text::card_text;
 use crate::detection::Detection;
 use crate::digest::sha256;
 use crate::erased::{AnyArchitecture, AnyNetwork, RecordedNetwork};
-use crate::labels::labels;
+use crate::labels::{class_names, labels};
 use crate::weights::Weights;
-use crate::{Error, ModelCard, Registry, text_file};
+use crate::{Error, ModelCard, Registry};
 use burn::tensor::{Device, Tensor};
 use cam_core::{Inspect, Model, Taps};
 use cam_graph::Precision;
@@ -31,9 +31,6 @@ pub struct Classifier {
     assumed: Vec<String>,
     origins: BTreeMap<String, Origin>,
 }
-
-/// The most bytes of a file of class names.
-const LABELS: u64 = 16 << 20;
 
 /// Where weights come from.
 pub(crate) enum Source {
@@ -183,15 +180,7 @@ impl Classifier {
     /// # Errors
     /// [`Error::UnreadableLabels`], and [`Error::LabelCount`] for more or fewer names than classes.
     pub fn with_labels(mut self, path: impl AsRef<Path>) -> Result<Self, Error> {
-        let path = path.as_ref();
-        let unreadable = |reason: String| Error::UnreadableLabels { path: path.into(), reason };
-        let text = text_file::read(path, LABELS).map_err(|e| unreadable(e.to_string()))?;
-        let text = text.trim_start_matches('\u{feff}').trim_end();
-        let (names, classes) = (text.lines().count(), self.labels.len());
-        if names != classes {
-            return Err(Error::LabelCount { path: path.into(), names, classes });
-        }
-        self.labels = text.lines().map(|line| line.trim().to_string()).collect();
+        self.labels = class_names(path.as_ref(), self.labels.len())?;
         Ok(self)
     }
 

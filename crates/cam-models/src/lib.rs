@@ -47,6 +47,7 @@ pub use family::{Architecture, Family, TensorShapes};
 pub use file_card::{Facts, FileCard, FileFacts};
 #[cfg(feature = "hub")]
 pub use hub::Hub;
+pub use labels::class_names;
 pub use model_card::{InputLayout, Labels, ModelCard};
 pub use options::{Activation, Antialias, ArchitectureOptions, TokenPool};
 pub use registry::Registry;
