@@ -1,48 +1,30 @@
 //! Hostile weight files end in an error within bounded memory: no panic, no abort, nothing executed.
 
-use crate::support::{TINY, archive};
+use crate::support::{Desk, TINY, archive};
 use burn::store::{BurnpackStore, ModuleStore};
 use burn::tensor::Device;
 use cam_models::zoo::resnet::ResNet;
 use cam_models::{Classifier, Error, Weights};
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use tempfile::TempDir;
+use std::path::Path;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-/// A folder for files that are wrong.
-struct Bench {
-    folder: TempDir,
-}
-
-impl Bench {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
-    }
-
-    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let path = self.folder.path().join(name);
-        std::fs::write(&path, bytes).unwrap();
-        path
-    }
-
-    /// One file of each container, all of them sound; one `.pth` has the name of 21 letters that burn-store's reader mistakes.
-    fn sound(&self) -> Vec<(String, Vec<u8>)> {
-        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/weights");
-        let pack = self.folder.path().join("tiny.bpk");
-        BurnpackStore::from_file(&pack).overwrite(true).collect_from(&network()).unwrap();
-        let files = ["tiny.safetensors", "tiny_f16.safetensors", "tiny.pth", "tiny_legacy.pth"];
-        let mistaken =
-            self.file("a_name_of_21_letters_.pth", &mistaken(&archive::entries(&golden.join("tiny.pth"))));
-        let paths = files.map(|file| golden.join(file)).into_iter().chain([pack, mistaken]);
-        paths
-            .map(|path| {
-                let name = path.file_name().unwrap().to_str().unwrap().to_string();
-                (name, std::fs::read(path).unwrap())
-            })
-            .collect()
-    }
+/// One file of each container, all of them sound; one `.pth` has the name of 21 letters that burn-store's reader mistakes.
+fn sound(desk: &Desk) -> Vec<(String, Vec<u8>)> {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/weights");
+    let pack = desk.path().join("tiny.bpk");
+    BurnpackStore::from_file(&pack).overwrite(true).collect_from(&network()).unwrap();
+    let files = ["tiny.safetensors", "tiny_f16.safetensors", "tiny.pth", "tiny_legacy.pth"];
+    let mistaken =
+        desk.file("a_name_of_21_letters_.pth", &mistaken(&archive::entries(&golden.join("tiny.pth"))));
+    let paths = files.map(|file| golden.join(file)).into_iter().chain([pack, mistaken]);
+    paths
+        .map(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_string();
+            (name, std::fs::read(path).unwrap())
+        })
+        .collect()
 }
 
 /// A `.pth` of the name of 21 letters.
@@ -84,21 +66,42 @@ fn unreadable(path: &Path) -> String {
 
 #[test]
 fn a_file_cut_anywhere_is_unreadable() {
-    let bench = Bench::new();
-    for (name, bytes) in bench.sound() {
-        assert!(load(&bench.file(&name, &bytes)).is_ok(), "{name}");
+    let desk = Desk::new();
+    for (name, bytes) in sound(&desk) {
+        assert!(load(&desk.file(&name, &bytes)).is_ok(), "{name}");
         // Every byte of the start and the end, where headers and tables are, and many between.
         let ends = (0..64).chain(bytes.len() - 64..bytes.len());
         for length in ends.chain((64..bytes.len() - 64).step_by(bytes.len() / 200)) {
-            unreadable(&bench.file(&name, &bytes[..length]));
+            unreadable(&desk.file(&name, &bytes[..length]));
+        }
+    }
+}
+
+/// Numbers are read when they are used: weights that somebody writes anew meanwhile are an error, and not a signal or a panic.
+#[test]
+fn a_file_that_becomes_shorter_while_it_is_open_is_unreadable() {
+    let desk = Desk::new();
+    for (name, bytes) in sound(&desk) {
+        // The name that has to be copied is read from the copy.
+        if name.starts_with("a_name") {
+            continue;
+        }
+        for length in [0, 1000, bytes.len() / 2] {
+            let path = desk.file(&name, &bytes);
+            let weights = Weights::open(&path).unwrap();
+            std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length as u64).unwrap();
+            match weights.load("tiny", network()) {
+                Err(Error::UnreadableWeights { .. }) => {}
+                other => panic!("{name} of {length} bytes: {:?}", other.map(|_| "loaded")),
+            }
         }
     }
 }
 
 #[test]
 fn a_wrong_byte_is_no_panic() {
-    let bench = Bench::new();
-    for (name, bytes) in bench.sound() {
+    let desk = Desk::new();
+    for (name, bytes) in sound(&desk) {
         // Headers and tables are at the start of all of them, and at the end of a zip.
         let table = 6000.min(bytes.len() / 2);
         let places = (0..table).step_by(47).chain((bytes.len() - table..bytes.len()).step_by(47));
@@ -107,7 +110,7 @@ fn a_wrong_byte_is_no_panic() {
                 let mut bytes = bytes.clone();
                 bytes[place] = wrong;
                 // A changed number is a sound file of other numbers: either answer is right.
-                load(&bench.file(&name, &bytes)).ok();
+                load(&desk.file(&name, &bytes)).ok();
             }
         }
     }
@@ -123,7 +126,7 @@ fn safetensors(header: &str, numbers: usize) -> Vec<u8> {
 
 #[test]
 fn headers_of_safetensors_are_not_believed() {
-    let bench = Bench::new();
+    let desk = Desk::new();
     let one = |shape: &str, from: u64, to: u64| {
         format!(r#""conv1.weight":{{"dtype":"F32","shape":{shape},"data_offsets":[{from},{to}]}}"#)
     };
@@ -156,7 +159,7 @@ fn headers_of_safetensors_are_not_believed() {
         ("a deep header", safetensors(&deep, 0)),
         ("no object", safetensors("[]", 0)),
     ] {
-        unreadable(&bench.file(&format!("{name}.safetensors"), &bytes));
+        unreadable(&desk.file(&format!("{name}.safetensors"), &bytes));
     }
 }
 
@@ -207,8 +210,8 @@ const VAST: [(&str, &[u32], &[u32], u32); 4] = [
 
 #[test]
 fn nothing_of_a_pickle_is_executed() {
-    let bench = Bench::new();
-    let marker = bench.folder.path().join("executed");
+    let desk = Desk::new();
+    let marker = desk.path().join("executed");
     let call = |module: &str, function: &str, argument: &str| {
         let length = (argument.len() as u32).to_le_bytes();
         [
@@ -232,15 +235,15 @@ fn nothing_of_a_pickle_is_executed() {
         ("subprocess", "call", &touch),
     ] {
         let pickle = call(module, function, argument);
-        refused(&bench.file("plain.pth", &pickle));
-        refused(&bench.file("zip.pth", &pth(&pickle, &[], CompressionMethod::Stored)));
+        refused(&desk.file("plain.pth", &pickle));
+        refused(&desk.file("zip.pth", &pth(&pickle, &[], CompressionMethod::Stored)));
     }
     assert!(!marker.exists());
 }
 
 #[test]
 fn pickles_that_are_none_are_refused() {
-    let bench = Bench::new();
+    let desk = Desk::new();
     let empty = || b"\x80\x02".to_vec();
     let deep = [empty(), b")".to_vec(), b"\x85".repeat(100_000), b".".to_vec()].concat();
     let deep_lists = [empty(), b"](".repeat(100_000)].concat();
@@ -268,18 +271,18 @@ fn pickles_that_are_none_are_refused() {
         ("an absurd shape without strides", of_numbers(&[u32::MAX; 4], &[0; 4], 1)),
         ("strides outside of the storage", of_numbers(&[8, 3, 7, 7], &[u32::MAX; 4], 1176)),
     ] {
-        refused(&bench.file(&format!("{name}.pth"), &pickle));
+        refused(&desk.file(&format!("{name}.pth"), &pickle));
         let archive = pth(&pickle, &[], CompressionMethod::Stored);
-        refused(&bench.file(&format!("{name}, zipped.pth"), &archive));
+        refused(&desk.file(&format!("{name}, zipped.pth"), &archive));
     }
 }
 
 #[test]
 fn a_shape_larger_than_its_file_takes_no_memory() {
-    let bench = Bench::new();
+    let desk = Desk::new();
     let storages = vec![vec![0; 4]; VAST.len()];
     let bytes = pth(&state_dict(&VAST), &storages, CompressionMethod::Stored);
-    let path = bench.file("vast.pth", &bytes);
+    let path = desk.file("vast.pth", &bytes);
     let said = Classifier::load_file(&path, &Device::flex()).err().unwrap().to_string();
     // Recognised, listed and compared without a number of it in memory.
     assert!(said.contains("resnet") && said.contains("missing: bn1.bias [8192]"), "{said}");
@@ -288,7 +291,7 @@ fn a_shape_larger_than_its_file_takes_no_memory() {
 #[test]
 fn a_network_whose_numbers_are_one_number_repeated_is_refused() {
     // All tensors of a network of 1024 channels, each of stride 0 over a storage of four bytes: 20 KB for 5 GB.
-    let bench = Bench::new();
+    let desk = Desk::new();
     let shapes = crate::support::shapes(&network());
     let wide = |name: &str, shape: &[usize]| -> Vec<u32> {
         let kept = |place: usize| {
@@ -309,29 +312,29 @@ fn a_network_whose_numbers_are_one_number_repeated_is_refused() {
         .collect();
     let storages = vec![vec![0; 4]; tensors.len()];
     let bytes = pth(&state_dict(&tensors), &storages, CompressionMethod::Stored);
-    let path = bench.file("repeated.pth", &bytes);
+    let path = desk.file("repeated.pth", &bytes);
     let said = Classifier::load_file(&path, &Device::flex()).err().unwrap().to_string();
     assert!(said.contains("which do not hold the"), "{said}");
 }
 
 #[test]
 fn archives_that_unpack_to_more_than_they_hold_are_refused() {
-    let bench = Bench::new();
+    let desk = Desk::new();
     let tensor: [(&str, &[u32], &[u32], u32); 1] = [("fc.bias", &[1 << 24], &[1], 1 << 24)];
     let bomb = pth(&state_dict(&tensor), &[vec![0; 4 << 24]], CompressionMethod::Deflated);
     assert!(bomb.len() < 100_000);
-    let said = unreadable(&bench.file("numbers.pth", &bomb));
+    let said = unreadable(&desk.file("numbers.pth", &bomb));
     assert!(said.contains("which no checkpoint does"), "{said}");
 
     let table = [&b"\x80\x02"[..], &b")".repeat(64 << 20), b"."].concat();
     let bomb = pth(&table, &[], CompressionMethod::Deflated);
-    let said = unreadable(&bench.file("table.pth", &bomb));
+    let said = unreadable(&desk.file("table.pth", &bomb));
     assert!(said.contains("its table of tensors has"), "{said}");
 
     // Where a copy is read in the place of the file.
     let entry = |name: &str, bytes| archive::Entry { name: name.into(), bytes, crc32: 0 };
     let said = unreadable(
-        &bench.file("copied.pth", &mistaken(&[entry("data.pkl", table), entry("version", Vec::new())])),
+        &desk.file("copied.pth", &mistaken(&[entry("data.pkl", table), entry("version", Vec::new())])),
     );
     assert!(said.contains("its table of tensors has"), "{said}");
 
@@ -343,16 +346,16 @@ fn archives_that_unpack_to_more_than_they_hold_are_refused() {
     for place in places {
         lying[place..place + 4].copy_from_slice(&owned);
     }
-    refused(&bench.file("lying.pth", &lying));
+    refused(&desk.file("lying.pth", &lying));
 }
 
 #[test]
 #[cfg(unix)]
 fn a_copy_that_is_read_in_the_place_of_a_file_does_not_stay() {
-    let bench = Bench::new();
+    let desk = Desk::new();
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/weights/tiny.pth");
-    let path = bench.file("weights.pth", &mistaken(&archive::entries(&golden)));
-    let temporary = bench.folder.path().join("temporary");
+    let path = desk.file("weights.pth", &mistaken(&archive::entries(&golden)));
+    let temporary = desk.path().join("temporary");
     std::fs::create_dir(&temporary).unwrap();
     let layers = |folder: &Path| {
         let mut cam = assert_cmd::Command::cargo_bin("cam").unwrap();
@@ -360,7 +363,7 @@ fn a_copy_that_is_read_in_the_place_of_a_file_does_not_stay() {
     };
     assert!(layers(&temporary).status.success());
     assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
-    let nowhere = layers(&bench.folder.path().join("nowhere"));
+    let nowhere = layers(&desk.path().join("nowhere"));
     let said = String::from_utf8_lossy(&nowhere.stderr);
     assert_eq!((nowhere.status.code(), said.lines().count()), (Some(9), 1), "{said}");
     assert!(said.contains("it has to be copied to be read"), "{said}");
@@ -370,8 +373,8 @@ fn a_copy_that_is_read_in_the_place_of_a_file_does_not_stay() {
 #[test]
 #[cfg(target_os = "linux")]
 fn the_tool_refuses_them_in_little_memory() {
-    let bench = Bench::new();
-    image::RgbImage::new(64, 64).save(bench.folder.path().join("photo.png")).unwrap();
+    let desk = Desk::new();
+    image::RgbImage::new(64, 64).save(desk.path().join("photo.png")).unwrap();
     let table = [&b"\x80\x02"[..], &b")".repeat(8 << 20), b"."].concat();
     let vast = pth(&state_dict(&VAST), &vec![vec![0; 4]; VAST.len()], CompressionMethod::Stored);
     for (name, bytes) in [
@@ -382,14 +385,14 @@ fn the_tool_refuses_them_in_little_memory() {
         ),
         ("vast.pth", vast),
     ] {
-        let path = bench.file(name, &bytes);
+        let path = desk.file(name, &bytes);
         let mut shell = assert_cmd::Command::new("sh");
         let cam = assert_cmd::cargo::cargo_bin("cam");
         shell
             .args(["-c", "ulimit -v 3000000 && exec \"$0\" explain photo.png --weights \"$1\""])
             .arg(cam)
             .arg(path);
-        let output = shell.current_dir(bench.folder.path()).output().unwrap();
+        let output = shell.current_dir(desk.path()).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(matches!(output.status.code(), Some(9 | 10)), "{name}: {:?} {said}", output.status);
         assert_eq!(said.lines().count(), 1, "{name}: {said}");

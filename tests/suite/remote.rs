@@ -9,7 +9,8 @@ use cam_core::{
 use cam_models::RecordedNetwork;
 use cam_scenes::Scene;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -42,6 +43,26 @@ impl Serving {
     fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
+    }
+
+    /// Its memory in MB, where the system tells it.
+    fn megabytes(&self) -> u64 {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1000
+    }
+
+    /// Opens a connection, and a WebSocket on it, as a client does.
+    fn socket(&self, route: &str) -> TcpStream {
+        let mut socket = TcpStream::connect(&self.address).unwrap();
+        let head = "Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        write!(socket, "GET /{route} HTTP/1.1\r\n{head}").unwrap();
+        let mut answer = [0; 12];
+        socket.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 101");
+        socket
     }
 }
 
@@ -182,6 +203,140 @@ fn who_does_not_know_the_word_is_turned_away() {
     let told = complaint(explain(folder.path(), &device, &[]), 13);
     assert!(told.contains("rejected the credential"), "{told}");
     explain(folder.path(), &device, &["-q"]).env(cam_device::TOKEN, "open sesame").assert().success();
+}
+
+/// A WebSocket frame of this kind that says it has so many bytes, of which these follow.
+fn frame(kind: u8, length: u64, bytes: &[u8]) -> Vec<u8> {
+    [&[0x80 | kind, 0xff][..], &length.to_be_bytes(), &[0; 4], bytes].concat()
+}
+
+/// What no client sends, before and within a session, by many connections that stay open.
+#[test]
+fn garbage_neither_ends_a_server_nor_fills_its_memory() {
+    let folder = desk(1);
+    let serving = Serving::at("127.0.0.1:0", Some("open sesame"));
+    let device = format!("remote:{}", serving.address);
+    let run = || {
+        explain(folder.path(), &device, &["-q", "--fresh"])
+            .env(cam_device::TOKEN, "open sesame")
+            .assert()
+            .success();
+    };
+    run();
+    let before = serving.megabytes();
+    let noise: Vec<u8> = (0..1 << 16).map(|place| crate::support::hash("noise", place) as u8).collect();
+    let mut open = Vec::new();
+    for start in [
+        &b""[..],
+        b"GET / HTTP/1.1\r\n",
+        b"GET /session HTTP/1.1\r\nHost: a\r\nX: ",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ] {
+        let mut socket = TcpStream::connect(&serving.address).unwrap();
+        // A server may hang up in the middle of it.
+        let _ = socket.write_all(&[start, &noise].concat());
+        open.push(socket);
+    }
+    for route in ["session", "data"] {
+        for garbage in [
+            noise.clone(),
+            frame(2, 1 << 16, &noise),
+            frame(2, 0, &[]),
+            frame(1, 1 << 16, &noise),
+            frame(8, 2, &[0xff; 2]),
+            frame(2, u64::MAX, &noise),
+            frame(2, (1 << 30) + 1, &noise),
+            // MessagePack: arrays in arrays, and an array of 2^32 elements.
+            frame(2, 1 << 16, &[0x91; 1 << 16]),
+            frame(2, 5, b"\xdd\xff\xff\xff\xff"),
+        ] {
+            let mut socket = serving.socket(route);
+            let _ = socket.write_all(&garbage);
+            open.push(socket);
+        }
+        // As much as a message may have is announced, and never sent.
+        for _ in 0..20 {
+            let mut socket = serving.socket(route);
+            socket.write_all(&frame(2, 1 << 30, &noise)).unwrap();
+            open.push(socket);
+        }
+    }
+    run();
+    assert!(serving.megabytes() < before + 100, "{before} MB before, {} now", serving.megabytes());
+    drop(open);
+    run();
+}
+
+#[test]
+fn clients_that_die_leave_nothing_behind() {
+    let folder = desk(20);
+    let serving = Serving::at("127.0.0.1:0", None);
+    let device = format!("remote:{}", serving.address);
+    let lines = || std::fs::read_to_string(folder.path().join("out/manifest.jsonl")).unwrap_or_default();
+    let mut before = 0;
+    for client in 1..=8 {
+        let mut run = std::process::Command::new(assert_cmd::cargo::cargo_bin("cam"));
+        run.current_dir(folder.path())
+            .args(["explain", "album", "--device", &device, "--out", "out", "--fresh"]);
+        run.args(["--method", "scorecam", "--batch-size", "1"]).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut run = run.spawn().unwrap();
+        let started = Instant::now();
+        while lines().lines().count() < client % 3 && started.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        run.kill().unwrap();
+        run.wait().unwrap();
+        // What the first one took is kept for the next.
+        if client == 2 {
+            before = serving.megabytes();
+        }
+    }
+    explain(folder.path(), &device, &["--method", "scorecam", "--out", "out", "-q"]).assert().success();
+    assert_eq!(lines().lines().count(), 20);
+    let after = serving.megabytes();
+    assert!(after < 2 * before + 100, "{before} MB after two clients, {after} after all");
+}
+
+/// Many clients at once, each with the maps that it has alone, and messages of 256 MB.
+#[test]
+#[ignore = "takes minutes"]
+fn a_server_under_load_computes_the_same() {
+    const CLIENTS: usize = 16;
+    let folder = desk(6);
+    let serving = Serving::at("127.0.0.1:0", None);
+    let device = format!("remote:{}", serving.address);
+    let methods = ["--method", "gradcam,eigencam", "--npy", "-q"];
+    explain(folder.path(), &device, &methods).args(["--out", "alone"]).assert().success();
+    let alone = maps(&folder.path().join("alone"));
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let (folder, device, methods) = (folder.path(), &device, &methods);
+            scope.spawn(move || {
+                explain(folder, device, methods).args(["--out", &format!("{client}")]).assert().success();
+            });
+        }
+    });
+    println!("{CLIENTS} clients: {:.1?}, {} MB", started.elapsed(), serving.megabytes());
+    for client in 0..CLIENTS {
+        assert!(maps(&folder.path().join(client.to_string())) == alone, "{client}");
+    }
+    let there = cam_device::open(device.parse().unwrap()).unwrap().devices.remove(0).device;
+    for megabytes in [1, 64, 256] {
+        let started = Instant::now();
+        let numbers: Vec<f32> = (0..megabytes << 18).map(|number| number as f32).collect();
+        let sent = Tensor::<1>::from_data(burn::tensor::TensorData::from(&numbers[..]), &there);
+        assert!(
+            sent.mul_scalar(2.0)
+                .into_data()
+                .try_to_vec::<f32>()
+                .unwrap()
+                .iter()
+                .zip(&numbers)
+                .all(|(a, b)| *a == 2.0 * b)
+        );
+        println!("{megabytes} MB there and back: {:.1?}, {} MB", started.elapsed(), serving.megabytes());
+    }
 }
 
 #[test]

@@ -9,11 +9,11 @@ use burn::tensor::Distribution;
 use cam_core::{Explain, Explainer};
 use cam_graph::{Fallible, Recorded};
 use cam_image::InputLayout;
-use cam_models::{Facts, FileFacts};
+use cam_models::{Facts, FileFacts, class_names};
 use cam_onnx::{OnnxModule, OutputActivation};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// ONNX files, by their extension or their first bytes.
 pub(crate) struct OnnxFiles;
@@ -74,7 +74,7 @@ impl OnnxModel {
         }
         let known = facts.with_classes(classes, &file)?;
         let labels = match &request.labels {
-            Some(labels) => names(labels, classes)?,
+            Some(labels) => class_names(labels, classes)?,
             None => known.labels,
         };
         let decoder = Classify::new(labels).logits(request.logits.unwrap_or(known.card.logits));
@@ -112,21 +112,6 @@ fn mixes_images(
     let difference = (together - apart.clone()).abs().max().into_scalar::<f32>();
     let scale = apart.abs().max().into_scalar::<f32>();
     Ok(difference > 1e-3 * scale)
-}
-
-/// Returns the names of classes in a file, one per line.
-fn names(file: &Path, classes: usize) -> Result<Vec<String>, Error> {
-    let unreadable = |error: std::io::Error| cam_models::Error::UnreadableLabels {
-        path: file.into(),
-        reason: error.to_string(),
-    };
-    let text = std::fs::read_to_string(file).map_err(unreadable)?;
-    let text = text.trim_start_matches('\u{feff}').trim_end();
-    let names: Vec<String> = text.lines().map(|line| line.trim().to_string()).collect();
-    match names.len() == classes {
-        true => Ok(names),
-        false => Err(Error::LabelCount { names: names.len(), classes }),
-    }
 }
 
 fn about(module: &OnnxModule) -> String {

@@ -193,7 +193,11 @@ impl PhotoReader {
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
         let mut photo = DynamicImage::from_decoder(decoder).map_err(failed)?;
         photo.apply_orientation(orientation);
-        let mut photo = self.convert(&photo);
+        let mut photo = match photo {
+            // No copy of a large photo.
+            DynamicImage::ImageRgb8(pixels) if self.window.is_none() => samples::as_they_are(pixels),
+            other => self.convert(&other),
+        };
         if format.is_some_and(|format| has_frames(bytes, format).unwrap_or(false)) {
             photo.notes.push(PhotoNote::First);
         }

@@ -2,13 +2,16 @@
 //! believed.
 
 use crate::model_card::shortest;
-use crate::{ArchitectureOptions, Error, ModelCard};
+use crate::{ArchitectureOptions, Error, ModelCard, text_file};
 use cam_image::{Logits, Resize};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
+
+/// The most bytes of a card: its table takes up to a hundred times as many.
+const LONGEST: u64 = 2 << 20;
 
 /// Where a field of a model card comes from, the strongest first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,7 +126,7 @@ impl CardLayers {
     /// [`Error::ModelCard`] for a file that cannot be read, is not TOML, or has unknown fields or fields of another type.
     pub fn with_file(self, path: &Path) -> Result<Self, Error> {
         let refused = |reason: String| Error::ModelCard { path: path.into(), reason };
-        let text = std::fs::read_to_string(path).map_err(|e| refused(e.to_string()))?;
+        let text = text_file::read(path, LONGEST).map_err(|e| refused(e.to_string()))?;
         let fields: Table =
             toml::from_str(&text).map_err(|e: toml::de::Error| refused(e.message().into()))?;
         // Read over a whole card, so that what is wrong with a field is said of this file.

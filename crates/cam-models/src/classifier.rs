@@ -5,7 +5,7 @@ use crate::card_text::card_text;
 use crate::detection::Detection;
 use crate::digest::sha256;
 use crate::erased::{AnyArchitecture, AnyNetwork, RecordedNetwork};
-use crate::labels::labels;
+use crate::labels::{class_names, labels};
 use crate::weights::Weights;
 use crate::{Error, Labels, ModelCard, Registry};
 use burn::tensor::{Device, Tensor};
@@ -15,7 +15,6 @@ use cam_image::{Prediction, class_named};
 use image::RgbImage;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// A network with its weights, its model card and the names of its classes.
@@ -32,9 +31,6 @@ pub struct Classifier {
     assumed: Vec<String>,
     origins: BTreeMap<String, Origin>,
 }
-
-/// The most bytes of a file of class names.
-const LABELS: u64 = 16 << 20;
 
 /// Where weights come from.
 pub(crate) enum Source {
@@ -184,23 +180,9 @@ impl Classifier {
     /// # Errors
     /// [`Error::UnreadableLabels`], and [`Error::LabelCount`] for more or fewer names than classes.
     pub fn with_labels(mut self, path: impl AsRef<Path>) -> Result<Self, Error> {
-        let path = path.as_ref();
-        let unreadable = |reason: String| Error::UnreadableLabels { path: path.into(), reason };
-        let mut text = String::new();
-        let file = File::open(path).map_err(|e| unreadable(e.to_string()))?;
-        file.take(LABELS + 1).read_to_string(&mut text).map_err(|e| unreadable(e.to_string()))?;
-        if text.len() as u64 > LABELS {
-            return Err(unreadable(format!("it has more than {LABELS} bytes")));
-        }
-        let text = text.trim_start_matches('\u{feff}').trim_end();
-        let names: Vec<String> = text.lines().map(|line| line.trim().to_string()).collect();
-        if names.len() != self.labels.len() {
-            let (names, classes) = (names.len(), self.labels.len());
-            return Err(Error::LabelCount { path: path.into(), names, classes });
-        }
-        self.card.labels = Labels::Names(names.clone());
+        self.labels = class_names(path.as_ref(), self.labels.len())?;
+        self.card.labels = Labels::Names(self.labels.clone());
         self.origins.insert("labels".into(), Origin::Flag);
-        self.labels = names;
         Ok(self)
     }
 

@@ -1,8 +1,8 @@
 //! What lies beside a weight file, and what its name says: a card, the configuration of a repository of timm or transformers, words in
 //! the names of the file and of its folders.
 
-use crate::Error;
 use crate::card_layers::{CardLayers, Origin};
+use crate::{Error, text_file};
 use serde_json::Value as Json;
 use std::path::Path;
 use toml::{Table, Value};
@@ -10,8 +10,8 @@ use toml::{Table, Value};
 /// The weight files of repositories, which have a configuration beside them.
 const OF_REPOSITORIES: [&str; 3] = ["model.safetensors", "pytorch_model.bin", "model.onnx"];
 
-/// The most bytes of a configuration.
-const LONGEST: u64 = 16 << 20;
+/// The most bytes of a configuration. One that names 20,000 classes has two million.
+const LONGEST: u64 = 4 << 20;
 
 /// Adds what lies beside a weight file.
 ///
@@ -51,8 +51,7 @@ pub(crate) fn named_options(naming: &[(&str, &str)], names: &str) -> Option<Tabl
 }
 
 fn json(path: &Path) -> Option<Json> {
-    let is_short = std::fs::metadata(path).ok()?.len() <= LONGEST;
-    serde_json::from_str(&std::fs::read_to_string(path).ok().filter(|_| is_short)?).ok()
+    serde_json::from_str(&text_file::read(path, LONGEST).ok()?).ok()
 }
 
 /// Returns the fields of a card in a `config.json`: of timm in `pretrained_cfg`, of transformers beside the sizes of the network.

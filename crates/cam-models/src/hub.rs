@@ -3,7 +3,7 @@
 mod client;
 
 use crate::digest::sha256;
-use crate::{Error, ModelCard};
+use crate::{Error, ModelCard, text_file};
 use client::{Client, Failure};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,9 @@ const FILE: &str = "model.safetensors";
 
 /// The version of a repository that is used.
 const REVISION: &str = "main";
+
+/// The most bytes of a file of one word: a token, a commit.
+const WORD: u64 = 1 << 12;
 
 /// Where weights are downloaded from and where they are kept.
 #[derive(Debug, Clone)]
@@ -42,7 +45,7 @@ impl Hub {
                 .unwrap_or_else(|| std::env::home_dir().unwrap_or_default().join(".cache"))
                 .join("huggingface")
         });
-        let token = set("HF_TOKEN").or_else(|| std::fs::read_to_string(home.join("token")).ok());
+        let token = set("HF_TOKEN").or_else(|| text_file::read(&home.join("token"), WORD).ok());
         let yes = ["1", "ON", "YES", "TRUE"];
         Self {
             endpoint: set("HF_ENDPOINT")
@@ -112,7 +115,7 @@ impl Repository<'_> {
 
     /// Returns the file of the version that was downloaded last.
     fn cached(&self) -> Option<PathBuf> {
-        let commit = std::fs::read_to_string(self.folder().join("refs").join(REVISION)).ok()?;
+        let commit = text_file::read(&self.folder().join("refs").join(REVISION), WORD).ok()?;
         let commit =
             Some(commit.trim()).filter(|commit| commit.bytes().all(|byte| byte.is_ascii_alphanumeric()))?;
         Some(self.snapshot(commit)).filter(|path| path.exists())

@@ -33,6 +33,7 @@ mod labels;
 mod model_card;
 mod options;
 mod registry;
+mod text_file;
 mod weights;
 pub mod zoo;
 
@@ -46,6 +47,7 @@ pub use family::{Architecture, Family, TensorShapes};
 pub use file_card::{Facts, FileCard, FileFacts};
 #[cfg(feature = "hub")]
 pub use hub::Hub;
+pub use labels::class_names;
 pub use model_card::{Labels, ModelCard};
 pub use options::{Activation, Antialias, ArchitectureOptions, TokenPool};
 pub use registry::Registry;

@@ -68,11 +68,11 @@ impl Area {
         (middle(self.x, self.width, x, map.width()), middle(self.y, self.height, y, map.height()))
     }
 
-    /// Maps the pixels of a photo: `inside` gets those within the area with their index in the area, `outside` the others.
+    /// Maps the pixels of a photo, row by row: `inside` gets those within the area with their index in the area, `outside` the others.
     pub(crate) fn map_pixels(
         &self,
         photo: &RgbImage,
-        inside: impl Fn(Rgb<u8>, usize) -> Rgb<u8>,
+        mut inside: impl FnMut(Rgb<u8>, usize) -> Rgb<u8>,
         outside: impl Fn(Rgb<u8>) -> Rgb<u8>,
     ) -> RgbImage {
         let mut image = photo.clone();
@@ -90,11 +90,20 @@ impl Area {
     /// # Errors
     /// [`Error::AreaOutside`] if the area does not lie within the photo.
     pub(crate) fn fit(&self, map: &HeatMap, photo: &RgbImage) -> Result<HeatMap, Error> {
-        let (width, height) = photo.dimensions();
-        if !self.lies_within(width, height) {
-            return Err(Error::AreaOutside { area: *self, width, height });
-        }
+        self.check(photo)?;
         map.resize(self.width, self.height)
+    }
+
+    /// Makes sure that it lies within a photo.
+    ///
+    /// # Errors
+    /// [`Error::AreaOutside`] if it does not.
+    pub(crate) fn check(&self, photo: &RgbImage) -> Result<(), Error> {
+        let (width, height) = photo.dimensions();
+        match self.lies_within(width, height) {
+            true => Ok(()),
+            false => Err(Error::AreaOutside { area: *self, width, height }),
+        }
     }
 
     /// Reports whether it has pixels, all of them within an image of this size.

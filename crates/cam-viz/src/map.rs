@@ -136,16 +136,25 @@ impl HeatMap {
 
     /// Returns the map resized bilinearly to another size in pixels.
     pub fn resize(&self, width: u32, height: u32) -> Result<Self, Error> {
+        let rows = self.resized_rows(width, height)?;
+        let mut values = Vec::with_capacity(width as usize * height as usize);
+        rows.for_each(|row| values.extend(row));
+        Ok(Self { width, height, values })
+    }
+
+    /// Returns the rows of the map resized to another size, one after another.
+    pub(crate) fn resized_rows(
+        &self,
+        width: u32,
+        height: u32,
+    ) -> Result<impl Iterator<Item = Vec<f32>> + use<'_>, Error> {
         check_size(width.into(), height.into())?;
         let (columns, rows) = (taps(self.width, width), taps(self.height, height));
-        let mut values = Vec::with_capacity(columns.len() * rows.len());
-        for row in &rows {
+        Ok(rows.into_iter().map(move |row| {
             let (upper, lower) = (self.row(row.before), self.row(row.after));
-            values.extend(
-                columns.iter().map(|column| row.mix(column.sample(upper), column.sample(lower)) as f32),
-            );
-        }
-        Ok(Self { width, height, values })
+            let mixed = |column: &Tap| row.mix(column.sample(upper), column.sample(lower)) as f32;
+            columns.iter().map(mixed).collect()
+        }))
     }
 
     /// Returns the part of the map within an area.

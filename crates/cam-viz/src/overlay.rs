@@ -94,8 +94,8 @@ impl<'a> Overlay<'a> {
         if !(0.0..=1.0).contains(&alpha) {
             return Err(Error::Alpha { alpha });
         }
-        let heat = self.area.fit(map, self.photo)?;
-        let mut image = self.mode.painter()(self, &heat, alpha)?;
+        self.area.check(self.photo)?;
+        let mut image = self.mode.painter()(self, map, alpha)?;
         if let Some(marker) = self.marker {
             let (x, y) = self.area.peak(map);
             marker.draw(&mut image, x, y);

@@ -1,42 +1,51 @@
-//! The drawings of the overlay modes. Each draws a map that is resized to the area of an overlay, at an opacity from 0 to 1.
+//! The drawings of the overlay modes. Each draws a map, resized to the area of an overlay, at an opacity from 0 to 1.
 
 use crate::contour::contour;
 use crate::line::{self, Segment};
 use crate::pixel::{BLACK, WHITE, blend, dim};
-use crate::{Error, HeatMap, Overlay};
+use crate::{Area, Error, HeatMap, Overlay};
 use image::{Rgb, RgbImage};
 
 /// Draws the colors of the map, equally opaque everywhere.
-pub(crate) fn colors(overlay: &Overlay<'_>, heat: &HeatMap, alpha: f32) -> Result<RgbImage, Error> {
-    Ok(colored(overlay, heat, |_| alpha))
+pub(crate) fn colors(overlay: &Overlay<'_>, map: &HeatMap, alpha: f32) -> Result<RgbImage, Error> {
+    colored(overlay, map, |_| alpha)
 }
 
 /// Draws the colors of the map, with an opacity that grows with the absolute value.
-pub(crate) fn colors_by_value(overlay: &Overlay<'_>, heat: &HeatMap, alpha: f32) -> Result<RgbImage, Error> {
-    Ok(colored(overlay, heat, |value| alpha * value.abs().min(1.0)))
+pub(crate) fn colors_by_value(overlay: &Overlay<'_>, map: &HeatMap, alpha: f32) -> Result<RgbImage, Error> {
+    colored(overlay, map, |value| alpha * value.abs().min(1.0))
 }
 
-fn colored(overlay: &Overlay<'_>, heat: &HeatMap, alpha: impl Fn(f32) -> f32) -> RgbImage {
+/// Resizes the map row by row: the whole would take more memory than the photo.
+fn colored(overlay: &Overlay<'_>, map: &HeatMap, alpha: impl Fn(f32) -> f32) -> Result<RgbImage, Error> {
     let color = overlay.colors.lookup();
+    let Area { width, height, .. } = overlay.area;
+    let (mut rows, mut row) = (map.resized_rows(width, height)?, Vec::new());
     let inside = |photo, at: usize| {
-        let value = heat.values()[at];
+        let column = at % width as usize;
+        if column == 0 {
+            row = rows.next().unwrap_or_default();
+        }
+        let value = row[column];
         blend(photo, color(value), alpha(value))
     };
-    overlay.area.map_pixels(overlay.photo, inside, dim)
+    Ok(overlay.area.map_pixels(overlay.photo, inside, dim))
 }
 
 /// Darkens the photo except in the hot regions, and draws a line around these.
-pub(crate) fn mask(overlay: &Overlay<'_>, heat: &HeatMap, alpha: f32) -> Result<RgbImage, Error> {
-    let threshold = overlay.threshold.finite_value(heat)?;
+pub(crate) fn mask(overlay: &Overlay<'_>, map: &HeatMap, alpha: f32) -> Result<RgbImage, Error> {
+    let heat = overlay.area.fit(map, overlay.photo)?;
+    let threshold = overlay.threshold.finite_value(&heat)?;
     let darken = |photo| blend(photo, BLACK, alpha);
     let inside = |photo, at: usize| if heat.values()[at] >= threshold { photo } else { darken(photo) };
     let mut image = overlay.area.map_pixels(overlay.photo, inside, |photo| darken(dim(photo)));
-    line::draw(&mut image, &contour_on_photo(overlay, heat, threshold), WHITE, alpha);
+    line::draw(&mut image, &contour_on_photo(overlay, &heat, threshold), WHITE, alpha);
     Ok(image)
 }
 
 /// Draws lines of equal value.
-pub(crate) fn contours(overlay: &Overlay<'_>, heat: &HeatMap, alpha: f32) -> Result<RgbImage, Error> {
+pub(crate) fn contours(overlay: &Overlay<'_>, map: &HeatMap, alpha: f32) -> Result<RgbImage, Error> {
+    let heat = overlay.area.fit(map, overlay.photo)?;
     let mut image = overlay.area.map_pixels(overlay.photo, |photo, _| photo, dim);
     let default_levels: &[f32] = match overlay.colors.is_diverging() {
         true => &[-0.8, -0.6, -0.4, -0.2, 0.2, 0.4, 0.6, 0.8],
@@ -46,7 +55,7 @@ pub(crate) fn contours(overlay: &Overlay<'_>, heat: &HeatMap, alpha: f32) -> Res
         if !level.is_finite() {
             return Err(Error::Level { level });
         }
-        let lines = contour_on_photo(overlay, heat, level);
+        let lines = contour_on_photo(overlay, &heat, level);
         line::draw(&mut image, &lines, level_color(overlay, level), alpha);
     }
     Ok(image)
@@ -61,9 +70,10 @@ fn level_color(overlay: &Overlay<'_>, level: f32) -> Rgb<u8> {
 }
 
 /// Draws boxes around the hot regions.
-pub(crate) fn boxes(overlay: &Overlay<'_>, heat: &HeatMap, alpha: f32) -> Result<RgbImage, Error> {
+pub(crate) fn boxes(overlay: &Overlay<'_>, map: &HeatMap, alpha: f32) -> Result<RgbImage, Error> {
+    let heat = overlay.area.fit(map, overlay.photo)?;
     let mut image = overlay.area.map_pixels(overlay.photo, |photo, _| photo, dim);
-    let regions = overlay.hot_regions(heat)?;
+    let regions = overlay.hot_regions(&heat)?;
     let frames: Vec<Segment> = regions.iter().flat_map(|region| line::frame(region.area)).collect();
     line::draw(&mut image, &frames, overlay.colors.color(1.0), alpha);
     Ok(image)

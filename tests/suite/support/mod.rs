@@ -21,6 +21,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use tempfile::TempDir;
 
 /// The narrow ResNet of the golden files.
 pub const TINY: ResNetConfig = ResNetConfig {
@@ -107,6 +108,26 @@ pub fn methods() -> impl Iterator<Item = &'static dyn Method> {
 /// Whether a method runs the network many times for every channel.
 pub fn is_long(method: &dyn Method) -> bool {
     matches!(method.info().cost, Cost::PerChannel(passes) if passes > 1)
+}
+
+/// A folder for the files of a test.
+pub struct Desk(TempDir);
+
+impl Desk {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Writes a file and returns its path.
+    pub fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
 }
 
 /// The folder of the repository, or of a package that holds what tests read of it: where it is when the tests run, as Cargo says, else

@@ -178,10 +178,6 @@ const LONGEST: usize = 5000;
 /// Returns text from outside (names of files, classes and tensors) without what changes a terminal: control characters and those that
 /// change the direction of text are escaped, and what is very long is cut.
 pub fn plain(text: impl Display) -> String {
-    let changes = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     let escaped = |c: char| if changes(c) { c.escape_default().to_string() } else { c.to_string() };
     let text = text.to_string();
     let mut shown: String = text.chars().take(LONGEST).map(escaped).collect();
@@ -189,6 +185,11 @@ pub fn plain(text: impl Display) -> String {
         shown += "..";
     }
     shown
+}
+
+/// Returns whether a character changes how those after it are shown.
+fn changes(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn written(done: std::io::Result<()>) -> Result<(), Failure> {
@@ -215,5 +216,15 @@ mod tests {
         assert_eq!(plain("a \x1b[2J\u{202e}b\nc"), "a \\u{1b}[2J\\u{202e}b\\nc");
         assert_eq!(plain("größe 1.png"), "größe 1.png");
         assert_eq!(plain("a".repeat(1 << 20)).len(), LONGEST + 2);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_a_name_is_it_stays_in_its_line(name: Vec<char>) {
+            let name: String = name.into_iter().collect();
+            let shown = plain(&name);
+            proptest::prop_assert!(shown.chars().all(|c| !changes(c)), "{:?}", shown);
+            proptest::prop_assert!(name.chars().any(changes) || shown == name, "{:?}", shown);
+        }
     }
 }

@@ -121,6 +121,15 @@ mod tests {
         assert_eq!(there_and_back(&path).0, r#"{"bytes":"Yf8="}"#);
     }
 
+    #[cfg(unix)]
+    proptest::proptest! {
+        #[test]
+        fn any_path_is_read_back(name: Vec<u8>) {
+            let path = JsonPath::from(PathBuf::from(os_string(name).unwrap()));
+            proptest::prop_assert_eq!(there_and_back(&path).1, path);
+        }
+    }
+
     #[test]
     fn what_is_no_path_is_an_error() {
         for text in ["1", "null", "{}", r#"{"bytes":"*"}"#, r#"{"bytes":1}"#] {

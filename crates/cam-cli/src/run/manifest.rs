@@ -24,6 +24,9 @@ pub const NAME: &str = "manifest.jsonl";
 /// The most bytes of a line. Those of thousands of maps have less, and what is read of a longer one would not fit into memory.
 const LINE: u64 = 8 << 20;
 
+/// How deep below a folder of outputs files are looked for that its manifest names from another folder.
+const DEEPEST: usize = 32;
+
 /// One image.
 #[derive(Debug, Serialize)]
 pub struct Line<'a> {
@@ -221,7 +224,8 @@ pub fn written(folder: &Path) -> FileSet {
             written.add(file);
             // A manifest names files as its run did, maybe from another folder or by another way: they lie beside it or below.
             let parts: Vec<_> = file.components().collect();
-            let ends = (0..parts.len()).map(|first| parts[first..].iter().collect::<PathBuf>());
+            let places = parts.len().saturating_sub(DEEPEST)..parts.len();
+            let ends = places.map(|first| parts[first..].iter().collect::<PathBuf>());
             ends.filter(|end| end.is_relative()).for_each(|end| written.add(&folder.join(end)));
         }
     }
@@ -231,4 +235,56 @@ pub fn written(folder: &Path) -> FileSet {
 /// Parses a line; there is nothing in one that ends in the middle, as in a run that was killed.
 fn read(line: &[u8]) -> Option<Entry> {
     serde_json::from_slice(line).ok()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+
+    proptest::proptest! {
+        /// A file that is done stays done, and its outputs are known, whatever bytes their names are.
+        #[test]
+        fn any_file_is_found_again(name: Vec<u8>, other: Vec<u8>, place in 0usize..3) {
+            let folder = tempfile::tempdir().unwrap();
+            let file = |bytes: &[u8], end: &str| {
+                let legal = |byte: &u8| !matches!(byte, 0 | b'/');
+                let bytes = b"x".iter().chain(bytes).copied().filter(legal).take(200).chain(end.bytes()).collect();
+                folder.path().join(OsString::from_vec(bytes))
+            };
+            let (input, stranger, png) = (file(&name, ".png"), file(&other, ".jpg"), file(&other, "_map.png"));
+            for path in [&input, &png] {
+                std::fs::write(path, "some").unwrap();
+            }
+            let (stamp, part) = (Stamp::of_file(&input), Part { place, of: 3 });
+            let line = serde_json::json!({
+                "input": JsonPath::from(input.clone()), "part": part, "bytes": stamp.bytes, "modified": stamp.modified,
+                "options": 1, "maps": [{ "png": JsonPath::from(png.clone()) }],
+            });
+            std::fs::write(folder.path().join(NAME), format!("{line}\n")).unwrap();
+            let manifest = Manifest::open(folder.path(), 1.into(), false).unwrap();
+            proptest::prop_assert_eq!(manifest.done(&input), HashSet::from([part]));
+            proptest::prop_assert!(manifest.done(&stranger).is_empty());
+            proptest::prop_assert_eq!(&manifest.taken, std::slice::from_ref(&png));
+            proptest::prop_assert!(written(folder.path()).get(&png).is_some());
+            // With the output, the image is to be done again.
+            std::fs::remove_file(&png).unwrap();
+            let manifest = Manifest::open(folder.path(), 1.into(), false).unwrap();
+            proptest::prop_assert!(manifest.done(&input).is_empty());
+        }
+    }
+
+    /// Each part of a path would be the start of another path to look for.
+    #[test]
+    fn a_path_of_many_parts_takes_no_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let line = serde_json::json!({
+            "input": "a", "bytes": 0, "modified": 0, "options": 1, "maps": [{ "png": "a/".repeat(2 << 20) }],
+        });
+        std::fs::write(folder.path().join(NAME), format!("{line}\n")).unwrap();
+        let started = std::time::Instant::now();
+        assert!(written(folder.path()).get(folder.path()).is_none());
+        assert!(started.elapsed().as_secs_f64() < 10.0, "{:?}", started.elapsed());
+    }
 }

@@ -183,3 +183,35 @@ pub fn write(path: PathBuf, bytes: &[u8]) -> Result<PathBuf, Failure> {
     interrupt::whole(|| draw::write(&path, bytes))?;
     Ok(path)
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::ffi::OsString;
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+    proptest::proptest! {
+        /// What a file may be called, twice, in a folder of another such name.
+        #[test]
+        fn outputs_of_any_files_have_names_of_their_own_in_their_folder(names: [Vec<u8>; 4], below: Vec<u8>) {
+            let root = tempfile::tempdir().unwrap();
+            let name = |bytes: Vec<u8>| {
+                let legal = |byte: &u8| !matches!(byte, 0 | b'/');
+                let bytes: Vec<u8> = b"x".iter().copied().chain(bytes).filter(legal).take(255).collect();
+                PathBuf::from(OsString::from_vec(bytes))
+            };
+            let below = name(below);
+            let Output::Folder(mut folder) = Output::open(root.path(), None).unwrap() else { unreachable!() };
+            let mut taken = HashSet::new();
+            for path in names.clone().into_iter().chain(names).map(|bytes| Path::new("photos").join(name(bytes))) {
+                let source = Source { path, below: below.clone() };
+                let written = folder.name(&below, &format!("{}_gradcam_layer4_3", source.stem())).unwrap();
+                let path = written.write(".png", b"").unwrap();
+                proptest::prop_assert_eq!(path.parent().unwrap(), root.path().join(&below));
+                proptest::prop_assert!(path.file_name().unwrap().as_bytes().starts_with(b"x"));
+                proptest::prop_assert!(taken.insert(path));
+            }
+            proptest::prop_assert_eq!(std::fs::read_dir(root.path().join(&below)).unwrap().count(), 8);
+        }
+    }
+}

@@ -102,7 +102,8 @@ fn in_order<'a>(
         while under_way.len() < AHEAD * workers
             && let Some(files) = pending.next()
         {
-            let (events, received) = sync_channel(1);
+            // Nothing waits between a worker and what is written: a photo may take 100 MB.
+            let (events, received) = sync_channel(0);
             // Without workers the queue loses its jobs, and their events end.
             let _ = queue.send(Job { files, events });
             under_way.push_back(received);
@@ -168,7 +169,8 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    /// Reads the images of some files and explains those of one size together, as many as the memory of pixels has room for; ends early when nobody receives the results.
+    /// Reads the images of some files and explains those of one size together, as many as the memory of pixels has room for; ends early
+    /// when nobody receives the results.
     fn explain(&mut self, files: &[Pending], send: &dyn Fn(Vec<ImageResult>) -> bool) -> Result<(), Failure> {
         let mut batch: Vec<ReadImage> = Vec::new();
         for file in files {

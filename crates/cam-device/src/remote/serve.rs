@@ -8,7 +8,8 @@ use std::net::TcpListener;
 /// or GPUs.
 ///
 /// Traffic is not encrypted, and anyone who can reach the port can compute here. If [`TOKEN`] is set, clients must have the same secret;
-/// a message of up to 1 GiB is received before it is looked at.
+/// a message of up to 1 GiB is received before it is looked at, and tensors on their way from one server to another are given to whoever
+/// asks for their number.
 ///
 /// # Errors
 /// [`Error::ServeFailed`] if the server cannot start, or if [`TOKEN`] is set to what cannot be a secret.

@@ -125,7 +125,7 @@ pub(super) fn named(mut tensors: Tensors, stated: Option<&str>) -> (Tensors, Vec
 impl Body {
     fn take_head(&self, tensors: &mut Tensors, body: &str, bodies: &[&str], stated: Option<&str>) -> Heads {
         let (second, token) = SECOND;
-        let of_body = |name: &str| tensors.keys().any(|key| key.strip_prefix(body) == Some(name));
+        let of_body = |name: &str| tensors.contains_key(&format!("{body}{name}"));
         let is_distilled = of_body(token);
         let are_averaged = is_distilled && of_body(&format!("{second}weight")) && stated.is_none();
         let stated = stated

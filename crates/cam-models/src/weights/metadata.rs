@@ -14,6 +14,11 @@ struct Header {
     metadata: BTreeMap<String, String>,
 }
 
+/// The most entries that are looked at, and the most bytes of their values together: a card has few fields, and its names of classes are
+/// the longest.
+const ENTRIES: usize = 1000;
+const LONGEST: usize = 1 << 20;
+
 /// Returns the fields of a model card in the metadata of a safetensors file: values are TOML (`[0.5, 0.5, 0.5]`) or words. An entry that no
 /// card could have is of something else and left out.
 pub(super) fn card(mut file: impl Read) -> io::Result<Table> {
@@ -23,6 +28,11 @@ pub(super) fn card(mut file: impl Read) -> io::Result<Table> {
     let Ok(Header { metadata }) = serde_json::from_reader(io::BufReader::new(header)) else {
         return Ok(Table::new());
     };
+    // Of something else; as values, they would take many times their length.
+    let length: usize = metadata.values().map(String::len).sum();
+    if metadata.len() > ENTRIES || length > LONGEST {
+        return Ok(Table::new());
+    }
     let value = |text: &str| match toml::from_str::<Table>(&format!("value = {text}")) {
         Ok(mut table) => table.remove("value"),
         Err(_) => Some(Value::from(text)),

@@ -147,6 +147,8 @@ impl Loader<'_> {
             burn_pack::Error::ValidationError(reason) => reason,
             other => other.to_string(),
         })?;
+        // Numbers of a burnpack are still in the file, which may have become shorter: an error here, a panic where they are used.
+        bytes.read(Default::default()).map_err(|e| format!("`{name}`: {e}"))?;
         let data = TensorData::try_from_bytes(bytes, shape, dtype).and_then(|data| data.try_cast(DType::F32));
         let data = data.map_err(|e| format!("`{name}`: {e}"))?;
         let device = param.lazy_device();
