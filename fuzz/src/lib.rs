@@ -9,13 +9,14 @@ use std::io::Write;
 pub type Target = fn(&[u8]);
 
 /// The targets by the names of their corpora.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("weights", weights),
     ("photo", photo),
     ("array", array),
     ("manifest", manifest),
     ("card", card),
     ("labels", labels),
+    ("onnx", onnx),
 ];
 
 fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
@@ -28,6 +29,14 @@ fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
 pub fn weights(bytes: &[u8]) {
     let file = file(bytes);
     let _ = Classifier::load_file(file.path(), &Device::flex());
+}
+
+/// Reads an ONNX file, and records its forward pass.
+pub fn onnx(bytes: &[u8]) {
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    let file = folder.path().join("model.onnx");
+    std::fs::write(&file, bytes).expect("room for temporary files");
+    let _ = burn_cam::open(&file, &Device::flex());
 }
 
 /// Reads a photo.

@@ -20,6 +20,7 @@ mod hostile_hub;
 mod hub;
 mod limits;
 mod names;
+mod onnx;
 #[cfg(packed)]
 mod packed;
 mod photos;

@@ -5,8 +5,8 @@ use crate::{
     OpenModel, Opener, Precision, Preprocess, RecordedModel, Taps,
 };
 use burn::Tensor;
-use burn::tensor::Distribution;
-use cam_core::{Explain, Explainer};
+use burn::tensor::Int;
+use cam_core::{Explain, Explainer, Top, choose_layer};
 use cam_graph::{Fallible, Recorded};
 use cam_image::InputLayout;
 use cam_models::{Facts, FileFacts, class_names};
@@ -14,6 +14,7 @@ use cam_onnx::{OnnxModule, OutputActivation};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 /// ONNX files, by their extension or their first bytes.
 pub(crate) struct OnnxFiles;
@@ -42,6 +43,8 @@ type Forward = fn(&OnnxModule, Tensor<4>) -> Result<Tensor<2>, cam_onnx::Error>;
 struct OnnxModel {
     model: RecordedModel<OnnxModule, Fallible<Forward>>,
     file: PathBuf,
+    /// The last layer that can show where, if the card names none. It is found when it is first asked for.
+    layer: OnceLock<Option<String>>,
 }
 
 impl OnnxModel {
@@ -89,8 +92,14 @@ impl OnnxModel {
         if !known.card.layer.is_empty() {
             model = model.layer(&known.card.layer);
         }
-        Ok(Self { model, file })
+        Ok(Self { model, file, layer: OnceLock::new() })
     }
+}
+
+/// Returns images of no object, whose pixels have all values from -1 to 1.
+fn waves(shape: [usize; 4], device: &Device) -> Tensor<4> {
+    let count = shape.iter().product::<usize>() as i64;
+    Tensor::<1, Int>::arange(0..count, device).float().sin().reshape(shape)
 }
 
 /// Reports whether two images have other scores together than apart. Exporters that know one image only may write that into the file.
@@ -100,7 +109,7 @@ fn mixes_images(
     [height, width]: [usize; 2],
     device: &Device,
 ) -> Result<bool, Error> {
-    let images = Tensor::random([2, channels, height, width], Distribution::Uniform(-1.0, 1.0), device);
+    let images = waves([2, channels, height, width], device);
     let explainer = Explainer::new(recorded);
     let scores = |images: Tensor<4>| Ok::<_, Error>(explainer.inference().forward(images)?.0);
     let together = scores(images.clone())?;
@@ -212,7 +221,11 @@ impl ImageModel for OnnxModel {
     }
 
     fn default_layer(&self) -> Option<&str> {
-        self.model.default_layer()
+        let find = || {
+            let Preprocess { channels, size: [height, width], .. } = ImageModel::preprocess(&self.model);
+            choose_layer(&self.model, &waves([1, channels, height, width], &self.device()), &Top).ok()
+        };
+        self.model.default_layer().or_else(|| self.layer.get_or_init(find).as_deref())
     }
 
     fn info(&self) -> ModelInfo {

@@ -286,7 +286,7 @@ fn scores_that_are_no_numbers_are_an_error_that_says_so() {
         let recorded = burn_cam::record(&net, move |net: &Own, images: Tensor<4>| -> Tensor<2> {
             net.conv.forward(images).mean_dims(&[2, 3]).flatten(1, 3) + bias
         });
-        recorded.unwrap()
+        recorded.unwrap().layer("conv")
     };
     assert!(explain(&scores(0.0), scene(64)).is_ok());
     for bias in [f32::NAN, f32::INFINITY] {

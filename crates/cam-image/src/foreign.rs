@@ -57,7 +57,7 @@ const TENSORRT: &str =
 
 /// Formats without a signature, by the extensions of their files.
 const EXTENSIONS: &[(&str, &str)] = &[
-    ("onnx", "an ONNX model: `burn-onnx` makes a Burn module of it, which can be explained"),
+    ("onnx", "an ONNX model, which has its own network: open it without the name of another"),
     ("mlmodel", "a Core ML model: name the PyTorch weights that it was converted from"),
     ("engine", TENSORRT),
     ("plan", TENSORRT),
