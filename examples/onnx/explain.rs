@@ -24,6 +24,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let net = model::Model::from_embedded(&Device::flex());
     let recorded = model::recorded(&net)?;
+    for layer in burn_cam::layers(&recorded)? {
+        println!("{}: {:?}", layer.name, layer.grid);
+    }
     let map = burn_cam::explain(&recorded, &image)?;
     println!("{} at {}: hottest at {:?}", map.label, map.layer, map.peak());
 

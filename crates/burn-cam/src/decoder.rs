@@ -6,6 +6,7 @@ use burn::tensor::TensorReadError;
 use cam_core::{Binary, Class, Goal, LikelierSide, Ranked, Target};
 use cam_image::{Logits, class_named};
 use serde::{Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -69,7 +70,7 @@ pub trait Decoder<O = Tensor<2>>: Send + Sync {
     fn ranked(&self, rank: usize) -> AnyTarget<O>;
 
     /// Returns the name of a class.
-    fn label(&self, class: usize) -> String;
+    fn label(&self, class: usize) -> Cow<'_, str>;
 
     /// Returns how many classes there are, and so how many ranks; `None` if the output alone determines that.
     fn classes(&self) -> Option<usize> {
@@ -226,8 +227,8 @@ impl Classify {
         format!("not {}", self.name_of(0))
     }
 
-    fn name_of(&self, class: usize) -> String {
-        self.labels.get(class).cloned().unwrap_or_else(|| class.to_string())
+    fn name_of(&self, class: usize) -> Cow<'_, str> {
+        self.labels.get(class).map_or_else(|| class.to_string().into(), |name| name.as_str().into())
     }
 
     /// Returns whether the labels are those of a model of one output.
@@ -283,7 +284,7 @@ impl Decoder for Classify {
 
     fn target(&self, name: &str) -> Result<AnyTarget, Error> {
         if self.is_one() {
-            let class = class_named(&[self.name_of(0), self.opposite()], name)?;
+            let class = class_named(&[self.name_of(0).into(), self.opposite()], name)?;
             return Ok(AnyTarget::new(Binary(class == 0)));
         }
         Ok(AnyTarget::new(Class(class_named(&self.labels, name)?)))
@@ -293,8 +294,8 @@ impl Decoder for Classify {
         AnyTarget::new(RankedOrSide { rank, threshold: self.threshold() })
     }
 
-    fn label(&self, class: usize) -> String {
-        if self.is_one() && class == 1 { self.opposite() } else { self.name_of(class) }
+    fn label(&self, class: usize) -> Cow<'_, str> {
+        if self.is_one() && class == 1 { self.opposite().into() } else { self.name_of(class) }
     }
 
     fn classes(&self) -> Option<usize> {

@@ -333,7 +333,7 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
             let mut maps = maps.of_image(place, image, shown, |class| {
                 match predictions.iter().find(|p| p.class == class) {
                     Some(known) => (known.label.clone(), Some(known.probability)),
-                    None => (self.decoder.label(class), None),
+                    None => (self.decoder.label(class).into_owned(), None),
                 }
             })?;
             if self.targets.is_empty() {

@@ -102,7 +102,7 @@ fn name_of_method<S: Serializer>(method: &MethodInfo, serializer: S) -> Result<S
 
 impl ImageMap {
     /// Returns the map over its image, at the resolution of the image, with the default settings of [`Overlay`]; signed maps are
-    /// drawn in red and blue.
+    /// drawn in red and blue. Small images are drawn enlarged, see [`enlarged`](cam_viz::enlarged).
     ///
     /// # Errors
     /// Those of [`Overlay::draw`]; none that a user can cause.
@@ -129,7 +129,8 @@ impl ImageMap {
     pub fn paint(&self, style: impl for<'a> FnOnce(Overlay<'a>) -> Overlay<'a>) -> Result<RgbImage, Error> {
         let signed = self.heatmap.values().iter().any(|value| *value < 0.0);
         let colors = if signed { ColorMap::RedBlue } else { ColorMap::default() };
-        let overlay = Overlay::new(self.source.pixels()).area(self.area).colors(colors);
+        let (photo, factor) = cam_viz::enlarged(self.source.pixels());
+        let overlay = Overlay::new(&photo).area(self.area.times(factor)).colors(colors);
         Ok(style(overlay).draw(&self.heatmap)?)
     }
 

@@ -5,6 +5,7 @@ use burn::Tensor;
 use burn::tensor::Device;
 use cam_image::{Bands, Photo, PhotoNote, PhotoReader, View};
 use image::{DynamicImage, RgbImage};
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -108,6 +109,11 @@ impl ImageInput {
     /// Returns its pixels.
     pub fn pixels(&self) -> &RgbImage {
         &self.pixels
+    }
+
+    /// Returns its pixels as they are drawn: a small image is [enlarged](cam_viz::enlarged).
+    pub fn drawn(&self) -> Cow<'_, RgbImage> {
+        cam_viz::enlarged(&self.pixels).0
     }
 
     /// Returns what was decided when it was read.

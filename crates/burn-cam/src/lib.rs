@@ -96,7 +96,7 @@ pub use registry::Registry;
 
 pub use burn::tensor::Device;
 pub use cam_core::{
-    Attention, AttributionMaps, BestBox, Binary, Brightness, Class, Classes, Companion, Cost, Detections,
+    At, Attention, AttributionMaps, BestBox, Binary, Brightness, Class, Classes, Companion, Cost, Detections,
     Evidence, Explain, Explainer, Explanation, Finer, Flip, Fusion, Goal, Input, Inspect, LayerContext,
     LayerInfo, Layout, LikelierSide, LogOdds, METHODS, MapNumbers, Method, MethodInfo, Model, Ncdhw, Nchw,
     Ncl, Needs, Nhwc, NoModule, Noise, Pool, Progress, Ranked, RankedLayer, Reads, Rectify, Region, Rivals,
@@ -123,7 +123,7 @@ pub use {burn, cam_core, cam_graph, cam_image, cam_viz, image};
 pub mod draw {
     pub use cam_viz::{
         ColorBar, ColorMap, Error, Figure, Gradient, Marker, Mode, Mosaic, Overlay, Region, Rgb, RgbImage,
-        Sheet, Threshold, encode, outline, remove_stale, save, write,
+        Sheet, Threshold, encode, enlarged, outline, remove_stale, save, write,
     };
 }
 

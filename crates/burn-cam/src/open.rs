@@ -58,19 +58,21 @@ pub struct ModelRequest {
 ///
 /// /// Scores the mean color of an image.
 /// #[derive(Module, Debug)]
-/// struct Colors(Linear);
+/// struct Colors {
+///     head: Linear,
+/// }
 ///
 /// impl Model for Colors {
 ///     fn module(&self) -> &dyn Inspect { self }
 ///
 ///     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
 ///         let pixels = taps.layer("pixels", Nchw, || images);
-///         self.0.forward(pixels.mean_dims(&[2, 3]).flatten(1, 3))
+///         self.head.forward(pixels.mean_dims(&[2, 3]).flatten(1, 3))
 ///     }
 /// }
 ///
 /// impl ImageModel for Colors {
-///     fn device(&self) -> Device { self.0.weight.device() }
+///     fn device(&self) -> Device { self.head.weight.device() }
 ///     fn preprocess(&self) -> Preprocess { Preprocess::IMAGENET }
 ///     fn decoder(&self) -> Box<dyn Decoder> { Box::new(Classify::default()) }
 /// }
@@ -86,7 +88,7 @@ pub struct ModelRequest {
 ///     fn open(&self, model: &OpenModel<'_>, device: &Device) -> Result<AnyModel, Error> {
 ///         let file = model.request().file.as_ref().and_then(|file| std::fs::read(file).ok());
 ///         let classes = file.and_then(|bytes| bytes.get(6).copied()).unwrap_or(1);
-///         Ok(AnyModel::new(Colors(LinearConfig::new(3, classes.into()).init(device))))
+///         Ok(AnyModel::new(Colors { head: LinearConfig::new(3, classes.into()).init(device) }))
 ///     }
 /// }
 ///

@@ -135,7 +135,7 @@ pub enum Error {
         activation: &'static str,
     },
     /// The model has no such class.
-    #[error("there is no class {asked}: this model has {classes} classes, 0 to {}", .classes.saturating_sub(1))]
+    #[error("there is no class {asked}: {}", count_of_classes(*.classes))]
     UnknownClass {
         /// The class asked for.
         asked: usize,
@@ -246,6 +246,16 @@ impl From<ExecutionError> for Error {
 impl From<TensorReadError> for Error {
     fn from(error: TensorReadError) -> Self {
         Self::Device { reason: error.to_string() }
+    }
+}
+
+fn count_of_classes(classes: usize) -> String {
+    match classes {
+        1 => {
+            "this model has one output: explain `Value(0)`, or `Binary` if it tells a class from its opposite"
+                .into()
+        }
+        _ => format!("this model has {classes} classes, 0 to {}", classes.saturating_sub(1)),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::post::resize::{Resizer, Sampling};
 use crate::tap::{CaptureSpec, INPUT};
 use crate::{
     Error, Explain, FlatMaps, Goal, GradCam, Inference, Input, LayerContext, MapStats, Method, Model, Reads,
-    Rectify, Rows, Run, Running, Scale, Taps, Target, Wrapped,
+    Rectify, Rows, Run, Running, Scale, Taps, Target, Warning, Wrapped,
 };
 use burn::Tensor;
 use std::cell::Cell;
@@ -320,12 +320,14 @@ impl<'m, M> Explainer<'m, M> {
         let kept = self.rectify.apply(raw.clone());
         let heatmap = self.scale.apply(layer.resize(kept.clone(), grid));
         let scores = layer.session.score(layer.target);
+        let known =
+            [Warning::of_proportions(layer.grid(), grid), goal.warning].into_iter().flatten().collect();
         Ok(FlatMaps {
             layer: name.into(),
             method: method.info(),
             target: layer.target,
             classes: goal.classes().cloned(),
-            stats: MapStats::new(&raw, &kept, layer.activation(), &scores, goal.is_probability()),
+            stats: MapStats::new(&raw, &kept, layer.activation(), &scores, goal.is_probability(), known),
             scores,
             raw,
             raw_grid: layer.grid().to_vec(),

@@ -93,6 +93,57 @@ with_companions!(B: 1);
 with_companions!(B: 1, C: 2);
 with_companions!(B: 1, C: 2, D: 3);
 
+/// Several inputs, of which the one at place `K` is explained, and not the first: `At::<1, _>((image, depth))`.
+#[derive(Debug, Clone)]
+pub struct At<const K: usize, T>(pub T);
+
+macro_rules! explained_at {
+    ($all:tt; $place:literal: $name:ident.$index:tt $(, $other:ident.$at:tt)*) => {
+        impl<$name: Input, $($other: Companion),*> Input for At<$place, $all> {
+            type Map = $name::Map;
+
+            fn grid(&self) -> Vec<usize> {
+                self.0.$index.grid()
+            }
+
+            fn to_layer(&self) -> Tensor<3> {
+                self.0.$index.to_layer()
+            }
+
+            fn with_layer(&self, values: Tensor<3>) -> Self {
+                let mut all = self.0.clone();
+                all.$index = all.$index.with_layer(values);
+                Self(all)
+            }
+
+            fn copies(&self, image: usize, copies: usize) -> Self {
+                let mut all = self.0.clone();
+                all.$index = all.$index.copies(image, copies);
+                $(all.$at = all.$at.copies(image, copies);)*
+                Self(all)
+            }
+
+            fn to_map(values: Tensor<2>, grid: &[usize]) -> $name::Map {
+                $name::to_map(values, grid)
+            }
+
+            fn batch(&self) -> usize {
+                self.0.$index.batch()
+            }
+        }
+    };
+}
+
+explained_at!((A, B); 0: A.0, B.1);
+explained_at!((A, B); 1: B.1, A.0);
+explained_at!((A, B, C); 0: A.0, B.1, C.2);
+explained_at!((A, B, C); 1: B.1, A.0, C.2);
+explained_at!((A, B, C); 2: C.2, A.0, B.1);
+explained_at!((A, B, C, D); 0: A.0, B.1, C.2, D.3);
+explained_at!((A, B, C, D); 1: B.1, A.0, C.2, D.3);
+explained_at!((A, B, C, D); 2: C.2, A.0, B.1, D.3);
+explained_at!((A, B, C, D); 3: D.3, A.0, B.1, C.2);
+
 macro_rules! tensor_input {
     ($rank:literal, $map:literal) => {
         impl Input for Tensor<$rank> {

@@ -62,7 +62,7 @@ pub use engine::unique_copies::{Chunk, UniqueCopies};
 pub use error::Error;
 pub use explainer::{Explainer, Progress};
 pub use guided::{guided_backprop, guided_gradcam};
-pub use input::{Companion, Input};
+pub use input::{At, Companion, Input};
 pub use inspect::{Inspect, NoModule};
 pub use layer_selection::{
     RankedLayer, choose_layer, choose_layer_async, layers, rank_layers, rank_layers_async,

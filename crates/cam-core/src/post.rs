@@ -4,6 +4,7 @@ pub(crate) mod projection;
 mod rectify;
 pub(crate) mod resize;
 mod scale;
+pub(crate) mod vectors;
 
 pub use rectify::Rectify;
 pub use resize::Sampling;

@@ -311,8 +311,13 @@ impl Graph {
                 varying.extend(&operator.outputs);
             }
         }
+        // What a layer shows is a part of the explained input, which it has to depend on.
+        let mut of_main: HashSet<Slot> = self.inputs.iter().take(1).copied().collect();
         let mut nodes = Vec::new();
         for operator in &self.operators {
+            if operator.inputs.iter().any(|slot| of_main.contains(slot)) {
+                of_main.extend(&operator.outputs);
+            }
             let operands: Vec<Operand<'_>> = operator
                 .ir
                 .inputs()
@@ -351,7 +356,8 @@ impl Graph {
                 layout,
             });
         }
-        layers::find(&nodes, modules)
+        // Dropped when all have their names, so that a layer has one name whichever input is explained.
+        depending_on(&of_main, layers::find(&nodes, modules))
     }
 
     fn mark_specials(&mut self) {
@@ -390,6 +396,12 @@ impl Graph {
             }
         }
     }
+}
+
+/// Returns the layers, and the layers inside them, whose values are among these.
+fn depending_on(values: &HashSet<Slot>, layers: Vec<Layer>) -> Vec<Layer> {
+    let kept = layers.into_iter().filter(|layer| values.contains(&layer.value));
+    kept.map(|layer| Layer { children: depending_on(values, layer.children), ..layer }).collect()
 }
 
 impl Operator {

@@ -9,7 +9,7 @@ use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
 use burn::backend::{Dispatch, DispatchTensor, TensorMetadata};
 use burn::module::Module;
 use burn::tensor::{DType, Device};
-use cam_core::{Input, Inspect, Model, Taps};
+use cam_core::{At, Input, Inspect, Model, Taps};
 use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
@@ -180,6 +180,64 @@ where
     I: Tensors,
     O: Tensors,
 {
+    /// Returns the model that explains the input at place `K` of several; this one explains the first.
+    ///
+    /// The layers of a model are those that depend on the explained input, so each of several images has its own default layer until the
+    /// network joins them. Where it joins them first of all, their maps are one.
+    ///
+    /// ```
+    /// use burn::nn::{Linear, LinearConfig, conv::{Conv2d, Conv2dConfig}};
+    /// use burn::prelude::*;
+    /// use burn::tensor::Distribution;
+    /// use cam_core::{At, Explain, Explainer, Top};
+    ///
+    /// #[derive(Module, Debug)]
+    /// struct Net {
+    ///     color: Conv2d,
+    ///     depth: Conv2d,
+    ///     head: Linear,
+    /// }
+    ///
+    /// impl Net {
+    ///     fn forward(&self, color: Tensor<4>, depth: Tensor<4>) -> Tensor<2> {
+    ///         let [color, depth] = [self.color.forward(color), self.depth.forward(depth)]
+    ///             .map(|x| x.mean_dims(&[2, 3]).flatten(1, 3));
+    ///         self.head.forward(Tensor::cat(vec![color, depth], 1))
+    ///     }
+    /// }
+    ///
+    /// let device = Device::flex();
+    /// let net = Net {
+    ///     color: Conv2dConfig::new([3, 8], [3, 3]).init(&device),
+    ///     depth: Conv2dConfig::new([1, 8], [3, 3]).init(&device),
+    ///     head: LinearConfig::new(16, 5).init(&device),
+    /// };
+    /// let inputs = (
+    ///     Tensor::<4>::random([1, 3, 32, 32], Distribution::Default, &device),
+    ///     Tensor::<4>::random([1, 1, 16, 16], Distribution::Default, &device),
+    /// );
+    /// let of_color = cam_graph::record(&net, |net, (color, depth)| net.forward(color, depth))?;
+    /// let of_depth = of_color.at::<1>()?;
+    ///
+    /// let color = Explainer::new(&of_color).explain(inputs.clone(), &Top)?;
+    /// let depth = Explainer::new(&of_depth).explain(At(inputs), &Top)?;
+    /// assert_eq!((color.maps[0].layer.as_str(), color.maps[0].heatmap.dims()), ("color", [1, 32, 32]));
+    /// assert_eq!((depth.maps[0].layer.as_str(), depth.maps[0].heatmap.dims()), ("depth", [1, 16, 16]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`record`].
+    #[allow(clippy::type_complexity, reason = "the type of a closure has no name")]
+    pub fn at<const K: usize>(
+        &self,
+    ) -> Result<Recorded<M, impl Forward<M, At<K, I>, O> + '_, At<K, I>, O>, Error>
+    where
+        At<K, I>: Tensors,
+    {
+        record_fallible(&self.module, |module: &M, At(inputs): At<K, I>| self.forward.call(module, inputs))
+    }
+
     /// Returns the recorded module, in inference mode.
     pub fn module(&self) -> &M {
         &self.module

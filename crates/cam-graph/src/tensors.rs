@@ -2,6 +2,7 @@
 
 use burn::backend::DispatchTensor;
 use burn::tensor::{Bool, Int, Tensor};
+use cam_core::At;
 
 /// A value made of tensors: an input or output of a recorded forward pass.
 ///
@@ -24,7 +25,7 @@ use burn::tensor::{Bool, Int, Tensor};
 ///
 /// The generated code names `burn_cam`. A crate that has the trait from elsewhere names that crate, as here.
 ///
-/// If the input is a tuple, its first element is explained ([`cam_core::Input`]):
+/// If the input is a tuple, its first element is explained ([`cam_core::Input`]), or another: see [`Recorded::at`](crate::Recorded::at).
 ///
 /// ```
 /// use burn::nn::{Linear, LinearConfig, conv::{Conv2d, Conv2dConfig}};
@@ -97,6 +98,31 @@ tuple!(A, B, C);
 tuple!(A, B, C, D);
 tuple!(A, B, C, D, E);
 tuple!(A, B, C, D, E, F);
+
+/// The explained one comes first.
+macro_rules! explained_at {
+    ($all:tt; $place:literal: $name:ident, $($other:ident),*) => {
+        impl<$name: Tensors, $($other: Tensors),*> Tensors for At<$place, $all> {
+            #[allow(non_snake_case)]
+            fn map_tensors(self, map: MapTensor<'_>) -> Self {
+                let $all = self.0;
+                let $name = $name.map_tensors(map);
+                $(let $other = $other.map_tensors(map);)*
+                Self($all)
+            }
+        }
+    };
+}
+
+explained_at!((A, B); 0: A, B);
+explained_at!((A, B); 1: B, A);
+explained_at!((A, B, C); 0: A, B, C);
+explained_at!((A, B, C); 1: B, A, C);
+explained_at!((A, B, C); 2: C, A, B);
+explained_at!((A, B, C, D); 0: A, B, C, D);
+explained_at!((A, B, C, D); 1: B, A, C, D);
+explained_at!((A, B, C, D); 2: C, A, B, D);
+explained_at!((A, B, C, D); 3: D, A, B, C);
 
 impl<T: Tensors> Tensors for Vec<T> {
     fn map_tensors(self, map: MapTensor<'_>) -> Self {

@@ -43,6 +43,12 @@ impl Area {
         Self { x, y, width, height }
     }
 
+    /// Returns the same area of an image that is enlarged by this factor.
+    pub fn times(self, factor: u32) -> Self {
+        let Self { x, y, width, height } = self;
+        Self { x: x * factor, y: y * factor, width: width * factor, height: height * factor }
+    }
+
     /// Reports whether the pixel `(x, y)` lies within the area.
     pub fn contains(&self, x: u32, y: u32) -> bool {
         let within = |at: u32, start: u32, length: u32| at >= start && at - start < length;

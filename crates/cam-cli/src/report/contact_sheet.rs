@@ -112,7 +112,7 @@ impl Rows<'_> {
             figures.collect::<Result<Vec<_>, Failure>>()
         };
         let name = if self.named { explained.title() } else { "image".into() };
-        let image = vec![vec![Figure::new(explained.image.pixels().clone()).above(name)]];
+        let image = vec![vec![Figure::new(explained.image.drawn().into_owned()).above(name)]];
         if one_layer || one_method {
             let maps: Vec<&ImageMap> = maps.iter().collect();
             return Ok(row(sheet, &class, [image, figures(&maps)?].concat()));

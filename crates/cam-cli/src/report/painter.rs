@@ -1,7 +1,7 @@
 //! Paints maps over their images.
 
 use crate::report::failure::Failure;
-use burn_cam::draw::{ColorBar, Mode, RgbImage, Threshold};
+use burn_cam::draw::{ColorBar, Mode, RgbImage, Threshold, enlarged};
 use burn_cam::{ColorMap, HeatMap, ImageMap, Overlay};
 
 /// The colors of standard deviations, which no map has.
@@ -33,7 +33,8 @@ impl Painter {
 
     /// Returns the image with the standard deviation of a map over it, in colors that go up to this value.
     pub fn paint_std(&self, map: &ImageMap, std: &HeatMap, largest: f32) -> Result<RgbImage, Failure> {
-        let overlay = Overlay::new(map.source.pixels()).colors(STD_COLORS).area(map.area);
+        let (image, factor) = enlarged(map.source.pixels());
+        let overlay = Overlay::new(&image).colors(STD_COLORS).area(map.area.times(factor));
         Ok(overlay.draw(&std.scaled(0.0, largest))?)
     }
 

@@ -11,6 +11,8 @@ pub struct MapStats {
     /// `[batch, 5]`
     pub(super) numbers: Tensor<2>,
     channels: usize,
+    /// The warnings that do not depend on numbers.
+    known: Vec<Warning>,
 }
 
 impl MapStats {
@@ -26,6 +28,7 @@ impl MapStats {
         activation: Tensor<3>,
         scores: &Tensor<1>,
         is_probability: bool,
+        known: Vec<Warning>,
     ) -> Self {
         let [_, channels, _] = activation.dims();
         let dead = dead_channels(activation);
@@ -33,7 +36,7 @@ impl MapStats {
         let range = raw.clone().max_dim(1) - raw.clone().min_dim(1);
         let certainty = scores.clone().unsqueeze_dim(1) * f32::from(u8::from(is_probability));
         let numbers = Tensor::cat(vec![finite, range, kept.clone().max_abs_dim(1), dead, certainty], 1);
-        Self { numbers, channels }
+        Self { numbers, channels, known }
     }
 
     /// Averages the statistics of several views of the same images: those of their mean map.
@@ -44,7 +47,7 @@ impl MapStats {
         let views: Vec<&Self> = views.into_iter().collect();
         let channels = views.iter().map(|view| view.channels).max().unwrap_or(0);
         let all: Tensor<3> = Tensor::stack(views.iter().map(|view| view.numbers.clone()).collect(), 0);
-        Self { numbers: all.mean_dim(0).squeeze_dim(0), channels }
+        Self { numbers: all.mean_dim(0).squeeze_dim(0), channels, known: known_of(&views) }
     }
 
     /// Averages the statistics over the batch: those of one map that is put together from the maps of the batch.
@@ -60,7 +63,7 @@ impl MapStats {
         let images: Vec<&Self> = images.into_iter().collect();
         let channels = images.iter().map(|image| image.channels).max().unwrap_or(0);
         let numbers = Tensor::cat(images.iter().map(|image| image.numbers.clone()).collect(), 0);
-        Self { numbers, channels }
+        Self { numbers, channels, known: known_of(&images) }
     }
 
     /// Makes the warnings of each map from the next tensor read.
@@ -69,10 +72,17 @@ impl MapStats {
         data: &mut impl Iterator<Item = TensorData>,
     ) -> Result<Vec<Vec<Warning>>, Error> {
         let numbers = floats(data)?;
-        let warnings =
-            |row: &[f32]| Warning::from_stats([row[0], row[1], row[2], row[3], row[4]], self.channels);
+        let warnings = |row: &[f32]| {
+            let found = Warning::from_stats([row[0], row[1], row[2], row[3], row[4]], self.channels);
+            [found, self.known.clone()].concat()
+        };
         Ok(numbers.chunks_exact(5).map(warnings).collect())
     }
+}
+
+/// Returns the warnings that do not depend on numbers, which all maps of one layer and target have.
+fn known_of(stats: &[&MapStats]) -> Vec<Warning> {
+    stats.first().map(|stats| stats.known.clone()).unwrap_or_default()
 }
 
 /// Counts the channels that are zero everywhere, `[batch, 1]`: those whose magnitudes sum to zero. Burn's CPU backend sums

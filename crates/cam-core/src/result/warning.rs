@@ -27,6 +27,15 @@ pub enum Warning {
     },
     /// The score is a probability close to 1, where its gradient vanishes.
     Saturated,
+    /// The rows and columns of the layer are not in the proportion of those of the input, so one of them is probably not what its layout says.
+    Proportions {
+        /// Rows and columns of the layer.
+        grid: [usize; 2],
+        /// Rows and columns of the input.
+        input: [usize; 2],
+    },
+    /// The model has one output, and the top class of several was asked for: it is that output, whatever its value.
+    OneOutput,
 }
 
 /// The share of dead channels above which there is a warning. Layers after a ReLU have many dead channels for any image.
@@ -35,7 +44,22 @@ const DEAD: f32 = 0.9;
 /// The probability above which a softmax is saturated: its gradient is below a ten thousandth of that of the logit.
 const SATURATED: f32 = 1.0 - 1e-4;
 
+/// How many times as long as the input, for its width, a grid may be, give or take a row and a column.
+const LONGER: f64 = 1.5;
+
 impl Warning {
+    /// Returns the warning that a layer has not the proportions of the input. Signals and volumes have none.
+    pub(crate) fn of_proportions(grid: &[usize], input: &[usize]) -> Option<Self> {
+        let (&[rows, columns], &[height, width]) = (grid, input) else { return None };
+        let is_longer = |[long, short]: [usize; 2], [input_long, input_short]: [usize; 2]| {
+            let [long, short] = [long.saturating_sub(1) as f64, (short + 1) as f64];
+            long * input_short as f64 > LONGER * short * input_long as f64
+        };
+        let is_off =
+            is_longer([rows, columns], [height, width]) || is_longer([columns, rows], [width, height]);
+        is_off.then_some(Self::Proportions { grid: [rows, columns], input: [height, width] })
+    }
+
     /// Makes the warnings of one map from zero if all is finite (NaN otherwise), the range of the raw map, the largest kept evidence, the
     /// number of dead channels, and the score if it is a probability.
     pub(super) fn from_stats([finite, range, kept, dead, certainty]: [f32; 5], channels: usize) -> Vec<Self> {
@@ -72,6 +96,35 @@ impl fmt::Display for Warning {
             Self::Saturated => {
                 f.write_str("the probability is close to 1, where its gradient vanishes: explain the logit")
             }
+            Self::Proportions { grid: [rows, columns], input: [height, width] } => write!(
+                f,
+                "the layer has {rows} x {columns} positions and the input {height} x {width}, which are other proportions: its layout is probably another"
+            ),
+            Self::OneOutput => f.write_str(
+                "the model has one output, which is the top class whatever its value: explain `Value(0)`, or `Binary` for a class and its opposite",
+            ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grid_of_other_proportions_is_warned_of() {
+        let is_warned =
+            |grid: [usize; 2], input: [usize; 2]| Warning::of_proportions(&grid, &input).is_some();
+        // Tokens that are taken for one row, or for a grid of other sides.
+        for grid in [[1, 196], [196, 1], [7, 28], [49, 4]] {
+            assert!(is_warned(grid, [224, 224]), "{grid:?}");
+        }
+        // Strides and borders round.
+        for (grid, input) in
+            [([14, 14], [224, 224]), ([7, 10], [224, 320]), ([1, 2], [32, 32]), ([3, 5], [96, 128])]
+        {
+            assert!(!is_warned(grid, input), "{grid:?}");
+        }
+        assert!(Warning::of_proportions(&[1], &[200]).is_none(), "signals have one axis");
     }
 }

@@ -1,11 +1,12 @@
 //! The logit of a class.
 
 use super::{Goal, Target};
-use crate::Error;
 use crate::engine::upload;
+use crate::{Error, Warning};
 use burn::Tensor;
 
-/// The class with the highest logit, of each image on its own.
+/// The class with the highest logit, of each image on its own. A model of one output is asked for [`Value`](crate::Value)
+/// or [`Binary`](crate::Binary) instead, and its maps say so ([`Warning::OneOutput`]).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Top;
 
@@ -32,7 +33,8 @@ impl Target for Ranked {
             0 => logits.argmax(1),
             _ => logits.argsort_descending(1),
         };
-        Ok(Goal::of_classes(ranking.narrow(1, self.0, 1).reshape([batch])))
+        let goal = Goal::of_classes(ranking.narrow(1, self.0, 1).reshape([batch]));
+        Ok(Goal { warning: (classes == 1).then_some(Warning::OneOutput), ..goal })
     }
 }
 

@@ -1,7 +1,7 @@
 //! A target that is resolved for the images of one batch.
 
 use super::target::Target;
-use crate::{Error, Rows};
+use crate::{Error, Rows, Warning};
 use burn::Tensor;
 use burn::tensor::Int;
 use std::rc::Rc;
@@ -12,6 +12,8 @@ pub struct Goal<O = Tensor<2>> {
     pub(super) classes: Option<Tensor<1, Int>>,
     pub(super) is_probability: bool,
     pub(super) score: Score<O>,
+    /// What a reader of its maps should know.
+    pub(crate) warning: Option<Warning>,
 }
 
 /// Gives one score per row of an output.
@@ -20,7 +22,7 @@ type Score<O> = Rc<dyn Fn(&O, Rows) -> Tensor<1>>;
 impl<O> Goal<O> {
     /// Makes a goal of a function that gives one score per row, `[rows]`; the rows tell which images they stand for.
     pub fn new(score: impl Fn(&O, Rows) -> Tensor<1> + 'static) -> Self {
-        Self { classes: None, is_probability: false, score: Rc::new(score) }
+        Self { classes: None, is_probability: false, score: Rc::new(score), warning: None }
     }
 
     /// Returns the class of each image, if the goal is a class: `[batch]`.
@@ -44,9 +46,9 @@ impl<O> Goal<O> {
     where
         O: 'static,
     {
-        let Self { classes, score, .. } = self;
+        let Self { classes, score, warning, .. } = self;
         let score: Score<O> = Rc::new(move |output, rows| change(output, score(output, rows)));
-        Self { classes, is_probability: false, score }
+        Self { classes, is_probability: false, score, warning }
     }
 
     /// Returns the scores of an output, after checking that there is one per row.
@@ -68,6 +70,7 @@ impl<O: 'static> Goal<O> {
         Self {
             classes: self.classes.clone().map(|classes| all.of(classes)),
             is_probability: self.is_probability,
+            warning: self.warning,
             score: Rc::new(move |output, rows| goal.score(output, rows_of(rows))),
         }
     }
@@ -91,8 +94,9 @@ impl Goal<Tensor<2>> {
 
 impl<O> Clone for Goal<O> {
     fn clone(&self) -> Self {
-        let (classes, is_probability) = (self.classes.clone(), self.is_probability);
-        Self { classes, is_probability, score: Rc::clone(&self.score) }
+        let Self { classes, is_probability, score, warning } = self;
+        let (classes, score) = (classes.clone(), Rc::clone(score));
+        Self { classes, is_probability: *is_probability, score, warning: *warning }
     }
 }
 

@@ -1,11 +1,12 @@
 //! What each target asks, again: a row at a time, on the batch and on copies of one image.
 
 use crate::common::slow::{mean, narrow, softmax, wide};
-use crate::common::{close, numbers, seed, uniform};
+use crate::common::{Function, close, numbers, seed, uniform};
 use burn::prelude::*;
 use cam_core::{
-    BestBox, Binary, Class, Classes, Detections, Error, Finer, Goal, LikelierSide, LogOdds, Ranked, Region,
-    Rivals, Rows, Sigmoid, Similarity, Softmax, TARGETS, Target, Top, Value, target_named,
+    BestBox, Binary, Class, Classes, Detections, Error, Explain, Explainer, Finer, Goal, LikelierSide,
+    LogOdds, Nchw, Ranked, Region, Rivals, Rows, Sigmoid, Similarity, Softmax, TARGETS, Taps, Target, Top,
+    Value, Warning, target_named,
 };
 
 const IMAGES: usize = 3;
@@ -146,6 +147,23 @@ fn a_goal_stays_what_it_is() {
         (goal.score(&logits(IMAGES, 3), Rows::All), again.score(&logits(IMAGES, 3), Rows::All));
     assert_eq!(numbers(&first), numbers(&second));
     asks(&goal, |plain, y| y[ranking(plain)[0]]);
+}
+
+#[test]
+fn the_top_class_of_one_output_hints_at_its_value() {
+    let model = Function(|x: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+        let x = taps.layer("x", Nchw, || x.square());
+        x.mean_dims(&[1, 2, 3]).flatten(1, 3)
+    });
+    let images = Tensor::<4>::from_floats([[[[1.0, 2.0], [3.0, 4.0]]]], &Device::flex());
+    let warnings = |target: &dyn Target| {
+        let found = Explainer::new(&model).explain(images.clone(), target).unwrap();
+        found.maps[0].warnings().unwrap().remove(0)
+    };
+    assert_eq!(warnings(&Top), [Warning::OneOutput]);
+    assert_eq!(warnings(&Value(0)), []);
+    let refused = Explainer::new(&model).explain(images.clone(), &Class(3)).err().unwrap();
+    assert!(refused.to_string().contains("one output: explain `Value(0)`"), "{refused}");
 }
 
 #[test]
