@@ -13,10 +13,10 @@
 use crate::engine::forward_pass::BoundModel;
 use crate::engine::{read, upload};
 use crate::post::resize::{Resizer, Sampling};
-use crate::post::vectors::{add, dot};
 use crate::tap::{CaptureSpec, INPUT, Recording, Replay};
 use crate::{Error, Input, Model, Rows, Scale, Taps, block_on};
 use burn::Tensor;
+use nalgebra::DMatrix;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardUniform};
@@ -108,11 +108,11 @@ where
     if numbers.iter().any(|x| !x.is_finite()) {
         return Err(Error::NonFinite { what: "an activation".into() });
     }
-    let numbers: Vec<f64> = numbers.into_iter().map(f64::from).collect();
-    let [w, h] = factorize(&numbers, columns, count, seed);
+    let matrix = DMatrix::from_row_iterator(channels, columns, numbers.into_iter().map(f64::from));
+    let [w, h] = factorize(&matrix, count, seed);
 
-    let flat = |factor: &[Vec<f64>]| factor.iter().flatten().map(|x| *x as f32).collect::<Vec<_>>();
-    let vectors = upload::floats(flat(&w), [count, channels], &device);
+    let flat = |matrix: &DMatrix<f64>| matrix.transpose().iter().map(|x| *x as f32).collect::<Vec<_>>();
+    let vectors = upload::floats(flat(&w.transpose()), [count, channels], &device);
     let vectors = vectors + lowest.transpose();
     let maps = upload::floats(flat(&h), [count, batch, positions], &device);
     let map_of = |concept: usize| maps.clone().narrow(0, concept, 1).squeeze_dim::<2>(0);
@@ -164,30 +164,17 @@ where
     Err(Error::LostLayer { layer: from.into(), expected, found: copies })
 }
 
-/// One of the factors: a vector for each concept.
-type Factor = Vec<Vec<f64>>;
-
-/// Factorizes a matrix without negative numbers, given by rows: the columns of $W$, and the rows of $H$.
-fn factorize(a: &[f64], columns: usize, count: usize, seed: u64) -> [Factor; 2] {
+/// Factorizes a matrix without negative numbers: `[rows, count]` and `[count, columns]`.
+fn factorize(a: &DMatrix<f64>, count: usize, seed: u64) -> [DMatrix<f64>; 2] {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let magnitude = (a.iter().sum::<f64>() / (a.len() * count) as f64).sqrt();
-    let mut random = || magnitude * 2.0 * Distribution::<f64>::sample(&StandardUniform, &mut rng);
-    let (mut w, mut h) = (vec![vec![0.0; a.len() / columns]; count], vec![vec![0.0; columns]; count]);
-    w.iter_mut().flatten().for_each(|number| *number = random());
-    for column in 0..columns {
-        h.iter_mut().for_each(|concept| concept[column] = random());
-    }
-    let rows = || a.chunks_exact(columns);
+    let magnitude = (a.mean() / count as f64).sqrt();
+    let mut random = |_, _| magnitude * 2.0 * Distribution::<f64>::sample(&StandardUniform, &mut rng);
+    let mut w = DMatrix::from_fn(a.nrows(), count, &mut random);
+    let mut h = DMatrix::from_fn(count, a.ncols(), &mut random);
     let mut first = None;
     for _ in 0..SWEEPS {
-        let along_rows = |h: &Vec<f64>| rows().map(|row| dot(row, h)).collect();
-        let mut change = improve(&mut w, &h, &h.iter().map(along_rows).collect::<Factor>());
-        let along_columns = |w: &Vec<f64>| {
-            let mut sum = vec![0.0; columns];
-            rows().zip(w).for_each(|(row, w)| add(&mut sum, *w, row));
-            sum
-        };
-        change += improve(&mut h, &w, &w.iter().map(along_columns).collect::<Factor>());
+        let change = improve(&mut w, &(a * h.transpose()), &(&h * h.transpose()))
+            + improve_rows(&mut h, &(w.transpose() * a), &(w.transpose() * &w));
         if change <= TOLERANCE * *first.get_or_insert(change) {
             break;
         }
@@ -195,25 +182,28 @@ fn factorize(a: &[f64], columns: usize, count: usize, seed: u64) -> [Factor; 2] 
     [w, h]
 }
 
-/// Improves each vector of a factor in turn, with the others and the other factor fixed: for the columns of $W$
-/// $w_j \leftarrow \max(0, w_j + (A H^\top - W H H^\top)_j / (H H^\top)_{jj})$, and for the rows of $H$ the same with $A^\top$. Gets the
-/// products of the matrix with the other factor, and returns how much the factor changed.
-fn improve(factor: &mut Factor, other: &Factor, products: &Factor) -> f64 {
+/// Improves each column of $W$ in turn, with the others fixed: $w_j \leftarrow \max(0, w_j + (A H^\top - W H H^\top)_j / (H H^\top)_{jj})$.
+/// Returns how much it changed.
+fn improve(w: &mut DMatrix<f64>, ah: &DMatrix<f64>, hh: &DMatrix<f64>) -> f64 {
     let mut change = 0.0;
-    for (j, product) in products.iter().enumerate() {
-        let square = dot(&other[j], &other[j]);
-        if square <= 0.0 {
+    for j in 0..w.ncols() {
+        if hh[(j, j)] <= 0.0 {
             continue;
         }
-        let mut step = product.clone();
-        for (vector, second) in factor.iter().zip(other) {
-            add(&mut step, -dot(second, &other[j]), vector);
-        }
-        for (value, step) in factor[j].iter_mut().zip(step) {
-            let better = (*value + step / square).max(0.0);
+        let step = (ah.column(j) - &*w * hh.column(j)) / hh[(j, j)];
+        for (value, step) in w.column_mut(j).iter_mut().zip(step.iter()) {
+            let better = (*value + step).max(0.0);
             change += (better - *value).abs();
             *value = better;
         }
     }
+    change
+}
+
+/// Like [`improve`], for the rows of $H$.
+fn improve_rows(h: &mut DMatrix<f64>, wa: &DMatrix<f64>, ww: &DMatrix<f64>) -> f64 {
+    let mut transposed = h.transpose();
+    let change = improve(&mut transposed, &wa.transpose(), ww);
+    *h = transposed.transpose();
     change
 }

@@ -4,7 +4,6 @@ pub(crate) mod projection;
 mod rectify;
 pub(crate) mod resize;
 mod scale;
-pub(crate) mod vectors;
 
 pub use rectify::Rectify;
 pub use resize::Sampling;

@@ -10,8 +10,8 @@
 
 use crate::Error;
 use crate::engine::{read, upload};
-use crate::post::vectors::{add, dot, normalize};
 use burn::Tensor;
+use nalgebra::{DMatrix, DVector, SymmetricEigen};
 
 /// Projects an activation on its first principal component.
 ///
@@ -99,80 +99,40 @@ pub(crate) fn largest_positive(projection: Tensor<2>) -> Tensor<2> {
 fn leading(gram: &[f32], side: usize) -> (f64, Vec<f64>) {
     /// How far the product of the matrix and the vector may be from a multiple of the vector, relative to the largest eigenvalue.
     const RESIDUAL: f64 = 1e-9;
-    let matrix: Vec<f64> = gram.iter().map(|&x| x.into()).collect();
-    let (mut basis, mut diagonal, mut off_diagonal) = (Vec::<Vec<f64>>::new(), Vec::new(), Vec::new());
+    let matrix = DMatrix::from_iterator(side, side, gram.iter().map(|&x| f64::from(x)));
+    let (mut basis, mut diagonal, mut off_diagonal) = (Vec::<DVector<f64>>::new(), Vec::new(), Vec::new());
     // A start that is orthogonal to an eigenvector only by chance: the fractional parts of multiples of the golden ratio.
-    let mut next: Vec<f64> =
-        (0..side).map(|row| (0.618_033_988_749_895 * row as f64).fract() - 0.45).collect();
-    normalize(&mut next);
+    let mut next =
+        DVector::from_fn(side, |row, _| (0.618_033_988_749_895 * row as f64).fract() - 0.45).normalize();
     loop {
-        let mut product: Vec<f64> = matrix.chunks_exact(side).map(|row| dot(row, &next)).collect();
-        diagonal.push(dot(&product, &next));
+        let mut product = &matrix * &next;
+        diagonal.push(product.dot(&next));
         basis.push(next);
         // Twice, because rounding leaves a part along the basis the first time.
         for direction in basis.iter().chain(&basis) {
-            let share = dot(&product, direction);
-            add(&mut product, -share, direction);
+            let share = product.dot(direction);
+            product.axpy(-share, direction, 1.0);
         }
-        let (steps, residual) = (basis.len(), normalize(&mut product));
+        let (steps, residual) = (basis.len(), product.norm());
         let largest = diagonal.iter().chain(&off_diagonal).fold(0.0, |most: f64, x| most.max(x.abs()));
         if steps.is_multiple_of(4) || steps == side || residual <= RESIDUAL * largest {
-            let (value, shares) = leading_of_tridiagonal(&diagonal, &off_diagonal);
+            let small = DMatrix::from_fn(steps, steps, |row, column| match row.abs_diff(column) {
+                0 => diagonal[row],
+                1 => off_diagonal[row.min(column)],
+                _ => 0.0,
+            });
+            let eigen = SymmetricEigen::new(small);
+            let first = eigen.eigenvalues.imax();
+            let (value, shares) = (eigen.eigenvalues[first], eigen.eigenvectors.column(first));
             if steps == side || residual * shares[steps - 1].abs() <= RESIDUAL * largest {
-                let mut vector = vec![0.0; side];
-                basis.iter().zip(&shares).for_each(|(direction, share)| add(&mut vector, *share, direction));
-                return (value, vector);
+                let vector =
+                    basis.iter().zip(&shares).fold(DVector::zeros(side), |sum, (v, share)| sum + v * *share);
+                return (value, vector.as_slice().to_vec());
             }
         }
         off_diagonal.push(residual);
-        next = product;
+        next = product / residual;
     }
-}
-
-/// Finds the largest eigenvalue of a symmetric tridiagonal matrix and its eigenvector, by bisection and inverse iteration: above all
-/// eigenvalues, and only there, the pivots of $T - \mu I$ are all negative, and eliminating is stable.
-fn leading_of_tridiagonal(diagonal: &[f64], off_diagonal: &[f64]) -> (f64, Vec<f64>) {
-    if let [only] = diagonal {
-        return (*only, vec![1.0]);
-    }
-    let beside = |row: usize| off_diagonal.get(row).map_or(0.0, |x| x.abs());
-    let above = |row: usize| if row == 0 { 0.0 } else { beside(row - 1) };
-    let (mut low, mut high, mut largest) = (f64::MIN, f64::MIN, 0.0f64);
-    for (row, number) in diagonal.iter().enumerate() {
-        let radius = above(row) + beside(row);
-        // Between the largest number of the diagonal and the end of Gershgorin's circles.
-        (low, high) = (low.max(*number), high.max(number + radius));
-        largest = largest.max(number.abs() + radius);
-    }
-    high += f64::EPSILON * largest;
-    let pivots = |shift: f64| -> Option<Vec<f64>> {
-        let mut last = f64::INFINITY;
-        let pivots = (0..diagonal.len()).map(|row| {
-            last = diagonal[row] - shift - above(row).powi(2) / last;
-            (last < 0.0).then_some(last)
-        });
-        pivots.collect()
-    };
-    loop {
-        let middle = low.midpoint(high);
-        if middle <= low || middle >= high {
-            break;
-        }
-        if pivots(middle).is_some() { high = middle } else { low = middle }
-    }
-    let pivots = pivots(high).unwrap_or_default();
-    let mut vector = vec![1.0; diagonal.len()];
-    for _ in 0..3 {
-        for row in 1..pivots.len() {
-            vector[row] -= off_diagonal[row - 1] / pivots[row - 1] * vector[row - 1];
-        }
-        for row in (0..pivots.len()).rev() {
-            let after = off_diagonal.get(row).map_or(0.0, |x| x * vector[row + 1]);
-            vector[row] = (vector[row] - after) / pivots[row];
-        }
-        normalize(&mut vector);
-    }
-    (high, vector)
 }
 
 #[cfg(test)]
@@ -180,7 +140,6 @@ mod tests {
     use super::*;
     use crate::block_on;
     use burn::tensor::{Device, Distribution, TensorData};
-    use nalgebra::{DMatrix, SymmetricEigen};
 
     /// Power iteration on the covariance of the channels, with loops.
     fn slowly(activation: &[f32], channels: usize, positions: usize) -> Vec<f64> {
