@@ -162,7 +162,7 @@ fn weights_of_other_formats_are_named_with_what_to_do() {
         ("a.tflite", b"\x1c\0\0\0TFL3\0\0\0\0", "a TensorFlow Lite model: name the PyTorch weights"),
         ("a.engine", b"ftrt\0\0\0\0\0\0\0\0", "a TensorRT engine, which is compiled for one GPU"),
         ("a.mlmodel", b"\x08\x04\x12\x20\0\0", "a Core ML model: name the PyTorch weights"),
-        ("a.onnx", b"\x08\x08\x12\x07pytorch", "an ONNX model"),
+        ("a.onnx", b"\x08\x08\x12\x07pytorch", "it is no ONNX model: it has no graph"),
         ("a.pkl", pickle_of_numpy, "a pickle of NumPy arrays, as Detectron2 writes: save them as tensors"),
         ("a.npy", b"\x93NUMPY\x01\0", "a NumPy array: weights need a name for each tensor"),
         ("a.html", b"<!DOCTYPE html><html>", "a web page"),

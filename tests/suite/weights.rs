@@ -5,7 +5,7 @@ use crate::support::{TINY, TINY_RESNEXT, archive, picture};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig, PRelu, PReluConfig};
-use burn::store::{BurnpackStore, KeyRemapper, ModuleStore};
+use burn::store::{BurnpackStore, ModuleStore};
 use burn::tensor::{Device, Gradients, Tensor};
 use cam_core::{Model, Taps};
 use cam_models::zoo::resnet::{ResNet, ResNetConfig};
@@ -139,20 +139,24 @@ fn a_users_own_network_gets_the_tensors_of_pytorch_under_other_names() {
     let plain = of(["stem", "act", "layers", "norm"]).load("own", own()).unwrap();
     assert_ne!(alpha(&plain), [0.25; 4], "its alpha is read");
     // Those of a sequence, whose layers without tensors have numbers as well.
-    let names = KeyRemapper::new().add_pattern("^net[.]0[.]", "stem.").unwrap();
-    let names =
-        names.add_pattern("^net[.]1[.]", "act.").unwrap().add_pattern("^head[.]0[.]", "layers.0.").unwrap();
-    let names = names.add_pattern("^head[.]2[.]", "layers.1.").unwrap();
-    let renamed = of(["net.0", "net.1", "head", "norm"]).remap(&names).unwrap().load("own", own()).unwrap();
+    let names = [
+        ("^net[.]0[.]", "stem."),
+        ("^net[.]1[.]", "act."),
+        ("^head[.]0[.]", "layers.0."),
+        ("^head[.]2[.]", "layers.1."),
+    ];
+    let renamed = of(["net.0", "net.1", "head", "norm"]).remap(names).unwrap().load("own", own()).unwrap();
     assert_ne!(alpha(&renamed), alpha(&plain), "hashes of other names");
     let linear = renamed.layers[1].weight.val().into_data().try_to_vec::<f32>().unwrap();
     assert_eq!(linear.len(), 10);
     let unnamed = of(["net.0", "net.1", "head", "norm"]).load("own", own()).unwrap_err().to_string();
     assert!(unnamed.contains("act.weight [4]") && unnamed.contains("net.1.weight [4]"), "{unnamed}");
     // Two tensors of one name.
-    let both = KeyRemapper::new().add_pattern("^(stem|act)[.]", "one.").unwrap();
-    let said = of(["stem", "act", "layers", "norm"]).remap(&both).err().unwrap().to_string();
+    let both = [("^(stem|act)[.]", "one.")];
+    let said = of(["stem", "act", "layers", "norm"]).remap(both).err().unwrap().to_string();
     assert!(said.contains("renamed to `one.weight`"), "{said}");
+    let said = of(["stem", "act", "layers", "norm"]).remap([("(", "")]).err().unwrap().to_string();
+    assert!(said.contains("no regular expression"), "{said}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use burn::Tensor;
 use burn::tensor::Int;
 use cam_core::{Explain, Explainer, Top, choose_layer};
 use cam_graph::{Fallible, Recorded};
-use cam_image::InputLayout;
+use cam_image::{InputLayout, foreign};
 use cam_models::{Facts, FileFacts, class_names};
 use cam_onnx::{OnnxModule, OutputActivation};
 use std::collections::BTreeMap;
@@ -25,11 +25,11 @@ impl Opener for OnnxFiles {
     }
 
     fn opens(&self, request: &ModelRequest, head: &[u8]) -> bool {
-        let is_named =
-            |file: &PathBuf| file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"));
-        // The version of the format, then the name of the exporter, the graph or the operators.
+        let Some(file) = &request.file else { return false };
+        let is_named = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"));
+        // The version of the format, then the name of the exporter, the graph or the operators. Other formats begin so, too.
         let is_model = matches!(head, [0x08, 1..=20, 0x12 | 0x3a | 0x42, ..]);
-        request.name.is_none() && request.file.as_ref().is_some_and(|file| is_named(file) || is_model)
+        request.name.is_none() && (is_named || (is_model && foreign::named_by_extension(file).is_none()))
     }
 
     fn open(&self, model: &OpenModel<'_>, device: &Device) -> Result<AnyModel, Error> {

@@ -223,13 +223,14 @@ impl Weights {
     }
 
     /// Returns the weights with other names for their tensors: a module of your own may have other names for its fields than the network
-    /// whose weights it gets. Patterns are applied to whole names, prefixes included, one after another.
+    /// whose weights it gets.
+    ///
+    /// - names: regular expressions and what replaces their matches. They are applied to whole names, prefixes included, one after another.
     ///
     /// ```no_run
     /// use burn::nn::conv::{Conv2d, Conv2dConfig};
     /// use burn::nn::{PRelu, PReluConfig};
     /// use burn::prelude::*;
-    /// use burn::store::KeyRemapper;
     /// use cam_models::Weights;
     ///
     /// #[derive(Module, Debug)]
@@ -241,14 +242,20 @@ impl Weights {
     /// # let device = Device::flex();
     /// let net = Net { conv: Conv2dConfig::new([3, 8], [3, 3]).init(&device), act: PReluConfig::new().init(&device) };
     /// // An `nn.Sequential(nn.Conv2d(3, 8, 3), nn.PReLU())`.
-    /// let names = KeyRemapper::new().add_pattern(r"\b0\.", "conv.")?.add_pattern(r"\b1\.", "act.")?;
-    /// let net = Weights::open("net.pth".as_ref())?.remap(&names)?.load("net", net)?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// let net = Weights::open("net.pth".as_ref())?.remap([(r"\b0\.", "conv."), (r"\b1\.", "act.")])?.load("net", net)?;
+    /// # Ok::<(), cam_models::Error>(())
     /// ```
     ///
     /// # Errors
-    /// [`Error::UnreadableWeights`] if two tensors get one name.
-    pub fn remap(mut self, names: &KeyRemapper) -> Result<Self, Error> {
+    /// [`Error::UnreadableWeights`] for a pattern that is no regular expression, and if two tensors get one name.
+    pub fn remap<'n>(mut self, names: impl IntoIterator<Item = (&'n str, &'n str)>) -> Result<Self, Error> {
+        let names = match KeyRemapper::from_patterns(names.into_iter().collect()) {
+            Ok(names) => names,
+            Err(error) => {
+                let reason = format!("what renames its tensors is no regular expression: {error}");
+                return Err(Error::UnreadableWeights { path: self.source, reason });
+            }
+        };
         let named = |(name, mut tensor): (String, PackTensor)| {
             tensor.name = name;
             tensor

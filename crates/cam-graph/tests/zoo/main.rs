@@ -13,5 +13,6 @@ mod norms;
 mod positions;
 mod recurrent;
 mod refusals;
+mod stated;
 mod transformers;
 mod unchanged;
