@@ -79,6 +79,7 @@ fn the_maps_are_those_of_the_library() {
 struct Shared(*mut Model);
 // SAFETY: `cam.h` says that a model may be used by several threads: it holds a model of `burn-cam`, which is `Sync`.
 unsafe impl Send for Shared {}
+// SAFETY: as above.
 unsafe impl Sync for Shared {}
 
 impl Shared {
@@ -94,7 +95,7 @@ fn four_threads_use_one_model() {
     let alone = values(model, &rgb, side, &Options::DEFAULT);
     let run = || values(shared.model(), &rgb, side, &Options::DEFAULT);
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..4).map(|_| scope.spawn(&run)).collect();
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
         for thread in threads {
             assert_eq!(thread.join().unwrap(), alone);
         }

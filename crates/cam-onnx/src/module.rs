@@ -45,7 +45,7 @@ struct Program {
     /// The weight of each value that holds one.
     weight_of: HashMap<String, usize>,
     /// The numbers of small weights.
-    known: Vec<Option<Array>>,
+    known: Vec<Option<Arc<Array>>>,
     /// Whether the file may have shapes of one batch size.
     has_constant_shapes: bool,
     metadata: HashMap<String, String>,
@@ -163,7 +163,8 @@ impl OnnxModule {
         for (index, (weight, path)) in weights.into_iter().zip(paths).enumerate() {
             let named = |reason: String| Error::Tensor { name: weight.names[0].clone(), reason };
             let numbers = weight.source.read(folder)?;
-            known.push((numbers.num_elements() <= MAX_KNOWN).then(|| Array::known(numbers.clone())));
+            known
+                .push((numbers.num_elements() <= MAX_KNOWN).then(|| Arc::new(Array::known(numbers.clone()))));
             read.push(Weight { path, value: AnyParam::new(numbers, device).map_err(named)? });
             weight_of.extend(weight.names.into_iter().map(|name| (name, index)));
         }

@@ -19,6 +19,7 @@ use crate::error::Reason;
 use crate::program::{Attribute, Node};
 use burn::tensor::Device;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Computes the outputs of a node.
 #[derive(Clone, Copy)]
@@ -61,7 +62,7 @@ pub(crate) enum Value {
     /// It is recorded and quantized. The array has the numbers that the integers stand for.
     Quantized(Array),
     /// A parameter of the module, on the device of the recording, and its numbers if there are few.
-    Weight(Array, Option<Array>),
+    Weight(Array, Option<Arc<Array>>),
 }
 
 impl Value {
@@ -76,7 +77,8 @@ impl Value {
     /// Returns the array with known numbers, if it has them.
     fn known(&self) -> Option<&Array> {
         match self {
-            Self::Known(array) | Self::Weight(_, Some(array)) => Some(array),
+            Self::Known(array) => Some(array),
+            Self::Weight(_, known) => known.as_deref(),
             _ => None,
         }
     }

@@ -52,12 +52,11 @@ impl TailLayer {
     /// Returns the layers of a tail that tensors have.
     pub fn detect(shapes: &TensorShapes<'_>) -> Vec<Self> {
         let at = |place: usize| {
-            let found = Self::WORDS.into_iter().find_map(|(_, kind, relu)| {
+            Self::WORDS.into_iter().find_map(|(_, kind, relu)| {
                 let layer = Self { kind, relu, units: 0 };
                 let units = *shapes(&format!("{}.weight", layer.name(place)))?.first()?;
                 Some(Self { units, ..layer })
-            });
-            found
+            })
         };
         (0..).map_while(at).collect()
     }

@@ -212,7 +212,7 @@ impl Body {
             let Some((top, _)) = inside.split_once('.') else { continue };
             *tops.entry(top).or_default() += 1;
             let own = self.head.iter().find(|own| place == body && inside.starts_with(**own));
-            let outer = own.map_or_else(|| outer(inside), |own| own);
+            let outer = own.copied().unwrap_or_else(|| outer(inside));
             let start = format!("{place}{outer}");
             let group = groups.entry(start.clone()).or_insert_with(|| Group {
                 start,
