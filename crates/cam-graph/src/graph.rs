@@ -51,6 +51,9 @@ pub(crate) struct Operator {
     /// The fused operator that replaces this one and the one before it if no tap reads the value between them: attention without its matrix.
     pub fused: Option<Fused>,
     pub special: Special,
+    /// Whether it computes images element by element, so that any order of the axes gives the same. It is then computed in the order of
+    /// memory.
+    pub is_of_any_order: bool,
 }
 
 pub(crate) struct Fused {
@@ -176,6 +179,9 @@ impl Graph {
         let slot = |tensor: &TensorIr| slots.get(tensor.id);
         let use_kernels = cam_nn::computes_on(device);
         let regions = lower::regions(&graph, &parameters, use_kernels, slot);
+        for operator in graph.operators.iter_mut().filter(|_| use_kernels) {
+            operator.is_of_any_order = operator.constants.is_empty() && operator.is_arithmetic_of_images();
+        }
         if use_kernels {
             graph.regions = lower::unread_tokens(&graph, &regions, slot);
             graph.regions.extend(lower::windowed_attention(&graph, &regions));
@@ -410,7 +416,16 @@ impl Operator {
         let kernel = kernel.ok_or_else(|| Error::UnknownOperator { operator: operators::name(&ir) })?;
         let inputs = ir.inputs().map(|tensor| slots.get_or_insert(tensor.id)).collect();
         let outputs = ir.outputs().map(|tensor| slots.get_or_insert(tensor.id)).collect();
-        Ok(Self { ir, kernel, inputs, constants: Vec::new(), outputs, fused: None, special: Special::None })
+        Ok(Self {
+            ir,
+            kernel,
+            inputs,
+            constants: Vec::new(),
+            outputs,
+            fused: None,
+            special: Special::None,
+            is_of_any_order: false,
+        })
     }
 
     /// Changes the gradient of its output, which is computed from one input.
@@ -473,6 +488,29 @@ impl Operator {
                 | Base::RepeatDim(_)
                 | Base::Slice(_)
         )
+    }
+
+    /// Reports whether it computes each element of an image from those at the same place, or from one of the whole channel.
+    fn is_arithmetic_of_images(&self) -> bool {
+        let is_image = |tensor: &TensorIr| tensor.shape.num_dims() == 4 && tensor.dtype.is_float();
+        let is_arithmetic = matches!(
+            self.ir,
+            OperationIr::NumericFloat(
+                _,
+                Numeric::Add(_)
+                    | Numeric::Sub(_)
+                    | Numeric::Mul(_)
+                    | Numeric::Div(_)
+                    | Numeric::AddScalar(_)
+                    | Numeric::SubScalar(_)
+                    | Numeric::MulScalar(_)
+                    | Numeric::DivScalar(_)
+                    | Numeric::Clamp(_)
+                    | Numeric::ClampMin(_)
+                    | Numeric::ClampMax(_)
+            )
+        );
+        is_arithmetic && self.ir.inputs().all(is_image) && self.ir.outputs().all(is_image)
     }
 
     /// Reports whether its output is random.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | convolution, BatchNorm, residual sum, ReLU | one convolution with the norm folded into its parameters, on every device |
 //! | reshape, matrix product, bias, reshape, GELU or sum | one linear layer |
-//! | LayerNorm, max pooling, attention | their kernels |
+//! | LayerNorm, max pooling, means of images, attention | their kernels |
 //! | window partition, attention within windows, window reverse | attention of tokens in place |
 //! | operators of the last block of a transformer on tokens that the classifier does not read | nothing |
 //!
@@ -258,6 +258,11 @@ impl Lowering<'_> {
                 let window = Window { stride: op.stride, padding: op.padding, dilation: op.dilation };
                 let size = op.kernel_size;
                 ((self.slot)(&op.x), by_rank::<4>(move |x| cam_nn::max_pool(x, size, window)))
+            }
+            OperationIr::Module(Module::AdaptiveAvgPool2d(op))
+                if op.out.dtype == DType::F32 && op.output_size == [1, 1] =>
+            {
+                ((self.slot)(&op.x), by_rank::<4>(cam_nn::mean_of_images))
             }
             _ => return None,
         };

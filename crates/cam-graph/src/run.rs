@@ -4,11 +4,12 @@
 //! a replay runs what depends on the edited layer, and what that needs.
 
 use crate::axes::Layout;
-use crate::graph::{Graph, Special};
+use crate::graph::{Graph, Operator, Special};
 use crate::layers::Layer;
 use crate::lower::Region;
 use crate::values::{Slot, Values};
-use burn::backend::{DispatchTensor, TensorMetadata};
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::{Dispatch, DispatchTensor, TensorMetadata};
 use burn::tensor::Tensor;
 use cam_core::{Attention, Ncdhw, Nchw, Ncl, Nhwc, Taps};
 use std::cell::RefCell;
@@ -53,6 +54,32 @@ pub(crate) fn run(graph: &Graph, inputs: Vec<DispatchTensor>, taps: &Taps<'_>) -
     graph.outputs.iter().for_each(|slot| run.compute(*slot));
     let mut values = run.values.into_inner();
     graph.outputs.iter().map(|slot| values.read(*slot)).collect()
+}
+
+/// Reports whether the images that an operator reads have their channels last in memory, apart from those of one position.
+fn has_channels_last(values: &Values<'_>, inputs: &[Slot]) -> bool {
+    let is_position = |image: &Tensor<4>| image.dims()[2..] == [1, 1];
+    let images: Vec<Tensor<4>> =
+        inputs.iter().map(|slot| Tensor::from_dispatch(values.peek(*slot))).collect();
+    images.iter().any(|image| !is_position(image))
+        && images.iter().all(|image| is_position(image) || cam_nn::has_channels_last(image))
+}
+
+/// Computes an operator on images with their channels in the last axis, as they are in memory. Burn is fast where the order of the axes is
+/// that of memory.
+fn in_order_of_memory(operator: &Operator, values: &mut Values<'_>, kernel: impl FnOnce(&mut Values<'_>)) {
+    fn permute<'s>(values: &mut Values<'_>, slots: impl Iterator<Item = &'s Slot>, axes: [usize; 4]) {
+        for slot in slots {
+            // It may have had its last reader.
+            if let Some(image) = values.take(*slot) {
+                values.write(*slot, Dispatch::float_permute(image, &axes));
+            }
+        }
+    }
+    let inputs: HashSet<Slot> = operator.inputs.iter().copied().collect();
+    permute(values, inputs.iter(), [0, 2, 3, 1]);
+    kernel(values);
+    permute(values, inputs.iter().chain(&operator.outputs[..1]), [0, 3, 1, 2]);
 }
 
 struct Run<'a> {
@@ -195,7 +222,10 @@ impl Run<'_> {
                 let mut values = self.values.borrow_mut();
                 // If a second output is computed (the indices of maxima), the value that a tap set for the first output is kept.
                 let given = values.take(operator.outputs[0]);
-                kernel(&mut values);
+                match operator.is_of_any_order && has_channels_last(&values, &operator.inputs) {
+                    true => in_order_of_memory(operator, &mut values, |values| kernel(values)),
+                    false => kernel(&mut values),
+                }
                 if let Some(given) = given {
                     return values.write(operator.outputs[0], given);
                 }

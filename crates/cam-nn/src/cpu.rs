@@ -177,6 +177,13 @@ impl Drop for HostTensor {
     }
 }
 
+/// Reports whether images `[batch, channels, height, width]` are in main memory with their channels last, as the kernels write them.
+pub fn has_channels_last(x: &Tensor<4>) -> bool {
+    let [_, channels, height, width] = x.dims();
+    let is_contiguous = |x: FlexTensor| x.permute(&[0, 2, 3, 1]).is_contiguous();
+    channels > 1 && height * width > 1 && in_memory(x.clone()).is_ok_and(is_contiguous)
+}
+
 /// Runs a kernel on images `[batch, channels, height, width]`.
 ///
 /// # Errors

@@ -1,8 +1,24 @@
 //! Pooling.
 
-use crate::cpu::{HostTensor, buffers, on_images};
+use crate::cpu::{HostTensor, buffers, has_channels_last, on_images};
 use burn::tensor::Tensor;
 use cam_kernels::{ImageView, Window};
+
+/// Returns the mean of each channel of images whose channels are last in memory.
+///
+/// # Errors
+/// Returns other images, such as those on a tape.
+///
+/// # Shapes
+/// - x: `[batch, channels, height, width]`, output: `[batch, channels, 1, 1]`
+pub fn mean_of_images(x: Tensor<4>) -> Result<Tensor<4>, Tensor<4>> {
+    if !has_channels_last(&x) {
+        return Err(x);
+    }
+    let [batch, channels, height, width] = x.dims();
+    let pixels = x.permute([0, 2, 3, 1]).reshape([batch, height * width, channels]);
+    Ok(pixels.mean_dim(1).reshape([batch, channels, 1, 1]))
+}
 
 /// Returns the largest value of each channel in each window.
 ///
@@ -20,4 +36,20 @@ pub fn max_pool(x: Tensor<4>, size: [usize; 2], window: Window) -> Result<Tensor
         let out = cam_kernels::max_pool(ImageView::nhwc(&floats, x.shape()), size, window, out);
         HostTensor::new(out, [batch, rows, columns, channels])
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::testing::{assert_same, random};
+    use burn::tensor::module::adaptive_avg_pool2d;
+
+    #[test]
+    fn means_of_images_are_those_of_burn_in_either_order_of_memory() {
+        let last = random([2, 5, 6, 4]).permute([0, 3, 1, 2]);
+        let ours = mean_of_images(last.clone()).expect("its channels are last in memory");
+        let twice = |x: Tensor<4>| [x.clone().into_data(), x.into_data()];
+        assert_same(twice(ours), twice(adaptive_avg_pool2d(last, [1, 1])));
+        assert!(mean_of_images(random([2, 4, 5, 6])).is_err(), "its channels are first in memory");
+    }
 }
