@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 targets=("$@")
-[ $# -gt 0 ] || targets=(x86_64-pc-windows-gnu aarch64-apple-darwin)
+[ $# -gt 0 ] || targets=(x86_64-pc-windows-msvc aarch64-apple-darwin)
 # The compiler is told to take what only a nightly one would.
 export RUSTC_BOOTSTRAP=1
 for target in "${targets[@]}"; do
