@@ -307,6 +307,12 @@ fn update(call: &Call<'_>) -> Result<bool, Reason> {
     }
 }
 
+/// Takes away what is there from values that replace it, as Burn adds them.
+fn without(values: Array, there: Array) -> Result<Array, Reason> {
+    let is_float = values.kind() == Kind::Float;
+    values.zip(there, if is_float { Dispatch::float_sub } else { Dispatch::int_sub })
+}
+
 fn scatter_nd(call: &Call<'_>) -> Result<Array, Reason> {
     let (x, values) = (call.input(0)?, call.input(2)?);
     let (shape, kind) = (x.shape(), x.kind());
@@ -321,14 +327,7 @@ fn scatter_nd(call: &Call<'_>) -> Result<Array, Reason> {
     let (x, values) =
         if kind == Kind::Bool { (x.cast(Kind::Int), values.cast(Kind::Int)) } else { (x, values) };
     let is_float = kind == Kind::Float;
-    // Burn adds; what is there is taken away first.
-    let values = match adds {
-        true => values,
-        false => {
-            let there = x.clone().select(0, flat.clone());
-            values.zip(there, if is_float { Dispatch::float_sub } else { Dispatch::int_sub })?
-        }
-    };
+    let values = if adds { values } else { without(values, x.clone().select(0, flat.clone()))? };
     let (indices, values) = (flat.tensor(), values.tensor());
     let x = x.map(|x| match is_float {
         true => Dispatch::float_select_assign(x, 0, indices, values, IndexingUpdateOp::Add),
@@ -346,13 +345,7 @@ fn scatter_elements(call: &Call<'_>) -> Result<Array, Reason> {
     let (x, values) =
         if kind == Kind::Bool { (x.cast(Kind::Int), values.cast(Kind::Int)) } else { (x, values) };
     let is_float = kind == Kind::Float;
-    let values = match adds {
-        true => values,
-        false => {
-            let there = x.clone().gather(axis, indices.clone());
-            values.zip(there, if is_float { Dispatch::float_sub } else { Dispatch::int_sub })?
-        }
-    };
+    let values = if adds { values } else { without(values, x.clone().gather(axis, indices.clone()))? };
     let (indices, values) = (indices.tensor(), values.tensor());
     let x = x.map(|x| match is_float {
         true => Dispatch::float_scatter(axis, x, indices, values, IndexingUpdateOp::Add),

@@ -114,10 +114,14 @@ fn numbers_of(file: &Path) -> Vec<u8> {
     own.or_else(|_| std::fs::read(file.with_file_name(format!("{shared}.safetensors")))).expect("the numbers")
 }
 
-/// Returns max |a - b| / max |b|.
+/// Returns max |a - b| / max |b|; infinity where that says nothing, because b is blank or something is no number.
 pub fn distance(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     let most = b.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+    let is_number = |x: &f32| x.is_finite();
+    if most == 0.0 || !a.iter().chain(b).all(is_number) {
+        return f32::INFINITY;
+    }
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / most
 }
 
