@@ -70,7 +70,7 @@ impl OnnxModel {
         let [height, width] = card.size;
         let blank = Tensor::zeros([1, card.channels, height, width], device);
         let [_, classes] = recorded.output(&blank)?.dims();
-        if module.batch_size().is_some() && mixes_images(&recorded, card.channels, card.size, device)? {
+        if module.may_be_of_one_batch_size() && mixes_images(&recorded, card.channels, card.size, device)? {
             return Err(failed(cam_onnx::Error::Signature {
                 reason: "the file mixes the images of a batch: export it with a free batch size".into(),
             }));

@@ -209,9 +209,11 @@ impl OnnxModule {
         self.program.score.activation
     }
 
-    /// Returns the batch size for which the file was exported, if it is fixed.
-    pub fn batch_size(&self) -> Option<usize> {
-        self.image_input().ok()?.shape?.first().copied().flatten()
+    /// Reports whether the file may be for one batch size: its input has a fixed one, or it has constant shapes, which some exporters write
+    /// although the input has a free one.
+    pub fn may_be_of_one_batch_size(&self) -> bool {
+        let stated = || self.image_input().ok()?.shape?.first().copied().flatten();
+        self.program.has_constant_shapes || stated().is_some()
     }
 
     /// Returns the shape of the input that gets the images: the first with four axes.
