@@ -49,6 +49,28 @@ impl Area {
         Self { x: x * factor, y: y * factor, width: width * factor, height: height * factor }
     }
 
+    /// Returns the number of its pixels.
+    pub(crate) fn pixels(self) -> u64 {
+        u64::from(self.width) * u64::from(self.height)
+    }
+
+    /// Returns the number of pixels that it shares with another area.
+    pub(crate) fn shared_pixels(self, other: Self) -> u64 {
+        let along = |start: u32, length: u32, other_start: u32, other_length: u32| {
+            let end = (start + length).min(other_start + other_length);
+            u64::from(end.saturating_sub(start.max(other_start)))
+        };
+        along(self.x, self.width, other.x, other.width) * along(self.y, self.height, other.y, other.height)
+    }
+
+    /// Returns the smallest area that contains this one and another.
+    pub(crate) fn around(self, other: Self) -> Self {
+        let (x, y) = (self.x.min(other.x), self.y.min(other.y));
+        let right = (self.x + self.width).max(other.x + other.width);
+        let bottom = (self.y + self.height).max(other.y + other.height);
+        Self { x, y, width: right - x, height: bottom - y }
+    }
+
     /// Reports whether the pixel `(x, y)` lies within the area.
     pub fn contains(&self, x: u32, y: u32) -> bool {
         let within = |at: u32, start: u32, length: u32| at >= start && at - start < length;

@@ -43,14 +43,13 @@ table! {
     /// let colors: ColorMap = "jet".parse()?;
     /// assert_eq!(colors.color(0.0), Rgb([0, 0, 128]));
     /// assert_eq!(colors.color(1.0), Rgb([128, 0, 0]));
-    /// assert_eq!(ColorMap::default().name(), "viridis");
+    /// assert_eq!(ColorMap::default().name(), "turbo");
     /// # Ok::<(), cam_viz::Error>(())
     /// ```
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     #[non_exhaustive]
     pub enum ColorMap: ColorMapRow, unknown: UnknownColorMap {
-        /// Violet, green, yellow: perceptually uniform and safe for color-blind readers. The default.
-        #[default]
+        /// Violet, green, yellow: perceptually uniform and safe for color-blind readers.
         Viridis => {
             name: "viridis",
             help: "violet, green, yellow: perceptually uniform, safe for color-blind readers",
@@ -80,10 +79,12 @@ table! {
             help: "blue, gray, yellow: looks the same to color-blind readers",
             shades: Shades::Sequential(colorous::CIVIDIS),
         },
-        /// A smooth rainbow; not safe for color-blind readers.
+        /// A rainbow as most papers have it, without the edges of JET that are not in the data; not safe for color-blind readers. The
+        /// default.
+        #[default]
         Turbo => {
             name: "turbo",
-            help: "a smooth rainbow; not safe for color-blind readers",
+            help: "a rainbow without the false edges of jet; not safe for color-blind readers",
             shades: Shades::Sequential(colorous::TURBO),
         },
         /// OpenCV's rainbow, known from most papers; it shows edges that are not in the data.

@@ -50,6 +50,7 @@ mod error;
 mod figure;
 mod file;
 mod gradient;
+mod labels;
 mod layout;
 mod line;
 mod map;

@@ -105,6 +105,19 @@ impl HeatMap {
         self.values.iter().fold(0.0, |largest, value| value.abs().max(largest))
     }
 
+    /// Returns the median of the absolute values: of an even number of them the lower of the middle two.
+    pub(crate) fn median_abs(&self) -> f32 {
+        let mut values: Vec<f32> = self.values.iter().map(|value| value.abs()).collect();
+        let middle = (values.len() - 1) / 2;
+        *values.select_nth_unstable_by(middle, f32::total_cmp).1
+    }
+
+    /// Returns a map of the size of another one.
+    pub(crate) fn of_same_size(other: &Self, values: Vec<f32>) -> Self {
+        debug_assert_eq!(values.len(), other.values.len());
+        Self { values, ..*other }
+    }
+
     /// Returns the map scaled so that `low` becomes 0 and `high` becomes 1. If both are equal, `low` is subtracted.
     ///
     /// ```

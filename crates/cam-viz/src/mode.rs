@@ -32,8 +32,7 @@ table! {
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     #[non_exhaustive]
     pub enum Mode: ModeRow, unknown: UnknownMode {
-        /// The colors of the map over the photo, equally opaque everywhere. The default.
-        #[default]
+        /// The colors of the map over the photo, equally opaque everywhere.
         Blend => {
             name: "blend",
             help: "the colors of the heat over the photo",
@@ -54,14 +53,15 @@ table! {
             alpha: 0.75,
             paint: paint::mask,
         },
-        /// Colors whose opacity grows with the value; cold regions show the photo.
+        /// Colors whose opacity grows with the value, from the median of the map on, so that half of the photo is unchanged. The default.
+        #[default]
         Alpha => {
             name: "alpha",
             help: "colors where it is hot, the photo where it is cold",
-            alpha: 0.8,
+            alpha: 0.7,
             paint: paint::colors_by_value,
         },
-        /// Lines of equal value on the photo, in the colors of their levels.
+        /// Lines of equal value on the photo, in the colors of their levels, which are written on them.
         Contour => {
             name: "contour",
             help: "lines of equal heat on the photo",

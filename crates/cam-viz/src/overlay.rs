@@ -2,13 +2,17 @@
 //!
 //! `rgb = (1 - alpha) * photo + alpha * color(heat)`, rounded to nearest,
 //!
-//! where `alpha` is constant or, in [`Mode::Alpha`], grows with `|heat|`. The other modes keep the colors of the photo and show the hot
+//! where `alpha` is constant or, in [`Mode::Alpha`], grows with `|heat|` from the median `m` of all `|heat|` on, at most 0.8:
+//!
+//! `alpha = largest alpha * max(0, (|heat| - m) / (1 - m))`.
+//!
+//! The other modes keep the colors of the photo and show the hot
 //! regions by darkening the rest, by lines, or by boxes.
 //!
 //! The map covers an [`Area`] of the photo and is resized bilinearly to it. The model did not see the rest of the photo, which is drawn dim
 //! and gray.
 
-use crate::{Area, ColorMap, Error, HeatMap, Marker, Mode, Region, Threshold};
+use crate::{Area, ColorMap, Error, HeatMap, Marker, Mode, Region, Threshold, region};
 use image::RgbImage;
 
 /// Draws heat maps over one photo.
@@ -18,11 +22,11 @@ use image::RgbImage;
 ///
 /// let photo = RgbImage::from_pixel(2, 1, Rgb([101, 101, 101]));
 /// let heat = HeatMap::new(2, 1, [0.0, 1.0])?;
-/// let image = Overlay::new(&photo).colors(ColorMap::Jet).alpha(0.5).draw(&heat)?;
+/// let image = Overlay::new(&photo).draw(&heat)?;
+/// assert_eq!(image[(0, 0)], photo[(0, 0)]);
+/// let image = Overlay::new(&photo).mode(Mode::Blend).colors(ColorMap::Jet).draw(&heat)?;
 /// assert_eq!(image[(0, 0)], Rgb([51, 51, 115])); // 50.5, 50.5, 114.5
 /// assert_eq!(image[(1, 0)], Rgb([115, 51, 51]));
-/// let image = Overlay::new(&photo).mode(Mode::Alpha).draw(&heat)?;
-/// assert_eq!(image[(0, 0)], photo[(0, 0)]);
 /// # Ok::<(), cam_viz::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -38,7 +42,7 @@ pub struct Overlay<'a> {
 }
 
 impl<'a> Overlay<'a> {
-    /// Makes an overlay over the whole photo, [blended](Mode::Blend), in the default colors.
+    /// Makes an overlay over the whole photo, in the default mode, [`Mode::Alpha`], and the default colors.
     pub fn new(photo: &'a RgbImage) -> Self {
         Self {
             photo,
@@ -62,8 +66,8 @@ impl<'a> Overlay<'a> {
         Self { colors, ..self }
     }
 
-    /// Sets the opacity of what is drawn over the photo, from 0 (only the photo) to 1. By default it is 0.5 for colors, 0.8 at the largest
-    /// value in [`Mode::Alpha`], 0.75 for the darkening of [`Mode::Mask`], and 1 for lines.
+    /// Sets the opacity of what is drawn over the photo, from 0 (only the photo) to 1. By default it is 0.7 at the largest value in
+    /// [`Mode::Alpha`], 0.5 for the colors of [`Mode::Blend`], 0.75 for the darkening of [`Mode::Mask`], and 1 for lines.
     pub fn alpha(self, alpha: f32) -> Self {
         Self { alpha: Some(alpha), ..self }
     }
@@ -104,16 +108,15 @@ impl<'a> Overlay<'a> {
     }
 
     /// Returns the hot regions of a map in pixels of the photo, the largest first, as in [`Mode::Box`]: regions smaller than 1/20 of the
-    /// largest are omitted.
+    /// largest are omitted, and those whose boxes share more than half of the smaller box are one.
     pub fn regions(&self, map: &HeatMap) -> Result<Vec<Region>, Error> {
         self.hot_regions(&self.area.fit(map, self.photo)?)
     }
 
     /// Returns the regions of a map that is resized to the area.
     pub(crate) fn hot_regions(&self, heat: &HeatMap) -> Result<Vec<Region>, Error> {
-        let mut regions = heat.regions(self.threshold.finite_value(heat)?);
-        let largest = regions.first().map_or(0, |region| region.pixels);
-        regions.retain(|region| region.pixels >= largest.div_ceil(20));
+        let mut regions = region::without_islands(heat.regions(self.threshold.finite_value(heat)?));
+        region::merge(&mut regions);
         for Region { area, .. } in &mut regions {
             (area.x, area.y) = (area.x + self.area.x, area.y + self.area.y);
         }

@@ -1,6 +1,7 @@
 //! The drawings of the overlay modes. Each draws a map, resized to the area of an overlay, at an opacity from 0 to 1.
 
 use crate::contour::contour;
+use crate::labels::Labels;
 use crate::line::{self, Segment};
 use crate::pixel::{BLACK, WHITE, blend, dim};
 use crate::{Area, Error, HeatMap, Overlay};
@@ -11,9 +12,13 @@ pub(crate) fn colors(overlay: &Overlay<'_>, map: &HeatMap, alpha: f32) -> Result
     colored(overlay, map, |_| alpha)
 }
 
-/// Draws the colors of the map, with an opacity that grows with the absolute value.
+/// The largest value that is drawn transparent, whatever the median: where most of a map is hot, it is drawn.
+const MOST_TRANSPARENT: f32 = 0.8;
+
+/// Draws the colors of the map, with an opacity that grows with the absolute value from the median on: half of the photo is unchanged.
 pub(crate) fn colors_by_value(overlay: &Overlay<'_>, map: &HeatMap, alpha: f32) -> Result<RgbImage, Error> {
-    colored(overlay, map, |value| alpha * value.abs().min(1.0))
+    let cold = map.median_abs().min(MOST_TRANSPARENT);
+    colored(overlay, map, |value| alpha * ((value.abs() - cold) / (1.0 - cold)).clamp(0.0, 1.0))
 }
 
 /// Resizes the map row by row: the whole would take more memory than the photo.
@@ -51,13 +56,16 @@ pub(crate) fn contours(overlay: &Overlay<'_>, map: &HeatMap, alpha: f32) -> Resu
         true => &[-0.8, -0.6, -0.4, -0.2, 0.2, 0.4, 0.6, 0.8],
         false => &[0.2, 0.4, 0.6, 0.8],
     };
+    let mut labels = Labels::new(&image);
     for &level in overlay.levels.as_deref().unwrap_or(default_levels) {
         if !level.is_finite() {
             return Err(Error::Level { level });
         }
-        let lines = contour_on_photo(overlay, &heat, level);
+        let lines = contour_on_photo(overlay, &heat.without_islands(level), level);
         line::draw(&mut image, &lines, level_color(overlay, level), alpha);
+        labels.place(level, &lines);
     }
+    labels.draw(&mut image, alpha);
     Ok(image)
 }
 

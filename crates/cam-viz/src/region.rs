@@ -39,6 +39,30 @@ impl HeatMap {
         regions
     }
 
+    /// Returns the map whose small regions beyond a level are moved to zero: those of less than 1/20 of the pixels of the largest. A
+    /// negative level looks at the values below it.
+    pub(crate) fn without_islands(&self, level: f32) -> Self {
+        let sign = if level < 0.0 { -1.0 } else { 1.0 };
+        let mut open: Vec<bool> = self.values().iter().map(|&value| sign * value >= sign * level).collect();
+        let mut islands = open.clone();
+        let mut regions = Vec::new();
+        for start in 0..open.len() {
+            if open[start] {
+                regions.push((start, self.flood(start, &mut open)));
+            }
+        }
+        let largest = regions.iter().map(|(_, region)| region.pixels).max().unwrap_or(0);
+        for (start, region) in regions {
+            if !is_island(&region, largest) {
+                self.flood(start, &mut islands);
+            }
+        }
+        let below = if level == 0.0 { f32::MIN_POSITIVE.copysign(-1.0) } else { 0.0 };
+        let values =
+            self.values().iter().zip(islands).map(|(value, island)| if island { below } else { *value });
+        Self::of_same_size(self, values.collect())
+    }
+
     /// Returns the region of an open pixel and closes all its pixels.
     fn flood(&self, start: usize, open: &mut [bool]) -> Region {
         let (width, height) = (self.width() as usize, self.height() as usize);
@@ -64,5 +88,84 @@ impl HeatMap {
         let area =
             Area { x: left as u32, y: top as u32, width: length(left, right), height: length(top, bottom) };
         Region { area, pixels, peak }
+    }
+}
+
+/// Reports whether a region is too small beside the largest one, which has so many pixels.
+fn is_island(region: &Region, largest: u32) -> bool {
+    region.pixels < largest.div_ceil(20)
+}
+
+/// Returns the regions, the largest first, without those that are too small beside it.
+pub(crate) fn without_islands(mut regions: Vec<Region>) -> Vec<Region> {
+    let largest = regions.first().map_or(0, |region| region.pixels);
+    regions.retain(|region| !is_island(region, largest));
+    regions
+}
+
+/// Merges regions whose boxes share more than half of the smaller box, until there are none. The largest come first.
+pub(crate) fn merge(regions: &mut Vec<Region>) {
+    let pairs = |count: usize| {
+        (0..count).flat_map(move |first| (first + 1..count).map(move |second| (first, second)))
+    };
+    let overlap = |a: Area, b: Area| {
+        let shared = a.shared_pixels(b);
+        2 * shared > a.pixels().min(b.pixels())
+    };
+    while let Some((first, second)) =
+        pairs(regions.len()).find(|&(first, second)| overlap(regions[first].area, regions[second].area))
+    {
+        let Region { area, pixels, peak } = regions.remove(second);
+        let into = &mut regions[first];
+        (into.area, into.pixels, into.peak) =
+            (into.area.around(area), into.pixels + pixels, into.peak.max(peak));
+    }
+    regions.sort_by_key(|region| std::cmp::Reverse(region.pixels));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn region(x: u32, y: u32, width: u32, height: u32) -> Region {
+        Region { area: Area { x, y, width, height }, pixels: width * height, peak: 1.0 }
+    }
+
+    #[test]
+    fn boxes_within_each_other_are_one_and_those_that_only_touch_stay() {
+        let mut regions = vec![region(0, 0, 10, 10), region(9, 9, 10, 10), region(2, 2, 3, 3)];
+        merge(&mut regions);
+        let areas: Vec<Area> = regions.iter().map(|region| region.area).collect();
+        assert_eq!(
+            areas,
+            [Area { x: 0, y: 0, width: 10, height: 10 }, Area { x: 9, y: 9, width: 10, height: 10 }]
+        );
+        assert_eq!(regions[0].pixels, 109);
+        let mut regions = vec![region(0, 0, 10, 10), region(2, 2, 12, 7)];
+        merge(&mut regions);
+        assert_eq!(regions.len(), 1);
+        assert_eq!(regions[0].area, Area { x: 0, y: 0, width: 14, height: 10 });
+    }
+
+    #[test]
+    fn islands_of_either_sign_are_removed_and_large_regions_stay() {
+        // A region of 40 pixels and one of a single pixel, for either sign.
+        let value = |at: usize| match (at % 20, at / 20) {
+            (0..10, 0..4) => 0.9,
+            (15, 2) => 0.8,
+            (0..10, 6..10) => -0.9,
+            (15, 8) => -0.8,
+            _ => 0.1,
+        };
+        let map = HeatMap::new(20, 10, (0..200).map(value).collect::<Vec<_>>()).unwrap();
+        let at = |map: &HeatMap, x: usize, y: usize| map.values()[y * 20 + x];
+        let positive = map.without_islands(0.5);
+        assert_eq!([at(&positive, 3, 2), at(&positive, 15, 2), at(&positive, 15, 8)], [0.9, 0.0, -0.8]);
+        let negative = map.without_islands(-0.5);
+        assert_eq!([at(&negative, 3, 8), at(&negative, 15, 8), at(&negative, 15, 2)], [-0.9, 0.0, 0.8]);
+        let zero = map.without_islands(0.0);
+        assert!(
+            zero.values().iter().zip(map.values()).all(|(after, before)| (*after < 0.0) == (*before < 0.0))
+        );
     }
 }

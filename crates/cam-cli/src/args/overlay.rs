@@ -15,10 +15,10 @@ pub struct OverlayArgs {
     /// How a map is drawn over its image
     #[arg(long, value_name = "MODE", default_value = Mode::default().name(), value_parser = modes())]
     pub overlay: String,
-    /// The colors of the maps [default: viridis, and red-blue with `--sign both`]
+    /// The colors of the maps [default: turbo, and red-blue with `--sign both`]
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(ColorMap::ALL.map(ColorMap::name)))]
     pub colormap: Option<String>,
-    /// How opaque the map is, 0 to 1 [default: 0.5 for blend]
+    /// How opaque the map is, 0 to 1 [default: 0.7 at the largest value for alpha, 0.5 for blend]
     #[arg(long, value_name = "A", value_parser = share)]
     pub alpha: Option<f32>,
     /// The least value of a hot pixel, for the overlays mask and box: 0 to 1, or `otsu`, which determines it for each map

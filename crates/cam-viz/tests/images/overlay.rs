@@ -1,6 +1,6 @@
 //! Compares blending with its formula in loops, and checks what is shown outside of the area.
 
-use cam_viz::{Area, ColorMap, Error, HeatMap, Marker, Overlay, Rgb, RgbImage};
+use cam_viz::{Area, ColorMap, Error, HeatMap, Marker, Mode, Overlay, Rgb, RgbImage};
 use proptest::prelude::*;
 
 fn photo(width: u32, height: u32) -> RgbImage {
@@ -17,7 +17,7 @@ proptest! {
     #[test]
     fn the_blend_is_its_formula(alpha in 0.0f32..=1.0, width in 1u32..20, height in 1u32..20) {
         let photo = photo(width, height);
-        let image = Overlay::new(&photo).colors(ColorMap::Magma).alpha(alpha).draw(&heat()).unwrap();
+        let image = Overlay::new(&photo).mode(Mode::Blend).colors(ColorMap::Magma).alpha(alpha).draw(&heat()).unwrap();
         let heat = heat().resize(width, height).unwrap();
         for y in 0..height {
             for x in 0..width {
@@ -47,9 +47,10 @@ proptest! {
 #[test]
 fn opacity_0_is_the_photo_and_opacity_1_is_the_heat() {
     let photo = photo(9, 7);
-    assert_eq!(Overlay::new(&photo).alpha(0.0).draw(&heat()).unwrap(), photo);
-    let painted = ColorMap::Viridis.paint(&heat().resize(9, 7).unwrap());
-    assert_eq!(Overlay::new(&photo).alpha(1.0).draw(&heat()).unwrap(), painted);
+    let blend = Overlay::new(&photo).mode(Mode::Blend);
+    assert_eq!(blend.clone().alpha(0.0).draw(&heat()).unwrap(), photo);
+    let painted = ColorMap::default().paint(&heat().resize(9, 7).unwrap());
+    assert_eq!(blend.alpha(1.0).draw(&heat()).unwrap(), painted);
 }
 
 #[test]

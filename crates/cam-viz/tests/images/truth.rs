@@ -175,7 +175,7 @@ fn a_figure_looks_as_it_should() {
         .above("an orange ball that is by no means small 98.7 %")
         .below("gradcam++ at layer4.2")
         .below("resnet50")
-        .color_bar(ColorMap::Viridis);
+        .color_bar(ColorMap::default());
     compare("figure.png", &figure.draw().unwrap());
 }
 
