@@ -66,9 +66,10 @@ pub struct ImageExplainer<'m, M, O = Tensor<2>> {
 
 impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
     /// Creates an explainer of this model. By default it explains the top prediction, by Grad-CAM, at the default layer of the model;
-    /// of classes that do not exclude each other it explains all that are likely.
+    /// of classes that do not exclude each other it explains all that are likely. Maps are [rectified last](Explainer::rectify_last), which
+    /// leaves no steps of a coarse layer.
     pub fn new(model: &'m M) -> Self {
-        let explainer = Explainer::new(model);
+        let explainer = Explainer::new(model).rectify_last(true);
         Self {
             model,
             explainer: match model.default_layer() {

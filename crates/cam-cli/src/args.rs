@@ -30,7 +30,7 @@ pub enum Command {
     #[command(after_help = demo::EXAMPLES)]
     Demo(demo::Args),
     /// Explain what a model predicts for images
-    #[command(after_help = explain::EXAMPLES)]
+    #[command(after_help = explain::SHORT_EXAMPLES, after_long_help = explain::EXAMPLES)]
     Explain(Box<explain::Args>),
     /// Compare methods, layers and classes on one sheet
     #[command(after_help = compare::EXAMPLES)]

@@ -6,6 +6,7 @@ use crate::engine::session::{Session, Settings};
 use crate::layer_selection::choose_layer_async;
 use crate::methods::context::MethodCall;
 use crate::methods::info::Needs;
+use crate::post::outliers;
 use crate::post::projection::first_component;
 use crate::post::resize::{Resizer, Sampling};
 use crate::tap::{CaptureSpec, INPUT};
@@ -48,7 +49,9 @@ pub struct Explainer<'m, M> {
     /// What is used if no method is named.
     default_method: [Box<dyn Method>; 1],
     eigen_smooth: bool,
+    omit_outliers: bool,
     rectify: Rectify,
+    rectify_last: bool,
     scale: Scale,
     budget: Budget,
     resizer: Resizer,
@@ -80,7 +83,9 @@ impl<'m, M> Explainer<'m, M> {
             methods: Vec::new(),
             default_method: [Box::new(GradCam)],
             eigen_smooth: false,
+            omit_outliers: false,
             rectify: Rectify::default(),
+            rectify_last: false,
             scale: Scale::default(),
             budget: Budget::default(),
             resizer: Resizer::default(),
@@ -123,9 +128,23 @@ impl<'m, M> Explainer<'m, M> {
         self
     }
 
+    /// Leaves out tokens with outlying norms, which are artifacts of vision transformers ([`Warning::OutlyingTokens`]): there is no evidence
+    /// there. It applies to layers of tokens.
+    pub fn omit_outliers(mut self, on: bool) -> Self {
+        self.omit_outliers = on;
+        self
+    }
+
     /// Sets which sign of the evidence is kept: by default the positive.
     pub fn rectify(mut self, rectify: Rectify) -> Self {
         self.rectify = rectify;
+        self
+    }
+
+    /// Cuts maps at zero after they are resized to the input, and not before, as most papers do: a region ends where the evidence
+    /// changes its sign, and not at the nearest position of the layer, so that a coarse grid leaves no steps.
+    pub fn rectify_last(mut self, on: bool) -> Self {
+        self.rectify_last = on;
         self
     }
 
@@ -317,8 +336,14 @@ impl<'m, M> Explainer<'m, M> {
             channels if self.eigen_smooth && channels > 1 => first_component(evidence).await?,
             _ => evidence.sum_dim(1).squeeze_dim(1),
         };
+        let norms = &layer.session.layers[layer.layer].norms;
+        let raw = if self.omit_outliers { outliers::omit(raw, norms).await? } else { raw };
         let kept = self.rectify.apply(raw.clone());
-        let heatmap = self.scale.apply(layer.resize(kept.clone(), grid));
+        let resized = match self.rectify_last {
+            true => self.rectify.apply(layer.resize(raw.clone(), grid)),
+            false => layer.resize(kept.clone(), grid),
+        };
+        let heatmap = self.scale.apply(resized);
         let scores = layer.session.score(layer.target);
         let known =
             [Warning::of_proportions(layer.grid(), grid), goal.warning].into_iter().flatten().collect();
@@ -327,7 +352,14 @@ impl<'m, M> Explainer<'m, M> {
             method: method.info(),
             target: layer.target,
             classes: goal.classes().cloned(),
-            stats: MapStats::new(&raw, &kept, layer.activation(), &scores, goal.is_probability(), known),
+            stats: MapStats::new(
+                &raw,
+                &kept,
+                (layer.activation(), norms),
+                &scores,
+                goal.is_probability(),
+                known,
+            ),
             scores,
             raw,
             raw_grid: layer.grid().to_vec(),

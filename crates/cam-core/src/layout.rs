@@ -44,6 +44,11 @@ pub trait Layout<const D: usize>: Clone + 'static {
         self.put_back(tensor, map.mean_dim(2).expand(shape))
     }
 
+    /// Reports whether the positions are tokens of a transformer, of which some may have outlying norms.
+    fn has_tokens(&self) -> bool {
+        false
+    }
+
     /// Returns the tensor, if it is a matrix of attention weights `[batch, heads, queries, keys]`.
     fn attention(&self, _tensor: &Tensor<D>) -> Option<Tensor<4>> {
         None
@@ -153,6 +158,10 @@ impl Layout<3> for Tokens {
             0 => patches,
             prefix => Tensor::cat(vec![tensor.narrow(1, 0, prefix), patches], 1),
         }
+    }
+
+    fn has_tokens(&self) -> bool {
+        true
     }
 
     /// Averages the tokens before the patches with the others.

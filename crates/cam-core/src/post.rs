@@ -1,5 +1,6 @@
 //! From evidence to a map: which sign is kept, resizing, scaling, and projections on a principal component.
 
+pub(crate) mod outliers;
 pub(crate) mod projection;
 mod rectify;
 pub(crate) mod resize;

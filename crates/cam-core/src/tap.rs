@@ -133,7 +133,8 @@ impl<'a> Taps<'a> {
         };
         let (bias, attention) = (None, None);
         let name = INPUT.into();
-        let captured = Captured { name, activation, grid, bias, attention, gradient, dtype };
+        let captured =
+            Captured { name, activation, grid, bias, attention, gradient, dtype, norms: Vec::new() };
         self.recording.borrow_mut().captured.push(captured);
         input
     }
@@ -324,6 +325,7 @@ impl<'a> Taps<'a> {
                     let recording = self.recording.borrow();
                     (recording.trace.layers.len(), recording.captured.len(), recording.cache.len())
                 };
+                let read = self.recording.borrow().tokens.clone();
                 let value = self.within(&name, forward);
                 let mut recording = self.recording.borrow_mut();
                 let is_innermost = recording.trace.layers.len() == listed;
@@ -337,8 +339,11 @@ impl<'a> Taps<'a> {
                     }
                     recording.cache.push(&name, value.clone().inner());
                 }
+                if layout.has_tokens() {
+                    recording.tokens = Some(layout.to_map(value.clone().inner()));
+                }
                 match spec.captures(&name, bias.is_some(), layout.attention(&value).is_some()) {
-                    true => recording.capture(name, layout, bias, value, grid, *tape),
+                    true => recording.capture(name, layout, bias, value, (grid, read), *tape),
                     false => value,
                 }
             }
@@ -369,7 +374,7 @@ impl<'a> Taps<'a> {
                     return value;
                 }
                 let grid = layout.grid(value.dims()).unwrap_or_default();
-                recording.capture(name, layout, bias, value, grid, true)
+                recording.capture(name, layout, bias, value, (grid, None), true)
             }
         }
     }

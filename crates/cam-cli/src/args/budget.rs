@@ -8,16 +8,16 @@ use serde::Serialize;
 
 /// What an explanation may cost.
 #[derive(clap::Args, Serialize)]
-#[command(next_help_heading = "Cost")]
+#[command(next_help_heading = "Method")]
 pub struct BudgetArgs {
     /// Memory for the changed copies of an image in slow methods, such as 256MiB or 2GB; copies run in chunks of about this size
     /// [default: 256MiB]
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, hide_short_help = true, value_name = "SIZE", value_parser = size)]
     #[serde(skip)]
     pub memory: Option<ByteSize>,
     /// Methods that mask the image with each channel, such as Score-CAM, try only the N channels that vary most over the image
     /// (Faster-Score-CAM) [default: all]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, hide_short_help = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub channels: Option<u32>,
 }
 

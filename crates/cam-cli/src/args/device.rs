@@ -7,10 +7,12 @@ use cam_device::{OpenDevice, Selection};
 
 /// Where a command computes.
 #[derive(clap::Args)]
-#[command(next_help_heading = "Cost")]
+#[command(next_help_heading = "Model")]
 pub struct DeviceArgs {
-    /// Where to compute: `auto` takes the best device that works; see `cam devices`. `remote:HOST:PORT` is the device of a machine on
-    /// which `cam serve` runs. `cam explain` spreads images over several: `cuda:all`, or names separated by commas
+    /// Where to compute: see `cam devices`
+    ///
+    /// `auto` takes the best device that works. `remote:HOST:PORT` is the device of a machine on which `cam serve` runs. `cam explain`
+    /// spreads images over several: `cuda:all`, or names separated by commas.
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub device: String,
 }

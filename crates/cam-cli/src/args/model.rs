@@ -21,63 +21,64 @@ use std::str::FromStr;
 #[group(id = "model")]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
-    /// The model: a name of `cam models`, or a file: ONNX, or weights that are recognized [default: the built-in model, which knows the
-    /// ten object classes that `cam demo` draws, and no photos]
+    /// The model: a name of `cam models`, or an ONNX or weight file
+    ///
+    /// Weights are recognized. By default it is the built-in model, which knows the ten object classes that `cam demo` draws, and no photos.
     #[arg(long = "model", value_name = "NAME|FILE", value_parser = completion::MODELS, hide_possible_values = true)]
     pub name: Option<String>,
-    /// Its weights: a .safetensors, .pth or .pt file of torchvision or timm, or Burn's .bpk [default: from the cache of the
-    /// Hugging Face hub, fetched on first use]
+    /// Its weights: .safetensors, .pth, .pt or .bpk [default: from the Hugging Face hub]
+    ///
+    /// Names of torchvision, timm and transformers are known, and Burn's own. By default they come from the cache of the Hugging Face hub,
+    /// and are fetched on first use.
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
-    /// The names of the classes, one per line [default: ImageNet's if the model has 1000 classes]
+    /// The names of the classes, one per line [default: ImageNet's, if there are 1000]
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
-    /// A model card in TOML: what the weights do not say, as `cam card` writes it [default: one beside the weights, `net.toml` for
-    /// `net.pth`]
+    /// A model card in TOML: what the weights do not say
+    ///
+    /// `cam card` writes one. By default it is the one beside the weights, `net.toml` for `net.pth`.
     #[arg(long, value_name = "FILE")]
     pub card: Option<PathBuf>,
     /// Height and width of the images that it was trained on, in pixels
-    #[arg(long, value_name = "H,W", value_parser = size)]
+    #[arg(long, hide_short_help = true, value_name = "H,W", value_parser = size)]
     pub size: Option<Size>,
     /// Heads of each attention of a vision transformer
-    #[arg(long, value_name = "N")]
+    #[arg(long, hide_short_help = true, value_name = "N")]
     pub heads: Option<usize>,
     /// What the classifier of a transformer reads: its class token, or the mean or maximum of its patches
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, hide_short_help = true, value_name = "NAME")]
     pub pool: Option<PoolArg>,
     /// Strides of a ResNet's stem and stages
-    #[arg(long, value_name = "STEM,S1,S2,S3,S4", value_delimiter = ',')]
+    #[arg(long, hide_short_help = true, value_name = "STEM,S1,S2,S3,S4", value_delimiter = ',')]
     pub strides: Option<Vec<usize>>,
     /// Dilations of a ResNet's stages
-    #[arg(long, value_name = "D1,D2,D3,D4", value_delimiter = ',')]
+    #[arg(long, hide_short_help = true, value_name = "D1,D2,D3,D4", value_delimiter = ',')]
     pub dilations: Option<Vec<usize>>,
     /// The network in a file of several: what the names of its tensors start with
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, hide_short_help = true, value_name = "NAME")]
     pub prefix: Option<String>,
     /// The head of a network with several, as its tensors are called, such as head_dist
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, hide_short_help = true, value_name = "NAME")]
     pub classifier: Option<String>,
     /// What the outputs stand for: one class of all (softmax), each class or not (sigmoid), or probabilities already (none) [default:
     /// from the model card; softmax]. One output alone is a sigmoid
-    #[arg(long, value_name = "softmax|sigmoid|none", value_parser = Logits::from_str)]
+    #[arg(long, hide_short_help = true, value_name = "softmax|sigmoid|none", value_parser = Logits::from_str)]
     pub logits: Option<Logits>,
     /// The precision that the network computes in: f32, f16, bf16; maps are computed in f32
-    #[arg(long, value_name = "NAME", default_value_t, value_parser = Precision::from_str)]
+    #[arg(long, hide_short_help = true, value_name = "NAME", default_value_t, value_parser = Precision::from_str)]
     pub precision: Precision,
-    /// How an image of another shape becomes the input of the model: squeezed whole, its center cut out, scaled whole between gray bars,
-    /// or scaled to its shorter side, the input as long as the image [default: from the model card; squash]
-    #[arg(
-        long,
-        help_heading = "Preprocessing",
-        value_name = "squash|crop|letterbox|short-side",
-        hide_possible_values = true
-    )]
+    /// How an image becomes the input of the model [default: from the model card; squash]
+    ///
+    /// It is squeezed whole, its center is cut out, it is scaled whole between gray bars, or scaled to its shorter side, the input as long
+    /// as the image.
+    #[arg(long, value_name = "squash|crop|letterbox|short-side", hide_possible_values = true)]
     pub resize: Option<ResizeArg>,
     /// The mean of each channel, in the units of the model card's range [default: from the model card]
-    #[arg(long, help_heading = "Preprocessing", value_name = "R,G,B", value_parser = numbers)]
+    #[arg(long, hide_short_help = true, value_name = "R,G,B", value_parser = numbers)]
     pub mean: Option<Numbers>,
     /// The standard deviation of each channel [default: from the model card]
-    #[arg(long, help_heading = "Preprocessing", value_name = "R,G,B", value_parser = deviations)]
+    #[arg(long, hide_short_help = true, value_name = "R,G,B", value_parser = deviations)]
     pub std: Option<Numbers>,
 }
 

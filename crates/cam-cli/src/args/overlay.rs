@@ -10,20 +10,20 @@ use serde::Serialize;
 /// How maps are painted.
 #[derive(clap::Args, Serialize)]
 #[group(id = "overlay_args")]
-#[command(next_help_heading = "Drawing")]
+#[command(next_help_heading = "Look")]
 pub struct OverlayArgs {
     /// How a map is drawn over its image
     #[arg(long, value_name = "MODE", default_value = Mode::default().name(), value_parser = modes())]
     pub overlay: String,
     /// The colors of the maps [default: turbo, and red-blue with `--sign both`]
-    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(ColorMap::ALL.map(ColorMap::name)))]
+    #[arg(long, hide_short_help = true, value_name = "NAME", value_parser = PossibleValuesParser::new(ColorMap::ALL.map(ColorMap::name)))]
     pub colormap: Option<String>,
     /// How opaque the map is, 0 to 1 [default: 0.7 at the largest value for alpha, 0.5 for blend]
-    #[arg(long, value_name = "A", value_parser = share)]
+    #[arg(long, hide_short_help = true, value_name = "A", value_parser = share)]
     pub alpha: Option<f32>,
     /// The least value of a hot pixel, for the overlays mask and box: 0 to 1, or `otsu`, which determines it for each map
     /// [default: 0.5]
-    #[arg(long, value_name = "T|otsu", value_parser = threshold)]
+    #[arg(long, hide_short_help = true, value_name = "T|otsu", value_parser = threshold)]
     pub threshold: Option<String>,
 }
 

@@ -10,13 +10,13 @@ use serde::Serialize;
 /// How the files of images are read.
 #[derive(clap::Args, Serialize)]
 #[group(id = "preprocess")]
-#[command(next_help_heading = "Preprocessing")]
+#[command(next_help_heading = "Model")]
 pub struct PreprocessArgs {
     /// The color behind transparent pixels: white, gray, black, or #rrggbb
-    #[arg(long, value_name = "COLOR", default_value = "white", value_parser = background)]
+    #[arg(long, hide_short_help = true, value_name = "COLOR", default_value = "white", value_parser = background)]
     pub background: [u8; 3],
     /// The values of an image that are shown as black and white: `0,4095` for 12 bits [default: the range of its type]
-    #[arg(long, value_name = "LOW,HIGH", value_parser = window, allow_hyphen_values = true)]
+    #[arg(long, hide_short_help = true, value_name = "LOW,HIGH", value_parser = window, allow_hyphen_values = true)]
     pub window: Option<[f32; 2]>,
 }
 

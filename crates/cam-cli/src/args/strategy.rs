@@ -15,36 +15,40 @@ use std::sync::{Mutex, PoisonError};
 /// How images are explained.
 #[derive(clap::Args, Serialize)]
 #[group(id = "strategy")]
-#[command(next_help_heading = "Explanation")]
+#[command(next_help_heading = "Method")]
 pub struct StrategyArgs {
-    /// A layer: see `cam layers`; several separated by commas, or given several times. `all` takes the blocks of the network
-    /// from shallow to deep, `auto` the last layer with a grid and a gradient, `input` the pixels [default: the one in the
-    /// model card]
+    /// A layer, or several: see `cam layers` [default: the one in the model card]
+    ///
+    /// Several are separated by commas, or given several times. `all` takes the blocks of the network from shallow to deep, `auto` the last
+    /// layer with a grid and a gradient, `input` the pixels.
     #[arg(long = "layer", value_name = "NAME", value_delimiter = ',')]
     pub layers: Vec<String>,
     /// Which evidence is shown
-    #[arg(long, value_name = "SIGN", default_value = "positive")]
+    #[arg(long, help_heading = "What to explain", value_name = "SIGN", default_value = "positive")]
     pub sign: SignArg,
     /// Combine channels by their first principal component instead of their sum
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub eigen_smooth: bool,
+    /// Leave out tokens with outlying norms: artifacts of vision transformers, which warnings report (arXiv:2309.16588)
+    #[arg(long, hide_short_help = true)]
+    pub omit_outliers: bool,
     /// Average over six views: plain and mirrored, each in three brightnesses
-    #[arg(long, group = "views")]
+    #[arg(long, hide_short_help = true, group = "views")]
     pub aug_smooth: bool,
     /// Average over N views with noise, 1000 at most
-    #[arg(long, value_name = "N", group = "views", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, hide_short_help = true, value_name = "N", group = "views", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub noise: Option<u32>,
     /// The standard deviation of that noise, in normalized inputs
-    #[arg(long, value_name = "SIGMA", default_value_t = 0.3, requires = "noise", value_parser = positive)]
+    #[arg(long, hide_short_help = true, value_name = "SIGMA", default_value_t = 0.3, requires = "noise", value_parser = positive)]
     pub sigma: f64,
     /// Show beside each map its standard deviation over those views
-    #[arg(long, requires = "views")]
+    #[arg(long, hide_short_help = true, requires = "views")]
     pub show_std: bool,
     /// Put maps together from windows that slide over the image at N scales (SESS), which finds small objects; the paper has 12
-    #[arg(long, value_name = "N", conflicts_with = "views", value_parser = clap::value_parser!(u32).range(1..=24))]
+    #[arg(long, hide_short_help = true, value_name = "N", conflicts_with = "views", value_parser = clap::value_parser!(u32).range(1..=24))]
     pub sess: Option<u32>,
     /// Fuse the maps of all layers into one
-    #[arg(long, value_name = "HOW")]
+    #[arg(long, hide_short_help = true, value_name = "HOW")]
     pub fuse: Option<FuseArg>,
     #[command(flatten)]
     #[serde(flatten)]
@@ -89,6 +93,7 @@ impl StrategyArgs {
             let explainer = if self.chooses() { explainer.search_layer() } else { explainer };
             let explainer =
                 self.budget.limit(explainer).eigen_smooth(self.eigen_smooth).rectify(self.sign.into());
+            let explainer = explainer.omit_outliers(self.omit_outliers);
             let explainer = match self.sign.is_signed() {
                 true => explainer.scale(Scale::Symmetric),
                 false => explainer,

@@ -12,17 +12,18 @@ pub const MOST_CLASSES: i64 = 1 << 17;
 /// Which scores of each image are explained.
 #[derive(clap::Args, Serialize)]
 #[group(id = "targets")]
-#[command(next_help_heading = "Classes")]
+#[command(next_help_heading = "What to explain")]
 pub struct TargetArgs {
-    /// A class, by number or name; may be given several times [default: the top class of each image; of classes that do not exclude
-    /// each other all with a probability of at least a half]
+    /// A class, by number or name; may be given several times [default: the top class]
+    ///
+    /// By default it is the top class of each image; of classes that do not exclude each other all with a probability of at least a half.
     #[arg(long = "class", value_name = "ID|NAME", allow_negative_numbers = true)]
     pub classes: Vec<String>,
-    /// Explain the K most confident predictions of each image, all of a model of fewer classes
+    /// Explain the K most confident predictions of each image
     #[arg(long, value_name = "K", conflicts_with = "classes", value_parser = clap::value_parser!(u32).range(1..=MOST_CLASSES), allow_negative_numbers = true)]
     pub top: Option<u32>,
     /// Which score of a class is explained
-    #[arg(long, value_name = "NAME", default_value = registry().targets()[0].name, value_parser = scores())]
+    #[arg(long, hide_short_help = true, value_name = "NAME", default_value = registry().targets()[0].name, value_parser = scores())]
     pub score: String,
 }
 

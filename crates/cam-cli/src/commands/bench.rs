@@ -46,16 +46,16 @@ pub struct Args {
     pub model: ModelArgs,
     /// A method: see `cam methods`; several separated by commas, or given several times; `all` for every method that applies
     /// to this model [default: gradcam]
-    #[arg(long = "method", help_heading = "Explanation", value_name = "NAME", value_delimiter = ',', value_parser = completion::METHODS, hide_possible_values = true)]
+    #[arg(long = "method", help_heading = "Method", value_name = "NAME", value_delimiter = ',', value_parser = completion::METHODS, hide_possible_values = true)]
     pub methods: Vec<String>,
     /// A layer: see `cam layers`; several separated by commas, or given several times [default: the one in the model card]
-    #[arg(long = "layer", help_heading = "Explanation", value_name = "NAME", value_delimiter = ',')]
+    #[arg(long = "layer", help_heading = "Method", value_name = "NAME", value_delimiter = ',')]
     pub layers: Vec<String>,
     /// Explain the classes 0 to N-1 of each image in one call [default: the top class]
-    #[arg(long, help_heading = "Explanation", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_CLASSES))]
+    #[arg(long, help_heading = "Method", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_CLASSES))]
     pub classes: Option<u32>,
     /// Explain by all methods at all layers in one call, which is one row
-    #[arg(long, help_heading = "Explanation")]
+    #[arg(long, help_heading = "Method")]
     pub together: bool,
     /// Images in one pass, 4096 at most
     #[arg(long, help_heading = "Measurement", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]

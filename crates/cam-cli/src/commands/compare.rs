@@ -33,10 +33,10 @@ pub struct Args {
     #[command(flatten)]
     pub model: ModelArgs,
     /// A method: see `cam methods`; several separated by commas, or given several times [default: all quick methods]
-    #[arg(long = "method", help_heading = "Explanation", value_name = "NAME", value_delimiter = ',', value_parser = completion::METHODS, hide_possible_values = true)]
+    #[arg(long = "method", help_heading = "Method", value_name = "NAME", value_delimiter = ',', value_parser = completion::METHODS, hide_possible_values = true)]
     pub methods: Vec<String>,
     /// The slow methods, too: those that run the whole network for every channel
-    #[arg(long, help_heading = "Explanation", conflicts_with = "methods")]
+    #[arg(long, help_heading = "Method", conflicts_with = "methods")]
     pub slow: bool,
     #[command(flatten)]
     pub strategy: StrategyArgs,

@@ -2,7 +2,7 @@
 
 mod args;
 
-pub use args::{Args, EXAMPLES};
+pub use args::{Args, EXAMPLES, SHORT_EXAMPLES};
 
 use crate::args::device;
 use crate::args::model::ModelArgs;

@@ -59,7 +59,7 @@ impl<T> AttributionMaps<T> {
     /// # Errors
     /// Those of [`warnings`](Self::warnings).
     pub async fn warnings_async(&self) -> Result<Vec<Vec<Warning>>, Error> {
-        let mut data = Reading::default().add(self.stats.numbers.clone()).read().await?;
+        let mut data = self.stats.add_to(Reading::default()).read().await?;
         self.stats.warnings(&mut data)
     }
 }
@@ -107,7 +107,7 @@ impl<const D: usize> AttributionMaps<Tensor<D>> {
             reading = reading.add(std.clone());
         }
         let reading = reading.add(self.scores.clone()).add(self.raw.clone());
-        reading.add(self.heatmap.clone()).add(self.stats.numbers.clone())
+        self.stats.add_to(reading.add(self.heatmap.clone()))
     }
 
     fn take_numbers(&self, data: &mut impl Iterator<Item = TensorData>) -> Result<MapNumbers, Error> {

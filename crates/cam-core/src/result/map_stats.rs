@@ -1,6 +1,7 @@
 //! What warnings are made from.
 
-use crate::engine::read::floats;
+use crate::engine::read::{Reading, floats};
+use crate::post::outliers;
 use crate::{Error, Warning};
 use burn::Tensor;
 use burn::tensor::TensorData;
@@ -11,6 +12,9 @@ pub struct MapStats {
     /// `[batch, 5]`
     pub(super) numbers: Tensor<2>,
     channels: usize,
+    /// The kept evidence, and the norms of the tokens and of those that the layer reads: `[2 or 3, batch, positions]`. `None` without tokens,
+    /// and of maps that are put together from others.
+    pub(super) tokens: Option<Tensor<3>>,
     /// The warnings that do not depend on numbers.
     known: Vec<Warning>,
 }
@@ -22,10 +26,11 @@ impl MapStats {
     /// - raw, kept: `[batch, positions]`
     /// - activation: `[batch, channels, positions]`
     /// - scores: `[batch]`
+    /// - norms: `[batch, positions]` each
     pub(crate) fn new(
         raw: &Tensor<2>,
         kept: &Tensor<2>,
-        activation: Tensor<3>,
+        (activation, norms): (Tensor<3>, &[Tensor<2>]),
         scores: &Tensor<1>,
         is_probability: bool,
         known: Vec<Warning>,
@@ -36,7 +41,9 @@ impl MapStats {
         let range = raw.clone().max_dim(1) - raw.clone().min_dim(1);
         let certainty = scores.clone().unsqueeze_dim(1) * f32::from(u8::from(is_probability));
         let numbers = Tensor::cat(vec![finite, range, kept.clone().max_abs_dim(1), dead, certainty], 1);
-        Self { numbers, channels, known }
+        let tokens = || Tensor::stack([&[kept.clone()], norms].concat(), 0);
+        let tokens = (!norms.is_empty()).then(tokens);
+        Self { numbers, channels, tokens, known }
     }
 
     /// Averages the statistics of several views of the same images: those of their mean map.
@@ -47,12 +54,13 @@ impl MapStats {
         let views: Vec<&Self> = views.into_iter().collect();
         let channels = views.iter().map(|view| view.channels).max().unwrap_or(0);
         let all: Tensor<3> = Tensor::stack(views.iter().map(|view| view.numbers.clone()).collect(), 0);
-        Self { numbers: all.mean_dim(0).squeeze_dim(0), channels, known: known_of(&views) }
+        let numbers = all.mean_dim(0).squeeze_dim(0);
+        Self { numbers, channels, tokens: None, known: known_of(&views) }
     }
 
     /// Averages the statistics over the batch: those of one map that is put together from the maps of the batch.
     pub fn batch_mean(self) -> Self {
-        Self { numbers: self.numbers.mean_dim(0), ..self }
+        Self { numbers: self.numbers.mean_dim(0), tokens: None, ..self }
     }
 
     /// Joins the statistics of several images to those of a batch.
@@ -63,20 +71,51 @@ impl MapStats {
         let images: Vec<&Self> = images.into_iter().collect();
         let channels = images.iter().map(|image| image.channels).max().unwrap_or(0);
         let numbers = Tensor::cat(images.iter().map(|image| image.numbers.clone()).collect(), 0);
-        Self { numbers, channels, known: known_of(&images) }
+        Self { numbers, channels, tokens: None, known: known_of(&images) }
     }
 
-    /// Makes the warnings of each map from the next tensor read.
+    /// Adds what the warnings are made from to what is read.
+    pub(super) fn add_to(&self, reading: Reading) -> Reading {
+        let reading = reading.add(self.numbers.clone());
+        match &self.tokens {
+            Some(tokens) => reading.add(tokens.clone()),
+            None => reading,
+        }
+    }
+
+    /// Makes the warnings of each map from what was read.
     pub(super) fn warnings(
         &self,
         data: &mut impl Iterator<Item = TensorData>,
     ) -> Result<Vec<Vec<Warning>>, Error> {
         let numbers = floats(data)?;
-        let warnings = |row: &[f32]| {
-            let found = Warning::from_stats([row[0], row[1], row[2], row[3], row[4]], self.channels);
-            [found, self.known.clone()].concat()
+        let outlying = self.outlying_tokens(data)?;
+        let warnings = |(index, row): (usize, &[f32])| {
+            let mut found = Warning::from_stats([row[0], row[1], row[2], row[3], row[4]], self.channels);
+            found.extend(outlying.get(index).copied().flatten());
+            found.extend(&self.known);
+            found
         };
-        Ok(numbers.chunks_exact(5).map(warnings).collect())
+        Ok(numbers.chunks_exact(5).enumerate().map(warnings).collect())
+    }
+
+    /// Makes the warning of outlying tokens of each map, if there are tokens.
+    fn outlying_tokens(
+        &self,
+        data: &mut impl Iterator<Item = TensorData>,
+    ) -> Result<Vec<Option<Warning>>, Error> {
+        let Some(tokens) = &self.tokens else { return Ok(Vec::new()) };
+        let [kinds, batch, positions] = tokens.dims();
+        let numbers = floats(data)?;
+        let row = |kind: usize, image: usize| &numbers[(kind * batch + image) * positions..][..positions];
+        let warning = |image: usize| {
+            let mut outlying = vec![false; positions];
+            for norms in (1..kinds).map(|kind| outliers::outlying(row(kind, image))) {
+                outlying.iter_mut().zip(norms).for_each(|(all, one)| *all |= one);
+            }
+            Warning::of_outlying_tokens(row(0, image), &outlying)
+        };
+        Ok((0..batch).map(warning).collect())
     }
 }
 

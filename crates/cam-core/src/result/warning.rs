@@ -34,6 +34,16 @@ pub enum Warning {
         /// Rows and columns of the input.
         input: [usize; 2],
     },
+    /// Tokens with outlying norms hold more than a tenth of the heat: artifacts of vision transformers
+    /// ([arXiv:2309.16588](https://arxiv.org/abs/2309.16588)), which [`omit_outliers`](crate::Explainer::omit_outliers) leaves out.
+    OutlyingTokens {
+        /// Tokens whose norm exceeds the median by ten median deviations.
+        outlying: usize,
+        /// Tokens of the layer.
+        tokens: usize,
+        /// The share of the heat that they hold, in percent.
+        percent: u8,
+    },
     /// The model has one output, and the top class of several was asked for: it is that output, whatever its value.
     OneOutput,
 }
@@ -43,6 +53,9 @@ const DEAD: f32 = 0.9;
 
 /// The probability above which a softmax is saturated: its gradient is below a ten thousandth of that of the logit.
 const SATURATED: f32 = 1.0 - 1e-4;
+
+/// The share of the heat above which outlying tokens are warned of.
+const HELD: f64 = 0.1;
 
 /// How many times as long as the input, for its width, a grid may be, give or take a row and a column.
 const LONGER: f64 = 1.5;
@@ -58,6 +71,19 @@ impl Warning {
         let is_off =
             is_longer([rows, columns], [height, width]) || is_longer([columns, rows], [width, height]);
         is_off.then_some(Self::Proportions { grid: [rows, columns], input: [height, width] })
+    }
+
+    /// Returns the warning that outlying tokens hold much of the kept evidence of a map.
+    pub(super) fn of_outlying_tokens(kept: &[f32], outlying: &[bool]) -> Option<Self> {
+        let heat =
+            |values: &mut dyn Iterator<Item = &f32>| values.map(|value| f64::from(value.abs())).sum::<f64>();
+        let held = heat(
+            &mut kept.iter().zip(outlying).filter(|(_, is_outlying)| **is_outlying).map(|(value, _)| value),
+        );
+        let share = held / heat(&mut kept.iter());
+        let count = outlying.iter().filter(|is_outlying| **is_outlying).count();
+        let percent = (100.0 * share).round() as u8;
+        (share > HELD).then_some(Self::OutlyingTokens { outlying: count, tokens: kept.len(), percent })
     }
 
     /// Makes the warnings of one map from zero if all is finite (NaN otherwise), the range of the raw map, the largest kept evidence, the
@@ -99,6 +125,10 @@ impl fmt::Display for Warning {
             Self::Proportions { grid: [rows, columns], input: [height, width] } => write!(
                 f,
                 "the layer has {rows} x {columns} positions and the input {height} x {width}, which are other proportions: its layout is probably another"
+            ),
+            Self::OutlyingTokens { outlying, tokens, percent } => write!(
+                f,
+                "{outlying} of {tokens} tokens have outlying norms and hold {percent} % of the heat, which is an artifact of vision transformers (arXiv:2309.16588): `omit_outliers` (`--omit-outliers`) leaves them out"
             ),
             Self::OneOutput => f.write_str(
                 "the model has one output, which is the top class whatever its value: explain `Value(0)`, or `Binary` for a class and its opposite",

@@ -2,6 +2,7 @@
 
 use super::{INPUT, LayerTrace, ReplayCache};
 use crate::guided::Cut;
+use crate::post::outliers::norms;
 use crate::{Error, Layout};
 use burn::Tensor;
 use burn::tensor::{DType, Gradients};
@@ -18,6 +19,8 @@ pub(crate) struct Recording {
     pub error: Option<Error>,
     /// Where the tape is cut, in a guided pass.
     pub cuts: Vec<Cut>,
+    /// The tokens of the layer that finished last, `[batch, channels, positions]`: what the next one reads.
+    pub tokens: Option<Tensor<3>>,
     names: HashSet<String>,
     /// Whether a replay has reached the layer that is edited.
     pub reached_edit: bool,
@@ -38,6 +41,8 @@ pub(crate) struct Captured {
     pub gradient: Option<GradReader>,
     /// The type of number that the network computes in at this layer.
     pub dtype: DType,
+    /// The norms of the tokens, and of those that the layer reads, `[batch, positions]` each; none if it has no tokens.
+    pub norms: Vec<Tensor<2>>,
 }
 
 /// Reads the gradient `[batch, channels, positions]` of a captured layer, if any reached it.
@@ -98,20 +103,22 @@ impl Recording {
         }
     }
 
-    /// Captures the activation of a layer, and with `tape` starts the tape there. Returns the value that goes on.
+    /// Captures the activation of a layer, whose grid and the tokens that it reads are given, and with `tape` starts the tape there. Returns
+    /// the value that goes on.
     pub fn capture<const D: usize>(
         &mut self,
         name: String,
         layout: impl Layout<D>,
         bias: Option<Tensor<1>>,
         value: Tensor<D>,
-        grid: Vec<usize>,
+        (grid, read): (Vec<usize>, Option<Tensor<3>>),
         tape: bool,
     ) -> Tensor<D> {
         let plain = value.clone().inner();
         let dtype = plain.dtype();
         let activation = contiguous(layout.to_map(plain.clone()));
         let attention = layout.attention(&plain);
+        let has_tokens = layout.has_tokens();
         let (value, gradient) = if tape {
             // The first layer becomes the leaf itself: nothing before it is recorded. A layer that is already on the tape
             // gets a zero leaf added, whose gradient is the gradient at the layer.
@@ -131,7 +138,14 @@ impl Recording {
         };
         let bias = bias.map(|bias| bias.cast(DType::F32));
         let attention = attention.map(|weights| weights.cast(DType::F32));
-        self.captured.push(Captured { name, activation, grid, bias, attention, gradient, dtype });
+        let norms = match has_tokens {
+            true => {
+                let read = read.filter(|read| read.dims() == activation.dims()).map(single_precision);
+                [Some(activation.clone()), read].into_iter().flatten().map(norms).collect()
+            }
+            false => Vec::new(),
+        };
+        self.captured.push(Captured { name, activation, grid, bias, attention, gradient, dtype, norms });
         value
     }
 }

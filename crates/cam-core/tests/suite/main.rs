@@ -9,6 +9,7 @@ mod identities;
 mod layers;
 mod networks;
 mod nothing;
+mod outliers;
 mod passes;
 mod projections;
 mod refusals;

@@ -14,6 +14,12 @@ use burn_cam::{ImageModel, Method};
 use serde::Serialize;
 use std::path::PathBuf;
 
+/// The first of the examples, which `-h` shows.
+pub const SHORT_EXAMPLES: &str = "\
+Examples, and all options with `--help`:
+  cam explain dog.jpg --model resnet50 --class 'bull mastiff' --class tabby
+  cam explain photos --model net.onnx --method gradcam,layercam --sheet --open";
+
 pub const EXAMPLES: &str = "\
 Examples:
   cam explain cam-out/scene.png
@@ -44,57 +50,68 @@ Examples:
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Images (PNG, JPEG, WebP, TIFF, BMP, GIF), folders of them, `-` for standard input, or .npy arrays (3,H,W), (H,W,3) or
-    /// several such: floats are preprocessed already, uint8 and uint16 are images
+    /// Images, folders of images, .npy arrays, or `-` for standard input
+    ///
+    /// Images are PNG, JPEG, WebP, TIFF, BMP or GIF. Arrays are (3,H,W), (H,W,3) or several such: floats are preprocessed already, uint8 and
+    /// uint16 are images.
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<PathBuf>,
     #[command(flatten)]
     pub model: ModelArgs,
-    /// A method: see `cam methods`; several separated by commas, or given several times [default: gradcam]
-    #[arg(long = "method", help_heading = "Explanation", value_name = "NAME", value_delimiter = ',', value_parser = completion::METHODS, hide_possible_values = true)]
+    #[command(flatten)]
+    pub place: DeviceArgs,
+    #[command(flatten)]
+    pub targets: TargetArgs,
+    /// A method, or several: see `cam methods` [default: gradcam]
+    ///
+    /// Several are separated by commas, or given several times.
+    #[arg(long = "method", help_heading = "Method", value_name = "NAME", value_delimiter = ',', value_parser = completion::METHODS, hide_possible_values = true)]
     pub methods: Vec<String>,
     #[command(flatten)]
     pub strategy: StrategyArgs,
     #[command(flatten)]
-    pub targets: TargetArgs,
-    #[command(flatten)]
     pub preprocess: PreprocessArgs,
     #[command(flatten)]
     pub overlay: OverlayArgs,
-    #[command(flatten)]
-    pub place: DeviceArgs,
     /// Images in one pass
-    #[arg(long, help_heading = "Cost", value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, hide_short_help = true, help_heading = "Model", value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch_size: u32,
-    /// The folder that images and arrays are written to, with the subfolders of the inputs; or one image of all maps, as a file
-    /// (.png, .jpg, .webp, .svg) or `-` for standard output
+    /// The folder that maps are written to, or one image of all maps, or `-`
+    ///
+    /// A folder gets images and arrays, in the subfolders of the inputs. A file (.png, .jpg, .webp, .svg), or `-` for standard output, gets
+    /// one image of all maps.
     #[arg(long, help_heading = "Output", value_name = "DIR|FILE|-", default_value = "cam-out")]
     pub out: PathBuf,
     /// The format of images in a folder and on standard output [default: png]
-    #[arg(long, help_heading = "Output", value_name = "NAME")]
+    #[arg(long, hide_short_help = true, help_heading = "Output", value_name = "NAME")]
     pub format: Option<Format>,
-    /// Draw one contact sheet of all maps of an image, instead of one image per map
+    /// Draw one sheet of all maps of an image, instead of one image per map
     #[arg(long, help_heading = "Output")]
     pub sheet: bool,
     /// Write each map as a float32 .npy (H,W) beside its image: at the resolution of the input, 0 to 1, or
     /// -1 to 1 with `--sign both`
-    #[arg(long, help_heading = "Output")]
+    #[arg(long, hide_short_help = true, help_heading = "Output")]
     pub npy: bool,
     /// Write the raw evidence of each map as a float32 .npy (h,w): signed, unscaled, at the resolution of the layer
-    #[arg(long, help_heading = "Output")]
+    #[arg(long, hide_short_help = true, help_heading = "Output")]
     pub raw: bool,
     /// Explain again what is done according to the manifest of a folder
-    #[arg(long, help_heading = "Output")]
+    #[arg(long, hide_short_help = true, help_heading = "Output")]
     pub fresh: bool,
-    /// Print JSON on standard output, and nothing else there: one object at the end, or with `--json=lines` one line per
-    /// image as soon as it is done
-    #[arg(long, help_heading = "Output", value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "object")]
+    /// Print JSON on standard output, and nothing else there
+    ///
+    /// One object at the end, or with `--json=lines` one line per image as soon as it is done.
+    #[arg(long, hide_possible_values = true, help_heading = "Output", value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "object")]
     pub json: Option<Json>,
-    /// Write one HTML page with all results: images, maps, values under the pointer, and how they were made
+    /// Write one HTML page with all results
+    ///
+    /// It has images, maps, values under the pointer, and how they were made.
     #[arg(long, help_heading = "Output", value_name = "FILE")]
     pub html: Option<PathBuf>,
-    /// Show the images in the terminal, in the best way that it is known to support or in this one: `--preview=sixel`
-    #[arg(long, help_heading = "Output", value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "auto", conflicts_with = "json")]
+    /// Show the images in the terminal
+    ///
+    /// In the best way that the terminal is known to support, or in this one: `--preview=sixel`.
+    #[arg(long, hide_short_help = true, help_heading = "Output", value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "auto", conflicts_with = "json")]
     pub preview: Option<Preview>,
 }
 
