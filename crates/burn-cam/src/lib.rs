@@ -114,7 +114,7 @@ pub use cam_image::{
 #[cfg(feature = "zoo")]
 pub use cam_models::{
     self, Activation, Antialias, AnyArchitecture, Architecture, ArchitectureOptions, Classifier, Family,
-    ModelCard, TensorShapes, TokenPool,
+    ModelCard, TensorShapes, TokenPool, sha256,
 };
 pub use cam_viz::{Area, ColorMap, HeatMap, Overlay};
 pub use {burn, cam_core, cam_graph, cam_image, cam_viz, image};
@@ -123,7 +123,7 @@ pub use {burn, cam_core, cam_graph, cam_image, cam_viz, image};
 pub mod draw {
     pub use cam_viz::{
         ColorBar, ColorMap, Error, Figure, Gradient, Marker, Mode, Mosaic, Overlay, Region, Rgb, RgbImage,
-        Sheet, Threshold, encode, enlarged, outline, remove_stale, save, write,
+        Sheet, Threshold, encode, enlarged, outline, png_text, remove_stale, save, with_png_text, write,
     };
 }
 

@@ -9,4 +9,6 @@ pub mod json;
 pub mod json_path;
 pub mod painter;
 pub mod preview;
+pub mod provenance;
+pub mod record;
 mod sixel;

@@ -9,6 +9,7 @@ use image::{
     ImageEncoder, ImageResult, RgbImage,
     codecs::{jpeg::JpegEncoder, png::PngEncoder, webp::WebPEncoder},
 };
+use png::text_metadata::{EncodableTextChunk, ITXtChunk};
 use std::{fs, io, io::Write, path::Path, time::Duration};
 
 /// The extensions of the supported formats, each with its encoder and the longest side in pixels that it has.
@@ -69,6 +70,37 @@ pub fn encode(image: &RgbImage, extension: &str) -> Result<Vec<u8>, Error> {
         Ok(()) => Ok(bytes),
         Err(source) => Err(Error::Encode { format, width, height, source }),
     }
+}
+
+/// The bytes of a PNG before its first chunk of data: its signature, and the chunk of its size.
+const PNG_HEAD: usize = 8 + 25;
+
+/// Adds a text to the bytes of a PNG file, under a keyword of 1 to 79 Latin letters: an `iTXt` chunk, which image viewers show. Without a
+/// text, and for other files, the bytes stay as they are.
+///
+/// ```
+/// use cam_viz::{RgbImage, encode, png_text, with_png_text};
+///
+/// let png = encode(&RgbImage::new(2, 2), "png")?;
+/// let named = with_png_text(png.clone(), "Comment", "a café");
+/// assert_eq!(png_text(&named, "Comment").as_deref(), Some("a café"));
+/// assert_eq!(png_text(&png, "Comment"), None);
+/// # Ok::<(), cam_viz::Error>(())
+/// ```
+pub fn with_png_text(mut bytes: Vec<u8>, keyword: &str, text: &str) -> Vec<u8> {
+    let mut chunk = Vec::new();
+    let is_png = bytes.starts_with(b"\x89PNG") && bytes.len() > PNG_HEAD;
+    if is_png && !text.is_empty() && ITXtChunk::new(keyword, text).encode(&mut chunk).is_ok() {
+        bytes.splice(PNG_HEAD..PNG_HEAD, chunk);
+    }
+    bytes
+}
+
+/// Returns the text of a PNG file under a keyword.
+pub fn png_text(bytes: &[u8], keyword: &str) -> Option<String> {
+    let reader = png::Decoder::new(io::Cursor::new(bytes)).read_info().ok()?;
+    let texts = &reader.info().utf8_text;
+    texts.iter().find(|text| text.keyword == keyword)?.get_text().ok()
 }
 
 /// Writes an image file, PNG, JPEG or WebP by the extension of the path. An existing file is replaced; the folder must exist.

@@ -74,7 +74,7 @@ pub use color::ColorMap;
 pub use enlarge::enlarged;
 pub use error::Error;
 pub use figure::Figure;
-pub use file::{encode, remove_stale, save, write};
+pub use file::{encode, png_text, remove_stale, save, with_png_text, write};
 pub use gradient::Gradient;
 pub use image::{Rgb, RgbImage};
 pub use map::{HeatMap, MAX_PIXELS};

@@ -4,7 +4,7 @@ use crate::args::model::ModelArgs;
 use crate::report::console::{Console, heading};
 use crate::report::contact_sheet::Drawing;
 use crate::report::failure::Failure;
-use crate::report::json::MapSubject;
+use crate::report::json::{MapSubject, digest};
 use crate::run::images::title;
 use crate::run::sheets::{ImageSheet, SheetArgs};
 use burn_cam::draw::{Figure, Mosaic, Overlay, Sheet};
@@ -81,6 +81,7 @@ fn subject(concept: &Concept, layer: &str) -> MapSubject {
         layer: layer.into(),
         method: "concepts",
         peak: concept.area.peak(&concept.heatmap).into(),
+        digest: digest(&concept.heatmap),
         warnings: Vec::new(),
     }
 }

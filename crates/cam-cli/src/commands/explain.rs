@@ -11,11 +11,11 @@ use crate::report::console::{Console, heading, peak_memory, plain};
 use crate::report::contact_sheet::{self, Drawing};
 use crate::report::failure::{Failure, create_folder};
 use crate::report::html::{self, Page};
-use crate::report::json::{
-    Json, Line, MapOfImage, MapReport, MapSubject, PredictionsReport, Report, Seconds, StdReport,
-};
+use crate::report::json::{Json, Line, MapReport, MapSubject, Report, Seconds, StdReport};
 use crate::report::json_path::JsonPath;
 use crate::report::painter::{Painter, std_color_bar};
+use crate::report::provenance::Provenance;
+use crate::report::record::{self, Record};
 use crate::run::images::{Explained, Part, warn_of_notes};
 use crate::run::inputs::Inputs;
 use crate::run::npy;
@@ -25,7 +25,11 @@ use crate::run::sheets::hottest;
 use crate::run::sources::{Source, sources};
 use crate::run::workers::{self, ImageResult, WorkSpec};
 use burn_cam::draw::Figure;
-use burn_cam::{HeatMap, ImageMap, ImageModel, Method, ModelInfo, Prediction, Preprocess, Reads};
+use burn_cam::{HeatMap, ImageMap, ImageModel, Method, ModelInfo, Prediction, Preprocess, Reads, Warning};
+use clap::Parser;
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::mem::{Discriminant, discriminant};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -33,14 +37,44 @@ use std::time::Instant;
 const SHEET: &str = "sheet";
 
 pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
+    match &args.from {
+        None => explain(args, std::env::args_os().skip(1).collect(), None, console),
+        Some(path) => {
+            let record = Record::read(path)?;
+            let line = record.arguments(&args.outputs());
+            let again = crate::args::Args::try_parse_from(&line).map_err(|error| {
+                let reason = format!("its command line is not understood: {}", error.kind());
+                Failure::Record { path: path.clone(), reason }
+            })?;
+            match again.command {
+                crate::args::Command::Explain(again) if again.from.is_none() => {
+                    let arguments = line.into_iter().skip(1).collect();
+                    explain(&again, arguments, Some(record), console)
+                }
+                _ => {
+                    let reason = "it is of another command than `cam explain`".into();
+                    Err(Failure::Record { path: path.clone(), reason })
+                }
+            }
+        }
+    }
+}
+
+/// Explains what a command line asks for. With the record of an earlier run it says how the results differ.
+fn explain(
+    args: &Args,
+    arguments: Vec<OsString>,
+    record: Option<Record>,
+    console: &Console,
+) -> Result<(), Failure> {
     let methods = args.strategy.budget.methods(&args.methods)?;
     let painter = args.overlay.painter(args.strategy.sign.is_signed())?;
     let devices = device::all(&args.place.device, console)?;
     let device = &devices[0].device;
     let device_name = device::names(&devices);
-    let sources = sources(&args.images, &args.out)?;
+    let sources = sources(&args.images, args.out())?;
     let mut inputs = Inputs::new(&sources, &args.model);
-    let mut output = Output::open(&args.out, args.format)?;
+    let mut output = Output::open(args.out(), args.format)?;
     let check = |output: &Output, inputs: &Inputs| {
         args.html.iter().try_for_each(|html| inputs.check_output(html))?;
         output.check(inputs, &sources, methods.iter().map(|method| method.name()).chain([SHEET]))
@@ -72,16 +106,27 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
 
     let options =
         serde_json::to_value(args.options(&model, &methods, &layers)).expect("options are plain data");
-    let page = match args.html {
-        Some(_) => Some(Page::new(&model, &device_name, &methods, &options, painter.colors)?),
-        None => None,
-    };
+    let arguments = arguments.into_iter().map(JsonPath::from).collect();
+    let provenance = Provenance::new(&model, &device_name, options.clone(), arguments)?;
+    let page = args.html.as_ref().map(|_| Page::new(&model, &provenance, &methods, painter.colors));
+    if let Some(record) = &record {
+        for change in provenance.changes(&record.run) {
+            console.note(format_args!("changed since: {change}"));
+        }
+    }
+    let several = sources.len() > 1;
     let state = RunState::open(&args.images, sources, &mut output, options, args.fresh)?;
     let mut run = Run {
         args,
         console,
         painter,
-        report: Report::new(info.name.clone(), device_name),
+        report: Report::default(),
+        several,
+        provenance,
+        record,
+        differing: 0,
+        written: Vec::new(),
+        repeated: HashMap::new(),
         model: info.name.clone(),
         output,
         state,
@@ -131,6 +176,9 @@ impl Args {
         if self.images.iter().filter(|path| *path == Path::new("-")).count() > 1 {
             return Err(Failure::Usage("standard input, `-`, can be named once".into()));
         }
+        if matches!(output, Output::Stdout(_)) && self.open && self.html.is_none() {
+            return Err(Failure::Usage("`--open` needs a file or a folder: omit `--out -`".into()));
+        }
         if matches!(output, Output::Stdout(_)) && (self.json.is_some() || self.preview.is_some()) {
             let reason = "standard output is for the image: omit `--json` and `--preview`";
             return Err(Failure::Usage(reason.into()));
@@ -175,6 +223,17 @@ struct Run<'a> {
     seconds: Seconds,
     /// What `--json` prints at the end.
     report: Report,
+    /// Whether there are several files: then each is reported in one line.
+    several: bool,
+    /// What makes the results.
+    provenance: Provenance,
+    /// The earlier run that is made again, and in how many ways the results differ.
+    record: Option<Record>,
+    differing: usize,
+    /// The images that were written, for `--open`.
+    written: Vec<PathBuf>,
+    /// How often each kind of warning came after it was printed.
+    repeated: HashMap<Discriminant<Warning>, (usize, String)>,
 }
 
 impl Run<'_> {
@@ -197,29 +256,34 @@ impl Run<'_> {
             PreprocessArgs::announce(&self.preprocess, self.console)?;
         }
         let (image, name) = (JsonPath::from(source.path.as_path()), source.name());
-        warn_of_notes(&explained.image, self.console);
-        for map in &maps {
-            let MapSubject { label, method, layer, warnings, .. } = &map.subject;
-            for warning in warnings {
-                self.console.warn(format_args!("{name}, {label}, {method} at {layer}: {warning}"));
+        let console = self.console;
+        warn_of_notes(&explained.image, console);
+        self.warn_of_maps(&name, &found.maps);
+        if let Some(record) = &self.record {
+            let subjects: Vec<MapSubject> = maps.iter().map(|map| map.subject.clone()).collect();
+            for difference in record.differences(&source.path, &explained.sha256, &subjects) {
+                self.differing += 1;
+                console.warn(difference);
             }
         }
+        let predictions = &found.predictions;
+        let line = Line {
+            image: &image,
+            part: *part,
+            sha256: Some(&explained.sha256),
+            predictions,
+            maps: &maps,
+            error: None,
+        };
         match self.args.json {
-            Some(Json::Object) => {
-                let index = self.count;
-                for map in maps {
-                    self.report.maps.add(&MapOfImage { image: &image, index, map })?;
-                }
-                let top = &found.predictions;
-                self.report.predictions.add(&PredictionsReport { image: &image, top })?;
-            }
-            Some(Json::Lines) => {
-                let predictions = &found.predictions;
-                let line = Line { image: &image, part: *part, predictions, maps: &maps, error: None };
-                self.line(line.text())?;
+            Some(Json::Object) => self.report.add(&line)?,
+            Some(Json::Lines) => self.line(line.text())?,
+            None if self.several && !self.console.is_verbose() => {
+                self.print_line(&name, &explained, &maps)?
             }
             None => self.print(&name, &explained, &maps)?,
         }
+        self.written.extend(maps.iter().filter_map(|map| map.png.as_ref()).map(|png| png.to_path_buf()));
         self.warn_wrong_model(&name, &found.predictions);
         self.count += 1;
         if !matches!(self.output, Output::Folder(_)) {
@@ -240,11 +304,28 @@ impl Run<'_> {
         }
     }
 
+    /// Prints the warnings of the maps of an image. Of many images each kind is printed once, and counted from then on.
+    fn warn_of_maps(&mut self, image: &str, maps: &[ImageMap]) {
+        for map in maps {
+            for warning in &map.warnings {
+                let text = format!("{image}, {}, {} at {}: {warning}", map.label, map.method.name, map.layer);
+                match self.repeated.get_mut(&discriminant(warning)) {
+                    Some((count, _)) if self.several && !self.console.is_verbose() => *count += 1,
+                    _ => {
+                        self.repeated.insert(discriminant(warning), (0, warning.to_string()));
+                        self.console.warn(text);
+                    }
+                }
+            }
+        }
+    }
+
     /// Records an image that could not be explained.
     fn failed(&mut self, source: &Source, part: Part, failure: Failure) -> Result<(), Failure> {
         self.state.failed(source, part, failure)?;
         match (self.args.json, self.state.failures.last()) {
             (Some(Json::Lines), Some(failed)) => self.line(Line::failed(failed).text()),
+            (Some(Json::Object), Some(failed)) => self.report.add(&Line::failed(failed)),
             _ => Ok(()),
         }
     }
@@ -256,6 +337,20 @@ impl Run<'_> {
             return Ok(());
         }
         self.console.print(line)
+    }
+
+    /// Prints the explanation of an image in one line: its two most likely predictions, and where its maps are.
+    fn print_line(&self, image: &str, explained: &Explained, maps: &[MapReport]) -> Result<(), Failure> {
+        let top = explained.found.predictions.iter().take(2);
+        let top = top.map(|found| format!("{} {:.1} %", plain(&found.label), 100.0 * found.probability));
+        let mut text = format!("{}  {}", heading(image), top.collect::<Vec<_>>().join(", "));
+        if let Some(png) = maps.first().and_then(|map| map.png.as_ref()) {
+            text += &format!("  {}", plain(png.display()));
+            if maps.len() > 1 && !self.args.sheet {
+                text += &format!(" and {} more", maps.len() - 1);
+            }
+        }
+        self.console.result(text)
     }
 
     /// Prints the explanation of an image for people.
@@ -293,7 +388,8 @@ impl Run<'_> {
                 let name = folder.name(below, &format!("{stem}_{SHEET}"))?;
                 let drawn = self.sheet(std::slice::from_ref(explained))?;
                 self.show(&drawn)?;
-                Some(name.draw("", &drawn)?)
+                let made = record::text(&self.provenance, [(explained, &explained.found.maps[..])]);
+                Some(name.draw("", &drawn, &made)?)
             }
             _ => None,
         };
@@ -318,29 +414,30 @@ impl Run<'_> {
                 if self.args.raw {
                     report.raw = Some(name.write("_raw.npy", &npy::encode(&map.raw))?.into());
                 }
+                let made = record::text(&self.provenance, [(explained, std::slice::from_ref(map))]);
                 report.png = match &sheet {
                     Some(sheet) => Some(sheet.clone().into()),
                     None => {
                         let overlay = Drawing::Overlay(self.painter.paint(map)?);
                         self.show(&overlay)?;
-                        Some(name.draw("", &overlay)?.into())
+                        Some(name.draw("", &overlay, &made)?.into())
                     }
                 };
                 if let (Some(std), Some(report)) = (&map.std, &mut report.std) {
-                    self.write_std(map, std, &name, sheet.as_ref(), report)?;
+                    self.write_std(map, std, &name, (sheet.as_ref(), &made), report)?;
                 }
                 Ok(report)
             })
             .collect()
     }
 
-    /// Writes a standard deviation beside the map of this name; its image unless that is on a sheet.
+    /// Writes a standard deviation beside the map of this name; its image, with what made it, unless that is on a sheet.
     fn write_std(
         &self,
         map: &ImageMap,
         std: &HeatMap,
         name: &OutputName,
-        sheet: Option<&PathBuf>,
+        (sheet, made): (Option<&PathBuf>, &str),
         report: &mut StdReport,
     ) -> Result<(), Failure> {
         if self.args.npy {
@@ -353,7 +450,7 @@ impl Run<'_> {
                 let drawn = Figure::new(self.painter.paint_std(map, std, largest)?);
                 let drawing = Drawing::Sheet(drawn.above("std").color_bar(std_color_bar(largest)).sheet());
                 self.show(&drawing)?;
-                Some(name.draw("_std", &drawing)?.into())
+                Some(name.draw("_std", &drawing, made)?.into())
             }
         };
         Ok(())
@@ -370,7 +467,7 @@ impl Run<'_> {
     }
 
     /// Writes and prints what waits for the end.
-    fn end(self) -> Result<(), Failure> {
+    fn end(mut self) -> Result<(), Failure> {
         if !self.kept.is_empty() {
             let drawn =
                 match only_map(&self.kept).filter(|_| !self.args.sheet && !self.args.strategy.show_std) {
@@ -378,7 +475,8 @@ impl Run<'_> {
                     None => self.sheet(&self.kept)?,
                 };
             self.show(&drawn)?;
-            self.output.deliver(&drawn, self.console)?;
+            let maps = self.kept.iter().map(|explained| (explained, &explained.found.maps[..]));
+            self.output.deliver(&drawn, &record::text(&self.provenance, maps), self.console)?;
         }
         self.lines.iter().try_for_each(|line| self.console.print(line))?;
         if let (Some(page), Some(html)) = (&self.page, &self.args.html) {
@@ -390,9 +488,34 @@ impl Run<'_> {
             self.console.detail(format_args!("{:.2} GB of memory at peak", bytes as f64 / 1e9));
         }
         if let Some(Json::Object) = self.args.json {
-            self.report.print(&self.state.failures, &self.seconds, self.console)?;
+            self.report.print(&self.provenance, &self.seconds, self.console)?;
+        }
+        for (count, warning) in self.repeated.values().filter(|(count, _)| *count > 0) {
+            self.console.warn(format_args!("{count} more maps like this (`--verbose` shows all): {warning}"));
+        }
+        if self.record.is_some() && self.differing == 0 && self.count > 0 {
+            self.console.note("the maps are the same to the bit");
+        }
+        if self.args.open {
+            self.open();
         }
         self.state.end(self.console)
+    }
+
+    /// Opens what was written in the program that the system has for it: the page, the one image, or the folder.
+    fn open(&self) {
+        let path = match (&self.args.html, &self.output) {
+            (Some(page), _) => page,
+            (None, Output::File(path, _)) => path,
+            (None, Output::Folder(folder)) => match &self.written[..] {
+                [first, rest @ ..] if rest.iter().all(|other| other == first) => first,
+                _ => folder.path(),
+            },
+            (None, Output::Stdout(_)) => return,
+        };
+        if let Err(error) = open::that_detached(path) {
+            self.console.warn(format_args!("cannot open `{}`: {error}", path.display()));
+        }
     }
 }
 

@@ -121,6 +121,11 @@ impl Console {
         }
     }
 
+    /// Returns whether `--verbose` was given.
+    pub fn is_verbose(&self) -> bool {
+        self.verbose
+    }
+
     /// Prints what is wrong.
     pub fn error(&self, line: impl Display) {
         self.message(format_args!("{ERROR}cam:{ERROR:#} {}", plain(line)));

@@ -17,12 +17,12 @@ pub enum Drawing {
 }
 
 impl Drawing {
-    /// Returns the bytes of its file.
-    pub fn encode(&self, format: Format) -> Result<Vec<u8>, Failure> {
+    /// Returns the bytes of its file; that of a PNG has what made it as text.
+    pub fn encode(&self, format: Format, made: &str) -> Result<Vec<u8>, Failure> {
         match (self, format) {
             (Self::Overlay(image), Format::Svg) => Ok(Figure::new(image.clone()).sheet().svg()?.into_bytes()),
             (Self::Sheet(sheet), Format::Svg) => Ok(sheet.svg()?.into_bytes()),
-            _ => Ok(draw::encode(&*self.pixels()?, format.extension())?),
+            _ => Ok(draw::with_png_text(draw::encode(&*self.pixels()?, format.extension())?, KEYWORD, made)),
         }
     }
 
@@ -34,6 +34,9 @@ impl Drawing {
         }
     }
 }
+
+/// The keyword of the text of a PNG that has what made it, as JSON.
+pub const KEYWORD: &str = "cam";
 
 /// The most figures in a row.
 const ACROSS: usize = 7;

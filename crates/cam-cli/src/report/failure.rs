@@ -13,6 +13,9 @@ pub enum Failure {
     Array { path: PathBuf, reason: String },
     #[error("the array `{}` holds NaN or infinity", .path.display())]
     NonFinite { path: PathBuf },
+    /// What `--from` names is no result.
+    #[error("cannot make `{}` again: {reason}", .path.display())]
+    Record { path: PathBuf, reason: String },
     #[error("cannot write to `{}`: {reason}", .path.display())]
     Output { path: PathBuf, reason: String },
     #[error("cannot write to standard output: {reason}")]
@@ -64,7 +67,7 @@ Exit codes:
    4  unknown class
    5  unknown method, or one that finds nothing to read in this model or layer
    6  unknown model, or a model without its weights
-   7  an image or array that cannot be read
+   7  an image, an array or a result that cannot be read
    8  an image that is too small or too large
    9  a weight file that cannot be read
   10  a weight file of another model, or of no model that is known
@@ -83,7 +86,7 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Overwrites { .. } => 2,
-            Self::Array { .. } | Self::Folder { .. } | Self::NoImages { .. } => 7,
+            Self::Record { .. } | Self::Array { .. } | Self::Folder { .. } | Self::NoImages { .. } => 7,
             Self::NonFinite { .. } => 11,
             Self::Output { .. } | Self::Stdout { .. } => 12,
             Self::Device(_) | Self::Lost { .. } => 13,

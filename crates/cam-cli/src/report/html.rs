@@ -7,6 +7,7 @@
 use crate::report::failure::Failure;
 use crate::report::json::MapSubject;
 use crate::report::painter::STD_COLORS;
+use crate::report::provenance::Provenance;
 use crate::run::images::Explained;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -31,9 +32,6 @@ const SIDE: u32 = 1280;
 
 /// The shades of a heat map on the page: 0 to 254, so that the middle of a signed map is one of them.
 const SHADES: f32 = 254.0;
-
-/// The version of Burn, as in the manifest.
-const BURN: &str = "0.22.1";
 
 /// A page that images are added to.
 #[derive(Serialize)]
@@ -128,16 +126,12 @@ struct Raw {
 
 impl Page {
     /// Starts a page. `signed` maps have values below zero.
-    ///
-    /// # Errors
-    /// Fails when the file of the weights no longer exists, because their sha256 is on the page.
     pub fn new(
         model: &impl ImageModel,
-        device: &str,
+        provenance: &Provenance,
         methods: &[&'static dyn Method],
-        options: &serde_json::Value,
         colors: ColorMap,
-    ) -> Result<Self, Failure> {
+    ) -> Self {
         let info = model.info();
         let weights = info.weights.as_ref().and_then(|path| path.file_name());
         let made = Made {
@@ -146,32 +140,27 @@ impl Page {
             about: info.about.clone(),
             weights: weights.map_or("built in".into(), |name| name.to_string_lossy().into()),
             published: info.url.clone(),
-            sha256: model.sha256()?.unwrap_or_default(),
+            sha256: provenance.sha256.clone().unwrap_or_default(),
             license: info.license.clone(),
             methods: methods
                 .iter()
                 .map(|method| method.info())
                 .map(|info| Paper { name: info.name, paper: info.paper })
                 .collect(),
-            options: relevant(options),
-            software: format!(
-                "cam {}, Burn {BURN}, {device}, {} {}",
-                env!("CARGO_PKG_VERSION"),
-                std::env::consts::OS,
-                std::env::consts::ARCH
-            ),
+            options: relevant(&provenance.options),
+            software: provenance.software(),
             command: command(std::env::args_os().map(|word| word.to_string_lossy().into_owned())),
         };
         let signed = colors.is_diverging();
-        Ok(Self {
+        Self {
             made,
-            score: options["score"].as_str().unwrap_or("score").into(),
+            score: provenance.options["score"].as_str().unwrap_or("score").into(),
             colors: palette(colors),
             stds: palette(STD_COLORS),
             diverging: palette(ColorMap::RedBlue),
             images: Vec::new(),
             signed,
-        })
+        }
     }
 
     /// Adds an image with its explanation. With `std` the standard deviations of its maps are on the page.
@@ -276,15 +265,4 @@ fn command(words: impl Iterator<Item = String>) -> String {
     let mut words = words.map(quoted);
     let program = words.next().map(|_| "cam".to_string());
     program.into_iter().chain(words).collect::<Vec<_>>().join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::BURN;
-
-    #[test]
-    fn the_version_of_burn_is_that_of_the_manifest() {
-        let manifest = include_str!("../../../../Cargo.toml");
-        assert!(manifest.contains(&format!("burn = {{ version = \"{BURN}\"")));
-    }
 }

@@ -4,6 +4,7 @@ use crate::report::console::Console;
 use crate::report::failure::Failure;
 use crate::report::json_path::JsonPath;
 use crate::report::painter::Painter;
+use crate::report::provenance::Provenance;
 use crate::run::images::Part;
 use burn_cam::{Area, HeatMap, ImageMap, Prediction, Timings};
 use clap::ValueEnum;
@@ -21,39 +22,25 @@ pub enum Json {
     Lines,
 }
 
-/// The whole run. What grows with the number of images does not wait in memory.
+/// The whole run, as one object. What grows with the number of images does not wait in memory.
+#[derive(Default)]
 pub struct Report {
-    /// The model's name.
-    model: String,
-    /// Where it ran; several devices are separated by commas.
-    device: String,
-    /// One entry per image, in the order of the command line: [`PredictionsReport`].
-    pub predictions: Spool,
-    /// One entry for each image, target, layer and method: [`MapOfImage`].
-    pub maps: Spool,
+    /// One [`Line`] for each image.
+    images: Spool,
 }
 
 impl Report {
-    /// Starts the report of a run of this model on this device.
-    pub fn new(model: String, device: String) -> Self {
-        Self { model, device, predictions: Spool::default(), maps: Spool::default() }
+    /// Adds an image.
+    pub fn add(&mut self, line: &Line<'_>) -> Result<(), Failure> {
+        self.images.add(line)
     }
 
-    /// Prints it, with the images that failed and where the time went.
-    pub fn print(
-        mut self,
-        failures: &[FailedImage],
-        seconds: &Seconds,
-        console: &Console,
-    ) -> Result<(), Failure> {
+    /// Prints it, with what made it and where the time went.
+    pub fn print(&mut self, run: &Provenance, seconds: &Seconds, console: &Console) -> Result<(), Failure> {
         console.write(|out| {
-            write!(out, "{{\n  \"model\": {},\n  \"device\": {}", json(&self.model), json(&self.device))?;
-            for (name, items) in [("predictions", &mut self.predictions), ("maps", &mut self.maps)] {
-                write!(out, ",\n  \"{name}\": [")?;
-                items.copy_to(out)?;
-                write!(out, "\n  ]")?;
-            }
-            writeln!(out, ",\n  \"failures\": {},\n  \"seconds\": {}\n}}", json(&failures), json(seconds))
+            write!(out, "{{\n  \"images\": [")?;
+            self.images.copy_to(out)?;
+            writeln!(out, "\n  ],\n  \"run\": {},\n  \"seconds\": {}\n}}", json(run), json(seconds))
         })
     }
 }
@@ -91,7 +78,7 @@ impl Spool {
     }
 }
 
-/// One image, on one line.
+/// One image: a line of `--json=lines`, and an entry of the one object.
 #[derive(Debug, Serialize)]
 pub struct Line<'a> {
     /// The file.
@@ -99,6 +86,8 @@ pub struct Line<'a> {
     /// Which image of the file; of an array with several.
     #[serde(skip_serializing_if = "Part::is_all")]
     pub part: Part,
+    /// The sha256 of the file; of one that failed there is none.
+    pub sha256: Option<&'a str>,
     /// Its most confident predictions.
     pub predictions: &'a [Prediction],
     pub maps: &'a [MapReport],
@@ -109,33 +98,13 @@ pub struct Line<'a> {
 impl<'a> Line<'a> {
     /// Returns the line of an image that failed.
     pub fn failed(FailedImage { image, part, error }: &'a FailedImage) -> Self {
-        Self { image, part: *part, predictions: &[], maps: &[], error: Some(error) }
+        Self { image, part: *part, sha256: None, predictions: &[], maps: &[], error: Some(error) }
     }
 
     /// Returns the line.
     pub fn text(&self) -> String {
         json(self)
     }
-}
-
-/// The predictions of one image.
-#[derive(Debug, Serialize)]
-pub struct PredictionsReport<'a> {
-    /// The file.
-    pub image: &'a JsonPath,
-    /// Its most confident predictions.
-    pub top: &'a [Prediction],
-}
-
-/// A map of one of the images.
-#[derive(Debug, Serialize)]
-pub struct MapOfImage<'a> {
-    /// The file of the image.
-    pub image: &'a JsonPath,
-    /// Which of the predictions it belongs to.
-    pub index: usize,
-    #[serde(flatten)]
-    pub map: MapReport,
 }
 
 /// One map.
@@ -191,7 +160,15 @@ pub struct MapSubject {
     pub method: &'static str,
     /// The hottest pixel of the image: x, y.
     pub peak: [u32; 2],
+    /// The sha256 of the values of the map, 32-bit floats with the lowest byte first, row by row.
+    pub digest: String,
     pub warnings: Vec<String>,
+}
+
+/// Returns the sha256 of the values of a map.
+pub fn digest(map: &HeatMap) -> String {
+    let bytes: Vec<u8> = map.values().iter().flat_map(|value| value.to_le_bytes()).collect();
+    burn_cam::sha256(&bytes[..]).expect("memory can be read")
 }
 
 impl From<&ImageMap> for MapSubject {
@@ -204,6 +181,7 @@ impl From<&ImageMap> for MapSubject {
             layer: map.layer.clone(),
             method: map.method.name,
             peak: map.peak().into(),
+            digest: digest(&map.heatmap),
             warnings: map.warnings.iter().map(ToString::to_string).collect(),
         }
     }

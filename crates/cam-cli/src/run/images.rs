@@ -12,6 +12,8 @@ pub struct SourceImage {
     pub source: Source,
     pub part: Part,
     pub image: ImageInput,
+    /// The sha256 of its file.
+    pub sha256: String,
 }
 
 /// An image with its explanation.
@@ -19,6 +21,8 @@ pub struct Explained {
     pub source: Source,
     pub part: Part,
     pub image: ImageInput,
+    /// The sha256 of its file.
+    pub sha256: String,
     pub found: ImageExplanation,
 }
 
@@ -65,6 +69,7 @@ impl SourceReader {
             }
         };
         let bytes = source.bytes().map_err(unreadable)?;
+        let sha256 = burn_cam::sha256(&bytes[..]).map_err(unreadable)?;
         let images = match is_array || npy::is_array(&bytes) {
             true => npy::decode(&bytes, path, self)?,
             false => vec![self.photos.decode(&bytes, path).map_err(burn_cam::Error::from)?.into()],
@@ -74,6 +79,7 @@ impl SourceReader {
             source: source.clone(),
             part: Part { place, of },
             image: image.named(source.name()),
+            sha256: sha256.clone(),
         };
         Ok(images.into_iter().enumerate().map(image).collect())
     }
@@ -103,7 +109,7 @@ impl SourceImage {
 
     /// Returns the image with its explanation.
     pub fn explained(self, found: ImageExplanation) -> Explained {
-        Explained { source: self.source, part: self.part, image: self.image, found }
+        Explained { source: self.source, part: self.part, image: self.image, sha256: self.sha256, found }
     }
 }
 

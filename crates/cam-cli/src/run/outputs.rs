@@ -78,13 +78,13 @@ impl Output {
         }
     }
 
-    /// Writes the one image of all maps, and prints where; a folder has its files already.
-    pub fn deliver(&self, drawing: &Drawing, console: &Console) -> Result<(), Failure> {
+    /// Writes the one image of all maps, with what made it, and prints where; a folder has its files already.
+    pub fn deliver(&self, drawing: &Drawing, made: &str, console: &Console) -> Result<(), Failure> {
         match self {
             Self::Folder(_) => Ok(()),
-            Self::Stdout(format) => console.bytes(&drawing.encode(*format)?),
+            Self::Stdout(format) => console.bytes(&drawing.encode(*format, made)?),
             Self::File(path, format) => {
-                write(path.clone(), &drawing.encode(*format)?)?;
+                write(path.clone(), &drawing.encode(*format, made)?)?;
                 console.result(plain(path.display()))
             }
         }
@@ -172,9 +172,9 @@ impl OutputName {
         write(path.into(), bytes)
     }
 
-    /// Writes a drawing; the suffix is added to the name.
-    pub fn draw(&self, suffix: &str, drawing: &Drawing) -> Result<PathBuf, Failure> {
-        self.write(&format!("{suffix}.{}", self.format.extension()), &drawing.encode(self.format)?)
+    /// Writes a drawing, with what made it; the suffix is added to the name.
+    pub fn draw(&self, suffix: &str, drawing: &Drawing, made: &str) -> Result<PathBuf, Failure> {
+        self.write(&format!("{suffix}.{}", self.format.extension()), &drawing.encode(self.format, made)?)
     }
 }
 

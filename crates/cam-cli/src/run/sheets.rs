@@ -8,7 +8,9 @@ use crate::report::contact_sheet::Drawing;
 use crate::report::failure::Failure;
 use crate::report::format::Format;
 use crate::report::json::MapReport;
+use crate::report::json_path::JsonPath;
 use crate::report::preview::Preview;
+use crate::report::provenance::Provenance;
 use crate::run::images::{Part, SourceImage, warn_of_notes};
 use crate::run::inputs::Inputs;
 use crate::run::outputs::Output;
@@ -104,6 +106,9 @@ impl Sheets<'_> {
         let format = format.unwrap_or_default();
         let options =
             serde_json::json!({ "command": kind, "preprocess": asked, "format": format, "options": options });
+        let arguments = std::env::args_os().skip(1).map(JsonPath::from).collect();
+        let made = Provenance::new(model, &self.device_name, options.clone(), arguments)?;
+        let made = serde_json::json!({ "run": made }).to_string();
         let sources = std::mem::take(&mut self.sources);
         let mut state = RunState::open(images, sources, &mut self.output, options, *fresh)?;
         let pending = state.pending(&self.console)?;
@@ -121,7 +126,7 @@ impl Sheets<'_> {
                                 ModelArgs::announce(&model.info(), &self.console);
                                 PreprocessArgs::announce(&reader.preprocess, &self.console)?;
                             }
-                            self.write(source, sheet)
+                            self.write(source, sheet, &made)
                         }) {
                             Ok(ImageSheet { predictions, maps, .. }) => {
                                 state.done(source, part, &predictions, &maps)?;
@@ -138,18 +143,18 @@ impl Sheets<'_> {
         state.end(&self.console)
     }
 
-    /// Shows and writes a sheet, and records which file it is in.
-    fn write(&mut self, source: &Source, mut sheet: ImageSheet) -> Result<ImageSheet, Failure> {
+    /// Shows and writes a sheet, with what made it, and records which file it is in.
+    fn write(&mut self, source: &Source, mut sheet: ImageSheet, made: &str) -> Result<ImageSheet, Failure> {
         if let Some(preview) = self.args.preview {
             preview.show(&sheet.drawing, &self.console)?;
         }
         if let Output::Folder(folder) = &mut self.output {
             let name = folder.name(&source.below, &format!("{}_{}", source.stem(), self.kind))?;
-            let path = name.draw("", &sheet.drawing)?;
+            let path = name.draw("", &sheet.drawing, made)?;
             self.console.result(plain(path.display()))?;
             sheet.maps = sheet.maps.into_iter().map(|map| map.drawn_in(&path)).collect();
         }
-        self.output.deliver(&sheet.drawing, &self.console)?;
+        self.output.deliver(&sheet.drawing, made, &self.console)?;
         Ok(sheet)
     }
 }

@@ -11,8 +11,10 @@ use crate::report::format::Format;
 use crate::report::json::Json;
 use crate::report::preview::Preview;
 use burn_cam::{ImageModel, Method};
+use clap::ValueEnum;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 /// The first of the examples, which `-h` shows.
 pub const SHORT_EXAMPLES: &str = "\
@@ -54,8 +56,14 @@ pub struct Args {
     ///
     /// Images are PNG, JPEG, WebP, TIFF, BMP or GIF. Arrays are (3,H,W), (H,W,3) or several such: floats are preprocessed already, uint8 and
     /// uint16 are images.
-    #[arg(required = true, value_name = "IMAGE")]
+    #[arg(required_unless_present = "from", value_name = "IMAGE")]
     pub images: Vec<PathBuf>,
+    /// Make a result again: what `--json` printed, or a PNG file of this tool
+    ///
+    /// Its command line is run again, and what has changed is printed: the version, the weights, the images, the maps. `--out`, `--html`,
+    /// `--json` and `--open` may be given beside it.
+    #[arg(long, hide_short_help = true, value_name = "RESULT", conflicts_with = "images")]
+    pub from: Option<PathBuf>,
     #[command(flatten)]
     pub model: ModelArgs,
     #[command(flatten)]
@@ -76,12 +84,12 @@ pub struct Args {
     /// Images in one pass
     #[arg(long, hide_short_help = true, help_heading = "Model", value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch_size: u32,
-    /// The folder that maps are written to, or one image of all maps, or `-`
+    /// The folder that maps are written to, or one image of all maps, or `-` [default: cam-out]
     ///
     /// A folder gets images and arrays, in the subfolders of the inputs. A file (.png, .jpg, .webp, .svg), or `-` for standard output, gets
     /// one image of all maps.
-    #[arg(long, help_heading = "Output", value_name = "DIR|FILE|-", default_value = "cam-out")]
-    pub out: PathBuf,
+    #[arg(long, help_heading = "Output", value_name = "DIR|FILE|-", overrides_with = "out")]
+    pub out: Option<PathBuf>,
     /// The format of images in a folder and on standard output [default: png]
     #[arg(long, hide_short_help = true, help_heading = "Output", value_name = "NAME")]
     pub format: Option<Format>,
@@ -101,13 +109,16 @@ pub struct Args {
     /// Print JSON on standard output, and nothing else there
     ///
     /// One object at the end, or with `--json=lines` one line per image as soon as it is done.
-    #[arg(long, hide_possible_values = true, help_heading = "Output", value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "object")]
+    #[arg(long, hide_possible_values = true, overrides_with = "json", help_heading = "Output", value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "object")]
     pub json: Option<Json>,
     /// Write one HTML page with all results
     ///
     /// It has images, maps, values under the pointer, and how they were made.
-    #[arg(long, help_heading = "Output", value_name = "FILE")]
+    #[arg(long, help_heading = "Output", value_name = "FILE", overrides_with = "html")]
     pub html: Option<PathBuf>,
+    /// Open the result when it is done: the page, the one image, or the folder
+    #[arg(long, help_heading = "Output", overrides_with = "open")]
+    pub open: bool,
     /// Show the images in the terminal
     ///
     /// In the best way that the terminal is known to support, or in this one: `--preview=sixel`.
@@ -137,6 +148,29 @@ pub struct Options<'a> {
 }
 
 impl Args {
+    /// Returns the options of outputs that are given beside `--from`.
+    pub fn outputs(&self) -> Vec<OsString> {
+        let mut words: Vec<OsString> = Vec::new();
+        if let Some(out) = &self.out {
+            words.extend(["--out".into(), out.into()]);
+        }
+        if let Some(html) = &self.html {
+            words.extend(["--html".into(), html.into()]);
+        }
+        if let Some(json) = self.json.and_then(|json| json.to_possible_value()) {
+            words.push(format!("--json={}", json.get_name()).into());
+        }
+        if self.open {
+            words.push("--open".into());
+        }
+        words
+    }
+
+    /// Returns where results go.
+    pub fn out(&self) -> &Path {
+        self.out.as_deref().unwrap_or(Path::new("cam-out"))
+    }
+
     /// Returns all that determines the results.
     pub fn options<'a>(
         &'a self,
