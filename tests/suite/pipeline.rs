@@ -93,7 +93,7 @@ fn by_tool(options: &[&str]) -> Vec<(String, Vec<f32>, Vec<f32>)> {
         let bytes = std::fs::read(folder.path().join(map[kind].as_str().unwrap())).unwrap();
         NpyFile::new(&bytes[..]).unwrap().into_vec::<f32>().unwrap()
     };
-    let maps = report["maps"].as_array().unwrap();
+    let maps = report["images"][0]["maps"].as_array().unwrap();
     let name = |map: &Value| {
         ["label", "layer", "method"].map(|part| map[part].as_str().unwrap().to_string()).join(" ")
     };

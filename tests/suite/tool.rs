@@ -86,8 +86,10 @@ impl Desk {
     }
 
     fn json(&self, arguments: &[&str]) -> Value {
-        serde_json::from_str(&self.says(arguments))
-            .expect("standard output is one JSON object and nothing else")
+        let report = serde_json::from_str(&self.says(arguments))
+            .expect("standard output is one JSON object and nothing else");
+        fits_the_schema("", &report);
+        report
     }
 
     /// Runs, and expects this exit code and one line on standard error that holds these words.
@@ -164,19 +166,117 @@ fn a_photo_that_the_built_in_model_does_not_know_wants_another() {
     assert_eq!(said, "", "what it knows it says nothing of");
 }
 
+/// Validates what the tool prints against a part of its published schema.
+#[track_caller]
+fn fits_the_schema(part: &str, value: &Value) {
+    let root: Value = serde_json::from_str(include_str!("../../docs/explain.schema.json")).unwrap();
+    if let Err(error) = crate::support::schema::validate(&root, root.pointer(part).unwrap(), value) {
+        panic!("{error}\n{value:#}");
+    }
+}
+
+/// The maps of all images of a report.
+fn maps_of(report: &Value) -> Vec<Value> {
+    let images = report["images"].as_array().unwrap();
+    images.iter().flat_map(|image| image["maps"].as_array().unwrap()).cloned().collect()
+}
+
+#[test]
+fn the_schema_refuses_what_is_not_printed() {
+    let desk = Desk::new();
+    let mut report = desk.json(&["explain", "scene.png", "--json"]);
+    report["images"][0]["maps"][0]["heat"] = 1.into();
+    let refused = std::panic::catch_unwind(|| fits_the_schema("", &report));
+    assert!(refused.is_err());
+}
+
+#[test]
+fn a_result_is_made_again_to_the_bit_and_what_has_changed_is_said() {
+    let desk = Desk::new();
+    desk.resnet18(7);
+    let weights = ["--weights", "resnet18.safetensors"];
+    let told = desk.says(&[&["explain", "scene.png", "--top", "2", "--json"], &weights[..]].concat());
+    std::fs::write(desk.path("result.json"), &told).unwrap();
+    let png = maps_of(&serde_json::from_str(&told).unwrap())[1]["png"].as_str().unwrap().to_string();
+    for from in ["result.json", &png] {
+        let (_, said) = desk.ends(&["explain", "--from", from, "--out", "again"], 0);
+        assert!(said.contains("the maps are the same to the bit"), "{said}");
+    }
+    assert_eq!(desk.files("again").len(), 2);
+    assert_eq!(
+        std::fs::read(desk.path("again").join(Path::new(&png).file_name().unwrap())).unwrap().len() > 1000,
+        true
+    );
+    Scene::draw(3, 200).unwrap().image.save(desk.path("scene.png")).unwrap();
+    let (_, said) = desk.ends(&["explain", "--from", "result.json", "--out", "again"], 0);
+    assert!(said.contains("scene.png: the file has changed"), "{said}");
+    assert!(said.contains("another map (score"), "{said}");
+    desk.resnet18(8);
+    let (_, said) = desk.ends(&["explain", "--from", "result.json", "--out", "again"], 0);
+    assert!(said.contains("changed since: sha256"), "{said}");
+    desk.refuses(&["explain", "--from", "scene.png"], 7, "an image without a record");
+    desk.refuses(
+        &["explain", "--from", "resnet18.safetensors"],
+        7,
+        "neither what `cam explain --json` prints",
+    );
+    desk.refuses(&["explain", "--from", "none.json"], 7, "none.json");
+    desk.refuses(&["explain"], 2, "<IMAGE>...");
+}
+
+#[test]
+fn the_short_help_fits_a_screen_in_groups_the_most_used_first() {
+    let desk = Desk::new();
+    let help = desk.says(&["explain", "-h"]);
+    assert!(help.lines().count() <= 40, "{} lines\n{help}", help.lines().count());
+    let groups = ["Model:", "What to explain:", "Method:", "Look:", "Output:"];
+    let places =
+        groups.map(|group| help.find(&format!("\n{group}")).unwrap_or_else(|| panic!("{group}\n{help}")));
+    assert!(places.is_sorted(), "{help}");
+    let long = desk.says(&["explain", "--help"]);
+    for option in ["--omit-outliers", "--strides", "--npy", "--window"] {
+        assert!(long.contains(option) && !help.contains(option), "{option}");
+    }
+}
+
+#[test]
+fn a_folder_is_reported_in_one_line_per_image_and_a_kind_of_warning_once() {
+    let desk = Desk::new();
+    std::fs::create_dir(desk.path("photos")).unwrap();
+    for seed in 0..3 {
+        Scene::draw(seed, 128).unwrap().image.save(desk.path(&format!("photos/{seed}.png"))).unwrap();
+    }
+    let lines = |more: &[&str]| {
+        let said = desk.says(&[&["explain", "photos", "--fresh", "--top", "2"], more].concat());
+        said.lines().filter(|line| line.starts_with("photos/")).map(String::from).collect::<Vec<_>>()
+    };
+    let brief = lines(&[]);
+    assert_eq!(brief.len(), 3);
+    for (seed, line) in brief.iter().enumerate() {
+        assert!(line.starts_with(&format!("photos/{seed}.png  ")) && line.contains(" % "), "{line}");
+        assert!(line.ends_with(".png and 1 more") && line.contains("cam-out/"), "{line}");
+    }
+    assert!(lines(&["-v"]).iter().all(|line| !line.contains('%')), "a heading, and the rest below it");
+    let saturated =
+        ["explain", "photos", "--fresh", "--layer", "layer4.0", "--method", "eigencam", "--score", "softmax"];
+    let (_, said) = desk.ends(&saturated, 0);
+    let warnings = said.lines().filter(|line| line.contains("where its gradient vanishes")).count();
+    assert!(warnings <= 2, "{said}");
+}
+
 #[test]
 fn json_holds_all_that_was_asked() {
     let desk = Desk::new();
     Scene::draw(10_001, 150).unwrap().image.save(desk.path("other.png")).unwrap();
     let arguments = "explain scene.png other.png --method gradcam --method eigencam --layer layer3.0 --layer layer4.0 --class fish --class 8 --npy --raw --json";
     let report = desk.json(&arguments.split(' ').collect::<Vec<_>>());
-    assert_eq!((&report["model"], &report["device"]), (&"scenes".into(), &"cpu".into()));
+    assert_eq!((&report["run"]["model"], &report["run"]["device"]), (&"scenes".into(), &"cpu".into()));
     for part in ["load", "preprocess", "forward", "explain", "write"] {
         assert!(report["seconds"][part].as_f64().unwrap() > 0.0, "{part}");
     }
-    let predictions = report["predictions"].as_array().unwrap();
-    assert_eq!(predictions[1]["image"], "other.png");
-    let top = &predictions[0]["top"][0];
+    let images = report["images"].as_array().unwrap();
+    assert_eq!(images[1]["image"], "other.png");
+    let top = &images[0]["predictions"][0];
     assert!(
         top["class"].is_u64()
             && top["label"].is_string()
@@ -184,12 +284,11 @@ fn json_holds_all_that_was_asked() {
             && top["probability"].is_f64()
     );
 
-    let maps = report["maps"].as_array().unwrap();
+    let maps = maps_of(&report);
     assert_eq!(maps.len(), 2 * 2 * 2 * 2, "pictures, classes, layers, methods");
-    for map in maps {
+    for map in &maps {
         let fish = map["class"] == 2;
         assert_eq!(map["label"], if fish { "fish" } else { "football" });
-        assert_eq!(map["image"], predictions[map["index"].as_u64().unwrap() as usize]["image"]);
         assert!(map["score"].is_f64() && map["warnings"].is_array());
         assert!(desk.path(map["png"].as_str().unwrap()).exists());
         let (shape, heat) = read_npy(desk.path(map["npy"].as_str().unwrap()));
@@ -212,12 +311,7 @@ fn the_batch_size_changes_no_map() {
         let arguments =
             ["explain", "0.png", "1.png", "2.png", "--npy", "--json", "--batch-size", size, "--out", out];
         let report = desk.json(&arguments);
-        report["maps"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .flat_map(|map| read_npy(desk.path(map["npy"].as_str().unwrap())).1)
-            .collect()
+        maps_of(&report).iter().flat_map(|map| read_npy(desk.path(map["npy"].as_str().unwrap())).1).collect()
     };
     let (one, many) = (maps("1", "one"), maps("8", "many"));
     assert_eq!(one.len(), many.len());
@@ -231,14 +325,15 @@ fn arrays_are_taken_as_they_are() {
     write_npy(desk.path("two.npy"), &[2, 3, 64, 96], &numbers);
     write_npy(desk.path("one.npy"), &[3, 64, 96], &numbers[..3 * 64 * 96]);
     let report = desk.json(&["explain", "two.npy", "one.npy", "--npy", "--json", "--class", "3"]);
-    assert_eq!(report["predictions"].as_array().unwrap().len(), 3);
-    let map = |index: usize| read_npy(desk.path(report["maps"][index]["npy"].as_str().unwrap()));
+    assert_eq!(report["images"].as_array().unwrap().len(), 3);
+    let map = |index: usize| read_npy(desk.path(maps_of(&report)[index]["npy"].as_str().unwrap()));
     assert_eq!(map(0).0, [64, 96]);
     assert!(
         map(0).1.iter().zip(&map(2).1).all(|(a, b)| (a - b).abs() < 1e-4),
         "the same picture, the same map"
     );
-    assert_eq!((&report["maps"][1]["image"], &report["maps"][1]["index"]), (&"two.npy".into(), &1.into()));
+    let second = &report["images"][1];
+    assert_eq!((&second["image"], &second["part"]["place"]), (&"two.npy".into(), &1.into()));
 }
 
 #[test]
@@ -248,10 +343,11 @@ fn a_network_of_ones_own_size_and_classes_is_explained() {
     let arguments =
         "explain scene.png --model resnet18 --weights resnet18.safetensors --resize crop --top 2 --json";
     let report = desk.json(&arguments.split(' ').collect::<Vec<_>>());
-    assert_eq!(report["maps"].as_array().unwrap().len(), 2);
-    assert_eq!(report["maps"][0]["layer"], "layer4.1");
-    assert_eq!(report["maps"][0]["class"], report["predictions"][0]["top"][0]["class"]);
-    assert_eq!(report["maps"][1]["class"], report["predictions"][0]["top"][1]["class"]);
+    assert_eq!(maps_of(&report).len(), 2);
+    assert_eq!(maps_of(&report)[0]["layer"], "layer4.1");
+    let [maps, predictions] = ["maps", "predictions"].map(|part| &report["images"][0][part]);
+    assert_eq!(maps[0]["class"], predictions[0]["class"]);
+    assert_eq!(maps[1]["class"], predictions[1]["class"]);
 }
 
 #[test]
@@ -267,7 +363,7 @@ fn a_weight_file_alone_is_enough() {
     );
     assert!(said.contains("  stem by gradcam at layer4.1: hottest at"), "{said}");
     let report = desk.json(&format!("{alone} --json").split(' ').collect::<Vec<_>>());
-    assert_eq!((&report["model"], &report["maps"][0]["class"]), (&"resnet18".into(), &1.into()));
+    assert_eq!((&report["run"]["model"], &maps_of(&report)[0]["class"]), (&"resnet18".into(), &1.into()));
     assert!(desk.says(&["layers", "--weights", "resnet18.safetensors"]).contains("layer4.1"));
 }
 
@@ -1017,7 +1113,7 @@ fn one_file_may_take_all_maps() {
     assert!(said.ends_with("new/where.jpg\n"), "{said}");
     assert_eq!(image::open(desk.path("new/where.jpg")).unwrap().width(), 200);
     let report = desk.json(&["explain", "scene.png", "--out", "sheet.png", "--top", "2", "--json"]);
-    assert_eq!(report["maps"][1]["png"], "sheet.png");
+    assert_eq!(maps_of(&report)[1]["png"], "sheet.png");
     assert!(image::open(desk.path("sheet.png")).unwrap().height() > 400);
     desk.refuses(&["explain", "--top", "1", "scene.png", "--out", "sheet.png", "--npy"], 2, "need a folder");
     desk.refuses(
@@ -1073,8 +1169,8 @@ fn methods_are_compared_on_one_sheet() {
 fn a_strip_shows_all_blocks_from_shallow_to_deep() {
     let desk = Desk::new();
     let report = desk.json(&["explain", "--top", "1", "scene.png", "--layer", "all", "--sheet", "--json"]);
-    let layers: Vec<&str> =
-        report["maps"].as_array().unwrap().iter().map(|map| map["layer"].as_str().unwrap()).collect();
+    let maps = maps_of(&report);
+    let layers: Vec<&str> = maps.iter().map(|map| map["layer"].as_str().unwrap()).collect();
     assert_eq!(layers, ["layer1.0", "layer2.0", "layer3.0", "layer4.0"]);
     assert_eq!(desk.files("cam-out"), ["scene_sheet.png"]);
     desk.refuses(
@@ -1096,7 +1192,7 @@ fn overlays_differ_and_boxes_are_told() {
         seen.push(bytes);
     }
     let report = desk.json(&["explain", "scene.png", "--overlay", "box", "--threshold", "otsu", "--json"]);
-    let (map, boxes) = (&report["maps"][0], report["maps"][0]["boxes"].as_array().unwrap());
+    let (map, boxes) = (&maps_of(&report)[0], maps_of(&report)[0]["boxes"].as_array().unwrap().clone());
     let number = |value: &Value| value.as_u64().unwrap();
     let holds = |area: &Value, x: u64, y: u64| {
         let [left, top, width, height] = [0, 1, 2, 3].map(|place| number(&area[place]));
@@ -1117,7 +1213,7 @@ fn overlays_differ_and_boxes_are_told() {
 fn both_signs_are_shown_in_colors_that_diverge() {
     let desk = Desk::new();
     let report = desk.json(&["explain", "scene.png", "--sign", "both", "--npy", "--json"]);
-    let (_, heat) = read_npy(desk.path(report["maps"][0]["npy"].as_str().unwrap()));
+    let (_, heat) = read_npy(desk.path(maps_of(&report)[0]["npy"].as_str().unwrap()));
     let (low, high) = heat.iter().fold((0f32, 0f32), |(low, high), x| (low.min(*x), high.max(*x)));
     assert!(low < 0.0 && high > 0.0 && (low.abs().max(high) - 1.0).abs() < 1e-6, "{low}..{high}");
     desk.refuses(
@@ -1133,7 +1229,7 @@ fn how_sure_a_map_is_stands_beside_it() {
     let asked =
         ["explain", "scene.png", "--method", "gradcam,layercam", "--aug-smooth", "--show-std", "--json"];
     let found = desk.json(&[&asked[..], &["--npy"]].concat());
-    for map in found["maps"].as_array().unwrap() {
+    for map in maps_of(&found) {
         let std = &map["std"];
         let (shape, numbers) = read_npy(desk.path(std["npy"].as_str().unwrap()));
         assert_eq!(shape, [128, 128]);
@@ -1144,7 +1240,7 @@ fn how_sure_a_map_is_stands_beside_it() {
         assert!(drawn.width() > 200 && drawn.height() > 200, "the photo, and the numbers of its colors");
     }
     let without = desk.json(&[&asked[..5], &["--json", "--fresh"]].concat());
-    assert!(without["maps"][0]["std"].is_null(), "it is asked for by name");
+    assert!(maps_of(&without)[0]["std"].is_null(), "it is asked for by name");
     desk.says(&[&asked[..6], &["--out", "with.png"]].concat());
     desk.says(&[&asked[..5], &["--out", "without.png"]].concat());
     let width = |name| image::open(desk.path(name)).unwrap().width();
@@ -1158,7 +1254,7 @@ fn windows_at_several_scales_are_put_together() {
     let desk = Desk::new();
     let maps = |more: &[&str]| {
         let report = desk.json(&[&["explain", "scene.png", "--npy", "--json"], more].concat());
-        read_npy(desk.path(report["maps"][0]["npy"].as_str().unwrap())).1
+        read_npy(desk.path(maps_of(&report)[0]["npy"].as_str().unwrap())).1
     };
     let (plain, windows) = (maps(&[]), maps(&["--sess", "3"]));
     assert_eq!(plain.len(), windows.len());

@@ -10,4 +10,5 @@ pub mod panics;
 pub mod run_state;
 pub mod sheets;
 pub mod sources;
+pub mod viewer;
 pub mod workers;

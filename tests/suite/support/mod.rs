@@ -4,6 +4,7 @@
 
 pub mod archive;
 pub mod arithmetic;
+pub mod schema;
 
 use burn::store::{BurnToPyTorchAdapter, ModuleSnapshot};
 use burn::tensor::{Device, Tensor, TensorData};

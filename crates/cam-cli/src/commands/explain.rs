@@ -23,6 +23,7 @@ use crate::run::outputs::{self, Output, OutputName};
 use crate::run::run_state::RunState;
 use crate::run::sheets::hottest;
 use crate::run::sources::{Source, sources};
+use crate::run::viewer;
 use crate::run::workers::{self, ImageResult, WorkSpec};
 use burn_cam::draw::Figure;
 use burn_cam::{HeatMap, ImageMap, ImageModel, Method, ModelInfo, Prediction, Preprocess, Reads, Warning};
@@ -513,7 +514,7 @@ impl Run<'_> {
             },
             (None, Output::Stdout(_)) => return,
         };
-        if let Err(error) = open::that_detached(path) {
+        if let Err(error) = viewer::open(path) {
             self.console.warn(format_args!("cannot open `{}`: {error}", path.display()));
         }
     }

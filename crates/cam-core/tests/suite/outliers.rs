@@ -64,7 +64,8 @@ fn a_map_that_is_cut_last_ends_where_the_evidence_changes_its_sign() {
     // A layer of two columns, 1 and -3, whose evidence between them is linear: zero at a quarter of the way.
     let model = |images: Tensor<4>, taps: &Taps<'_>| {
         let x = taps.layer("features", Nchw, || {
-            Tensor::<4>::from_floats([[[[1.0, -3.0]]]], &Device::flex()) + images.mean() * 0.0
+            Tensor::<4>::from_floats([[[[1.0, -3.0]]]], &Device::flex())
+                + images.mean().reshape([1, 1, 1, 1]) * 0.0
         });
         x.mean_dims(&[2, 3]).flatten::<2>(1, 3)
     };
