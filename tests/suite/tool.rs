@@ -640,7 +640,7 @@ fn an_interrupted_run_goes_on_where_it_was() {
     Scene::draw(20_002, 100).unwrap().image.save(desk.path("album/broken.png")).unwrap();
     let said = desk.says(&["explain", "--top", "1", "album"]);
     assert!(said.starts_with("2 of 3 images are done already\nimages are "), "{said}");
-    assert!(said.contains("\nalbum/broken.png\n") && !said.contains("album/a.png"), "{said}");
+    assert!(said.contains("\nalbum/broken.png  ") && !said.contains("album/a.png"), "{said}");
     let after = desk.manifest();
     assert_eq!(after.len(), 3, "a line a picture");
     assert!(after.iter().all(|(_, line)| line["error"].is_null()));
@@ -789,7 +789,7 @@ fn an_array_that_the_model_cannot_take_stops_no_other() {
     for command in [&["explain"][..], &["compare", "--method", "gradcam"], &["concepts"]] {
         let arrays = ["scene.png", "dot.npy", "small.npy", "odd.npy", "vast.npy", "scene.png"];
         let (said, wrong) = desk.ends(&[command, &arrays, &weights].concat(), 17);
-        assert_eq!(said.lines().filter(|line| *line == "scene.png").count(), 2, "{said}");
+        assert_eq!(said.lines().filter(|line| line.starts_with("scene.png")).count(), 2, "{said}");
         let words = [
             "`dot.npy` has 1 x 1 pixels",
             "`small.npy`, which has 8 x 8 pixels",
@@ -836,7 +836,7 @@ fn a_folder_without_pictures_stops_no_other_input() {
     desk.refuses(&["explain", "empty"], 7, "there are no images in the folder `empty`");
     for command in OF_FOLDERS {
         let (said, wrong) = desk.ends(&[command, &["empty", "scene.png"]].concat(), 17);
-        assert!(said.contains("scene.png\n"), "{said}");
+        assert!(said.contains("scene.png"), "{said}");
         assert!(wrong.starts_with("cam: there are no images in the folder `empty`"), "{wrong}");
     }
 }
@@ -1006,7 +1006,11 @@ fn an_array_that_is_half_done_is_done_to_its_end() {
     std::fs::write(desk.path("cam-out/manifest.jsonl"), kept.collect::<String>()).unwrap();
     let (said, _) = desk.ends(&arguments, 17);
     assert!(said.starts_with("2 of 4 images are done already\n"), "{said}");
-    assert_eq!(said.lines().filter(|line| *line == "two.npy").count(), 1, "only what is left: {said}");
+    assert_eq!(
+        said.lines().filter(|line| line.starts_with("two.npy")).count(),
+        1,
+        "only what is left: {said}"
+    );
     assert!(desk.ends(&arguments, 17).0.starts_with("3 of 4 images are done already\n"));
 }
 

@@ -11,6 +11,8 @@ use burn::Tensor;
 pub struct Concept<O = Tensor<2>> {
     /// What the rest of the network predicts for a layer that shows this concept at every position.
     pub prediction: Prediction<O>,
+    /// What it predicts next.
+    pub second: Option<Prediction<O>>,
     /// Where the concept is, at the resolution of the input.
     pub heatmap: HeatMap,
     /// The part of the image that the model saw.
@@ -47,8 +49,9 @@ impl<M: ImageModel<O>, O: 'static> ImageExplainer<'_, M, O> {
         let numbers = parts.into_iter().map(|part| part.try_into_vec_as().map_err(cam_core::Error::from));
         let parts = OutputParts::new(shapes, numbers.collect::<Result<_, _>>()?);
         let concepts = heat.into_iter().enumerate().filter_map(|(place, heatmap)| {
-            let prediction = parts.predictions(self.decoder(), place).into_iter().next()?;
-            Some(shown.crop(heatmap).map(|heatmap| Concept { prediction, heatmap, area: shown.area }))
+            let mut predictions = parts.predictions(self.decoder(), place).into_iter();
+            let (prediction, second) = (predictions.next()?, predictions.next());
+            Some(shown.crop(heatmap).map(|heatmap| Concept { prediction, second, heatmap, area: shown.area }))
         });
         concepts.collect()
     }

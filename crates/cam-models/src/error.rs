@@ -89,7 +89,7 @@ pub enum Error {
         mismatch: Box<Mismatch>,
     },
     /// A weight file has the tensors of no known network.
-    #[error("unrecognized weights `{}`: {}; recognized families are {}", .path.display(), contents(.found), .known.join(", "))]
+    #[error("unrecognized weights `{}`: {}; recognized families are {}; any network can be explained as ONNX (`--model net.onnx`), and a variant of these families by its name (`--model NAME`)", .path.display(), contents(.found), .known.join(", "))]
     UnknownNetwork {
         /// The file.
         path: PathBuf,

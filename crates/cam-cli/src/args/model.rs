@@ -38,7 +38,7 @@ pub struct ModelArgs {
     /// A model card in TOML: what the weights do not say
     ///
     /// `cam card` writes one. By default it is the one beside the weights, `net.toml` for `net.pth`.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, hide_short_help = true, value_name = "FILE")]
     pub card: Option<PathBuf>,
     /// Height and width of the images that it was trained on, in pixels
     #[arg(long, hide_short_help = true, value_name = "H,W", value_parser = size)]
@@ -70,9 +70,9 @@ pub struct ModelArgs {
     pub precision: Precision,
     /// How an image becomes the input of the model [default: from the model card; squash]
     ///
-    /// It is squeezed whole, its center is cut out, it is scaled whole between gray bars, or scaled to its shorter side, the input as long
-    /// as the image.
-    #[arg(long, value_name = "squash|crop|letterbox|short-side", hide_possible_values = true)]
+    /// It is squeezed whole (`squash`), its center is cut out (`crop`), it is scaled whole between gray bars (`letterbox`), or scaled to its
+    /// shorter side, the input as long as the image (`short-side`).
+    #[arg(long, value_name = "HOW", hide_possible_values = true)]
     pub resize: Option<ResizeArg>,
     /// The mean of each channel, in the units of the model card's range [default: from the model card]
     #[arg(long, hide_short_help = true, value_name = "R,G,B", value_parser = numbers)]

@@ -13,7 +13,7 @@ use serde::Serialize;
 #[command(next_help_heading = "Look")]
 pub struct OverlayArgs {
     /// How a map is drawn over its image
-    #[arg(long, value_name = "MODE", default_value = Mode::default().name(), value_parser = modes())]
+    #[arg(long, help = overlay_help(), hide_possible_values = true, value_name = "MODE", default_value = Mode::default().name(), value_parser = modes())]
     pub overlay: String,
     /// The colors of the maps [default: turbo, and red-blue with `--sign both`]
     #[arg(long, hide_short_help = true, value_name = "NAME", value_parser = PossibleValuesParser::new(ColorMap::ALL.map(ColorMap::name)))]
@@ -25,6 +25,11 @@ pub struct OverlayArgs {
     /// [default: 0.5]
     #[arg(long, hide_short_help = true, value_name = "T|otsu", value_parser = threshold)]
     pub threshold: Option<String>,
+}
+
+/// Returns the help of `--overlay`, with the names of the modes.
+fn overlay_help() -> String {
+    format!("How a map is drawn: {}", Mode::ALL.map(Mode::name).join(", "))
 }
 
 fn modes() -> PossibleValuesParser {

@@ -23,8 +23,16 @@ pub struct StrategyArgs {
     /// layer with a grid and a gradient, `input` the pixels.
     #[arg(long = "layer", value_name = "NAME", value_delimiter = ',')]
     pub layers: Vec<String>,
-    /// Which evidence is shown
-    #[arg(long, help_heading = "What to explain", value_name = "SIGN", default_value = "positive")]
+    /// Which evidence is shown: positive, negative, absolute, both
+    ///
+    /// Evidence for the class, against it, how much there is of either, or both in two colors.
+    #[arg(
+        long,
+        help_heading = "What to explain",
+        value_name = "SIGN",
+        default_value = "positive",
+        hide_possible_values = true
+    )]
     pub sign: SignArg,
     /// Combine channels by their first principal component instead of their sum
     #[arg(long, hide_short_help = true)]

@@ -14,9 +14,9 @@ pub const MOST_CLASSES: i64 = 1 << 17;
 #[group(id = "targets")]
 #[command(next_help_heading = "What to explain")]
 pub struct TargetArgs {
-    /// A class, by number or name; may be given several times [default: the top class]
+    /// A class, by number or name, or several [default: the top class]
     ///
-    /// By default it is the top class of each image; of classes that do not exclude each other all with a probability of at least a half.
+    /// The option may be given several times. By default it is the top class of each image; of classes that do not exclude each other all with a probability of at least a half.
     #[arg(long = "class", value_name = "ID|NAME", allow_negative_numbers = true)]
     pub classes: Vec<String>,
     /// Explain the K most confident predictions of each image

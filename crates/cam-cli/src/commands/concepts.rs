@@ -9,7 +9,7 @@ use crate::run::images::title;
 use crate::run::sheets::{ImageSheet, SheetArgs};
 use burn_cam::draw::{Figure, Mosaic, Overlay, Sheet};
 use burn_cam::image::RgbImage;
-use burn_cam::{Concept, ImageExplainer, ImageModel};
+use burn_cam::{Concept, ImageExplainer, ImageModel, Prediction};
 use serde_json::json;
 
 pub const EXAMPLES: &str = "\
@@ -65,9 +65,24 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     })
 }
 
-/// Returns what the network predicts for a concept.
+/// The least probability that names a concept alone.
+const LIKELY: f32 = 0.5;
+
+/// The least probability of two classes together that name a concept.
+const LIKELY_TOGETHER: f32 = 0.25;
+
+/// Returns what the network predicts for a concept: the class if it is likely, else the two likeliest, or nothing if these are unlikely,
+/// too.
 fn caption(concept: &Concept) -> String {
-    format!("{} {:.0} %", concept.prediction.label, 100.0 * concept.prediction.probability)
+    let named = |found: &Prediction| format!("{} {:.0} %", found.label, 100.0 * found.probability);
+    let first = &concept.prediction;
+    match &concept.second {
+        _ if first.probability >= LIKELY => named(first),
+        Some(second) if first.probability + second.probability >= LIKELY_TOGETHER => {
+            format!("{} or {}", named(first), named(second))
+        }
+        _ => "no likely name".into(),
+    }
 }
 
 /// Returns what the manifest records of a concept.

@@ -362,7 +362,15 @@ impl Run<'_> {
         }
         for (report, map) in maps.iter().zip(&explained.found.maps) {
             let MapSubject { label, method, layer, .. } = &report.subject;
-            text += &format!("\n  {} by {method} at {}: {}", plain(label), plain(layer), hottest(map));
+            let is_shown = |found: &Prediction| Some(found.class) == map.class;
+            let probability = map.probability.filter(|_| !explained.found.predictions.iter().any(is_shown));
+            let probability = probability.map_or(String::new(), |p| format!(" ({:.1} %)", 100.0 * p));
+            text += &format!(
+                "\n  {}{probability} by {method} at {}: {}",
+                plain(label),
+                plain(layer),
+                hottest(map)
+            );
             if let Some(png) = report.png.as_ref().filter(|_| !self.args.sheet) {
                 text += &format!(": {}", plain(png.display()));
             }

@@ -69,10 +69,13 @@ pub fn man(args: &ManArgs, console: &Console) -> Result<(), Failure> {
 
 /// Returns the manual page of a command. The end of its help, examples or exit codes, becomes a section of its own.
 fn page(command: &Command) -> Vec<u8> {
-    let end = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let end = command.get_after_long_help().or(command.get_after_help());
+    let end = end.map(ToString::to_string).unwrap_or_default();
     let (title, lines) = end.split_once(":\n").unwrap_or_default();
     let mut page = Vec::new();
-    let man = Man::new(command.clone().after_help(Resettable::Reset));
+    // A page has what `--help` has.
+    let command = command.clone().mut_args(|option| option.hide_short_help(false));
+    let man = Man::new(command.after_help(Resettable::Reset).after_long_help(Resettable::Reset));
     man.render(&mut page).expect("memory can be written");
     let mut section = Roff::new();
     section.control("SH", [title.to_uppercase().as_str()]).control("nf", []);

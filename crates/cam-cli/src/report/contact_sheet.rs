@@ -5,7 +5,7 @@ use crate::report::format::Format;
 use crate::report::painter::{Painter, std_color_bar};
 use crate::run::images::Explained;
 use burn_cam::ImageMap;
-use burn_cam::draw::{self, Figure, RgbImage, Sheet};
+use burn_cam::draw::{self, Figure, Rgb, RgbImage, Sheet};
 use std::borrow::Cow;
 
 /// A drawing that is written to a file or shown.
@@ -46,6 +46,9 @@ const STD_NOTE: &str =
 /// The longer side of a figure, in pixels.
 const TILE: u32 = 256;
 
+/// The caption of maps that are the same for every class.
+const ANY_CLASS: &str = "any class";
+
 /// Draws the maps of some images, one image below the other. With `std` the standard deviation of each map is beside it.
 ///
 /// With several layers and several methods each row is a layer and each column a method; otherwise a row is a class. A long row
@@ -60,8 +63,17 @@ pub fn draw(images: &[Explained], model: &str, painter: &Painter, std: bool) -> 
     }
     let rows = Rows { painter, named: images.len() > 1, largest_std };
     for explained in images {
-        for maps in explained.found.maps.chunk_by(|a, b| a.target == b.target) {
-            sheet = rows.add(sheet, explained, maps)?;
+        // Maps that are the same for every class are shown once.
+        let several = explained.found.maps.chunk_by(|a, b| a.target == b.target).count() > 1;
+        let (of_class, of_any): (Vec<&ImageMap>, Vec<&ImageMap>) =
+            explained.found.maps.iter().partition(|map| !several || map.method.needs.class);
+        for maps in of_class.chunk_by(|a, b| a.target == b.target) {
+            sheet = rows.add(sheet, explained, &class_caption(maps[0]), maps)?;
+        }
+        let first: Vec<&ImageMap> =
+            of_any.iter().copied().filter(|map| map.target == of_any[0].target).collect();
+        if !first.is_empty() {
+            sheet = rows.add(sheet, explained, ANY_CLASS, &first)?;
         }
     }
     Ok(Drawing::Sheet(sheet))
@@ -96,9 +108,13 @@ struct Rows<'a> {
 
 impl Rows<'_> {
     /// Adds the rows of one class of one image.
-    fn add(&self, sheet: Sheet, explained: &Explained, maps: &[ImageMap]) -> Result<Sheet, Failure> {
-        let Some(first) = maps.first() else { return Ok(sheet) };
-        let class = class_caption(first);
+    fn add(
+        &self,
+        sheet: Sheet,
+        explained: &Explained,
+        class: &str,
+        maps: &[&ImageMap],
+    ) -> Result<Sheet, Failure> {
         let (whole, layered): (Vec<&ImageMap>, Vec<&ImageMap>) =
             maps.iter().partition(|map| map.is_of_network());
         let one_layer = layered.is_empty() || only(layered.iter().map(|map| map.layer.as_str())).is_some();
@@ -115,15 +131,14 @@ impl Rows<'_> {
             figures.collect::<Result<Vec<_>, Failure>>()
         };
         let name = if self.named { explained.title() } else { "image".into() };
-        let image = vec![vec![Figure::new(explained.image.drawn().into_owned()).above(name)]];
+        let image = Figure::new(explained.image.drawn().into_owned()).above(name);
         if one_layer || one_method {
-            let maps: Vec<&ImageMap> = maps.iter().collect();
-            return Ok(row(sheet, &class, [image, figures(&maps)?].concat()));
+            return Ok(row(sheet, class, image, figures(maps)?));
         }
         // Maps of the whole network are beside the image; below it each row is a layer, and each column a method.
-        let mut sheet = row(sheet, &class, [image, figures(&whole)?].concat());
+        let mut sheet = row(sheet, class, image, figures(&whole)?);
         for line in layered.chunk_by(|a, b| a.layer == b.layer) {
-            sheet = row(sheet, &line[0].layer, figures(line)?);
+            sheet = row(sheet, &line[0].layer, blank(), figures(line)?);
         }
         Ok(sheet)
     }
@@ -139,12 +154,13 @@ impl Rows<'_> {
     }
 }
 
-/// Adds a row, which continues below when it is long; a map and its standard deviation stay together.
-fn row(sheet: Sheet, caption: &str, figures: Vec<Vec<Figure>>) -> Sheet {
-    let mut parts = vec![Vec::new()];
+/// Adds a row that starts with a figure and continues below when it is long: there the column of the first figure is empty, so that each
+/// column keeps its meaning. A map and its standard deviation stay together.
+fn row(sheet: Sheet, caption: &str, first: Figure, figures: Vec<Vec<Figure>>) -> Sheet {
+    let mut parts = vec![vec![first]];
     for together in figures {
         if parts[parts.len() - 1].len() + together.len() > ACROSS {
-            parts.push(Vec::new());
+            parts.push(vec![blank()]);
         }
         parts.last_mut().expect("one part at least").extend(together);
     }
@@ -152,6 +168,11 @@ fn row(sheet: Sheet, caption: &str, figures: Vec<Vec<Figure>>) -> Sheet {
         .into_iter()
         .enumerate()
         .fold(sheet, |sheet, (part, figures)| sheet.row(if part == 0 { caption } else { "" }, figures))
+}
+
+/// Returns a figure that is not seen on a sheet.
+fn blank() -> Figure {
+    Figure::new(RgbImage::from_pixel(1, 1, Rgb([255; 3])))
 }
 
 /// Returns the class of a map, and how confident the model is of it.

@@ -18,8 +18,7 @@ use std::path::{Path, PathBuf};
 
 /// The first of the examples, which `-h` shows.
 pub const SHORT_EXAMPLES: &str = "\
-Examples, and all options with `--help`:
-  cam explain dog.jpg --model resnet50 --class 'bull mastiff' --class tabby
+Example, and all options with `--help`:
   cam explain photos --model net.onnx --method gradcam,layercam --sheet --open";
 
 pub const EXAMPLES: &str = "\
@@ -84,7 +83,7 @@ pub struct Args {
     /// Images in one pass
     #[arg(long, hide_short_help = true, help_heading = "Model", value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch_size: u32,
-    /// The folder that maps are written to, or one image of all maps, or `-` [default: cam-out]
+    /// The folder or the one file that is written, or `-` [default: cam-out]
     ///
     /// A folder gets images and arrays, in the subfolders of the inputs. A file (.png, .jpg, .webp, .svg), or `-` for standard output, gets
     /// one image of all maps.
