@@ -207,6 +207,27 @@ fn who_does_not_know_the_word_is_turned_away() {
     explain(folder.path(), &device, &["-q"]).env(cam_device::TOKEN, "open sesame").assert().success();
 }
 
+/// A server with a secret that cannot be one would be open to everyone.
+#[test]
+#[cfg(unix)]
+fn a_word_that_cannot_be_one_is_none_and_the_server_does_not_start() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = desk(1);
+    let serving = Serving::at("127.0.0.1:0", Some("open sesame"));
+    let device = format!("remote:{}", serving.address);
+    let unreadable = std::ffi::OsStr::from_bytes(b"open \xff");
+    for (token, words) in
+        [(unreadable, "CAM_REMOTE_TOKEN is not UTF-8"), ("".as_ref(), "CAM_REMOTE_TOKEN is empty")]
+    {
+        let mut serve = Command::cargo_bin("cam").unwrap();
+        serve.args(["serve", "--device", "cpu", "--listen", "127.0.0.1:0"]).env(cam_device::TOKEN, token);
+        assert!(complaint(serve, 13).contains(words));
+        let mut run = explain(folder.path(), &device, &[]);
+        run.env(cam_device::TOKEN, token);
+        assert!(complaint(run, 13).contains(words));
+    }
+}
+
 /// A WebSocket frame of this kind that says it has so many bytes, of which these follow.
 fn frame(kind: u8, length: u64, bytes: &[u8]) -> Vec<u8> {
     [&[0x80 | kind, 0xff][..], &length.to_be_bytes(), &[0; 4], bytes].concat()
