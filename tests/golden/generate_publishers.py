@@ -5,6 +5,7 @@
 """
 
 import math
+from collections import OrderedDict
 
 import torch
 import torchvision
@@ -108,6 +109,19 @@ def replaced(network, **parts):
     return network
 
 
+def with_head(network, head):
+    """torchvision's ViT with another head."""
+    network.heads = nn.Sequential(OrderedDict(head=head))
+    return network
+
+
+def vgg(last):
+    """A narrow VGG, whose last layer is a sequence."""
+    network = torchvision.models.VGG(torchvision.models.vgg.make_layers([8, "M", 16, 16, "M"]), init_weights=False)
+    network.classifier = nn.Sequential(nn.Linear(16 * 7 * 7, 24), nn.ReLU(), nn.Dropout(), nn.Linear(24, 24), nn.ReLU(), nn.Dropout(), last)
+    return network
+
+
 def of_vit(kind, model):
     return model(kind(hidden_size=128, num_hidden_layers=2, num_attention_heads=2, intermediate_size=96, image_size=32,
                       patch_size=8, num_labels=10))
@@ -164,6 +178,17 @@ NETWORKS = {
         nn.Linear(512, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(), nn.Linear(16, 8), nn.ReLU(), nn.BatchNorm1d(8),
         nn.Linear(8, 4))),
     "no_room_for_a_relu": lambda: replaced(resnet18(), fc=nn.Sequential(nn.Linear(512, 16), nn.Linear(16, 4))),
+    "norm_first": lambda: replaced(resnet18(), fc=nn.Sequential(
+        nn.BatchNorm1d(512), nn.Dropout(), nn.Linear(512, 16), nn.ReLU(), nn.BatchNorm1d(16), nn.Dropout(), nn.Linear(16, 4))),
+    "prelu_in_head": lambda: replaced(resnet18(), fc=nn.Sequential(
+        nn.Linear(512, 16), nn.PReLU(), nn.Dropout(), nn.Linear(16, 4))),
+    "layer_norm_in_head": lambda: with_head(torchvision.models.VisionTransformer(32, 8, 2, 2, 128, 96), nn.Sequential(
+        nn.LayerNorm(128), nn.Linear(128, 16), nn.LayerNorm(16), nn.ReLU(), nn.Linear(16, 4))),
+    "vgg_norm_first": lambda: vgg(nn.Sequential(nn.BatchNorm1d(24), nn.Linear(24, 4))),
+    "dropout_before_norm": lambda: replaced(resnet18(), fc=nn.Sequential(
+        nn.Linear(512, 16), nn.Dropout(), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 4))),
+    "gelu_and_slopes": lambda: replaced(resnet18(), fc=nn.Sequential(
+        nn.GELU(), nn.Linear(512, 16), nn.PReLU(16), nn.Linear(16, 8), nn.Tanh(), nn.Linear(8, 4))),
     "two_heads": lambda: TwoHeads(replaced(resnet18(), fc=nn.Identity()), 512),
     "densenet_head": lambda: replaced(torchvision.models.DenseNet(4, (2, 2, 2, 2), 8, num_classes=10),
                                       classifier=nn.Sequential(nn.Dropout(), nn.Linear(16, 5))),
@@ -183,8 +208,16 @@ LAYERS = {
     "cifar_resnet": ("layer3", "layer3.1", "first"),
     "backbone_and_classifier": ("backbone.layer2", "layer2.0", "first"),
     "norm_in_head": ("layer2", "layer2.0", "first"),
+    "norm_first": ("layer2", "layer2.0", "first"),
+    "layer_norm_in_head": ("encoder.layers.encoder_layer_1.ln_1", "blocks.1.norm1", 1),
+    "gelu_and_slopes": ("layer2", "layer2.0", "first"),
     "two_heads": ("backbone.layer2", "layer2.0", "first"),
     "four_channels": ("layer2", "layer2.0", "first"),
+}
+# What a file does not show of a head.
+STATED = {
+    "dropout_before_norm": ["linear", "batch-norm", "relu", "linear"],
+    "gelu_and_slopes": ["gelu", "linear", "prelu", "linear", "tanh", "linear"],
 }
 for name in ("transformers_vit", "transformers_swin"):
     LAYERS[f"{name}_before_5"] = LAYERS[name]
@@ -241,7 +274,7 @@ def generate():
         logits = output if torch.is_tensor(output) else output["logits"]
         tensors = {rename(n): list(t.shape) for n, t in network.state_dict().items() if t.is_floating_point()}
         report["networks"][name] = dict(bands=bands, tensors=tensors, logits=logits.tolist(), heads=heads(output),
-                                        gradcam=gradcam)
+                                        gradcam=gradcam, head_layers=STATED.get(name))
         print(f"{name}: {len(tensors)} tensors, logits {logits[0].detach().numpy().round(2)}")
     (files.HERE / "publishers.json").write_text(files.json.dumps(report, separators=(",", ":")) + "\n")
 

@@ -4,7 +4,7 @@
 use crate::support::{device, picture, value};
 use burn::tensor::Tensor;
 use cam_core::{Explain, Explainer, GradCam, Model, Taps, Top};
-use cam_models::{CardLayers, Classifier, Registry};
+use cam_models::{Activation, ArchitectureOptions, Basis, CardLayers, Classifier, HeadLayer, Registry};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde::Deserialize;
@@ -35,6 +35,8 @@ struct Network {
     /// The logits of each of its heads, where it has several.
     heads: BTreeMap<String, Vec<Vec<f32>>>,
     gradcam: Option<GradCamOf>,
+    /// The layers of its head, where its file does not show them.
+    head_layers: Option<Vec<HeadLayer>>,
 }
 
 /// The Grad-CAM of the top class of each picture, by PyTorch's autograd.
@@ -135,7 +137,9 @@ fn every_publisher_has_its_own_logits_and_maps() {
     let stage = Stage::new(&input);
     for (name, network) in networks {
         let path = stage.file(&name, &network);
-        let model = loaded(&path, &CardLayers::new());
+        let mut options = ArchitectureOptions::default();
+        options.head_layers.clone_from(&network.head_layers);
+        let model = loaded(&path, &CardLayers::new().with_options(&options));
         assert_eq!(model.card().channels, network.bands.len(), "{name}");
         let images = stage.images(&network);
         let logits = numbers(model.forward(images.clone(), &Taps::off()));
@@ -208,13 +212,80 @@ fn layers_of_a_head_that_are_assumed_are_said() {
     let Golden { input, networks } = golden();
     let stage = Stage::new(&input);
     for (name, layers) in [
-        ("two_linear_layers", "a head of the layers linear, ReLU, linear"),
-        ("norm_in_head", "a head of the layers linear, norm, ReLU, linear, ReLU, norm, linear"),
-        ("no_room_for_a_relu", "a head of the layers linear, linear"),
+        ("two_linear_layers", "linear, relu, linear"),
+        ("norm_in_head", "linear, batch-norm, relu, linear, relu, batch-norm, linear"),
+        ("no_room_for_a_relu", "linear, linear"),
+        ("norm_first", "batch-norm, linear, relu, batch-norm, linear"),
+        ("prelu_in_head", "linear, prelu, linear"),
+        ("layer_norm_in_head", "layer-norm, linear, layer-norm, relu, linear"),
+        // The file leaves room for a ReLU before the norm.
+        ("dropout_before_norm", "linear, relu, batch-norm, linear"),
     ] {
         let model = loaded(&stage.file(name, &networks[name]), &CardLayers::new());
-        assert!(model.assumed().iter().any(|said| said == layers), "{:?}", model.assumed());
+        let said = format!("a head of the layers {layers}");
+        assert!(model.assumed().contains(&said), "{:?}", model.assumed());
+        let quoted = layers.split(", ").map(|layer| format!("\"{layer}\"")).collect::<Vec<_>>().join(", ");
+        let line = format!("head_layers = [{quoted}]  # assumed");
+        assert!(model.card_text().contains(&line), "{}", model.card_text());
     }
+}
+
+#[test]
+fn a_published_network_is_recognized_by_its_body_whatever_its_head() {
+    let Golden { networks, .. } = golden();
+    let folder = tempfile::tempdir().unwrap();
+    for (name, classes) in [("norm_first", 4), ("prelu_in_head", 4)] {
+        let body = Registry::builtin().variant("resnet18").unwrap().build(&device()).shapes();
+        let mut tensors: BTreeMap<String, Vec<usize>> =
+            body.into_iter().filter(|(name, _)| !name.starts_with("fc.")).collect();
+        let head = networks[name].tensors.iter().filter(|(name, _)| name.starts_with("fc."));
+        tensors.extend(head.map(|(name, shape)| (name.clone(), shape.clone())));
+        let path = folder.path().join("net.safetensors");
+        write(&tensors, &path);
+        let recognized = loaded(&path, &CardLayers::new());
+        let found = recognized.detection().unwrap();
+        assert_eq!((found.variant.as_str(), found.basis), ("resnet18", Basis::Tensors), "{name}");
+        let named =
+            Registry::builtin().load_stated(Some("resnet18"), &path, &CardLayers::new(), &device()).unwrap();
+        assert_eq!([recognized.labels().len(), named.labels().len()], [classes; 2], "{name}");
+    }
+}
+
+#[test]
+fn layers_of_a_head_can_be_stated() {
+    let Golden { networks, input } = golden();
+    let stage = Stage::new(&input);
+    let stated = |layers: &[HeadLayer]| {
+        let mut options = ArchitectureOptions::default();
+        options.head_layers = Some(layers.to_vec());
+        CardLayers::new().with_options(&options)
+    };
+    let relu = HeadLayer::Activation(Activation::Relu);
+    let (name, own) =
+        ("dropout_before_norm", [HeadLayer::Linear, HeadLayer::BatchNorm, relu, HeadLayer::Linear]);
+    let path = stage.file(name, &networks[name]);
+    let model = loaded(&path, &stated(&own));
+    assert!(!model.assumed().join("").contains("a head"), "{:?}", model.assumed());
+    assert!(model.card_text().contains("\"batch-norm\", \"relu\", \"linear\"]  # stated"));
+    // In a card.
+    let card = path.with_extension("toml");
+    let words = "[architecture]\nhead_layers = ['linear', 'batch-norm', 'relu', 'linear']";
+    std::fs::write(&card, words).unwrap();
+    let from_card = loaded(&path, &CardLayers::new().with_file(&card).unwrap());
+    let logits = numbers(from_card.forward(stage.images(&networks[name]), &Taps::off()));
+    assert_logits(name, &logits, &networks[name].logits);
+    std::fs::remove_file(card).unwrap();
+    // What the file does not have.
+    let refused = |name: &str, layers: &[HeadLayer]| {
+        load(&stage.file(name, &networks[name]), &stated(layers)).err().unwrap().to_string()
+    };
+    let said = refused(name, &[HeadLayer::Linear, relu, HeadLayer::Linear]);
+    assert!(said.contains("fc.2.running_mean [16]") && said.contains("`head_layers`"), "{said}");
+    let said = refused("dropout_and_linear", &[HeadLayer::Linear, relu, HeadLayer::Linear]);
+    assert!(said.contains("fc.1.weight [2, 512]"), "{said}");
+    let said = refused("transformers_vit", &[HeadLayer::LayerNorm, HeadLayer::Linear]);
+    assert!(said.contains("the layers of its head are linear, and layer-norm, linear are stated"), "{said}");
+    assert!("relu6".parse::<HeadLayer>().unwrap_err().contains("`relu6`; its layers are linear, batch-norm"));
 }
 
 #[test]
@@ -228,14 +299,14 @@ fn a_head_that_is_not_understood_is_named() {
         write(&tensors, &path);
         load(&path, stated).err().unwrap().to_string()
     };
-    // A PReLU between the linear layers, and a norm before them.
-    for extra in [&[("fc.1.weight", &[1usize][..])][..], &[("fc.4.weight", &[4]), ("fc.4.bias", &[4])]] {
+    // Numbers that may be of a norm or of a PReLU, and a norm behind the linear layers.
+    for extra in [&[("fc.1.weight", &[16usize][..])][..], &[("fc.4.weight", &[4]), ("fc.4.bias", &[4])]] {
         let said = said(extra, &CardLayers::new());
         assert!(
             said.contains("of a ResNet whose head is not recognized: fc.0.bias [16], fc.0.weight [16, 512]"),
             "{said}"
         );
-        assert!(said.contains("a head is a linear layer, or a sequence of linear layers"), "{said}");
+        assert!(said.contains("a head is a sequence of linear layers, norms and PReLUs"), "{said}");
     }
     // A body alone.
     let mut tensors = networks["two_linear_layers"].tensors.clone();

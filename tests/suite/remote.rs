@@ -24,7 +24,7 @@ struct Serving {
 }
 
 impl Serving {
-    /// Lends the processor at this address.
+    /// Lends the CPU at this address.
     fn at(address: &str, token: Option<&str>) -> Self {
         let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("cam"));
         command.args(["serve", "--device", "cpu", "--listen", address]).stdout(Stdio::piped());
@@ -142,10 +142,12 @@ fn maps_of_another_machine_are_those_of_this_one_to_the_bit() {
     let [first, second] = [0, 1].map(|number| format!("remote:{}", serving[number].address));
     let runs =
         [("here", "cpu".into()), ("there", first.clone()), ("spread", format!("{first}:all,{second}"))];
-    let methods = ["--method", "gradcam,eigencam,scorecam", "--channels", "4", "--npy", "--raw", "-q"];
+    let methods = ["--method", "gradcam,eigencam,scorecam", "--channels", "4", "--top", "1"];
+    let files = ["--npy", "--raw", "-q"];
     for (out, device) in &runs {
         // A server computes what it is told to, operation by operation: here too, that is Burn's own.
         explain(folder.path(), device, &methods)
+            .args(files)
             .args(["--batch-size", "2", "--out", out])
             .env("CAM_KERNELS", "off")
             .assert()
@@ -203,6 +205,27 @@ fn who_does_not_know_the_word_is_turned_away() {
     let told = complaint(explain(folder.path(), &device, &[]), 13);
     assert!(told.contains("rejected the credential"), "{told}");
     explain(folder.path(), &device, &["-q"]).env(cam_device::TOKEN, "open sesame").assert().success();
+}
+
+/// A server with a secret that cannot be one would be open to everyone.
+#[test]
+#[cfg(unix)]
+fn a_word_that_cannot_be_one_is_none_and_the_server_does_not_start() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = desk(1);
+    let serving = Serving::at("127.0.0.1:0", Some("open sesame"));
+    let device = format!("remote:{}", serving.address);
+    let unreadable = std::ffi::OsStr::from_bytes(b"open \xff");
+    for (token, words) in
+        [(unreadable, "CAM_REMOTE_TOKEN is not UTF-8"), ("".as_ref(), "CAM_REMOTE_TOKEN is empty")]
+    {
+        let mut serve = Command::cargo_bin("cam").unwrap();
+        serve.args(["serve", "--device", "cpu", "--listen", "127.0.0.1:0"]).env(cam_device::TOKEN, token);
+        assert!(complaint(serve, 13).contains(words));
+        let mut run = explain(folder.path(), &device, &[]);
+        run.env(cam_device::TOKEN, token);
+        assert!(complaint(run, 13).contains(words));
+    }
 }
 
 /// A WebSocket frame of this kind that says it has so many bytes, of which these follow.
@@ -299,7 +322,6 @@ fn clients_that_die_leave_nothing_behind() {
 
 /// Many clients at once, each with the maps that it has alone, and messages of 256 MB.
 #[test]
-#[ignore = "takes minutes"]
 fn a_server_under_load_computes_the_same() {
     const CLIENTS: usize = 16;
     let folder = desk(6);

@@ -114,7 +114,7 @@ pub use cam_image::{
 #[cfg(feature = "zoo")]
 pub use cam_models::{
     self, Activation, Antialias, AnyArchitecture, Architecture, ArchitectureOptions, Classifier, Family,
-    ModelCard, TensorShapes, TokenPool, sha256,
+    HeadLayer, ModelCard, TensorShapes, TokenPool, sha256,
 };
 pub use cam_viz::{Area, ColorMap, HeatMap, Overlay};
 pub use {burn, cam_core, cam_graph, cam_image, cam_viz, image};

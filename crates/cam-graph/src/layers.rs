@@ -14,7 +14,8 @@
 //!   whole it is an activation, and the values inside are not layers.
 //! - The factors in an attention (queries, keys and values) are not layers: only the attention as a whole is.
 //! - **Operators without parameters** are named by the free number in a sequence (`features.3`), by the module without parameters in
-//!   their position (`maxpool`), or by their kind (`relu`) within the enclosing block.
+//!   their position (`maxpool`), or by their kind (`relu`) within the enclosing block. Outside of blocks, an activation directly behind a
+//!   block has no name of its own, unless it is the last: `relu(features(x))` before the head.
 //! - A module that is called several times has one layer per call: `encoder`, `encoder#2`.
 //!
 //! A forward pass that names its modules itself ([`crate::enter_module`]) needs none of this: the value of a module is the last one that is
@@ -844,9 +845,12 @@ impl<'a> Search<'a> {
         let node = &self.nodes[index];
         let is_root = around.is_empty();
         match node.operator {
-            // After the value of a block it is only another view of the same value.
+            // After the value of a block it is only another view of the same value; but behind the last one it is what the head reads.
             operator
-                if is_root && kind(operator).is_some() && self.ends_a_block(node.inputs.first().copied()) =>
+                if is_root
+                    && kind(operator).is_some()
+                    && self.ends_a_block(node.inputs.first().copied())
+                    && !self.is_last_activation(index) =>
             {
                 None
             }
@@ -856,6 +860,13 @@ impl<'a> Search<'a> {
             operator if is_cat(operator) && is_root && node.inputs.len() > 1 => Some("cat"),
             operator => kind(operator),
         }
+    }
+
+    /// Reports whether an operator is an activation, behind which no parameters make a value that can be a layer.
+    fn is_last_activation(&self, index: usize) -> bool {
+        let mut behind = self.nodes[index + 1..].iter().zip(&self.owners[index + 1..]);
+        self.category(index) == Some(Category::Activation)
+            && !behind.any(|(node, owner)| owner.is_some() && node.layout.is_some())
     }
 
     fn ends_a_block(&self, slot: Option<Slot>) -> bool {

@@ -5,7 +5,7 @@ use crate::classifier::{Classifier, Source};
 use crate::erased::AnyArchitecture;
 use crate::folder;
 use crate::registry::{Registry, Row};
-use crate::weights::{Comparison, Heads, Weights};
+use crate::weights::{Comparison, Heads, StatedHead, Weights};
 use crate::{Error, Labels, ModelCard};
 use burn::tensor::{Device, Tensor};
 use std::cmp::Reverse;
@@ -87,8 +87,9 @@ pub(crate) fn load(
     if let Source::File(path) = &source {
         layers = folder::stated(layers, path)?;
     }
-    let classifier = layers.read::<String>("classifier")?;
-    weights = weights.translated(classifier.as_deref())?;
+    let head =
+        StatedHead { name: layers.read("classifier")?, layers: layers.read("architecture.head_layers")? };
+    weights = weights.translated(&head)?;
     layers = layers.with(Origin::Metadata, weights.metadata().clone());
     if let Some(prefix) = layers.read::<String>("prefix")? {
         weights = weights.under(&prefix)?;
@@ -107,7 +108,7 @@ pub(crate) fn load(
     if let Some(first) = candidates.first() {
         weights = weights.under(&first.prefix)?;
         assumed.extend(other_prefixes(&candidates));
-        assumed.extend(other_heads(&weights, &first.prefix).filter(|_| classifier.is_none()));
+        assumed.extend(other_heads(&weights, &first.prefix).filter(|_| head.name.is_none()));
     }
     if let Some(fields) = folder::named_options(chosen.row.naming(), &names) {
         layers = layers.with(Origin::Folder("the name of the file".into()), fields);
@@ -150,7 +151,7 @@ fn named<'r>(
 ) -> Result<Chosen<'r>, Error> {
     let (row, variant, architecture) = registry.find(name)?;
     let architecture = match detected {
-        Some(detected) => architecture.with_classes(detected.architecture.classes()),
+        Some(detected) => architecture.with_head_of(&detected.architecture),
         None => for_classes_of(architecture, weights, device),
     };
     Ok(Chosen { row, architecture, variant, detection: None })
@@ -228,14 +229,10 @@ impl Chosen<'_> {
         {
             return Err(refused(format!("{origin} names {} classes, and it has {classes}", names.len())));
         }
-        let mut assumed = match detection {
+        let assumed = match detection {
             Some(_) => assumptions(&layers, &card, variant),
             None => Vec::new(),
         };
-        if !architecture.tail().is_empty() {
-            let layers: Vec<String> = architecture.tail().iter().map(ToString::to_string).collect();
-            assumed.push(format!("a head of the layers linear, {}", layers.join(", ")));
-        }
         Ok(Known { architecture, origins: layers.origins(&card), card, assumed })
     }
 
@@ -279,7 +276,13 @@ fn assumptions(layers: &CardLayers, card: &ModelCard, variant: &str) -> Vec<Stri
     }
     for (option, value) in card.architecture.stated() {
         if known(&format!("architecture.{option}")) == Some(&Origin::Assumed) {
-            assumed.push(format!("{option} {}", plain(&value)));
+            assumed.push(match &value {
+                Value::Array(layers) if option == "head_layers" => {
+                    let layers: Vec<String> = layers.iter().map(plain).collect();
+                    format!("a head of the layers {}", layers.join(", "))
+                }
+                value => format!("{option} {}", plain(value)),
+            });
         }
     }
     assumed
@@ -337,7 +340,7 @@ fn candidates<'r>(
     for (place, (prefix, found)) in detected.into_iter().take(MOST_NETWORKS).enumerate() {
         for (family, (row, detected)) in found.into_iter().enumerate() {
             let architecture = match named {
-                Some((_, _, variant)) => variant.with_classes(detected.classes()),
+                Some((_, _, variant)) => variant.with_head_of(&detected),
                 None => detected,
             };
             let mismatch = architecture.compare(weights, Some(&prefix), device).mismatch;

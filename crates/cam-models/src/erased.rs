@@ -6,6 +6,7 @@
 mod tail;
 
 use crate::family::Architecture;
+use crate::options::HeadLayer;
 use crate::weights::{Comparison, ParamShapes, PyTorchAdapter, Shapes, Weights};
 use crate::{ArchitectureOptions, Error};
 use burn::module::Module;
@@ -16,8 +17,8 @@ use cam_graph::Precision;
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+pub(crate) use tail::TailLayer;
 use tail::TailedArchitecture;
-pub(crate) use tail::{TailKind, TailLayer};
 
 /// An [`Architecture`] of any family.
 #[derive(Clone)]
@@ -40,7 +41,7 @@ trait DynArchitecture: fmt::Debug + Send + Sync {
     fn with_options(&self, options: &ArchitectureOptions) -> Result<AnyArchitecture, String>;
     fn with_classifier(&self, name: &str) -> AnyArchitecture;
     fn with_tail(&self, tail: Vec<TailLayer>) -> AnyArchitecture;
-    fn tail(&self) -> &[TailLayer];
+    fn head(&self) -> (usize, &[TailLayer]);
 }
 
 /// An architecture of one type.
@@ -114,8 +115,8 @@ impl<A: Architecture> DynArchitecture for TypedArchitecture<A> {
         AnyArchitecture(Arc::new(TailedArchitecture { base: self.0.clone(), tail }))
     }
 
-    fn tail(&self) -> &[TailLayer] {
-        &[]
+    fn head(&self) -> (usize, &[TailLayer]) {
+        (self.0.classes(), &[])
     }
 }
 
@@ -176,14 +177,17 @@ impl AnyArchitecture {
         self.0.with_classifier(name)
     }
 
-    /// Returns the same network with further layers behind its head; its classes become the units of the first layer of its head.
-    pub(crate) fn with_tail(&self, tail: Vec<TailLayer>) -> Self {
-        self.0.with_tail(tail)
+    /// Returns the same network with further layers behind its own linear one, which has so many units; of none, it has none.
+    pub(crate) fn with_tail(&self, units: usize, tail: Vec<TailLayer>) -> Self {
+        self.0.with_classes(units).0.with_tail(tail)
     }
 
-    /// Returns the layers behind the first one of its head.
-    pub(crate) fn tail(&self) -> &[TailLayer] {
-        self.0.tail()
+    /// Returns the same network with the head of another.
+    pub(crate) fn with_head_of(&self, other: &Self) -> Self {
+        match other.0.head() {
+            (classes, []) => self.with_classes(classes),
+            (units, tail) => self.with_tail(units, tail.to_vec()),
+        }
     }
 
     /// See [`Architecture::channels`].
@@ -229,8 +233,16 @@ impl AnyArchitecture {
     /// # Errors
     /// Why it cannot have them.
     pub fn with_options(&self, options: &ArchitectureOptions) -> Result<Self, String> {
-        options.check(&self.options())?;
-        self.0.with_options(options)
+        let known = self.options();
+        let own = known.head_layers.as_deref().unwrap_or(&[HeadLayer::Linear]);
+        if let Some(stated) = options.head_layers.as_deref().filter(|stated| *stated != own) {
+            let list =
+                |layers: &[HeadLayer]| layers.iter().map(|it| it.word()).collect::<Vec<_>>().join(", ");
+            return Err(format!("the layers of its head are {}, and {} are stated", list(own), list(stated)));
+        }
+        let options = ArchitectureOptions { head_layers: None, ..options.clone() };
+        options.check(&known)?;
+        self.0.with_options(&options)
     }
 }
 

@@ -110,8 +110,8 @@ pub enum Error {
     },
     /// A weight file has the body of a known network, and a head that is not understood.
     #[error(
-        "the weights `{}` are of a {family} {}; a head is a linear layer, or a sequence of linear layers, ReLU and BatchNorm1d between two of \
-         them; of several heads, state one as the `classifier`", .path.display(), head(.found)
+        "the weights `{}` are of a {family} {}; a head is a sequence of linear layers, norms and PReLUs that ends with a linear layer, \
+         and `head_layers` states it; of several heads, state one as the `classifier`", .path.display(), head(.found)
     )]
     UnknownHead {
         /// The file.

@@ -34,7 +34,7 @@ pub trait Architecture: Clone + PartialEq + fmt::Debug + Send + Sync + 'static {
     /// Returns the number of classes.
     fn classes(&self) -> usize;
 
-    /// Returns the same network for another number of classes.
+    /// Returns the same network for another number of classes; for none, the built-in ones return what their last layer reads.
     fn with_classes(self, classes: usize) -> Self;
 
     /// Returns the name and the shape that the network has for a tensor of a weight file, or `None` for a tensor that inference does not

@@ -49,6 +49,6 @@ pub use file_card::{Facts, FileCard, FileFacts};
 pub use hub::Hub;
 pub use labels::class_names;
 pub use model_card::{Labels, ModelCard};
-pub use options::{Activation, Antialias, ArchitectureOptions, TokenPool};
+pub use options::{Activation, Antialias, ArchitectureOptions, HeadLayer, TokenPool};
 pub use registry::Registry;
 pub use weights::{Shapes, Weights};

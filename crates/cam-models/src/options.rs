@@ -1,8 +1,10 @@
 //! What the tensors of a weight file do not show of a network: options of its architecture, stated by a model card or by a user.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::{gelu, gelu_approximate, relu, sigmoid};
+use burn::tensor::activation::{gelu, gelu_approximate, relu, sigmoid, silu, tanh};
 use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
 
 /// What the tensors of a weight file do not show of a network. A family of networks knows some of them, see
 /// [`Architecture::options`](crate::Architecture::options); in a model card they are the table `[architecture]`.
@@ -34,6 +36,9 @@ pub struct ArchitectureOptions {
     /// What precedes a stride.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub antialias: Option<Antialias>,
+    /// The layers of a head of several. Those with parameters are those of the file; activations have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head_layers: Option<Vec<HeadLayer>>,
 }
 
 impl ArchitectureOptions {
@@ -83,6 +88,10 @@ pub enum Activation {
     QuickGelu,
     /// $\max(x, 0)$.
     Relu,
+    /// $x \thinspace \sigma(x)$.
+    Silu,
+    /// $\tanh(x)$.
+    Tanh,
 }
 
 impl Activation {
@@ -93,7 +102,88 @@ impl Activation {
             Self::GeluTanh => gelu_approximate(x),
             Self::QuickGelu => x.clone() * sigmoid(x * 1.702),
             Self::Relu => relu(x),
+            Self::Silu => silu(x),
+            Self::Tanh => tanh(x),
         }
+    }
+}
+
+/// A layer of a head, behind which the classes are. Dropout is none: it does nothing in inference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "&'static str")]
+pub enum HeadLayer {
+    /// `Linear`
+    Linear,
+    /// `BatchNorm1d`
+    BatchNorm,
+    /// `LayerNorm`
+    LayerNorm,
+    /// `PReLU`
+    Prelu,
+    /// A layer without parameters.
+    Activation(Activation),
+}
+
+impl HeadLayer {
+    /// All layers, as a model card calls them.
+    pub(crate) const WORDS: [(&'static str, Self); 10] = [
+        ("linear", Self::Linear),
+        ("batch-norm", Self::BatchNorm),
+        ("layer-norm", Self::LayerNorm),
+        ("prelu", Self::Prelu),
+        ("relu", Self::Activation(Activation::Relu)),
+        ("gelu", Self::Activation(Activation::Gelu)),
+        ("gelu-tanh", Self::Activation(Activation::GeluTanh)),
+        ("quick-gelu", Self::Activation(Activation::QuickGelu)),
+        ("silu", Self::Activation(Activation::Silu)),
+        ("tanh", Self::Activation(Activation::Tanh)),
+    ];
+
+    /// Returns the activation that it is.
+    pub(crate) fn activation(self) -> Option<Activation> {
+        match self {
+            Self::Activation(activation) => Some(activation),
+            _ => None,
+        }
+    }
+
+    /// Returns what a model card calls it.
+    pub(crate) fn word(self) -> &'static str {
+        let own = Self::WORDS.iter().find(|(_, layer)| *layer == self);
+        own.expect("every layer has a word").0
+    }
+}
+
+impl From<HeadLayer> for &'static str {
+    fn from(layer: HeadLayer) -> Self {
+        layer.word()
+    }
+}
+
+impl TryFrom<String> for HeadLayer {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Self, String> {
+        word.parse()
+    }
+}
+
+impl FromStr for HeadLayer {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let known = Self::WORDS.iter().find(|(known, _)| *known == word.trim());
+        known.map(|(_, layer)| *layer).ok_or_else(|| {
+            let words = Self::WORDS.map(|(word, _)| word).join(", ");
+            format!("a head has no layer `{word}`; its layers are {words}")
+        })
+    }
+}
+
+impl fmt::Display for HeadLayer {
+    /// Writes `batch-norm`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
     }
 }
 

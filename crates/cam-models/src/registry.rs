@@ -3,9 +3,10 @@
 use crate::classifier::{Classifier, Source};
 use crate::erased::{AnyArchitecture, TailLayer};
 use crate::family::{Family, TensorShapes};
-use crate::weights::Weights;
+use crate::weights::{Weights, is_own_head};
 use crate::{CardLayers, Error, ModelCard, detection, zoo};
 use burn::tensor::Device;
+use std::cell::{Cell, OnceCell};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -41,18 +42,31 @@ impl Row {
     /// See [`Family::detect`]. A tensor with an absurd side counts as missing.
     pub fn detect(&self, shapes: &TensorShapes<'_>) -> Option<AnyArchitecture> {
         let shapes = |name: &str| shapes(name).filter(|shape| shape.iter().all(|side| SIDES.contains(side)));
-        let detected = self.family.detect(&shapes)?;
-        let tail = TailLayer::detect(&shapes);
-        Some(if tail.is_empty() { detected } else { detected.with_tail(tail) })
+        let tail = OnceCell::new();
+        let tail = || tail.get_or_init(|| TailLayer::detect(&shapes));
+        // A head that does not begin with a linear layer has none in the place that networks have for it.
+        let is_replaced = Cell::new(false);
+        let with_head = |name: &str| {
+            shapes(name).or_else(|| {
+                let replaces = is_own_head(name) && !tail().is_empty();
+                is_replaced.set(is_replaced.get() || replaces);
+                replaces.then(|| vec![1, 1])
+            })
+        };
+        let detected = self.family.detect(&with_head)?;
+        Some(match (&tail()[..], is_replaced.get()) {
+            ([], _) => detected,
+            (tail, true) => detected.with_tail(0, tail.to_vec()),
+            (tail, false) => detected.with_tail(detected.classes(), tail.to_vec()),
+        })
     }
 
-    /// Returns the names of the variants that are this network, whatever the number of its classes.
+    /// Returns the names of the variants that are this network, whatever its head.
     ///
     /// There can be several: a DeiT is a ViT that was trained differently and needs images of another normalization. Tensors do not show
     /// which of them they are.
     pub fn names_of(&self, architecture: &AnyArchitecture) -> Vec<&'static str> {
-        let classes = architecture.classes();
-        let same = |(_, variant): &&(_, AnyArchitecture)| variant.with_classes(classes) == *architecture;
+        let same = |(_, variant): &&(_, AnyArchitecture)| variant.with_head_of(architecture) == *architecture;
         self.variants.iter().filter(same).map(|(name, _)| *name).collect()
     }
 

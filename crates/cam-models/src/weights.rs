@@ -23,7 +23,7 @@ use burn::module::Module;
 use burn::store::{BurnpackStore, KeyRemapper, ModuleAdapter, ModuleStore, burn_pack};
 use burn::tensor::{Bytes, DType};
 use cam_image::foreign;
-pub(crate) use heads::Heads;
+pub(crate) use heads::{Heads, StatedHead, is_own as is_own_head};
 use params::load_params;
 pub(crate) use params::{ParamShapes, PyTorchAdapter};
 use std::cmp::Reverse;
@@ -276,7 +276,7 @@ impl Weights {
     ///
     /// # Errors
     /// [`Error::UnknownClassifier`] if nothing is called as the stated head.
-    pub(crate) fn translated(mut self, stated: Option<&str>) -> Result<Self, Error> {
+    pub(crate) fn translated(mut self, stated: &StatedHead) -> Result<Self, Error> {
         if self.naming == Naming::PyTorch {
             let (tensors, epsilon) = publishers::translated(self.tensors);
             (self.tensors, self.heads) = heads::named(tensors, stated);
@@ -288,7 +288,7 @@ impl Weights {
                 }
             }
         }
-        let Some(asked) = stated else { return Ok(self) };
+        let Some(asked) = &stated.name else { return Ok(self) };
         // A network of no body that is known here, and one that Burn wrote, have the name as it is.
         let layer = format!("{}.", asked.trim_end_matches('.'));
         let is_known = match &self.heads[..] {

@@ -11,6 +11,7 @@ pub mod vit;
 
 mod antialias;
 mod bicubic;
+mod head;
 mod numbered;
 mod sequence;
 mod tokens;

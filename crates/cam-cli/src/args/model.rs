@@ -8,8 +8,8 @@ use crate::report::failure::Failure;
 use crate::report::json_path::JsonPath;
 use crate::run::manifest::Stamp;
 use burn_cam::{
-    AnyModel, ArchitectureOptions, Device, ImageModel, Logits, ModelInfo, OpenModel, Precision, Preprocess,
-    TokenPool,
+    AnyModel, ArchitectureOptions, Device, HeadLayer, ImageModel, Logits, ModelInfo, OpenModel, Precision,
+    Preprocess, TokenPool,
 };
 use clap::ValueEnum;
 use serde::Serialize;
@@ -61,6 +61,9 @@ pub struct ModelArgs {
     /// The head of a network with several, as its tensors are called, such as head_dist
     #[arg(long, hide_short_help = true, value_name = "NAME")]
     pub classifier: Option<String>,
+    /// The layers of a head of several, with the activations between, which have no tensors, such as linear,relu,batch-norm,linear
+    #[arg(long, value_name = "LAYER,...", value_delimiter = ',', value_parser = HeadLayer::from_str)]
+    pub head_layers: Option<Vec<HeadLayer>>,
     /// What the outputs stand for: one class of all (softmax), each class or not (sigmoid), or probabilities already (none) [default:
     /// from the model card; softmax]. One output alone is a sigmoid
     #[arg(long, hide_short_help = true, value_name = "softmax|sigmoid|none", value_parser = Logits::from_str)]
@@ -197,6 +200,7 @@ impl ModelArgs {
         options.pool = self.pool.map(TokenPool::from);
         options.strides.clone_from(&self.strides);
         options.dilations.clone_from(&self.dilations);
+        options.head_layers.clone_from(&self.head_layers);
         spec = spec.architecture(&options);
         if let Some(logits) = self.logits {
             spec = spec.logits(logits);

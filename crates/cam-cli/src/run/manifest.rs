@@ -14,6 +14,7 @@ use burn_cam::{Prediction, draw};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -129,7 +130,7 @@ pub struct Manifest {
     /// The files with images that are done, and which of their images those are.
     done: HashMap<PathBuf, HashSet<Part>>,
     /// The overlays that its lines name.
-    pub taken: Vec<PathBuf>,
+    pub taken: HashSet<PathBuf>,
 }
 
 impl Manifest {
@@ -137,17 +138,20 @@ impl Manifest {
     pub fn open(folder: &Path, options: serde_json::Value, fresh: bool) -> Result<Self, Failure> {
         let path = folder.join(NAME);
         let failed = |error: io::Error| Failure::Output { path: path.clone(), reason: error.to_string() };
-        let mut last = HashMap::new();
+        // Names would take several times the length of a manifest in which they are short.
+        let (mut last, names) = (HashMap::<u64, usize>::new(), RandomState::new());
         for (number, line) in lines(&path).map_err(failed)?.enumerate() {
             let found = read(&line.map_err(failed)?);
-            last.extend(found.iter().flat_map(Entry::files).map(|file| (file.clone(), number)));
+            last.extend(found.iter().flat_map(Entry::files).map(|file| (names.hash_one(file), number)));
         }
         // A file that a later line names holds the output of that line.
-        let own = |number, found: &Entry| found.files().all(|file| last.get(file) == Some(&number));
+        let own = |number, found: &Entry| {
+            found.files().all(|file| last.get(&names.hash_one(file)) == Some(&number))
+        };
         let keeps = |number: usize, found: &Entry| {
             found.options != options || (!fresh && found.finished() && own(number, found))
         };
-        let (mut done, mut taken, mut dropped) = (HashMap::<_, HashSet<_>>::new(), Vec::new(), false);
+        let (mut done, mut taken, mut dropped) = (HashMap::<_, HashSet<_>>::new(), HashSet::new(), false);
         for (number, line) in lines(&path).map_err(failed)?.enumerate() {
             match read(&line.map_err(failed)?).filter(|found| keeps(number, found)) {
                 Some(found) if found.options == options => {
@@ -166,8 +170,9 @@ impl Manifest {
                 .map_while(Result::ok)
                 .enumerate()
                 .filter(|(number, line)| read(line).is_some_and(|found| keeps(*number, &found)));
-            let kept: Vec<u8> = kept.flat_map(|(_, line)| [line, b"\n".into()].concat()).collect();
-            interrupt::whole(|| draw::write(&path, &kept))?;
+            let mut bytes = Vec::new();
+            kept.for_each(|(_, line)| bytes.extend([&line[..], b"\n"].concat()));
+            interrupt::whole(|| draw::write(&path, &bytes))?;
         }
         let file = OpenOptions::new().append(true).create(true).open(&path).map_err(failed)?;
         Ok(Self { path, file, options, done, taken })
@@ -217,10 +222,10 @@ fn lines(path: &Path) -> io::Result<impl Iterator<Item = io::Result<Vec<u8>>>> {
 
 /// Returns the files that the manifest of a folder names.
 pub fn written(folder: &Path) -> FileSet {
-    let mut written = FileSet::default();
+    let (mut written, mut seen, names) = (FileSet::default(), HashSet::new(), RandomState::new());
     let manifest = folder.join(NAME);
     for found in lines(&manifest).into_iter().flatten().map_while(Result::ok).filter_map(|line| read(&line)) {
-        for file in found.files() {
+        for file in found.files().filter(|file| seen.insert(names.hash_one(file))) {
             written.add(file);
             // A manifest names files as its run did, maybe from another folder or by another way: they lie beside it or below.
             let parts: Vec<_> = file.components().collect();
@@ -266,7 +271,7 @@ mod tests {
             let manifest = Manifest::open(folder.path(), 1.into(), false).unwrap();
             proptest::prop_assert_eq!(manifest.done(&input), HashSet::from([part]));
             proptest::prop_assert!(manifest.done(&stranger).is_empty());
-            proptest::prop_assert_eq!(&manifest.taken, std::slice::from_ref(&png));
+            proptest::prop_assert_eq!(&manifest.taken, &HashSet::from([png.clone()]));
             proptest::prop_assert!(written(folder.path()).get(&png).is_some());
             // With the output, the image is to be done again.
             std::fs::remove_file(&png).unwrap();

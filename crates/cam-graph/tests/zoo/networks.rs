@@ -726,6 +726,43 @@ fn a_sum_after_a_list_belongs_to_the_enclosing_block() {
     });
 }
 
+/// A block of MobileNet: its activation is no module.
+#[derive(Module, Debug)]
+struct ConvNorm {
+    conv: Conv2d,
+    norm: BatchNorm,
+}
+
+impl ConvNorm {
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        self.norm.forward(self.conv.forward(x)).clamp(0.0, 6.0)
+    }
+}
+
+#[test]
+fn the_activation_of_the_last_block_is_what_the_head_reads() {
+    #[derive(Module, Debug)]
+    struct Net {
+        first: ConvNorm,
+        last: ConvNorm,
+        fc: Linear,
+    }
+    let net = Net {
+        first: ConvNorm { conv: conv(3, 8, 3, 2), norm: norm(8) },
+        last: ConvNorm { conv: conv(8, 8, 3, 1), norm: norm(8) },
+        fc: linear(8, 5),
+    };
+    case(net, images, |net, x| net.fc.forward(pooled(net.last.forward(net.first.forward(x))))).has_layers(&[
+        "first.conv 8 @ 8x6",
+        "first.norm 8 @ 8x6",
+        "first 8 @ 8x6",
+        "last.conv 8 @ 8x6",
+        "last.norm 8 @ 8x6",
+        "last 8 @ 8x6",
+        "relu6 8 @ 8x6",
+    ]);
+}
+
 #[test]
 fn an_activation_after_a_block_is_not_the_one_inside_it() {
     #[derive(Module, Debug)]
@@ -750,6 +787,7 @@ fn an_activation_after_a_block_is_not_the_one_inside_it() {
         "features.relu 8 @ 8x6",
         "features.norm 8 @ 8x6",
         "features 8 @ 8x6",
+        "relu 8 @ 8x6",
     ])
     .tapped(&["features.relu", "features"], |net, x, taps| {
         let Features { conv, relu: own, norm } = &net.features;

@@ -1,79 +1,65 @@
-//! A network with a head of several layers: the network up to the first of them, and those behind it.
+//! A network with a head of several layers: the network up to the first linear layer of it, or up to its head, and the layers behind.
 
 use super::{AnyArchitecture, AnyNetwork, DynArchitecture};
 use crate::family::{Architecture, TensorShapes};
+use crate::options::HeadLayer;
 use crate::weights::{Comparison, Weights};
-use crate::{ArchitectureOptions, Error};
+use crate::{Activation, ArchitectureOptions, Error};
 use burn::module::{Module, ModuleMapper, ModuleVisitor};
-use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
-use burn::tensor::activation::relu;
+use burn::nn::{
+    BatchNorm, BatchNormConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig, PRelu, PReluConfig,
+};
 use burn::tensor::{Device, Tensor};
 use std::any::Any;
-use std::fmt;
 use std::sync::Arc;
 
-/// What the names of the layers behind the first one start with.
+/// What the names of the layers behind the network start with.
 const TAIL: &str = "head_tail";
 
-/// A layer of a head, behind its first one.
+/// A layer of a head that has parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TailLayer {
-    pub kind: TailKind,
-    /// The numbers that it returns for an image.
-    pub units: usize,
-    /// Whether a ReLU precedes it.
-    pub relu: bool,
-}
-
-/// The layers that a head may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TailKind {
-    Linear,
-    /// `BatchNorm1d`
-    Norm,
+    /// Not an activation.
+    pub kind: HeadLayer,
+    /// The activation that precedes it.
+    pub activation: Option<Activation>,
+    /// The sides of its weight: outputs and inputs of a linear layer; channels of a norm and slopes of a PReLU, twice.
+    pub sides: [usize; 2],
 }
 
 impl TailLayer {
-    /// The last part of the names of each kind, behind nothing and behind a ReLU.
-    const WORDS: [(&str, TailKind, bool); 4] = [
-        ("linear", TailKind::Linear, false),
-        ("relu_linear", TailKind::Linear, true),
-        ("norm", TailKind::Norm, false),
-        ("relu_norm", TailKind::Norm, true),
-    ];
-
     /// Returns what the names of its tensors are, without the last part, at this place of the tail.
     pub fn name(self, place: usize) -> String {
-        let own = |(_, kind, relu): &&(&str, TailKind, bool)| (*kind, *relu) == (self.kind, self.relu);
-        let (word, ..) = Self::WORDS.iter().find(own).expect("every kind has a word");
-        format!("{TAIL}.{place}.{word}")
+        let activation = self.activation.map(|it| format!("{}_", HeadLayer::Activation(it)));
+        format!("{TAIL}.{place}.{}{}", activation.unwrap_or_default(), self.kind)
     }
 
     /// Returns the layers of a tail that tensors have.
     pub fn detect(shapes: &TensorShapes<'_>) -> Vec<Self> {
+        let layers = || HeadLayer::WORDS.iter().map(|(_, layer)| *layer);
+        let activations = || {
+            let those = layers().filter_map(HeadLayer::activation).map(Some);
+            std::iter::once(None).chain(those)
+        };
         let at = |place: usize| {
-            Self::WORDS.into_iter().find_map(|(_, kind, relu)| {
-                let layer = Self { kind, relu, units: 0 };
-                let units = *shapes(&format!("{}.weight", layer.name(place)))?.first()?;
-                Some(Self { units, ..layer })
+            layers().filter(|kind| kind.activation().is_none()).find_map(|kind| {
+                activations().find_map(|activation| {
+                    let layer = Self { kind, activation, sides: [0; 2] };
+                    let shape = shapes(&format!("{}.weight", layer.name(place)))?;
+                    Some(Self { sides: [*shape.first()?, *shape.last()?], ..layer })
+                })
             })
         };
         (0..).map_while(at).collect()
     }
-}
 
-impl fmt::Display for TailLayer {
-    /// Writes `ReLU, linear`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.kind {
-            TailKind::Linear => "linear",
-            TailKind::Norm => "norm",
-        };
-        write!(f, "{}{kind}", if self.relu { "ReLU, " } else { "" })
+    /// Returns the layer as it is stated: behind its activation.
+    fn stated(self) -> impl Iterator<Item = HeadLayer> {
+        self.activation.map(HeadLayer::Activation).into_iter().chain([self.kind])
     }
 }
 
-/// An architecture whose classes are the units of the first layer of its head.
+/// An architecture whose classes are the units of the first linear layer of its head; it has none if that is not the first layer of all.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct TailedArchitecture<A> {
     pub base: A,
@@ -92,30 +78,46 @@ struct Tailed<M> {
 #[derive(Module, Debug)]
 enum Layer {
     Linear(Linear),
-    Norm(BatchNorm),
+    BatchNorm(BatchNorm),
+    LayerNorm(LayerNorm),
+    Prelu(PRelu),
+}
+
+impl Layer {
+    fn new(TailLayer { kind, sides: [units, inputs], .. }: TailLayer, device: &Device) -> Self {
+        match kind {
+            HeadLayer::BatchNorm => Self::BatchNorm(BatchNormConfig::new(units).init(device)),
+            HeadLayer::LayerNorm => Self::LayerNorm(LayerNormConfig::new(units).init(device)),
+            HeadLayer::Prelu => Self::Prelu(PReluConfig::new().with_num_parameters(units).init(device)),
+            HeadLayer::Linear | HeadLayer::Activation(_) => {
+                Self::Linear(LinearConfig::new(inputs, units).init(device))
+            }
+        }
+    }
+
+    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Linear(linear) => linear.forward(x),
+            Self::BatchNorm(norm) => norm.forward(x),
+            Self::LayerNorm(norm) => norm.forward(x),
+            Self::Prelu(prelu) => prelu.forward(x),
+        }
+    }
 }
 
 impl<A: Architecture> TailedArchitecture<A> {
     fn network(&self, device: &Device) -> Tailed<A::Network> {
-        let inputs = std::iter::once(self.base.classes()).chain(self.tail.iter().map(|layer| layer.units));
-        let layer = |(from, to): (usize, &TailLayer)| {
-            let layer = match to.kind {
-                TailKind::Linear => Layer::Linear(LinearConfig::new(from, to.units).init(device)),
-                TailKind::Norm => Layer::Norm(BatchNormConfig::new(to.units).init(device)),
-            };
-            (*to, layer)
-        };
-        Tailed { base: self.base.build(device), tail: inputs.zip(&self.tail).map(layer).collect() }
+        let tail = self.tail.iter().map(|layer| (*layer, Layer::new(*layer, device)));
+        Tailed { base: self.base.build(device), tail: tail.collect() }
     }
 
     fn forward(network: &Tailed<A::Network>, images: Tensor<4>) -> Tensor<2> {
         let x = A::forward(&network.base, images);
         network.tail.iter().fold(x, |x, (spec, layer)| {
-            let x = if spec.relu { relu(x) } else { x };
-            match layer {
-                Layer::Linear(linear) => linear.forward(x),
-                Layer::Norm(norm) => norm.forward(x),
-            }
+            layer.forward(match spec.activation {
+                Some(activation) => activation.apply(x),
+                None => x,
+            })
         })
     }
 
@@ -158,13 +160,13 @@ impl<A: Architecture> DynArchitecture for TailedArchitecture<A> {
     }
 
     fn classes(&self) -> usize {
-        self.tail.last().map_or(self.base.classes(), |layer| layer.units)
+        self.tail.last().map_or(self.base.classes(), |layer| layer.sides[0])
     }
 
     fn with_classes(&self, classes: usize) -> AnyArchitecture {
         let mut other = self.clone();
         match other.tail.last_mut() {
-            Some(layer) => layer.units = classes,
+            Some(layer) => layer.sides[0] = classes,
             None => other.base = other.base.with_classes(classes),
         }
         AnyArchitecture(Arc::new(other))
@@ -183,7 +185,9 @@ impl<A: Architecture> DynArchitecture for TailedArchitecture<A> {
     }
 
     fn options(&self) -> ArchitectureOptions {
-        self.base.options()
+        let first = (self.base.classes() > 0).then_some(HeadLayer::Linear);
+        let layers = first.into_iter().chain(self.tail.iter().flat_map(|layer| layer.stated()));
+        ArchitectureOptions { head_layers: Some(layers.collect()), ..self.base.options() }
     }
 
     fn with_options(&self, options: &ArchitectureOptions) -> Result<AnyArchitecture, String> {
@@ -198,8 +202,8 @@ impl<A: Architecture> DynArchitecture for TailedArchitecture<A> {
         AnyArchitecture(Arc::new(Self { base: self.base.clone(), tail }))
     }
 
-    fn tail(&self) -> &[TailLayer] {
-        &self.tail
+    fn head(&self) -> (usize, &[TailLayer]) {
+        (self.base.classes(), &self.tail)
     }
 }
 

@@ -1,5 +1,6 @@
-//! The heads of networks: what lies behind a body, whatever a file calls it. A head is a linear layer, or a sequence of linear layers and
-//! `BatchNorm1d` that starts and ends with a linear one. It gets the name that the first publisher of the network has for its last layer.
+//! The heads of networks: what lies behind a body, whatever a file calls it. A head is a sequence of linear layers, norms and PReLUs that
+//! ends with a linear one, mostly of that alone. If it begins with a linear layer, that gets the name which the first publisher of the
+//! network has for its last layer. What else there is, and the activations between, are told by the names of [`TailLayer`].
 //!
 //! The rule for several heads: the one that is called as the first publisher calls it, then those of [`NAMES`], then in the order of their
 //! names. Only heads beside one another are chosen between: where one can read what another returns, they may be one head, and neither is
@@ -7,7 +8,8 @@
 
 use super::IGNORED;
 use super::publishers::{MOST_NETWORKS, Tensors};
-use crate::erased::{TailKind, TailLayer};
+use crate::erased::TailLayer;
+use crate::options::{Activation, HeadLayer};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A body, and what the names in its networks start with.
@@ -106,8 +108,22 @@ pub(crate) struct Heads {
 /// The second head of a distilled network, and the token that it reads.
 const SECOND: (&str, &str) = ("head_dist.", "dist_token");
 
+/// Returns whether this is what the first publisher of a network calls the weight of its last layer.
+pub(crate) fn is_own(name: &str) -> bool {
+    name.strip_suffix("weight").is_some_and(|start| BODIES.iter().any(|kind| kind.head[0] == start))
+}
+
+/// What a user states of a head.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StatedHead {
+    /// What the names of its tensors start with.
+    pub name: Option<String>,
+    /// Its layers, and the activations between them.
+    pub layers: Option<Vec<HeadLayer>>,
+}
+
 /// Gives the head of each network in a file the name that its first publisher has: the `stated` one, or that of the rule.
-pub(super) fn named(mut tensors: Tensors, stated: Option<&str>) -> (Tensors, Vec<Heads>) {
+pub(super) fn named(mut tensors: Tensors, stated: &StatedHead) -> (Tensors, Vec<Heads>) {
     let bodies = BODIES.iter().flat_map(|kind| {
         let starts = tensors.keys().filter_map(|name| name.strip_suffix(kind.mark));
         let is_whole = |start: &&str| start.is_empty() || start.ends_with('.');
@@ -123,7 +139,8 @@ pub(super) fn named(mut tensors: Tensors, stated: Option<&str>) -> (Tensors, Vec
 }
 
 impl Body {
-    fn take_head(&self, tensors: &mut Tensors, body: &str, bodies: &[&str], stated: Option<&str>) -> Heads {
+    fn take_head(&self, tensors: &mut Tensors, body: &str, bodies: &[&str], stated: &StatedHead) -> Heads {
+        let (stated, layers) = (stated.name.as_deref(), stated.layers.as_deref());
         let (second, token) = SECOND;
         let of_body = |name: &str| tensors.contains_key(&format!("{body}{name}"));
         let is_distilled = of_body(token);
@@ -135,7 +152,7 @@ impl Body {
         let groups: Vec<Group> =
             places.iter().flat_map(|place| self.groups(tensors, place, body, bodies, is_distilled)).collect();
         let mut candidates: Vec<Candidate> =
-            groups.iter().filter_map(|group| Candidate::read(tensors, group)).collect();
+            groups.iter().filter_map(|group| Candidate::read(tensors, group, layers)).collect();
         let called = |name: &str| candidates.iter().position(|candidate| candidate.is_called(name));
         let is_own = |start: &str| self.head.iter().any(|own| start.strip_prefix(body) == Some(own));
         let is_understood = |group: &Group| candidates.iter().any(|it| it.group.start == group.start);
@@ -181,9 +198,11 @@ impl Body {
             heads.others.push(other.group.called().into());
         }
         heads.others.sort();
-        let own = self.head.iter().find(|own| used.first == format!("{body}{own}"));
-        rename(tensors, &used.first, &format!("{body}{}", own.unwrap_or(&self.head[0])));
-        for (place, (start, layer)) in used.tail.iter().enumerate() {
+        let (own, tail) = used.parted();
+        if let Some(first) = own {
+            rename(tensors, first, &format!("{body}{}", self.head[0]));
+        }
+        for (place, (start, layer)) in tail.iter().enumerate() {
             rename(tensors, start, &format!("{body}{}.", layer.name(place)));
         }
         heads.used = Some(used.group.called().into());
@@ -258,46 +277,68 @@ fn outer(name: &str) -> &str {
 /// Some tensors that are a head.
 struct Candidate {
     group: Group,
-    /// What the names of its first layer start with.
-    first: String,
-    /// The further layers, and what their names start with.
-    tail: Vec<(String, TailLayer)>,
-    /// The numbers that it reads and returns for an image.
-    inputs: usize,
+    /// Its layers, and what their names start with.
+    layers: Vec<(String, TailLayer)>,
+    /// The numbers that it reads for an image; `None` if any.
+    inputs: Option<usize>,
+    /// Those that it returns.
     outputs: usize,
 }
 
 impl Candidate {
-    /// Reads the layers of a head. `None` for what is none.
-    fn read(tensors: &Tensors, group: &Group) -> Option<Self> {
-        let layers = group.layers()?;
-        let ([first, ..], true) = (&layers[..], group.is_whole) else { return None };
-        let [outputs, inputs] = first.linear(tensors)?;
-        let mut read =
-            Self { group: group.clone(), first: first.start.clone(), tail: Vec::new(), inputs, outputs };
-        // Numbers that are missing are those of layers without tensors: a ReLU and a dropout. One of a gap is a ReLU, and there is one
-        // between two linear layers.
-        let mut is_active = false;
-        for (before, layer) in layers.iter().zip(&layers[1..]) {
-            let relu = !is_active && layer.number > before.number.saturating_add(1);
-            let kind = match layer.linear(tensors) {
-                Some([outputs, inputs]) if inputs == read.outputs => {
-                    read.outputs = outputs;
-                    TailKind::Linear
-                }
-                None if layer.norm(tensors) == Some(read.outputs) => TailKind::Norm,
-                _ => return None,
-            };
-            is_active = kind == TailKind::Norm && (is_active || relu);
-            read.tail.push((layer.start.clone(), TailLayer { kind, units: read.outputs, relu }));
+    /// Reads the layers of a head, which may be stated. `None` for what is none, and for another one.
+    fn read(tensors: &Tensors, group: &Group, stated: Option<&[HeadLayer]>) -> Option<Self> {
+        let layers = group.layers().filter(|_| group.is_whole)?;
+        let stated = stated.map(behind_activations).map_or(Some(None), |stated| stated.map(Some))?;
+        if stated.as_ref().is_some_and(|stated| stated.len() != layers.len()) {
+            return None;
         }
-        let ends_linear = read.tail.last().is_none_or(|(_, layer)| layer.kind == TailKind::Linear);
-        ends_linear.then_some(read)
+        let mut read = Self { group: group.clone(), layers: Vec::new(), inputs: None, outputs: 0 };
+        let mut outputs = None;
+        // Numbers that are missing are those of layers without tensors: an activation and a dropout. One of a gap is taken for a ReLU, and
+        // there is one between two linear layers. What a body returns is mostly behind one.
+        let (mut is_active, mut next) = (true, usize::MAX);
+        for (place, layer) in layers.iter().enumerate() {
+            let stated = stated.as_ref().map(|stated| stated[place]);
+            let (kind, sides) = layer.kind(tensors, stated.map(|(_, kind)| kind))?;
+            let [to, from] = match (kind, outputs) {
+                // One slope is for all.
+                (HeadLayer::Prelu, Some(units)) if sides == [1, 1] => [units; 2],
+                _ => sides,
+            };
+            if outputs.is_some_and(|outputs| outputs != from) {
+                return None;
+            }
+            let is_assumed = layer.number > next && !is_active && kind != HeadLayer::Prelu;
+            let activation = match stated {
+                Some((activation, _)) => activation,
+                None => is_assumed.then_some(Activation::Relu),
+            };
+            is_active = kind == HeadLayer::Prelu || (kind != HeadLayer::Linear && (is_active || is_assumed));
+            next = layer.number.saturating_add(1);
+            read.inputs = read.inputs.or((kind != HeadLayer::Prelu).then_some(from));
+            outputs = (kind != HeadLayer::Prelu || outputs.is_some()).then_some(to);
+            read.layers.push((layer.start.clone(), TailLayer { kind, activation, sides }));
+        }
+        read.outputs = outputs?;
+        let (_, last) = read.layers.last()?;
+        (last.kind == HeadLayer::Linear).then_some(read)
+    }
+
+    /// Returns its first layer if that is linear, for which networks have a place, and the others.
+    fn parted(&self) -> (Option<&str>, &[(String, TailLayer)]) {
+        match &self.layers[..] {
+            [(start, TailLayer { kind: HeadLayer::Linear, activation: None, .. }), tail @ ..] => {
+                (Some(start), tail)
+            }
+            all => (None, all),
+        }
     }
 
     /// Returns whether one can read what the other returns.
     fn is_chained(&self, other: &Self) -> bool {
-        self.outputs == other.inputs || other.outputs == self.inputs
+        let reads = |one: &Self, outputs| one.inputs.is_none_or(|inputs| inputs == outputs);
+        reads(other, self.outputs) || reads(self, other.outputs)
     }
 
     /// Returns whether both read the same, and neither what the other returns.
@@ -353,18 +394,37 @@ impl Layer {
         tensors.get(&format!("{}weight", self.start)).map(|tensor| tensor.shape.to_vec()).unwrap_or_default()
     }
 
-    /// Returns the outputs and inputs of a linear layer.
-    fn linear(&self, tensors: &Tensors) -> Option<[usize; 2]> {
-        let is_linear = self.has(&["weight"]) || self.has(&["bias", "weight"]);
-        self.weight(tensors).try_into().ok().filter(|_| is_linear)
+    /// Returns what it is, and the sides of its weight. One of several numbers alone may be that of a norm or of a PReLU: only if it is
+    /// `stated` to be a PReLU it is one.
+    fn kind(&self, tensors: &Tensors, stated: Option<HeadLayer>) -> Option<(HeadLayer, [usize; 2])> {
+        let (kind, sides) = match self.weight(tensors)[..] {
+            [outputs, inputs] if self.has(&["weight"]) || self.has(&["bias", "weight"]) => {
+                (HeadLayer::Linear, [outputs, inputs])
+            }
+            [channels] if self.has(&["bias", "running_mean", "running_var", "weight"]) => {
+                (HeadLayer::BatchNorm, [channels; 2])
+            }
+            [channels] if self.has(&["bias", "weight"]) => (HeadLayer::LayerNorm, [channels; 2]),
+            [slopes] if self.has(&["weight"]) && (slopes == 1 || stated == Some(HeadLayer::Prelu)) => {
+                (HeadLayer::Prelu, [slopes; 2])
+            }
+            _ => return None,
+        };
+        stated.is_none_or(|stated| stated == kind).then_some((kind, sides))
     }
+}
 
-    /// Returns the channels of a `BatchNorm1d`.
-    fn norm(&self, tensors: &Tensors) -> Option<usize> {
-        let is_norm = self.has(&["bias", "running_mean", "running_var", "weight"]);
-        let [channels] = self.weight(tensors).try_into().ok().filter(|_| is_norm)?;
-        Some(channels)
+/// Returns stated layers with parameters, each with the activation before it. `None` if there are two activations in a row, or one behind.
+fn behind_activations(layers: &[HeadLayer]) -> Option<Vec<(Option<Activation>, HeadLayer)>> {
+    let (mut behind, mut before) = (Vec::new(), None);
+    for layer in layers {
+        match layer.activation() {
+            Some(activation) if before.is_none() => before = Some(activation),
+            Some(_) => return None,
+            None => behind.push((before.take(), *layer)),
+        }
     }
+    before.is_none().then_some(behind)
 }
 
 /// Returns the names that start so.

@@ -6,12 +6,13 @@
 //! Its layers have the names of the checkpoint: `features` and in it `norm0`, `relu0`, `pool0`, each block (`denseblock4`), each
 //! layer of it (`denseblock4.denselayer16`) with its norms and convolutions, each `transition1` with its `norm`, and `norm5`.
 
+use crate::zoo::head::{classified, head};
 use crate::zoo::numbered::Numbered;
 use crate::zoo::sequence::{around, averaged, conv, norm};
 use crate::{AnyArchitecture, Architecture, Error, Family, ModelCard, TensorShapes};
 use burn::nn::conv::Conv2d;
 use burn::nn::pool::{AvgPool2d, AvgPool2dConfig, MaxPool2d, MaxPool2dConfig};
-use burn::nn::{BatchNorm, Linear, LinearConfig, Relu};
+use burn::nn::{BatchNorm, Linear, Relu};
 use burn::prelude::*;
 use burn::tensor::activation::relu;
 
@@ -128,7 +129,7 @@ impl Family for DenseNetFamily {
 #[derive(Module, Debug)]
 pub struct DenseNet {
     features: Features,
-    classifier: Linear,
+    classifier: Option<Linear>,
 }
 
 #[derive(Module, Debug)]
@@ -212,7 +213,7 @@ impl DenseNetConfig {
                 denseblock4,
                 norm5: norm(channels, device),
             },
-            classifier: LinearConfig::new(channels, self.classes).init(device),
+            classifier: head(channels, self.classes, device),
         }
     }
 }
@@ -269,7 +270,7 @@ impl DenseNet {
     /// - images: `[batch, 3, height, width]`, of any size that leaves a position after the last transition
     /// - output: `[batch, classes]`
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        self.classifier.forward(averaged(relu(self.features.forward(images))))
+        classified(self.classifier.as_ref(), averaged(relu(self.features.forward(images))))
     }
 }
 

@@ -5,9 +5,10 @@
 //!
 //! Its layers are every `layers.N`, each block of its stacks (`layers.12.3`), and each step of a block (`layers.12.3.layers.4`).
 
+use crate::zoo::head::head;
 use crate::zoo::sequence::{self, InvertedResidual, SeqLayer, conv, norm};
 use crate::{AnyArchitecture, Architecture, Error, Family, ModelCard, TensorShapes};
-use burn::nn::{Linear, LinearConfig};
+use burn::nn::Linear;
 use burn::prelude::*;
 
 /// The configuration of an MNASNet.
@@ -75,7 +76,7 @@ impl MnasNetConfig {
         }
         layers.extend(normed(from, FEATURES, 1, 1, 1));
         layers.push(SeqLayer::relu());
-        let classifier = vec![None, Some(LinearConfig::new(FEATURES, self.classes).init(device))];
+        let classifier = vec![None, head(FEATURES, self.classes, device)];
         MnasNet { layers, classifier }
     }
 }

@@ -8,13 +8,14 @@
 //! convolution and BatchNorm in it (`layer4.2.bn3`, `layer4.0.downsample.1`).
 
 use crate::zoo::antialias::Reduction;
+use crate::zoo::head::{classified, head};
 use crate::zoo::sequence::{around, averaged, conv, norm};
 use crate::{
     Antialias, AnyArchitecture, Architecture, ArchitectureOptions, Error, Family, ModelCard, TensorShapes,
 };
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{AvgPool2d, AvgPool2dConfig, MaxPool2d, MaxPool2dConfig};
-use burn::nn::{BatchNorm, Linear, LinearConfig, Relu};
+use burn::nn::{BatchNorm, Linear, Relu};
 use burn::prelude::*;
 use burn::tensor::activation::relu;
 
@@ -224,7 +225,7 @@ pub struct ResNet {
     layer2: Vec<Block>,
     layer3: Vec<Block>,
     layer4: Vec<Block>,
-    fc: Linear,
+    fc: Option<Linear>,
 }
 
 /// A residual block: two convolutions, or three with a bottleneck.
@@ -279,7 +280,7 @@ impl ResNetConfig {
             layer2,
             layer3,
             layer4,
-            fc: LinearConfig::new(from, self.classes).init(device),
+            fc: head(from, self.classes, device),
         }
     }
 
@@ -406,6 +407,6 @@ impl ResNet {
         };
         let stages = [&self.layer1, &self.layer2, &self.layer3, &self.layer4];
         let x = stages.into_iter().flatten().fold(x, |x, block| block.forward(x));
-        self.fc.forward(averaged(x))
+        classified(self.fc.as_ref(), averaged(x))
     }
 }

@@ -8,6 +8,7 @@
 //! block (`layers.3.blocks.1`), in it `norm1`, `attn`, `norm2` and `mlp`, and the last `norm`. The layer `attn` is the output of the
 //! attention, put back from windows into the image.
 
+use crate::zoo::head::{classified, head};
 use crate::zoo::tokens::pooled;
 use crate::zoo::vit::Mlp;
 use crate::{
@@ -274,7 +275,7 @@ struct WindowAttention {
 
 #[derive(Module, Debug)]
 struct Head {
-    fc: Linear,
+    fc: Option<Linear>,
 }
 
 impl SwinConfig {
@@ -316,7 +317,7 @@ impl SwinConfig {
             },
             layers,
             norm: norm(last),
-            head: Head { fc: LinearConfig::new(last, self.classes).init(device) },
+            head: Head { fc: head(last, self.classes, device) },
             pool: self.pool,
         }
     }
@@ -487,7 +488,7 @@ impl Swin {
         let x = norm.forward(proj.forward(images).swap_dims(1, 2).swap_dims(2, 3));
         let x = self.layers.iter().fold(x, |x, stage| stage.forward(x));
         let places: Tensor<3> = self.norm.forward(x).flatten(1, 2);
-        self.head.fc.forward(pooled(places, self.pool, 0))
+        classified(self.head.fc.as_ref(), pooled(places, self.pool, 0))
     }
 }
 

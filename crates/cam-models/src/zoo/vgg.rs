@@ -5,6 +5,7 @@
 //!
 //! Its layers are every `features.N`: convolutions, norms, ReLUs and poolings.
 
+use crate::zoo::head::{classified, head};
 use crate::zoo::sequence::{self, SeqLayer, norm};
 use crate::{AnyArchitecture, Architecture, Error, Family, ModelCard, TensorShapes};
 use burn::nn::{Linear, LinearConfig};
@@ -172,7 +173,7 @@ impl VggConfig {
             linear(self.hidden, self.hidden),
             None,
             None,
-            linear(self.hidden, self.classes),
+            head(self.hidden, self.classes, device),
         ];
         Vgg { features, classifier }
     }
@@ -190,11 +191,10 @@ impl Vgg {
         if x.dims()[2..] != [SIDE, SIDE] {
             x = adaptive_avg_pool2d(x, [SIDE, SIDE]);
         }
-        let mut x = x.flatten(1, 3);
-        for (place, linear) in self.classifier.iter().flatten().enumerate() {
-            x = linear.forward(if place == 0 { x } else { relu(x) });
-        }
-        x
+        let x = x.flatten(1, 3);
+        let [hidden @ .., head] = &self.classifier[..] else { return x };
+        let x = hidden.iter().flatten().fold(x, |x, linear| relu(linear.forward(x)));
+        classified(head.as_ref(), x)
     }
 }
 

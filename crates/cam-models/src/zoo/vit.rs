@@ -10,6 +10,7 @@
 //! they pass through).
 
 use crate::zoo::bicubic::matrix;
+use crate::zoo::head::{classified, head};
 use crate::zoo::tokens::pooled;
 use crate::{
     Activation, AnyArchitecture, Architecture, ArchitectureOptions, Error, Family, ModelCard, TensorShapes,
@@ -322,7 +323,7 @@ pub struct Vit {
     blocks: Vec<Block>,
     norm: Option<LayerNorm>,
     fc_norm: Option<LayerNorm>,
-    head: Linear,
+    head: Option<Linear>,
     head_dist: Option<Linear>,
     #[module(skip)]
     second_head: SecondHead,
@@ -402,9 +403,10 @@ impl VitConfig {
             blocks: (0..depth).map(block).collect(),
             norm: (!self.pooled_norm).then(norm),
             fc_norm: self.pooled_norm.then(norm),
-            head: linear(width, self.classes),
+            head: head(width, self.classes, device),
             head_dist: (self.distilled && self.second_head != SecondHead::Absent)
-                .then(|| linear(width, self.classes)),
+                .then(|| head(width, self.classes, device))
+                .flatten(),
             second_head: self.second_head,
             grid,
             prefix,
@@ -518,7 +520,7 @@ impl Vit {
         let x = normed(&self.norm, self.blocks.iter().fold(x, |x, block| block.forward(x)));
         let second = x.clone();
         let pooled = pooled(x, self.pool, self.prefix).unsqueeze_dim::<3>(1);
-        let first = || self.head.forward(normed(&self.fc_norm, pooled).squeeze_dim::<2>(1));
+        let first = || classified(self.head.as_ref(), normed(&self.fc_norm, pooled).squeeze_dim::<2>(1));
         let second = |head: &Linear| head.forward(second.narrow(1, 1, 1).squeeze_dim::<2>(1));
         match (&self.head_dist, self.second_head) {
             (Some(head), SecondHead::Averaged) => (first() + second(head)) / 2.0,
