@@ -7,9 +7,10 @@ use crate::{
 use burn::Tensor;
 use burn::tensor::{Device, TensorData};
 use cam_core::{
-    Evidence, Explain, Explainer, Goal, LayerContext, Method, MethodInfo, Model, Rows, Taps, Target,
+    Evidence, Explain, Explainer, Goal, Inspect, LayerContext, Method, MethodInfo, Model, Rows, Taps, Target,
 };
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// A method that several explainers share.
@@ -37,7 +38,24 @@ pub struct Progress {
 }
 
 /// Gives the model with random parameters for a [`Retake`]; nothing if it cannot.
-type Randomize<'m, M> = Box<dyn Fn(Retake) -> Option<M> + Send + Sync + 'm>;
+pub type Randomize<'t, O> = &'t dyn Fn(Retake) -> Option<Rc<dyn Model<Tensor<4>, O> + 't>>;
+
+/// A model whose type is not known.
+struct AnyModel<'a, O>(&'a dyn Model<Tensor<4>, O>);
+
+impl<O> Model<Tensor<4>, O> for AnyModel<'_, O> {
+    fn module(&self) -> &dyn Inspect {
+        self.0.module()
+    }
+
+    fn prepare(&self, input: &Tensor<4>) -> Result<(), cam_core::Error> {
+        self.0.prepare(input)
+    }
+
+    fn forward(&self, input: Tensor<4>, taps: &Taps<'_>) -> O {
+        self.0.forward(input, taps)
+    }
+}
 
 /// Measures the maps of methods at layers by metrics.
 ///
@@ -48,10 +66,10 @@ pub struct Evaluator<'m, M> {
     layers: Vec<String>,
     default_layer: Option<String>,
     methods: Vec<Shared>,
+    baselines: Vec<&'static str>,
     metrics: Vec<&'static dyn Metric>,
     memory: Option<usize>,
     copies: usize,
-    randomize: Option<Randomize<'m, M>>,
     progress: Option<Box<dyn Fn(Progress) + Send + Sync>>,
 }
 
@@ -63,6 +81,8 @@ pub struct Goals<'t, O> {
     pub confidence: &'t dyn Target<O>,
     /// The score of another class, for [`Retake::OtherClass`].
     pub other: Option<&'t dyn Target<O>>,
+    /// The model with random parameters, for [`Retake::Cascading`] and [`Retake::Independent`].
+    pub random: Option<Randomize<'t, O>>,
 }
 
 /// A map and what was measured of it.
@@ -108,10 +128,10 @@ impl<'m, M> Evaluator<'m, M> {
             layers: Vec::new(),
             default_layer: None,
             methods: Vec::new(),
+            baselines: Vec::new(),
             metrics: Vec::new(),
             memory: None,
             copies: usize::MAX,
-            randomize: None,
             progress: None,
         }
     }
@@ -149,9 +169,10 @@ impl<'m, M> Evaluator<'m, M> {
         Self { copies: copies.max(1), ..self }
     }
 
-    /// Sets what makes the model with random parameters, for [`Retake::Cascading`] and [`Retake::Independent`].
-    pub fn randomize(self, make: impl Fn(Retake) -> Option<M> + Send + Sync + 'm) -> Self {
-        Self { randomize: Some(Box::new(make)), ..self }
+    /// Adds a method that is measured as a baseline, and that [agreement](crate::metrics::Agreement) does not count.
+    pub fn baseline(mut self, method: impl Method + 'static) -> Self {
+        self.baselines.push(method.info().name);
+        self.method(method)
     }
 
     /// Reports how far the measuring of an image is.
@@ -164,7 +185,7 @@ impl<'m, M> Evaluator<'m, M> {
         &self.metrics
     }
 
-    fn explainer<'e>(&self, model: &'e M, methods: &[Shared], layers: &[String]) -> Explainer<'e, M> {
+    fn explainer<'e, N>(&self, model: &'e N, methods: &[Shared], layers: &[String]) -> Explainer<'e, N> {
         let mut explainer = Explainer::new(model).copies(self.copies);
         if let Some(bytes) = self.memory {
             explainer = explainer.memory(bytes);
@@ -191,7 +212,7 @@ impl<'m, M> Evaluator<'m, M> {
     where
         M: Model<Tensor<4>, O>,
     {
-        self.evaluate_for(input, &Goals { score, confidence, other: None }, truth)
+        self.evaluate_for(input, &Goals { score, confidence, other: None, random: None }, truth)
     }
 
     /// Measures as [`evaluate`](Self::evaluate), with all that is asked of the image.
@@ -240,13 +261,10 @@ impl<'m, M> Evaluator<'m, M> {
         let scores = task.scores(&scaled)?;
         let mut results = Vec::new();
         let retakes = task.retakes(&made, &scaled, goals)?;
-        for (place, (method, layer, map)) in made.into_iter().enumerate() {
-            let peers: Vec<&Map> = scaled
-                .iter()
-                .enumerate()
-                .filter(|(other, _)| *other != place)
-                .filter_map(|(_, map)| map.as_ref().ok())
-                .collect();
+        for (place, (method, layer, map)) in made.iter().enumerate() {
+            let is_peer = |other: &usize| *other != place && !self.baselines.contains(&made[*other].0.name);
+            let peers: Vec<&Map> =
+                (0..made.len()).filter(is_peer).filter_map(|other| scaled[other].as_ref().ok()).collect();
             let measure = |metric: &&'static dyn Metric| {
                 let result = scaled[place].as_ref().map_err(|reason| *reason).and_then(|map| {
                     let (scores, retakes) = (&scores[place], &retakes[place]);
@@ -268,6 +286,7 @@ impl<'m, M> Evaluator<'m, M> {
             };
             let measured = self.metrics.iter().map(measure).collect();
             let Scores { score, confidence } = plain;
+            let (method, layer, map) = (*method, layer.clone(), map.clone());
             results.push(MeasuredMap { method, layer, map, score, confidence, measured });
         }
         Ok(results)
@@ -443,7 +462,7 @@ impl<M: Model<Tensor<4>, O>, O: 'static> Task<'_, M, O> {
         retake: Retake,
         goals: &Goals<'_, O>,
     ) -> Result<Option<Vec<Result<Map, Reason>>>, Error> {
-        let Evaluator { methods, layers, model, randomize, .. } = self.evaluator;
+        let Evaluator { methods, layers, .. } = self.evaluator;
         Ok(Some(match retake {
             Retake::Masked => return Ok(None),
             Retake::Noisy(stream) => {
@@ -463,10 +482,9 @@ impl<M: Model<Tensor<4>, O>, O: 'static> Task<'_, M, O> {
                 None => return Ok(None),
             },
             Retake::Cascading(_) | Retake::Independent(_) => {
-                let Some(changed) = randomize.as_ref().and_then(|make| make(retake)) else { return Ok(None) };
-                let model_of = &changed;
-                let _ = model;
-                let explainer = self.evaluator.explainer(model_of, methods, layers);
+                let Some(random) = goals.random.and_then(|make| make(retake)) else { return Ok(None) };
+                let random = AnyModel(&*random);
+                let explainer = self.evaluator.explainer(&random, methods, layers);
                 // A network without sense may have no gradient, or a score that is not finite.
                 match explainer.explain_each(self.input.clone(), &[self.goal]) {
                     Ok(explanation) => self.maps_of(&explanation)?,

@@ -48,7 +48,7 @@ mod truth;
 pub use change::{Baseline, Change, Changed, Order, Pixels};
 pub use contours::{Bounds, contours};
 pub use error::Error;
-pub use evaluator::{Evaluator, Goals, Measured, MeasuredMap, Progress};
+pub use evaluator::{Evaluator, Goals, Measured, MeasuredMap, Progress, Randomize};
 pub use gaussian::CenteredGaussian;
 pub use imputation::{Imputation, impute};
 pub use map::Map;
