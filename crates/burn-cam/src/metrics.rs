@@ -42,6 +42,7 @@ pub use cam_metrics::*;
 
 use crate::{AnyTarget, Decoder, ImageInput, ImageModel, MethodInfo, Preprocess};
 use burn::Tensor;
+use burn::tensor::Int;
 use cam_core::{Goal, Method, Model, Target};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -208,6 +209,17 @@ impl<'m, M: ImageModel<O>, O: 'static> MapEvaluator<'m, M, O> {
         self.evaluator.metrics()
     }
 
+    /// Returns the number and the name of the class that the model predicts for an image; `None` if its output is no class.
+    ///
+    /// # Errors
+    /// As [`of_target`](Self::of_target).
+    pub fn top_class(&self, image: impl Into<ImageInput>) -> Result<Option<usize>, crate::Error> {
+        let (input, _) = ImageInput::batch(&[&image.into()], &self.preprocess, &self.model.device())?;
+        self.model.prepare(&input)?;
+        let output = self.model.forward(input, &cam_core::Taps::off());
+        Ok(class_of(&self.decoder.ranked(0).resolve(&output)?))
+    }
+
     /// Measures the maps of the top prediction.
     ///
     /// # Errors
@@ -305,6 +317,26 @@ impl<'m, M: ImageModel<O>, O: 'static> MapEvaluator<'m, M, O> {
             }
         }
         Ok((applicable, skipped))
+    }
+}
+
+/// Asks for the likeliest of some classes, in each image: an object that a data set calls a car may be a cab or a convertible to the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LikeliestOf(pub Vec<usize>);
+
+impl Target for LikeliestOf {
+    /// # Errors
+    /// [`cam_core::Error::UnknownClass`] if there is no such class.
+    fn resolve(&self, output: &Tensor<2>) -> Result<Goal, cam_core::Error> {
+        let [batch, classes] = output.dims();
+        if let Some(&asked) = self.0.iter().find(|class| **class >= classes) {
+            return Err(cam_core::Error::UnknownClass { asked, classes });
+        }
+        let (logits, count) = (output.clone().inner(), self.0.len());
+        let numbers: Vec<i64> = self.0.iter().map(|class| *class as i64).collect();
+        let numbers: Tensor<1, Int> = Tensor::from_data(numbers.as_slice(), &logits.device());
+        let best = logits.select(1, numbers.clone()).reshape([batch, count]).argmax(1).reshape([batch]);
+        Ok(Goal::of_classes(numbers.select(0, best)))
     }
 }
 

@@ -7,6 +7,7 @@ pub mod card;
 pub mod compare;
 pub mod concepts;
 pub mod demo;
+pub mod evaluate;
 pub mod explain;
 pub mod guided;
 pub mod list;

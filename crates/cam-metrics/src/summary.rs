@@ -1,6 +1,6 @@
 //! The values of many images: their mean or what a metric makes of them, how sure that is, and which method is best.
 
-use crate::{Better, Measurement, Metric, Reason};
+use crate::{Better, Measurement, Metric};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::Serialize;
@@ -35,19 +35,17 @@ const RESAMPLES: usize = 1000;
 /// because they are not independent.
 ///
 /// ```
-/// use cam_metrics::{metric_named, summarize, Reason};
+/// use cam_metrics::{metric_named, summarize};
 ///
-/// let values = [(0, Ok(1.0.into())), (1, Ok(0.0.into())), (2, Err(Reason::FlatMap)), (3, Ok(1.0.into()))];
+/// let values = [(0, Some(1.0.into())), (1, Some(0.0.into())), (2, None), (3, Some(1.0.into()))];
 /// let summary = summarize(metric_named("pointing")?, &values, 0);
 /// assert_eq!((summary.value, summary.count, summary.missing), (Some(2.0 / 3.0), 3, 1));
 /// # Ok::<(), cam_metrics::Error>(())
 /// ```
-pub fn summarize(metric: &dyn Metric, values: &[(usize, Result<Measurement, Reason>)], seed: u64) -> Summary {
+pub fn summarize(metric: &dyn Metric, values: &[(usize, Option<Measurement>)], seed: u64) -> Summary {
     let found: Vec<(usize, &Measurement)> =
-        values.iter().filter_map(|(image, value)| Some((*image, value.as_ref().ok()?))).collect();
+        values.iter().filter_map(|(image, value)| Some((*image, value.as_ref()?))).collect();
     let all: Vec<&Measurement> = found.iter().map(|(_, value)| *value).collect();
-    let mut images: Vec<usize> = found.iter().map(|(image, _)| *image).collect();
-    images.dedup();
     let mut of_image: Vec<Vec<&Measurement>> = Vec::new();
     for image in found.chunk_by(|a, b| a.0 == b.0) {
         of_image.push(image.iter().map(|(_, value)| *value).collect());

@@ -103,6 +103,44 @@ pub fn methods(console: &Console) -> Result<(), Failure> {
     Ok(())
 }
 
+pub fn metrics(console: &Console) -> Result<(), Failure> {
+    let rows: Vec<[String; 5]> = registry()
+        .metrics()
+        .iter()
+        .map(|metric| {
+            let info = metric.info();
+            let needs = [
+                (info.needs.truth && !info.needs.others, "truth"),
+                (info.needs.others, "truth of two classes"),
+                (info.needs.randomized, "random parameters"),
+                (info.needs.peers, "other methods"),
+            ];
+            let needs: Vec<&str> =
+                needs.iter().filter(|(needed, _)| *needed).map(|(_, word)| *word).collect();
+            let passes = match metric.passes() {
+                0 => "no pass".into(),
+                1 => "one pass".into(),
+                count => format!("{count} passes"),
+            };
+            let cost = if needs.is_empty() { passes } else { format!("{passes}; {}", needs.join(", ")) };
+            [
+                format!("{} {}", info.name, info.better.arrow()),
+                info.title.into(),
+                info.group.to_string(),
+                cost,
+                info.paper.into(),
+            ]
+        })
+        .collect();
+    let widths =
+        [0, 1, 2, 3].map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+    for [name, title, group, cost, paper] in &rows {
+        let [a, b, c, d] = widths;
+        console.print(format_args!("{name:a$}  {title:b$}  {group:c$}  {cost:d$}  {paper}"))?;
+    }
+    Ok(())
+}
+
 pub fn devices(console: &Console) -> Result<(), Failure> {
     device::list(console)
 }
