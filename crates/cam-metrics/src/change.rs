@@ -2,7 +2,7 @@
 
 use crate::{Imputation, Map, impute};
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 use std::borrow::Cow;
 use std::fmt;
@@ -248,12 +248,9 @@ impl Cells {
     /// Returns which pixels are taken away.
     pub fn removed(self, height: usize, width: usize) -> Vec<bool> {
         let all = self.side * self.side;
-        let mut rng = ChaCha8Rng::seed_from_u64(self.sample);
+        // A subset of the cells is those whose numbers are lowest.
         let mut order: Vec<usize> = (0..all).collect();
-        // The first places of a Fisher-Yates shuffle.
-        for place in 0..self.count.min(all) {
-            order.swap(place, place + rng.next_u64() as usize % (all - place));
-        }
+        order.sort_by_key(|&cell| hash(self.sample, cell as u64));
         let mut cells = vec![false; all];
         order[..self.count.min(all)].iter().for_each(|&cell| cells[cell] = true);
         let cell = |at: usize| {
@@ -262,6 +259,17 @@ impl Cells {
         };
         (0..height * width).map(cell).collect()
     }
+}
+
+/// Mixes two numbers into one (splitmix64): random numbers that any language computes in a line.
+pub(crate) fn hash(stream: u64, index: u64) -> u64 {
+    let step = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mix = |z: u64| {
+        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    };
+    mix(mix(step(stream + 1)).wrapping_add(step(index + 1)))
 }
 
 /// Draws numbers of the standard normal distribution: the same for a stream in every run.

@@ -1,7 +1,7 @@
 //! A small model, and a method that gives a map that is known.
 
 use burn::prelude::*;
-use cam_core::{Class, Evidence, LayerContext, Method, MethodInfo, Reads, Rectify, Taps};
+use cam_core::{Class, Evidence, LayerContext, Method, MethodInfo, Reads, Taps};
 use cam_metrics::{Error, Evaluator, Map, Measured, MeasuredMap, Metric, Truth};
 
 pub const SIDE: usize = 32;
@@ -36,12 +36,16 @@ pub fn bumps() -> Vec<f32> {
         let (x, y) = ((at % SIDE) as f32, (at / SIDE) as f32);
         (-((x - cx).powi(2) + (y - cy).powi(2)) / (size * size)).exp()
     };
-    (0..SIDE * SIDE).map(|at| bump(at, 9.0, 12.0, 5.0) + 0.6 * bump(at, 24.0, 20.0, 4.0) + 0.01 * number(at)).collect()
+    (0..SIDE * SIDE)
+        .map(|at| bump(at, 9.0, 12.0, 5.0) + 0.6 * bump(at, 24.0, 20.0, 4.0) + 0.01 * number(at))
+        .collect()
 }
 
 /// The image: two channels.
 pub fn image() -> Tensor<4> {
-    let values: Vec<f32> = (0..2 * SIDE * SIDE).map(|at| 2.0 * number(at + 7) - 1.0 + if at % SIDE < 12 { 0.8 } else { 0.0 }).collect();
+    let values: Vec<f32> = (0..2 * SIDE * SIDE)
+        .map(|at| 2.0 * number(at + 7) - 1.0 + if at % SIDE < 12 { 0.8 } else { 0.0 })
+        .collect();
     Tensor::<1>::from_floats(values.as_slice(), &Device::flex()).reshape([1, 2, SIDE, SIDE])
 }
 
@@ -92,7 +96,7 @@ pub fn all_measured(
     metrics: &[&'static dyn Metric],
     truth: Option<&Truth>,
 ) -> Result<Vec<MeasuredMap>, Error> {
-    let evaluator = Evaluator::new(&model).configure(|it| it.rectify(Rectify::Signed)).method(Given(map));
+    let evaluator = Evaluator::new(&model).method(Given(map));
     let evaluator = metrics.iter().fold(evaluator, |evaluator, metric| evaluator.metric(*metric));
     evaluator.evaluate(image(), &Class(0), &cam_core::Softmax(Class(0)), truth)
 }

@@ -10,7 +10,10 @@ const ROUNDING: f64 = 2e-5;
 
 #[track_caller]
 fn is(name: &str, found: f64, expected: f64) {
-    assert!((found - expected).abs() < ROUNDING * expected.abs().max(1.0), "{name}: {found} is not {expected}");
+    assert!(
+        (found - expected).abs() < ROUNDING * expected.abs().max(1.0),
+        "{name}: {found} is not {expected}"
+    );
 }
 
 /// The image times the map.
@@ -51,7 +54,7 @@ fn changes_of_the_confidence() {
     is("confidence-drop", value("confidence-drop", bumps(), None), (plain - kept).max(0.0));
     is("increase", value("increase", bumps(), None), f64::from(u8::from(kept > plain)));
     // The map turned inside out keeps the other part of the image.
-    let inverse: Vec<f32> = bumps().iter().map(|value| -value).collect();
+    let inverse: Vec<f32> = bumps().iter().map(|value| 2.0 - value).collect();
     let kept = probability(&masked(&scaled(&inverse)));
     is("inverse", value("confidence-change", inverse, None), kept - plain);
 }
@@ -74,9 +77,8 @@ fn insertion_and_deletion() {
         deletion.push(mixed(&|_| 0.0, &|at| plain[at]));
     }
     // The area of the code of RISE.
-    let area = |curve: &[f64]| {
-        (curve.iter().sum::<f64>() - curve[0] / 2.0 - curve[steps] / 2.0) / steps as f64
-    };
+    let area =
+        |curve: &[f64]| (curve.iter().sum::<f64>() - curve[0] / 2.0 - curve[steps] / 2.0) / steps as f64;
     is("insertion", value("insertion", bumps(), None), area(&insertion));
     is("deletion", value("deletion", bumps(), None), area(&deletion));
     let maps = all_measured(bumps(), &[metric_named("deletion").unwrap()], None).unwrap();
@@ -103,7 +105,8 @@ fn remove_and_debias() {
     let wide: Vec<f64> = map.iter().map(|value| f64::from(*value)).collect();
     let inverse: Vec<f64> = wide.iter().map(|value| 1.0 - value).collect();
     let mean = |map: &[f64], percentiles: &[u32]| {
-        percentiles.iter().map(|percentile| score(map, f64::from(*percentile))).sum::<f64>() / percentiles.len() as f64
+        percentiles.iter().map(|percentile| score(map, f64::from(*percentile))).sum::<f64>()
+            / percentiles.len() as f64
     };
     let all = [10, 20, 30, 40, 50, 60, 70, 80, 90];
     let (most, least) = (mean(&wide, &all), mean(&inverse, &all));
@@ -129,7 +132,9 @@ fn where_the_map_is() {
     let (truth, map) = (truth(), scaled(&bumps()));
     let asked = |at: usize| truth.asked.inside()[at];
     let other = |at: usize| truth.others.as_ref().unwrap().inside()[at];
-    let sum = |part: &dyn Fn(usize) -> bool| (0..PIXELS).filter(|at| part(*at)).map(|at| f64::from(map[at])).sum::<f64>();
+    let sum = |part: &dyn Fn(usize) -> bool| {
+        (0..PIXELS).filter(|at| part(*at)).map(|at| f64::from(map[at])).sum::<f64>()
+    };
     let of = |name: &str| value(name, bumps(), Some(&truth));
     is("pointing", of("pointing"), 1.0);
     is("energy", of("energy"), sum(&asked) / sum(&|_| true));
@@ -162,7 +167,9 @@ fn the_pointing_game_has_a_tolerance() {
     let at = |x: usize, y: usize| {
         Truth::of_mask(Mask::of_boxes(SIDE, SIDE, &[[x as f32, y as f32, x as f32 + 1.0, y as f32 + 1.0]]))
     };
-    for (x, y, strict, near) in [(20, 20, 1.0, 1.0), (20, 5, 0.0, 1.0), (20, 4, 0.0, 0.0), (9, 9, 0.0, 0.0), (10, 9, 0.0, 1.0)] {
+    for (x, y, strict, near) in
+        [(20, 20, 1.0, 1.0), (20, 5, 0.0, 1.0), (20, 4, 0.0, 0.0), (9, 9, 0.0, 0.0), (10, 9, 0.0, 1.0)]
+    {
         // 11 and 11 pixels aside are 15.6 pixels away, 10 and 11 are 14.9.
         assert_eq!(value("pointing", map.clone(), Some(&at(x, y))), strict, "{x}, {y}");
         assert_eq!(value("pointing-15", map.clone(), Some(&at(x, y))), near, "{x}, {y}");
@@ -173,7 +180,12 @@ fn the_pointing_game_has_a_tolerance() {
 fn how_much_of_the_map_is_in_few_pixels() {
     let map = scaled(&bumps());
     let sum: f64 = map.iter().map(|value| f64::from(*value)).sum();
-    let entropy = -map.iter().map(|value| f64::from(*value) / sum).filter(|q| *q > 0.0).map(|q| q * q.ln()).sum::<f64>();
+    let entropy = -map
+        .iter()
+        .map(|value| f64::from(*value) / sum)
+        .filter(|q| *q > 0.0)
+        .map(|q| q * q.ln())
+        .sum::<f64>();
     is("entropy", value("entropy", bumps(), None), entropy);
     // The mean difference of all pairs, over twice the mean.
     let mut differences = 0.0;
@@ -199,10 +211,16 @@ fn what_falls_when_cells_are_removed() {
     for change in cam_metrics::Metric::changes(&metric) {
         let pixels = Pixels::new(2, SIDE, SIDE, plain.clone()).unwrap();
         let given = cam_metrics::Map::new(SIDE, SIDE, map.clone()).unwrap();
-        let cam_metrics::Changed::Mixed { keep, .. } = change.make(&pixels, &given) else { panic!("a mixture") };
-        let changed: Vec<f32> = plain.iter().enumerate().map(|(at, value)| value * keep[at % PIXELS]).collect();
+        let cam_metrics::Changed::Mixed { keep, .. } = change.make(&pixels, &given) else {
+            panic!("a mixture")
+        };
+        let changed: Vec<f32> =
+            plain.iter().enumerate().map(|(at, value)| value * keep[at % PIXELS]).collect();
         let removed = (0..PIXELS).filter(|at| keep[*at] == 0.0);
-        pairs.push((removed.map(|at| f64::from(map[at])).sum::<f64>(), logits(&plain)[0] - logits(&changed)[0]));
+        pairs.push((
+            removed.map(|at| f64::from(map[at])).sum::<f64>(),
+            logits(&plain)[0] - logits(&changed)[0],
+        ));
     }
     let n = pairs.len() as f64;
     let mean = |of: &dyn Fn(&(f64, f64)) -> f64| pairs.iter().map(of).sum::<f64>() / n;
@@ -216,19 +234,25 @@ fn what_falls_when_cells_are_removed() {
 
 #[test]
 fn structural_similarity_and_histograms_of_gradients() {
-    let map = |shift: usize| cam_metrics::Map::new(64, 64, (0..64 * 64).map(|at| number(at / 5 + shift)).collect()).unwrap();
+    let map = |shift: usize| {
+        cam_metrics::Map::new(64, 64, (0..64 * 64).map(|at| number(at / 5 + shift)).collect()).unwrap()
+    };
     let (one, other) = (map(0), map(40));
     // A window at a time, with the variances of a sample.
     let mut total = 0.0;
     for top in 0..58 {
         for left in 0..58 {
             let window = |map: &cam_metrics::Map| {
-                (0..49).map(|i| f64::from(map.values()[(top + i / 7) * 64 + left + i % 7])).collect::<Vec<f64>>()
+                (0..49)
+                    .map(|i| f64::from(map.values()[(top + i / 7) * 64 + left + i % 7]))
+                    .collect::<Vec<f64>>()
             };
             let (a, b) = (window(&one), window(&other));
             let mean = |values: &[f64]| values.iter().sum::<f64>() / 49.0;
             let (x, y) = (mean(&a), mean(&b));
-            let covariance = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(p, q)| (p - mean(a)) * (q - mean(b))).sum::<f64>() / 48.0;
+            let covariance = |a: &[f64], b: &[f64]| {
+                a.iter().zip(b).map(|(p, q)| (p - mean(a)) * (q - mean(b))).sum::<f64>() / 48.0
+            };
             let (c1, c2) = (1e-4, 9e-4);
             total += (2.0 * x * y + c1) * (2.0 * covariance(&a, &b) + c2)
                 / ((x * x + y * y + c1) * (covariance(&a, &a) + covariance(&b, &b) + c2));
