@@ -115,7 +115,7 @@ pub enum ErrorKind {
     Layer,
     /// An unknown class.
     Class,
-    /// An unknown method, or one that finds nothing to read in this model or layer.
+    /// An unknown method or metric, or a method that finds nothing to read in this model or layer.
     Method,
     /// An unknown score.
     Target,
@@ -200,6 +200,8 @@ impl Error {
             Self::Core(Core::Device { .. })
             | Self::Graph(Graph::Precision { .. })
             | Self::Image(Image::Device { .. }) => ErrorKind::Device,
+            #[cfg(feature = "metrics")]
+            Self::Metrics(cam_metrics::Error::UnknownMetric { .. }) => ErrorKind::Method,
             #[cfg(feature = "metrics")]
             Self::Metrics(_) => ErrorKind::Other,
             Self::LabelCount { .. } => ErrorKind::Labels,

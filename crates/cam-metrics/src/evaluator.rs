@@ -10,6 +10,7 @@ use burn::tensor::{Device, TensorData};
 use cam_core::{
     Evidence, Explain, Explainer, Goal, Inspect, LayerContext, Method, MethodInfo, Model, Rows, Taps, Target,
 };
+use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -359,14 +360,13 @@ impl<M: Model<Tensor<4>, O>, O: 'static> Task<'_, M, O> {
         Ok(found)
     }
 
-    /// Runs some copies in one pass.
+    /// Runs some copies in one pass. They are made on all cores.
     fn run(&self, chunk: &[(usize, &Change)], maps: &[Result<Map, Reason>]) -> Result<Vec<Scores>, Error> {
-        let made = chunk
-            .iter()
-            .filter_map(|(place, change)| Some(change.make(self.pixels, maps[*place].as_ref().ok()?)));
-        let input = self.upload(made.collect())?;
-        let scores = self.scores_of(self.evaluator.model, input)?;
-        Ok(scores)
+        let pixels = self.pixels;
+        let make =
+            |(place, change): &(usize, &Change)| Some(change.make(pixels, maps[*place].as_ref().ok()?));
+        let made: Vec<Changed> = chunk.par_iter().filter_map(make).collect();
+        self.scores_of(self.evaluator.model, self.upload(made)?)
     }
 
     fn scores_of(&self, model: &M, input: Tensor<4>) -> Result<Vec<Scores>, Error> {

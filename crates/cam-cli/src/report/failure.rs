@@ -64,7 +64,7 @@ Exit codes:
    2  invalid command line
    3  unknown layer
    4  unknown class
-   5  unknown method, or one that finds nothing to read in this model or layer
+   5  unknown method or metric, or a method that finds nothing to read in this model or layer
    6  unknown model, or a model without its weights
    7  an image or array that cannot be read
    8  an image that is too small or too large
