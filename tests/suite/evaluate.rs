@@ -220,3 +220,26 @@ fn what_cannot_be_evaluated_is_one_line() {
     let (said, wrong) = desk.ends(&["photos", "--methods", "gradcam", "--metrics", "entropy"], 17);
     assert!(said.contains("3 images") && wrong.contains("broken.png"), "{said}{wrong}");
 }
+
+#[test]
+fn shards_merge_to_the_bit() {
+    let desk = Desk::new();
+    let run = |more: &[&'static str]| [&["photos", "--truth", "masks"][..], more, &CHEAP].concat();
+    desk.ends(&run(&["--out", "whole"]), 0);
+    desk.ends(&run(&["--shard", "2/2", "--out", "two"]), 0);
+    let (_, wrong) = desk.ends(&["--merge", "two", "--out", "merged"], 7);
+    assert!(wrong.contains("shard 1/2 is missing"), "{wrong}");
+    desk.ends(&run(&["--shard", "1/2", "--out", "one"]), 0);
+    desk.ends(&["--merge", "two", "one", "--out", "merged"], 0);
+    for file in ["summary.csv", "values.csv", "values.jsonl"] {
+        assert_eq!(desk.read(&format!("merged/{file}")), desk.read(&format!("whole/{file}")), "{file}");
+    }
+    let (_, wrong) = desk.ends(&["--merge", "one", "two", "one", "--out", "merged"], 7);
+    assert!(wrong.contains("shard 1/2 is doubled: `one` has it, too"), "{wrong}");
+    // A shard that was interrupted.
+    let manifest = desk.read("one/manifest.jsonl");
+    std::fs::write(desk.path("one/manifest.jsonl"), manifest.lines().next().unwrap().to_string() + "\n")
+        .unwrap();
+    let (_, wrong) = desk.ends(&["--merge", "one", "two", "--out", "merged"], 7);
+    assert!(wrong.contains("shard 1/2 is not finished: 1 of 2 images"), "{wrong}");
+}

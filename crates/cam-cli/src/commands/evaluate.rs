@@ -1,6 +1,7 @@
 //! `cam evaluate`: how good the maps of methods are, on many images.
 
 mod class_map;
+mod shards;
 mod table;
 mod truth;
 
@@ -22,6 +23,7 @@ use clap::ValueEnum;
 use class_map::ClassMap;
 use serde::Serialize;
 use serde_json::json;
+use shards::Shard;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use table::{Question, Table};
@@ -36,14 +38,18 @@ Examples:
   cam evaluate val2017 --model resnet50 --truth instances_val2017.json --class-map coco_to_imagenet.csv
       Whether maps are on the objects, too
   cam evaluate photos --metrics sanity
-      Whether maps depend on the parameters of the model at all";
+      Whether maps depend on the parameters of the model at all
+  cam evaluate photos --shard 2/8 --out shard2
+      Every eighth image from the second on, on one of eight machines
+  cam evaluate --merge shard1 shard2 .. shard8 --out whole
+      The numbers of all of them";
 
 /// What an evaluation prints and writes.
 const FILES: [&str; 3] = ["summary.csv", "values.csv", "values.jsonl"];
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Images, folders of them, or a manifest (.jsonl) of an earlier run, whose images are taken
+    /// Images, folders of them, or a manifest (.jsonl) of an earlier run, whose images are taken; with `--merge` the folders of all shards
     #[arg(required = true, value_name = "FOLDER|MANIFEST")]
     pub images: Vec<PathBuf>,
     #[command(flatten)]
@@ -94,6 +100,12 @@ pub struct Args {
     /// Memory for the changed copies of an image, such as 256MiB or 2GB; copies run in chunks of about this size [default: 256MiB]
     #[arg(long, help_heading = "Cost", value_name = "SIZE")]
     pub memory: Option<ByteSize>,
+    /// Measure every Nth image from the Ith on: one machine of many
+    #[arg(long, help_heading = "Output", value_name = "I/N", conflicts_with = "merge")]
+    pub shard: Option<Shard>,
+    /// Merge the results of all shards, whose folders are named
+    #[arg(long, help_heading = "Output")]
+    pub merge: bool,
     /// The folder of results, from which an interrupted run continues
     #[arg(long, help_heading = "Output", value_name = "DIR", default_value = "cam-evaluation")]
     pub out: PathBuf,
@@ -132,12 +144,18 @@ impl From<BaselineArg> for Baseline {
 }
 
 pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
+    if args.merge {
+        return merge(args, console);
+    }
     let metrics = args.metrics()?;
     let asked = args.methods()?;
     let (device, device_name) = device::named(&args.place.device, console)?;
     let truth = args.truth.as_deref().map(TruthSet::open).transpose()?;
     create_folder(&args.out)?;
-    let sources = args.sources()?;
+    let mut sources = args.sources()?;
+    if let Some(shard) = args.shard {
+        sources = shard.select(sources, &args.out)?;
+    }
     let model = args.model.open(&device, console)?;
     let class_map = args.class_map.as_deref().map(|path| ClassMap::open(path, &model)).transpose()?;
     let layers = args.layers(&model)?;
@@ -214,6 +232,15 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     asker.left_out.print(console);
     report(args, &metrics, &options, console)?;
     state.end(console)
+}
+
+/// Merges the folders of shards, and reports all of it.
+fn merge(args: &Args, console: &Console) -> Result<(), Failure> {
+    create_folder(&args.out)?;
+    let options = shards::merge(&args.images, &args.out)?;
+    let names = options["metrics"].as_array().into_iter().flatten().filter_map(|name| name.as_str());
+    let metrics = names.map(|name| registry().metric(name)).collect::<Result<Vec<_>, _>>()?;
+    report(args, &metrics, &options, console)
 }
 
 /// Summarizes all that is in the folder of results, and prints and writes it.

@@ -30,6 +30,8 @@ pub enum Failure {
     Folder { path: PathBuf, reason: String },
     #[error("there are no images in the folder `{}` ({known})", .path.display())]
     NoImages { path: PathBuf, known: String },
+    #[error("cannot merge `{}`: {reason}", .path.display())]
+    Shards { path: PathBuf, reason: String },
     #[error("the truth `{}`: {reason}", .path.display())]
     Truth { path: PathBuf, reason: String },
     /// The command line combines options that exclude each other.
@@ -85,7 +87,11 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Overwrites { .. } => 2,
-            Self::Truth { .. } | Self::Array { .. } | Self::Folder { .. } | Self::NoImages { .. } => 7,
+            Self::Truth { .. }
+            | Self::Shards { .. }
+            | Self::Array { .. }
+            | Self::Folder { .. }
+            | Self::NoImages { .. } => 7,
             Self::NonFinite { .. } => 11,
             Self::Output { .. } | Self::Stdout { .. } => 12,
             Self::Device(_) | Self::Lost { .. } => 13,

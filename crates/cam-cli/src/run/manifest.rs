@@ -218,6 +218,26 @@ pub fn inputs(manifest: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(inputs)
 }
 
+/// What any line of a manifest says of its image.
+#[derive(Deserialize)]
+pub struct Recorded {
+    pub input: JsonPath,
+    pub options: serde_json::Value,
+}
+
+/// Reads all lines of the manifest of a folder, and what each says.
+pub fn recorded(
+    folder: &Path,
+) -> Result<impl Iterator<Item = Result<(Vec<u8>, Recorded), Failure>>, Failure> {
+    let path = folder.join(NAME);
+    let failed = move |error: io::Error| Failure::Folder { path: path.clone(), reason: error.to_string() };
+    let all = lines(&folder.join(NAME)).map_err(&failed)?.map(move |line| {
+        let line = line.map_err(&failed)?;
+        Ok(serde_json::from_slice::<Recorded>(&line).ok().map(|recorded| (line, recorded)))
+    });
+    Ok(all.filter_map(Result::transpose))
+}
+
 /// What was measured of the maps of one image.
 #[derive(Deserialize)]
 pub struct MeasuredLine {
