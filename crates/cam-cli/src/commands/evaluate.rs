@@ -1,5 +1,6 @@
 //! `cam evaluate`: how good the maps of methods are, on many images.
 
+mod charts;
 mod class_map;
 mod shards;
 mod table;
@@ -283,7 +284,8 @@ fn report(
         "{} images; value, 95 % interval over images, rank; arrows show which direction is better",
         table.images
     ))?;
-    [summary, csv, json].iter().try_for_each(|path| console.result(plain(path.display())))
+    let charts = charts::write(&table, &args.out)?;
+    [summary, csv, json].iter().chain(&charts).try_for_each(|path| console.result(plain(path.display())))
 }
 
 /// Returns a file and what shows that it has changed.

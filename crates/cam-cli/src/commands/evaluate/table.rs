@@ -80,6 +80,8 @@ pub struct Column {
     pub metric: MetricInfo,
     pub summaries: Vec<Summary>,
     pub ranks: Vec<Option<usize>>,
+    /// The mean curve of each row, of metrics that have one.
+    pub curves: Vec<Vec<f64>>,
 }
 
 /// The summaries of an evaluation.
@@ -133,7 +135,8 @@ impl Table {
                 metric.info().better,
                 &summaries.iter().map(|summary| summary.value).collect::<Vec<_>>(),
             );
-            columns.push(Column { metric: metric.info(), summaries, ranks });
+            let curves = values.iter().map(|values| mean_curve(values)).collect();
+            columns.push(Column { metric: metric.info(), summaries, ranks, curves });
         }
         Ok(Self { rows, columns, images })
     }
@@ -156,7 +159,7 @@ impl Table {
         }
         let mut writer = csv::Writer::from_writer(Vec::new());
         for (place, Row { method, layer }) in self.rows.iter().enumerate() {
-            for Column { metric, summaries, ranks } in &self.columns {
+            for Column { metric, summaries, ranks, .. } in &self.columns {
                 let summary = &summaries[place];
                 let cell = Cell {
                     method,
@@ -206,6 +209,20 @@ impl Table {
         }
         Ok(())
     }
+}
+
+/// Returns the mean of curves of one length; nothing of longer lists, which are no curves.
+fn mean_curve(values: &[(usize, Option<Measurement>)]) -> Vec<f64> {
+    const LONGEST: usize = 101;
+    let curves: Vec<&[f32]> =
+        values.iter().filter_map(|(_, value)| Some(value.as_ref()?.parts.as_slice())).collect();
+    let length = curves.first().map_or(0, |curve| curve.len());
+    if length > LONGEST || curves.iter().any(|curve| curve.len() != length) {
+        return Vec::new();
+    }
+    let mean =
+        |step: usize| curves.iter().map(|curve| f64::from(curve[step])).sum::<f64>() / curves.len() as f64;
+    (0..length).map(mean).collect()
 }
 
 /// Returns a value, its interval and its rank, as wide as any other.
