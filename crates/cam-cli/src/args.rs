@@ -9,7 +9,9 @@ pub mod preprocess;
 pub mod strategy;
 pub mod target;
 
-use crate::commands::{bench, card, compare, concepts, demo, evaluate, explain, guided, list, serve, shell};
+use crate::commands::{
+    bench, card, compare, concepts, demo, evaluate, explain, guided, list, serve, shell, tune,
+};
 use crate::report::console::Verbosity;
 use crate::report::failure::EXIT_CODES;
 use clap::{Parser, Subcommand};
@@ -44,6 +46,9 @@ pub enum Command {
     /// Measure how good maps are: faithfulness, localization, form, sanity
     #[command(after_help = evaluate::EXAMPLES)]
     Evaluate(Box<evaluate::Args>),
+    /// Find the method and the layer whose maps explain a model best, on a few photos
+    #[command(after_help = tune::EXAMPLES)]
+    Tune(Box<tune::Args>),
     /// Measure what explanations cost compared with plain inference
     #[command(after_help = bench::EXAMPLES)]
     Bench(bench::Args),

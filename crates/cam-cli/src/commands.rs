@@ -13,6 +13,7 @@ pub mod guided;
 pub mod list;
 pub mod serve;
 pub mod shell;
+pub mod tune;
 
 /// Returns why a method does not apply to a model; nothing when it does. A method that needs more of a network than a layer is tried with a
 /// blank image.

@@ -2,6 +2,7 @@
 
 mod charts;
 mod class_map;
+mod extremes;
 mod shards;
 mod table;
 mod truth;
@@ -86,6 +87,9 @@ pub struct Args {
     /// likeliest one is explained [default: the same names]
     #[arg(long, help_heading = "Evaluation", value_name = "FILE", requires = "truth")]
     pub class_map: Option<PathBuf>,
+    /// Measure only images that the model gets wrong: whose top prediction is none of their objects
+    #[arg(long, help_heading = "Evaluation", requires = "truth")]
+    pub only_wrong: bool,
     /// Steps of insertion and deletion
     #[arg(long, help_heading = "Evaluation", value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=50176))]
     pub steps: u32,
@@ -179,6 +183,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         "truth": args.truth.as_deref().map(stamped),
         "class_map": args.class_map.as_deref().map(stamped),
         "explain": explained,
+        "only_wrong": args.only_wrong,
         "steps": args.steps,
         "baseline": args.baseline,
     });
@@ -207,6 +212,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         truth: truth.as_ref(),
         class_map: class_map.as_ref(),
         explained,
+        only_wrong: args.only_wrong,
         left_out: LeftOut::default(),
     };
     let bar = console.bar("images", pending.len());
@@ -232,6 +238,10 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     passes.finish_and_clear();
     asker.left_out.print(console);
     report(args, &metrics, &options, console)?;
+    let lines = manifest::measured(&args.out, &options)?;
+    if let Some(path) = extremes::write(lines, &metrics, (&model, &reader), &methods, &args.out)? {
+        console.result(plain(path.display()))?;
+    }
     state.end(console)
 }
 
@@ -389,6 +399,7 @@ struct Asker<'a, 'm> {
     truth: Option<&'a TruthSet>,
     class_map: Option<&'a ClassMap>,
     explained: ExplainArg,
+    only_wrong: bool,
     left_out: LeftOut,
 }
 
@@ -401,6 +412,8 @@ struct LeftOut {
     classes: BTreeMap<String, usize>,
     /// Images whose top prediction is none of their objects.
     wrong: usize,
+    /// Images whose top prediction is one of their objects, where only the others are asked for.
+    right: usize,
 }
 
 impl LeftOut {
@@ -413,6 +426,10 @@ impl LeftOut {
                 "the top prediction of {} images is none of their objects: they have no values of localization",
                 self.wrong
             ));
+        }
+        if self.right > 0 {
+            console
+                .note(format_args!("{} images are left out, because the model gets them right", self.right));
         }
         if !self.classes.is_empty() {
             let all: usize = self.classes.values().sum();
@@ -443,6 +460,10 @@ impl Asker<'_, '_> {
                 size[1]
             );
             return Err(Failure::Truth { path: image.source.path.clone(), reason });
+        }
+        if self.only_wrong && self.is_right(image, objects)? {
+            self.left_out.right += 1;
+            return Ok(Vec::new());
         }
         if self.explained == ExplainArg::Top {
             return Ok(vec![self.of_top(image, size, objects)?]);
@@ -489,6 +510,14 @@ impl Asker<'_, '_> {
         let name = asked.first().and_then(|object| object.class.clone());
         let measured = self.evaluator.of_target(&image.image, decoder.ranked(0), truth.as_ref())?;
         Ok(Question::new(&measured, name))
+    }
+
+    /// Returns whether the top prediction is one of the objects, or nobody knows.
+    fn is_right(&self, image: &SourceImage, objects: &[Object]) -> Result<bool, Failure> {
+        let class = self.evaluator.top_class(&image.image)?;
+        let mut names = objects.iter().filter_map(|object| object.class.as_deref()).peekable();
+        Ok(names.peek().is_none()
+            || names.any(|name| class.is_some_and(|class| self.classes(name).contains(&class))))
     }
 
     /// Returns the classes of the model that a name of the truth means.

@@ -13,7 +13,7 @@ struct Inverse<M>(M);
 
 impl<M: Method> Method for Inverse<M> {
     fn info(&self) -> MethodInfo {
-        MethodInfo { name: "inverse", ..self.0.info() }
+        MethodInfo::new("inverse", "Inside out", "https://example.org").gradient()
     }
 
     fn evidence<'a>(&'a self, layer: &'a LayerContext<'_>) -> Evidence<'a> {

@@ -1,6 +1,6 @@
 //! Charts of an evaluation, as SVG: bars with intervals, curves, one group of metrics against another.
 
-use super::table::{Column, Row, Table};
+use super::table::{Column, Row, Table, is_baseline};
 use crate::report::failure::Failure;
 use crate::run::interrupt;
 use burn_cam::draw;
@@ -71,11 +71,6 @@ fn name(table: &Table, row: &Row) -> String {
     }
 }
 
-/// Returns whether a row is a baseline.
-fn is_baseline(row: &Row) -> bool {
-    burn_cam::metrics::baselines().iter().any(|method| method.name() == row.method)
-}
-
 /// A panel for each metric: a bar for each method with its interval.
 fn bars(table: &Table) -> Option<String> {
     const PANEL: f64 = 260.0;
@@ -105,15 +100,15 @@ fn bars(table: &Table) -> Option<String> {
         let at = |value: f64| x + PANEL * (value - low) / range;
         let metric = column.metric;
         svg.text(x, top + LINE, "start", &format!("{} {}", metric.title, metric.better.arrow()));
-        svg.text(at(low), top + height - LINE * 0.6, "middle", &short(low));
-        svg.text(at(high), top + height - LINE * 0.6, "middle", &short(high));
+        svg.text(at(low), top + height - LINE * 0.6, "start", &short(low));
+        svg.text(at(high), top + height - LINE * 0.6, "end", &short(high));
         for (row, summary) in column.summaries.iter().enumerate() {
             let y = top + LINE * (row as f64 + 1.4);
             if place % ACROSS == 0 {
                 svg.text(left - 6.0, y + LINE * 0.7, "end", &names[row]);
             }
             let Some(value) = summary.value else { continue };
-            let color = if is_baseline(&table.rows[row]) { "#999999" } else { COLORS[0] };
+            let color = if is_baseline(&table.rows[row].method) { "#999999" } else { COLORS[0] };
             let (from, to) = (at(value.min(0.0)), at(value.max(0.0)));
             svg.add(format_args!(
                 "<rect x=\"{from:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"{color}\"/>",
@@ -190,7 +185,7 @@ fn curves(table: &Table) -> Option<String> {
 
 /// Returns the color and the dashes of a row.
 fn stroke(row: &Row, place: usize) -> String {
-    let color = if is_baseline(row) { "#999999" } else { COLORS[place % COLORS.len()] };
+    let color = if is_baseline(&row.method) { "#999999" } else { COLORS[place % COLORS.len()] };
     format!("stroke=\"{color}\" stroke-dasharray=\"{}\"", DASHES[place / COLORS.len() % DASHES.len()])
 }
 
@@ -246,7 +241,7 @@ fn plane(table: &Table) -> Option<String> {
         let (Some(value), Some(height)) = (one.value, other.value) else { continue };
         let x = MARGIN + SIDE * (value - x0) / (x1 - x0);
         let y = MARGIN + SIDE * (1.0 - (height - y0) / (y1 - y0));
-        let color = if is_baseline(&table.rows[row]) { "#999999" } else { COLORS[0] };
+        let color = if is_baseline(&table.rows[row].method) { "#999999" } else { COLORS[0] };
         svg.add(format_args!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{color}\"/>"));
         // Names that would cover each other move down.
         let mut label = [x + 7.0, y + 4.0];

@@ -5,6 +5,7 @@ use crate::report::failure::Failure;
 use crate::report::json_path::JsonPath;
 use crate::run::interrupt;
 use crate::run::manifest::MeasuredLine;
+use burn_cam::Method;
 use burn_cam::draw;
 use burn_cam::metrics::{
     Better, Measured, MeasuredImage, Measurement, Metric, MetricInfo, Summary, ranking, summarize,
@@ -63,9 +64,37 @@ impl Question {
             layer: map.layer.clone(),
             values: map.measured.iter().map(value).collect(),
         });
+        let mut maps: Vec<MapValues> = maps.collect();
+        maps.sort_by_key(|map| is_baseline(&map.method));
         let (class, label, confidence) = (image.class, image.label.clone(), image.confidence);
-        Self { class, label, truth, confidence, maps: maps.collect() }
+        Self { class, label, truth, confidence, maps }
     }
+
+    /// Returns what a line of a manifest has; of a line that was changed by hand nothing.
+    pub fn of(line: &MeasuredLine) -> Vec<Self> {
+        Deserialize::deserialize(&line.measured).unwrap_or_default()
+    }
+
+    pub fn class(&self) -> Option<usize> {
+        self.class
+    }
+
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Returns the values of a metric: method, layer, value.
+    pub fn values_of(&self, metric: &str) -> impl Iterator<Item = (&str, &str, f64)> {
+        self.maps.iter().filter_map(move |map| {
+            let value = map.values.iter().find(|value| value.metric == metric)?.value?;
+            Some((map.method.as_str(), map.layer.as_str(), value))
+        })
+    }
+}
+
+/// Returns whether a method is a baseline, which stands below the others.
+pub fn is_baseline(method: &str) -> bool {
+    burn_cam::metrics::baselines().iter().any(|baseline| baseline.name() == method)
 }
 
 /// A method at a layer: a row of the table.
@@ -103,7 +132,7 @@ impl Table {
             let mut found: Vec<(String, usize, Vec<Question>)> = Vec::new();
             for line in lines()? {
                 let line = line?;
-                let mut questions = questions(&line);
+                let mut questions = Question::of(&line);
                 for question in &mut questions {
                     for map in &mut question.maps {
                         map.values.retain(|value| value.metric == metric.name());
@@ -276,7 +305,7 @@ pub fn write_values(lines: &Lines<'_>, json: &Path, table: &Path) -> Result<(), 
     let heads = ["image", "class", "label", "truth", "method", "layer", "metric", "value", "reason"];
     writer.write_record(heads).map_err(|error| unwritable(table, &error))?;
     for line in &found {
-        for Question { class, label, truth, confidence, maps } in questions(line) {
+        for Question { class, label, truth, confidence, maps } in Question::of(line) {
             for MapValues { method, layer, values } in &maps {
                 for value in values {
                     let (image, truth) = (&line.input, truth.as_deref());
@@ -300,11 +329,6 @@ pub fn write_values(lines: &Lines<'_>, json: &Path, table: &Path) -> Result<(), 
     };
     kept(text, json)?;
     kept(rows, table)
-}
-
-fn questions(line: &MeasuredLine) -> Vec<Question> {
-    // Of a line that was changed by hand nothing is read.
-    Deserialize::deserialize(&line.measured).unwrap_or_default()
 }
 
 fn unwritable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
