@@ -5,6 +5,7 @@ mod families;
 mod file;
 mod maps;
 mod methods;
+mod metrics;
 mod variants;
 mod whole;
 

@@ -12,6 +12,7 @@ mod checkpoints;
 mod conformance;
 mod corpus;
 mod devices;
+mod evaluate;
 mod golden;
 mod hostile;
 #[cfg(feature = "hub")]

@@ -3,7 +3,7 @@
 use crate::Error;
 use burn::Tensor;
 use burn::tensor::TensorReadError;
-use cam_core::{Binary, Class, Goal, LikelierSide, Ranked, Target};
+use cam_core::{Binary, Class, Goal, LikelierSide, Ranked, Sigmoid, Softmax, Target};
 use cam_image::{Logits, class_named};
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
@@ -68,6 +68,12 @@ pub trait Decoder<O = Tensor<2>>: Send + Sync {
 
     /// Returns the target that asks for the prediction of this rank in each image; rank 0 is the most confident.
     fn ranked(&self, rank: usize) -> AnyTarget<O>;
+
+    /// Returns the target that asks how confident the model is of what another target asks: a probability where there is one. By default it is
+    /// that target.
+    fn confidence(&self, target: AnyTarget<O>) -> AnyTarget<O> {
+        target
+    }
 
     /// Returns the name of a class.
     fn label(&self, class: usize) -> Cow<'_, str>;
@@ -292,6 +298,14 @@ impl Decoder for Classify {
 
     fn ranked(&self, rank: usize) -> AnyTarget {
         AnyTarget::new(RankedOrSide { rank, threshold: self.threshold() })
+    }
+
+    fn confidence(&self, target: AnyTarget) -> AnyTarget {
+        match self.logits {
+            Logits::Softmax => AnyTarget::new(Softmax(target)),
+            Logits::Sigmoid => AnyTarget::new(Sigmoid(target)),
+            Logits::None => target,
+        }
     }
 
     fn label(&self, class: usize) -> Cow<'_, str> {

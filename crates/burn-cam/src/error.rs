@@ -17,6 +17,10 @@ pub enum Error {
     #[cfg(feature = "zoo")]
     #[error(transparent)]
     Models(cam_models::Error),
+    /// An error of metrics.
+    #[cfg(feature = "metrics")]
+    #[error(transparent)]
+    Metrics(cam_metrics::Error),
     /// An error of the image that is drawn.
     #[error(transparent)]
     Viz(#[from] cam_viz::Error),
@@ -87,6 +91,17 @@ pub enum Error {
     },
 }
 
+#[cfg(feature = "metrics")]
+impl From<cam_metrics::Error> for Error {
+    /// Errors of explanations are those of any explanation.
+    fn from(error: cam_metrics::Error) -> Self {
+        match error {
+            cam_metrics::Error::Core(error) => Self::Core(error),
+            error => Self::Metrics(error),
+        }
+    }
+}
+
 /// Returns a name for a sentence: in quotes, behind a space.
 fn quoted(name: &Option<String>) -> String {
     name.as_ref().filter(|name| !name.is_empty()).map(|name| format!(" `{name}`")).unwrap_or_default()
@@ -100,7 +115,7 @@ pub enum ErrorKind {
     Layer,
     /// An unknown class.
     Class,
-    /// An unknown method, or one that finds nothing to read in this model or layer.
+    /// An unknown method or metric, or a method that finds nothing to read in this model or layer.
     Method,
     /// An unknown score.
     Target,
@@ -185,6 +200,10 @@ impl Error {
             Self::Core(Core::Device { .. })
             | Self::Graph(Graph::Precision { .. })
             | Self::Image(Image::Device { .. }) => ErrorKind::Device,
+            #[cfg(feature = "metrics")]
+            Self::Metrics(cam_metrics::Error::UnknownMetric { .. }) => ErrorKind::Method,
+            #[cfg(feature = "metrics")]
+            Self::Metrics(_) => ErrorKind::Other,
             Self::LabelCount { .. } => ErrorKind::Labels,
             Self::Core(_) | Self::Graph(_) | Self::Image(_) | Self::Viz(_) => ErrorKind::Other,
         }
@@ -207,6 +226,8 @@ impl Error {
         let (what, name, known) = match self {
             Self::Core(Core::UnknownLayer { asked, known }) => ("layer", asked, known),
             Self::Core(Core::UnknownMethod { asked, known }) => ("method", asked, known),
+            #[cfg(feature = "metrics")]
+            Self::Metrics(cam_metrics::Error::UnknownMetric { asked, known }) => ("metric", asked, known),
             #[cfg(feature = "zoo")]
             Self::Models(cam_models::Error::UnknownModel { asked, known }) => ("model", asked, known),
             _ => return None,

@@ -72,6 +72,8 @@ mod explanation;
 mod guided;
 mod input;
 mod layers;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod model;
 #[cfg(feature = "onnx")]
 mod onnx;

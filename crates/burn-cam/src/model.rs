@@ -3,6 +3,7 @@
 use crate::{Decoder, Device, Error, Model, ModelRequest, Preprocess};
 use burn::Tensor;
 use cam_core::{Inspect, Taps};
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// A model of images: a forward pass with layers, its device, its preprocessing, and a decoder of its output.
@@ -67,6 +68,12 @@ pub trait ImageModel<O = Tensor<2>>: Model<Tensor<4>, O> {
     /// Returns what reports say about the model.
     fn info(&self) -> ModelInfo {
         ModelInfo::default()
+    }
+
+    /// Returns the model with random numbers in a part of its parameters, as shares of all in their order: what sanity checks compare with. `None`
+    /// of a model that cannot be randomized. [`cam_graph::randomized`] randomizes any module.
+    fn randomized(&self, _part: Range<f64>) -> Option<Box<dyn Model<Tensor<4>, O> + '_>> {
+        None
     }
 
     /// Returns the sha256 of the weights as they are stored, in hexadecimal digits; `None` when they are not stored.
@@ -167,6 +174,10 @@ impl ImageModel for AnyModel {
 
     fn info(&self) -> ModelInfo {
         self.model.info()
+    }
+
+    fn randomized(&self, part: Range<f64>) -> Option<Box<dyn Model + '_>> {
+        self.model.randomized(part)
     }
 
     fn sha256(&self) -> Result<Option<String>, Error> {

@@ -232,6 +232,10 @@ impl ImageModel for OnnxModel {
         ImageModel::info(&self.model)
     }
 
+    fn randomized(&self, part: std::ops::Range<f64>) -> Option<Box<dyn Model + '_>> {
+        self.model.randomized(part)
+    }
+
     fn sha256(&self) -> Result<Option<String>, Error> {
         let unreadable = |error: std::io::Error| cam_models::Error::UnreadableWeights {
             path: self.file.clone(),

@@ -194,4 +194,9 @@ where
     fn info(&self) -> ModelInfo {
         self.info.clone()
     }
+
+    fn randomized(&self, part: std::ops::Range<f64>) -> Option<Box<dyn Model<Tensor<4>, O> + '_>> {
+        let model = self.recorded.randomized(part).ok()?;
+        Some(Box::new(model))
+    }
 }

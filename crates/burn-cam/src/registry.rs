@@ -31,6 +31,8 @@ pub struct Registry {
     methods: Vec<&'static dyn Method>,
     targets: Vec<TargetInfo>,
     openers: Vec<&'static dyn Opener>,
+    #[cfg(feature = "metrics")]
+    metrics: Vec<&'static dyn cam_metrics::Metric>,
     #[cfg(feature = "zoo")]
     pub(crate) models: cam_models::Registry,
 }
@@ -41,6 +43,8 @@ impl Default for Registry {
             methods: METHODS.to_vec(),
             targets: TARGETS.to_vec(),
             openers: OPENERS.to_vec(),
+            #[cfg(feature = "metrics")]
+            metrics: cam_metrics::METRICS.to_vec(),
             #[cfg(feature = "zoo")]
             models: cam_models::Registry::default(),
         }
@@ -66,6 +70,34 @@ impl Registry {
     pub fn with_opener(mut self, opener: impl Opener + 'static) -> Self {
         self.openers.insert(0, Box::leak(Box::new(opener)));
         self
+    }
+
+    /// Adds a metric of maps, in place of one of the same name. It lasts as long as the program, as the built-in ones do.
+    #[cfg(feature = "metrics")]
+    pub fn with_metric(mut self, metric: impl cam_metrics::Metric + 'static) -> Self {
+        self.metrics.retain(|other| other.name() != metric.name());
+        self.metrics.push(Box::leak(Box::new(metric)));
+        self
+    }
+
+    /// Returns all metrics of maps.
+    #[cfg(feature = "metrics")]
+    pub fn metrics(&self) -> &[&'static dyn cam_metrics::Metric] {
+        &self.metrics
+    }
+
+    /// Returns the metric of this name.
+    ///
+    /// # Errors
+    /// [`cam_metrics::Error::UnknownMetric`] with the names that there are.
+    #[cfg(feature = "metrics")]
+    pub fn metric(&self, name: &str) -> Result<&'static dyn cam_metrics::Metric, Error> {
+        let found = self.metrics.iter().copied().find(|metric| metric.name() == name);
+        let unknown = || cam_metrics::Error::UnknownMetric {
+            asked: name.into(),
+            known: self.metrics.iter().map(|metric| metric.name().into()).collect(),
+        };
+        Ok(found.ok_or_else(unknown)?)
     }
 
     /// Returns all methods.

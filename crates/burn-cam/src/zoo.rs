@@ -206,6 +206,10 @@ impl ImageModel for Classifier {
         }
     }
 
+    fn randomized(&self, part: std::ops::Range<f64>) -> Option<Box<dyn crate::Model + '_>> {
+        Some(Box::new(Classifier::randomized(self, part)))
+    }
+
     fn sha256(&self) -> Result<Option<String>, Error> {
         Ok(Classifier::sha256(self)?)
     }

@@ -9,7 +9,9 @@ pub mod preprocess;
 pub mod strategy;
 pub mod target;
 
-use crate::commands::{bench, card, compare, concepts, demo, explain, guided, list, serve, shell};
+use crate::commands::{
+    bench, card, compare, concepts, demo, evaluate, explain, guided, list, serve, shell, tune,
+};
 use crate::report::console::Verbosity;
 use crate::report::failure::EXIT_CODES;
 use clap::{Parser, Subcommand};
@@ -41,6 +43,12 @@ pub enum Command {
     /// Show what a layer sees, as a few concepts: deep feature factorization
     #[command(after_help = concepts::EXAMPLES)]
     Concepts(concepts::Args),
+    /// Measure how good maps are: faithfulness, localization, form, sanity
+    #[command(after_help = evaluate::EXAMPLES)]
+    Evaluate(Box<evaluate::Args>),
+    /// Find the method and the layer whose maps explain a model best, on a few photos
+    #[command(after_help = tune::EXAMPLES)]
+    Tune(Box<tune::Args>),
     /// Measure what explanations cost compared with plain inference
     #[command(after_help = bench::EXAMPLES)]
     Bench(bench::Args),
@@ -56,6 +64,9 @@ pub enum Command {
     /// List the methods: what they cost, and their papers
     #[command(after_help = "Examples:\n  cam methods\n  cam explain dog.jpg --method layercam")]
     Methods,
+    /// List the metrics of maps: which direction is better, what they need, and their papers
+    #[command(after_help = "Examples:\n  cam metrics\n  cam evaluate photos --metrics insertion,deletion")]
+    Metrics,
     /// List the devices of this build
     #[command(after_help = "Examples:\n  cam devices\n  cam explain dog.jpg --device cpu")]
     Devices,

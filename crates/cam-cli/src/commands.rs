@@ -7,11 +7,13 @@ pub mod card;
 pub mod compare;
 pub mod concepts;
 pub mod demo;
+pub mod evaluate;
 pub mod explain;
 pub mod guided;
 pub mod list;
 pub mod serve;
 pub mod shell;
+pub mod tune;
 
 /// Returns why a method does not apply to a model; nothing when it does. A method that needs more of a network than a layer is tried with a
 /// blank image.

@@ -32,7 +32,7 @@ pub mod testing;
 use args::{Args, Command};
 use burn_cam::Registry;
 use clap::{CommandFactory, Parser};
-use commands::{bench, card, compare, concepts, demo, explain, guided, list, serve, shell};
+use commands::{bench, card, compare, concepts, demo, evaluate, explain, guided, list, serve, shell, tune};
 use report::console::{Console, Verbosity};
 use report::failure::Failure;
 use run::panics;
@@ -84,11 +84,14 @@ fn dispatch(command: Command, console: &Console) -> Result<(), Failure> {
         Command::Compare(args) => compare::run(&args, console),
         Command::Guided(args) => guided::run(&args, console),
         Command::Concepts(args) => concepts::run(&args, console),
+        Command::Evaluate(args) => evaluate::run(&args, console),
+        Command::Tune(args) => tune::run(&args, console),
         Command::Bench(args) => bench::run(&args, console),
         Command::Layers(args) => list::layers(&args, console),
         Command::Card(args) => card::run(&args, console),
         Command::Models => list::models(console),
         Command::Methods => list::methods(console),
+        Command::Metrics => list::metrics(console),
         Command::Devices => list::devices(console),
         Command::Serve(args) => serve::run(&args, console),
         Command::Completions(args) => shell::completions(&args, console),

@@ -180,6 +180,19 @@ where
     I: Tensors,
     O: Tensors,
 {
+    /// Returns the model with random numbers in a part of its parameters: see [`randomized`](crate::randomized).
+    ///
+    /// # Errors
+    /// Those of [`record`].
+    #[allow(clippy::type_complexity, reason = "the type of a closure has no name")]
+    pub fn randomized(
+        &self,
+        part: std::ops::Range<f64>,
+    ) -> Result<Recorded<M, impl Forward<M, I, O> + '_, I, O>, Error> {
+        let module = crate::randomized(&self.module, part);
+        record_fallible(&module, |module: &M, input: I| self.forward.call(module, input))
+    }
+
     /// Returns the model that explains the input at place `K` of several; this one explains the first.
     ///
     /// The layers of a model are those that depend on the explained input, so each of several images has its own default layer until the

@@ -325,6 +325,11 @@ impl Preprocess {
         [(columns - width) / 2, (rows - height) / 2, width, height]
     }
 
+    /// Returns the part of an image of this width and height that the network sees.
+    pub fn view(&self, width: u32, height: u32) -> View {
+        self.placement([width, height]).view
+    }
+
     /// Returns the image that the network sees, before its colors are normalized, and the part of the image that it shows.
     pub fn resized(&self, photo: &RgbImage) -> (RgbImage, View) {
         let Placement { scaled, from, to, size, view } = self.placement([photo.width(), photo.height()]);

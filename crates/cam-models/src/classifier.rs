@@ -170,6 +170,13 @@ impl Classifier {
         Ok(self)
     }
 
+    /// Returns the network with random numbers in a part of its parameters, as a model of the same inputs and outputs: see
+    /// [`cam_graph::randomized`].
+    pub fn randomized(&self, part: std::ops::Range<f64>) -> impl Model + Send + Sync + use<> {
+        let network = recorded(&self.network.network().randomized(part));
+        InPrecision { network, precision: self.precision }
+    }
+
     /// Returns the precision that the network computes in.
     pub fn precision(&self) -> Precision {
         self.precision
@@ -303,10 +310,30 @@ impl Classifier {
     }
 }
 
+/// A network that gets images and gives logits in f32, whatever it computes in.
+struct InPrecision<N = RecordedNetwork> {
+    network: N,
+    precision: Precision,
+}
+
+impl<N: std::borrow::Borrow<RecordedNetwork>> Model for InPrecision<N> {
+    fn module(&self) -> &dyn Inspect {
+        Model::module(self.network.borrow())
+    }
+
+    fn prepare(&self, images: &Tensor<4>) -> Result<(), cam_core::Error> {
+        Model::prepare(self.network.borrow(), &images.clone().cast(self.precision.dtype()))
+    }
+
+    fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
+        let logits = self.network.borrow().forward(images.cast(self.precision.dtype()), taps);
+        logits.cast(Precision::F32.dtype())
+    }
+}
+
 impl Classifier {
-    /// Casts images to the precision of the network.
-    fn cast(&self, images: Tensor<4>) -> Tensor<4> {
-        images.cast(self.precision.dtype())
+    fn in_f32(&self) -> InPrecision<&RecordedNetwork> {
+        InPrecision { network: &self.network, precision: self.precision }
     }
 }
 
@@ -316,12 +343,11 @@ impl Model for Classifier {
     }
 
     fn prepare(&self, images: &Tensor<4>) -> Result<(), cam_core::Error> {
-        Model::prepare(&self.network, &self.cast(images.clone()))
+        self.in_f32().prepare(images)
     }
 
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
-        let logits = self.network.forward(self.cast(images), taps);
-        logits.cast(Precision::F32.dtype())
+        self.in_f32().forward(images, taps)
     }
 }
 

@@ -16,6 +16,7 @@ use cam_core::{Inspect, Model, Taps};
 use cam_graph::Precision;
 use std::any::Any;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 pub(crate) use tail::TailLayer;
 use tail::TailedArchitecture;
@@ -255,6 +256,7 @@ trait DynNetwork: Send + Sync {
     fn forward(&self, images: Tensor<4>) -> Tensor<2>;
     fn shapes(&self, adapter: Option<&dyn ModuleAdapter>) -> Shapes;
     fn cast(&self, precision: Precision) -> AnyNetwork;
+    fn randomized(&self, part: Range<f64>) -> AnyNetwork;
     fn record(&self) -> Result<RecordedNetwork, cam_graph::Error>;
 }
 
@@ -277,6 +279,10 @@ impl<M: Module + Sync + 'static> DynNetwork for TypedNetwork<M> {
 
     fn cast(&self, mut precision: Precision) -> AnyNetwork {
         AnyNetwork::new(self.module.clone().map(&mut precision), self.forward)
+    }
+
+    fn randomized(&self, part: Range<f64>) -> AnyNetwork {
+        AnyNetwork::new(cam_graph::randomized(&self.module, part), self.forward)
     }
 
     fn record(&self) -> Result<RecordedNetwork, cam_graph::Error> {
@@ -309,6 +315,11 @@ impl AnyNetwork {
     /// Returns the network with its parameters in another precision.
     pub fn cast(&self, precision: Precision) -> Self {
         self.0.cast(precision)
+    }
+
+    /// Returns the network with random numbers in a part of its parameters: see [`cam_graph::randomized`].
+    pub fn randomized(&self, part: Range<f64>) -> Self {
+        self.0.randomized(part)
     }
 
     /// Records the network as any Burn module is recorded, so that it can be explained. Weights are shared, not copied.

@@ -13,6 +13,17 @@ pub struct Completed(fn() -> Vec<String>);
 pub const METHODS: Completed =
     Completed(|| registry().methods().iter().map(|method| method.name().into()).collect());
 
+/// The names of metrics, and of groups of them.
+pub const METRICS: Completed = Completed(|| {
+    let mut names: Vec<String> = registry().metrics().iter().map(|metric| metric.name().into()).collect();
+    let mut groups: Vec<String> =
+        registry().metrics().iter().map(|metric| metric.info().group.to_string()).collect();
+    groups.dedup();
+    names.extend(groups);
+    names.push("all".into());
+    names
+});
+
 /// The names of models.
 pub const MODELS: Completed =
     Completed(|| registry().models().cards().map(|card| card.name.clone()).collect());

@@ -33,6 +33,10 @@ pub enum Failure {
     Folder { path: PathBuf, reason: String },
     #[error("there are no images in the folder `{}` ({known})", .path.display())]
     NoImages { path: PathBuf, known: String },
+    #[error("cannot merge `{}`: {reason}", .path.display())]
+    Shards { path: PathBuf, reason: String },
+    #[error("the truth `{}`: {reason}", .path.display())]
+    Truth { path: PathBuf, reason: String },
     /// The command line combines options that exclude each other.
     #[error("{0}")]
     Usage(String),
@@ -65,7 +69,7 @@ Exit codes:
    2  invalid command line
    3  unknown layer
    4  unknown class
-   5  unknown method, or one that finds nothing to read in this model or layer
+   5  unknown method or metric, or a method that finds nothing to read in this model or layer
    6  unknown model, or a model without its weights
    7  an image, an array or a result that cannot be read
    8  an image that is too small or too large
@@ -86,7 +90,12 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Overwrites { .. } => 2,
-            Self::Record { .. } | Self::Array { .. } | Self::Folder { .. } | Self::NoImages { .. } => 7,
+            Self::Record { .. }
+            | Self::Truth { .. }
+            | Self::Shards { .. }
+            | Self::Array { .. }
+            | Self::Folder { .. }
+            | Self::NoImages { .. } => 7,
             Self::NonFinite { .. } => 11,
             Self::Output { .. } | Self::Stdout { .. } => 12,
             Self::Device(_) | Self::Lost { .. } => 13,

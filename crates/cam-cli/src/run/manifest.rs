@@ -42,6 +42,9 @@ pub struct Line<'a> {
     pub predictions: &'a [Prediction],
     /// Its maps and their files.
     pub maps: &'a [MapReport],
+    /// What was measured of its maps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured: Option<&'a serde_json::Value>,
     /// Why there are none.
     pub error: Option<&'a str>,
 }
@@ -199,8 +202,73 @@ impl Manifest {
     }
 }
 
+/// Returns the images that a manifest names, each once, in the order of its lines.
+pub fn inputs(manifest: &Path) -> Result<Vec<PathBuf>, Failure> {
+    #[derive(Deserialize)]
+    struct Input {
+        input: JsonPath,
+    }
+    let failed = |error: io::Error| Failure::Folder { path: manifest.into(), reason: error.to_string() };
+    if !manifest.is_file() {
+        return Err(failed(io::Error::from(io::ErrorKind::NotFound)));
+    }
+    let (mut known, mut inputs) = (HashSet::new(), Vec::new());
+    for line in lines(manifest).map_err(failed)? {
+        if let Ok(Input { input }) = serde_json::from_slice(&line.map_err(failed)?)
+            && known.insert(input.to_path_buf())
+        {
+            inputs.push(input.to_path_buf());
+        }
+    }
+    Ok(inputs)
+}
+
+/// What any line of a manifest says of its image.
+#[derive(Deserialize)]
+pub struct Recorded {
+    pub input: JsonPath,
+    pub options: serde_json::Value,
+}
+
+/// Reads all lines of the manifest of a folder, and what each says.
+pub fn recorded(
+    folder: &Path,
+) -> Result<impl Iterator<Item = Result<(Vec<u8>, Recorded), Failure>>, Failure> {
+    let path = folder.join(NAME);
+    let failed = move |error: io::Error| Failure::Folder { path: path.clone(), reason: error.to_string() };
+    let all = lines(&folder.join(NAME)).map_err(&failed)?.map(move |line| {
+        let line = line.map_err(&failed)?;
+        Ok(serde_json::from_slice::<Recorded>(&line).ok().map(|recorded| (line, recorded)))
+    });
+    Ok(all.filter_map(Result::transpose))
+}
+
+/// What was measured of the maps of one image.
+#[derive(Deserialize)]
+pub struct MeasuredLine {
+    pub input: JsonPath,
+    #[serde(default)]
+    pub part: Part,
+    pub measured: serde_json::Value,
+    options: serde_json::Value,
+}
+
+/// Reads what was measured with these options, one image at a time.
+pub fn measured(
+    folder: &Path,
+    options: &serde_json::Value,
+) -> Result<impl Iterator<Item = Result<MeasuredLine, Failure>>, Failure> {
+    let path = folder.join(NAME);
+    let failed = move |error: io::Error| Failure::Folder { path: path.clone(), reason: error.to_string() };
+    let all = lines(&folder.join(NAME)).map_err(&failed)?.map(move |line| {
+        let line = line.map_err(&failed)?;
+        Ok(serde_json::from_slice::<MeasuredLine>(&line).ok().filter(|line| line.options == *options))
+    });
+    Ok(all.filter_map(Result::transpose))
+}
+
 /// Reads the lines of a manifest, of a longer one than any of ours the beginning; there are none when there is no file.
-fn lines(path: &Path) -> io::Result<impl Iterator<Item = io::Result<Vec<u8>>>> {
+fn lines(path: &Path) -> io::Result<impl Iterator<Item = io::Result<Vec<u8>>> + use<>> {
     let mut file = match File::open(path) {
         Ok(file) => Some(BufReader::new(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,

@@ -57,11 +57,16 @@ impl RunState {
             folder.reserve(opened.taken.iter().cloned());
             manifest = Some(opened);
         }
+        Ok(Self::with_manifest(sources, manifest))
+    }
+
+    /// Starts a run whose results are in a manifest.
+    pub fn with_manifest(sources: Vec<Source>, manifest: Option<Manifest>) -> Self {
         interrupt::watch(match manifest {
             Some(_) => "all files are complete, and the same command continues",
             None => "all files are complete",
         });
-        Ok(Self { sources, manifest, done: 0, failures: Vec::new() })
+        Self { sources, manifest, done: 0, failures: Vec::new() }
     }
 
     /// Returns the files that are left to do, and prints how many are done already.
@@ -105,7 +110,19 @@ impl RunState {
         predictions: &[Prediction],
         maps: &[MapReport],
     ) -> Result<(), Failure> {
-        self.add(source, part, predictions, maps, None)?;
+        self.add(source, part, predictions, maps, None, None)?;
+        self.done += 1;
+        Ok(())
+    }
+
+    /// Records what was measured of the maps of an image.
+    pub fn measured(
+        &mut self,
+        source: &Source,
+        part: Part,
+        measured: &serde_json::Value,
+    ) -> Result<(), Failure> {
+        self.add(source, part, &[], &[], Some(measured), None)?;
         self.done += 1;
         Ok(())
     }
@@ -117,7 +134,7 @@ impl RunState {
             return Err(failure);
         }
         let error = failure.message();
-        self.add(source, part, &[], &[], Some(&error))?;
+        self.add(source, part, &[], &[], None, Some(&error))?;
         self.failures.push(FailedImage { image: source.path.as_path().into(), part, error });
         Ok(())
     }
@@ -145,10 +162,19 @@ impl RunState {
         part: Part,
         predictions: &[Prediction],
         maps: &[MapReport],
+        measured: Option<&serde_json::Value>,
         error: Option<&str>,
     ) -> Result<(), Failure> {
         let Some(manifest) = &mut self.manifest else { return Ok(()) };
         let stamp = Stamp::of_file(&source.path);
-        manifest.add(&Line { input: source.path.as_path().into(), part, stamp, predictions, maps, error })
+        manifest.add(&Line {
+            input: source.path.as_path().into(),
+            part,
+            stamp,
+            predictions,
+            maps,
+            measured,
+            error,
+        })
     }
 }
