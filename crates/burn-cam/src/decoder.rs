@@ -1,6 +1,6 @@
 //! Decoders: what the output of a model means, as predictions that can be asked why.
 
-use crate::Error;
+use crate::{Aspect, Error};
 use burn::Tensor;
 use burn::tensor::TensorReadError;
 use cam_core::{Binary, Class, Goal, LikelierSide, Ranked, Target};
@@ -86,6 +86,47 @@ pub trait Decoder<O = Tensor<2>>: Send + Sync {
     fn explains_several(&self) -> bool {
         false
     }
+
+    /// Returns whether predictions have places in the image. Then each image is asked for its own, and there may be none.
+    fn has_places(&self) -> bool {
+        false
+    }
+
+    /// Returns the number of the class of this name or number.
+    ///
+    /// # Errors
+    /// [`Error::NotAsked`] by default.
+    fn class(&self, name: &str) -> Result<usize, Error> {
+        Err(Error::NotAsked { decoder: self.name(), what: format!("the class `{name}`") })
+    }
+
+    /// Returns the prediction of a class at a place that the model should have made: left, top, right, bottom, in pixels of the input.
+    ///
+    /// # Errors
+    /// [`Error::NotAsked`] by default.
+    fn expected(&self, _class: usize, _bounds: [f32; 4]) -> Result<Prediction<O>, Error> {
+        Err(Error::NotAsked { decoder: self.name(), what: "what it should have found".into() })
+    }
+
+    /// Returns the target that asks for this aspect of a prediction.
+    ///
+    /// # Errors
+    /// [`Error::NotAsked`] by default, for all but the score itself.
+    fn aspect(&self, prediction: &Prediction<O>, aspect: &Aspect) -> Result<AnyTarget<O>, Error> {
+        match aspect.is_plain() {
+            true => Ok(prediction.target()),
+            false => Err(Error::NotAsked { decoder: self.name(), what: "parts of its predictions".into() }),
+        }
+    }
+}
+
+/// Where a prediction is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Place {
+    /// Left, top, right, bottom: in pixels of the input, in the results of an explainer in pixels of the image.
+    pub bounds: [f32; 4],
+    /// Which row of the output it is, if it is one.
+    pub row: Option<usize>,
 }
 
 /// What a model found in an image: a class, and in decoders of other outputs what else it is of.
@@ -112,6 +153,8 @@ pub struct Prediction<O = Tensor<2>> {
     pub score: f32,
     /// How confident the model is, 0 to 1.
     pub probability: f32,
+    /// Where it is; `None` if it is of the whole image.
+    pub place: Option<Place>,
     target: AnyTarget<O>,
 }
 
@@ -124,7 +167,24 @@ impl<O> Prediction<O> {
         probability: f32,
         target: impl Target<O> + Send + Sync + 'static,
     ) -> Self {
-        Self { class, label: label.into(), score, probability, target: AnyTarget::new(target) }
+        Self { class, label: label.into(), score, probability, place: None, target: AnyTarget::new(target) }
+    }
+
+    /// Sets where it is.
+    pub fn at(self, place: Place) -> Self {
+        Self { place: Some(place), ..self }
+    }
+
+    /// Sets what is asked of it.
+    pub fn with_target(self, target: AnyTarget<O>) -> Self {
+        Self { target, ..self }
+    }
+
+    /// Returns whether a point is in its box.
+    pub fn is_at(&self, [x, y]: [f32; 2]) -> bool {
+        self.place.is_some_and(|Place { bounds: [left, top, right, bottom], .. }| {
+            (left..=right).contains(&x) && (top..=bottom).contains(&y)
+        })
     }
 
     /// Returns the target that asks why the model predicts this.
@@ -144,7 +204,7 @@ impl<O> fmt::Debug for Prediction<O> {
         let Self { class, label, score, probability, .. } = self;
         let mut parts = f.debug_struct("Prediction");
         parts.field("class", class).field("label", label).field("score", score);
-        parts.field("probability", probability).finish_non_exhaustive()
+        parts.field("probability", probability).field("place", &self.place).finish_non_exhaustive()
     }
 }
 
@@ -156,9 +216,12 @@ impl<O> Serialize for Prediction<O> {
             label: &'a str,
             score: f32,
             probability: f32,
+            #[serde(rename = "box", skip_serializing_if = "Option::is_none")]
+            bounds: Option<[f32; 4]>,
         }
-        let Self { class, label, score, probability, .. } = self;
-        Numbers { class: *class, label, score: *score, probability: *probability }.serialize(serializer)
+        let Self { class, label, score, probability, place, .. } = self;
+        let bounds = place.map(|place| place.bounds);
+        Numbers { class: *class, label, score: *score, probability: *probability, bounds }.serialize(serializer)
     }
 }
 
@@ -339,6 +402,11 @@ impl OutputParts {
     /// Puts together what was read of tensors of these shapes.
     pub fn new(shapes: Vec<[usize; 2]>, numbers: Vec<Vec<f32>>) -> Self {
         Self { numbers, lengths: shapes.into_iter().map(|[_, length]| length).collect() }
+    }
+
+    /// Returns whether all numbers are finite.
+    pub fn is_finite(&self) -> bool {
+        self.numbers.iter().flatten().all(|number| number.is_finite())
     }
 
     /// Returns the predictions of the image at a place of the batch.

@@ -3,10 +3,14 @@
 use crate::decoder::OutputParts;
 use crate::explanation::{BatchMaps, ImageExplanation, ImageMap, Timings};
 use crate::input::Shown;
-use crate::{AnyTarget, Decoder, Error, ImageInput, ImageModel, Preprocess, Resize};
+use crate::ask::answer;
+use crate::{
+    AnyTarget, Ask, Aspect, Decoder, Error, ImageInput, ImageModel, Part, Prediction, Preprocess, Resize,
+};
 use burn::Tensor;
 use cam_core::{
-    BoxedTarget, Explain, Explainer, Explanation, Method, Taps, Target, Wrapped, Wrapper, block_on,
+    BoxedTarget, Explain, Explainer, Explanation, Fusion, Method, Taps, Target, Wrapped, Wrapper, block_on,
+    choose_levels_async,
 };
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -19,6 +23,9 @@ const TOP_K: usize = 5;
 
 /// The default number of images in one pass.
 const BATCH_SIZE: usize = 8;
+
+/// How many positions of a layer the gradient of a box has to reach.
+const REACH: usize = 9;
 
 /// Explains the top prediction of an image, by Grad-CAM at the default layer of the model.
 ///
@@ -38,8 +45,9 @@ pub fn explain<O: 'static>(
     model: &impl ImageModel<O>,
     image: impl Into<ImageInput>,
 ) -> Result<ImageMap, Error> {
-    let found = ImageExplainer::new(model).top(1).explain(image)?;
-    Ok(found.maps.into_iter().next().expect("one target, one layer and one method have a map"))
+    let image = image.into();
+    let found = ImageExplainer::new(model).top(1).explain(&image)?;
+    found.maps.into_iter().next().ok_or_else(|| Error::NothingFound { name: image.name().map(String::from) })
 }
 
 /// A wrapper of explainers of images, of any kind.
@@ -53,6 +61,9 @@ pub struct ImageExplainer<'m, M, O = Tensor<2>> {
     explainer: Explainer<'m, M>,
     decoder: Box<dyn Decoder<O>>,
     targets: Vec<AnyTarget<O>>,
+    /// What is asked of predictions that have places, and which aspect of each.
+    asks: Vec<Ask>,
+    aspect: Aspect,
     /// Makes the score of a prediction that is explained without a target.
     default_score: fn(BoxedTarget<O>) -> BoxedTarget<O>,
     /// The innermost first.
@@ -78,6 +89,8 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
             },
             decoder: model.decoder(),
             targets: Vec::new(),
+            asks: Vec::new(),
+            aspect: Aspect::default(),
             default_score: |target| target,
             wrappers: Vec::new(),
             preprocess: model.preprocess(),
@@ -92,12 +105,19 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
     /// # Errors
     /// [`cam_image::Error::UnknownLabel`] with similar names.
     pub fn class(self, class: impl Display) -> Result<Self, Error> {
+        if self.decoder.has_places() {
+            self.decoder.class(&class.to_string())?;
+            return Ok(self.ask(Ask::Class(class.to_string())));
+        }
         let target = self.decoder.target(&class.to_string())?;
         Ok(self.target(target))
     }
 
     /// Adds the `count` most confident predictions of each image, or all of a model of fewer classes.
     pub fn top(self, count: usize) -> Self {
+        if self.decoder.has_places() {
+            return self.ask(Ask::Top(count));
+        }
         let count = self.decoder.classes().map_or(count, |classes| count.min(classes));
         (0..count).fold(self, |explainer, rank| {
             let target = explainer.decoder.ranked(rank);
@@ -120,6 +140,24 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
     /// ```
     pub fn target(mut self, target: impl Target<O> + Send + Sync + 'static) -> Self {
         self.targets.push(AnyTarget::new(target));
+        self
+    }
+
+    /// Adds which of its own predictions each image is asked for, of a model whose predictions have places: boxes, regions.
+    pub fn ask(mut self, ask: Ask) -> Self {
+        self.asks.push(ask);
+        self
+    }
+
+    /// Sets which part of each box is explained: its score, or why an edge is where it is.
+    pub fn part(mut self, part: Part) -> Self {
+        self.aspect.part = part;
+        self
+    }
+
+    /// Asks why each prediction is of its class and not of this one, by its name or number.
+    pub fn against(mut self, class: impl Display) -> Self {
+        self.aspect.against = Some(class.to_string());
         self
     }
 
@@ -277,7 +315,8 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
             let fits = |image: &&ImageInput| {
                 !image.pixels().is_empty() && image.input_size(&self.preprocess) == size
             };
-            let count = left.iter().take(self.batch_size).take_while(fits).count();
+            let most = if self.decoder.has_places() { 1 } else { self.batch_size };
+            let count = left.iter().take(most).take_while(fits).count();
             let (batch, rest) = left.split_at(count);
             left = rest;
             match self.batch(batch).await {
@@ -301,6 +340,9 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
 
     /// Explains images of one input size in one pass.
     async fn batch(&self, images: &[ImageInput]) -> Result<Vec<Result<ImageExplanation<O>, Error>>, Error> {
+        if let ([image], true) = (images, self.decoder.has_places()) {
+            return Ok(vec![Ok(self.places(image).await?)]);
+        }
         let started = Instant::now();
         let (input, shown) =
             ImageInput::batch(&images.iter().collect::<Vec<_>>(), &self.preprocess, &self.model.device())?;
@@ -345,6 +387,149 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
             Ok(ImageExplanation { image: image.name().map(String::from), predictions, maps, timings })
         });
         Ok(results.collect())
+    }
+
+    /// Explains what is asked of the predictions of one image, each at the layers that feed it unless layers are named.
+    async fn places(&self, image: &ImageInput) -> Result<ImageExplanation<O>, Error> {
+        let started = Instant::now();
+        let (input, shown) = ImageInput::batch(&[image], &self.preprocess, &self.model.device())?;
+        let shown = shown[0];
+        let preprocess = started.elapsed();
+        self.check_size(image, &input)?;
+        let started = Instant::now();
+        let (output, forward) = Explain::<_, O>::inference(&self.explainer).forward(input.clone())?;
+        let parts = OutputParts::read(self.decoder.parts(&output)?).await?;
+        if !parts.is_finite() {
+            let model = Some(self.model.info().name);
+            return Err(Error::NonFiniteOutput { model, name: image.name().map(String::from) });
+        }
+        let mut predictions = parts.predictions(&*self.decoder, 0);
+        let mut asked = self.asked(image, &predictions)?;
+        let scored = |prediction: &Prediction<O>| {
+            AnyTarget::from((self.default_score)(Box::new(prediction.target())))
+        };
+        let mut targets: Vec<AnyTarget<O>> = asked.iter().map(scored).collect();
+        targets.extend(self.targets.iter().cloned());
+        let mut timings = Timings { preprocess, forward, passes: 1.0, ..Timings::default() };
+        let mut maps = Vec::new();
+        self.to_photo(image, predictions.iter_mut().chain(&mut asked));
+        for (places, layers) in self.groups(&input, &targets).await? {
+            let group: Vec<AnyTarget<O>> = places.iter().map(|place| targets[*place].clone()).collect();
+            let explanation = self.maps_at(input.clone(), &group, layers).await?;
+            let (_, numbers) = explanation.read_with_async(Vec::<Tensor<2>>::new()).await?;
+            timings.passes += explanation.passes;
+            let of_group = BatchMaps { maps: &explanation.maps, numbers: &numbers };
+            for mut map in of_group.of_image(0, image, shown, |class| (self.decoder.label(class).into_owned(), None))? {
+                map.target = places[map.target];
+                if let Some(prediction) = asked.get(map.target) {
+                    map.class = Some(prediction.class);
+                    map.label = self.described(prediction);
+                    map.bounds = prediction.place.map(|place| place.bounds);
+                    let is_found = prediction.place.is_some_and(|place| place.row.is_some());
+                    map.probability = is_found.then_some(prediction.probability);
+                }
+                maps.push(map);
+            }
+        }
+        maps.sort_by_key(|map| map.target);
+        timings.explain = started.elapsed().saturating_sub(forward);
+        Ok(ImageExplanation { image: image.name().map(String::from), predictions, maps, timings })
+    }
+
+    /// Returns the predictions that are asked for: by default as many as the decoder explains, if no target is.
+    fn asked(&self, image: &ImageInput, predictions: &[Prediction<O>]) -> Result<Vec<Prediction<O>>, Error> {
+        let default = [Ask::Top(self.decoder.explained(predictions))];
+        let asks = if self.asks.is_empty() && self.targets.is_empty() { &default[..] } else { &self.asks };
+        let size = image.pixels().dimensions().into();
+        let to_input = |point: [f32; 2]| self.preprocess.to_input(point, size);
+        let mut asked = Vec::new();
+        for ask in asks {
+            let ask = match ask.clone() {
+                Ask::At(point) => Ask::At(to_input(point)),
+                Ask::Expect { class, bounds: [left, top, right, bottom] } => {
+                    let ([left, top], [right, bottom]) = (to_input([left, top]), to_input([right, bottom]));
+                    Ask::Expect { class, bounds: [left, top, right, bottom] }
+                }
+                other => other,
+            };
+            asked.extend(answer(&*self.decoder, &ask, &self.aspect, predictions)?);
+        }
+        Ok(asked)
+    }
+
+    /// Brings the places of predictions from the input to the image, and within it.
+    fn to_photo<'p>(&self, image: &ImageInput, predictions: impl Iterator<Item = &'p mut Prediction<O>>) {
+        let (width, height) = image.pixels().dimensions();
+        let preprocess = match image.prepared() {
+            Some(input) => {
+                let [_, _, height, width] = input.dims();
+                Preprocess { size: [height, width], resize: Resize::Squash, ..self.preprocess.clone() }
+            }
+            None => self.preprocess.clone(),
+        };
+        for place in predictions.filter_map(|prediction| prediction.place.as_mut()) {
+            let [left, top, right, bottom] = place.bounds;
+            let [[left, top], [right, bottom]] =
+                [[left, top], [right, bottom]].map(|point| preprocess.to_photo(point, [width, height]));
+            let (across, down) = (|x: f32| x.clamp(0.0, width as f32), |y: f32| y.clamp(0.0, height as f32));
+            place.bounds = [across(left), down(top), across(right), down(bottom)];
+        }
+    }
+
+    /// Returns what a map of a prediction is of: its class, and what of it is asked.
+    fn described(&self, prediction: &Prediction<O>) -> String {
+        let label = &prediction.label;
+        match (&self.aspect.against, self.aspect.part) {
+            (_, part @ (Part::Left | Part::Top | Part::Right | Part::Bottom)) => format!("{label}, {} edge", part.name()),
+            (Some(other), _) => {
+                let other = self.decoder.class(other).map_or_else(|_| other.clone(), |c| self.decoder.label(c).into());
+                format!("{label}, not {other}")
+            }
+            _ => label.clone(),
+        }
+    }
+
+    /// Returns the places of targets that are explained at the same layers, and these; none where the explainer has its own.
+    async fn groups(
+        &self,
+        input: &Tensor<4>,
+        targets: &[AnyTarget<O>],
+    ) -> Result<Vec<(Vec<usize>, Vec<String>)>, Error> {
+        if targets.is_empty() {
+            return Ok(Vec::new());
+        }
+        if self.explainer.knows_layer() {
+            return Ok(vec![((0..targets.len()).collect(), Vec::new())]);
+        }
+        let asked: Vec<&dyn Target<O>> = targets.iter().map(|target| target as &dyn Target<O>).collect();
+        let levels = choose_levels_async(self.model, input, &asked, REACH).await?;
+        let mut groups: Vec<(Vec<usize>, Vec<String>)> = Vec::new();
+        for (place, layers) in levels.into_iter().enumerate() {
+            match groups.iter_mut().find(|(_, known)| *known == layers) {
+                Some((places, _)) => places.push(place),
+                None => groups.push((vec![place], layers)),
+            }
+        }
+        Ok(groups)
+    }
+
+    /// Returns the maps of one image at these layers, which are fused, or at those of the explainer.
+    async fn maps_at(
+        &self,
+        images: Tensor<4>,
+        targets: &[AnyTarget<O>],
+        layers: Vec<String>,
+    ) -> Result<Explanation<Tensor<3>, O>, cam_core::Error> {
+        if layers.is_empty() {
+            return self.maps(images, targets).await;
+        }
+        let several = layers.len() > 1;
+        let at_layers = self.explainer.at_layers(layers);
+        let mut explain: Box<dyn Explain<Tensor<4>, O> + '_> = Box::new(at_layers);
+        if several {
+            explain = Box::new(Wrapped::new(explain, Fusion::Max));
+        }
+        self.wrapped(explain, images, targets).await
     }
 
     /// Makes sure that the model takes an input of a size that is not its own: the layers of most networks need some size at least, and
@@ -410,8 +595,16 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
         images: Tensor<4>,
         targets: &[AnyTarget<O>],
     ) -> Result<Explanation<Tensor<3>, O>, cam_core::Error> {
+        self.wrapped(Box::new(&self.explainer), images, targets).await
+    }
+
+    async fn wrapped(
+        &self,
+        mut explain: Box<dyn Explain<Tensor<4>, O> + '_>,
+        images: Tensor<4>,
+        targets: &[AnyTarget<O>],
+    ) -> Result<Explanation<Tensor<3>, O>, cam_core::Error> {
         let targets: Vec<&dyn Target<O>> = targets.iter().map(|target| target as &dyn Target<O>).collect();
-        let mut explain: Box<dyn Explain<Tensor<4>, O> + '_> = Box::new(&self.explainer);
         for wrapper in &self.wrappers {
             explain = Box::new(Wrapped::new(explain, wrapper));
         }

@@ -72,6 +72,9 @@ pub struct ImageMap {
     pub probability: Option<f32>,
     /// The score that is explained.
     pub score: f32,
+    /// The box of what is explained, in pixels of the image: left, top, right, bottom; `None` when it has no place.
+    #[serde(rename = "box", skip_serializing_if = "Option::is_none")]
+    pub bounds: Option<[f32; 4]>,
     /// The layer; `biases` or `attention` of methods that read the whole network.
     pub layer: String,
     /// The method. It serializes as its name.
@@ -211,6 +214,7 @@ impl BatchMaps<'_> {
                 label,
                 probability,
                 score: numbers.scores[place],
+                bounds: None,
                 layer: maps.layer.clone(),
                 method: maps.method,
                 heatmap: shown.crop(map(maps.heatmap.dims(), &numbers.heatmap)?)?,

@@ -64,12 +64,15 @@
 //! to the bit as one thread would.
 
 mod applies;
+mod ask;
 mod concepts;
 mod decoder;
+mod detect;
 mod error;
 mod explainer;
 mod explanation;
 mod guided;
+pub mod heads;
 mod input;
 mod layers;
 mod model;
@@ -83,7 +86,9 @@ mod zoo;
 
 pub use applies::applies;
 pub use concepts::Concept;
-pub use decoder::{AnyTarget, Classify, Decoder, Prediction};
+pub use ask::{Ask, Aspect};
+pub use decoder::{AnyTarget, Classify, Decoder, Place, Prediction};
+pub use detect::{BoxOutput, Detect, Suppression};
 pub use error::{Error, ErrorKind, UnknownName};
 pub use explainer::{ImageExplainer, explain};
 pub use explanation::{ImageExplanation, ImageMap, Timings, heat_maps};
@@ -96,10 +101,11 @@ pub use registry::Registry;
 
 pub use burn::tensor::Device;
 pub use cam_core::{
-    At, Attention, AttributionMaps, BestBox, Binary, Brightness, Class, Classes, Companion, Cost, Detections,
+    At, Attention, AttributionMaps, BestBox, Binary, Brightness, Class, Classes, Companion, Cost, Detection, DetectionRow,
+    Detections,
     Evidence, Explain, Explainer, Explanation, Finer, Flip, Fusion, Goal, Input, Inspect, LayerContext,
     LayerInfo, Layout, LikelierSide, LogOdds, METHODS, MapNumbers, Method, MethodInfo, Model, Ncdhw, Nchw,
-    Ncl, Needs, Nhwc, NoModule, Noise, Pool, Progress, Ranked, RankedLayer, Reads, Rectify, Region, Rivals,
+    Ncl, Needs, Nhwc, NoModule, Noise, Part, Pool, Progress, Ranked, RankedLayer, Reads, Rectify, Region, Rivals,
     Rows, Sampling, Scale, Sess, Sigmoid, Similarity, Smooth, Softmax, TARGETS, Tapped, Taps, Target,
     TargetInfo, Tokens, Top, UniqueCopies, Value, View, Warning, Wrapped, Wrapper, WrapperInfo, choose_layer,
     guided_backprop, guided_gradcam, method_named, methods::*,

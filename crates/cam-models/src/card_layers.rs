@@ -27,6 +27,8 @@ pub enum Origin {
     Folder(String),
     /// The tensors determine it.
     Tensors,
+    /// The package that its output is recognized as that of.
+    Package(String),
     /// The card of a published variant.
     Shipped(String),
     /// Nothing states it.
@@ -41,6 +43,7 @@ impl fmt::Display for Origin {
             Self::Metadata => f.write_str("the metadata of the file"),
             Self::Folder(source) => f.write_str(source),
             Self::Tensors => f.write_str("the tensors"),
+            Self::Package(name) => write!(f, "assumed, as {name} does it"),
             Self::Shipped(model) => write!(f, "the card of {model}"),
             Self::Assumed => f.write_str("assumed"),
         }

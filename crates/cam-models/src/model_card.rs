@@ -68,10 +68,19 @@ pub struct ModelCard {
     pub classifier: Option<String>,
     /// The default layer.
     pub layer: String,
-    /// The names of its classes: `imagenet`, `scenes`, `numbers`, or a list of names.
+    /// The names of its classes: `imagenet`, `coco`, `scenes`, `numbers`, or a list of names.
     pub labels: Labels,
     /// What its logits stand for.
     pub logits: Logits,
+    /// What it does, where its output does not show it: `classify`, `detect`, `segment`, `embed`, `regress`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// The decoder of its output: `yolov8`, `fastestdet`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoder: Option<String>,
+    /// What its numbers are in: `years`, `mm`; of a regression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
 }
 
 /// The names of the classes of a model.
@@ -83,6 +92,8 @@ pub enum Labels {
     Imagenet,
     /// The objects of the drawn scenes.
     Scenes,
+    /// The 80 classes of COCO's boxes.
+    Coco,
     /// No names: classes are called by their numbers.
     Numbers,
     /// These, in the order of the logits.
@@ -147,6 +158,9 @@ impl ModelCard {
             layer: layer.into(),
             labels: Labels::Numbers,
             logits: Logits::Softmax,
+            task: None,
+            decoder: None,
+            unit: None,
         }
     }
 
