@@ -51,7 +51,9 @@ pub(crate) fn answer<O: 'static>(
             let class = decoder.class(name)?;
             predictions.iter().filter(|prediction| prediction.class == class).cloned().collect()
         }
-        Ask::At(point) => predictions.iter().find(|prediction| prediction.is_at(*point)).cloned().into_iter().collect(),
+        Ask::At(point) => {
+            predictions.iter().find(|prediction| prediction.is_at(*point)).cloned().into_iter().collect()
+        }
         Ask::Expect { class, bounds } => vec![decoder.expected(decoder.class(class)?, *bounds)?],
     };
     let asked = |prediction: Prediction<O>| {

@@ -129,6 +129,14 @@ pub struct Place {
     pub row: Option<usize>,
 }
 
+impl Place {
+    /// Returns left, top, width and height.
+    pub fn area(&self) -> [f32; 4] {
+        let [left, top, right, bottom] = self.bounds;
+        [left, top, right - left, bottom - top]
+    }
+}
+
 /// What a model found in an image: a class, and in decoders of other outputs what else it is of.
 ///
 /// ```
@@ -220,8 +228,9 @@ impl<O> Serialize for Prediction<O> {
             bounds: Option<[f32; 4]>,
         }
         let Self { class, label, score, probability, place, .. } = self;
-        let bounds = place.map(|place| place.bounds);
-        Numbers { class: *class, label, score: *score, probability: *probability, bounds }.serialize(serializer)
+        let bounds = place.map(|place| place.area());
+        Numbers { class: *class, label, score: *score, probability: *probability, bounds }
+            .serialize(serializer)
     }
 }
 

@@ -1,16 +1,16 @@
 //! Images in, maps over them out.
 
+use crate::ask::answer;
 use crate::decoder::OutputParts;
 use crate::explanation::{BatchMaps, ImageExplanation, ImageMap, Timings};
 use crate::input::Shown;
-use crate::ask::answer;
 use crate::{
     AnyTarget, Ask, Aspect, Decoder, Error, ImageInput, ImageModel, Part, Prediction, Preprocess, Resize,
 };
 use burn::Tensor;
 use cam_core::{
-    BoxedTarget, Explain, Explainer, Explanation, Fusion, Method, Taps, Target, Wrapped, Wrapper, block_on,
-    choose_levels_async,
+    BoxedTarget, Explain, Explainer, Explanation, Fusion, HiResCam, Method, Taps, Target, Wrapped, Wrapper,
+    block_on, choose_levels_async,
 };
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -77,17 +77,23 @@ pub struct ImageExplainer<'m, M, O = Tensor<2>> {
 
 impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
     /// Creates an explainer of this model. By default it explains the top prediction, by Grad-CAM, at the default layer of the model;
-    /// of classes that do not exclude each other it explains all that are likely. Maps are [rectified last](Explainer::rectify_last), which
-    /// leaves no steps of a coarse layer.
+    /// of classes that do not exclude each other it explains all that are likely. Of predictions that have places, such as boxes, it explains
+    /// the five most confident, by the gradient times the activation at every place ([`HiResCam`]; of boxes this is ODAM), at the layers that
+    /// feed each. Maps are [rectified last](Explainer::rectify_last), which leaves no steps of a coarse layer.
     pub fn new(model: &'m M) -> Self {
-        let explainer = Explainer::new(model).rectify_last(true);
+        let mut explainer = Explainer::new(model).rectify_last(true);
+        if let Some(layer) = model.default_layer() {
+            explainer = explainer.default_layer(layer);
+        }
+        let decoder = model.decoder();
+        // The mean of a gradient says nothing of a place.
+        if decoder.has_places() {
+            explainer = explainer.default_method(HiResCam);
+        }
         Self {
             model,
-            explainer: match model.default_layer() {
-                Some(layer) => explainer.default_layer(layer),
-                None => explainer,
-            },
-            decoder: model.decoder(),
+            explainer,
+            decoder,
             targets: Vec::new(),
             asks: Vec::new(),
             aspect: Aspect::default(),
@@ -141,6 +147,11 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
     pub fn target(mut self, target: impl Target<O> + Send + Sync + 'static) -> Self {
         self.targets.push(AnyTarget::new(target));
         self
+    }
+
+    /// Returns whether the predictions of the model have places, such as boxes.
+    pub fn has_places(&self) -> bool {
+        self.decoder.has_places()
     }
 
     /// Adds which of its own predictions each image is asked for, of a model whose predictions have places: boxes, regions.
@@ -405,9 +416,8 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
         }
         let mut predictions = parts.predictions(&*self.decoder, 0);
         let mut asked = self.asked(image, &predictions)?;
-        let scored = |prediction: &Prediction<O>| {
-            AnyTarget::from((self.default_score)(Box::new(prediction.target())))
-        };
+        let scored =
+            |prediction: &Prediction<O>| AnyTarget::from((self.default_score)(Box::new(prediction.target())));
         let mut targets: Vec<AnyTarget<O>> = asked.iter().map(scored).collect();
         targets.extend(self.targets.iter().cloned());
         let mut timings = Timings { preprocess, forward, passes: 1.0, ..Timings::default() };
@@ -419,7 +429,9 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
             let (_, numbers) = explanation.read_with_async(Vec::<Tensor<2>>::new()).await?;
             timings.passes += explanation.passes;
             let of_group = BatchMaps { maps: &explanation.maps, numbers: &numbers };
-            for mut map in of_group.of_image(0, image, shown, |class| (self.decoder.label(class).into_owned(), None))? {
+            for mut map in
+                of_group.of_image(0, image, shown, |class| (self.decoder.label(class).into_owned(), None))?
+            {
                 map.target = places[map.target];
                 if let Some(prediction) = asked.get(map.target) {
                     map.class = Some(prediction.class);
@@ -480,9 +492,14 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
     fn described(&self, prediction: &Prediction<O>) -> String {
         let label = &prediction.label;
         match (&self.aspect.against, self.aspect.part) {
-            (_, part @ (Part::Left | Part::Top | Part::Right | Part::Bottom)) => format!("{label}, {} edge", part.name()),
+            (_, part @ (Part::Left | Part::Top | Part::Right | Part::Bottom)) => {
+                format!("{label}, {} edge", part.name())
+            }
             (Some(other), _) => {
-                let other = self.decoder.class(other).map_or_else(|_| other.clone(), |c| self.decoder.label(c).into());
+                let other = self
+                    .decoder
+                    .class(other)
+                    .map_or_else(|_| other.clone(), |c| self.decoder.label(c).into());
                 format!("{label}, not {other}")
             }
             _ => label.clone(),

@@ -1,7 +1,9 @@
 //! The explanation of an image, on the host: its predictions and its maps, each of which knows its image, class, layer and method.
 
 use crate::input::Shown;
-use crate::{Area, ColorMap, Error, HeatMap, ImageInput, MethodInfo, Overlay, Prediction, Reads, Warning};
+use crate::{
+    Area, ColorMap, Error, HeatMap, ImageInput, MethodInfo, Overlay, Place, Prediction, Reads, Warning,
+};
 use burn::Tensor;
 use cam_core::{AttributionMaps, MapNumbers};
 use image::RgbImage;
@@ -72,8 +74,9 @@ pub struct ImageMap {
     pub probability: Option<f32>,
     /// The score that is explained.
     pub score: f32,
-    /// The box of what is explained, in pixels of the image: left, top, right, bottom; `None` when it has no place.
-    #[serde(rename = "box", skip_serializing_if = "Option::is_none")]
+    /// The box of what is explained, in pixels of the image: left, top, right, bottom; `None` when it has no place. It serializes as left,
+    /// top, width, height.
+    #[serde(rename = "box", skip_serializing_if = "Option::is_none", serialize_with = "as_area")]
     pub bounds: Option<[f32; 4]>,
     /// The layer; `biases` or `attention` of methods that read the whole network.
     pub layer: String,
@@ -97,6 +100,10 @@ pub struct ImageMap {
 
 fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(time.as_secs_f64())
+}
+
+fn as_area<S: Serializer>(bounds: &Option<[f32; 4]>, serializer: S) -> Result<S::Ok, S::Error> {
+    bounds.map(|bounds| Place { bounds, row: None }.area()).serialize(serializer)
 }
 
 fn name_of_method<S: Serializer>(method: &MethodInfo, serializer: S) -> Result<S::Ok, S::Error> {
@@ -134,7 +141,12 @@ impl ImageMap {
         let colors = if signed { ColorMap::RedBlue } else { ColorMap::default() };
         let (photo, factor) = cam_viz::enlarged(self.source.pixels());
         let overlay = Overlay::new(&photo).area(self.area.times(factor)).colors(colors);
-        Ok(style(overlay).draw(&self.heatmap)?)
+        let mut drawn = style(overlay).draw(&self.heatmap)?;
+        if let Some(bounds) = self.bounds {
+            let color = cam_viz::class_color(self.class.unwrap_or_default());
+            cam_viz::draw_box(&mut drawn, bounds.map(|edge| edge * factor as f32), color, "");
+        }
+        Ok(drawn)
     }
 
     /// Writes [`overlay`](Self::overlay) as a PNG, JPEG or WebP file, whole or not at all.
@@ -159,6 +171,21 @@ impl ImageMap {
     pub fn is_of_network(&self) -> bool {
         matches!(self.method.reads, Reads::Biases | Reads::Attention)
     }
+}
+
+/// Returns an image with the boxes of its predictions and their names, each in the color of its class. Small images are drawn enlarged.
+pub fn draw_predictions<O>(image: &ImageInput, predictions: &[Prediction<O>]) -> RgbImage {
+    let (photo, factor) = cam_viz::enlarged(image.pixels());
+    let mut drawn = photo.into_owned();
+    // The most confident last, on top of the others.
+    for prediction in predictions.iter().rev() {
+        if let Some(place) = &prediction.place {
+            let name = format!("{} {:.0} %", prediction.label, 100.0 * prediction.probability);
+            let bounds = place.bounds.map(|edge| edge * factor as f32);
+            cam_viz::draw_box(&mut drawn, bounds, cam_viz::class_color(prediction.class), &name);
+        }
+    }
+    drawn
 }
 
 /// Reads the maps of a batch from the device.

@@ -85,13 +85,13 @@ mod registry;
 mod zoo;
 
 pub use applies::applies;
-pub use concepts::Concept;
 pub use ask::{Ask, Aspect};
+pub use concepts::Concept;
 pub use decoder::{AnyTarget, Classify, Decoder, Place, Prediction};
 pub use detect::{BoxOutput, Detect, Suppression};
 pub use error::{Error, ErrorKind, UnknownName};
 pub use explainer::{ImageExplainer, explain};
-pub use explanation::{ImageExplanation, ImageMap, Timings, heat_maps};
+pub use explanation::{ImageExplanation, ImageMap, Timings, draw_predictions, heat_maps};
 pub use input::ImageInput;
 pub use layers::{layer_sweep, layers, rank_layers};
 pub use model::{AnyModel, ImageModel, ModelInfo};
@@ -101,14 +101,13 @@ pub use registry::Registry;
 
 pub use burn::tensor::Device;
 pub use cam_core::{
-    At, Attention, AttributionMaps, BestBox, Binary, Brightness, Class, Classes, Companion, Cost, Detection, DetectionRow,
-    Detections,
-    Evidence, Explain, Explainer, Explanation, Finer, Flip, Fusion, Goal, Input, Inspect, LayerContext,
-    LayerInfo, Layout, LikelierSide, LogOdds, METHODS, MapNumbers, Method, MethodInfo, Model, Ncdhw, Nchw,
-    Ncl, Needs, Nhwc, NoModule, Noise, Part, Pool, Progress, Ranked, RankedLayer, Reads, Rectify, Region, Rivals,
-    Rows, Sampling, Scale, Sess, Sigmoid, Similarity, Smooth, Softmax, TARGETS, Tapped, Taps, Target,
-    TargetInfo, Tokens, Top, UniqueCopies, Value, View, Warning, Wrapped, Wrapper, WrapperInfo, choose_layer,
-    guided_backprop, guided_gradcam, method_named, methods::*,
+    At, Attention, AttributionMaps, BestBox, Binary, Brightness, Class, Classes, Companion, Cost, Detection,
+    DetectionRow, Detections, Evidence, Explain, Explainer, Explanation, Finer, Flip, Fusion, Goal, Input,
+    Inspect, LayerContext, LayerInfo, Layout, LikelierSide, LogOdds, METHODS, MapNumbers, Method, MethodInfo,
+    Model, Ncdhw, Nchw, Ncl, Needs, Nhwc, NoModule, Noise, Part, Pool, Progress, Ranked, RankedLayer, Reads,
+    Rectify, Region, Rivals, Rows, Sampling, Scale, Sess, Sigmoid, Similarity, Smooth, Softmax, TARGETS,
+    Tapped, Taps, Target, TargetInfo, Tokens, Top, UniqueCopies, Value, View, Warning, Wrapped, Wrapper,
+    WrapperInfo, choose_layer, guided_backprop, guided_gradcam, method_named, methods::*,
 };
 #[cfg(feature = "device")]
 pub use cam_device;
@@ -129,7 +128,8 @@ pub use {burn, cam_core, cam_graph, cam_image, cam_viz, image};
 pub mod draw {
     pub use cam_viz::{
         ColorBar, ColorMap, Error, Figure, Gradient, Marker, Mode, Mosaic, Overlay, Region, Rgb, RgbImage,
-        Sheet, Threshold, encode, enlarged, outline, png_text, remove_stale, save, with_png_text, write,
+        Sheet, Threshold, class_color, draw_box, encode, enlarged, outline, png_text, remove_stale, save,
+        with_png_text, write,
     };
 }
 

@@ -3,8 +3,8 @@
 use crate::detect::flat;
 use crate::heads::{self, Head, RawOutput};
 use crate::{
-    AnyModel, Classify, Decoder, Detect, Device, Error, ImageModel, Inspect, Logits, Model, ModelInfo, ModelRequest,
-    OpenModel, Opener, Precision, Preprocess, RecordedModel, Taps,
+    AnyModel, Classify, Decoder, Detect, Device, Error, ImageModel, Inspect, Logits, Model, ModelInfo,
+    ModelRequest, OpenModel, Opener, Precision, Preprocess, RecordedModel, Suppression, Taps,
 };
 use burn::Tensor;
 use burn::tensor::Int;
@@ -102,9 +102,13 @@ impl Opening<'_> {
         let outputs = heads::Outputs { shapes: &shapes, input: card.size, names };
         if let Some(name) = decoder {
             let head = heads::HEADS.iter().find(|head| head.name() == name);
-            let head = head.ok_or_else(|| self.signature(format!("no decoder is called `{name}`; {}", known_heads())))?;
+            let head = head
+                .ok_or_else(|| self.signature(format!("no decoder is called `{name}`; {}", known_heads())))?;
             let classes = head.classes(outputs).ok_or_else(|| {
-                self.signature(format!("the decoder `{name}` takes {}, and its outputs are {shapes:?}", head.shapes()))
+                self.signature(format!(
+                    "the decoder `{name}` takes {}, and its outputs are {shapes:?}",
+                    head.shapes()
+                ))
             })?;
             return Ok(Task::Detect(*head, classes));
         }
@@ -115,7 +119,8 @@ impl Opening<'_> {
         }
         let [height, width] = card.size;
         Err(self.signature(format!(
-            "no decoder takes its outputs, {shapes:?} for an image of {height} x {width} pixels; {}", known_heads()
+            "no decoder takes its outputs, {shapes:?} for an image of {height} x {width} pixels; {}",
+            known_heads()
         )))
     }
 
@@ -152,9 +157,14 @@ impl Opening<'_> {
                     Ok(flat(head.detections(&outputs, [height, width], classes)))
                 }))?;
                 let takes_one = self.mixes_images(&recorded, &card)?;
-                let about = |module: &OnnxModule| format!("{}, a detector like those of {}", about(module), head.package());
-                let decoder = |labels: Vec<String>, _: &ModelCard| {
-                    Detect::new(labels).suppression(head.suppression()).sorted(head.is_sorted())
+                let about = |module: &OnnxModule| {
+                    format!("{}, a detector like those of {}", about(module), head.package())
+                };
+                let decoder = |labels: Vec<String>, card: &ModelCard| {
+                    let own = head.suppression();
+                    let min_score = card.min_score.unwrap_or(own.min_score);
+                    let suppression = Suppression { min_score, overlap: card.overlap.or(own.overlap), ..own };
+                    Detect::new(labels).suppression(suppression).sorted(head.is_sorted())
                 };
                 self.model(recorded, classes, about, decoder, takes_one)
             }
@@ -167,7 +177,8 @@ impl Opening<'_> {
 
     /// Reports whether the images of a batch have other outputs than apart.
     fn mixes_images(&self, recorded: &Passed, card: &ModelCard) -> Result<bool, Error> {
-        Ok(self.module.may_be_of_one_batch_size() && mixes_images(recorded, card.channels, card.size, self.device)?)
+        Ok(self.module.may_be_of_one_batch_size()
+            && mixes_images(recorded, card.channels, card.size, self.device)?)
     }
 
     fn model<D: Decoder + Clone + 'static>(

@@ -121,6 +121,11 @@ impl<'m, M> Explainer<'m, M> {
         self
     }
 
+    /// Sets the method that is used if none is added, in place of Grad-CAM.
+    pub fn default_method(self, method: impl Method + 'static) -> Self {
+        Self { default_method: [Box::new(method)], ..self }
+    }
+
     /// Combines the channels of every method by their first principal component instead of their sum. Methods that combine
     /// them themselves stay as they are.
     pub fn eigen_smooth(mut self, on: bool) -> Self {
@@ -239,11 +244,7 @@ impl<'m, M> Explainer<'m, M> {
     }
 
     /// Returns what the methods read, in the order of the maps.
-    fn sources<'s>(
-        &self,
-        session: &Session<'_>,
-        layers: &'s [String],
-    ) -> Result<Vec<Source<'s>>, Error> {
+    fn sources<'s>(&self, session: &Session<'_>, layers: &'s [String]) -> Result<Vec<Source<'s>>, Error> {
         let input = session.layer_index(INPUT);
         let layers = layers.iter().map(|name| (name.as_str(), Reads::Layer, session.layer_index(name)));
         let network = [

@@ -83,6 +83,16 @@ impl CardLayers {
         self.with(Origin::Flag, Table::from_iter([(field.into(), value.into())]))
     }
 
+    /// Adds a field that is a word, as stated by the user.
+    pub fn with_word(self, field: &str, word: &str) -> Self {
+        self.with_stated(field, word)
+    }
+
+    /// Adds a field that is a number, as stated by the user.
+    pub fn with_number(self, field: &str, number: f32) -> Self {
+        self.with_stated(field, shortest(number))
+    }
+
     /// Adds the size of images, as stated by the user.
     pub fn with_size(self, size: [usize; 2]) -> Self {
         self.with_stated("size", size.map(|side| side as i64).to_vec())

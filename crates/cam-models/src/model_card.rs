@@ -78,6 +78,12 @@ pub struct ModelCard {
     /// The decoder of its output: `yolov8`, `fastestdet`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decoder: Option<String>,
+    /// The least score of a box, of a detector.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "some_as_written")]
+    pub min_score: Option<f32>,
+    /// From which intersection over union on a box shows what is found already, of a detector.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "some_as_written")]
+    pub overlap: Option<f32>,
     /// What its numbers are in: `years`, `mm`; of a regression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
@@ -120,6 +126,10 @@ fn one_as_written<S: Serializer>(number: &f32, serializer: S) -> Result<S::Ok, S
     shortest(*number).serialize(serializer)
 }
 
+fn some_as_written<S: Serializer>(number: &Option<f32>, serializer: S) -> Result<S::Ok, S::Error> {
+    number.map(shortest).serialize(serializer)
+}
+
 /// Returns a number in as few digits as say which f32 it is.
 pub(crate) fn shortest(number: f32) -> f64 {
     number.to_string().parse().unwrap_or(f64::from(number))
@@ -160,6 +170,8 @@ impl ModelCard {
             logits: Logits::Softmax,
             task: None,
             decoder: None,
+            min_score: None,
+            overlap: None,
             unit: None,
         }
     }

@@ -212,7 +212,12 @@ impl OnnxModule {
     /// Reports whether the first output is declared to be one row of numbers for each image.
     pub fn outputs_rows(&self) -> bool {
         let first = self.program.graph.outputs.first().and_then(|output| output.shape.clone());
-        first.is_some_and(|shape| shape.len() == 2 || shape.get(2..).is_some_and(|more| !more.is_empty() && more.iter().all(|length| *length == Some(1))))
+        first.is_some_and(|shape| {
+            shape.len() == 2
+                || shape
+                    .get(2..)
+                    .is_some_and(|more| !more.is_empty() && more.iter().all(|length| *length == Some(1)))
+        })
     }
 
     /// Reports whether the file may be for one batch size: its input has a fixed one, or it has constant shapes, which some exporters write
@@ -568,7 +573,8 @@ impl Outputs {
             let shape = array.shape();
             if shape.first() != Some(&batch) {
                 let name = name.escape_debug();
-                let reason = format!("the output `{name}` has the shape {shape:?}, whose first axis is not the batch");
+                let reason =
+                    format!("the output `{name}` has the shape {shape:?}, whose first axis is not the batch");
                 return Err(Error::Signature { reason });
             }
             let failed = |reason| Error::Signature { reason };

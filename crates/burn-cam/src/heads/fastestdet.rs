@@ -29,7 +29,9 @@ impl Head for FastestDet {
     fn classes(&self, outputs: Outputs<'_>) -> Option<usize> {
         let [numbers, height, width] = outputs.only()?;
         let is_level = [height, width] == outputs.input.map(|side| side / 16);
-        (is_level && outputs.names.is_none_or(|names| names + 5 == numbers)).then(|| numbers.checked_sub(5))?.filter(|classes| *classes > 0)
+        (is_level && outputs.names.is_none_or(|names| names + 5 == numbers))
+            .then(|| numbers.checked_sub(5))?
+            .filter(|classes| *classes > 0)
     }
 
     fn preprocess(&self) -> Preprocess {

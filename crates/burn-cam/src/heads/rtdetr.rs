@@ -73,7 +73,9 @@ impl Head for UltralyticsRtDetr {
 
     fn classes(&self, outputs: Outputs<'_>) -> Option<usize> {
         let [QUERIES, numbers] = outputs.only()? else { return None };
-        numbers.checked_sub(4).filter(|classes| *classes > 2 && outputs.names.is_none_or(|names| names == *classes))
+        numbers
+            .checked_sub(4)
+            .filter(|classes| *classes > 2 && outputs.names.is_none_or(|names| names == *classes))
     }
 
     fn preprocess(&self) -> Preprocess {

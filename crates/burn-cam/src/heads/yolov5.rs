@@ -30,7 +30,9 @@ impl Head for YoloV5 {
             return None;
         }
         outputs.strides(rows / 3)?;
-        numbers.checked_sub(5).filter(|classes| *classes > 0 && outputs.names.is_none_or(|names| names == *classes))
+        numbers
+            .checked_sub(5)
+            .filter(|classes| *classes > 0 && outputs.names.is_none_or(|names| names == *classes))
     }
 
     fn preprocess(&self) -> Preprocess {

@@ -30,7 +30,9 @@ impl Head for YoloX {
     fn classes(&self, outputs: Outputs<'_>) -> Option<usize> {
         let [rows, numbers] = outputs.only()?;
         outputs.strides(rows)?;
-        numbers.checked_sub(5).filter(|classes| *classes > 0 && outputs.names.is_none_or(|names| names == *classes))
+        numbers
+            .checked_sub(5)
+            .filter(|classes| *classes > 0 && outputs.names.is_none_or(|names| names == *classes))
     }
 
     fn preprocess(&self) -> Preprocess {
@@ -60,7 +62,8 @@ impl Head for YoloX {
             (cells, strides)
         });
         let (grids, strides): (Vec<_>, Vec<_>) = levels.unzip();
-        let (grid, stride) = (Tensor::cat(grids, 0).unsqueeze_dim(0), Tensor::cat(strides, 0).unsqueeze_dim(0));
+        let (grid, stride) =
+            (Tensor::cat(grids, 0).unsqueeze_dim(0), Tensor::cat(strides, 0).unsqueeze_dim(0));
         let center = (rows.clone().narrow(2, 0, 2) + grid) * stride.clone();
         let size = rows.clone().narrow(2, 2, 2).exp() * stride;
         let scores = rows.clone().narrow(2, 5, classes) * rows.narrow(2, 4, 1);

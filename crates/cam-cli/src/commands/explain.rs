@@ -26,13 +26,19 @@ use crate::run::sources::{Source, sources};
 use crate::run::viewer;
 use crate::run::workers::{self, ImageResult, WorkSpec};
 use burn_cam::draw::Figure;
-use burn_cam::{HeatMap, ImageMap, ImageModel, Method, ModelInfo, Prediction, Preprocess, Reads, Warning};
+use burn_cam::{HeatMap, ImageMap, ImageModel, Method, ModelInfo, Place, Prediction, Preprocess, Reads, Warning};
 use clap::Parser;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::mem::{Discriminant, discriminant};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+
+/// The default method for predictions that have places: the mean of a gradient says nothing of a place.
+const PLACED_METHOD: &str = "hirescam";
+
+/// The most predictions that are listed for people.
+const LISTED: usize = 10;
 
 /// What the name of the sheet of an image ends with.
 const SHEET: &str = "sheet";
@@ -68,7 +74,7 @@ fn explain(
     record: Option<Record>,
     console: &Console,
 ) -> Result<(), Failure> {
-    let methods = args.strategy.budget.methods(&args.methods)?;
+    let mut methods = args.strategy.budget.methods(&args.methods)?;
     let painter = args.overlay.painter(args.strategy.sign.is_signed())?;
     let devices = device::all(&args.place.device, console)?;
     let device = &devices[0].device;
@@ -94,6 +100,10 @@ fn explain(
     let info = model.info();
     info.weights.iter().for_each(|weights| inputs.add(weights));
     check(&output, &inputs)?;
+    let has_places = model.decoder().has_places();
+    if has_places && args.methods.is_empty() {
+        methods = args.strategy.budget.methods(&[PLACED_METHOD.into()])?;
+    }
     let targets = args.targets.targets(&model, console)?;
     let layers = args.strategy.layers(&model)?;
     let reader = args.preprocess.reader(&model);
@@ -102,7 +112,7 @@ fn explain(
         "{} on {device_name}, by {} at {}",
         info.name,
         methods.iter().map(|method| method.name()).collect::<Vec<_>>().join(", "),
-        if layers.is_empty() { "the layer that is chosen".into() } else { layers.join(", ") },
+        if layers.is_empty() { "the layers that are chosen".into() } else { layers.join(", ") },
     ));
 
     let options =
@@ -129,6 +139,7 @@ fn explain(
         written: Vec::new(),
         repeated: HashMap::new(),
         model: info.name.clone(),
+        sheets: args.sheet || has_places,
         output,
         state,
         page,
@@ -206,6 +217,8 @@ struct Run<'a> {
     painter: Painter,
     /// The name of the model.
     model: String,
+    /// Whether all maps of an image are on one sheet.
+    sheets: bool,
     output: Output,
     state: RunState,
     /// What `--html` writes.
@@ -357,24 +370,48 @@ impl Run<'_> {
     /// Prints the explanation of an image for people.
     fn print(&self, image: &str, explained: &Explained, maps: &[MapReport]) -> Result<(), Failure> {
         let mut text = heading(image);
-        for Prediction { label, class, probability, .. } in &explained.found.predictions {
+        let (predictions, maps_of) = (&explained.found.predictions, &explained.found.maps);
+        for Prediction { label, class, probability, place, .. } in predictions.iter().take(LISTED) {
             text += &format!("\n    {:5.1} %  {} ({class})", 100.0 * probability, plain(label));
+            if let Some(Place { bounds: [left, top, right, bottom], .. }) = place {
+                text += &format!(" at {left:.0}, {top:.0}, {:.0} x {:.0}", right - left, bottom - top);
+            }
+        }
+        if predictions.len() > LISTED {
+            text += &format!("\n    and {} more", predictions.len() - LISTED);
+        }
+        if self.sheets && predictions.is_empty() {
+            text += "\n  nothing is detected";
+        } else if maps_of.is_empty() {
+            text += "\n  nothing of what is asked for is detected";
+        }
+        let explained_boxes = maps_of.iter().map(|map| map.target + 1).max().unwrap_or(0);
+        if self.args.targets.asks_nothing()
+            && explained_boxes > 0
+            && explained_boxes < predictions.len()
+            && predictions[0].place.is_some()
+        {
+            text += &format!(
+                "\n  the {explained_boxes} most confident of {} are explained: `--top {}` explains all",
+                predictions.len(),
+                predictions.len()
+            );
         }
         for (report, map) in maps.iter().zip(&explained.found.maps) {
             let MapSubject { label, method, layer, .. } = &report.subject;
             text += &format!("\n  {} by {method} at {}: {}", plain(label), plain(layer), hottest(map));
-            if let Some(png) = report.png.as_ref().filter(|_| !self.args.sheet) {
+            if let Some(png) = report.png.as_ref().filter(|_| !self.sheets) {
                 text += &format!(": {}", plain(png.display()));
             }
             if let Some(std) = &report.std {
                 let ([x, y], max) = (std.peak, std.max);
                 text += &format!("\n    standard deviation up to {max:.2}, at {x}, {y}");
-                if let Some(png) = std.png.as_ref().filter(|_| !self.args.sheet) {
+                if let Some(png) = std.png.as_ref().filter(|_| !self.sheets) {
                     text += &format!(": {}", plain(png.display()));
                 }
             }
         }
-        if let Some(sheet) = maps.first().and_then(|map| map.png.as_ref()).filter(|_| self.args.sheet) {
+        if let Some(sheet) = maps.first().and_then(|map| map.png.as_ref()).filter(|_| self.sheets) {
             text += &format!("\n  {}", plain(sheet.display()));
         }
         self.console.result(text)
@@ -385,7 +422,7 @@ impl Run<'_> {
         let stem = explained.source.stem();
         let below = &explained.source.below;
         let sheet = match &mut self.output {
-            Output::Folder(folder) if self.args.sheet => {
+            Output::Folder(folder) if self.sheets && !explained.found.maps.is_empty() => {
                 let name = folder.name(below, &format!("{stem}_{SHEET}"))?;
                 let drawn = self.sheet(std::slice::from_ref(explained))?;
                 self.show(&drawn)?;
@@ -470,11 +507,10 @@ impl Run<'_> {
     /// Writes and prints what waits for the end.
     fn end(mut self) -> Result<(), Failure> {
         if !self.kept.is_empty() {
-            let drawn =
-                match only_map(&self.kept).filter(|_| !self.args.sheet && !self.args.strategy.show_std) {
-                    Some(map) => Drawing::Overlay(self.painter.paint(map)?),
-                    None => self.sheet(&self.kept)?,
-                };
+            let drawn = match only_map(&self.kept).filter(|_| !self.sheets && !self.args.strategy.show_std) {
+                Some(map) => Drawing::Overlay(self.painter.paint(map)?),
+                None => self.sheet(&self.kept)?,
+            };
             self.show(&drawn)?;
             let maps = self.kept.iter().map(|explained| (explained, &explained.found.maps[..]));
             self.output.deliver(&drawn, &record::text(&self.provenance, maps), self.console)?;

@@ -4,8 +4,8 @@ use crate::report::failure::Failure;
 use crate::report::format::Format;
 use crate::report::painter::{Painter, std_color_bar};
 use crate::run::images::Explained;
-use burn_cam::ImageMap;
 use burn_cam::draw::{self, Figure, RgbImage, Sheet};
+use burn_cam::{ImageMap, draw_predictions};
 use std::borrow::Cow;
 
 /// A drawing that is written to a file or shown.
@@ -60,6 +60,10 @@ pub fn draw(images: &[Explained], model: &str, painter: &Painter, std: bool) -> 
     }
     let rows = Rows { painter, named: images.len() > 1, largest_std };
     for explained in images {
+        if explained.found.predictions.iter().any(|prediction| prediction.place.is_some()) {
+            sheet = rows.places(sheet, explained)?;
+            continue;
+        }
         for maps in explained.found.maps.chunk_by(|a, b| a.target == b.target) {
             sheet = rows.add(sheet, explained, maps)?;
         }
@@ -95,6 +99,27 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
+    /// Adds the rows of an image whose predictions have places: all of them, and then a map of each that is explained, for each method.
+    fn places(&self, mut sheet: Sheet, explained: &Explained) -> Result<Sheet, Failure> {
+        let Explained { image, found, .. } = explained;
+        let all = Figure::new(draw_predictions(image, &found.predictions));
+        let name =
+            if self.named { explained.title() } else { format!("{} detections", found.predictions.len()) };
+        let mut methods: Vec<&str> = found.maps.iter().map(|map| map.method.name).collect();
+        methods.sort_unstable();
+        methods.dedup();
+        let one_method = methods.len() <= 1;
+        let mut first = vec![vec![all.above(name)]];
+        for method in methods {
+            let maps = found.maps.iter().filter(|map| map.method.name == method);
+            let figures =
+                maps.map(|map| self.figures(map, Some(class_caption(map)))).collect::<Result<Vec<_>, _>>()?;
+            let row_of = if one_method { "" } else { method };
+            sheet = row(sheet, row_of, std::mem::take(&mut first).into_iter().chain(figures).collect());
+        }
+        Ok(if first.is_empty() { sheet } else { row(sheet, "", first) })
+    }
+
     /// Adds the rows of one class of one image.
     fn add(&self, sheet: Sheet, explained: &Explained, maps: &[ImageMap]) -> Result<Sheet, Failure> {
         let Some(first) = maps.first() else { return Ok(sheet) };
