@@ -32,13 +32,15 @@ SEED = 7
 # How many boxes a photo has, and how many photos are needed.
 FEWEST, MOST, PHOTOS = 20, 100, 10
 THRESHOLD = 0.25
+# The deviation of the logits of a class.
+CONTRAST = 2.0
 
 
 def seed(model, images, gain=1.0):
     """Gives a network seeded weights: those of convolutions are random, and the norms after them take the statistics of the images."""
     generator = torch.Generator().manual_seed(SEED)
     for name, parameter in model.named_parameters():
-        if parameter.ndim > 1:
+        if parameter.ndim > 1 and "dfl" not in name:
             fan = parameter[0].numel()
             parameter.data = torch.randn(parameter.shape, generator=generator) * gain / math.sqrt(fan)
     norms = [module for module in model.modules() if isinstance(module, (nn.BatchNorm2d,))]
@@ -50,6 +52,32 @@ def seed(model, images, gain=1.0):
     for norm in norms:
         norm.momentum = 0.03
     model.eval()
+
+
+def even(model, layers, images, shift):
+    """Makes the last layers of scores such that each image has the same mean: without it a random network sees all of one photo and nothing of
+    another. What images differ by on average is projected out of the weights. `layers` are pairs of a layer and its rows of scores."""
+    inputs = {}
+    hooks = [layer.register_forward_pre_hook(lambda _, given, layer=layer: inputs.setdefault(layer, given[0])) for layer, _ in layers]
+    with torch.no_grad():
+        model(images)
+    for hook in hooks:
+        hook.remove()
+    for layer, rows in layers:
+        given = inputs[layer]
+        given = given.flatten(2) if given.ndim == 4 else given.transpose(1, 2)
+        means = given.mean(2)
+        centered = means - means.mean(0)
+        _, _, basis = torch.linalg.svd(centered, full_matrices=False)
+        basis = basis[: min(len(images) - 1, centered.shape[1] // 2)]
+        weight = layer.weight.data.flatten(1)[rows]
+        weight = weight - weight @ basis.T @ basis
+        spread = torch.einsum("rc,bcp->rbp", weight, given - means.mean(0)[None, :, None]).std(dim=(1, 2), keepdim=True)[:, 0]
+        weight = weight / spread * CONTRAST
+        flat = layer.weight.data.flatten(1)
+        flat[rows] = weight
+        layer.weight.data = flat.reshape(layer.weight.shape)
+        layer.bias.data[rows] = shift - weight @ means.mean(0)
 
 
 def session(path):
@@ -86,18 +114,11 @@ class Ultralytics:
         network = model.model
         seed(network, images)
         head = network.model[-1]
-        bias = lambda layer: setattr(layer.bias, "data", layer.bias.data * 0 + shift)
-        if "rtdetr" in self.config:
-            for layer in [head.enc_score_head, *head.dec_score_head]:
-                layer.weight.data *= 3.0
-                bias(layer)
-        else:
-            for heads in [head.cv3, getattr(head, "one2one_cv3", None)]:
-                for branch in heads or []:
-                    branch[-1].weight.data *= 3.0
-                    bias(branch[-1])
+        branches = [*head.cv3, *(getattr(head, "one2one_cv3", None) or [])]
+        even(network, [(branch[-1], slice(None)) for branch in branches], images, shift)
         written = model.export(format="onnx", imgsz=self.size, opset=17, simplify=False, verbose=False)
         shutil.move(written, path)
+        self.opened = None
 
     def boxes(self, path, photo):
         from ultralytics import RTDETR, YOLO
@@ -123,10 +144,8 @@ class YoloV5:
         model = DetectionModel(str(self.sources / "yolov5/models/yolov5n.yaml"), nc=20)
         seed(model, images)
         head = model.model[-1]
-        for layer in head.m:
-            layer.weight.data *= 3.0
-            bias = layer.bias.data.view(head.na, -1)
-            bias[:, 4:] = shift
+        rows = torch.tensor([anchor * head.no + row for anchor in range(head.na) for row in range(4, head.no)])
+        even(model, [(layer, rows) for layer in head.m], images, shift)
         head.export = True
         torch.onnx.export(model.fuse(), images[:1], path, dynamo=False, opset_version=12, input_names=["images"], output_names=["output0"])
         sys.path.pop(0)
@@ -162,10 +181,7 @@ class YoloX:
         model = YOLOX(YOLOPAFPN(0.33, 0.25, depthwise=True), YOLOXHead(20, 0.25, depthwise=True)).eval()
         model.head.decode_in_inference = False
         seed(model, images * 255)
-        for layers, scale in [(model.head.obj_preds, 3.0), (model.head.cls_preds, 3.0)]:
-            for layer in layers:
-                layer.weight.data *= scale
-                layer.bias.data[:] = shift
+        even(model, [(layer, slice(None)) for layer in [*model.head.obj_preds, *model.head.cls_preds]], images * 255, shift)
         torch.onnx.export(model, images[:1], path, dynamo=False, opset_version=11, input_names=["images"], output_names=["output"])
         sys.path.pop(0)
 
@@ -207,8 +223,7 @@ class FastestDet:
         head = model.detect_head if hasattr(model, "detect_head") else model.detect_head
         convolutions = [layer for layer in head.obj_layers.modules() if isinstance(layer, nn.Conv2d)]
         convolutions[-1].bias = nn.Parameter(torch.full((1,), shift)) if convolutions[-1].bias is None else convolutions[-1].bias
-        convolutions[-1].bias.data[:] = shift
-        convolutions[-1].weight.data *= 3.0
+        even(model, [(convolutions[-1], slice(None))], images.flip(1), shift)
         torch.onnx.export(model, images[:1], path, dynamo=False, opset_version=11)
         sys.path.pop(0)
 
@@ -259,13 +274,10 @@ class Transformers:
             norm.running_mean[:] = torch.randn(norm.running_mean.shape, generator=generator) * 0.1
         if self.name == "detr":
             head = model.class_labels_classifier
-            head.weight.data *= 12.0
-            head.bias.data[:] = 0.0
-            head.bias.data[-1] = -shift
+            even(model, [(head, slice(None))], images, 0.0)
+            head.bias.data[-1] -= shift
         else:
-            for head in [model.model.enc_score_head, *model.model.decoder.class_embed]:
-                head.weight.data *= 12.0
-                head.bias.data[:] = shift
+            even(model, [(head, slice(None)) for head in [model.model.enc_score_head, *model.model.decoder.class_embed]], images, shift)
 
         class Both(nn.Module):
             def __init__(self):
@@ -298,10 +310,10 @@ class Transformers:
 def prepare(network, path, photos, images):
     """Raises the biases of the classes until enough photos have the wanted number of boxes."""
     low, high = -8.0, 8.0
-    for _ in range(14):
+    for _ in range(9):
         shift = (low + high) / 2
         network.export(path, images, shift)
-        counts = [len(network.boxes(path, photo)) for photo in photos[:12]]
+        counts = [len(network.boxes(path, photo)) for photo in photos]
         middle = numpy.median(counts)
         print(network.name, f"{shift:.3f}", counts, flush=True)
         if sum(FEWEST <= count <= MOST for count in counts) >= PHOTOS:
@@ -337,7 +349,7 @@ def main():
         if args.name and network.name != args.name:
             continue
         path = args.dir / f"{network.name}.onnx"
-        images = [cv2.resize(cv2.imread(str(photo)), (network.size, network.size))[..., ::-1] for photo in photos[:4]]
+        images = [cv2.resize(cv2.imread(str(photo)), (network.size, network.size))[..., ::-1] for photo in photos]
         images = torch.from_numpy(numpy.stack(images).transpose(0, 3, 1, 2).astype(numpy.float32) / 255)
         if prepare(network, path, photos, images) is None:
             print(network.name, "has no bias that keeps the wanted number of boxes")

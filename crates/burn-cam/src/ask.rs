@@ -43,6 +43,7 @@ pub(crate) fn answer<O: 'static>(
     decoder: &dyn Decoder<O>,
     ask: &Ask,
     aspect: &Aspect,
+    parts: &[&[f32]],
     predictions: &[Prediction<O>],
 ) -> Result<Vec<Prediction<O>>, Error> {
     let found: Vec<Prediction<O>> = match ask {
@@ -51,9 +52,7 @@ pub(crate) fn answer<O: 'static>(
             let class = decoder.class(name)?;
             predictions.iter().filter(|prediction| prediction.class == class).cloned().collect()
         }
-        Ask::At(point) => {
-            predictions.iter().find(|prediction| prediction.is_at(*point)).cloned().into_iter().collect()
-        }
+        Ask::At(point) => decoder.at(*point, parts, predictions).into_iter().collect(),
         Ask::Expect { class, bounds } => vec![decoder.expected(decoder.class(class)?, *bounds)?],
     };
     let asked = |prediction: Prediction<O>| {

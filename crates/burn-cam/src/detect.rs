@@ -229,7 +229,9 @@ impl<O: BoxOutput> Target<O> for RankedBox {
         let Detections { boxes, scores } = output.detections(self.decoder.labels.len());
         let first = |values: Tensor<3>| values.inner().narrow(0, 0, 1).try_to_vec_as::<f32>();
         let (boxes, scores) = (first(boxes)?, first(scores)?);
-        let kept = self.decoder.kept(&boxes, &scores);
+        // Of what is below the least score, too: of a blank image.
+        let any = Suppression { min_score: f32::NEG_INFINITY, ..self.decoder.suppression };
+        let kept = self.decoder.clone().suppression(any).kept(&boxes, &scores);
         let missing = cam_core::Error::UnknownBox { asked: self.rank, boxes: kept.len() };
         let (row, class, _) = *kept.get(self.rank).ok_or(missing)?;
         self.decoder.target_of(DetectionRow::At(row), class, &Aspect::default())?.resolve(output)
@@ -307,6 +309,11 @@ impl<O: BoxOutput> Decoder<O> for Detect {
 
     fn has_places(&self) -> bool {
         true
+    }
+
+    /// The mean of a gradient says nothing of a place; the gradient times the activation at every place is ODAM.
+    fn method(&self) -> &'static str {
+        "hirescam"
     }
 
     fn class(&self, name: &str) -> Result<usize, Error> {

@@ -85,6 +85,11 @@ pub enum Error {
         /// What is asked.
         what: String,
     },
+    /// An embedding without another one.
+    #[error(
+        "an embedding says nothing by itself: it is explained by how similar it is to that of another image"
+    )]
+    NothingToCompare,
     /// A detector that finds nothing.
     #[error("nothing is detected in the image{}", quoted(.name))]
     NothingFound {
@@ -185,7 +190,7 @@ impl Error {
                 | Core::NotConnected { .. },
             ) => ErrorKind::Method,
             Self::Core(Core::UnknownTarget { .. }) => ErrorKind::Target,
-            Self::NotAsked { .. } => ErrorKind::Target,
+            Self::NotAsked { .. } | Self::NothingToCompare => ErrorKind::Target,
             Self::NotOpened { .. } => ErrorKind::Model,
             Self::Image(Image::UnreadablePhoto { .. } | Image::Channels { .. })
             | Self::InputSize { .. }

@@ -5,16 +5,18 @@ use crate::decoder::OutputParts;
 use crate::explanation::{BatchMaps, ImageExplanation, ImageMap, Timings};
 use crate::input::Shown;
 use crate::{
-    AnyTarget, Ask, Aspect, Decoder, Error, ImageInput, ImageModel, Part, Prediction, Preprocess, Resize,
+    AnyTarget, Ask, Aspect, Decoder, Embed, Error, ImageInput, ImageModel, Mask, Part, Prediction,
+    Preprocess, Resize,
 };
 use burn::Tensor;
 use cam_core::{
-    BoxedTarget, Explain, Explainer, Explanation, Fusion, HiResCam, Method, Taps, Target, Wrapped, Wrapper,
-    block_on, choose_levels_async,
+    BoxedTarget, Explain, Explainer, Explanation, Fusion, Levels, Method, Rectify, Scale, Taps, Target,
+    Wrapped, Wrapper, block_on, choose_levels_async, method_named,
 };
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::{Mutex, PoisonError};
 use web_time::Instant;
 
@@ -78,7 +80,7 @@ pub struct ImageExplainer<'m, M, O = Tensor<2>> {
 impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
     /// Creates an explainer of this model. By default it explains the top prediction, by Grad-CAM, at the default layer of the model;
     /// of classes that do not exclude each other it explains all that are likely. Of predictions that have places, such as boxes, it explains
-    /// the five most confident, by the gradient times the activation at every place ([`HiResCam`]; of boxes this is ODAM), at the layers that
+    /// the five most confident, by the gradient times the activation at every place (`HiResCam`; of boxes this is ODAM), at the layers that
     /// feed each. Maps are [rectified last](Explainer::rectify_last), which leaves no steps of a coarse layer.
     pub fn new(model: &'m M) -> Self {
         let mut explainer = Explainer::new(model).rectify_last(true);
@@ -86,9 +88,11 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
             explainer = explainer.default_layer(layer);
         }
         let decoder = model.decoder();
-        // The mean of a gradient says nothing of a place.
-        if decoder.has_places() {
-            explainer = explainer.default_method(HiResCam);
+        if let Ok(method) = method_named(decoder.method()) {
+            explainer = explainer.default_method(method);
+        }
+        if decoder.is_signed() {
+            explainer = explainer.rectify(Rectify::Signed).scale(Scale::Symmetric);
         }
         Self {
             model,
@@ -415,7 +419,7 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
             return Err(Error::NonFiniteOutput { model, name: image.name().map(String::from) });
         }
         let mut predictions = parts.predictions(&*self.decoder, 0);
-        let mut asked = self.asked(image, &predictions)?;
+        let mut asked = self.asked(image, &parts.of(0), &predictions)?;
         let scored =
             |prediction: &Prediction<O>| AnyTarget::from((self.default_score)(Box::new(prediction.target())));
         let mut targets: Vec<AnyTarget<O>> = asked.iter().map(scored).collect();
@@ -437,6 +441,7 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
                     map.class = Some(prediction.class);
                     map.label = self.described(prediction);
                     map.bounds = prediction.place.map(|place| place.bounds);
+                    map.mask.clone_from(&prediction.mask);
                     let is_found = prediction.place.is_some_and(|place| place.row.is_some());
                     map.probability = is_found.then_some(prediction.probability);
                 }
@@ -449,7 +454,12 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
     }
 
     /// Returns the predictions that are asked for: by default as many as the decoder explains, if no target is.
-    fn asked(&self, image: &ImageInput, predictions: &[Prediction<O>]) -> Result<Vec<Prediction<O>>, Error> {
+    fn asked(
+        &self,
+        image: &ImageInput,
+        parts: &[&[f32]],
+        predictions: &[Prediction<O>],
+    ) -> Result<Vec<Prediction<O>>, Error> {
         let default = [Ask::Top(self.decoder.explained(predictions))];
         let asks = if self.asks.is_empty() && self.targets.is_empty() { &default[..] } else { &self.asks };
         let size = image.pixels().dimensions().into();
@@ -464,7 +474,7 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
                 }
                 other => other,
             };
-            asked.extend(answer(&*self.decoder, &ask, &self.aspect, predictions)?);
+            asked.extend(answer(&*self.decoder, &ask, &self.aspect, parts, predictions)?);
         }
         Ok(asked)
     }
@@ -479,7 +489,11 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
             }
             None => self.preprocess.clone(),
         };
-        for place in predictions.filter_map(|prediction| prediction.place.as_mut()) {
+        for prediction in predictions {
+            if let Some(mask) = &prediction.mask {
+                prediction.mask = Some(Arc::new(on_photo(mask, &preprocess, [width, height])));
+            }
+            let Some(place) = prediction.place.as_mut() else { continue };
             let [left, top, right, bottom] = place.bounds;
             let [[left, top], [right, bottom]] =
                 [[left, top], [right, bottom]].map(|point| preprocess.to_photo(point, [width, height]));
@@ -519,7 +533,8 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
             return Ok(vec![((0..targets.len()).collect(), Vec::new())]);
         }
         let asked: Vec<&dyn Target<O>> = targets.iter().map(|target| target as &dyn Target<O>).collect();
-        let levels = choose_levels_async(self.model, input, &asked, REACH).await?;
+        let choice = if self.decoder.reads_coarsest() { Levels::Coarsest } else { Levels::Reached(REACH) };
+        let levels = choose_levels_async(self.model, input, &asked, choice).await?;
         let mut groups: Vec<(Vec<usize>, Vec<String>)> = Vec::new();
         for (place, layers) in levels.into_iter().enumerate() {
             match groups.iter_mut().find(|(_, known)| *known == layers) {
@@ -648,6 +663,35 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
         self.check_size(image, &input)?;
         Ok((input, shown[0]))
     }
+}
+
+impl<M: ImageModel> ImageExplainer<'_, M> {
+    /// Explains how similar each image is to this one: the cosine of the embeddings, which are the outputs of the model.
+    ///
+    /// # Errors
+    /// Those of the image and of the model.
+    pub fn like(mut self, other: impl Into<ImageInput>) -> Result<Self, Error> {
+        let other = other.into();
+        let (input, _) = self.input(&other)?;
+        let (output, _) = Explain::<_, Tensor<2>>::inference(&self.explainer).forward(input)?;
+        let numbers: Vec<f32> = output.inner().try_into_vec_as().map_err(cam_core::Error::from)?;
+        self.decoder = Box::new(Embed::like(other.name().unwrap_or("the other image"), numbers));
+        Ok(self)
+    }
+}
+
+/// Returns a mask of the input as one of an image of this width and height.
+fn on_photo(mask: &Mask, preprocess: &Preprocess, [width, height]: [u32; 2]) -> Mask {
+    let [rows, columns] = preprocess.input_size(width, height);
+    let cell =
+        |at: f32, side: usize, cells: usize| ((at / side as f32 * cells as f32) as usize).min(cells - 1);
+    let pixels = (0..height).flat_map(|y| (0..width).map(move |x| [x as f32 + 0.5, y as f32 + 0.5]));
+    let inside = pixels.map(|point| {
+        let [x, y] = preprocess.to_input(point, [width, height]);
+        let is_seen = (0.0..columns as f32).contains(&x) && (0.0..rows as f32).contains(&y);
+        is_seen && mask.inside[cell(y, rows, mask.height) * mask.width + cell(x, columns, mask.width)]
+    });
+    Mask { width: width as usize, height: height as usize, inside: inside.collect() }
 }
 
 /// Returns what a panic says.

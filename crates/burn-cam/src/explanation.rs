@@ -2,13 +2,14 @@
 
 use crate::input::Shown;
 use crate::{
-    Area, ColorMap, Error, HeatMap, ImageInput, MethodInfo, Overlay, Place, Prediction, Reads, Warning,
+    Area, ColorMap, Error, HeatMap, ImageInput, Mask, MethodInfo, Overlay, Place, Prediction, Reads, Warning,
 };
 use burn::Tensor;
 use cam_core::{AttributionMaps, MapNumbers};
 use image::RgbImage;
 use serde::{Serialize, Serializer};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a model predicts for an image, and where it looked. It serializes, with all numbers of the maps.
@@ -78,6 +79,9 @@ pub struct ImageMap {
     /// top, width, height.
     #[serde(rename = "box", skip_serializing_if = "Option::is_none", serialize_with = "as_area")]
     pub bounds: Option<[f32; 4]>,
+    /// The region that is explained, one value for each pixel of the image; `None` when it has none.
+    #[serde(skip)]
+    pub mask: Option<Arc<Mask>>,
     /// The layer; `biases` or `attention` of methods that read the whole network.
     pub layer: String,
     /// The method. It serializes as its name.
@@ -142,9 +146,13 @@ impl ImageMap {
         let (photo, factor) = cam_viz::enlarged(self.source.pixels());
         let overlay = Overlay::new(&photo).area(self.area.times(factor)).colors(colors);
         let mut drawn = style(overlay).draw(&self.heatmap)?;
-        if let Some(bounds) = self.bounds {
-            let color = cam_viz::class_color(self.class.unwrap_or_default());
-            cam_viz::draw_box(&mut drawn, bounds.map(|edge| edge * factor as f32), color, "");
+        let color = cam_viz::class_color(self.class.unwrap_or_default());
+        match (&self.mask, self.bounds) {
+            (Some(mask), _) => cam_viz::outline(&mut drawn, &enlarged(mask, factor), color)?,
+            (None, Some(bounds)) => {
+                cam_viz::draw_box(&mut drawn, bounds.map(|edge| edge * factor as f32), color, "");
+            }
+            (None, None) => {}
         }
         Ok(drawn)
     }
@@ -173,16 +181,35 @@ impl ImageMap {
     }
 }
 
-/// Returns an image with the boxes of its predictions and their names, each in the color of its class. Small images are drawn enlarged.
+/// Returns a mask of an image that is drawn enlarged by this factor.
+fn enlarged(mask: &Mask, factor: u32) -> Vec<bool> {
+    let factor = factor as usize;
+    let rows = (0..mask.height * factor).map(|y| y / factor);
+    rows.flat_map(|y| (0..mask.width * factor).map(move |x| mask.inside[y * mask.width + x / factor]))
+        .collect()
+}
+
+/// Mixes a color into a region.
+fn tint(image: &mut RgbImage, inside: &[bool], color: cam_viz::Rgb<u8>) {
+    for (pixel, _) in image.pixels_mut().zip(inside).filter(|(_, inside)| **inside) {
+        for (channel, part) in pixel.0.iter_mut().zip(color.0) {
+            *channel = u16::midpoint(u16::from(*channel), u16::from(part)) as u8;
+        }
+    }
+}
+
+/// Returns an image with the boxes or regions of its predictions and their names, each in the color of its class. Small images are drawn enlarged.
 pub fn draw_predictions<O>(image: &ImageInput, predictions: &[Prediction<O>]) -> RgbImage {
     let (photo, factor) = cam_viz::enlarged(image.pixels());
     let mut drawn = photo.into_owned();
     // The most confident last, on top of the others.
     for prediction in predictions.iter().rev() {
-        if let Some(place) = &prediction.place {
+        let color = cam_viz::class_color(prediction.class);
+        if let Some(mask) = &prediction.mask {
+            tint(&mut drawn, &enlarged(mask, factor), color);
+        } else if let Some(place) = &prediction.place {
             let name = format!("{} {:.0} %", prediction.label, 100.0 * prediction.probability);
-            let bounds = place.bounds.map(|edge| edge * factor as f32);
-            cam_viz::draw_box(&mut drawn, bounds, cam_viz::class_color(prediction.class), &name);
+            cam_viz::draw_box(&mut drawn, place.bounds.map(|edge| edge * factor as f32), color, &name);
         }
     }
     drawn
@@ -242,6 +269,7 @@ impl BatchMaps<'_> {
                 probability,
                 score: numbers.scores[place],
                 bounds: None,
+                mask: None,
                 layer: maps.layer.clone(),
                 method: maps.method,
                 heatmap: shown.crop(map(maps.heatmap.dims(), &numbers.heatmap)?)?,

@@ -68,6 +68,7 @@ mod ask;
 mod concepts;
 mod decoder;
 mod detect;
+mod embed;
 mod error;
 mod explainer;
 mod explanation;
@@ -81,14 +82,16 @@ mod onnx;
 mod open;
 mod recorded;
 mod registry;
+mod segment;
 #[cfg(feature = "zoo")]
 mod zoo;
 
 pub use applies::applies;
 pub use ask::{Ask, Aspect};
 pub use concepts::Concept;
-pub use decoder::{AnyTarget, Classify, Decoder, Place, Prediction};
+pub use decoder::{AnyTarget, Classify, Decoder, Mask, Place, Prediction};
 pub use detect::{BoxOutput, Detect, Suppression};
+pub use embed::{Embed, Regress};
 pub use error::{Error, ErrorKind, UnknownName};
 pub use explainer::{ImageExplainer, explain};
 pub use explanation::{ImageExplanation, ImageMap, Timings, draw_predictions, heat_maps};
@@ -98,6 +101,7 @@ pub use model::{AnyModel, ImageModel, ModelInfo};
 pub use open::{HEAD, ModelRequest, OpenModel, Opener, open};
 pub use recorded::{RecordedModel, record, record_with};
 pub use registry::Registry;
+pub use segment::{MapOutput, Segment};
 
 pub use burn::tensor::Device;
 pub use cam_core::{

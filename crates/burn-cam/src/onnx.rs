@@ -3,8 +3,9 @@
 use crate::detect::flat;
 use crate::heads::{self, Head, RawOutput};
 use crate::{
-    AnyModel, Classify, Decoder, Detect, Device, Error, ImageModel, Inspect, Logits, Model, ModelInfo,
-    ModelRequest, OpenModel, Opener, Precision, Preprocess, RecordedModel, Suppression, Taps,
+    AnyModel, Classify, Decoder, Detect, Device, Embed, Error, ImageModel, Inspect, Logits, Model, ModelInfo,
+    ModelRequest, OpenModel, Opener, Precision, Preprocess, RecordedModel, Regress, Segment, Suppression,
+    Taps,
 };
 use burn::Tensor;
 use burn::tensor::Int;
@@ -56,6 +57,10 @@ struct OnnxModel<D = Classify> {
 /// What a network does, and how its output is decoded.
 enum Task {
     Classify,
+    Embed,
+    Regress,
+    /// The scores of classes on a grid.
+    Segment([usize; 3]),
     Detect(&'static dyn Head, usize),
 }
 
@@ -87,6 +92,16 @@ impl Opening<'_> {
     /// Finds out what the network does: as stated, or by the shapes of its outputs.
     fn task(&self, card: &ModelCard) -> Result<Task, Error> {
         let (task, decoder) = (card.task.as_deref(), card.decoder.as_deref());
+        match task {
+            Some("embed") => return Ok(Task::Embed),
+            Some("regress") => return Ok(Task::Regress),
+            None | Some("classify" | "detect" | "segment") => {}
+            Some(other) => {
+                let reason =
+                    format!("`{other}` is no task: there are classify, detect, segment, embed and regress");
+                return Err(self.signature(reason));
+            }
+        }
         if task == Some("classify") || self.module.outputs_rows() {
             return Ok(Task::Classify);
         }
@@ -118,6 +133,13 @@ impl Opening<'_> {
             return Ok(Task::Detect(head, classes));
         }
         let [height, width] = card.size;
+        if task.is_none_or(|task| task == "segment")
+            && let Some([_, classes, rows, columns]) = shapes.first().map(Vec::as_slice)
+            && *rows > 1
+            && *columns > 1
+        {
+            return Ok(Task::Segment([*classes, *rows, *columns]));
+        }
         Err(self.signature(format!(
             "no decoder takes its outputs, {shapes:?} for an image of {height} x {width} pixels; {}",
             known_heads()
@@ -128,7 +150,7 @@ impl Opening<'_> {
         let card = self.facts.card()?;
         self.module = self.module.clone().with_channels_last(card.layout == InputLayout::Nhwc);
         match self.task(&card)? {
-            Task::Classify => {
+            task @ (Task::Classify | Task::Embed | Task::Regress) => {
                 let recorded = self.recorded(Box::new(OnnxModule::classify))?;
                 let [height, width] = card.size;
                 let blank = Tensor::zeros([1, card.channels, height, width], self.device);
@@ -138,10 +160,39 @@ impl Opening<'_> {
                     return Err(self.signature(reason.into()));
                 }
                 let logits = self.request.logits;
-                let decoder = |labels: Vec<String>, card: &ModelCard| {
-                    Classify::new(labels).logits(logits.unwrap_or(card.logits))
+                match task {
+                    Task::Embed => self.model(recorded, classes, about, |_, _| Embed::default(), false),
+                    Task::Regress => {
+                        let decoder = |labels: Vec<String>, card: &ModelCard| {
+                            Regress::new(labels).unit(card.unit.clone().unwrap_or_default())
+                        };
+                        self.model(recorded, classes, about, decoder, false)
+                    }
+                    _ => {
+                        let decoder = |labels: Vec<String>, card: &ModelCard| {
+                            Classify::new(labels).logits(logits.unwrap_or(card.logits))
+                        };
+                        self.model(recorded, classes, about, decoder, false)
+                    }
+                }
+            }
+            Task::Segment([classes, rows, columns]) => {
+                let mut facts = Facts::default();
+                facts.task = Some("segment".into());
+                self.facts = self.facts.of_package("a segmentation", &facts);
+                let recorded = self.recorded(Box::new(|module, images| {
+                    let batch = images.dims()[0];
+                    Ok(module.scores(images)?.rows(batch)?.swap_remove(0))
+                }))?;
+                let takes_one = self.mixes_images(&recorded, &card)?;
+                let about = |module: &OnnxModule| format!("{}, a segmentation", about(module));
+                let decoder = |mut labels: Vec<String>, card: &ModelCard| {
+                    if labels == ["0"] {
+                        labels = vec!["region".into()];
+                    }
+                    Segment::new(labels, card.size, [rows, columns]).logits(card.logits)
                 };
-                self.model(recorded, classes, about, decoder, false)
+                self.model(recorded, classes, about, decoder, takes_one)
             }
             Task::Detect(head, classes) => {
                 let mut facts = Facts::default();

@@ -98,7 +98,7 @@ where
 /// Chooses the layers that feed a prediction at a place, such as a box: those where its gradient spreads.
 ///
 /// A head predicts each place on its own, so at its layers the gradient of one prediction is at one position: a map of it shows no more than
-/// where the prediction was made. The layer that is chosen is the last one where the gradient reaches at least `reach` positions. Where
+/// where the prediction was made. The layer that is chosen is by default the last one where the gradient reaches enough positions: see [`Levels`]. Where
 /// another grid feeds the prediction beside it (a pyramid whose levels are read together), its last such layer is chosen as well, if its
 /// evidence, the gradient times the activation, is at least [`SHARE`] of the strongest.
 ///
@@ -110,7 +110,7 @@ pub async fn choose_levels_async<I, O, M>(
     model: &M,
     input: &I,
     targets: &[&dyn Target<O>],
-    reach: usize,
+    choice: Levels,
 ) -> Result<Vec<Vec<String>>, Error>
 where
     I: Input,
@@ -154,11 +154,14 @@ where
         let mut levels: Vec<(&LayerInfo, f32)> = Vec::new();
         for index in found {
             let numbers = read::floats(&mut data)?;
-            if numbers[0] >= reach as f32 {
+            if numbers[0] >= choice.reach() as f32 {
                 levels.push((candidates[index], numbers[1]));
             }
         }
-        let names = levels_of(&levels);
+        let names = match choice {
+            Levels::Reached(_) => levels_of(&levels),
+            Levels::Coarsest => coarsest_of(&levels),
+        };
         if names.is_empty() {
             return Err(no_layer());
         }
@@ -167,11 +170,36 @@ where
     Ok(chosen)
 }
 
+/// Which layers [`choose_levels_async`] chooses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Levels {
+    /// The last one where the gradient reaches so many positions, and those of other grids that are read beside it.
+    Reached(usize),
+    /// The last one with the coarsest grid: the bottleneck of a segmentation.
+    Coarsest,
+}
+
+impl Levels {
+    fn reach(self) -> usize {
+        match self {
+            Self::Reached(positions) => positions,
+            Self::Coarsest => 1,
+        }
+    }
+}
+
 /// Below which share of the strongest gradient a position is not reached.
 const FAINT: f32 = 1e-3;
 
 /// From which share of the strongest evidence on another level of a pyramid is taken as well.
 pub const SHARE: f32 = 0.25;
+
+/// Returns the last of the layers with the coarsest grid.
+fn coarsest_of(layers: &[(&LayerInfo, f32)]) -> Vec<String> {
+    let positions = |(layer, _): &&(&LayerInfo, f32)| layer.grid.iter().product::<usize>();
+    let last = layers.iter().rev().min_by_key(positions);
+    last.map(|(layer, _)| layer.name.clone()).into_iter().collect()
+}
 
 /// Returns the last of these layers, and those of other grids beside it: they finish after the coarsest grid of all is first reached.
 fn levels_of(layers: &[(&LayerInfo, f32)]) -> Vec<String> {

@@ -65,7 +65,7 @@ pub use guided::{guided_backprop, guided_gradcam};
 pub use input::{At, Companion, Input};
 pub use inspect::{Inspect, NoModule};
 pub use layer_selection::{
-    RankedLayer, choose_layer, choose_layer_async, choose_levels_async, layers, rank_layers,
+    Levels, RankedLayer, choose_layer, choose_layer_async, choose_levels_async, layers, rank_layers,
     rank_layers_async,
 };
 pub use layout::{Attention, Layout, Ncdhw, Nchw, Ncl, Nhwc, Tokens};

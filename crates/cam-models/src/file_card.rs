@@ -168,6 +168,7 @@ impl FileFacts {
                 _ => "values normalized by a mean and a deviation of 0.5".into(),
             });
         }
+        // Of one channel alone nothing has to be assumed.
         let classifies = card.task.as_deref().is_none_or(|task| task == "classify");
         if classifies && !is_stated(&layers, "logits") && classes > 1 {
             assumed.push("classes that exclude each other (softmax)".into());

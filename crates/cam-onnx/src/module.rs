@@ -283,6 +283,18 @@ impl OnnxModule {
         Ok(Tensor::from_dispatch(score.reshape(&[batch, classes]).map_err(failed)?.tensor()))
     }
 
+    /// Runs the model and returns its first output alone, before the activation at its end.
+    ///
+    /// # Shapes
+    /// - images: `[batch, channels, height, width]`
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn scores(&self, images: Tensor<4>) -> Result<Outputs, Error> {
+        let name = self.program.score.name.clone();
+        self.run_images(images, &[&name])
+    }
+
     /// Runs the model and returns all its outputs.
     ///
     /// # Shapes

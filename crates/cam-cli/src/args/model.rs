@@ -98,7 +98,7 @@ pub struct ModelArgs {
 }
 
 /// What a model may do; by default that is found out.
-const TASKS: [&str; 3] = ["auto", "classify", "detect"];
+const TASKS: [&str; 6] = ["auto", "classify", "detect", "segment", "embed", "regress"];
 
 /// A height and a width in pixels.
 #[derive(Clone, Copy)]
@@ -236,10 +236,25 @@ impl ModelArgs {
 
     /// Opens the model. Weights that are fetched have a progress bar.
     pub fn open(&self, device: &Device, console: &Console) -> Result<AnyModel, Failure> {
+        self.open_for(None, device, console)
+    }
+
+    /// Opens the model for a task, unless another one is stated.
+    pub fn open_for(
+        &self,
+        task: Option<&str>,
+        device: &Device,
+        console: &Console,
+    ) -> Result<AnyModel, Failure> {
         let (name, file) = self.source();
         let bar = name.filter(|_| file.is_none()).map(|name| console.download(name));
         let reported = bar.clone();
-        let spec = self.spec().on_download(move |done, total| {
+        let spec = self.spec();
+        let spec = match task.filter(|_| self.task.is_none()) {
+            Some(task) => spec.task(task),
+            None => spec,
+        };
+        let spec = spec.on_download(move |done, total| {
             if let Some(bar) = &reported {
                 bar.set_length(total);
                 bar.set_position(done);

@@ -5,6 +5,7 @@ use crate::report::console::Console;
 use burn_cam::{AnyTarget, Ask, Error, ImageExplainer, ImageModel, Part, TargetInfo};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use serde::Serialize;
+use std::path::PathBuf;
 
 /// The most classes that a network can have: the longest side of a tensor that is recognized.
 pub const MOST_CLASSES: i64 = 1 << 17;
@@ -34,6 +35,9 @@ pub struct TargetArgs {
     /// What of a box is explained: its score, or why an edge is where it is
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Part::ALL.map(|(name, _)| name)), conflicts_with = "against")]
     pub part: Option<String>,
+    /// Explain how similar each image is to this one, of a network that ends in an embedding: the cosine of both
+    #[arg(long, value_name = "IMAGE", conflicts_with_all = ["classes", "top", "at", "expect", "against", "part"])]
+    pub like: Option<PathBuf>,
     /// Which score of a class is explained
     #[arg(long, hide_short_help = true, value_name = "NAME", default_value = registry().targets()[0].name, value_parser = scores())]
     pub score: String,
@@ -81,6 +85,9 @@ impl TargetArgs {
     /// Returns the targets that are asked for; none for those that are explained by default.
     pub fn targets(&self, model: &impl ImageModel, console: &Console) -> Result<Vec<AnyTarget>, Error> {
         let decoder = model.decoder();
+        if self.like.is_some() {
+            return Ok(Vec::new());
+        }
         if decoder.has_places() {
             let named = self.classes.iter().chain(self.expect.iter().map(|expected| &expected.class));
             named.chain(&self.against).try_for_each(|name| decoder.class(name).map(drop))?;

@@ -26,16 +26,13 @@ use crate::run::sources::{Source, sources};
 use crate::run::viewer;
 use crate::run::workers::{self, ImageResult, WorkSpec};
 use burn_cam::draw::Figure;
-use burn_cam::{HeatMap, ImageMap, ImageModel, Method, ModelInfo, Place, Prediction, Preprocess, Reads, Warning};
+use burn_cam::{AnyModel, Device, HeatMap, ImageMap, ImageModel, Method, ModelInfo, Place, Prediction, Preprocess, Reads, Warning};
 use clap::Parser;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::mem::{Discriminant, discriminant};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-
-/// The default method for predictions that have places: the mean of a gradient says nothing of a place.
-const PLACED_METHOD: &str = "hirescam";
 
 /// The most predictions that are listed for people.
 const LISTED: usize = 10;
@@ -95,14 +92,14 @@ fn explain(
     };
 
     let started = Instant::now();
-    let model = args.model.open(device, console)?;
+    let model = args.open(device, console)?;
     let load = started.elapsed().as_secs_f64();
     let info = model.info();
     info.weights.iter().for_each(|weights| inputs.add(weights));
     check(&output, &inputs)?;
     let has_places = model.decoder().has_places();
-    if has_places && args.methods.is_empty() {
-        methods = args.strategy.budget.methods(&[PLACED_METHOD.into()])?;
+    if args.methods.is_empty() {
+        methods = args.strategy.budget.methods(&[model.decoder().method().into()])?;
     }
     let targets = args.targets.targets(&model, console)?;
     let layers = args.strategy.layers(&model)?;
@@ -177,6 +174,11 @@ fn explain(
 }
 
 impl Args {
+    /// Opens the model: with `--like` as one of embeddings.
+    pub fn open(&self, device: &Device, console: &Console) -> Result<AnyModel, Failure> {
+        self.model.open_for(self.targets.like.as_ref().map(|_| "embed"), device, console)
+    }
+
     /// Refuses options that exclude each other, and creates the folder of the page.
     fn check(&self, output: &Output, files: usize) -> Result<(), Failure> {
         if !matches!(output, Output::Folder(_)) && (self.npy || self.raw) {
@@ -371,7 +373,13 @@ impl Run<'_> {
     fn print(&self, image: &str, explained: &Explained, maps: &[MapReport]) -> Result<(), Failure> {
         let mut text = heading(image);
         let (predictions, maps_of) = (&explained.found.predictions, &explained.found.maps);
-        for Prediction { label, class, probability, place, .. } in predictions.iter().take(LISTED) {
+        for Prediction { label, class, probability, place, score, unit, .. } in
+            predictions.iter().take(LISTED)
+        {
+            if let Some(unit) = unit {
+                text += &format!("\n    {score} {}  {} ({class})", plain(unit), plain(label));
+                continue;
+            }
             text += &format!("\n    {:5.1} %  {} ({class})", 100.0 * probability, plain(label));
             if let Some(Place { bounds: [left, top, right, bottom], .. }) = place {
                 text += &format!(" at {left:.0}, {top:.0}, {:.0} x {:.0}", right - left, bottom - top);

@@ -38,6 +38,10 @@ impl Drawing {
 /// The keyword of the text of a PNG that has what made it, as JSON.
 pub const KEYWORD: &str = "cam";
 
+/// The most figures in a row of boxes, which need room.
+const PLACES_ACROSS: usize = 3;
+/// The side of a figure with boxes.
+const PLACES_TILE: u32 = 420;
 /// The most figures in a row.
 const ACROSS: usize = 7;
 /// The note of a sheet with standard deviations.
@@ -51,7 +55,9 @@ const TILE: u32 = 256;
 /// With several layers and several methods each row is a layer and each column a method; otherwise a row is a class. A long row
 /// continues below.
 pub fn draw(images: &[Explained], model: &str, painter: &Painter, std: bool) -> Result<Drawing, Failure> {
-    let mut sheet = Sheet::new(title(images, model)).color_bar(painter.colors).tile(TILE);
+    let has_places = images.iter().any(|image| image.found.predictions.iter().any(|p| p.place.is_some()));
+    let tile = if has_places { PLACES_TILE } else { TILE };
+    let mut sheet = Sheet::new(title(images, model)).color_bar(painter.colors).tile(tile);
     let maps = images.iter().flat_map(|explained| &explained.found.maps);
     let stds = maps.filter_map(|map| map.std.as_ref()).filter(|_| std);
     let largest_std = stds.map(|std| std.peak().2).reduce(f32::max);
@@ -103,8 +109,14 @@ impl Rows<'_> {
     fn places(&self, mut sheet: Sheet, explained: &Explained) -> Result<Sheet, Failure> {
         let Explained { image, found, .. } = explained;
         let all = Figure::new(draw_predictions(image, &found.predictions));
-        let name =
-            if self.named { explained.title() } else { format!("{} detections", found.predictions.len()) };
+        let name = if self.named {
+            explained.title()
+        } else {
+            match &found.predictions[..] {
+                [first, ..] if first.mask.is_some() => format!("{} regions", found.predictions.len()),
+                all => format!("{} detections", all.len()),
+            }
+        };
         let mut methods: Vec<&str> = found.maps.iter().map(|map| map.method.name).collect();
         methods.sort_unstable();
         methods.dedup();
@@ -115,7 +127,11 @@ impl Rows<'_> {
             let figures =
                 maps.map(|map| self.figures(map, Some(class_caption(map)))).collect::<Result<Vec<_>, _>>()?;
             let row_of = if one_method { "" } else { method };
-            sheet = row(sheet, row_of, std::mem::take(&mut first).into_iter().chain(figures).collect());
+            let figures = std::mem::take(&mut first).into_iter().chain(figures);
+            let figures: Vec<Figure> = figures.flatten().collect();
+            for (part, few) in figures.chunks(PLACES_ACROSS).enumerate() {
+                sheet = sheet.row(if part == 0 { row_of } else { "" }, few.to_vec());
+            }
         }
         Ok(if first.is_empty() { sheet } else { row(sheet, "", first) })
     }
