@@ -4,7 +4,8 @@
     venv/bin/python generate_detectors.py DIR PHOTOS SOURCES [NAME]
 
 DIR gets the files, and `detectors.json` with the boxes: for each network and photo a list of left, top, right, bottom, score, class. PHOTOS is a
-folder of JPEGs. SOURCES has checkouts of packages that are not published on PyPI, each in a folder of its name: FastestDet, YOLOX, yolov5.
+folder with JPEGs in and below it. SOURCES has checkouts of packages that are not published on PyPI, each in a folder of its name: FastestDet,
+YOLOX, nanodet, yolov5.
 The ignored test `detectors::boxes_are_those_of_the_packages` of tests/suite reads DIR.
 
 The networks are those of the packages with seeded weights. Their norms are set so that signals neither vanish nor explode, and the biases of
@@ -204,6 +205,69 @@ class YoloX:
         return found
 
 
+class NanoDet:
+    size = 320
+
+    def __init__(self, sources):
+        self.sources, self.name = sources, "nanodet"
+
+    def head(self):
+        from nanodet.model.head.nanodet_plus_head import NanoDetPlusHead
+
+        loss = lambda name, weight, **more: types.SimpleNamespace(name=name, loss_weight=weight, **more)
+        losses = types.SimpleNamespace(
+            loss_qfl=loss("QualityFocalLoss", 1.0, use_sigmoid=True, beta=2.0), loss_dfl=loss("DistributionFocalLoss", 0.25), loss_bbox=loss("GIoULoss", 2.0)
+        )
+        return NanoDetPlusHead(20, losses, 96, feat_channels=96, stacked_convs=2, kernel_size=5, strides=[8, 16, 32, 64], reg_max=7)
+
+    def export(self, path, images, shift):
+        sys.path.insert(0, str(self.sources / "nanodet"))
+        from nanodet.model.backbone.shufflenetv2 import ShuffleNetV2
+        from nanodet.model.fpn.ghost_pan import GhostPAN
+
+        torch.manual_seed(SEED)
+
+        class Whole(nn.Module):
+            def __init__(self, head):
+                super().__init__()
+                self.backbone = ShuffleNetV2("0.5x", out_stages=(2, 3, 4), activation="LeakyReLU", pretrain=False)
+                self.fpn = GhostPAN([48, 96, 192], 96, use_depthwise=True, kernel_size=5, num_extra_level=1, activation="LeakyReLU")
+                self.head = head
+
+            def forward(self, images):
+                return self.head._forward_onnx(self.fpn(self.backbone(images)))
+
+        model = Whole(self.head()).eval()
+        images = (images.flip(1) * 255 - torch.tensor([103.53, 116.28, 123.675])[:, None, None]) / torch.tensor([57.375, 57.12, 58.395])[:, None, None]
+        seed(model, images)
+        even(model, [(layer, slice(0, 20)) for layer in model.head.gfl_cls], images, shift)
+        torch.onnx.export(model, images[:1], path, dynamo=False, opset_version=11, input_names=["data"], output_names=["output"])
+        sys.path.pop(0)
+
+    def boxes(self, path, photo):
+        sys.path.insert(0, str(self.sources / "nanodet"))
+        from nanodet.model.module.nms import multiclass_nms
+        from nanodet.util import distance2bbox
+
+        image = cv2.imread(str(photo))
+        # The warp of the package without keeping the ratio is this resize.
+        small = cv2.resize(image, (self.size, self.size)).astype(numpy.float32)
+        mean, std = numpy.array([103.53, 116.28, 123.675], numpy.float32), numpy.array([57.375, 57.12, 58.395], numpy.float32)
+        rows = torch.from_numpy(session(path)(to_input((small - mean) / std, 1.0))[0])
+        head = self.head()
+        sizes = [math.ceil(self.size / stride) for stride in head.strides]
+        priors = torch.cat([head.get_single_level_center_priors(1, (n, n), s, torch.float32, "cpu") for n, s in zip(sizes, head.strides)], 1)
+        distances = head.distribution_project(rows[..., 20:]) * priors[..., 2, None]
+        corners = distance2bbox(priors[..., :2], distances, max_shape=(self.size, self.size))
+        scores = torch.cat([rows[0, :, :20], torch.zeros(rows.shape[1], 1)], 1)
+        found, labels = multiclass_nms(corners[0], scores, score_thr=0.35, nms_cfg=dict(type="nms", iou_threshold=0.6), max_num=100)
+        sys.path.pop(0)
+        found = torch.cat([found, labels[:, None].float()], 1).numpy()
+        height, width = image.shape[:2]
+        found[:, :4] *= numpy.array([width, height, width, height]) / self.size
+        return found
+
+
 class FastestDet:
     """The trained file, if it is there beside the photos."""
 
@@ -330,7 +394,7 @@ def main():
     parser.add_argument("name", nargs="?")
     args = parser.parse_args()
     args.dir.mkdir(parents=True, exist_ok=True)
-    photos = sorted(args.photos.glob("*.jpg"))
+    photos = sorted(args.photos.rglob("*.jpg"))
     networks = [
         Ultralytics("yolov8", "yolov8n.yaml", 80),
         Ultralytics("yolo11", "yolo11n.yaml", 80),
@@ -339,6 +403,7 @@ def main():
         Ultralytics("yolo26", "yolo26n.yaml", 80),
         YoloV5(args.sources),
         YoloX(args.sources),
+        NanoDet(args.sources),
         FastestDet(args.sources),
         Transformers("detr", 320),
         Transformers("rtdetr", 320),
@@ -349,7 +414,10 @@ def main():
         if args.name and network.name != args.name:
             continue
         path = args.dir / f"{network.name}.onnx"
-        images = [cv2.resize(cv2.imread(str(photo)), (network.size, network.size))[..., ::-1] for photo in photos]
+        # Gray bars are a part of what a network sees.
+        whole = lambda photo: cv2.resize(photo, (network.size, network.size))
+        prepare_photo = whole if isinstance(network, (FastestDet, NanoDet, Transformers)) else lambda photo: letterbox(photo, network.size)
+        images = [prepare_photo(cv2.imread(str(photo)))[..., ::-1] for photo in photos]
         images = torch.from_numpy(numpy.stack(images).transpose(0, 3, 1, 2).astype(numpy.float32) / 255)
         if prepare(network, path, photos, images) is None:
             print(network.name, "has no bias that keeps the wanted number of boxes")

@@ -29,6 +29,8 @@ pub struct Aspect {
     pub part: Part,
     /// The class that it is compared with, by its name or number: why this and not that?
     pub against: Option<String>,
+    /// Whether a box is searched again in every pass, by its place and all its scores: for passes of masked images, as in D-RISE.
+    pub again: bool,
 }
 
 impl Aspect {

@@ -3,7 +3,7 @@
 use crate::ask::Aspect;
 use crate::{AnyTarget, Decoder, Error, Place, Prediction};
 use burn::Tensor;
-use cam_core::{BestBox, Detection, DetectionRow, Detections, Goal, Target};
+use cam_core::{BestBox, Detection, DetectionRow, Detections, Goal, Part, SimilarBox, Target};
 use cam_image::class_named;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -332,6 +332,11 @@ impl<O: BoxOutput> Decoder<O> for Detect {
         };
         if let Some(other) = &aspect.against {
             class_named(&self.labels, other)?;
+        }
+        if let (Some(row), true) =
+            (place.row, aspect.again && aspect.against.is_none() && aspect.part == Part::Score)
+        {
+            return Ok(AnyTarget::new(Held { target: SimilarBox { row }, classes: self.labels.len() }));
         }
         Ok(self.target_of(self.row(&place), prediction.class, aspect)?)
     }

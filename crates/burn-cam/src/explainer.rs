@@ -10,8 +10,8 @@ use crate::{
 };
 use burn::Tensor;
 use cam_core::{
-    BoxedTarget, Explain, Explainer, Explanation, Fusion, Levels, Method, Rectify, Scale, Taps, Target,
-    Wrapped, Wrapper, block_on, choose_levels_async, method_named,
+    BoxedTarget, Explain, Explainer, Explanation, Fusion, INPUT, Levels, Method, Rectify, Rise, Scale, Taps,
+    Target, Wrapped, Wrapper, block_on, choose_levels_async, method_named,
 };
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -168,6 +168,13 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
     pub fn part(mut self, part: Part) -> Self {
         self.aspect.part = part;
         self
+    }
+
+    /// Explains by random masks, whatever the methods and the layers: [`Rise`], and D-RISE for boxes.
+    pub fn masked(mut self, masks: Rise) -> Self {
+        self.aspect.again = true;
+        self.explainer = self.explainer.default_layer(INPUT);
+        self.wrap(masks)
     }
 
     /// Asks why each prediction is of its class and not of this one, by its name or number.
@@ -397,6 +404,12 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
             if self.targets.is_empty() {
                 let explained = self.decoder.explained(&predictions);
                 maps.retain(|map| map.target < explained);
+                // What is no class is called as its prediction.
+                for map in maps.iter_mut().filter(|map| map.class.is_none()) {
+                    if let Some(prediction) = predictions.get(map.target) {
+                        map.label.clone_from(&prediction.label);
+                    }
+                }
             }
             predictions.truncate(self.top_k);
             Ok(ImageExplanation { image: image.name().map(String::from), predictions, maps, timings })

@@ -5,6 +5,7 @@
 mod detr;
 mod end_to_end;
 mod fastestdet;
+mod nanodet;
 mod rtdetr;
 mod yolov5;
 mod yolov8;
@@ -21,6 +22,7 @@ pub const HEADS: &[&dyn Head] = &[
     &fastestdet::FastestDet,
     &end_to_end::EndToEnd,
     &yolov5::YoloV5,
+    &nanodet::NanoDet,
     &yolox::YoloX,
     &rtdetr::UltralyticsRtDetr,
     &yolov8::YoloV8,

@@ -109,9 +109,9 @@ pub use cam_core::{
     DetectionRow, Detections, Evidence, Explain, Explainer, Explanation, Finer, Flip, Fusion, Goal, Input,
     Inspect, LayerContext, LayerInfo, Layout, LikelierSide, LogOdds, METHODS, MapNumbers, Method, MethodInfo,
     Model, Ncdhw, Nchw, Ncl, Needs, Nhwc, NoModule, Noise, Part, Pool, Progress, Ranked, RankedLayer, Reads,
-    Rectify, Region, Rivals, Rows, Sampling, Scale, Sess, Sigmoid, Similarity, Smooth, Softmax, TARGETS,
-    Tapped, Taps, Target, TargetInfo, Tokens, Top, UniqueCopies, Value, View, Warning, Wrapped, Wrapper,
-    WrapperInfo, choose_layer, guided_backprop, guided_gradcam, method_named, methods::*,
+    Rectify, Region, Rise, Rivals, Rows, Sampling, Scale, Sess, Sigmoid, SimilarBox, Similarity, Smooth,
+    Softmax, TARGETS, Tapped, Taps, Target, TargetInfo, Tokens, Top, UniqueCopies, Value, View, Warning,
+    Wrapped, Wrapper, WrapperInfo, choose_layer, guided_backprop, guided_gradcam, method_named, methods::*,
 };
 #[cfg(feature = "device")]
 pub use cam_device;
@@ -147,6 +147,8 @@ mod documents {
     struct Readme;
     #[doc = include_str!("../../../docs/your-model.md")]
     struct YourModel;
+    #[doc = include_str!("../../../docs/detection.md")]
+    struct Detection;
     #[doc = include_str!("../../../docs/methods.md")]
     struct Methods;
     #[doc = include_str!("../../../docs/gpu.md")]

@@ -80,10 +80,10 @@ pub use result::{AttributionMaps, Explanation, FlatMaps, MapNumbers, MapStats, R
 pub use tap::{INPUT, LayerInfo, Rows, Taps};
 pub use targets::{
     BestBox, Binary, BoxedTarget, Class, Classes, Detection, DetectionRow, Detections, Finer, Goal,
-    LikelierSide, LogOdds, Part, Ranked, Region, Rivals, Sigmoid, Similarity, Softmax, TARGETS, Target,
-    TargetInfo, Top, Value, target_named,
+    LikelierSide, LogOdds, Part, Ranked, Region, Rivals, Sigmoid, SimilarBox, Similarity, Softmax, TARGETS,
+    Target, TargetInfo, Top, Value, target_named,
 };
 pub use wrap::{
-    Brightness, Explain, Explaining, Flip, Fusion, Inference, Noise, Pool, Running, Sess, Smooth, View,
+    Brightness, Explain, Explaining, Flip, Fusion, Inference, Noise, Pool, Rise, Running, Sess, Smooth, View,
     Wrapped, Wrapper, WrapperInfo,
 };

@@ -113,7 +113,9 @@ impl Rows<'_> {
             explained.title()
         } else {
             match &found.predictions[..] {
+                [first] if first.mask.is_some() => "1 region".into(),
                 [first, ..] if first.mask.is_some() => format!("{} regions", found.predictions.len()),
+                [_] => "1 detection".into(),
                 all => format!("{} detections", all.len()),
             }
         };

@@ -218,6 +218,66 @@ impl Target<Detections> for Detection {
     }
 }
 
+/// How well a detector finds a box again, whatever row it is in: the score of D-RISE, for passes of masked images.
+///
+/// $$ y = \max_j \mathrm{IoU}(b_t, b_j) \thinspace \cos(p_t, p_j) \thinspace O_j $$
+///
+/// with the scores $p$ of all classes. Networks with an objectness multiply it into their scores, so $O_j$ is the highest score of the row;
+/// without it, the cosine would find boxes of the same class however improbable they are.
+///
+/// Petsiuk et al., *Black-box Explanation of Object Detectors via Saliency Maps*, CVPR 2021, equations 2 to 4.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SimilarBox {
+    /// The row of the plain output that is found again.
+    pub row: usize,
+}
+
+impl Target<Detections> for SimilarBox {
+    /// # Errors
+    /// [`Error::UnknownBox`] if there is no such row in the first image.
+    fn resolve(&self, output: &Detections) -> Result<Goal<Detections>, Error> {
+        let [_, boxes, classes] = output.scores.dims();
+        if self.row >= boxes {
+            return Err(Error::UnknownBox { asked: self.row, boxes });
+        }
+        let row = |values: Tensor<3>| values.inner().narrow(0, 0, 1).narrow(1, self.row, 1);
+        let bounds: Tensor<3> = row(output.boxes.clone());
+        let scores = unit(row(output.scores.clone()));
+        Ok(Goal::new(move |output: &Detections, _| {
+            let [rows, boxes, _] = output.scores.dims();
+            if boxes == 0 {
+                return Tensor::zeros([rows], &output.scores.device());
+            }
+            let overlap = intersection_over_union_with(output.boxes.clone(), bounds.clone());
+            let same = unit(output.scores.clone()) * scores.clone().expand([rows, boxes, classes]);
+            let cosine: Tensor<2> = same.sum_dim(2).squeeze_dim(2);
+            let objectness: Tensor<2> = output.scores.clone().max_dim(2).squeeze_dim(2);
+            (overlap * cosine * objectness).max_dim(1).squeeze_dim(1)
+        }))
+    }
+}
+
+/// Returns vectors along the last axis with the length 1.
+fn unit(vectors: Tensor<3>) -> Tensor<3> {
+    let length = vectors.clone().square().sum_dim(2).sqrt().clamp_min(f32::MIN_POSITIVE);
+    vectors / length
+}
+
+/// Computes the intersection over union of each box with one on the device, `[1, 1, 4]`.
+fn intersection_over_union_with(boxes: Tensor<3>, one: Tensor<3>) -> Tensor<2> {
+    let [rows, count, _] = boxes.dims();
+    let side = |index: usize| -> Tensor<2> { boxes.clone().narrow(2, index, 1).squeeze_dim(2) };
+    let of_one = |index: usize| -> Tensor<2> {
+        one.clone().narrow(2, index, 1).expand([rows, count, 1]).squeeze_dim(2)
+    };
+    let low = |axis: usize| side(axis).max_pair(of_one(axis));
+    let high = |axis: usize| side(axis + 2).min_pair(of_one(axis + 2));
+    let shared = (high(0) - low(0)).clamp_min(0.0) * (high(1) - low(1)).clamp_min(0.0);
+    let area = |x: &dyn Fn(usize) -> Tensor<2>| (x(2) - x(0)) * (x(3) - x(1));
+    let united = area(&side) + area(&of_one) - shared.clone();
+    shared / united.clamp_min(f32::MIN_POSITIVE)
+}
+
 /// Computes the intersection over union of each box with one, `[batch, boxes]`.
 fn intersection_over_union(boxes: Tensor<3>, [left, top, right, bottom]: [f32; 4]) -> Tensor<2> {
     let side = |index: usize| -> Tensor<2> { boxes.clone().narrow(2, index, 1).squeeze_dim(2) };
