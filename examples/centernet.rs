@@ -42,10 +42,13 @@ impl CenterNet {
         let mut net = Self {
             stem: Conv2dConfig::new([3, 2], [1, 1]).with_bias(false).init(device),
             pool: AvgPool2dConfig::new([8, 8]).with_strides([8, 8]).init(),
-            centers: Conv2dConfig::new([2, 1], [3, 3]).with_padding(burn::nn::PaddingConfig2d::Same).init(device),
+            centers: Conv2dConfig::new([2, 1], [3, 3])
+                .with_padding(burn::nn::PaddingConfig2d::Same)
+                .init(device),
             sizes: Conv2dConfig::new([2, 2], [1, 1]).init(device),
         };
-        let weights = |values: &[f32], shape: [usize; 4]| Tensor::<1>::from_floats(values, device).reshape(shape);
+        let weights =
+            |values: &[f32], shape: [usize; 4]| Tensor::<1>::from_floats(values, device).reshape(shape);
         // Red against green and blue, and all of them.
         let stem = weights(&[1.0, -0.5, -0.5, 0.3, 0.3, 0.3], [2, 3, 1, 1]);
         net.stem.weight = net.stem.weight.map(|_| stem);
@@ -64,7 +67,10 @@ impl CenterNet {
 
     fn forward(&self, images: Tensor<4>) -> Points {
         let features = self.pool.forward(self.stem.forward(images));
-        Points { centers: sigmoid(self.centers.forward(features.clone())), sizes: self.sizes.forward(features) }
+        Points {
+            centers: sigmoid(self.centers.forward(features.clone())),
+            sizes: self.sizes.forward(features),
+        }
     }
 }
 
@@ -96,13 +102,15 @@ impl Decoder<Points> for Centers {
             let near = |at: usize| at.saturating_sub(1)..(at + 2).min(cells);
             near(y).all(|y| near(x).all(|x| centers[y * cells + x] <= centers[row]))
         };
-        let mut found: Vec<usize> = (0..centers.len()).filter(|row| centers[*row] > 0.5 && is_peak(*row)).collect();
+        let mut found: Vec<usize> =
+            (0..centers.len()).filter(|row| centers[*row] > 0.5 && is_peak(*row)).collect();
         found.sort_by(|a, b| centers[*b].total_cmp(&centers[*a]));
         let prediction = |row: usize| {
             let [x, y] = [row % cells, row / cells].map(|at| (at as f32 + 0.5) * STRIDE);
             let [width, height] = [sizes[row], sizes[centers.len() + row]].map(|cells| cells * STRIDE / 2.0);
             let bounds = [x - width, y - height, x + width, y + height];
-            Prediction::new(0, "red", centers[row], centers[row], cell(row)).at(Place { bounds, row: Some(row) })
+            Prediction::new(0, "red", centers[row], centers[row], cell(row))
+                .at(Place { bounds, row: Some(row) })
         };
         found.into_iter().map(prediction).collect()
     }
@@ -141,7 +149,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         None => ImageInput::from(cam_scenes::Scene::draw(3, 256)?.image),
     };
     let net = CenterNet::new(&Device::flex());
-    let plain = Preprocess { size: [SIDE; 2], mean: vec![0.0].into(), std: vec![1.0].into(), ..Preprocess::IMAGENET };
+    let plain =
+        Preprocess { size: [SIDE; 2], mean: vec![0.0].into(), std: vec![1.0].into(), ..Preprocess::IMAGENET };
     let model = burn_cam::record_with(&net, Centers, CenterNet::forward)?.preprocess(plain).layer("pool");
     let found = ImageExplainer::new(&model).explain(&image)?;
 

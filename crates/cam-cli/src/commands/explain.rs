@@ -26,7 +26,10 @@ use crate::run::sources::{Source, sources};
 use crate::run::viewer;
 use crate::run::workers::{self, ImageResult, WorkSpec};
 use burn_cam::draw::Figure;
-use burn_cam::{AnyModel, Device, HeatMap, ImageMap, ImageModel, Method, ModelInfo, Place, Prediction, Preprocess, Reads, Warning};
+use burn_cam::{
+    AnyModel, Device, HeatMap, ImageMap, ImageModel, Method, ModelInfo, Place, Prediction, Preprocess, Reads,
+    Warning,
+};
 use clap::Parser;
 use std::collections::HashMap;
 use std::ffi::OsString;

@@ -194,7 +194,7 @@ impl Rise {
             let (raw, error) = (Tensor::cat(raw, 0), Tensor::cat(error, 0));
             let range = (raw.clone().max_dim(1) - raw.clone().min_dim(1)).clamp_min(f32::MIN_POSITIVE);
             let scores = goal.score(&output, Rows::All).inner();
-            let stats = MapStats::new(&raw, &raw, values.clone(), &scores, goal.is_probability(), Vec::new());
+            let stats = MapStats::new(&raw, &raw, (values.clone(), &[]), &scores, goal.is_probability(), Vec::new());
             maps.push(FlatMaps {
                 layer: crate::INPUT.into(),
                 method: MethodInfo::new("rise", "RISE", PAPER),
