@@ -21,6 +21,7 @@ import shutil
 import sys
 import types
 import warnings
+from unittest import mock
 
 import cv2
 import numpy
@@ -29,6 +30,11 @@ import torch
 from torch import nn
 
 warnings.filterwarnings("ignore")
+# What packages import for training only.
+for module in ["lightning_fabric.utilities.cloud_io", "pytorch_lightning.loggers", "pytorch_lightning.loggers.logger", "pytorch_lightning.utilities", "seaborn"]:
+    parts = module.split(".")
+    for end in range(1, len(parts) + 1):
+        sys.modules.setdefault(".".join(parts[:end]), mock.MagicMock())
 SEED = 7
 # How many boxes a photo has, and how many photos are needed.
 FEWEST, MOST, PHOTOS = 20, 100, 10
@@ -173,7 +179,6 @@ class YoloX:
 
     def export(self, path, images, shift):
         sys.path.insert(0, str(self.sources / "YOLOX"))
-        sys.modules.setdefault("loguru", types.SimpleNamespace(logger=types.SimpleNamespace(info=print, warning=print)))
         from yolox.models.yolo_head import YOLOXHead
         from yolox.models.yolo_pafpn import YOLOPAFPN
         from yolox.models.yolox import YOLOX
