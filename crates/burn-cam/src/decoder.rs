@@ -1,6 +1,6 @@
 //! Decoders: what the output of a model means, as predictions that can be asked why.
 
-use crate::Error;
+use crate::{Aspect, Error};
 use burn::Tensor;
 use burn::tensor::TensorReadError;
 use cam_core::{Binary, Class, Goal, LikelierSide, Ranked, Sigmoid, Softmax, Target};
@@ -92,6 +92,134 @@ pub trait Decoder<O = Tensor<2>>: Send + Sync {
     fn explains_several(&self) -> bool {
         false
     }
+
+    /// Returns whether predictions have places in the image. Then each image is asked for its own, and there may be none.
+    fn has_places(&self) -> bool {
+        false
+    }
+
+    /// Returns the name of the method that explains by default.
+    fn method(&self) -> &'static str {
+        "gradcam"
+    }
+
+    /// Returns whether evidence against a prediction is shown by default, beside that for it.
+    fn is_signed(&self) -> bool {
+        false
+    }
+
+    /// Returns whether predictions with places are explained at the last layer with the coarsest grid, and not where their gradient spreads.
+    fn reads_coarsest(&self) -> bool {
+        false
+    }
+
+    /// Returns the prediction at a point, x and y in pixels of the input: by default the most confident whose box has it. `parts` are those of
+    /// [`predictions`](Self::predictions).
+    fn at(&self, point: [f32; 2], _parts: &[&[f32]], predictions: &[Prediction<O>]) -> Option<Prediction<O>> {
+        predictions.iter().find(|prediction| prediction.is_at(point)).cloned()
+    }
+
+    /// Returns the number of the class of this name or number.
+    ///
+    /// # Errors
+    /// [`Error::NotAsked`] by default.
+    fn class(&self, name: &str) -> Result<usize, Error> {
+        Err(Error::NotAsked { decoder: self.name(), what: format!("the class `{name}`") })
+    }
+
+    /// Returns the prediction of a class at a place that the model should have made: left, top, right, bottom, in pixels of the input.
+    ///
+    /// # Errors
+    /// [`Error::NotAsked`] by default.
+    fn expected(&self, _class: usize, _bounds: [f32; 4]) -> Result<Prediction<O>, Error> {
+        Err(Error::NotAsked { decoder: self.name(), what: "what it should have found".into() })
+    }
+
+    /// Returns the target that asks for this aspect of a prediction.
+    ///
+    /// # Errors
+    /// [`Error::NotAsked`] by default, for all but the score itself.
+    fn aspect(&self, prediction: &Prediction<O>, aspect: &Aspect) -> Result<AnyTarget<O>, Error> {
+        match aspect.is_plain() {
+            true => Ok(prediction.target()),
+            false => Err(Error::NotAsked { decoder: self.name(), what: "parts of its predictions".into() }),
+        }
+    }
+}
+
+/// Where a prediction is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Place {
+    /// Left, top, right, bottom: in pixels of the input, in the results of an explainer in pixels of the image.
+    pub bounds: [f32; 4],
+    /// Which row of the output it is, if it is one.
+    pub row: Option<usize>,
+}
+
+/// A region: which cells of a grid, or pixels of an image, belong to it. It serializes as COCO's run lengths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mask {
+    /// Its width.
+    pub width: usize,
+    /// Its height.
+    pub height: usize,
+    /// Row by row.
+    pub inside: Vec<bool>,
+}
+
+impl Mask {
+    /// Creates a region; `None` if there is not one value for each cell.
+    pub fn new(width: usize, height: usize, inside: Vec<bool>) -> Option<Self> {
+        (inside.len() == width * height).then_some(Self { width, height, inside })
+    }
+
+    /// Returns which share of all is inside.
+    pub fn share(&self) -> f32 {
+        let inside = self.inside.iter().filter(|inside| **inside).count();
+        inside as f32 / self.inside.len().max(1) as f32
+    }
+
+    /// Returns the lengths of runs outside and inside, column by column, the first outside: uncompressed run lengths as in COCO's files.
+    ///
+    /// ```
+    /// use burn_cam::Mask;
+    ///
+    /// let mask = Mask::new(2, 2, vec![true, false, true, true]).unwrap();
+    /// assert_eq!(mask.counts(), [0, 2, 1, 1]);
+    /// ```
+    pub fn counts(&self) -> Vec<usize> {
+        let columns = (0..self.width).flat_map(|x| (0..self.height).map(move |y| (x, y)));
+        let (mut counts, mut last) = (vec![0], false);
+        for (x, y) in columns {
+            let inside = self.inside[y * self.width + x];
+            if inside != last {
+                counts.push(0);
+                last = inside;
+            }
+            *counts.last_mut().expect("one at least") += 1;
+        }
+        counts
+    }
+}
+
+impl Serialize for Mask {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Runs {
+            size: [usize; 2],
+            counts: Vec<usize>,
+        }
+        Runs { size: [self.height, self.width], counts: self.counts() }.serialize(serializer)
+    }
+}
+
+impl Place {
+    /// Returns left, top, width and height.
+    pub fn area(&self) -> [f32; 4] {
+        let [left, top, right, bottom] = self.bounds;
+        [left, top, right - left, bottom - top]
+    }
 }
 
 /// What a model found in an image: a class, and in decoders of other outputs what else it is of.
@@ -118,6 +246,13 @@ pub struct Prediction<O = Tensor<2>> {
     pub score: f32,
     /// How confident the model is, 0 to 1.
     pub probability: f32,
+    /// Where it is; `None` if it is of the whole image.
+    pub place: Option<Place>,
+    /// The region that it is of: on the grid of the output, in the results of an explainer one value for each pixel of the image. `None` if it
+    /// has none.
+    pub mask: Option<Arc<Mask>>,
+    /// What the score is in, of a number that is no score of a class; then there is no probability.
+    pub unit: Option<Arc<str>>,
     target: AnyTarget<O>,
 }
 
@@ -130,7 +265,43 @@ impl<O> Prediction<O> {
         probability: f32,
         target: impl Target<O> + Send + Sync + 'static,
     ) -> Self {
-        Self { class, label: label.into(), score, probability, target: AnyTarget::new(target) }
+        Self {
+            class,
+            label: label.into(),
+            score,
+            probability,
+            place: None,
+            mask: None,
+            unit: None,
+            target: AnyTarget::new(target),
+        }
+    }
+
+    /// Sets where it is.
+    pub fn at(self, place: Place) -> Self {
+        Self { place: Some(place), ..self }
+    }
+
+    /// Sets what its score is in: it is a number, and not the score of a class.
+    pub fn in_unit(self, unit: impl Into<Arc<str>>) -> Self {
+        Self { unit: Some(unit.into()), ..self }
+    }
+
+    /// Sets the region that it is of.
+    pub fn within(self, mask: Arc<Mask>) -> Self {
+        Self { mask: Some(mask), ..self }
+    }
+
+    /// Sets what is asked of it.
+    pub fn with_target(self, target: AnyTarget<O>) -> Self {
+        Self { target, ..self }
+    }
+
+    /// Returns whether a point is in its box.
+    pub fn is_at(&self, [x, y]: [f32; 2]) -> bool {
+        self.place.is_some_and(|Place { bounds: [left, top, right, bottom], .. }| {
+            (left..=right).contains(&x) && (top..=bottom).contains(&y)
+        })
     }
 
     /// Returns the target that asks why the model predicts this.
@@ -141,7 +312,13 @@ impl<O> Prediction<O> {
 
 impl<O> Clone for Prediction<O> {
     fn clone(&self) -> Self {
-        Self { label: self.label.clone(), target: self.target(), ..*self }
+        Self {
+            label: self.label.clone(),
+            mask: self.mask.clone(),
+            unit: self.unit.clone(),
+            target: self.target(),
+            ..*self
+        }
     }
 }
 
@@ -150,7 +327,7 @@ impl<O> fmt::Debug for Prediction<O> {
         let Self { class, label, score, probability, .. } = self;
         let mut parts = f.debug_struct("Prediction");
         parts.field("class", class).field("label", label).field("score", score);
-        parts.field("probability", probability).finish_non_exhaustive()
+        parts.field("probability", probability).field("place", &self.place).finish_non_exhaustive()
     }
 }
 
@@ -161,10 +338,21 @@ impl<O> Serialize for Prediction<O> {
             class: usize,
             label: &'a str,
             score: f32,
-            probability: f32,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            probability: Option<f32>,
+            #[serde(rename = "box", skip_serializing_if = "Option::is_none")]
+            bounds: Option<[f32; 4]>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            mask: Option<&'a Mask>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            unit: Option<&'a str>,
         }
-        let Self { class, label, score, probability, .. } = self;
-        Numbers { class: *class, label, score: *score, probability: *probability }.serialize(serializer)
+        let Self { class, label, score, probability, place, .. } = self;
+        let bounds = place.map(|place| place.area());
+        let (class, score, unit) = (*class, *score, self.unit.as_deref());
+        let probability = unit.is_none().then_some(*probability);
+        Numbers { class, label, score, probability, bounds, mask: self.mask.as_deref(), unit }
+            .serialize(serializer)
     }
 }
 
@@ -355,10 +543,19 @@ impl OutputParts {
         Self { numbers, lengths: shapes.into_iter().map(|[_, length]| length).collect() }
     }
 
+    /// Returns whether all numbers are finite.
+    pub fn is_finite(&self) -> bool {
+        self.numbers.iter().flatten().all(|number| number.is_finite())
+    }
+
+    /// Returns the numbers of the image at a place of the batch.
+    pub fn of(&self, place: usize) -> Vec<&[f32]> {
+        let parts = self.numbers.iter().zip(&self.lengths);
+        parts.map(|(numbers, length)| &numbers[place * length..(place + 1) * length]).collect()
+    }
+
     /// Returns the predictions of the image at a place of the batch.
     pub fn predictions<O>(&self, decoder: &dyn Decoder<O>, place: usize) -> Vec<Prediction<O>> {
-        let parts = self.numbers.iter().zip(&self.lengths);
-        let rows = parts.map(|(numbers, length)| &numbers[place * length..(place + 1) * length]);
-        decoder.predictions(&rows.collect::<Vec<&[f32]>>())
+        decoder.predictions(&self.of(place))
     }
 }

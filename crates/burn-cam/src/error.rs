@@ -81,6 +81,25 @@ pub enum Error {
         /// The number of classes.
         classes: usize,
     },
+    /// Something that predictions of this kind cannot be asked.
+    #[error("the decoder `{decoder}` cannot be asked for {what}")]
+    NotAsked {
+        /// The name of the decoder.
+        decoder: &'static str,
+        /// What is asked.
+        what: String,
+    },
+    /// An embedding without another one.
+    #[error(
+        "an embedding says nothing by itself: it is explained by how similar it is to that of another image"
+    )]
+    NothingToCompare,
+    /// A detector that finds nothing.
+    #[error("nothing is detected in the image{}", quoted(.name))]
+    NothingFound {
+        /// The name of the image.
+        name: Option<String>,
+    },
     /// An output that is not finite.
     #[error("the output of the model{} for the image{} is NaN or infinite: a weight or a pixel is", quoted(.model), quoted(.name))]
     NonFiniteOutput {
@@ -186,9 +205,11 @@ impl Error {
                 | Core::NotConnected { .. },
             ) => ErrorKind::Method,
             Self::Core(Core::UnknownTarget { .. }) => ErrorKind::Target,
+            Self::NotAsked { .. } | Self::NothingToCompare => ErrorKind::Target,
             Self::NotOpened { .. } => ErrorKind::Model,
             Self::Image(Image::UnreadablePhoto { .. } | Image::Channels { .. })
             | Self::InputSize { .. }
+            | Self::NothingFound { .. }
             | Self::Channels { .. } => ErrorKind::Image,
             Self::Image(Image::PhotoSize { .. }) | Self::EmptyImage { .. } => ErrorKind::ImageSize,
             Self::NonFiniteOutput { .. }

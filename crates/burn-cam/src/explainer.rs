@@ -1,16 +1,22 @@
 //! Images in, maps over them out.
 
+use crate::ask::answer;
 use crate::decoder::OutputParts;
 use crate::explanation::{BatchMaps, ImageExplanation, ImageMap, Timings};
 use crate::input::Shown;
-use crate::{AnyTarget, Decoder, Error, ImageInput, ImageModel, Preprocess, Resize};
+use crate::{
+    AnyTarget, Ask, Aspect, Decoder, Embed, Error, ImageInput, ImageModel, Mask, Part, Prediction,
+    Preprocess, Resize,
+};
 use burn::Tensor;
 use cam_core::{
-    BoxedTarget, Explain, Explainer, Explanation, Method, Taps, Target, Wrapped, Wrapper, block_on,
+    BoxedTarget, Explain, Explainer, Explanation, Fusion, INPUT, Levels, Method, Rectify, Rise, Scale, Taps,
+    Target, Wrapped, Wrapper, block_on, choose_levels_async, method_named,
 };
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::{Mutex, PoisonError};
 use web_time::Instant;
 
@@ -19,6 +25,9 @@ const TOP_K: usize = 5;
 
 /// The default number of images in one pass.
 const BATCH_SIZE: usize = 8;
+
+/// How many positions of a layer the gradient of a box has to reach.
+const REACH: usize = 9;
 
 /// Explains the top prediction of an image, by Grad-CAM at the default layer of the model.
 ///
@@ -38,8 +47,9 @@ pub fn explain<O: 'static>(
     model: &impl ImageModel<O>,
     image: impl Into<ImageInput>,
 ) -> Result<ImageMap, Error> {
-    let found = ImageExplainer::new(model).top(1).explain(image)?;
-    Ok(found.maps.into_iter().next().expect("one target, one layer and one method have a map"))
+    let image = image.into();
+    let found = ImageExplainer::new(model).top(1).explain(&image)?;
+    found.maps.into_iter().next().ok_or_else(|| Error::NothingFound { name: image.name().map(String::from) })
 }
 
 /// A wrapper of explainers of images, of any kind.
@@ -53,6 +63,9 @@ pub struct ImageExplainer<'m, M, O = Tensor<2>> {
     explainer: Explainer<'m, M>,
     decoder: Box<dyn Decoder<O>>,
     targets: Vec<AnyTarget<O>>,
+    /// What is asked of predictions that have places, and which aspect of each.
+    asks: Vec<Ask>,
+    aspect: Aspect,
     /// Makes the score of a prediction that is explained without a target.
     default_score: fn(BoxedTarget<O>) -> BoxedTarget<O>,
     /// The innermost first.
@@ -66,18 +79,28 @@ pub struct ImageExplainer<'m, M, O = Tensor<2>> {
 
 impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
     /// Creates an explainer of this model. By default it explains the top prediction, by Grad-CAM, at the default layer of the model;
-    /// of classes that do not exclude each other it explains all that are likely. Maps are [rectified last](Explainer::rectify_last), which
-    /// leaves no steps of a coarse layer.
+    /// of classes that do not exclude each other it explains all that are likely. Of predictions that have places, such as boxes, it explains
+    /// the five most confident, by the gradient times the activation at every place (`HiResCam`; of boxes this is ODAM), at the layers that
+    /// feed each. Maps are [rectified last](Explainer::rectify_last), which leaves no steps of a coarse layer.
     pub fn new(model: &'m M) -> Self {
-        let explainer = Explainer::new(model).rectify_last(true);
+        let mut explainer = Explainer::new(model).rectify_last(true);
+        if let Some(layer) = model.default_layer() {
+            explainer = explainer.default_layer(layer);
+        }
+        let decoder = model.decoder();
+        if let Ok(method) = method_named(decoder.method()) {
+            explainer = explainer.default_method(method);
+        }
+        if decoder.is_signed() {
+            explainer = explainer.rectify(Rectify::Signed).scale(Scale::Symmetric);
+        }
         Self {
             model,
-            explainer: match model.default_layer() {
-                Some(layer) => explainer.default_layer(layer),
-                None => explainer,
-            },
-            decoder: model.decoder(),
+            explainer,
+            decoder,
             targets: Vec::new(),
+            asks: Vec::new(),
+            aspect: Aspect::default(),
             default_score: |target| target,
             wrappers: Vec::new(),
             preprocess: model.preprocess(),
@@ -92,12 +115,19 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
     /// # Errors
     /// [`cam_image::Error::UnknownLabel`] with similar names.
     pub fn class(self, class: impl Display) -> Result<Self, Error> {
+        if self.decoder.has_places() {
+            self.decoder.class(&class.to_string())?;
+            return Ok(self.ask(Ask::Class(class.to_string())));
+        }
         let target = self.decoder.target(&class.to_string())?;
         Ok(self.target(target))
     }
 
     /// Adds the `count` most confident predictions of each image, or all of a model of fewer classes.
     pub fn top(self, count: usize) -> Self {
+        if self.decoder.has_places() {
+            return self.ask(Ask::Top(count));
+        }
         let count = self.decoder.classes().map_or(count, |classes| count.min(classes));
         (0..count).fold(self, |explainer, rank| {
             let target = explainer.decoder.ranked(rank);
@@ -120,6 +150,36 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
     /// ```
     pub fn target(mut self, target: impl Target<O> + Send + Sync + 'static) -> Self {
         self.targets.push(AnyTarget::new(target));
+        self
+    }
+
+    /// Returns whether the predictions of the model have places, such as boxes.
+    pub fn has_places(&self) -> bool {
+        self.decoder.has_places()
+    }
+
+    /// Adds which of its own predictions each image is asked for, of a model whose predictions have places: boxes, regions.
+    pub fn ask(mut self, ask: Ask) -> Self {
+        self.asks.push(ask);
+        self
+    }
+
+    /// Sets which part of each box is explained: its score, or why an edge is where it is.
+    pub fn part(mut self, part: Part) -> Self {
+        self.aspect.part = part;
+        self
+    }
+
+    /// Explains by random masks, whatever the methods and the layers: [`Rise`], and D-RISE for boxes.
+    pub fn masked(mut self, masks: Rise) -> Self {
+        self.aspect.again = true;
+        self.explainer = self.explainer.default_layer(INPUT);
+        self.wrap(masks)
+    }
+
+    /// Asks why each prediction is of its class and not of this one, by its name or number.
+    pub fn against(mut self, class: impl Display) -> Self {
+        self.aspect.against = Some(class.to_string());
         self
     }
 
@@ -277,7 +337,8 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
             let fits = |image: &&ImageInput| {
                 !image.pixels().is_empty() && image.input_size(&self.preprocess) == size
             };
-            let count = left.iter().take(self.batch_size).take_while(fits).count();
+            let most = if self.decoder.has_places() { 1 } else { self.batch_size };
+            let count = left.iter().take(most).take_while(fits).count();
             let (batch, rest) = left.split_at(count);
             left = rest;
             match self.batch(batch).await {
@@ -301,6 +362,9 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
 
     /// Explains images of one input size in one pass.
     async fn batch(&self, images: &[ImageInput]) -> Result<Vec<Result<ImageExplanation<O>, Error>>, Error> {
+        if let ([image], true) = (images, self.decoder.has_places()) {
+            return Ok(vec![Ok(self.places(image).await?)]);
+        }
         let started = Instant::now();
         let (input, shown) =
             ImageInput::batch(&images.iter().collect::<Vec<_>>(), &self.preprocess, &self.model.device())?;
@@ -340,11 +404,177 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
             if self.targets.is_empty() {
                 let explained = self.decoder.explained(&predictions);
                 maps.retain(|map| map.target < explained);
+                // What is no class is called as its prediction.
+                for map in maps.iter_mut().filter(|map| map.class.is_none()) {
+                    if let Some(prediction) = predictions.get(map.target) {
+                        map.label.clone_from(&prediction.label);
+                    }
+                }
             }
             predictions.truncate(self.top_k);
             Ok(ImageExplanation { image: image.name().map(String::from), predictions, maps, timings })
         });
         Ok(results.collect())
+    }
+
+    /// Explains what is asked of the predictions of one image, each at the layers that feed it unless layers are named.
+    async fn places(&self, image: &ImageInput) -> Result<ImageExplanation<O>, Error> {
+        let started = Instant::now();
+        let (input, shown) = ImageInput::batch(&[image], &self.preprocess, &self.model.device())?;
+        let shown = shown[0];
+        let preprocess = started.elapsed();
+        self.check_size(image, &input)?;
+        let started = Instant::now();
+        let (output, forward) = Explain::<_, O>::inference(&self.explainer).forward(input.clone())?;
+        let parts = OutputParts::read(self.decoder.parts(&output)?).await?;
+        if !parts.is_finite() {
+            let model = Some(self.model.info().name);
+            return Err(Error::NonFiniteOutput { model, name: image.name().map(String::from) });
+        }
+        let mut predictions = parts.predictions(&*self.decoder, 0);
+        let mut asked = self.asked(image, &parts.of(0), &predictions)?;
+        let scored =
+            |prediction: &Prediction<O>| AnyTarget::from((self.default_score)(Box::new(prediction.target())));
+        let mut targets: Vec<AnyTarget<O>> = asked.iter().map(scored).collect();
+        targets.extend(self.targets.iter().cloned());
+        let mut timings = Timings { preprocess, forward, passes: 1.0, ..Timings::default() };
+        let mut maps = Vec::new();
+        self.to_photo(image, predictions.iter_mut().chain(&mut asked));
+        for (places, layers) in self.groups(&input, &targets).await? {
+            let group: Vec<AnyTarget<O>> = places.iter().map(|place| targets[*place].clone()).collect();
+            let explanation = self.maps_at(input.clone(), &group, layers).await?;
+            let (_, numbers) = explanation.read_with_async(Vec::<Tensor<2>>::new()).await?;
+            timings.passes += explanation.passes;
+            let of_group = BatchMaps { maps: &explanation.maps, numbers: &numbers };
+            for mut map in
+                of_group.of_image(0, image, shown, |class| (self.decoder.label(class).into_owned(), None))?
+            {
+                map.target = places[map.target];
+                if let Some(prediction) = asked.get(map.target) {
+                    map.class = Some(prediction.class);
+                    map.label = self.described(prediction);
+                    map.bounds = prediction.place.map(|place| place.bounds);
+                    map.mask.clone_from(&prediction.mask);
+                    let is_found = prediction.place.is_some_and(|place| place.row.is_some());
+                    map.probability = is_found.then_some(prediction.probability);
+                }
+                maps.push(map);
+            }
+        }
+        maps.sort_by_key(|map| map.target);
+        timings.explain = started.elapsed().saturating_sub(forward);
+        Ok(ImageExplanation { image: image.name().map(String::from), predictions, maps, timings })
+    }
+
+    /// Returns the predictions that are asked for: by default as many as the decoder explains, if no target is.
+    fn asked(
+        &self,
+        image: &ImageInput,
+        parts: &[&[f32]],
+        predictions: &[Prediction<O>],
+    ) -> Result<Vec<Prediction<O>>, Error> {
+        let default = [Ask::Top(self.decoder.explained(predictions))];
+        let asks = if self.asks.is_empty() && self.targets.is_empty() { &default[..] } else { &self.asks };
+        let size = image.pixels().dimensions().into();
+        let to_input = |point: [f32; 2]| self.preprocess.to_input(point, size);
+        let mut asked = Vec::new();
+        for ask in asks {
+            let ask = match ask.clone() {
+                Ask::At(point) => Ask::At(to_input(point)),
+                Ask::Expect { class, bounds: [left, top, right, bottom] } => {
+                    let ([left, top], [right, bottom]) = (to_input([left, top]), to_input([right, bottom]));
+                    Ask::Expect { class, bounds: [left, top, right, bottom] }
+                }
+                other => other,
+            };
+            asked.extend(answer(&*self.decoder, &ask, &self.aspect, parts, predictions)?);
+        }
+        Ok(asked)
+    }
+
+    /// Brings the places of predictions from the input to the image, and within it.
+    fn to_photo<'p>(&self, image: &ImageInput, predictions: impl Iterator<Item = &'p mut Prediction<O>>) {
+        let (width, height) = image.pixels().dimensions();
+        let preprocess = match image.prepared() {
+            Some(input) => {
+                let [_, _, height, width] = input.dims();
+                Preprocess { size: [height, width], resize: Resize::Squash, ..self.preprocess.clone() }
+            }
+            None => self.preprocess.clone(),
+        };
+        for prediction in predictions {
+            if let Some(mask) = &prediction.mask {
+                prediction.mask = Some(Arc::new(on_photo(mask, &preprocess, [width, height])));
+            }
+            let Some(place) = prediction.place.as_mut() else { continue };
+            let [left, top, right, bottom] = place.bounds;
+            let [[left, top], [right, bottom]] =
+                [[left, top], [right, bottom]].map(|point| preprocess.to_photo(point, [width, height]));
+            let (across, down) = (|x: f32| x.clamp(0.0, width as f32), |y: f32| y.clamp(0.0, height as f32));
+            place.bounds = [across(left), down(top), across(right), down(bottom)];
+        }
+    }
+
+    /// Returns what a map of a prediction is of: its class, and what of it is asked.
+    fn described(&self, prediction: &Prediction<O>) -> String {
+        let label = &prediction.label;
+        match (&self.aspect.against, self.aspect.part) {
+            (_, part @ (Part::Left | Part::Top | Part::Right | Part::Bottom)) => {
+                format!("{label}, {} edge", part.name())
+            }
+            (Some(other), _) => {
+                let other = self
+                    .decoder
+                    .class(other)
+                    .map_or_else(|_| other.clone(), |c| self.decoder.label(c).into());
+                format!("{label}, not {other}")
+            }
+            _ => label.clone(),
+        }
+    }
+
+    /// Returns the places of targets that are explained at the same layers, and these; none where the explainer has its own.
+    async fn groups(
+        &self,
+        input: &Tensor<4>,
+        targets: &[AnyTarget<O>],
+    ) -> Result<Vec<(Vec<usize>, Vec<String>)>, Error> {
+        if targets.is_empty() {
+            return Ok(Vec::new());
+        }
+        if self.explainer.knows_layer() {
+            return Ok(vec![((0..targets.len()).collect(), Vec::new())]);
+        }
+        let asked: Vec<&dyn Target<O>> = targets.iter().map(|target| target as &dyn Target<O>).collect();
+        let choice = if self.decoder.reads_coarsest() { Levels::Coarsest } else { Levels::Reached(REACH) };
+        let levels = choose_levels_async(self.model, input, &asked, choice).await?;
+        let mut groups: Vec<(Vec<usize>, Vec<String>)> = Vec::new();
+        for (place, layers) in levels.into_iter().enumerate() {
+            match groups.iter_mut().find(|(_, known)| *known == layers) {
+                Some((places, _)) => places.push(place),
+                None => groups.push((vec![place], layers)),
+            }
+        }
+        Ok(groups)
+    }
+
+    /// Returns the maps of one image at these layers, which are fused, or at those of the explainer.
+    async fn maps_at(
+        &self,
+        images: Tensor<4>,
+        targets: &[AnyTarget<O>],
+        layers: Vec<String>,
+    ) -> Result<Explanation<Tensor<3>, O>, cam_core::Error> {
+        if layers.is_empty() {
+            return self.maps(images, targets).await;
+        }
+        let several = layers.len() > 1;
+        let at_layers = self.explainer.at_layers(layers);
+        let mut explain: Box<dyn Explain<Tensor<4>, O> + '_> = Box::new(at_layers);
+        if several {
+            explain = Box::new(Wrapped::new(explain, Fusion::Max));
+        }
+        self.wrapped(explain, images, targets).await
     }
 
     /// Makes sure that the model takes an input of a size that is not its own: the layers of most networks need some size at least, and
@@ -410,8 +640,16 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
         images: Tensor<4>,
         targets: &[AnyTarget<O>],
     ) -> Result<Explanation<Tensor<3>, O>, cam_core::Error> {
+        self.wrapped(Box::new(&self.explainer), images, targets).await
+    }
+
+    async fn wrapped(
+        &self,
+        mut explain: Box<dyn Explain<Tensor<4>, O> + '_>,
+        images: Tensor<4>,
+        targets: &[AnyTarget<O>],
+    ) -> Result<Explanation<Tensor<3>, O>, cam_core::Error> {
         let targets: Vec<&dyn Target<O>> = targets.iter().map(|target| target as &dyn Target<O>).collect();
-        let mut explain: Box<dyn Explain<Tensor<4>, O> + '_> = Box::new(&self.explainer);
         for wrapper in &self.wrappers {
             explain = Box::new(Wrapped::new(explain, wrapper));
         }
@@ -438,6 +676,35 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
         self.check_size(image, &input)?;
         Ok((input, shown[0]))
     }
+}
+
+impl<M: ImageModel> ImageExplainer<'_, M> {
+    /// Explains how similar each image is to this one: the cosine of the embeddings, which are the outputs of the model.
+    ///
+    /// # Errors
+    /// Those of the image and of the model.
+    pub fn like(mut self, other: impl Into<ImageInput>) -> Result<Self, Error> {
+        let other = other.into();
+        let (input, _) = self.input(&other)?;
+        let (output, _) = Explain::<_, Tensor<2>>::inference(&self.explainer).forward(input)?;
+        let numbers: Vec<f32> = output.inner().try_into_vec_as().map_err(cam_core::Error::from)?;
+        self.decoder = Box::new(Embed::like(other.name().unwrap_or("the other image"), numbers));
+        Ok(self)
+    }
+}
+
+/// Returns a mask of the input as one of an image of this width and height.
+fn on_photo(mask: &Mask, preprocess: &Preprocess, [width, height]: [u32; 2]) -> Mask {
+    let [rows, columns] = preprocess.input_size(width, height);
+    let cell =
+        |at: f32, side: usize, cells: usize| ((at / side as f32 * cells as f32) as usize).min(cells - 1);
+    let pixels = (0..height).flat_map(|y| (0..width).map(move |x| [x as f32 + 0.5, y as f32 + 0.5]));
+    let inside = pixels.map(|point| {
+        let [x, y] = preprocess.to_input(point, [width, height]);
+        let is_seen = (0.0..columns as f32).contains(&x) && (0.0..rows as f32).contains(&y);
+        is_seen && mask.inside[cell(y, rows, mask.height) * mask.width + cell(x, columns, mask.width)]
+    });
+    Mask { width: width as usize, height: height as usize, inside: inside.collect() }
 }
 
 /// Returns what a panic says.

@@ -1,12 +1,15 @@
 //! The explanation of an image, on the host: its predictions and its maps, each of which knows its image, class, layer and method.
 
 use crate::input::Shown;
-use crate::{Area, ColorMap, Error, HeatMap, ImageInput, MethodInfo, Overlay, Prediction, Reads, Warning};
+use crate::{
+    Area, ColorMap, Error, HeatMap, ImageInput, Mask, MethodInfo, Overlay, Place, Prediction, Reads, Warning,
+};
 use burn::Tensor;
 use cam_core::{AttributionMaps, MapNumbers};
 use image::RgbImage;
 use serde::{Serialize, Serializer};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a model predicts for an image, and where it looked. It serializes, with all numbers of the maps.
@@ -72,6 +75,13 @@ pub struct ImageMap {
     pub probability: Option<f32>,
     /// The score that is explained.
     pub score: f32,
+    /// The box of what is explained, in pixels of the image: left, top, right, bottom; `None` when it has no place. It serializes as left,
+    /// top, width, height.
+    #[serde(rename = "box", skip_serializing_if = "Option::is_none", serialize_with = "as_area")]
+    pub bounds: Option<[f32; 4]>,
+    /// The region that is explained, one value for each pixel of the image; `None` when it has none.
+    #[serde(skip)]
+    pub mask: Option<Arc<Mask>>,
     /// The layer; `biases` or `attention` of methods that read the whole network.
     pub layer: String,
     /// The method. It serializes as its name.
@@ -94,6 +104,10 @@ pub struct ImageMap {
 
 fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(time.as_secs_f64())
+}
+
+fn as_area<S: Serializer>(bounds: &Option<[f32; 4]>, serializer: S) -> Result<S::Ok, S::Error> {
+    bounds.map(|bounds| Place { bounds, row: None }.area()).serialize(serializer)
 }
 
 fn name_of_method<S: Serializer>(method: &MethodInfo, serializer: S) -> Result<S::Ok, S::Error> {
@@ -131,7 +145,16 @@ impl ImageMap {
         let colors = if signed { ColorMap::RedBlue } else { ColorMap::default() };
         let (photo, factor) = cam_viz::enlarged(self.source.pixels());
         let overlay = Overlay::new(&photo).area(self.area.times(factor)).colors(colors);
-        Ok(style(overlay).draw(&self.heatmap)?)
+        let mut drawn = style(overlay).draw(&self.heatmap)?;
+        let color = cam_viz::class_color(self.class.unwrap_or_default());
+        match (&self.mask, self.bounds) {
+            (Some(mask), _) => cam_viz::outline(&mut drawn, &enlarged(mask, factor), color)?,
+            (None, Some(bounds)) => {
+                cam_viz::draw_box(&mut drawn, bounds.map(|edge| edge * factor as f32), color, "");
+            }
+            (None, None) => {}
+        }
+        Ok(drawn)
     }
 
     /// Writes [`overlay`](Self::overlay) as a PNG, JPEG or WebP file, whole or not at all.
@@ -156,6 +179,40 @@ impl ImageMap {
     pub fn is_of_network(&self) -> bool {
         matches!(self.method.reads, Reads::Biases | Reads::Attention)
     }
+}
+
+/// Returns a mask of an image that is drawn enlarged by this factor.
+fn enlarged(mask: &Mask, factor: u32) -> Vec<bool> {
+    let factor = factor as usize;
+    let rows = (0..mask.height * factor).map(|y| y / factor);
+    rows.flat_map(|y| (0..mask.width * factor).map(move |x| mask.inside[y * mask.width + x / factor]))
+        .collect()
+}
+
+/// Mixes a color into a region.
+fn tint(image: &mut RgbImage, inside: &[bool], color: cam_viz::Rgb<u8>) {
+    for (pixel, _) in image.pixels_mut().zip(inside).filter(|(_, inside)| **inside) {
+        for (channel, part) in pixel.0.iter_mut().zip(color.0) {
+            *channel = u16::midpoint(u16::from(*channel), u16::from(part)) as u8;
+        }
+    }
+}
+
+/// Returns an image with the boxes or regions of its predictions and their names, each in the color of its class. Small images are drawn enlarged.
+pub fn draw_predictions<O>(image: &ImageInput, predictions: &[Prediction<O>]) -> RgbImage {
+    let (photo, factor) = cam_viz::enlarged(image.pixels());
+    let mut drawn = photo.into_owned();
+    // The most confident last, on top of the others.
+    for prediction in predictions.iter().rev() {
+        let color = cam_viz::class_color(prediction.class);
+        if let Some(mask) = &prediction.mask {
+            tint(&mut drawn, &enlarged(mask, factor), color);
+        } else if let Some(place) = &prediction.place {
+            let name = format!("{} {:.0} %", prediction.label, 100.0 * prediction.probability);
+            cam_viz::draw_box(&mut drawn, place.bounds.map(|edge| edge * factor as f32), color, &name);
+        }
+    }
+    drawn
 }
 
 /// Reads the maps of a batch from the device.
@@ -211,6 +268,8 @@ impl BatchMaps<'_> {
                 label,
                 probability,
                 score: numbers.scores[place],
+                bounds: None,
+                mask: None,
                 layer: maps.layer.clone(),
                 method: maps.method,
                 heatmap: shown.crop(map(maps.heatmap.dims(), &numbers.heatmap)?)?,

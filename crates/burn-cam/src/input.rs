@@ -1,6 +1,6 @@
 //! An image that is shown to a model, and what it is called.
 
-use crate::{Area, Error, HeatMap, Preprocess, Resize};
+use crate::{Area, Error, HeatMap, Preprocess};
 use burn::Tensor;
 use burn::tensor::Device;
 use cam_image::{Bands, Photo, PhotoNote, PhotoReader, View};
@@ -136,7 +136,7 @@ impl ImageInput {
     /// Returns what of the image a model sees, and where.
     fn shown(&self, view: View, preprocess: &Preprocess) -> Shown {
         let [x, y, width, height] = preprocess.inner(self.pixels.width(), self.pixels.height());
-        let inner = (preprocess.resize == Resize::Letterbox).then_some(Area { x, y, width, height });
+        let inner = preprocess.resize.has_bars().then_some(Area { x, y, width, height });
         Shown { area: Area::nearest(&self.pixels, view.into()), inner }
     }
 

@@ -64,12 +64,16 @@
 //! to the bit as one thread would.
 
 mod applies;
+mod ask;
 mod concepts;
 mod decoder;
+mod detect;
+mod embed;
 mod error;
 mod explainer;
 mod explanation;
 mod guided;
+pub mod heads;
 mod input;
 mod layers;
 #[cfg(feature = "metrics")]
@@ -80,31 +84,36 @@ mod onnx;
 mod open;
 mod recorded;
 mod registry;
+mod segment;
 #[cfg(feature = "zoo")]
 mod zoo;
 
 pub use applies::applies;
+pub use ask::{Ask, Aspect};
 pub use concepts::Concept;
-pub use decoder::{AnyTarget, Classify, Decoder, Prediction};
+pub use decoder::{AnyTarget, Classify, Decoder, Mask, Place, Prediction};
+pub use detect::{BoxOutput, Detect, Suppression};
+pub use embed::{Embed, Regress};
 pub use error::{Error, ErrorKind, UnknownName};
 pub use explainer::{ImageExplainer, explain};
-pub use explanation::{ImageExplanation, ImageMap, Timings, heat_maps};
+pub use explanation::{ImageExplanation, ImageMap, Timings, draw_predictions, heat_maps};
 pub use input::ImageInput;
 pub use layers::{layer_sweep, layers, rank_layers};
 pub use model::{AnyModel, ImageModel, ModelInfo};
 pub use open::{HEAD, ModelRequest, OpenModel, Opener, open};
 pub use recorded::{RecordedModel, record, record_with};
 pub use registry::Registry;
+pub use segment::{MapOutput, Segment};
 
 pub use burn::tensor::Device;
 pub use cam_core::{
-    At, Attention, AttributionMaps, BestBox, Binary, Brightness, Class, Classes, Companion, Cost, Detections,
-    Evidence, Explain, Explainer, Explanation, Finer, Flip, Fusion, Goal, Input, Inspect, LayerContext,
-    LayerInfo, Layout, LikelierSide, LogOdds, METHODS, MapNumbers, Method, MethodInfo, Model, Ncdhw, Nchw,
-    Ncl, Needs, Nhwc, NoModule, Noise, Pool, Progress, Ranked, RankedLayer, Reads, Rectify, Region, Rivals,
-    Rows, Sampling, Scale, Sess, Sigmoid, Similarity, Smooth, Softmax, TARGETS, Tapped, Taps, Target,
-    TargetInfo, Tokens, Top, UniqueCopies, Value, View, Warning, Wrapped, Wrapper, WrapperInfo, choose_layer,
-    guided_backprop, guided_gradcam, method_named, methods::*,
+    At, Attention, AttributionMaps, BestBox, Binary, Brightness, Class, Classes, Companion, Cost, Detection,
+    DetectionRow, Detections, Evidence, Explain, Explainer, Explanation, Finer, Flip, Fusion, Goal, Input,
+    Inspect, LayerContext, LayerInfo, Layout, LikelierSide, LogOdds, METHODS, MapNumbers, Method, MethodInfo,
+    Model, Ncdhw, Nchw, Ncl, Needs, Nhwc, NoModule, Noise, Part, Pool, Progress, Ranked, RankedLayer, Reads,
+    Rectify, Region, Rise, Rivals, Rows, Sampling, Scale, Sess, Sigmoid, SimilarBox, Similarity, Smooth,
+    Softmax, TARGETS, Tapped, Taps, Target, TargetInfo, Tokens, Top, UniqueCopies, Value, View, Warning,
+    Wrapped, Wrapper, WrapperInfo, choose_layer, guided_backprop, guided_gradcam, method_named, methods::*,
 };
 #[cfg(feature = "device")]
 pub use cam_device;
@@ -125,7 +134,8 @@ pub use {burn, cam_core, cam_graph, cam_image, cam_viz, image};
 pub mod draw {
     pub use cam_viz::{
         ColorBar, ColorMap, Error, Figure, Gradient, Marker, Mode, Mosaic, Overlay, Region, Rgb, RgbImage,
-        Sheet, Threshold, encode, enlarged, outline, png_text, remove_stale, save, with_png_text, write,
+        Sheet, Threshold, class_color, draw_box, encode, enlarged, outline, png_text, remove_stale, save,
+        with_png_text, write,
     };
 }
 
@@ -139,6 +149,8 @@ mod documents {
     struct Readme;
     #[doc = include_str!("../../../docs/your-model.md")]
     struct YourModel;
+    #[doc = include_str!("../../../docs/detection.md")]
+    struct Detection;
     #[doc = include_str!("../../../docs/methods.md")]
     struct Methods;
     #[doc = include_str!("../../../docs/gpu.md")]

@@ -1,15 +1,18 @@
 //! ONNX files as models of images.
 
+use crate::detect::flat;
+use crate::heads::{self, Head, RawOutput};
 use crate::{
-    AnyModel, Classify, Decoder, Device, Error, ImageModel, Inspect, Logits, Model, ModelInfo, ModelRequest,
-    OpenModel, Opener, Precision, Preprocess, RecordedModel, Taps,
+    AnyModel, Classify, Decoder, Detect, Device, Embed, Error, ImageModel, Inspect, Logits, Model, ModelInfo,
+    ModelRequest, OpenModel, Opener, Precision, Preprocess, RecordedModel, Regress, Segment, Suppression,
+    Taps,
 };
 use burn::Tensor;
 use burn::tensor::Int;
 use cam_core::{Explain, Explainer, Top, choose_layer};
 use cam_graph::{Fallible, Recorded};
 use cam_image::{InputLayout, foreign};
-use cam_models::{Facts, FileFacts, class_names};
+use cam_models::{Facts, FileFacts, Labels, ModelCard, class_names};
 use cam_onnx::{OnnxModule, OutputActivation};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -33,57 +36,219 @@ impl Opener for OnnxFiles {
     }
 
     fn open(&self, model: &OpenModel<'_>, device: &Device) -> Result<AnyModel, Error> {
-        Ok(AnyModel::new(OnnxModel::open(model, device)?))
+        open(model, device)
     }
 }
 
-type Forward = fn(&OnnxModule, Tensor<4>) -> Result<Tensor<2>, cam_onnx::Error>;
+/// A forward pass that is found out when the file is opened.
+type Forward = Box<dyn Fn(&OnnxModule, Tensor<4>) -> Result<Tensor<2>, cam_onnx::Error> + Send + Sync>;
+type Passed = Recorded<OnnxModule, Fallible<Forward>, Tensor<4>, Tensor<2>>;
 
-/// A classifier of an ONNX file.
-struct OnnxModel {
-    model: RecordedModel<OnnxModule, Fallible<Forward>>,
+/// A network of an ONNX file, and what its output means.
+struct OnnxModel<D = Classify> {
+    model: RecordedModel<OnnxModule, Fallible<Forward>, Tensor<2>, D>,
     file: PathBuf,
     /// The last layer that can show where, if the card names none. It is found when it is first asked for.
     layer: OnceLock<Option<String>>,
+    /// Whether the file mixes the images of a batch.
+    takes_one: bool,
 }
 
-impl OnnxModel {
-    fn open(model: &OpenModel<'_>, device: &Device) -> Result<Self, Error> {
-        let request = model.request();
-        let file = request.file.clone().unwrap_or_default();
-        let failed = |source| Error::Onnx { path: file.clone(), source };
-        let refused = |reason: String| Error::NotOpened { asked: file.display().to_string(), reason };
-        if request.precision != Precision::F32 {
-            return Err(refused("ONNX files are computed in f32 only".into()));
-        }
-        let module = OnnxModule::open(&file, device).map_err(failed)?;
-        let facts = FileFacts::new(
-            model.stated()?,
-            &file,
-            &facts_of_metadata(&module),
-            &facts_of_tensors(&module).map_err(failed)?,
-        )?;
-        let card = facts.card()?;
-        let module = module.with_channels_last(card.layout == InputLayout::Nhwc);
-        let recorded = cam_graph::record_fallible(&module, OnnxModule::classify as Forward)?;
-        // Recorded once to know that it can be, and for the number of classes.
+/// What a network does, and how its output is decoded.
+enum Task {
+    Classify,
+    Embed,
+    Regress,
+    /// The scores of classes on a grid.
+    Segment([usize; 3]),
+    Detect(&'static dyn Head, usize),
+}
+
+/// A file that is being opened.
+struct Opening<'a> {
+    request: &'a ModelRequest,
+    device: &'a Device,
+    file: PathBuf,
+    module: OnnxModule,
+    facts: FileFacts,
+}
+
+impl Opening<'_> {
+    fn failed(&self, source: cam_onnx::Error) -> Error {
+        Error::Onnx { path: self.file.clone(), source }
+    }
+
+    fn signature(&self, reason: String) -> Error {
+        self.failed(cam_onnx::Error::Signature { reason })
+    }
+
+    /// Returns the shapes of the outputs for one image.
+    fn shapes(&self, card: &ModelCard) -> Result<Vec<Vec<usize>>, Error> {
+        let recorded = cam_graph::record_fallible(&self.module, OnnxModule::forward)?;
         let [height, width] = card.size;
-        let blank = Tensor::zeros([1, card.channels, height, width], device);
-        let [_, classes] = recorded.output(&blank)?.dims();
-        if module.may_be_of_one_batch_size() && mixes_images(&recorded, card.channels, card.size, device)? {
-            return Err(failed(cam_onnx::Error::Signature {
-                reason: "the file mixes the images of a batch: export it with a free batch size".into(),
-            }));
+        Ok(recorded.output(&Tensor::zeros([1, card.channels, height, width], self.device))?.shapes())
+    }
+
+    /// Finds out what the network does: as stated, or by the shapes of its outputs.
+    fn task(&self, card: &ModelCard) -> Result<Task, Error> {
+        let (task, decoder) = (card.task.as_deref(), card.decoder.as_deref());
+        match task {
+            Some("embed") => return Ok(Task::Embed),
+            Some("regress") => return Ok(Task::Regress),
+            None | Some("classify" | "detect" | "segment") => {}
+            Some(other) => {
+                let reason =
+                    format!("`{other}` is no task: there are classify, detect, segment, embed and regress");
+                return Err(self.signature(reason));
+            }
         }
-        let known = facts.with_classes(classes, &file)?;
-        let labels = match &request.labels {
+        if task == Some("classify") || self.module.outputs_rows() {
+            return Ok(Task::Classify);
+        }
+        let shapes = self.shapes(card)?;
+        let is_row = |shape: &Vec<usize>| shape.iter().skip(1).filter(|length| **length > 1).count() <= 1;
+        if task.is_none() && decoder.is_none() && shapes.first().is_some_and(is_row) {
+            return Ok(Task::Classify);
+        }
+        let names = match &card.labels {
+            Labels::Names(names) => Some(names.len()),
+            _ => None,
+        };
+        let outputs = heads::Outputs { shapes: &shapes, input: card.size, names };
+        if let Some(name) = decoder {
+            let head = heads::HEADS.iter().find(|head| head.name() == name);
+            let head = head
+                .ok_or_else(|| self.signature(format!("no decoder is called `{name}`; {}", known_heads())))?;
+            let classes = head.classes(outputs).ok_or_else(|| {
+                self.signature(format!(
+                    "the decoder `{name}` takes {}, and its outputs are {shapes:?}",
+                    head.shapes()
+                ))
+            })?;
+            return Ok(Task::Detect(*head, classes));
+        }
+        if task.is_none_or(|task| task == "detect")
+            && let Some((head, classes)) = heads::head_of(outputs)
+        {
+            return Ok(Task::Detect(head, classes));
+        }
+        let [height, width] = card.size;
+        if task.is_none_or(|task| task == "segment")
+            && let Some([_, classes, rows, columns]) = shapes.first().map(Vec::as_slice)
+            && *rows > 1
+            && *columns > 1
+        {
+            return Ok(Task::Segment([*classes, *rows, *columns]));
+        }
+        Err(self.signature(format!(
+            "no decoder takes its outputs, {shapes:?} for an image of {height} x {width} pixels; {}",
+            known_heads()
+        )))
+    }
+
+    fn open(mut self) -> Result<AnyModel, Error> {
+        let card = self.facts.card()?;
+        self.module = self.module.clone().with_channels_last(card.layout == InputLayout::Nhwc);
+        match self.task(&card)? {
+            task @ (Task::Classify | Task::Embed | Task::Regress) => {
+                let recorded = self.recorded(Box::new(OnnxModule::classify))?;
+                let [height, width] = card.size;
+                let blank = Tensor::zeros([1, card.channels, height, width], self.device);
+                let [_, classes] = recorded.output(&blank)?.dims();
+                if self.mixes_images(&recorded, &card)? {
+                    let reason = "the file mixes the images of a batch: export it with a free batch size";
+                    return Err(self.signature(reason.into()));
+                }
+                let logits = self.request.logits;
+                match task {
+                    Task::Embed => self.model(recorded, classes, about, |_, _| Embed::default(), false),
+                    Task::Regress => {
+                        let decoder = |labels: Vec<String>, card: &ModelCard| {
+                            Regress::new(labels).unit(card.unit.clone().unwrap_or_default())
+                        };
+                        self.model(recorded, classes, about, decoder, false)
+                    }
+                    _ => {
+                        let decoder = |labels: Vec<String>, card: &ModelCard| {
+                            Classify::new(labels).logits(logits.unwrap_or(card.logits))
+                        };
+                        self.model(recorded, classes, about, decoder, false)
+                    }
+                }
+            }
+            Task::Segment([classes, rows, columns]) => {
+                let mut facts = Facts::default();
+                facts.task = Some("segment".into());
+                self.facts = self.facts.of_package("a segmentation", &facts);
+                let recorded = self.recorded(Box::new(|module, images| {
+                    let batch = images.dims()[0];
+                    Ok(module.scores(images)?.rows(batch)?.swap_remove(0))
+                }))?;
+                let takes_one = self.mixes_images(&recorded, &card)?;
+                let about = |module: &OnnxModule| format!("{}, a segmentation", about(module));
+                let decoder = |mut labels: Vec<String>, card: &ModelCard| {
+                    if labels == ["0"] {
+                        labels = vec!["region".into()];
+                    }
+                    Segment::new(labels, card.size, [rows, columns]).logits(card.logits)
+                };
+                self.model(recorded, classes, about, decoder, takes_one)
+            }
+            Task::Detect(head, classes) => {
+                let mut facts = Facts::default();
+                facts.preprocess = Some(head.preprocess());
+                facts.task = Some("detect".into());
+                facts.decoder = Some(head.name().into());
+                self.facts = self.facts.of_package(head.package(), &facts);
+                let recorded = self.recorded(Box::new(move |module, images| {
+                    let ([batch, _, height, width], outputs) = (images.dims(), module.forward(images)?);
+                    let shapes = outputs.shapes();
+                    let rows = outputs.rows(batch)?.into_iter().zip(shapes);
+                    let outputs: Vec<_> = rows.map(|(values, shape)| RawOutput { shape, values }).collect();
+                    Ok(flat(head.detections(&outputs, [height, width], classes)))
+                }))?;
+                let takes_one = self.mixes_images(&recorded, &card)?;
+                let about = |module: &OnnxModule| {
+                    format!("{}, a detector like those of {}", about(module), head.package())
+                };
+                let decoder = |labels: Vec<String>, card: &ModelCard| {
+                    let own = head.suppression();
+                    let min_score = card.min_score.unwrap_or(own.min_score);
+                    let suppression = Suppression { min_score, overlap: card.overlap.or(own.overlap), ..own };
+                    Detect::new(labels).suppression(suppression).sorted(head.is_sorted())
+                };
+                self.model(recorded, classes, about, decoder, takes_one)
+            }
+        }
+    }
+
+    fn recorded(&self, forward: Forward) -> Result<Passed, Error> {
+        Ok(cam_graph::record_fallible(&self.module, forward)?)
+    }
+
+    /// Reports whether the images of a batch have other outputs than apart.
+    fn mixes_images(&self, recorded: &Passed, card: &ModelCard) -> Result<bool, Error> {
+        Ok(self.module.may_be_of_one_batch_size()
+            && mixes_images(recorded, card.channels, card.size, self.device)?)
+    }
+
+    fn model<D: Decoder + Clone + 'static>(
+        self,
+        recorded: Passed,
+        classes: usize,
+        about: impl Fn(&OnnxModule) -> String,
+        decoder: impl Fn(Vec<String>, &ModelCard) -> D,
+        takes_one: bool,
+    ) -> Result<AnyModel, Error> {
+        let known = self.facts.with_classes(classes, &self.file)?;
+        let labels = match &self.request.labels {
             Some(labels) => class_names(labels, classes)?,
             None => known.labels,
         };
-        let decoder = Classify::new(labels).logits(request.logits.unwrap_or(known.card.logits));
+        let decoder = decoder(labels, &known.card);
         let info = ModelInfo {
-            about: about(&module),
-            weights: Some(file.clone()),
+            about: about(&self.module),
+            weights: Some(self.file.clone()),
             assumed: known.assumed,
             card: Some(known.text),
             ..ModelInfo::new(&known.card.name)
@@ -92,8 +257,28 @@ impl OnnxModel {
         if !known.card.layer.is_empty() {
             model = model.layer(&known.card.layer);
         }
-        Ok(Self { model, file, layer: OnceLock::new() })
+        Ok(AnyModel::new(OnnxModel { model, file: self.file, layer: OnceLock::new(), takes_one }))
     }
+}
+
+/// Returns which decoders there are, and what they take.
+fn known_heads() -> String {
+    let heads = heads::HEADS.iter().map(|head| format!("{} ({})", head.name(), head.shapes()));
+    format!("there are {}", heads.collect::<Vec<_>>().join(", "))
+}
+
+fn open(model: &OpenModel<'_>, device: &Device) -> Result<AnyModel, Error> {
+    let request = model.request();
+    let file = request.file.clone().unwrap_or_default();
+    let failed = |source| Error::Onnx { path: file.clone(), source };
+    if request.precision != Precision::F32 {
+        let reason = "ONNX files are computed in f32 only".into();
+        return Err(Error::NotOpened { asked: file.display().to_string(), reason });
+    }
+    let module = OnnxModule::open(&file, device).map_err(failed)?;
+    let tensors = facts_of_tensors(&module).map_err(failed)?;
+    let facts = FileFacts::new(model.stated()?, &file, &facts_of_metadata(&module), &tensors)?;
+    Opening { request, device, file, module, facts }.open()
 }
 
 /// Returns images of no object, whose pixels have all values from -1 to 1.
@@ -104,7 +289,7 @@ fn waves(shape: [usize; 4], device: &Device) -> Tensor<4> {
 
 /// Reports whether two images have other scores together than apart. Exporters that know one image only may write that into the file.
 fn mixes_images(
-    recorded: &Recorded<OnnxModule, Fallible<Forward>, Tensor<4>, Tensor<2>>,
+    recorded: &Passed,
     channels: usize,
     [height, width]: [usize; 2],
     device: &Device,
@@ -154,7 +339,7 @@ fn facts_of_metadata(module: &OnnxModule) -> Facts {
     let is_ultralytics = metadata.get("author").is_some_and(|author| author.contains("Ultralytics"));
     if is_ultralytics {
         facts.is_unnormalized = true;
-        facts.labels = metadata.get("names").and_then(|names| numbered_names(names));
+        facts.labels = metadata.get("names").and_then(|names| numbered_names(names)).map(Labels::Names);
         facts.size = metadata.get("imgsz").and_then(|size| {
             let sides: Vec<usize> =
                 size.split(|c: char| !c.is_ascii_digit()).filter_map(|side| side.parse().ok()).collect();
@@ -193,12 +378,19 @@ fn numbered_names(text: &str) -> Option<Vec<String>> {
     (is_complete && !names.is_empty()).then(|| names.into_values().collect())
 }
 
-impl Model for OnnxModel {
+impl<D: Decoder + Clone + 'static> Model for OnnxModel<D> {
     fn module(&self) -> &dyn Inspect {
         Model::module(&self.model)
     }
 
     fn prepare(&self, images: &Tensor<4>) -> Result<(), cam_core::Error> {
+        let count = images.dims()[0];
+        if self.takes_one && count > 1 {
+            let reason = format!(
+                "the file was exported for one image at a time, and {count} are needed: export it with a free batch size"
+            );
+            return Err(cam_core::Error::Recording { reason });
+        }
         Model::prepare(&self.model, images)
     }
 
@@ -207,7 +399,7 @@ impl Model for OnnxModel {
     }
 }
 
-impl ImageModel for OnnxModel {
+impl<D: Decoder + Clone + 'static> ImageModel for OnnxModel<D> {
     fn device(&self) -> Device {
         self.model.device()
     }
@@ -221,6 +413,10 @@ impl ImageModel for OnnxModel {
     }
 
     fn default_layer(&self) -> Option<&str> {
+        // Each box has layers of its own.
+        if self.decoder().has_places() {
+            return self.model.default_layer();
+        }
         let find = || {
             let Preprocess { channels, size: [height, width], .. } = ImageModel::preprocess(&self.model);
             choose_layer(&self.model, &waves([1, channels, height, width], &self.device()), &Top).ok()

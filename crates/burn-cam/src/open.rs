@@ -46,6 +46,14 @@ pub struct ModelRequest {
     pub logits: Option<Logits>,
     /// The precision that it computes in.
     pub precision: Precision,
+    /// What it does: `classify`, `detect`, `segment`, `embed`, `regress`.
+    pub task: Option<String>,
+    /// The decoder of its output, such as `yolov8`: see [`HEADS`](crate::heads::HEADS).
+    pub decoder: Option<String>,
+    /// The least score of a box.
+    pub min_score: Option<f32>,
+    /// From which intersection over union on a box shows what is found already.
+    pub overlap: Option<f32>,
 }
 
 /// Opens models from one kind of file. A program adds its own by [`Registry::with_opener`].
@@ -196,6 +204,26 @@ impl<'a> OpenModel<'a> {
     /// Sets what its logits stand for, whatever its model card says.
     pub fn logits(self, logits: Logits) -> Self {
         self.asking(|request| request.logits = Some(logits))
+    }
+
+    /// States what the model does, where its output does not show it: `classify`, `detect`, `segment`, `embed`, `regress`.
+    pub fn task(self, task: impl Into<String>) -> Self {
+        self.asking(|request| request.task = Some(task.into()))
+    }
+
+    /// States the decoder of its output, such as `yolov8`.
+    pub fn decoder(self, name: impl Into<String>) -> Self {
+        self.asking(|request| request.decoder = Some(name.into()))
+    }
+
+    /// Sets the least score of a box.
+    pub fn min_score(self, score: f32) -> Self {
+        self.asking(|request| request.min_score = Some(score))
+    }
+
+    /// Sets from which intersection over union on a box shows what is found already.
+    pub fn overlap(self, overlap: f32) -> Self {
+        self.asking(|request| request.overlap = Some(overlap))
     }
 
     /// Sets the precision that the network computes in; maps are computed in f32.

@@ -84,7 +84,8 @@ impl Opener for Networks {
 impl OpenModel<'_> {
     /// Returns what the user states of the model: by options and by cards.
     pub(crate) fn stated(&self) -> Result<CardLayers, Error> {
-        let ModelRequest { size, mean, std, resize, logits, .. } = self.request();
+        let ModelRequest { size, mean, std, resize, logits, task, decoder, min_score, overlap, .. } =
+            self.request();
         let mut stated = self.stated.layers.clone();
         if let Some(size) = *size {
             stated = stated.with_size(size);
@@ -100,6 +101,13 @@ impl OpenModel<'_> {
         }
         if let Some(logits) = *logits {
             stated = stated.with_logits(logits);
+        }
+        let words = [("task", task), ("decoder", decoder)];
+        for (field, word) in words.into_iter().filter_map(|(field, word)| Some((field, word.as_deref()?))) {
+            stated = stated.with_word(field, word);
+        }
+        for (field, number) in [("min_score", *min_score), ("overlap", *overlap)] {
+            stated = number.into_iter().fold(stated, |stated, number| stated.with_number(field, number));
         }
         Ok(self.stated.cards.iter().try_fold(stated, |stated, card| stated.with_file(card))?)
     }

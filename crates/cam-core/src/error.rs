@@ -142,6 +142,14 @@ pub enum Error {
         /// The number of classes of the model.
         classes: usize,
     },
+    /// The detector returns no such box.
+    #[error("there is no box {asked}: the detector returns {boxes}")]
+    UnknownBox {
+        /// The row asked for.
+        asked: usize,
+        /// The number of rows.
+        boxes: usize,
+    },
     /// The number of targets is not the number of images.
     #[error("{targets} targets for {images} images: there has to be one per image")]
     TargetCount {

@@ -121,6 +121,11 @@ impl<'m, M> Explainer<'m, M> {
         self
     }
 
+    /// Sets the method that is used if none is added, in place of Grad-CAM.
+    pub fn default_method(self, method: impl Method + 'static) -> Self {
+        Self { default_method: [Box::new(method)], ..self }
+    }
+
     /// Combines the channels of every method by their first principal component instead of their sum. Methods that combine
     /// them themselves stay as they are.
     pub fn eigen_smooth(mut self, on: bool) -> Self {
@@ -184,6 +189,16 @@ impl<'m, M> Explainer<'m, M> {
         Wrapped::new(self, wrapper)
     }
 
+    /// Returns the explainer at other layers, those that [`choose_levels_async`](crate::choose_levels_async) finds for a target.
+    pub fn at_layers(&self, layers: Vec<String>) -> AtLayers<'_, 'm, M> {
+        AtLayers { explainer: self, layers }
+    }
+
+    /// Returns whether it is known which layer is read: one is named, or is the default, or no method reads any.
+    pub fn knows_layer(&self) -> bool {
+        !self.layer_names().is_empty() || !self.reads(Reads::Layer)
+    }
+
     fn methods(&self) -> &[Box<dyn Method>] {
         if self.methods.is_empty() { &self.default_method } else { &self.methods }
     }
@@ -206,8 +221,8 @@ impl<'m, M> Explainer<'m, M> {
     }
 
     /// Returns what the first pass captures.
-    fn capture_spec(&self) -> CaptureSpec {
-        let mut names = self.layer_names().to_vec();
+    fn capture_spec(&self, layers: &[String]) -> CaptureSpec {
+        let mut names = layers.to_vec();
         if self.reads(Reads::Input) && !names.iter().any(|name| name == INPUT) {
             names.push(INPUT.into());
         }
@@ -229,10 +244,9 @@ impl<'m, M> Explainer<'m, M> {
     }
 
     /// Returns what the methods read, in the order of the maps.
-    fn sources<'s>(&'s self, session: &Session<'_>) -> Result<Vec<Source<'s>>, Error> {
+    fn sources<'s>(&self, session: &Session<'_>, layers: &'s [String]) -> Result<Vec<Source<'s>>, Error> {
         let input = session.layer_index(INPUT);
-        let layers = self.layer_names().iter();
-        let layers = layers.map(|name| (name.as_str(), Reads::Layer, session.layer_index(name)));
+        let layers = layers.iter().map(|name| (name.as_str(), Reads::Layer, session.layer_index(name)));
         let network = [
             ("biases", Reads::Biases, input),
             ("attention", Reads::Attention, session.attention_layers().next()),
@@ -262,13 +276,18 @@ impl<'m, M> Explainer<'m, M> {
         Ok(())
     }
 
-    async fn explain_all<I, O>(&self, input: I, targets: &[&dyn Target<O>]) -> Result<Run<O>, Error>
+    /// Explains targets at these layers.
+    async fn explain_all<I, O>(
+        &self,
+        input: I,
+        targets: &[&dyn Target<O>],
+        layers: &[String],
+    ) -> Result<Run<O>, Error>
     where
         I: Input,
         M: Model<I, O>,
     {
-        self.choose_default_layer(&input, targets).await?;
-        let (plan, grid, spec) = (self.plan(targets.len()), input.grid(), self.capture_spec());
+        let (plan, grid, spec) = (self.plan(targets.len()), input.grid(), self.capture_spec(layers));
         let model = BoundModel::new(self.model, input)?;
         let started = Instant::now();
         let (output, recording) = model.first_pass(&spec, plan.tape, plan.record)?;
@@ -277,7 +296,7 @@ impl<'m, M> Explainer<'m, M> {
         let scored = ScoredModel { model: &model, goals: &goals };
         let plain = |target| scored.score(&output, target, Rows::All);
         let session = Session::new(&scored, &spec, recording, (goals.len(), &plain), self.settings())?;
-        let sources = self.sources(&session)?;
+        let sources = self.sources(&session, layers)?;
         if plan.checks_inference {
             session.check_inference()?;
         }
@@ -393,11 +412,35 @@ where
     M: Model<I, O>,
 {
     fn run<'a>(&'a self, input: I, targets: &'a [&'a dyn Target<O>]) -> Running<'a, O> {
-        Box::pin(self.explain_all(input, targets))
+        Box::pin(async move {
+            self.choose_default_layer(&input, targets).await?;
+            self.explain_all(input, targets, self.layer_names()).await
+        })
     }
 
     fn inference(&self) -> &dyn Inference<I, O> {
         self
+    }
+}
+
+/// An explainer at layers that are chosen for the targets, whatever layers it has: see [`Explainer::at_layers`].
+pub struct AtLayers<'a, 'm, M> {
+    explainer: &'a Explainer<'m, M>,
+    layers: Vec<String>,
+}
+
+impl<I, O, M> Explain<I, O> for AtLayers<'_, '_, M>
+where
+    I: Input,
+    O: 'static,
+    M: Model<I, O>,
+{
+    fn run<'a>(&'a self, input: I, targets: &'a [&'a dyn Target<O>]) -> Running<'a, O> {
+        Box::pin(self.explainer.explain_all(input, targets, &self.layers))
+    }
+
+    fn inference(&self) -> &dyn Inference<I, O> {
+        self.explainer
     }
 }
 

@@ -95,6 +95,130 @@ where
     Err(Error::NoLayer { known: known.into_iter().map(|layer| layer.name).collect() })
 }
 
+/// Chooses the layers that feed a prediction at a place, such as a box: those where its gradient spreads.
+///
+/// A head predicts each place on its own, so at its layers the gradient of one prediction is at one position: a map of it shows no more than
+/// where the prediction was made. The layer that is chosen is by default the last one where the gradient reaches enough positions: see [`Levels`]. Where
+/// another grid feeds the prediction beside it (a pyramid whose levels are read together), its last such layer is chosen as well, if its
+/// evidence, the gradient times the activation, is at least [`SHARE`] of the strongest.
+///
+/// One pass captures all layers, and one backward pass finds the gradients.
+///
+/// # Errors
+/// Those of [`choose_layer`].
+pub async fn choose_levels_async<I, O, M>(
+    model: &M,
+    input: &I,
+    targets: &[&dyn Target<O>],
+    choice: Levels,
+) -> Result<Vec<Vec<String>>, Error>
+where
+    I: Input,
+    M: Model<I, O>,
+{
+    let known = layers(model, input.clone())?;
+    let axes = input.grid().len();
+    let fits = |layer: &&LayerInfo| has_positions(layer) && layer.grid.len() == axes;
+    let candidates: Vec<&LayerInfo> = known.iter().filter(fits).collect();
+    let no_layer = || Error::NoLayer { known: known.iter().map(|layer| layer.name.clone()).collect() };
+    if candidates.is_empty() {
+        return Err(no_layer());
+    }
+    let names = candidates.iter().map(|layer| layer.name.clone()).collect();
+    let spec = CaptureSpec { names, ..CaptureSpec::default() };
+    let model = BoundModel::new(model, input.clone())?;
+    let (output, recording) = model.first_pass(&spec, true, targets.len() > 1)?;
+    let goals = targets.iter().map(|target| target.resolve(&output)).collect::<Result<Vec<_>, _>>()?;
+    let scored = ScoredModel { model: &model, goals: &goals };
+    let plain = |target| scored.score(&output, target, Rows::All);
+    let settings = Settings { budget: Budget::default(), resizer: &Resizer::default(), progress: None };
+    let session = Session::new(&scored, &spec, recording, (goals.len(), &plain), settings)?;
+    let mut chosen = Vec::new();
+    for target in 0..goals.len() {
+        let mut reading = Reading::default().add(session.score(target).sum());
+        let mut found = Vec::new();
+        for (index, layer) in candidates.iter().enumerate() {
+            let Some(place) = session.layer_index(&layer.name) else { continue };
+            let Ok(gradient) = session.gradient(place, target) else { continue };
+            let strongest = gradient.clone().abs().max_dim(1).max_dim(0);
+            let least = strongest.clone().max_dim(2) * FAINT;
+            let reached = strongest.clone().greater(least.expand(strongest.dims())).float().sum();
+            let evidence = (gradient * session.layers[place].activation.clone()).sum_dim(1).abs().sum();
+            reading = reading.add(Tensor::cat(vec![reached, evidence], 0));
+            found.push(index);
+        }
+        let mut data = reading.read().await?;
+        if !read::floats(&mut data)?[0].is_finite() {
+            return Err(Error::NonFinite { what: "the score that is explained".into() });
+        }
+        let mut levels: Vec<(&LayerInfo, f32)> = Vec::new();
+        for index in found {
+            let numbers = read::floats(&mut data)?;
+            if numbers[0] >= choice.reach() as f32 {
+                levels.push((candidates[index], numbers[1]));
+            }
+        }
+        let names = match choice {
+            Levels::Reached(_) => levels_of(&levels),
+            Levels::Coarsest => coarsest_of(&levels),
+        };
+        if names.is_empty() {
+            return Err(no_layer());
+        }
+        chosen.push(names);
+    }
+    Ok(chosen)
+}
+
+/// Which layers [`choose_levels_async`] chooses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Levels {
+    /// The last one where the gradient reaches so many positions, and those of other grids that are read beside it.
+    Reached(usize),
+    /// The last one with the coarsest grid: the bottleneck of a segmentation.
+    Coarsest,
+}
+
+impl Levels {
+    fn reach(self) -> usize {
+        match self {
+            Self::Reached(positions) => positions,
+            Self::Coarsest => 1,
+        }
+    }
+}
+
+/// Below which share of the strongest gradient a position is not reached.
+const FAINT: f32 = 1e-3;
+
+/// From which share of the strongest evidence on another level of a pyramid is taken as well.
+pub const SHARE: f32 = 0.25;
+
+/// Returns the last of the layers with the coarsest grid.
+fn coarsest_of(layers: &[(&LayerInfo, f32)]) -> Vec<String> {
+    let positions = |(layer, _): &&(&LayerInfo, f32)| layer.grid.iter().product::<usize>();
+    let last = layers.iter().rev().min_by_key(positions);
+    last.map(|(layer, _)| layer.name.clone()).into_iter().collect()
+}
+
+/// Returns the last of these layers, and those of other grids beside it: they finish after the coarsest grid of all is first reached.
+fn levels_of(layers: &[(&LayerInfo, f32)]) -> Vec<String> {
+    let positions = |layer: &LayerInfo| layer.grid.iter().product::<usize>();
+    let Some((last, _)) = layers.last() else { return Vec::new() };
+    let coarsest = layers.iter().map(|(layer, _)| positions(layer)).min().unwrap_or_default();
+    let beside = layers.iter().skip_while(|(layer, _)| positions(layer) != coarsest);
+    let mut levels: Vec<(&LayerInfo, f32)> = Vec::new();
+    for (layer, evidence) in beside {
+        match levels.iter_mut().find(|(other, _)| other.grid == layer.grid) {
+            Some(level) => *level = (layer, *evidence),
+            None => levels.push((layer, *evidence)),
+        }
+    }
+    let strongest = levels.iter().map(|(_, evidence)| *evidence).fold(0.0, f32::max);
+    levels.retain(|(layer, evidence)| layer.name == last.name || *evidence >= SHARE * strongest);
+    levels.into_iter().map(|(layer, _)| layer.name.clone()).collect()
+}
+
 /// Returns the largest magnitude of the gradient at a layer and the sum of the scores, `[2]`; `None` if they do not depend on it.
 fn strongest_gradient<I, O, M>(
     model: &M,

@@ -60,12 +60,13 @@ pub use concepts::{Concepts, concepts, concepts_async};
 pub use engine::read::block_on;
 pub use engine::unique_copies::{Chunk, UniqueCopies};
 pub use error::Error;
-pub use explainer::{Explainer, Progress};
+pub use explainer::{AtLayers, Explainer, Progress};
 pub use guided::{guided_backprop, guided_gradcam};
 pub use input::{At, Companion, Input};
 pub use inspect::{Inspect, NoModule};
 pub use layer_selection::{
-    RankedLayer, choose_layer, choose_layer_async, layers, rank_layers, rank_layers_async,
+    Levels, RankedLayer, choose_layer, choose_layer_async, choose_levels_async, layers, rank_layers,
+    rank_layers_async,
 };
 pub use layout::{Attention, Layout, Ncdhw, Nchw, Ncl, Nhwc, Tokens};
 pub use methods::context::{LayerContext, MaskFn, Perturb};
@@ -78,10 +79,11 @@ pub use post::{Rectify, Sampling, Scale};
 pub use result::{AttributionMaps, Explanation, FlatMaps, MapNumbers, MapStats, Run, Warning};
 pub use tap::{INPUT, LayerInfo, Rows, Taps};
 pub use targets::{
-    BestBox, Binary, BoxedTarget, Class, Classes, Detections, Finer, Goal, LikelierSide, LogOdds, Ranked,
-    Region, Rivals, Sigmoid, Similarity, Softmax, TARGETS, Target, TargetInfo, Top, Value, target_named,
+    BestBox, Binary, BoxedTarget, Class, Classes, Detection, DetectionRow, Detections, Finer, Goal,
+    LikelierSide, LogOdds, Part, Ranked, Region, Rivals, Sigmoid, SimilarBox, Similarity, Softmax, TARGETS,
+    Target, TargetInfo, Top, Value, target_named,
 };
 pub use wrap::{
-    Brightness, Explain, Explaining, Flip, Fusion, Inference, Noise, Pool, Running, Sess, Smooth, View,
+    Brightness, Explain, Explaining, Flip, Fusion, Inference, Noise, Pool, Rise, Running, Sess, Smooth, View,
     Wrapped, Wrapper, WrapperInfo,
 };

@@ -16,7 +16,7 @@ mod value;
 
 pub use binary::{Binary, LikelierSide};
 pub use class::{Class, Classes, Ranked, Top};
-pub use detector::{BestBox, Detections};
+pub use detector::{BestBox, Detection, DetectionRow, Detections, Part, SimilarBox};
 pub use finer::{Finer, Rivals};
 pub use goal::Goal;
 pub use log_odds::LogOdds;

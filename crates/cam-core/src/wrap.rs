@@ -2,6 +2,7 @@
 
 mod explain;
 mod fusion;
+mod rise;
 mod sess;
 mod smooth;
 mod view;
@@ -9,6 +10,7 @@ mod wrapper;
 
 pub use explain::{Explain, Explaining, Inference, Running};
 pub use fusion::Fusion;
+pub use rise::Rise;
 pub use sess::{Pool, Sess};
 pub use smooth::Smooth;
 pub use view::{Brightness, Flip, Noise, View};

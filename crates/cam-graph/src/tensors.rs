@@ -2,7 +2,7 @@
 
 use burn::backend::DispatchTensor;
 use burn::tensor::{Bool, Int, Tensor};
-use cam_core::At;
+use cam_core::{At, Detections};
 
 /// A value made of tensors: an input or output of a recorded forward pass.
 ///
@@ -139,6 +139,12 @@ impl<T: Tensors, const N: usize> Tensors for [T; N] {
 impl<T: Tensors> Tensors for Option<T> {
     fn map_tensors(self, map: MapTensor<'_>) -> Self {
         self.map(|item| item.map_tensors(map))
+    }
+}
+
+impl Tensors for Detections {
+    fn map_tensors(self, map: MapTensor<'_>) -> Self {
+        Self { boxes: self.boxes.map_tensors(map), scores: self.scores.map_tensors(map) }
     }
 }
 

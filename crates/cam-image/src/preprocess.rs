@@ -26,6 +26,15 @@ pub enum Resize {
     Letterbox,
     /// The shorter side is resized, and the input is as long as the image is: the map covers all of it.
     ShortSide,
+    /// The whole image is scaled to fit into the upper left corner, and gray fills the rest, as in YOLOX: the map covers the image.
+    Corner,
+}
+
+impl Resize {
+    /// Returns whether gray fills what the image leaves of the input.
+    pub fn has_bars(self) -> bool {
+        matches!(self, Self::Letterbox | Self::Corner)
+    }
 }
 
 /// The filter a network was trained with.
@@ -39,16 +48,18 @@ pub enum Filter {
     Bicubic,
     /// Pillow's `LANCZOS`.
     Lanczos,
+    /// OpenCV's `INTER_LINEAR`: four pixels are mixed, however much the image is reduced.
+    Linear,
 }
 
 impl Filter {
     fn options(self) -> ResizeOptions {
-        let filter = match self {
-            Self::Bilinear => FilterType::Bilinear,
-            Self::Bicubic => FilterType::CatmullRom,
-            Self::Lanczos => FilterType::Lanczos3,
-        };
-        ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter))
+        ResizeOptions::new().resize_alg(match self {
+            Self::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
+            Self::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
+            Self::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
+            Self::Linear => ResizeAlg::Interpolation(FilterType::Bilinear),
+        })
     }
 }
 
@@ -177,11 +188,15 @@ impl fmt::Display for Preprocess {
             }
             Resize::Letterbox => write!(f, "scaled whole into {height} x {width} pixels with gray bars")?,
             Resize::ShortSide => write!(f, "scaled whole to a shorter side of {} pixels", height.min(width))?,
+            Resize::Corner => {
+                write!(f, "scaled whole into the upper left corner of {height} x {width} pixels of gray")?;
+            }
         }
         let filter = match self.filter {
             Filter::Bilinear => "bilinear",
             Filter::Bicubic => "bicubic",
             Filter::Lanczos => "Lanczos",
+            Filter::Linear => "linear",
         };
         let colors = match (self.channels, self.order) {
             (1, _) => "gray",
@@ -302,7 +317,7 @@ impl Preprocess {
     /// Returns the height and width of the input for an image of this width and height.
     pub fn input_size(&self, width: u32, height: u32) -> [usize; 2] {
         match self.resize {
-            Resize::Squash | Resize::Crop | Resize::Letterbox => self.size,
+            Resize::Squash | Resize::Crop | Resize::Letterbox | Resize::Corner => self.size,
             Resize::ShortSide => {
                 let short = self.size[0].min(self.size[1]);
                 let factor = short as f64 / f64::from(width.min(height).max(1));
@@ -315,14 +330,46 @@ impl Preprocess {
     /// Returns the part of the input that shows an image of this width and height: left, top, width and height, in pixels of the input.
     pub fn inner(&self, width: u32, height: u32) -> [u32; 4] {
         let [rows, columns] = self.input_size(width, height).map(|side| side as u32);
-        if self.resize != Resize::Letterbox {
+        if !self.resize.has_bars() {
             return [0, 0, columns, rows];
         }
-        let (across, down) = (f64::from(columns) / f64::from(width), f64::from(rows) / f64::from(height));
-        let scaled =
-            |side: u32, most: u32| ((f64::from(side) * across.min(down)).round() as u32).clamp(1, most);
+        let gain = gain([columns, rows], [width, height]);
+        let scaled = |side: u32, most: u32| {
+            let side = f64::from(side) * gain;
+            // Rounded as in Ultralytics, truncated as in YOLOX.
+            let whole = if self.resize == Resize::Corner { side + 1e-6 } else { side.round() };
+            (whole as u32).clamp(1, most)
+        };
         let (width, height) = (scaled(width, columns), scaled(height, rows));
-        [(columns - width) / 2, (rows - height) / 2, width, height]
+        match self.resize {
+            Resize::Corner => [0, 0, width, height],
+            _ => [(columns - width) / 2, (rows - height) / 2, width, height],
+        }
+    }
+
+    /// Returns a point of the input, x and y in pixels, as a point of an image of this width and height. Both may lie outside.
+    pub fn to_photo(&self, point: [f32; 2], size: [u32; 2]) -> [f32; 2] {
+        let ([zero, factor], [x, y]) = (self.in_photo(size), point);
+        [zero[0] + x * factor[0], zero[1] + y * factor[1]]
+    }
+
+    /// Returns a point of an image of this width and height as a point of the input: the inverse of [`to_photo`](Self::to_photo).
+    pub fn to_input(&self, point: [f32; 2], size: [u32; 2]) -> [f32; 2] {
+        let ([zero, factor], [x, y]) = (self.in_photo(size), point);
+        [(x - zero[0]) / factor[0], (y - zero[1]) / factor[1]]
+    }
+
+    /// Returns where the upper left corner of the input is in an image of this width and height, and how many of its pixels are one of the
+    /// input.
+    fn in_photo(&self, [width, height]: [u32; 2]) -> [[f32; 2]; 2] {
+        if self.resize.has_bars() {
+            let [rows, columns] = self.input_size(width, height).map(|side| side as u32);
+            let factor = (1.0 / gain([columns, rows], [width, height])) as f32;
+            let [left, top, ..] = self.inner(width, height);
+            return [[-(left as f32) * factor, -(top as f32) * factor], [factor; 2]];
+        }
+        let Placement { size, view, .. } = self.placement([width, height]);
+        [[view.x, view.y], [view.width / size[0] as f32, view.height / size[1] as f32]]
     }
 
     /// Returns the part of an image of this width and height that the network sees.
@@ -352,7 +399,7 @@ impl Preprocess {
         let placed = Placement { scaled: size, from: [0, 0], to: [0, 0], size, view: whole };
         match self.resize {
             Resize::Squash | Resize::ShortSide => placed,
-            Resize::Letterbox => {
+            Resize::Letterbox | Resize::Corner => {
                 let [left, top, width, height] = self.inner(photo_width, photo_height);
                 Placement { scaled: [width, height], to: [left, top], ..placed }
             }
@@ -411,6 +458,12 @@ impl Preprocess {
     }
 }
 
+/// Returns by how much an image of this width and height is scaled to fit into a width and a height.
+fn gain(into: [u32; 2], size: [u32; 2]) -> f64 {
+    let [across, down] = [0, 1].map(|axis| f64::from(into[axis]) / f64::from(size[axis].max(1)));
+    across.min(down)
+}
+
 /// Where an image is in the input of a network. All are of columns, and then of rows.
 struct Placement {
     /// What the whole image is resized to.
@@ -436,7 +489,11 @@ fn luma(Rgb([red, green, blue]): &Rgb<u8>) -> u8 {
 fn resize(photo: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbImage {
     let options = filter.options();
     let mut image = photo.clone();
-    for (width, height) in [(width, photo.height()), (width, height)] {
+    let steps = match filter {
+        Filter::Linear => vec![(width, height)],
+        _ => vec![(width, photo.height()), (width, height)],
+    };
+    for (width, height) in steps {
         if image.dimensions() == (width, height) {
             continue;
         }

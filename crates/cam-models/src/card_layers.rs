@@ -27,6 +27,8 @@ pub enum Origin {
     Folder(String),
     /// The tensors determine it.
     Tensors,
+    /// The package that its output is recognized as that of.
+    Package(String),
     /// The card of a published variant.
     Shipped(String),
     /// Nothing states it.
@@ -41,6 +43,7 @@ impl fmt::Display for Origin {
             Self::Metadata => f.write_str("the metadata of the file"),
             Self::Folder(source) => f.write_str(source),
             Self::Tensors => f.write_str("the tensors"),
+            Self::Package(name) => write!(f, "assumed, as {name} does it"),
             Self::Shipped(model) => write!(f, "the card of {model}"),
             Self::Assumed => f.write_str("assumed"),
         }
@@ -78,6 +81,16 @@ impl CardLayers {
     /// Adds a field, as stated by the user.
     fn with_stated(self, field: &str, value: impl Into<Value>) -> Self {
         self.with(Origin::Flag, Table::from_iter([(field.into(), value.into())]))
+    }
+
+    /// Adds a field that is a word, as stated by the user.
+    pub fn with_word(self, field: &str, word: &str) -> Self {
+        self.with_stated(field, word)
+    }
+
+    /// Adds a field that is a number, as stated by the user.
+    pub fn with_number(self, field: &str, number: f32) -> Self {
+        self.with_stated(field, shortest(number))
     }
 
     /// Adds the size of images, as stated by the user.

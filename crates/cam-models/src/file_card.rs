@@ -4,6 +4,7 @@
 use crate::card_layers::{CardLayers, Origin, table};
 use crate::card_text::card_text;
 use crate::labels::labels;
+use crate::model_card::shortest;
 use crate::{Error, Labels, ModelCard, folder};
 use cam_image::{InputLayout, Logits, Preprocess, ValueRange};
 use std::path::Path;
@@ -24,9 +25,15 @@ pub struct Facts {
     /// Whether pixels go in from 0 to 1, without a mean and a deviation.
     pub is_unnormalized: bool,
     /// The names of its classes.
-    pub labels: Option<Vec<String>>,
+    pub labels: Option<Labels>,
     /// What its logits stand for.
     pub logits: Option<Logits>,
+    /// What it does.
+    pub task: Option<String>,
+    /// The decoder of its output.
+    pub decoder: Option<String>,
+    /// How an image becomes its input, without its size and channels.
+    pub preprocess: Option<Preprocess>,
 }
 
 impl Facts {
@@ -39,7 +46,19 @@ impl Facts {
         put("size", self.size.map(|size| size.map(|side| side as i64).to_vec().into()));
         put("channels", self.channels.map(|channels| Value::Integer(channels as i64)));
         put("layout", self.layout.map(|layout| word(Value::try_from(layout))));
-        put("labels", self.labels.clone().map(Value::from));
+        put("labels", self.labels.as_ref().map(|labels| word(Value::try_from(labels))));
+        put("task", self.task.clone().map(Value::from));
+        put("decoder", self.decoder.clone().map(Value::from));
+        if let Some(Preprocess { order, range, mean, std, crop, resize, filter, .. }) = &self.preprocess {
+            let numbers = |numbers: &[f32]| numbers.iter().copied().map(shortest).collect::<Vec<_>>().into();
+            put("order", Some(word(Value::try_from(order))));
+            put("range", Some(word(Value::try_from(range))));
+            put("mean", Some(numbers(mean)));
+            put("std", Some(numbers(std)));
+            put("crop", Some(shortest(*crop).into()));
+            put("resize", Some(word(Value::try_from(resize))));
+            put("filter", Some(word(Value::try_from(filter))));
+        }
         put("logits", self.logits.map(|logits| word(Value::try_from(logits))));
         if self.is_unnormalized {
             put("mean", Some(vec![0.0].into()));
@@ -92,6 +111,12 @@ impl FileFacts {
         Ok(Self { layers })
     }
 
+    /// Adds what is known of a package whose files have such outputs; what the file states is stronger.
+    pub fn of_package(mut self, name: &str, facts: &Facts) -> Self {
+        self.layers = self.layers.with(Origin::Package(name.into()), facts.fields());
+        self
+    }
+
     /// Returns the card as far as it is known.
     ///
     /// # Errors
@@ -110,9 +135,14 @@ impl FileFacts {
             layers.get(field).is_some_and(|(origin, _)| *origin != Origin::Assumed)
         };
         let mut assumed = Vec::new();
-        if !is_stated(&layers, "labels") && classes == IMAGENET_CLASSES {
-            layers = layers.with(Origin::Tensors, Table::from_iter([("labels".into(), "imagenet".into())]));
-            assumed.push("the classes of ImageNet".into());
+        let known = match (layers.read::<String>("task")?.as_deref(), classes) {
+            (None | Some("classify"), IMAGENET_CLASSES) => Some(("imagenet", "ImageNet")),
+            (Some("detect"), COCO_CLASSES) => Some(("coco", "COCO")),
+            _ => None,
+        };
+        if let Some((labels, dataset)) = known.filter(|_| !is_stated(&layers, "labels")) {
+            layers = layers.with(Origin::Tensors, Table::from_iter([("labels".into(), labels.into())]));
+            assumed.push(format!("the classes of {dataset}"));
         }
         let card = layers.card()?;
         if let Labels::Names(names) = &card.labels
@@ -125,13 +155,22 @@ impl FileFacts {
             let [height, width] = card.size;
             assumed.push(format!("images of {height} x {width} pixels"));
         }
-        if !is_stated(&layers, "mean") && !is_stated(&layers, "std") {
+        let package = layers.get("resize").and_then(|(origin, _)| match origin {
+            Origin::Package(name) => Some(name.clone()),
+            _ => None,
+        });
+        if let Some(name) = &package {
+            assumed.push(format!("images prepared as {name} does"));
+        }
+        if package.is_none() && !is_stated(&layers, "mean") && !is_stated(&layers, "std") {
             assumed.push(match card.channels {
                 3 => "colors normalized as for ImageNet".into(),
                 _ => "values normalized by a mean and a deviation of 0.5".into(),
             });
         }
-        if !is_stated(&layers, "logits") && classes > 1 {
+        // Of one channel alone nothing has to be assumed.
+        let classifies = card.task.as_deref().is_none_or(|task| task == "classify");
+        if classifies && !is_stated(&layers, "logits") && classes > 1 {
             assumed.push("classes that exclude each other (softmax)".into());
         }
         let labels = labels(&card.labels, classes);
@@ -140,5 +179,7 @@ impl FileFacts {
     }
 }
 
+/// The number of classes of COCO's boxes.
+const COCO_CLASSES: usize = 80;
 /// The number of classes of ImageNet-1k.
 const IMAGENET_CLASSES: usize = 1000;

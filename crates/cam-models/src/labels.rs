@@ -25,6 +25,7 @@ pub(crate) fn labels(list: &Labels, classes: usize) -> Vec<String> {
     let lines = |names: &str| names.lines().map(String::from).collect();
     let names: Vec<String> = match list {
         Labels::Imagenet => lines(include_str!("../models/imagenet.txt")),
+        Labels::Coco => lines(include_str!("../models/coco.txt")),
         Labels::Scenes => lines(include_str!("../models/scenes.txt")),
         Labels::Names(names) => names.clone(),
         Labels::Numbers => Vec::new(),

@@ -68,10 +68,25 @@ pub struct ModelCard {
     pub classifier: Option<String>,
     /// The default layer.
     pub layer: String,
-    /// The names of its classes: `imagenet`, `scenes`, `numbers`, or a list of names.
+    /// The names of its classes: `imagenet`, `coco`, `scenes`, `numbers`, or a list of names.
     pub labels: Labels,
     /// What its logits stand for.
     pub logits: Logits,
+    /// What it does, where its output does not show it: `classify`, `detect`, `segment`, `embed`, `regress`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// The decoder of its output: `yolov8`, `fastestdet`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoder: Option<String>,
+    /// The least score of a box, of a detector.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "some_as_written")]
+    pub min_score: Option<f32>,
+    /// From which intersection over union on a box shows what is found already, of a detector.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "some_as_written")]
+    pub overlap: Option<f32>,
+    /// What its numbers are in: `years`, `mm`; of a regression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
 }
 
 /// The names of the classes of a model.
@@ -83,6 +98,8 @@ pub enum Labels {
     Imagenet,
     /// The objects of the drawn scenes.
     Scenes,
+    /// The 80 classes of COCO's boxes.
+    Coco,
     /// No names: classes are called by their numbers.
     Numbers,
     /// These, in the order of the logits.
@@ -107,6 +124,10 @@ fn as_written<S: Serializer>(numbers: &[f32], serializer: S) -> Result<S::Ok, S:
 
 fn one_as_written<S: Serializer>(number: &f32, serializer: S) -> Result<S::Ok, S::Error> {
     shortest(*number).serialize(serializer)
+}
+
+fn some_as_written<S: Serializer>(number: &Option<f32>, serializer: S) -> Result<S::Ok, S::Error> {
+    number.map(shortest).serialize(serializer)
 }
 
 /// Returns a number in as few digits as say which f32 it is.
@@ -147,6 +168,11 @@ impl ModelCard {
             layer: layer.into(),
             labels: Labels::Numbers,
             logits: Logits::Softmax,
+            task: None,
+            decoder: None,
+            min_score: None,
+            overlap: None,
+            unit: None,
         }
     }
 

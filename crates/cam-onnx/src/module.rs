@@ -1,6 +1,6 @@
 //! An ONNX file as a Burn module.
 
-use crate::array::Array;
+use crate::array::{Array, Kind};
 use crate::error::Error;
 use crate::operators::{Rebatched, Value};
 use crate::program::{self, Functions, Graph, Reader};
@@ -209,6 +209,17 @@ impl OnnxModule {
         self.program.score.activation
     }
 
+    /// Reports whether the first output is declared to be one row of numbers for each image.
+    pub fn outputs_rows(&self) -> bool {
+        let first = self.program.graph.outputs.first().and_then(|output| output.shape.clone());
+        first.is_some_and(|shape| {
+            shape.len() == 2
+                || shape
+                    .get(2..)
+                    .is_some_and(|more| !more.is_empty() && more.iter().all(|length| *length == Some(1)))
+        })
+    }
+
     /// Reports whether the file may be for one batch size: its input has a fixed one, or it has constant shapes, which some exporters write
     /// although the input has a free one.
     pub fn may_be_of_one_batch_size(&self) -> bool {
@@ -270,6 +281,18 @@ impl OnnxModule {
         }
         let failed = |reason| Error::Signature { reason };
         Ok(Tensor::from_dispatch(score.reshape(&[batch, classes]).map_err(failed)?.tensor()))
+    }
+
+    /// Runs the model and returns its first output alone, before the activation at its end.
+    ///
+    /// # Shapes
+    /// - images: `[batch, channels, height, width]`
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn scores(&self, images: Tensor<4>) -> Result<Outputs, Error> {
+        let name = self.program.score.name.clone();
+        self.run_images(images, &[&name])
     }
 
     /// Runs the model and returns all its outputs.
@@ -548,6 +571,32 @@ pub struct Outputs {
 }
 
 impl Outputs {
+    /// Returns the shapes of the outputs.
+    pub fn shapes(&self) -> Vec<Vec<usize>> {
+        self.arrays.iter().map(Array::shape).collect()
+    }
+
+    /// Returns the outputs, each as one row of floats for each of so many images, `[batch, numbers]`.
+    ///
+    /// # Errors
+    /// [`Error::Signature`] for an output whose first axis is not the batch.
+    pub fn rows(self, batch: usize) -> Result<Vec<Tensor<2>>, Error> {
+        let row = |(name, array): (String, Array)| {
+            let shape = array.shape();
+            if shape.first() != Some(&batch) {
+                let name = name.escape_debug();
+                let reason =
+                    format!("the output `{name}` has the shape {shape:?}, whose first axis is not the batch");
+                return Err(Error::Signature { reason });
+            }
+            let failed = |reason| Error::Signature { reason };
+            let numbers = shape[1..].iter().product();
+            let array = array.reshape(&[batch, numbers]).map_err(failed)?;
+            Ok(Tensor::from_dispatch(array.cast(Kind::Float).tensor()))
+        };
+        self.names.into_iter().zip(self.arrays).map(row).collect()
+    }
+
     /// Returns the numbers of the outputs: floats in single precision, integers as `i64`.
     pub fn data(&self) -> Vec<TensorData> {
         self.arrays.iter().map(Array::data).collect()

@@ -43,6 +43,7 @@
 
 mod area;
 mod bar;
+mod boxes;
 mod color;
 mod contour;
 mod enlarge;
@@ -70,6 +71,7 @@ mod threshold;
 
 pub use area::Area;
 pub use bar::ColorBar;
+pub use boxes::{class_color, draw_box};
 pub use color::ColorMap;
 pub use enlarge::enlarged;
 pub use error::Error;

@@ -1,17 +1,20 @@
 //! The model that a command line asks for.
 
 use crate::args::completion;
+use crate::args::overlay::share;
 use crate::args::preprocess::{Numbers, ResizeArg, deviations, numbers};
 use crate::registry;
 use crate::report::console::Console;
 use crate::report::failure::Failure;
 use crate::report::json_path::JsonPath;
 use crate::run::manifest::Stamp;
+use burn_cam::heads::HEADS;
 use burn_cam::{
     AnyModel, ArchitectureOptions, Device, HeadLayer, ImageModel, Logits, ModelInfo, OpenModel, Precision,
     Preprocess, TokenPool,
 };
 use clap::ValueEnum;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -68,6 +71,18 @@ pub struct ModelArgs {
     /// from the model card; softmax]. One output alone is a sigmoid
     #[arg(long, hide_short_help = true, value_name = "softmax|sigmoid|none", value_parser = Logits::from_str)]
     pub logits: Option<Logits>,
+    /// What the model does, where its outputs do not show it [default: auto]
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(TASKS))]
+    pub task: Option<String>,
+    /// The decoder of a detector's outputs, where their shapes do not show it
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(HEADS.iter().map(|head| PossibleValue::new(head.name()).help(head.shapes()))))]
+    pub decoder: Option<String>,
+    /// The least score of a box, 0 to 1 [default: that of the detector's package]
+    #[arg(long, value_name = "S", value_parser = share)]
+    pub min_score: Option<f32>,
+    /// From which intersection over union on a box shows what is found already [default: that of the detector's package]
+    #[arg(long, value_name = "IOU", value_parser = share)]
+    pub overlap: Option<f32>,
     /// The precision that the network computes in: f32, f16, bf16; maps are computed in f32
     #[arg(long, hide_short_help = true, value_name = "NAME", default_value_t, value_parser = Precision::from_str)]
     pub precision: Precision,
@@ -84,6 +99,9 @@ pub struct ModelArgs {
     #[arg(long, hide_short_help = true, value_name = "R,G,B", value_parser = deviations)]
     pub std: Option<Numbers>,
 }
+
+/// What a model may do; by default that is found out.
+const TASKS: [&str; 6] = ["auto", "classify", "detect", "segment", "embed", "regress"];
 
 /// A height and a width in pixels.
 #[derive(Clone, Copy)]
@@ -205,15 +223,42 @@ impl ModelArgs {
         if let Some(logits) = self.logits {
             spec = spec.logits(logits);
         }
+        if let Some(task) = self.task.as_ref().filter(|task| *task != TASKS[0]) {
+            spec = spec.task(task);
+        }
+        if let Some(decoder) = &self.decoder {
+            spec = spec.decoder(decoder);
+        }
+        if let Some(score) = self.min_score {
+            spec = spec.min_score(score);
+        }
+        if let Some(overlap) = self.overlap {
+            spec = spec.overlap(overlap);
+        }
         spec
     }
 
     /// Opens the model. Weights that are fetched have a progress bar.
     pub fn open(&self, device: &Device, console: &Console) -> Result<AnyModel, Failure> {
+        self.open_for(None, device, console)
+    }
+
+    /// Opens the model for a task, unless another one is stated.
+    pub fn open_for(
+        &self,
+        task: Option<&str>,
+        device: &Device,
+        console: &Console,
+    ) -> Result<AnyModel, Failure> {
         let (name, file) = self.source();
         let bar = name.filter(|_| file.is_none()).map(|name| console.download(name));
         let reported = bar.clone();
-        let spec = self.spec().on_download(move |done, total| {
+        let spec = self.spec();
+        let spec = match task.filter(|_| self.task.is_none()) {
+            Some(task) => spec.task(task),
+            None => spec,
+        };
+        let spec = spec.on_download(move |done, total| {
             if let Some(bar) = &reported {
                 bar.set_length(total);
                 bar.set_position(done);

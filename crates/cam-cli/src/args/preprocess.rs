@@ -30,7 +30,7 @@ impl PreprocessArgs {
         let other = match preprocess.resize {
             Resize::Squash => "`--resize crop` shows it the center",
             Resize::Crop => "`--resize squash` shows it all",
-            Resize::Letterbox | Resize::ShortSide => "`--resize squash` squeezes it",
+            Resize::Letterbox | Resize::ShortSide | Resize::Corner => "`--resize squash` squeezes it",
         };
         console.state(format_args!("images are {preprocess}; {other}"))
     }
@@ -48,6 +48,7 @@ pub enum ResizeArg {
     Crop,
     Letterbox,
     ShortSide,
+    Corner,
 }
 
 impl From<ResizeArg> for Resize {
@@ -57,6 +58,7 @@ impl From<ResizeArg> for Resize {
             ResizeArg::Crop => Resize::Crop,
             ResizeArg::Letterbox => Resize::Letterbox,
             ResizeArg::ShortSide => Resize::ShortSide,
+            ResizeArg::Corner => Resize::Corner,
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::args::target::TargetArgs;
 use crate::report::console::Console;
 use crate::report::failure::Failure;
 use burn_cam::{
-    AnyTarget, Fusion, ImageExplainer, ImageModel, Method, Rectify, Scale, Sess, Smooth, layer_sweep,
+    AnyTarget, Fusion, ImageExplainer, ImageModel, Method, Rectify, Rise, Scale, Sess, Smooth, layer_sweep,
 };
 use clap::ValueEnum;
 use serde::Serialize;
@@ -55,6 +55,13 @@ pub struct StrategyArgs {
     /// Put maps together from windows that slide over the image at N scales (SESS), which finds small objects; the paper has 12
     #[arg(long, hide_short_help = true, value_name = "N", conflicts_with = "views", value_parser = clap::value_parser!(u32).range(1..=24))]
     pub sess: Option<u32>,
+    /// Explain by random masks (RISE; of boxes D-RISE), N at most, instead of by a method and a layer: they end as soon as
+    /// the maps are accurate
+    #[arg(long, value_name = "N", group = "views", num_args = 0..=1, require_equals = true, default_missing_value = "5000", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    pub masks: Option<u32>,
+    /// The mean standard error at which no masks are added, as a share of the range of a map
+    #[arg(long, value_name = "SHARE", default_value_t = 0.02, requires = "masks", value_parser = positive)]
+    pub tolerance: f64,
     /// Fuse the maps of all layers into one
     #[arg(long, hide_short_help = true, value_name = "HOW")]
     pub fuse: Option<FuseArg>,
@@ -128,6 +135,10 @@ impl StrategyArgs {
         explainer = layers.iter().fold(explainer, ImageExplainer::layer);
         if let Some(fuse) = self.fuse {
             explainer = explainer.wrap(Fusion::from(fuse));
+        }
+        if let Some(most) = self.masks {
+            let own = if explainer.has_places() { Rise::BOXES } else { Rise::PAPER };
+            return explainer.masked(Rise { most: most as usize, tolerance: self.tolerance, ..own });
         }
         match (self.aug_smooth, self.noise, self.sess) {
             (true, ..) => explainer.wrap(Smooth::augmented()),

@@ -2,9 +2,10 @@
 
 use crate::registry;
 use crate::report::console::Console;
-use burn_cam::{AnyTarget, Error, ImageExplainer, ImageModel, TargetInfo};
+use burn_cam::{AnyTarget, Ask, Error, ImageExplainer, ImageModel, Part, TargetInfo};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use serde::Serialize;
+use std::path::PathBuf;
 
 /// The most classes that a network can have: the longest side of a tensor that is recognized.
 pub const MOST_CLASSES: i64 = 1 << 17;
@@ -19,12 +20,59 @@ pub struct TargetArgs {
     /// The option may be given several times. By default it is the top class of each image; of classes that do not exclude each other all with a probability of at least a half.
     #[arg(long = "class", value_name = "ID|NAME", allow_negative_numbers = true)]
     pub classes: Vec<String>,
-    /// Explain the K most confident predictions of each image
+    /// Explain the K most confident predictions of each image [default: 1; of a detector 5]
     #[arg(long, value_name = "K", conflicts_with = "classes", value_parser = clap::value_parser!(u32).range(1..=MOST_CLASSES), allow_negative_numbers = true)]
     pub top: Option<u32>,
+    /// Explain what is at a point of each image, in pixels: of a detector the most confident box there
+    #[arg(long, value_name = "X,Y", value_parser = point)]
+    pub at: Option<Point>,
+    /// Explain a box that a detector should find: a class, and left, top, width and height in pixels; may be given several times
+    #[arg(long, value_name = "CLASS:X,Y,W,H", value_parser = expected)]
+    pub expect: Vec<Expected>,
+    /// Explain why a box is of its class and not of this one
+    #[arg(long, value_name = "ID|NAME")]
+    pub against: Option<String>,
+    /// What of a box is explained: its score, or why an edge is where it is
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Part::ALL.map(|(name, _)| name)), conflicts_with = "against")]
+    pub part: Option<String>,
+    /// Explain how similar each image is to this one, of a network that ends in an embedding: the cosine of both
+    #[arg(long, value_name = "IMAGE", conflicts_with_all = ["classes", "top", "at", "expect", "against", "part"])]
+    pub like: Option<PathBuf>,
     /// Which score of a class is explained
     #[arg(long, hide_short_help = true, value_name = "NAME", default_value = registry().targets()[0].name, value_parser = scores())]
     pub score: String,
+}
+
+/// A point, x and y in pixels.
+#[derive(Clone, Copy, Serialize)]
+pub struct Point([f32; 2]);
+
+/// A box of a class: left, top, right, bottom in pixels.
+#[derive(Clone, Serialize)]
+pub struct Expected {
+    class: String,
+    bounds: [f32; 4],
+}
+
+fn numbers<const N: usize>(text: &str) -> Option<[f32; N]> {
+    let numbers: Option<Vec<f32>> =
+        text.split(',').map(|number| number.trim().parse().ok().filter(|x: &f32| x.is_finite())).collect();
+    numbers?.try_into().ok()
+}
+
+fn point(text: &str) -> Result<Point, String> {
+    numbers(text).map(Point).ok_or_else(|| "two numbers with a comma between, as in 120,85".into())
+}
+
+fn expected(text: &str) -> Result<Expected, String> {
+    let parts =
+        text.rsplit_once(':').and_then(|(class, numbers_of)| Some((class, numbers::<4>(numbers_of)?)));
+    match parts {
+        Some((class, [x, y, width, height])) if width > 0.0 && height > 0.0 => {
+            Ok(Expected { class: class.into(), bounds: [x, y, x + width, y + height] })
+        }
+        _ => Err("a class and the left, top, width and height of its box, as in dog:120,85,60,40".into()),
+    }
 }
 
 /// Returns the names of the scores, with their help.
@@ -37,6 +85,26 @@ impl TargetArgs {
     /// Returns the targets that are asked for; none for those that are explained by default.
     pub fn targets(&self, model: &impl ImageModel, console: &Console) -> Result<Vec<AnyTarget>, Error> {
         let decoder = model.decoder();
+        if self.like.is_some() {
+            return Ok(Vec::new());
+        }
+        if decoder.has_places() {
+            let named = self.classes.iter().chain(self.expect.iter().map(|expected| &expected.class));
+            named.chain(&self.against).try_for_each(|name| decoder.class(name).map(drop))?;
+            return Ok(Vec::new());
+        }
+        let placed = [
+            ("--at", self.at.is_some()),
+            ("--expect", !self.expect.is_empty()),
+            ("--against", self.against.is_some()),
+            ("--part", self.part.is_some()),
+        ];
+        if let Some((option, _)) = placed.into_iter().find(|(_, is_given)| *is_given) {
+            return Err(Error::NotAsked {
+                decoder: decoder.name(),
+                what: format!("what `{option}` names: it has no places"),
+            });
+        }
         if self.info().is_some_and(|score| score.exclusive) && decoder.explains_several() {
             console.warn(format_args!(
                 "`--score {}` is for classes that exclude each other, and those of this model do not",
@@ -55,6 +123,11 @@ impl TargetArgs {
         self.classes.iter().map(|name| self.scored(decoder.target(name)?)).collect()
     }
 
+    /// Returns whether it is left open which predictions are explained.
+    pub fn asks_nothing(&self) -> bool {
+        self.classes.is_empty() && self.top.is_none() && self.at.is_none() && self.expect.is_empty()
+    }
+
     fn info(&self) -> Option<&'static TargetInfo> {
         registry().targets().iter().find(|target| target.name == self.score)
     }
@@ -66,8 +139,27 @@ impl TargetArgs {
 
     /// Returns an explainer that explains this score by default.
     pub fn explainer<'m, M: ImageModel>(&self, explainer: ImageExplainer<'m, M>) -> ImageExplainer<'m, M> {
-        match self.info() {
+        let mut explainer = match self.info() {
             Some(target) => explainer.default_score(target.build),
+            None => explainer,
+        };
+        if !explainer.has_places() {
+            return explainer;
+        }
+        let asks = self.classes.iter().map(|class| Ask::Class(class.clone()));
+        let asks = asks.chain(self.top.map(|top| Ask::Top(top as usize)));
+        let asks = asks.chain(self.at.map(|Point(point)| Ask::At(point)));
+        let asks = asks.chain(
+            self.expect
+                .iter()
+                .map(|Expected { class, bounds }| Ask::Expect { class: class.clone(), bounds: *bounds }),
+        );
+        explainer = asks.fold(explainer, ImageExplainer::ask);
+        if let Some((_, part)) = Part::ALL.iter().find(|(name, _)| Some(*name) == self.part.as_deref()) {
+            explainer = explainer.part(*part);
+        }
+        match &self.against {
+            Some(class) => explainer.against(class),
             None => explainer,
         }
     }

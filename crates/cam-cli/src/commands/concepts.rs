@@ -89,6 +89,7 @@ fn caption(concept: &Concept) -> String {
 fn subject(concept: &Concept, layer: &str) -> MapSubject {
     let prediction = &concept.prediction;
     MapSubject {
+        bounds: None,
         class: Some(prediction.class),
         label: prediction.label.clone(),
         probability: Some(prediction.probability),

@@ -26,13 +26,19 @@ use crate::run::sources::{Source, sources};
 use crate::run::viewer;
 use crate::run::workers::{self, ImageResult, WorkSpec};
 use burn_cam::draw::Figure;
-use burn_cam::{HeatMap, ImageMap, ImageModel, Method, ModelInfo, Prediction, Preprocess, Reads, Warning};
+use burn_cam::{
+    AnyModel, Device, HeatMap, ImageMap, ImageModel, Method, ModelInfo, Place, Prediction, Preprocess, Reads,
+    Warning,
+};
 use clap::Parser;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::mem::{Discriminant, discriminant};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+
+/// The most predictions that are listed for people.
+const LISTED: usize = 10;
 
 /// What the name of the sheet of an image ends with.
 const SHEET: &str = "sheet";
@@ -68,7 +74,7 @@ fn explain(
     record: Option<Record>,
     console: &Console,
 ) -> Result<(), Failure> {
-    let methods = args.strategy.budget.methods(&args.methods)?;
+    let mut methods = args.strategy.budget.methods(&args.methods)?;
     let painter = args.overlay.painter(args.strategy.sign.is_signed())?;
     let devices = device::all(&args.place.device, console)?;
     let device = &devices[0].device;
@@ -89,11 +95,15 @@ fn explain(
     };
 
     let started = Instant::now();
-    let model = args.model.open(device, console)?;
+    let model = args.open(device, console)?;
     let load = started.elapsed().as_secs_f64();
     let info = model.info();
     info.weights.iter().for_each(|weights| inputs.add(weights));
     check(&output, &inputs)?;
+    let has_places = model.decoder().has_places();
+    if args.methods.is_empty() {
+        methods = args.strategy.budget.methods(&[model.decoder().method().into()])?;
+    }
     let targets = args.targets.targets(&model, console)?;
     let layers = args.strategy.layers(&model)?;
     let reader = args.preprocess.reader(&model);
@@ -102,7 +112,7 @@ fn explain(
         "{} on {device_name}, by {} at {}",
         info.name,
         methods.iter().map(|method| method.name()).collect::<Vec<_>>().join(", "),
-        if layers.is_empty() { "the layer that is chosen".into() } else { layers.join(", ") },
+        if layers.is_empty() { "the layers that are chosen".into() } else { layers.join(", ") },
     ));
 
     let options =
@@ -129,6 +139,7 @@ fn explain(
         written: Vec::new(),
         repeated: HashMap::new(),
         model: info.name.clone(),
+        sheets: args.sheet || has_places,
         output,
         state,
         page,
@@ -166,6 +177,11 @@ fn explain(
 }
 
 impl Args {
+    /// Opens the model: with `--like` as one of embeddings.
+    pub fn open(&self, device: &Device, console: &Console) -> Result<AnyModel, Failure> {
+        self.model.open_for(self.targets.like.as_ref().map(|_| "embed"), device, console)
+    }
+
     /// Refuses options that exclude each other, and creates the folder of the page.
     fn check(&self, output: &Output, files: usize) -> Result<(), Failure> {
         if !matches!(output, Output::Folder(_)) && (self.npy || self.raw) {
@@ -206,6 +222,8 @@ struct Run<'a> {
     painter: Painter,
     /// The name of the model.
     model: String,
+    /// Whether all maps of an image are on one sheet.
+    sheets: bool,
     output: Output,
     state: RunState,
     /// What `--html` writes.
@@ -357,8 +375,38 @@ impl Run<'_> {
     /// Prints the explanation of an image for people.
     fn print(&self, image: &str, explained: &Explained, maps: &[MapReport]) -> Result<(), Failure> {
         let mut text = heading(image);
-        for Prediction { label, class, probability, .. } in &explained.found.predictions {
+        let (predictions, maps_of) = (&explained.found.predictions, &explained.found.maps);
+        for Prediction { label, class, probability, place, score, unit, .. } in
+            predictions.iter().take(LISTED)
+        {
+            if let Some(unit) = unit {
+                text += &format!("\n    {score} {}  {} ({class})", plain(unit), plain(label));
+                continue;
+            }
             text += &format!("\n    {:5.1} %  {} ({class})", 100.0 * probability, plain(label));
+            if let Some(Place { bounds: [left, top, right, bottom], .. }) = place {
+                text += &format!(" at {left:.0}, {top:.0}, {:.0} x {:.0}", right - left, bottom - top);
+            }
+        }
+        if predictions.len() > LISTED {
+            text += &format!("\n    and {} more", predictions.len() - LISTED);
+        }
+        if self.sheets && predictions.is_empty() {
+            text += "\n  nothing is detected";
+        } else if maps_of.is_empty() {
+            text += "\n  nothing of what is asked for is detected";
+        }
+        let explained_boxes = maps_of.iter().map(|map| map.target + 1).max().unwrap_or(0);
+        if self.args.targets.asks_nothing()
+            && explained_boxes > 0
+            && explained_boxes < predictions.len()
+            && predictions[0].place.is_some()
+        {
+            text += &format!(
+                "\n  the {explained_boxes} most confident of {} are explained: `--top {}` explains all",
+                predictions.len(),
+                predictions.len()
+            );
         }
         for (report, map) in maps.iter().zip(&explained.found.maps) {
             let MapSubject { label, method, layer, .. } = &report.subject;
@@ -371,18 +419,18 @@ impl Run<'_> {
                 plain(layer),
                 hottest(map)
             );
-            if let Some(png) = report.png.as_ref().filter(|_| !self.args.sheet) {
+            if let Some(png) = report.png.as_ref().filter(|_| !self.sheets) {
                 text += &format!(": {}", plain(png.display()));
             }
             if let Some(std) = &report.std {
                 let ([x, y], max) = (std.peak, std.max);
                 text += &format!("\n    standard deviation up to {max:.2}, at {x}, {y}");
-                if let Some(png) = std.png.as_ref().filter(|_| !self.args.sheet) {
+                if let Some(png) = std.png.as_ref().filter(|_| !self.sheets) {
                     text += &format!(": {}", plain(png.display()));
                 }
             }
         }
-        if let Some(sheet) = maps.first().and_then(|map| map.png.as_ref()).filter(|_| self.args.sheet) {
+        if let Some(sheet) = maps.first().and_then(|map| map.png.as_ref()).filter(|_| self.sheets) {
             text += &format!("\n  {}", plain(sheet.display()));
         }
         self.console.result(text)
@@ -393,7 +441,7 @@ impl Run<'_> {
         let stem = explained.source.stem();
         let below = &explained.source.below;
         let sheet = match &mut self.output {
-            Output::Folder(folder) if self.args.sheet => {
+            Output::Folder(folder) if self.sheets && !explained.found.maps.is_empty() => {
                 let name = folder.name(below, &format!("{stem}_{SHEET}"))?;
                 let drawn = self.sheet(std::slice::from_ref(explained))?;
                 self.show(&drawn)?;
@@ -478,11 +526,10 @@ impl Run<'_> {
     /// Writes and prints what waits for the end.
     fn end(mut self) -> Result<(), Failure> {
         if !self.kept.is_empty() {
-            let drawn =
-                match only_map(&self.kept).filter(|_| !self.args.sheet && !self.args.strategy.show_std) {
-                    Some(map) => Drawing::Overlay(self.painter.paint(map)?),
-                    None => self.sheet(&self.kept)?,
-                };
+            let drawn = match only_map(&self.kept).filter(|_| !self.sheets && !self.args.strategy.show_std) {
+                Some(map) => Drawing::Overlay(self.painter.paint(map)?),
+                None => self.sheet(&self.kept)?,
+            };
             self.show(&drawn)?;
             let maps = self.kept.iter().map(|explained| (explained, &explained.found.maps[..]));
             self.output.deliver(&drawn, &record::text(&self.provenance, maps), self.console)?;

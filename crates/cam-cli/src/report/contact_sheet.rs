@@ -4,8 +4,8 @@ use crate::report::failure::Failure;
 use crate::report::format::Format;
 use crate::report::painter::{Painter, std_color_bar};
 use crate::run::images::Explained;
-use burn_cam::ImageMap;
 use burn_cam::draw::{self, Figure, Rgb, RgbImage, Sheet};
+use burn_cam::{ImageMap, draw_predictions};
 use std::borrow::Cow;
 
 /// A drawing that is written to a file or shown.
@@ -17,13 +17,18 @@ pub enum Drawing {
 }
 
 impl Drawing {
-    /// Returns the bytes of its file; that of a PNG has what made it as text.
-    pub fn encode(&self, format: Format, made: &str) -> Result<Vec<u8>, Failure> {
+    /// Returns the bytes of its file.
+    pub fn encode(&self, format: Format) -> Result<Vec<u8>, Failure> {
         match (self, format) {
             (Self::Overlay(image), Format::Svg) => Ok(Figure::new(image.clone()).sheet().svg()?.into_bytes()),
             (Self::Sheet(sheet), Format::Svg) => Ok(sheet.svg()?.into_bytes()),
-            _ => Ok(draw::with_png_text(draw::encode(&*self.pixels()?, format.extension())?, KEYWORD, made)),
+            _ => Ok(draw::encode(&*self.pixels()?, format.extension())?),
         }
+    }
+
+    /// Returns the bytes of its file; a PNG has the record of what made it as text.
+    pub fn encode_with_record(&self, format: Format, record: &str) -> Result<Vec<u8>, Failure> {
+        Ok(draw::with_png_text(self.encode(format)?, KEYWORD, record))
     }
 
     /// Returns its pixels.
@@ -38,6 +43,10 @@ impl Drawing {
 /// The keyword of the text of a PNG that has what made it, as JSON.
 pub const KEYWORD: &str = "cam";
 
+/// The most figures in a row of boxes, which need room.
+const PLACES_ACROSS: usize = 3;
+/// The side of a figure with boxes.
+const PLACES_TILE: u32 = 420;
 /// The most figures in a row.
 const ACROSS: usize = 7;
 /// The note of a sheet with standard deviations.
@@ -54,7 +63,9 @@ const ANY_CLASS: &str = "any class";
 /// With several layers and several methods each row is a layer and each column a method; otherwise a row is a class. A long row
 /// continues below.
 pub fn draw(images: &[Explained], model: &str, painter: &Painter, std: bool) -> Result<Drawing, Failure> {
-    let mut sheet = Sheet::new(title(images, model)).color_bar(painter.colors).tile(TILE);
+    let has_places = images.iter().any(|image| image.found.predictions.iter().any(|p| p.place.is_some()));
+    let tile = if has_places { PLACES_TILE } else { TILE };
+    let mut sheet = Sheet::new(title(images, model)).color_bar(painter.colors).tile(tile);
     let maps = images.iter().flat_map(|explained| &explained.found.maps);
     let stds = maps.filter_map(|map| map.std.as_ref()).filter(|_| std);
     let largest_std = stds.map(|std| std.peak().2).reduce(f32::max);
@@ -63,6 +74,10 @@ pub fn draw(images: &[Explained], model: &str, painter: &Painter, std: bool) -> 
     }
     let rows = Rows { painter, named: images.len() > 1, largest_std };
     for explained in images {
+        if explained.found.predictions.iter().any(|prediction| prediction.place.is_some()) {
+            sheet = rows.places(sheet, explained)?;
+            continue;
+        }
         // Maps that are the same for every class are shown once.
         let several = explained.found.maps.chunk_by(|a, b| a.target == b.target).count() > 1;
         let (of_class, of_any): (Vec<&ImageMap>, Vec<&ImageMap>) =
@@ -107,6 +122,42 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
+    /// Adds the rows of an image whose predictions have places: all of them, and then a map of each that is explained, for each method.
+    fn places(&self, mut sheet: Sheet, explained: &Explained) -> Result<Sheet, Failure> {
+        let Explained { image, found, .. } = explained;
+        let all = Figure::new(draw_predictions(image, &found.predictions));
+        let name = if self.named {
+            explained.title()
+        } else {
+            match &found.predictions[..] {
+                [first] if first.mask.is_some() => "1 region".into(),
+                [first, ..] if first.mask.is_some() => format!("{} regions", found.predictions.len()),
+                [_] => "1 detection".into(),
+                all => format!("{} detections", all.len()),
+            }
+        };
+        let mut methods: Vec<&str> = found.maps.iter().map(|map| map.method.name).collect();
+        methods.sort_unstable();
+        methods.dedup();
+        let one_method = methods.len() <= 1;
+        let mut first = Some(all.above(name));
+        for method in methods {
+            let maps = found.maps.iter().filter(|map| map.method.name == method);
+            let figures =
+                maps.map(|map| self.figures(map, Some(class_caption(map)))).collect::<Result<Vec<_>, _>>()?;
+            let row_of = if one_method { "" } else { method };
+            let figures = first.take().into_iter().chain(figures.into_iter().flatten());
+            let figures: Vec<Figure> = figures.collect();
+            for (part, few) in figures.chunks(PLACES_ACROSS).enumerate() {
+                sheet = sheet.row(if part == 0 { row_of } else { "" }, few.to_vec());
+            }
+        }
+        Ok(match first {
+            Some(all) => row(sheet, "", all, Vec::new()),
+            None => sheet,
+        })
+    }
+
     /// Adds the rows of one class of one image.
     fn add(
         &self,

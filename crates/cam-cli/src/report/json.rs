@@ -6,7 +6,7 @@ use crate::report::json_path::JsonPath;
 use crate::report::painter::Painter;
 use crate::report::provenance::Provenance;
 use crate::run::images::Part;
-use burn_cam::{Area, HeatMap, ImageMap, Prediction, Timings};
+use burn_cam::{Area, HeatMap, ImageMap, Place, Prediction, Timings};
 use clap::ValueEnum;
 use serde::Serialize;
 use std::io::{self, Seek, Write};
@@ -156,6 +156,9 @@ pub struct MapSubject {
     pub probability: Option<f32>,
     /// The score that is explained.
     pub score: f32,
+    /// The box that is explained: left, top, width, height in pixels of the image.
+    #[serde(rename = "box", skip_serializing_if = "Option::is_none")]
+    pub bounds: Option<[f32; 4]>,
     pub layer: String,
     pub method: &'static str,
     /// The hottest pixel of the image: x, y.
@@ -178,6 +181,7 @@ impl From<&ImageMap> for MapSubject {
             label: map.label.clone(),
             probability: map.probability,
             score: map.score,
+            bounds: map.bounds.map(|bounds| Place { bounds, row: None }.area()),
             layer: map.layer.clone(),
             method: map.method.name,
             peak: map.peak().into(),

@@ -46,7 +46,7 @@ impl Preview {
     /// Shows a drawing on standard output.
     pub fn show(self, drawing: &Drawing, console: &Console) -> Result<(), Failure> {
         let columns = terminal_size().map_or(COLUMNS, |(Width(columns), _)| columns.clamp(1, COLUMNS));
-        let png = || Ok::<_, Failure>(STANDARD.encode(drawing.encode(Format::Png, "")?));
+        let png = || Ok::<_, Failure>(STANDARD.encode(drawing.encode(Format::Png)?));
         let how = if self == Self::Auto { Self::known() } else { self };
         let text = match how {
             Self::Kitty => kitty(&png()?, columns),

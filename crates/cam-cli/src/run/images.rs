@@ -6,6 +6,7 @@ use crate::run::npy;
 use crate::run::sources::{Source, no_images};
 use burn_cam::{ImageExplanation, ImageInput, PhotoNote, PhotoReader, Preprocess};
 use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
 
 /// An image of a file.
 pub struct SourceImage {
@@ -54,6 +55,12 @@ pub struct SourceReader {
 }
 
 impl SourceReader {
+    /// Reads the first image of a file.
+    pub fn one(&self, path: &Path) -> Result<ImageInput, Failure> {
+        let images = self.read(&Source { path: path.into(), below: PathBuf::new() })?;
+        images.into_iter().next().map(|first| first.image).ok_or_else(|| no_images(path))
+    }
+
     /// Reads the images of a file: one of an image file, any number of an array.
     pub fn read(&self, source: &Source) -> Result<Vec<SourceImage>, Failure> {
         let path = &source.path;

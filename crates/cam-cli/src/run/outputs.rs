@@ -78,13 +78,13 @@ impl Output {
         }
     }
 
-    /// Writes the one image of all maps, with what made it, and prints where; a folder has its files already.
-    pub fn deliver(&self, drawing: &Drawing, made: &str, console: &Console) -> Result<(), Failure> {
+    /// Writes the one image of all maps, with the record of what made it, and prints where; a folder has its files already.
+    pub fn deliver(&self, drawing: &Drawing, record: &str, console: &Console) -> Result<(), Failure> {
         match self {
             Self::Folder(_) => Ok(()),
-            Self::Stdout(format) => console.bytes(&drawing.encode(*format, made)?),
+            Self::Stdout(format) => console.bytes(&drawing.encode_with_record(*format, record)?),
             Self::File(path, format) => {
-                write(path.clone(), &drawing.encode(*format, made)?)?;
+                write(path.clone(), &drawing.encode_with_record(*format, record)?)?;
                 console.result(plain(path.display()))
             }
         }
@@ -172,9 +172,12 @@ impl OutputName {
         write(path.into(), bytes)
     }
 
-    /// Writes a drawing, with what made it; the suffix is added to the name.
-    pub fn draw(&self, suffix: &str, drawing: &Drawing, made: &str) -> Result<PathBuf, Failure> {
-        self.write(&format!("{suffix}.{}", self.format.extension()), &drawing.encode(self.format, made)?)
+    /// Writes a drawing, with the record of what made it; the suffix is added to the name.
+    pub fn draw(&self, suffix: &str, drawing: &Drawing, record: &str) -> Result<PathBuf, Failure> {
+        self.write(
+            &format!("{suffix}.{}", self.format.extension()),
+            &drawing.encode_with_record(self.format, record)?,
+        )
     }
 }
 

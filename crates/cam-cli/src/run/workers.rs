@@ -135,13 +135,16 @@ fn work(spec: WorkSpec<'_>, device: &NamedDevice, first: Option<&AnyModel>, jobs
         let model = match first {
             Some(model) => model,
             None => {
-                opened = spec.args.model.open(&device.device, spec.console)?;
+                opened = spec.args.open(&device.device, spec.console)?;
                 &opened
             }
         };
         let WorkSpec { args, targets, methods, layers, reader, console } = spec;
         let explainer = args.strategy.explainer(model, (&args.targets, targets), methods, layers, console);
-        let explainer = explainer.preprocess(reader.preprocess.clone());
+        let mut explainer = explainer.preprocess(reader.preprocess.clone());
+        if let Some(other) = &args.targets.like {
+            explainer = explainer.like(reader.one(other)?)?;
+        }
         let mut worker = Worker { spec, explainer, seconds: Seconds::default() };
         let mut job = Some(job);
         while let Some(Job { files, events: of_job }) = job {

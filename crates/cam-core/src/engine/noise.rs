@@ -29,6 +29,14 @@ pub(crate) fn uniform<const D: usize>(shape: [usize; D], sources: &[Source], dev
     draw(shape, Uniform::new(-1.0, 1.0).expect("-1 is less than 1"), sources, device)
 }
 
+/// Draws numbers from 0 up to 1, on the host.
+pub(crate) fn shares(count: usize, [seed, stream]: Source) -> Vec<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(stream);
+    let shares = Uniform::new(0.0f32, 1.0).expect("0 is less than 1");
+    shares.sample_iter(rng).take(count).collect()
+}
+
 fn draw<const D: usize>(
     shape: [usize; D],
     distribution: impl Distribution<f64>,

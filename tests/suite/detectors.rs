@@ -1,0 +1,258 @@
+//! Detectors, segmentations and embeddings of ONNX files: the boxes of their packages, and maps that are where the boxes are.
+
+use crate::support::repository;
+use burn::tensor::{Device, Tensor};
+use burn_cam::{
+    Ask, Explain, Explainer, HiResCam, ImageExplainer, ImageInput, ImageMap, ImageModel, Model, OpenModel,
+    Part, Prediction, RandomCam, Rows, Taps, Target,
+};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+fn data(file: &str) -> Option<PathBuf> {
+    let path = repository().join("../shared/data").join(file);
+    if !path.exists() {
+        eprintln!("skipped: {} is not there", path.display());
+    }
+    path.exists().then_some(path)
+}
+
+fn photos(folder: &Path) -> Vec<PathBuf> {
+    let mut photos: Vec<PathBuf> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+    photos.retain(|path| path.extension().is_some_and(|extension| extension == "jpg"));
+    photos.sort();
+    photos
+}
+
+/// Returns the share of a map that is within a box, and the share of the image that the box has.
+fn within(map: &ImageMap, [left, top, right, bottom]: [f32; 4]) -> [f64; 2] {
+    let (width, height) = map.source.pixels().dimensions();
+    let (columns, rows) = (map.heatmap.width(), map.heatmap.height());
+    let (mut inside, mut all, mut area) = (0.0, 0.0, 0.0);
+    for (at, value) in map.heatmap.values().iter().enumerate() {
+        let x = (at as u32 % columns) as f32 + 0.5;
+        let y = (at as u32 / columns) as f32 + 0.5;
+        let (x, y) = (x / columns as f32 * width as f32, y / rows as f32 * height as f32);
+        let is_inside = x >= left && x <= right && y >= top && y <= bottom;
+        all += f64::from(*value);
+        inside += if is_inside { f64::from(*value) } else { 0.0 };
+        area += f64::from(u8::from(is_inside));
+    }
+    [inside / all.max(f64::MIN_POSITIVE), area / map.heatmap.values().len() as f64]
+}
+
+#[test]
+fn the_map_of_a_box_is_in_the_box() {
+    let (Some(file), Some(folder)) = (data("onnx/fastestdet.onnx"), data("photos/coco")) else { return };
+    let model = burn_cam::open(file, &Device::flex()).unwrap();
+    let explainer = ImageExplainer::new(&model).method(HiResCam).method(RandomCam::default()).top(30);
+    let (mut energy, mut area, mut count) = (0.0, 0.0, 0);
+    let (mut above_random, mut above_other, mut others) = (0, 0, 0);
+    for photo in photos(&folder) {
+        let found = explainer.explain(ImageInput::open(&photo).unwrap()).unwrap();
+        let (maps, random): (Vec<&ImageMap>, Vec<&ImageMap>) =
+            found.maps.iter().partition(|map| map.method.name == "hirescam");
+        for (place, map) in maps.iter().enumerate().filter(|(_, map)| map.probability >= Some(0.4)) {
+            let bounds = map.bounds.unwrap();
+            let [own, share] = within(map, bounds);
+            assert!(!map.is_blank() && share > 0.0, "{}: {}", photo.display(), map.label);
+            (energy, area, count) = (energy + own, area + share, count + 1);
+            above_random += usize::from(own > within(random[place], bounds)[0]);
+            // The strongest other box: the first, or of the first the second.
+            if let Some(other) = maps.get(usize::from(place == 0)) {
+                others += 1;
+                above_other += usize::from(own > within(other, bounds)[0]);
+            }
+        }
+    }
+    println!(
+        "{count} boxes: energy {:.3} of area {:.3}, above random {above_random}, above the other {above_other} of {others}",
+        energy / f64::from(count),
+        area / f64::from(count)
+    );
+    assert!(count >= 40);
+    // Measured: 4.4 times.
+    assert!(energy >= 2.0 * area, "{energy} in {area}");
+    assert!(above_random as f64 >= 0.85 * f64::from(count), "{above_random} of {count}");
+    assert!(above_other as f64 >= 0.70 * others as f64, "{above_other} of {others}");
+}
+
+#[test]
+fn the_gradient_of_a_score_and_of_an_edge_is_that_of_finite_differences() {
+    let (Some(file), Some(folder)) = (data("onnx/fastestdet.onnx"), data("photos/coco")) else { return };
+    let model = burn_cam::open(file, &Device::flex()).unwrap();
+    let photo = image::open(folder.join("000000000785.jpg")).unwrap().into_rgb8();
+    let (input, _) = model.preprocess().apply(&photo, &Device::flex()).unwrap();
+    let found = ImageExplainer::new(&model).explain(&photo).unwrap();
+    for part in [Part::Score, Part::Left, Part::Bottom] {
+        let aspect = {
+            let mut aspect = burn_cam::Aspect::default();
+            aspect.part = part;
+            aspect
+        };
+        let target = model.decoder().aspect(&found.predictions[0], &aspect).unwrap();
+        let explanation: burn_cam::Explanation =
+            Explainer::new(&model).layer("input").method(HiResCam).explain(input.clone(), &target).unwrap();
+        // The evidence at the input is its value times its gradient: all of it is the slope of the score as the input is scaled.
+        let slope: f32 = explanation.maps[0].raw.clone().sum().into_scalar();
+        let goal = target.resolve(&explanation.output).unwrap();
+        let score = |factor: f32| -> f64 {
+            let output = model.forward(input.clone() * factor, &Taps::off());
+            f64::from(goal.score(&output, Rows::All).into_scalar::<f32>())
+        };
+        let step = 1e-3;
+        let expected = (score(1.0 + step) - score(1.0 - step)) / f64::from(2.0 * step);
+        // ReLUs of a few cells change sides within the step.
+        let tolerance = 0.03 * expected.abs().max(0.05);
+        assert!((f64::from(slope) - expected).abs() < tolerance, "{part:?}: {slope} and {expected}");
+    }
+}
+
+#[test]
+fn what_is_asked_for_is_explained() {
+    let (Some(file), Some(folder)) = (data("onnx/fastestdet.onnx"), data("photos/coco")) else { return };
+    let model = burn_cam::open(file, &Device::flex()).unwrap();
+    let photo = ImageInput::open(folder.join("000000001268.jpg")).unwrap();
+    let explainer = || ImageExplainer::new(&model);
+    let found = explainer().explain(&photo).unwrap();
+    assert_eq!(found.maps.len(), 5);
+    assert!(found.predictions.len() > 10, "all are returned");
+    let boats = explainer().class("boat").unwrap().explain(&photo).unwrap();
+    assert!(boats.maps.len() > 1 && boats.maps.iter().all(|map| map.label == "boat"));
+    let bounds = boats.maps[0].bounds.unwrap();
+    let middle = [(bounds[0] + bounds[2]) / 2.0, (bounds[1] + bounds[3]) / 2.0];
+    let at = explainer().ask(Ask::At(middle)).explain(&photo).unwrap();
+    assert_eq!((at.maps.len(), at.maps[0].bounds), (1, Some(bounds)));
+    let expected = explainer().ask(Ask::Expect { class: "boat".into(), bounds }).explain(&photo).unwrap();
+    assert_eq!((expected.maps[0].label.as_str(), expected.maps[0].probability), ("boat", None));
+    // Its score is that of the box that is there, times an overlap of all of it.
+    assert!((expected.maps[0].score - boats.maps[0].score).abs() < 0.01);
+    let against = explainer().top(1).against("dog").explain(&photo).unwrap();
+    assert!(against.maps[0].score > 0.0 && against.maps[0].score < found.maps[0].score);
+    assert_eq!(against.maps[0].label, "person, not dog");
+    let none = explainer().class("zebra").unwrap().explain(&photo).unwrap();
+    assert!(none.maps.is_empty());
+    assert!(explainer().class("zebraa").is_err());
+}
+
+#[test]
+fn where_nothing_is_detected_nothing_is_explained() {
+    let (Some(file), Some(photo)) = (data("onnx/fastestdet.onnx"), data("skimage_page.png")) else { return };
+    let model = OpenModel::new().weights(&file).min_score(0.9).open(&Device::flex()).unwrap();
+    let found = ImageExplainer::new(&model).explain(ImageInput::open(&photo).unwrap()).unwrap();
+    assert!(found.predictions.is_empty() && found.maps.is_empty());
+    let error = burn_cam::explain(&model, ImageInput::open(&photo).unwrap()).unwrap_err();
+    assert!(error.to_string().contains("nothing is detected"), "{error}");
+}
+
+#[test]
+fn an_embedding_is_explained_by_its_similarity() {
+    let (Some(file), Some(photo)) = (data("onnx/mobileface.onnx"), data("skimage_astronaut.png")) else {
+        return;
+    };
+    let model = OpenModel::new().weights(&file).task("embed").open(&Device::flex()).unwrap();
+    let face = image::open(photo).unwrap().crop_imm(175, 65, 100, 120);
+    let alone = ImageExplainer::new(&model).explain(&face).unwrap_err();
+    assert!(alone.to_string().contains("similar"), "{alone}");
+    let found = ImageExplainer::new(&model).like(&face).unwrap().explain(&face.fliph()).unwrap();
+    let same = ImageExplainer::new(&model).like(&face).unwrap().explain(&face).unwrap();
+    assert!((same.predictions[0].score - 1.0).abs() < 1e-3);
+    assert!(found.predictions[0].score < 1.0 && !found.maps[0].is_blank());
+    assert!((found.maps[0].score - found.predictions[0].score).abs() < 1e-3);
+}
+
+#[test]
+fn the_region_of_text_is_explained() {
+    let (Some(file), Some(photo)) = (data("onnx/text_regions.onnx"), data("skimage_page.png")) else {
+        return;
+    };
+    let opened = OpenModel::new().weights(&file).size([192, 384]).mean(&[0.5]).std(&[0.5]);
+    let model = opened.open(&Device::flex()).unwrap();
+    let photo = ImageInput::open(photo).unwrap();
+    let found = ImageExplainer::new(&model).explain(&photo).unwrap();
+    assert_eq!((found.predictions.len(), found.maps[0].label.as_str()), (1, "region"));
+    let mask = found.predictions[0].mask.as_ref().unwrap();
+    assert_eq!((mask.width as u32, mask.height as u32), photo.pixels().dimensions());
+    // With onnxruntime text covers 0.126 of the page.
+    assert!((0.08..0.18).contains(&mask.share()), "{}", mask.share());
+    assert_eq!(mask.counts().iter().sum::<usize>(), mask.width * mask.height);
+    assert!(!found.maps[0].is_blank());
+}
+
+fn boxes(prediction: &Prediction) -> [f32; 6] {
+    let [left, top, right, bottom] = prediction.place.unwrap().bounds;
+    [left, top, right, bottom, prediction.score, prediction.class as f32]
+}
+
+fn iou(a: &[f32], b: &[f32]) -> f32 {
+    let side = |low: usize| (a[low + 2].min(b[low + 2]) - a[low].max(b[low])).max(0.0);
+    let area = |x: &[f32]| (x[2] - x[0]) * (x[3] - x[1]);
+    side(0) * side(1) / (area(a) + area(b) - side(0) * side(1))
+}
+
+/// `tests/golden/generate_detectors.py` writes the folder that `CAM_DETECTORS` names; `CAM_PHOTOS` names the one with its photos.
+#[test]
+#[ignore = "it needs the files that a script makes with the packages of detectors"]
+fn boxes_are_those_of_the_packages() {
+    let (Ok(folder), Ok(photos)) = (std::env::var("CAM_DETECTORS"), std::env::var("CAM_PHOTOS")) else {
+        panic!("CAM_DETECTORS and CAM_PHOTOS name the folders");
+    };
+    let folder = Path::new(&folder);
+    let text = std::fs::read_to_string(folder.join("detectors.json")).unwrap();
+    let golden: BTreeMap<String, BTreeMap<String, Vec<[f32; 6]>>> = serde_json::from_str(&text).unwrap();
+    let mut failed = Vec::new();
+    for (name, photos_of) in &golden {
+        let model = burn_cam::open(folder.join(format!("{name}.onnx")), &Device::flex()).unwrap();
+        let (mut least, mut most, mut count, mut equal) = (1.0f32, 0.0f32, 0, 0);
+        for (photo, expected) in photos_of {
+            let path = [Path::new(&photos).join(photo), Path::new(&photos).join("coco").join(photo)];
+            let path = path.into_iter().chain([Path::new(&photos).join("imagenet").join(photo)]);
+            let path = path.into_iter().find(|path| path.exists()).unwrap();
+            let found = ImageExplainer::new(&model).ask(Ask::Top(0)).explain(ImageInput::open(path).unwrap());
+            let found = found.unwrap();
+            let mut left: Vec<[f32; 6]> = found.predictions.iter().map(boxes).collect();
+            let mut pairs = 0;
+            for wanted in expected {
+                let is_like = |own: &&[f32; 6]| own[5] == wanted[5];
+                let best = left.iter().filter(is_like).map(|own| iou(own, wanted)).fold(0.0, f32::max);
+                let place = left.iter().position(|own| own[5] == wanted[5] && iou(own, wanted) == best);
+                let Some(place) = place.filter(|_| best > 0.5) else { continue };
+                let own = left.swap_remove(place);
+                (least, most) = (least.min(best), most.max((own[4] - wanted[4]).abs()));
+                pairs += 1;
+            }
+            count += expected.len();
+            equal += usize::from(pairs == expected.len() && left.is_empty());
+            if pairs != expected.len() || !left.is_empty() {
+                println!(
+                    "{name}, {photo}: {} of theirs, {} of ours, {pairs} pairs",
+                    expected.len(),
+                    found.predictions.len()
+                );
+            }
+        }
+        println!(
+            "{name}: {count} boxes in {} photos, {equal} with the same number; IoU at least {least:.4}, scores within {most:.1e}",
+            photos_of.len()
+        );
+        if equal < photos_of.len() || least < 0.99 || most > 1e-3 {
+            failed.push(name);
+        }
+    }
+    assert!(failed.is_empty(), "{failed:?}");
+}
+
+#[test]
+fn all_boxes_of_a_batch_have_the_same_rows() {
+    let Some(file) = data("onnx/fastestdet.onnx") else { return };
+    let model = burn_cam::open(file, &Device::flex()).unwrap();
+    let [_, channels, height, width] = model.preprocess().shape();
+    let images = Tensor::<4>::random(
+        [2, channels, height, width],
+        burn::tensor::Distribution::Default,
+        &Device::flex(),
+    );
+    model.prepare(&images).unwrap();
+    let output = model.forward(images, &Taps::off());
+    assert_eq!(output.dims(), [2, 22 * 22 * 84]);
+}
