@@ -245,6 +245,9 @@ fn in_a_browser_the_slider_moves_and_the_pointer_reads() {
         "the arrow keys go on: {seen}"
     );
     assert_eq!(seen["chosen"], "layercam", "another map is chosen");
+    assert_eq!(seen["link"], "#picture-0/map-1", "each map has a link");
+    assert_eq!(seen["besides"], serde_json::json!([true, false, true]), "a map is beside the chosen one");
+    assert_eq!(seen["picked"], true, "menus choose each map");
 }
 
 #[test]

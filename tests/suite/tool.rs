@@ -225,6 +225,68 @@ fn a_result_is_made_again_to_the_bit_and_what_has_changed_is_said() {
 }
 
 #[test]
+fn a_pattern_explains_the_summed_probability_of_the_classes_that_match() {
+    let desk = Desk::new();
+    let report = desk.json(&["explain", "scene.png", "--class", "*FISH*", "--class", "cl?ck", "--json"]);
+    let maps = maps_of(&report);
+    assert_eq!(maps[0]["label"], "*FISH* (2 classes)", "fish and starfish");
+    assert!(maps[0]["class"].is_null() && maps[1]["label"] == "clock");
+    let probability = |name: &str| {
+        let report = desk.json(&["explain", "scene.png", "--class", name, "--json"]);
+        maps_of(&report)[0]["probability"].as_f64()
+    };
+    let known = |name: &str| probability(name).unwrap_or_else(|| panic!("{name}"));
+    let score = maps[0]["score"].as_f64().unwrap();
+    assert!((score - (known("fish") + known("starfish")).ln()).abs() < 1e-3, "{score}");
+    desk.refuses(&["explain", "scene.png", "--class", "*dragon*"], 4, "no class is called `*dragon*`");
+    desk.refuses(&["explain", "scene.png", "--class", "*fish", "--score", "finer"], 2, "together");
+}
+
+#[test]
+fn two_models_are_compared_on_one_photo() {
+    let desk = Desk::new();
+    desk.resnet18(5);
+    std::fs::copy(desk.path("resnet18.safetensors"), desk.path("same.safetensors")).unwrap();
+    let compare = |second: &str| {
+        desk.says(&["compare", "scene.png", "--model", "resnet18.safetensors", "--model", second, "--fresh"])
+    };
+    let said = compare("same.safetensors");
+    assert!(said.contains("the outputs of 5 classes differ by 0.000e0 on average"), "{said}");
+    assert!(said.contains("  resnet18.safetensors: ") && said.contains("  same.safetensors: "), "{said}");
+    let same = image::open(desk.path("cam-out/scene_compare.png")).unwrap();
+    std::fs::write(desk.path("names.txt"), "fish\nclock\nmushroom\nball\nstar\n").unwrap();
+    let said = desk.says(&[
+        "compare",
+        "scene.png",
+        "--model",
+        "resnet18.safetensors",
+        "--model",
+        "same.safetensors",
+        "--labels",
+        "names.txt",
+        "--class",
+        "clock",
+        "--method",
+        "gradcam,layercam",
+    ]);
+    assert!(said.contains("differ by 0.000e0"), "{said}");
+    let two = image::open(desk.path("cam-out/scene_compare_2.png"));
+    let two = two.or_else(|_| image::open(desk.path("cam-out/scene_compare.png"))).unwrap();
+    assert!(two.height() > same.height() + 150, "a row for each method");
+    let model = ["--model", "resnet18.safetensors"];
+    desk.refuses(
+        &[&["explain", "scene.png"], &model[..], &model].concat(),
+        2,
+        "only `cam compare` takes two",
+    );
+    desk.refuses(
+        &[&["compare", "scene.png"], &model[..], &model, &model].concat(),
+        2,
+        "two models can be compared",
+    );
+}
+
+#[test]
 fn the_short_help_fits_a_screen_in_groups_the_most_used_first() {
     let desk = Desk::new();
     let help = desk.says(&["explain", "-h"]);

@@ -3,8 +3,8 @@
 use crate::{Aspect, Error};
 use burn::Tensor;
 use burn::tensor::TensorReadError;
-use cam_core::{Binary, Class, Goal, LikelierSide, Ranked, Sigmoid, Softmax, Target};
-use cam_image::{Logits, class_named};
+use cam_core::{AnyOf, Binary, Class, Goal, LikelierSide, Ranked, Sigmoid, Softmax, Target};
+use cam_image::{Logits, class_named, classes_matching};
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
@@ -481,7 +481,19 @@ impl Decoder for Classify {
             let class = class_named(&[self.name_of(0).into(), self.opposite()], name)?;
             return Ok(AnyTarget::new(Binary(class == 0)));
         }
-        Ok(AnyTarget::new(Class(class_named(&self.labels, name)?)))
+        let class = class_named(&self.labels, name);
+        let matching = match class.is_err() && name.contains(['*', '?']) {
+            true => classes_matching(&self.labels, name),
+            false => Vec::new(),
+        };
+        match matching[..] {
+            [] => Ok(AnyTarget::new(Class(class?))),
+            [only] => Ok(AnyTarget::new(Class(only))),
+            ref several => {
+                let any = AnyOf::new(several.iter().copied(), format!("{name} ({} classes)", several.len()));
+                Ok(AnyTarget::new(if self.logits == Logits::Sigmoid { any.independent() } else { any }))
+            }
+        }
     }
 
     fn ranked(&self, rank: usize) -> AnyTarget {

@@ -69,7 +69,7 @@ pub struct ImageMap {
     pub target: usize,
     /// The number of the class; `None` when the target is not a class.
     pub class: Option<usize>,
-    /// The name of the class; `score` when the target is not a class.
+    /// The name of the class; when the target is not a class its name, or `score`.
     pub label: String,
     /// How confident the model is of the class; `None` when the target is not a class.
     pub probability: Option<f32>,
@@ -259,7 +259,8 @@ impl BatchMaps<'_> {
                 HeatMap::new(width as u32, height as u32, &values[place * length..(place + 1) * length])
             };
             let class = numbers.classes.as_ref().map(|classes| classes[place]);
-            let (label, probability) = class.map_or_else(|| ("score".into(), None), &name);
+            let unnamed = || (maps.name.clone().unwrap_or_else(|| "score".into()), None);
+            let (label, probability) = class.map_or_else(unnamed, &name);
             let std = numbers.std.as_ref().map(|std| map(maps.heatmap.dims(), std));
             Ok(ImageMap {
                 image: image.name().map(String::from),

@@ -107,13 +107,14 @@ pub use segment::{MapOutput, Segment};
 
 pub use burn::tensor::Device;
 pub use cam_core::{
-    At, Attention, AttributionMaps, BestBox, Binary, Brightness, Class, Classes, Companion, Cost, Detection,
-    DetectionRow, Detections, Evidence, Explain, Explainer, Explanation, Finer, Flip, Fusion, Goal, Input,
-    Inspect, LayerContext, LayerInfo, Layout, LikelierSide, LogOdds, METHODS, MapNumbers, Method, MethodInfo,
-    Model, Ncdhw, Nchw, Ncl, Needs, Nhwc, NoModule, Noise, Part, Pool, Progress, Ranked, RankedLayer, Reads,
-    Rectify, Region, Rise, Rivals, Rows, Sampling, Scale, Sess, Sigmoid, SimilarBox, Similarity, Smooth,
-    Softmax, TARGETS, Tapped, Taps, Target, TargetInfo, Tokens, Top, UniqueCopies, Value, View, Warning,
-    Wrapped, Wrapper, WrapperInfo, choose_layer, guided_backprop, guided_gradcam, method_named, methods::*,
+    AnyOf, At, Attention, AttributionMaps, BestBox, Binary, Brightness, Class, Classes, Companion, Cost,
+    Detection, DetectionRow, Detections, Evidence, Explain, Explainer, Explanation, Finer, Flip, Fusion,
+    Goal, Input, Inspect, LayerContext, LayerInfo, Layout, LikelierSide, LogOdds, METHODS, MapNumbers,
+    Method, MethodInfo, Model, Ncdhw, Nchw, Ncl, Needs, Nhwc, NoModule, Noise, Part, Pool, Progress, Ranked,
+    RankedLayer, Reads, Rectify, Region, Rise, Rivals, Rows, Sampling, Scale, Sess, Sigmoid, SimilarBox,
+    Similarity, Smooth, Softmax, TARGETS, Tapped, Taps, Target, TargetInfo, Tokens, Top, UniqueCopies, Value,
+    View, Warning, Wrapped, Wrapper, WrapperInfo, choose_layer, guided_backprop, guided_gradcam,
+    method_named, methods::*,
 };
 #[cfg(feature = "device")]
 pub use cam_device;

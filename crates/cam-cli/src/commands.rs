@@ -5,6 +5,7 @@ use burn_cam::{AnyModel, Error, ErrorKind, Method, Reads, Target, applies};
 pub mod bench;
 pub mod card;
 pub mod compare;
+pub mod compare_models;
 pub mod concepts;
 pub mod demo;
 pub mod evaluate;

@@ -371,6 +371,7 @@ impl<'m, M> Explainer<'m, M> {
             method: method.info(),
             target: layer.target,
             classes: goal.classes().cloned(),
+            name: goal.name.as_deref().map(String::from),
             stats: MapStats::new(
                 &raw,
                 &kept,

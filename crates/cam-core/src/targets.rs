@@ -1,5 +1,6 @@
 //! The targets, one file each: which score of the output a map explains.
 
+mod any_of;
 mod binary;
 mod class;
 mod detector;
@@ -14,6 +15,7 @@ mod softmax;
 mod target;
 mod value;
 
+pub use any_of::AnyOf;
 pub use binary::{Binary, LikelierSide};
 pub use class::{Class, Classes, Ranked, Top};
 pub use detector::{BestBox, Detection, DetectionRow, Detections, Part, SimilarBox};

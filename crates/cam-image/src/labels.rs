@@ -1,6 +1,7 @@
 //! Classes by their names.
 
 use crate::Error;
+use glob::{MatchOptions, Pattern};
 
 /// Returns the number of the class of this name (in any case), or of this number. Without names every number is a class.
 ///
@@ -38,6 +39,24 @@ pub fn class_named(labels: &[String], asked: &str) -> Result<usize, Error> {
     close.sort_by(|a, b| b.0.total_cmp(&a.0));
     let close = close.into_iter().take(5).map(|(_, label)| label.clone()).collect();
     Err(Error::UnknownLabel { asked: asked.into(), close, known: labels.len() })
+}
+
+/// Returns the classes whose names match a pattern in any case, in which `*` stands for any letters and `?` for one.
+///
+/// ```
+/// use cam_image::classes_matching;
+///
+/// let names = ["bulldog", "cat", "Dogfish"].map(String::from);
+/// assert_eq!(classes_matching(&names, "*dog"), [0]);
+/// assert_eq!(classes_matching(&names, "*dog*"), [0, 2]);
+/// assert_eq!(classes_matching(&names, "?at"), [1]);
+/// ```
+pub fn classes_matching(labels: &[String], pattern: &str) -> Vec<usize> {
+    let options = MatchOptions { case_sensitive: false, ..MatchOptions::default() };
+    // Brackets are letters of names.
+    let pattern = Pattern::new(&pattern.replace('[', "[[]"));
+    let matches = |label: &str| pattern.as_ref().is_ok_and(|pattern| pattern.matches_with(label, options));
+    (0..labels.len()).filter(|class| matches(&labels[*class])).collect()
 }
 
 /// Scores how similar a label is to what was asked for: most if it has it as a word, then as a part, then by spelling.

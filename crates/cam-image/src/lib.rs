@@ -22,7 +22,7 @@ mod prediction;
 mod preprocess;
 
 pub use error::Error;
-pub use labels::class_named;
+pub use labels::{class_named, classes_matching};
 pub use logits::Logits;
 pub use photo::{
     Bands, MOST_PIXELS, PHOTO_EXTENSIONS, Photo, PhotoNote, PhotoReader, check_photo_size, read_photo,

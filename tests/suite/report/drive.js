@@ -39,6 +39,23 @@
   view.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }));
   const stepped = reading();
   all(".maps input")[1].click();
+  const link = article.querySelector(".permalink").getAttribute("href");
+  const pick = (part, value) => {
+    const menu = article.querySelector(`.pick-${part} select`);
+    menu.value = value;
+    menu.dispatchEvent(new Event("change", { bubbles: true }));
+  };
+  const beside = article.querySelector(".beside");
+  const alone = beside.hidden;
+  pick("beside", "0");
+  const besides = [alone, beside.hidden, beside.querySelector("canvas").width === view.width];
+  const picked = report.images[0].maps.map((map, at) => {
+    pick("method", map.method);
+    pick("layer", map.layer);
+    pick("class", map.label);
+    return article.querySelector(".permalink").getAttribute("href") === `#picture-0/map-${at}`;
+  });
+  all(".maps input")[1].click();
 
   const seen = {
     title: document.title,
@@ -52,6 +69,9 @@
     wiped: same(wiped, plain, right) && !same(wiped, plain, left),
     read,
     stepped,
+    link,
+    besides,
+    picked: picked.every((right) => right),
     chosen: article.querySelector("dl.map a").textContent,
   };
   const text = Object.assign(document.createElement("pre"), { id: "seen", textContent: JSON.stringify(seen) });

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// Which model, and where its weights come from.
-#[derive(clap::Args)]
+#[derive(clap::Args, Clone)]
 #[group(id = "model")]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
@@ -28,7 +28,7 @@ pub struct ModelArgs {
     ///
     /// Weights are recognized. By default it is the built-in model, which knows the ten object classes that `cam demo` draws, and no photos.
     #[arg(long = "model", value_name = "NAME|FILE", value_parser = completion::MODELS, hide_possible_values = true)]
-    pub name: Option<String>,
+    pub names: Vec<String>,
     /// Its weights: .safetensors, .pth, .pt or .bpk [default: from the Hugging Face hub]
     ///
     /// Names of torchvision, timm and transformers are known, and Burn's own. By default they come from the cache of the Hugging Face hub,
@@ -158,9 +158,30 @@ impl ModelArgs {
             let is_known = || registry().models().cards().any(|card| card.name == **name);
             path.components().count() > 1 || path.extension().is_some_and(|_| !is_known()) || path.is_file()
         };
-        match (&self.name, &self.weights) {
+        match (self.names.first(), &self.weights) {
             (Some(name), None) if is_file(&name) => (None, Some(Path::new(name))),
-            (name, weights) => (name.as_deref(), weights.as_deref()),
+            (name, weights) => (name.map(String::as_str), weights.as_deref()),
+        }
+    }
+
+    /// Returns what `--model` names.
+    pub fn given_name(&self) -> Option<String> {
+        self.names.first().cloned()
+    }
+
+    /// Returns the options of two models, if two are named.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] for more than two.
+    pub fn pair(&self) -> Result<Option<[Self; 2]>, Failure> {
+        let named = |name: &String| Self { names: vec![name.clone()], ..self.clone() };
+        match &self.names[..] {
+            [] | [_] => Ok(None),
+            [first, second] if self.weights.is_none() => Ok(Some([named(first), named(second)])),
+            [_, _] => {
+                Err(Failure::Usage("of two models, `--model` names the files: omit `--weights`".into()))
+            }
+            more => Err(Failure::Usage(format!("two models can be compared, not {}", more.len()))),
         }
     }
 
@@ -240,6 +261,11 @@ impl ModelArgs {
 
     /// Opens the model. Weights that are fetched have a progress bar.
     pub fn open(&self, device: &Device, console: &Console) -> Result<AnyModel, Failure> {
+        if self.names.len() > 1 {
+            return Err(Failure::Usage(
+                "`--model` is given once: only `cam compare` takes two models".into(),
+            ));
+        }
         self.open_for(None, device, console)
     }
 

@@ -17,7 +17,8 @@ pub const MOST_CLASSES: i64 = 1 << 17;
 pub struct TargetArgs {
     /// A class, by number or name, or several [default: the top class]
     ///
-    /// The option may be given several times. By default it is the top class of each image; of classes that do not exclude each other all with a probability of at least a half.
+    /// The option may be given several times. A pattern such as '*dog*' stands for any of the classes that match: the log of their summed
+    /// probability is explained. By default it is the top class of each image; of classes that do not exclude each other all with a probability of at least a half.
     #[arg(long = "class", value_name = "ID|NAME", allow_negative_numbers = true)]
     pub classes: Vec<String>,
     /// Explain the K most confident predictions of each image [default: 1; of a detector 5]
@@ -119,6 +120,13 @@ impl TargetArgs {
                 ));
             }
             return (0..top.min(classes)).map(|rank| self.scored(decoder.ranked(rank))).collect();
+        }
+        let is_pattern = |name: &&String| name.contains(['*', '?']);
+        if let (Some(pattern), true) =
+            (self.classes.iter().find(is_pattern), self.score != registry().targets()[0].name)
+        {
+            let what = format!("`--score {}` of several classes together, `{pattern}`", self.score);
+            return Err(Error::NotAsked { decoder: decoder.name(), what });
         }
         self.classes.iter().map(|name| self.scored(decoder.target(name)?)).collect()
     }

@@ -5,7 +5,7 @@ use crate::args::model::ModelArgs;
 use crate::args::overlay::OverlayArgs;
 use crate::args::strategy::StrategyArgs;
 use crate::args::target::TargetArgs;
-use crate::commands::why_not;
+use crate::commands::{compare_models, why_not};
 use crate::registry;
 use crate::report::console::Console;
 use crate::report::contact_sheet;
@@ -24,7 +24,9 @@ Examples:
   cam compare dog.jpg --model resnet50 --method gradcam,layercam,eigencam --layer all
       Layers by methods
   cam compare dog.jpg --weights my_finetuned.pth --slow --preview
-      The slow methods, too, and the sheet in the terminal";
+      The slow methods, too, and the sheet in the terminal
+  cam compare dog.jpg --model before.pth --model after.pth
+      Two models: their maps, the difference, and how far their outputs are apart";
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -47,6 +49,9 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
+    if let Some(models) = args.model.pair()? {
+        return compare_models::run(args, models, console);
+    }
     let requested = args.methods()?;
     let painter = args.overlay.painter(args.strategy.sign.is_signed())?;
     let sheets = args.sheets.open("compare", &args.model, console)?;

@@ -314,7 +314,7 @@ impl Run<'_> {
     /// Warns, once, that an image needs another model, when none was named and the built-in one is not confident.
     fn warn_wrong_model(&mut self, image: &str, top: &[Prediction]) {
         const CONFIDENT: f32 = 0.5;
-        let named = self.args.model.name.is_some() || self.args.model.weights.is_some();
+        let named = !self.args.model.names.is_empty() || self.args.model.weights.is_some();
         if !named && !self.warned && top.iter().all(|prediction| prediction.probability < CONFIDENT) {
             self.warned = true;
             self.console.warn(format_args!(

@@ -33,6 +33,8 @@ pub struct AttributionMaps<T = Tensor<3>> {
     pub target: usize,
     /// The class of each image, if the target is a class: `[batch]`.
     pub classes: Option<Tensor<1, Int>>,
+    /// What the target is called, if it is no class and has a name.
+    pub name: Option<String>,
     /// The score that is explained, of each image: `[batch]`.
     pub scores: Tensor<1>,
     /// The signed evidence at the resolution of the layer, unscaled: `[batch, height, width]`. Of fused maps the fused values at

@@ -15,6 +15,8 @@ pub struct FlatMaps {
     pub target: usize,
     /// As [`AttributionMaps::classes`].
     pub classes: Option<Tensor<1, Int>>,
+    /// As [`AttributionMaps::name`].
+    pub name: Option<String>,
     /// As [`AttributionMaps::scores`].
     pub scores: Tensor<1>,
     /// As [`AttributionMaps::raw`]: `[batch, positions of raw_grid]`.
@@ -37,6 +39,7 @@ impl FlatMaps {
             method: self.method,
             target: self.target,
             classes: self.classes,
+            name: self.name,
             scores: self.scores,
             raw: I::to_map(self.raw, &self.raw_grid),
             heatmap: I::to_map(self.heatmap, grid),

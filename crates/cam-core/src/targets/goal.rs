@@ -14,6 +14,8 @@ pub struct Goal<O = Tensor<2>> {
     pub(super) score: Score<O>,
     /// What a reader of its maps should know.
     pub(crate) warning: Option<Warning>,
+    /// What its maps are called, if it is no class.
+    pub(crate) name: Option<Rc<str>>,
 }
 
 /// Gives one score per row of an output.
@@ -22,7 +24,12 @@ type Score<O> = Rc<dyn Fn(&O, Rows) -> Tensor<1>>;
 impl<O> Goal<O> {
     /// Makes a goal of a function that gives one score per row, `[rows]`; the rows tell which images they stand for.
     pub fn new(score: impl Fn(&O, Rows) -> Tensor<1> + 'static) -> Self {
-        Self { classes: None, is_probability: false, score: Rc::new(score), warning: None }
+        Self { classes: None, is_probability: false, score: Rc::new(score), warning: None, name: None }
+    }
+
+    /// Sets what its maps are called, if it is no class.
+    pub fn named(self, name: &str) -> Self {
+        Self { name: Some(name.into()), ..self }
     }
 
     /// Returns the class of each image, if the goal is a class: `[batch]`.
@@ -46,9 +53,9 @@ impl<O> Goal<O> {
     where
         O: 'static,
     {
-        let Self { classes, score, warning, .. } = self;
+        let Self { classes, score, warning, name, .. } = self;
         let score: Score<O> = Rc::new(move |output, rows| change(output, score(output, rows)));
-        Self { classes, is_probability: false, score, warning }
+        Self { classes, is_probability: false, score, warning, name }
     }
 
     /// Returns the scores of an output, after checking that there is one per row.
@@ -71,6 +78,7 @@ impl<O: 'static> Goal<O> {
             classes: self.classes.clone().map(|classes| all.of(classes)),
             is_probability: self.is_probability,
             warning: self.warning,
+            name: self.name.clone(),
             score: Rc::new(move |output, rows| goal.score(output, rows_of(rows))),
         }
     }
@@ -94,9 +102,9 @@ impl Goal<Tensor<2>> {
 
 impl<O> Clone for Goal<O> {
     fn clone(&self) -> Self {
-        let Self { classes, is_probability, score, warning } = self;
-        let (classes, score) = (classes.clone(), Rc::clone(score));
-        Self { classes, is_probability: *is_probability, score, warning: *warning }
+        let Self { classes, is_probability, score, warning, name } = self;
+        let (classes, score, name) = (classes.clone(), Rc::clone(score), name.clone());
+        Self { classes, is_probability: *is_probability, score, warning: *warning, name }
     }
 }
 

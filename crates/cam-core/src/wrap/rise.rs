@@ -201,6 +201,7 @@ impl Rise {
                 method: MethodInfo::new("rise", "RISE", PAPER),
                 target,
                 classes: goal.classes().cloned(),
+                name: goal.name.as_deref().map(String::from),
                 scores,
                 heatmap: inference.scale(raw.clone()),
                 std: Some(error / range),

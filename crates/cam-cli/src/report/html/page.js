@@ -44,12 +44,12 @@ function number(value, signed = false, scale = 0) {
 
 const percent = (share) => `${(100 * share).toFixed(share > 0.9995 && share < 1 ? 2 : 1)} %`;
 
-/** Fills a canvas with the colors of shades, pixel by pixel. */
-function fill(canvas, palette, shade) {
+/** Fills a canvas with the colors of shades, pixel by pixel, and an opacity from 0 to 1. */
+function fill(canvas, palette, shade, opacity = () => 1) {
   const pixels = new ImageData(canvas.width, canvas.height);
   for (let place = 0; place < canvas.width * canvas.height; place++) {
     pixels.data.set(palette(shade(place)), 4 * place);
-    pixels.data[4 * place + 3] = 255;
+    pixels.data[4 * place + 3] = Math.round(255 * opacity(place));
   }
   canvas.getContext("2d").putImageData(pixels, 0, 0);
 }
@@ -70,11 +70,18 @@ class Grid {
   }
 }
 
-/** The heat or its std, in the shades that it is drawn with. */
+/** The heat or its std, in the shades that it is drawn with. In a blend the photo is unchanged where it is cold: the opacity grows from the
+ *  median on, as in the images of the tool. */
 async function heatOf({ size, low, high, data }, palette) {
   const shades = new Uint8Array(await unpack(data));
   const values = Float32Array.from(shades, (shade) => low + ((high - low) * shade) / 254);
-  return new Grid(size, values, (place) => shades[place], palette);
+  const grid = new Grid(size, values, (place) => shades[place], palette);
+  const sorted = values.map(Math.abs).sort();
+  const cold = Math.min(sorted[(sorted.length - 1) >> 1], 0.8);
+  const opacity = (place) => Math.min(Math.max((Math.abs(values[place]) - cold) / (1 - cold), 0), 1);
+  grid.faded = element("canvas", { width: grid.width, height: grid.height });
+  fill(grid.faded, palette, (place) => shades[place], opacity);
+  return grid;
 }
 
 /** The signed evidence, in colors that are white at zero. */
@@ -106,10 +113,11 @@ function paint(context, photo, grid, part, share, how, smooth) {
   context.rect(x, y, w, h);
   context.fillStyle = `rgb(0 0 0 / ${wipe ? 0.6 : Math.min(1.2 * share, 0.6)})`;
   context.fill("evenodd");
-  context.globalAlpha = wipe ? 0.6 : share;
+  const colors = (!wipe && grid.faded) || grid.canvas;
+  context.globalAlpha = wipe ? 0.6 : colors === grid.faded ? Math.min(1.4 * share, 1) : share;
   context.imageSmoothingEnabled = smooth;
   context.imageSmoothingQuality = "high";
-  context.drawImage(grid.canvas, x, y, w, h);
+  context.drawImage(colors, x, y, w, h);
   context.restore();
 }
 
@@ -132,6 +140,38 @@ class ImageView {
     this.find(".maps").append(...this.choices.map((choice) => choice.label));
     this.find(".maps").hidden = data.maps.length < 2;
     if (!data.maps.every((map) => map.std)) this.find(".std").remove();
+    this.pickers();
+  }
+
+  /** What a map is called where it is chosen. */
+  nameOf(map) {
+    return `${map.label}, ${map.method} at ${map.layer}`;
+  }
+
+  /** The menus of classes, methods and layers, and of the map that is beside the chosen one. */
+  pickers() {
+    const { maps } = this.data;
+    this.find(".pickers").hidden = maps.length < 2;
+    for (const [part, field] of [["class", "label"], ["method", "method"], ["layer", "layer"]]) {
+      const picker = this.find(`.pick-${part}`);
+      const names = [...new Set(maps.map((map) => map[field]))];
+      picker.hidden = names.length < 2;
+      const menu = picker.querySelector("select");
+      menu.append(...names.map((name) => element("option", { value: name }, name)));
+      menu.addEventListener("change", () => this.choose(this.nearest(field, menu.value)));
+    }
+    const beside = this.find(".pick-beside select");
+    beside.append(element("option", { value: "" }, "nothing"));
+    beside.append(...maps.map((map, at) => element("option", { value: at }, this.nameOf(map))));
+    beside.addEventListener("change", () => this.draw());
+  }
+
+  /** The map with this class, method or layer that has most in common with the chosen one. */
+  nearest(field, value) {
+    const { maps } = this.data;
+    const common = (map) => ["label", "method", "layer"].filter((part) => map[part] === this.map[part]).length;
+    const fitting = maps.filter((map) => map[field] === value);
+    return maps.indexOf(fitting.reduce((best, map) => (common(map) > common(best) ? map : best)));
   }
 
   guesses() {
@@ -175,6 +215,17 @@ class ImageView {
     }
     this.listen();
     this.choose(0);
+    this.follow();
+    addEventListener("hashchange", () => this.follow());
+  }
+
+  /** Chooses the map that the address names. */
+  follow() {
+    const [picture, map] = location.hash.slice(1).split("/map-");
+    if (picture === this.root.id && this.data.maps[map]) {
+      this.choose(Number(map));
+      this.root.scrollIntoView();
+    }
   }
 
   listen() {
@@ -190,6 +241,11 @@ class ImageView {
     const map = this.data.maps[place];
     Object.assign(this, { map }, this.grids[place]);
     this.blank = this.heat.values.every((value) => value === 0);
+    this.choices[place].label.querySelector("input").checked = true;
+    for (const [part, field] of [["class", "label"], ["method", "method"], ["layer", "layer"]]) {
+      this.find(`.pick-${part} select`).value = map[field];
+    }
+    this.find(".permalink").href = `#${this.root.id}/map-${place}`;
     const facts = [
       ["Class", `${map.label} (${map.class})`],
       ["Probability", percent(map.probability)],
@@ -218,6 +274,15 @@ class ImageView {
       std: () => [STD, number(std.low), number(std.high)],
     }[what]();
     paint(this.view.getContext("2d"), this.photo, this[what], this.part, share, how, what !== "raw");
+    const beside = this.find(".beside");
+    const other = this.find(".pick-beside select").value;
+    beside.hidden = other === "";
+    if (!beside.hidden) {
+      const canvas = beside.querySelector("canvas");
+      Object.assign(canvas, { width: this.view.width, height: this.view.height });
+      paint(canvas.getContext("2d"), this.photo, this.grids[other][what], this.part, share, how, what !== "raw");
+      beside.querySelector("figcaption").textContent = this.nameOf(this.data.maps[other]);
+    }
     const divider = this.find(".divider");
     divider.hidden = how !== "wipe";
     divider.style.left = `${100 * share}%`;
