@@ -72,6 +72,7 @@ pub struct Evaluator<'m, M> {
     metrics: Vec<&'static dyn Metric>,
     memory: Option<usize>,
     copies: usize,
+    omit_outliers: bool,
     progress: Option<Box<dyn Fn(Progress) + Send + Sync>>,
 }
 
@@ -134,6 +135,7 @@ impl<'m, M> Evaluator<'m, M> {
             metrics: Vec::new(),
             memory: None,
             copies: usize::MAX,
+            omit_outliers: false,
             progress: None,
         }
     }
@@ -171,6 +173,11 @@ impl<'m, M> Evaluator<'m, M> {
         Self { copies: copies.max(1), ..self }
     }
 
+    /// Leaves out tokens with outlying norms: see [`Explainer::omit_outliers`].
+    pub fn omit_outliers(self, on: bool) -> Self {
+        Self { omit_outliers: on, ..self }
+    }
+
     /// Adds a method that is measured as a baseline, and that [agreement](crate::metrics::Agreement) does not count.
     pub fn baseline(mut self, method: impl Method + 'static) -> Self {
         self.baselines.push(method.info().name);
@@ -188,7 +195,7 @@ impl<'m, M> Evaluator<'m, M> {
     }
 
     fn explainer<'e, N>(&self, model: &'e N, methods: &[Shared], layers: &[String]) -> Explainer<'e, N> {
-        let mut explainer = Explainer::new(model).copies(self.copies);
+        let mut explainer = Explainer::new(model).copies(self.copies).omit_outliers(self.omit_outliers);
         if let Some(bytes) = self.memory {
             explainer = explainer.memory(bytes);
         }

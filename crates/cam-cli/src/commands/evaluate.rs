@@ -72,6 +72,9 @@ pub struct Args {
         value_delimiter = ','
     )]
     pub layers: Vec<String>,
+    /// Leave out tokens with outlying norms: artifacts of vision transformers (arXiv:2309.16588)
+    #[arg(long, help_heading = "Evaluation")]
+    pub omit_outliers: bool,
     /// Metrics, or groups of them (faithfulness, localization, form, sanity, stability), or `all`: see `cam metrics` [default: those of
     /// faithfulness that share most passes, and with a truth those of localization]
     #[arg(long, help_heading = "Evaluation", value_name = "NAMES", value_delimiter = ',', value_parser = completion::METRICS, hide_possible_values = true)]
@@ -184,6 +187,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         "class_map": args.class_map.as_deref().map(stamped),
         "explain": explained,
         "only_wrong": args.only_wrong,
+        "omit_outliers": args.omit_outliers,
         "steps": args.steps,
         "baseline": args.baseline,
     });
@@ -197,6 +201,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let passes = console.passes("this image");
     let shown = passes.clone();
     evaluator = evaluator.configure(|evaluator| {
+        let evaluator = evaluator.omit_outliers(args.omit_outliers);
         let evaluator = match args.memory {
             Some(size) => evaluator.memory(usize::try_from(size.as_u64()).unwrap_or(usize::MAX)),
             None => evaluator,
