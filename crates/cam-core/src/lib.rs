@@ -79,7 +79,7 @@ pub use post::{Rectify, Sampling, Scale};
 pub use result::{AttributionMaps, Explanation, FlatMaps, MapNumbers, MapStats, Run, Warning};
 pub use tap::{INPUT, LayerInfo, Rows, Taps};
 pub use targets::{
-    BestBox, Binary, BoxedTarget, Class, Classes, Detection, DetectionRow, Detections, Finer, Goal,
+    AnyOf, BestBox, Binary, BoxedTarget, Class, Classes, Detection, DetectionRow, Detections, Finer, Goal,
     LikelierSide, LogOdds, Part, Ranked, Region, Rivals, Sigmoid, SimilarBox, Similarity, Softmax, TARGETS,
     Target, TargetInfo, Top, Value, target_named,
 };
