@@ -10,8 +10,8 @@ for word in "$@"; do
     esac
     before=$word
 done
-readers=' burn_cam cam_cli cam_fuzz cam_image cam_models fdeflate gif image image_webp png tiff toml toml_parser weezl zip zune_core zune_jpeg
-    array card labels manifest photo weights '
+readers=' burn_cam cam_cli cam_fuzz cam_image cam_models cam_onnx fdeflate gif image image_webp png tiff toml toml_parser weezl zip zune_core zune_jpeg
+    array card labels manifest onnx photo weights '
 if [ "$kind" != proc-macro ] && [[ $readers == *[[:space:]]$crate[[:space:]]* ]]; then
     set -- "$@" --cfg fuzzing -Cdebug-assertions=on -Coverflow-checks=on -Cpasses=sancov-module
     for option in level=4 inline-8bit-counters pc-table trace-compares; do

@@ -60,7 +60,7 @@ fn refuses(desk: &Desk, name: &str, bytes: &[u8], words: &str) {
     let room = BASE + ROOM + TIMES * bytes.len() as u64 / 1024;
     let Done { code, said, seconds } = within(room, desk, &["layers", "--weights", name]);
     println!("{name}: {} bytes, {seconds:.2} s: {said}", bytes.len());
-    assert!(matches!(code, Some(9 | 10)), "{name}: {code:?} {said}");
+    assert!(matches!(code, Some(6 | 9 | 10)), "{name}: {code:?} {said}");
     assert!(said.lines().count() == 1 && said.contains(words), "{name}: {said}");
     assert!(seconds < SECONDS, "{name}: {seconds} s");
 }
@@ -286,6 +286,234 @@ fn texts_take_no_more_than_they_may() {
     }
 }
 
+/// A field of a protobuf message: bytes behind their length.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let (mut all, mut length) = (vec![number << 3 | 2], bytes.len());
+    while length > 0x7f {
+        all.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    all.push(length as u8);
+    [&all, bytes].concat()
+}
+
+/// A field of a protobuf message: a number.
+fn number(field: u8, value: i64) -> Vec<u8> {
+    let (mut all, mut value) = (vec![field << 3], value as u64);
+    while value > 0x7f {
+        all.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    all.push(value as u8);
+    all
+}
+
+/// An ONNX file of this graph, and of more fields of the model.
+fn onnx(graph: &[u8], more: &[u8]) -> Vec<u8> {
+    [&number(1, 8)[..], &field(8, &number(2, 18)), &field(7, graph), more].concat()
+}
+
+/// A node: `y = Operator(x, ...)` with these attributes.
+fn node(operator: &str, inputs: &[&str], output: &str, attributes: &[Vec<u8>]) -> Vec<u8> {
+    let inputs = inputs.iter().flat_map(|input| field(1, input.as_bytes())).collect::<Vec<u8>>();
+    let attributes = attributes.iter().flat_map(|attribute| field(5, attribute)).collect::<Vec<u8>>();
+    field(
+        1,
+        &[&inputs[..], &field(2, output.as_bytes()), &field(4, operator.as_bytes()), &attributes].concat(),
+    )
+}
+
+/// An attribute of numbers.
+fn ints(name: &str, numbers: &[i64]) -> Vec<u8> {
+    [field(1, name.as_bytes()), numbers.iter().flat_map(|it| number(8, *it)).collect()].concat()
+}
+
+/// A list of integers as an initializer.
+fn list(name: &str, numbers: &[i64]) -> Vec<u8> {
+    let raw: Vec<u8> = numbers.iter().flat_map(|it| it.to_le_bytes()).collect();
+    field(
+        5,
+        &[number(1, numbers.len() as i64), number(2, 7), field(8, name.as_bytes()), field(9, &raw)].concat(),
+    )
+}
+
+/// An input or output of a graph, of these sides: field 11 or 12.
+fn port(place: u8, name: &str, sides: &[i64]) -> Vec<u8> {
+    let sides: Vec<u8> = sides.iter().flat_map(|side| field(1, &number(1, *side))).collect();
+    let tensor = [number(1, 1), field(2, &sides)].concat();
+    field(place, &[field(1, name.as_bytes()), field(2, &field(1, &tensor))].concat())
+}
+
+/// A graph from `x`, an image, to `y`, with these nodes and initializers before a classifier without weights.
+fn classifier(side: i64, before: &[Vec<u8>]) -> Vec<u8> {
+    let head = [node("GlobalAveragePool", &["x"], "p", &[]), node("Flatten", &["p"], "y", &[])].concat();
+    [port(11, "x", &[1, 3, side, side]), before.concat(), head, port(12, "y", &[1, 3])].concat()
+}
+
+/// What an ONNX file says takes memory when it is read: messages of no bytes, and numbers of one.
+#[test]
+fn messages_of_onnx_files_take_no_more_than_they_may() {
+    let desk = Desk::new();
+    const LENGTH: usize = 8 << 20;
+    let many = |one: &[u8]| one.repeat(LENGTH / one.len());
+    let attribute = |bytes: &[u8]| field(1, &field(5, bytes));
+    let deep = (0..100).fold(Vec::new(), |graph: Vec<u8>, _| field(1, &field(5, &field(6, &graph))));
+    for (name, graph) in [
+        ("nodes", many(&field(1, b""))),
+        ("nodes with inputs", many(&field(1, &field(1, b"a")))),
+        ("inputs of a node", field(1, &many(&field(1, b"a")))),
+        ("tensors", many(&field(5, b""))),
+        ("ports", many(&field(11, b""))),
+        ("axes of a port", field(11, &field(2, &field(1, &field(2, &many(&field(1, b""))))))),
+        ("attributes", field(1, &many(&field(5, b"")))),
+        ("graphs of attributes", many(&attribute(&field(6, b"")))),
+        ("tensors of attributes", many(&attribute(&field(5, b"")))),
+        ("packed integers", attribute(&field(8, &vec![1; LENGTH]))),
+        ("integers", attribute(&many(&number(8, 1)))),
+        ("sides", field(5, &field(1, &vec![1; LENGTH]))),
+        ("numbers", field(5, &many(&number(7, 1)))),
+        ("deep", deep),
+    ] {
+        refuses(&desk, &format!("{name}.onnx"), &onnx(&graph, b""), "");
+    }
+    for (name, more) in
+        [("metadata", many(&field(14, b""))), ("operator sets", many(&field(8, &field(1, b"a"))))]
+    {
+        refuses(&desk, &format!("{name}.onnx"), &onnx(b"", &more), "takes more memory");
+    }
+    // A tensor of as many numbers as it says, each a byte in the file.
+    let tensor =
+        [number(1, LENGTH as i64), number(2, 3), field(8, b"w"), field(5, &vec![1; LENGTH])].concat();
+    let graph = classifier(8, &[field(5, &tensor)]);
+    desk.file("bytes.onnx", &onnx(&graph, b""));
+    let room = BASE + ROOM + (TIMES + 2 * 8) * LENGTH as u64 / 1024;
+    let Done { code, said, seconds } = within(room, &desk, &["layers", "--weights", "bytes.onnx"]);
+    assert!(code == Some(0) && seconds < SECONDS, "{code:?} {seconds} s: {said}");
+}
+
+/// What an ONNX file of a few hundred bytes lets be computed.
+#[test]
+fn small_onnx_files_compute_no_more_than_they_may() {
+    let desk = Desk::new();
+    let (many, most) = (1 << 24, 1 << 40);
+    let range = |count: i64| {
+        vec![
+            list("zero", &[0]),
+            list("count", &[count]),
+            list("one", &[1]),
+            node("Range", &["zero", "count", "one"], "r", &[]),
+        ]
+    };
+    let with = |all: Vec<Vec<u8>>, more: Vec<Vec<u8>>| [all, more].concat();
+    let outer = || vec![list("column", &[-1, 1]), node("Reshape", &["r", "column"], "c", &[])];
+    let cases: Vec<(&str, Vec<Vec<u8>>)> = vec![
+        ("constant of shape", vec![list("s", &[most]), node("ConstantOfShape", &["s"], "c", &[])]),
+        ("range", range(most)),
+        ("expand", vec![list("s", &[many, many]), list("v", &[1]), node("Expand", &["v", "s"], "c", &[])]),
+        ("tile", vec![list("s", &[most]), list("v", &[1]), node("Tile", &["v", "s"], "c", &[])]),
+        ("outer sum", with(with(range(1 << 20), outer()), vec![node("Add", &["r", "c"], "o", &[])])),
+        (
+            "outer product",
+            with(
+                with(range(1 << 20), outer()),
+                vec![
+                    list("row", &[1, -1]),
+                    node("Reshape", &["r", "row"], "t", &[]),
+                    node("MatMul", &["c", "t"], "o", &[]),
+                ],
+            ),
+        ),
+        (
+            "one-hot",
+            vec![
+                list("i", &[1]),
+                list("d", &[most]),
+                list("v", &[0, 1]),
+                node("OneHot", &["i", "d", "v"], "c", &[]),
+            ],
+        ),
+        ("pad", vec![list("v", &[1]), list("p", &[most, most]), node("Pad", &["v", "p"], "c", &[])]),
+        (
+            "padding of the image",
+            vec![node("MaxPool", &["x"], "c", &[ints("kernel_shape", &[1, 1]), ints("pads", &[most; 4])])],
+        ),
+        (
+            "growing",
+            (0..60).fold(vec![list("g0", &[1])], |all, step| {
+                let (from, to) = (format!("g{step}"), format!("g{}", step + 1));
+                with(
+                    all,
+                    vec![node("Concat", &[&from, &from], &to, &[[field(1, b"axis"), number(3, 0)].concat()])],
+                )
+            }),
+        ),
+        (
+            "many",
+            (0..100).fold(vec![list("s", &[1 << 21])], |all, step| {
+                with(all, vec![node("ConstantOfShape", &["s"], &format!("c{step}"), &[])])
+            }),
+        ),
+    ];
+    for (name, before) in cases {
+        refuses(&desk, &format!("{name}.onnx"), &onnx(&classifier(8, &before), b""), "");
+    }
+    refuses(&desk, "image.onnx", &onnx(&classifier(100_000, &[]), b""), "too large");
+    refuses(
+        &desk,
+        "circle.onnx",
+        &onnx(&[port(12, "y", &[1, 3]), node("Identity", &["y"], "y", &[])].concat(), b""),
+        "",
+    );
+    // Functions that call one another, and loops within loops.
+    let calls = |step: usize| {
+        let call = |from: &str, to: &str| {
+            let name = format!("f{}", step - 1);
+            let bytes = [
+                field(1, from.as_bytes()),
+                field(2, to.as_bytes()),
+                field(4, name.as_bytes()),
+                field(7, b"own"),
+            ];
+            field(7, &bytes.concat())
+        };
+        let name = format!("f{step}");
+        let body = match step {
+            0 => field(7, &node("Relu", &["a"], "c", &[])[2..]),
+            _ => [call("a", "b"), call("b", "c")].concat(),
+        };
+        field_25(
+            &[field(1, name.as_bytes()), field(4, b"a"), field(5, b"c"), body, field(10, b"own")].concat(),
+        )
+    };
+    let functions: Vec<u8> = (0..40).flat_map(calls).collect();
+    let call = field(1, &[field(1, b"x"), field(2, b"z"), field(4, b"f39"), field(7, b"own")].concat());
+    refuses(&desk, "functions.onnx", &onnx(&classifier(8, &[call]), &functions), "nodes are run");
+    let body = |inside: &[u8]| {
+        let constant = node("Identity", &["keep"], "on", &[]);
+        [
+            &field(11, &field(1, b"step"))[..],
+            &field(11, &field(1, b"keep")),
+            &constant,
+            inside,
+            &field(12, &field(1, b"on")),
+        ]
+        .concat()
+    };
+    let repeat = |inside: &[u8]| {
+        node("Loop", &["times", "go"], "none", &[[field(1, b"body"), field(6, &body(inside))].concat()])
+    };
+    let go = field(5, &[number(2, 9), field(8, b"go"), field(9, &[1])].concat());
+    let before = [list("times", &[10_000]), go, repeat(&repeat(&repeat(b"")))];
+    refuses(&desk, "loops.onnx", &onnx(&classifier(8, &before), b""), "");
+}
+
+/// Field 25, whose key has two bytes.
+fn field_25(bytes: &[u8]) -> Vec<u8> {
+    let mut all = field(0, bytes);
+    all.splice(0..1, [0xca, 0x01]);
+    all
+}
+
 #[test]
 fn an_archive_of_many_entries_takes_no_more_than_it_may() {
     let mut bytes = std::io::Cursor::new(Vec::new());
@@ -296,6 +524,33 @@ fn an_archive_of_many_entries_takes_no_more_than_it_may() {
     }
     archive.finish().unwrap();
     refuses(&Desk::new(), "entries.pth", &bytes.into_inner(), "");
+}
+
+/// A manifest of the shortest names: what is kept of a name has to be as short.
+#[test]
+fn a_manifest_of_short_names_takes_no_more_than_it_may() {
+    let desk = Desk::new();
+    let scene = cam_scenes::Scene::draw(7, 64).unwrap().image;
+    ["album", "out"].map(|folder| std::fs::create_dir(desk.path().join(folder)).unwrap());
+    desk.file("album/scene.png", &burn_cam::draw::encode(&scene, "png").unwrap());
+    let (mut manifest, mut number) = (String::new(), 0u32);
+    while manifest.len() < 64 << 20 {
+        let maps: Vec<String> =
+            (number..number + 400_000).map(|name| format!("{{\"png\":\"{name:x}\"}}")).collect();
+        number += 400_000;
+        let maps = maps.join(",");
+        manifest +=
+            &format!("{{\"input\":\"a\",\"bytes\":0,\"modified\":0,\"options\":1,\"maps\":[{maps}]}}\n");
+    }
+    // What is no line is dropped, and the manifest is written anew.
+    manifest += "no line\n";
+    desk.file("out/manifest.jsonl", manifest.as_bytes());
+    let room = BASE + ROOM + TIMES * manifest.len() as u64 / 1024;
+    let Done { code, said, seconds } = within(room, &desk, &["explain", "album", "--out", "out", "-q"]);
+    println!("{} bytes, {seconds:.2} s", manifest.len());
+    assert_eq!(code, Some(0), "{said}");
+    let kept = std::fs::metadata(desk.path().join("out/manifest.jsonl")).unwrap().len();
+    assert!(kept > manifest.len() as u64, "{kept}");
 }
 
 /// Large photos of one batch are not held together.

@@ -48,6 +48,20 @@ fn what_is_stated_is_not_assumed() {
 }
 
 #[test]
+fn gradients_through_rounding_are_said() {
+    for (name, is_quantized) in
+        [("residual_qdq.onnx", true), ("residual_qoperator.onnx", true), ("residual_dynamo.onnx", false)]
+    {
+        let assumed = burn_cam::open(golden(name), &Device::flex()).unwrap().info().assumed;
+        assert_eq!(
+            assumed.iter().any(|said| said.contains("the rounding")),
+            is_quantized,
+            "{name}: {assumed:?}"
+        );
+    }
+}
+
+#[test]
 fn a_softmax_at_the_end_is_seen_through() {
     let model = burn_cam::open(golden("nhwc_torchscript.onnx"), &Device::flex()).unwrap();
     let image = cam_scenes::Scene::draw(7, 200).unwrap().image;

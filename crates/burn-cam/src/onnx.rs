@@ -19,6 +19,9 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+/// The most numbers of an image that a file may ask for: a large one is computed when the file is opened.
+const LARGEST: usize = 1 << 24;
+
 /// ONNX files, by their extension or their first bytes.
 pub(crate) struct OnnxFiles;
 
@@ -82,11 +85,17 @@ impl Opening<'_> {
         self.failed(cam_onnx::Error::Signature { reason })
     }
 
+    /// Returns that the file cannot be opened, because of what fails when it is recorded.
+    fn refused(&self, error: &cam_graph::Error) -> Error {
+        Error::NotOpened { asked: self.file.display().to_string(), reason: error.to_string() }
+    }
+
     /// Returns the shapes of the outputs for one image.
     fn shapes(&self, card: &ModelCard) -> Result<Vec<Vec<usize>>, Error> {
         let recorded = cam_graph::record_fallible(&self.module, OnnxModule::forward)?;
         let [height, width] = card.size;
-        Ok(recorded.output(&Tensor::zeros([1, card.channels, height, width], self.device))?.shapes())
+        let blank = Tensor::zeros([1, card.channels, height, width], self.device);
+        Ok(recorded.output(&blank).map_err(|error| self.refused(&error))?.shapes())
     }
 
     /// Finds out what the network does: as stated, or by the shapes of its outputs.
@@ -148,13 +157,18 @@ impl Opening<'_> {
 
     fn open(mut self) -> Result<AnyModel, Error> {
         let card = self.facts.card()?;
+        let ([height, width], channels) = (card.size, card.channels);
+        if channels.saturating_mul(height).saturating_mul(width) > LARGEST {
+            let reason = format!("images of {channels} x {height} x {width} numbers are too large");
+            return Err(self.signature(reason));
+        }
         self.module = self.module.clone().with_channels_last(card.layout == InputLayout::Nhwc);
         match self.task(&card)? {
             task @ (Task::Classify | Task::Embed | Task::Regress) => {
                 let recorded = self.recorded(Box::new(OnnxModule::classify))?;
                 let [height, width] = card.size;
                 let blank = Tensor::zeros([1, card.channels, height, width], self.device);
-                let [_, classes] = recorded.output(&blank)?.dims();
+                let [_, classes] = recorded.output(&blank).map_err(|error| self.refused(&error))?.dims();
                 if self.mixes_images(&recorded, &card)? {
                     let reason = "the file mixes the images of a batch: export it with a free batch size";
                     return Err(self.signature(reason.into()));
@@ -240,7 +254,10 @@ impl Opening<'_> {
         decoder: impl Fn(Vec<String>, &ModelCard) -> D,
         takes_one: bool,
     ) -> Result<AnyModel, Error> {
-        let known = self.facts.with_classes(classes, &self.file)?;
+        let mut known = self.facts.with_classes(classes, &self.file)?;
+        if self.module.is_quantized() {
+            known.assumed.push("gradients that pass the rounding of quantized values unchanged".into());
+        }
         let labels = match &self.request.labels {
             Some(labels) => class_names(labels, classes)?,
             None => known.labels,

@@ -5,6 +5,7 @@ use crate::error::Reason;
 use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
 use burn::backend::{Dispatch, DispatchTensor, Slice, TensorMetadata};
 use burn::tensor::{Bool, BoolDType, DType, Device, DeviceSettings, Int, IntDType, Tensor, TensorData};
+use std::cell::Cell;
 
 /// The kind of the elements of an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +29,30 @@ impl Kind {
 
 /// The maximum number of elements of a value.
 const MAX_ELEMENTS: usize = 1 << 31;
-/// The maximum number of elements of a constant that is computed.
-const MAX_KNOWN: usize = 1 << 27;
+
+/// The bytes that constants may take which are computed, beside a multiple of those that are given.
+pub(crate) const ROOM: usize = 64 << 20;
+
+thread_local! {
+    /// The bytes that constants may still take which are computed on this thread.
+    static LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// Computes constants of so many bytes at most.
+pub(crate) fn within<T>(bytes: usize, compute: impl FnOnce() -> T) -> T {
+    let around = LEFT.replace(bytes);
+    let computed = compute();
+    LEFT.set(around);
+    computed
+}
+
+/// Makes sure that a constant of so many elements may be computed.
+pub(crate) fn check_known(count: usize) -> Result<(), Reason> {
+    match count.checked_mul(size_of::<i64>()).is_some_and(|bytes| bytes <= LEFT.get()) {
+        true => Ok(()),
+        false => Err(format!("a constant of {count} numbers is too large")),
+    }
+}
 
 /// An array on the CPU, whose numbers are known, or on the device of a recording, where nothing is computed.
 #[derive(Clone, Debug)]
@@ -238,15 +261,18 @@ impl Array {
     }
 
     /// Selects positions of an axis.
-    pub fn select(self, axis: usize, indices: Self) -> Self {
+    pub fn select(self, axis: usize, indices: Self) -> Result<Self, Reason> {
         let kind = self.kind();
+        let mut shape = self.shape();
+        shape[axis] = indices.len();
+        self.check_size(&shape)?;
         let (tensor, indices) = (self.tensor, indices.tensor);
-        match kind {
+        Ok(match kind {
             Kind::Float => Dispatch::float_select(tensor, axis, indices),
             Kind::Int => Dispatch::int_select(tensor, axis, indices),
             Kind::Bool => Dispatch::bool_select(tensor, axis, indices),
         }
-        .into()
+        .into())
     }
 
     /// Gathers elements along an axis, one for each index.
@@ -287,11 +313,19 @@ impl Array {
 
     /// Reports whether an array like this one may have this many elements.
     pub fn check_size(&self, shape: &[usize]) -> Result<(), Reason> {
-        let limit = if self.is_known() { MAX_KNOWN } else { MAX_ELEMENTS };
         match data::count(shape) {
-            Some(count) if count <= limit => Ok(()),
+            Some(count) if self.is_known() => check_known(count),
+            Some(count) if count <= MAX_ELEMENTS => Ok(()),
             _ => Err(format!("a value of the shape {shape:?} is too large")),
         }
+    }
+
+    /// Counts a constant that was computed.
+    pub fn take_room(&self) -> Result<(), Reason> {
+        check_known(self.len())?;
+        let bytes = if self.kind() == Kind::Float { size_of::<f32>() } else { size_of::<i64>() };
+        LEFT.set(LEFT.get() - bytes * self.len());
+        Ok(())
     }
 
     /// Reports whether it is on the CPU.
@@ -369,7 +403,7 @@ impl Array {
         f: impl FnOnce(DispatchTensor, DispatchTensor) -> DispatchTensor,
     ) -> Result<Self, Reason> {
         let (a, b) = (self.shape(), other.shape());
-        broadcast(&a, &b)?;
+        self.check_size(&broadcast(&a, &b)?)?;
         let rank = a.len().max(b.len());
         let is_scalar = rank == 0;
         let (a, b) = (self.with_rank(rank)?, other.with_rank(rank)?);

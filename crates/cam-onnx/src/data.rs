@@ -66,6 +66,15 @@ pub(crate) fn count(shape: &[usize]) -> Option<usize> {
 ///
 /// - folder: of the file, for numbers in another file
 pub(crate) fn read(tensor: &Tensor<'_>, folder: Option<&Path>) -> Result<TensorData, Reason> {
+    numbers(tensor, folder, false)
+}
+
+/// Like [`read`], with integers as floats.
+pub(crate) fn read_floats(tensor: &Tensor<'_>, folder: Option<&Path>) -> Result<TensorData, Reason> {
+    numbers(tensor, folder, true)
+}
+
+fn numbers(tensor: &Tensor<'_>, folder: Option<&Path>, as_floats: bool) -> Result<TensorData, Reason> {
     let shape = shape(tensor)?;
     let count = count(&shape).expect("it was checked");
     let size = element_size(tensor.kind)
@@ -86,7 +95,13 @@ pub(crate) fn read(tensor: &Tensor<'_>, folder: Option<&Path>) -> Result<TensorD
             count * size
         ));
     }
-    Ok(decode(raw, tensor.kind, shape))
+    Ok(match (as_floats, tensor.kind) {
+        (true, 2) => TensorData::new(raw.iter().map(|x| f32::from(*x)).collect::<Vec<_>>(), shape),
+        (true, 3) => {
+            TensorData::new(raw.iter().map(|x| f32::from(x.cast_signed())).collect::<Vec<_>>(), shape)
+        }
+        _ => decode(raw, tensor.kind, shape),
+    })
 }
 
 fn decode(raw: &[u8], kind: i64, shape: Vec<usize>) -> TensorData {
@@ -124,7 +139,7 @@ fn listed(tensor: &Tensor<'_>, shape: Vec<usize>, count: usize) -> Result<Tensor
         let read = match field.number {
             4 => field.push_floats(&mut floats),
             10 => field.push_doubles(&mut doubles),
-            _ => field.push_ints(&mut ints),
+            _ => field.push_ints(&mut ints, count),
         };
         read.map_err(|fault| fault.to_string())?;
     }

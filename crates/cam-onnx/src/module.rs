@@ -1,15 +1,16 @@
 //! An ONNX file as a Burn module.
 
-use crate::array::{Array, Kind};
+use crate::array::{Array, Kind, ROOM, within};
 use crate::error::Error;
-use crate::operators::{Rebatched, Value};
-use crate::program::{self, Functions, Graph, Reader};
-use crate::run::{Context, Values};
+use crate::operators::{Rebatched, Value, rounds};
+use crate::program::{self, Functions, Graph, Reader, nodes};
+use crate::run::{Context, MAX_NODES, Values};
 use crate::{patterns, proto};
 use burn::backend::DispatchTensor;
 use burn::module::{Devices, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, Tensor, TensorData};
 use cam_graph::{MapTensor, Tensors};
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
@@ -125,7 +126,6 @@ impl AnyParam {
 
 /// The number of elements up to which the numbers of a weight are kept on the CPU: some operators need them (sizes, scales, bounds).
 const MAX_KNOWN: usize = 1024;
-
 impl OnnxModule {
     /// Reads a file. External weights are read from its folder.
     ///
@@ -153,8 +153,8 @@ impl OnnxModule {
         let opset =
             *model.opsets.get("").ok_or_else(|| format("it names no version of ONNX's operators".into()))?;
         let reader = Reader::new(folder, &graph);
-        let (mut graph, mut weights) = reader.main(graph)?;
-        reader.dequantize(&mut graph, &mut weights, opset)?;
+        let (mut graph, mut weights, integers) = reader.main(graph)?;
+        reader.dequantize(&mut graph, &mut weights, integers, opset)?;
         patterns::join(&mut graph);
         let functions = reader.functions(model.functions)?;
         program::check_operators(&graph, &functions)?;
@@ -225,6 +225,13 @@ impl OnnxModule {
     pub fn may_be_of_one_batch_size(&self) -> bool {
         let stated = || self.image_input().ok()?.shape?.first().copied().flatten();
         self.program.has_constant_shapes || stated().is_some()
+    }
+
+    /// Reports whether the file rounds to quantized values. Gradients pass the rounding unchanged, and are zero where a value is clipped
+    /// (the straight-through estimator).
+    pub fn is_quantized(&self) -> bool {
+        let Program { graph, functions, .. } = &*self.program;
+        nodes(graph, functions).iter().any(|node| rounds(&node.operator))
     }
 
     /// Returns the shape of the input that gets the images: the first with four axes.
@@ -371,9 +378,12 @@ impl OnnxModule {
             let array = Array::from(self.weights[*index].value.tensor());
             own.insert(name.clone(), Value::Weight(array, program.known[*index].clone()));
         }
-        let context = Context { functions: &program.functions, opset: program.opset, device, batch };
+        let left = Cell::new(MAX_NODES);
+        let context = Context { functions: &program.functions, opset: program.opset, device, batch, left };
+        let given: usize = own.values().map(|value| value.shape().iter().product::<usize>()).sum();
+        let room = ROOM + 4 * given * size_of::<f32>();
         let mut values = Values { own, around: None };
-        context.run(&program.graph.nodes, &mut values, 0)?;
+        within(room, || context.run(&program.graph.nodes, &mut values, 0))?;
         Ok(values)
     }
 }
@@ -433,7 +443,10 @@ fn score(graph: &Graph, opset: i64) -> Result<Score, Error> {
         .flat_map(|node| node.outputs.iter().map(move |output| (output.as_str(), node)))
         .collect();
     let mut activation = None;
-    while let Some(node) = producers.get(name.as_str()).filter(|node| node.domain.is_empty()) {
+    // The nodes of a damaged file may be in a circle.
+    for _ in &graph.nodes {
+        let Some(node) = producers.get(name.as_str()).filter(|node| node.domain.is_empty()) else { break };
+        let Some(input) = node.inputs.first() else { break };
         let axis = node.attributes.get("axis").map_or(if opset >= 13 { -1 } else { 1 }, |axis| axis.int);
         activation = match node.operator.as_str() {
             "Identity" if activation.is_none() => None,
@@ -442,7 +455,7 @@ fn score(graph: &Graph, opset: i64) -> Result<Score, Error> {
             "Sigmoid" => Some(OutputActivation::Sigmoid),
             _ => break,
         };
-        name.clone_from(&node.inputs[0]);
+        name.clone_from(input);
         if activation.is_some() {
             break;
         }

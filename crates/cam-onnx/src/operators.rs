@@ -14,6 +14,8 @@ mod reduction;
 mod shape;
 mod structure;
 
+pub(crate) use quantized::rounds;
+
 use crate::array::{Array, Kind};
 use crate::error::Reason;
 use crate::program::{Attribute, Node};

@@ -1,6 +1,6 @@
 //! Graphs as they are run: their nodes in order, with constants on the CPU.
 
-use crate::array::Array;
+use crate::array::{Array, ROOM, within};
 use crate::error::{Error, Reason};
 use crate::operators::{Call, Value, quantized};
 use crate::{data, operators, proto};
@@ -98,6 +98,12 @@ impl Source<'_> {
     }
 }
 
+/// Integers that are dequantized, by their names.
+pub(crate) type Integers<'a> = HashMap<String, proto::Tensor<'a>>;
+
+/// The operator that makes floats of integers.
+const DEQUANTIZE: &str = "DequantizeLinear";
+
 /// Reads graphs.
 pub(crate) struct Reader<'f> {
     pub folder: Option<&'f Path>,
@@ -121,15 +127,25 @@ impl<'f> Reader<'f> {
     }
 
     /// Reads the main graph. Float tensors of more than one element are returned as weights.
-    pub fn main<'a>(&self, mut graph: proto::Graph<'a>) -> Result<(Graph, Vec<Weight<'a>>), Error> {
+    /// Integers that become weights are returned apart.
+    pub fn main<'a>(
+        &self,
+        mut graph: proto::Graph<'a>,
+    ) -> Result<(Graph, Vec<Weight<'a>>, Integers<'a>), Error> {
         let mut weights: Vec<Weight<'a>> = Vec::new();
         let mut index_of: HashMap<String, usize> = HashMap::new();
         set_ranges(&mut graph);
-        let mut constants = HashMap::new();
+        let (mut constants, mut integers) = (HashMap::new(), Integers::new());
+        let dequantized: HashSet<String> = (graph.nodes.iter())
+            .filter(|node| node.operator == DEQUANTIZE)
+            .filter_map(|node| node.inputs.first().cloned())
+            .collect();
         let mut keep = |name: String, tensor: proto::Tensor<'a>, index_of: &mut HashMap<String, usize>| {
             if is_weight(&tensor) {
                 index_of.insert(name.clone(), weights.len());
                 weights.push(Weight { source: Source::Tensor(tensor), names: vec![name] });
+            } else if dequantized.contains(&name) {
+                integers.insert(name, tensor);
             } else {
                 constants.insert(name, self.array(&tensor)?);
             }
@@ -168,7 +184,7 @@ impl<'f> Reader<'f> {
         graph.nodes = nodes;
         let mut read = self.graph(graph)?;
         read.constants.extend(constants);
-        Ok((read, weights))
+        Ok((read, weights, integers))
     }
 
     /// Computes the weights that a file keeps in integers, once for all recordings.
@@ -176,29 +192,34 @@ impl<'f> Reader<'f> {
         &self,
         graph: &mut Graph,
         weights: &mut Vec<Weight<'_>>,
+        integers: Integers<'_>,
         opset: i64,
     ) -> Result<(), Error> {
+        let mut index_of: HashMap<String, usize> = HashMap::new();
+        for (index, weight) in weights.iter().enumerate() {
+            index_of.extend(weight.names.iter().map(|name| (name.clone(), index)));
+        }
         let mut kept = Vec::new();
         for node in std::mem::take(&mut graph.nodes) {
             let constant = |name: &String| {
-                let of_weight = || {
-                    let weight = weights.iter().find(|weight| weight.names.contains(name))?;
-                    Some(weight.source.read(self.folder).map(Array::known))
-                };
-                graph.constants.get(name).cloned().map(Ok).or_else(of_weight)
+                let of_weight =
+                    || Some(weights[*index_of.get(name)?].source.read(self.folder).map(Array::known));
+                let of_integers = || Some(self.floats(integers.get(name)?));
+                graph.constants.get(name).cloned().map(Ok).or_else(of_weight).or_else(of_integers)
             };
             let inputs: Option<Result<Vec<Array>, Error>> = match node.operator.as_str() {
-                "DequantizeLinear" if node.outputs.len() == 1 => node.inputs.iter().map(constant).collect(),
+                DEQUANTIZE if node.outputs.len() == 1 => node.inputs.iter().map(constant).collect(),
                 _ => None,
             };
             let Some(inputs) = inputs.transpose()? else {
                 kept.push(node);
                 continue;
             };
+            let room = ROOM + 8 * inputs.first().map_or(0, Array::len);
             let inputs = inputs.into_iter().map(|array| Some(Value::Known(array))).collect();
             let call = Call { node: &node, inputs, opset, device: &Device::flex(), batch: None };
             let operator = operators::find(&node.domain, &node.operator);
-            let computed = operator.map(|operator| call.run(operator)).transpose();
+            let computed = operator.map(|operator| within(room, || call.run(operator))).transpose();
             let computed = computed.map_err(|reason| Error::Operator {
                 node: node.name.clone(),
                 operator: node.operator.clone(),
@@ -206,6 +227,7 @@ impl<'f> Reader<'f> {
             })?;
             match computed.and_then(|mut values| values.pop()) {
                 Some(Value::Known(array)) if array.len() > 1 => {
+                    index_of.extend(node.outputs.iter().cloned().map(|name| (name, weights.len())));
                     weights.push(Weight { source: Source::Computed(array), names: node.outputs.clone() });
                 }
                 Some(Value::Known(array)) => {
@@ -215,6 +237,10 @@ impl<'f> Reader<'f> {
             }
         }
         graph.nodes = kept;
+        let used: HashSet<&String> = graph.nodes.iter().flat_map(|node| &node.inputs).collect();
+        for (name, tensor) in integers.iter().filter(|(name, _)| used.contains(name)) {
+            graph.constants.insert(name.clone(), self.array(tensor)?);
+        }
         Ok(())
     }
 
@@ -281,6 +307,12 @@ impl<'f> Reader<'f> {
         functions.into_iter().map(read).collect()
     }
 
+    /// Returns numbers as floats, which dequantizing makes of them in any case.
+    fn floats(&self, tensor: &proto::Tensor<'_>) -> Result<Array, Error> {
+        let named = |reason: Reason| Error::Tensor { name: tensor.name.clone(), reason };
+        data::read_floats(tensor, self.folder).map(Array::known).map_err(named)
+    }
+
     fn array(&self, tensor: &proto::Tensor<'_>) -> Result<Array, Error> {
         let named = |reason: Reason| Error::Tensor { name: tensor.name.clone(), reason };
         data::read(tensor, self.folder).map(Array::known).map_err(named)
@@ -321,31 +353,40 @@ fn is_weight(tensor: &proto::Tensor<'_>) -> bool {
 
 /// Checks that all operators are known. All that are not are reported at once.
 pub(crate) fn check_operators(graph: &Graph, functions: &Functions) -> Result<(), Error> {
-    fn collect(nodes: &[Node], functions: &Functions, unknown: &mut BTreeMap<String, Vec<String>>) {
-        for node in nodes {
-            let is_known = operators::find(&node.domain, &node.operator).is_some()
-                || is_control(node)
-                || functions.contains_key(&(node.domain.clone(), node.operator.clone()));
-            if !is_known {
-                let name = if node.domain.is_empty() {
-                    node.operator.clone()
-                } else {
-                    format!("{}.{}", node.domain, node.operator)
-                };
-                unknown.entry(name).or_default().push(node.name.clone());
-            }
-            for graph in node.attributes.values().filter_map(|attribute| attribute.graph.as_ref()) {
-                collect(&graph.nodes, functions, unknown);
-            }
+    let mut unknown = BTreeMap::<String, Vec<String>>::new();
+    for node in nodes(graph, functions) {
+        let is_known = operators::find(&node.domain, &node.operator).is_some()
+            || is_control(node)
+            || functions.contains_key(&(node.domain.clone(), node.operator.clone()));
+        if !is_known {
+            let name = if node.domain.is_empty() {
+                node.operator.clone()
+            } else {
+                format!("{}.{}", node.domain, node.operator)
+            };
+            unknown.entry(name).or_default().push(node.name.clone());
         }
     }
-    let mut unknown = BTreeMap::new();
-    collect(&graph.nodes, functions, &mut unknown);
-    functions.values().for_each(|function| collect(&function.nodes, functions, &mut unknown));
     match unknown.is_empty() {
         true => Ok(()),
         false => Err(Error::UnknownOperators { operators: unknown.into_iter().collect() }),
     }
+}
+
+/// Returns all nodes: of the graph, of the graphs within its nodes, and of the functions.
+pub(crate) fn nodes<'g>(graph: &'g Graph, functions: &'g Functions) -> Vec<&'g Node> {
+    fn collect<'g>(nodes: &'g [Node], all: &mut Vec<&'g Node>) {
+        for node in nodes {
+            all.push(node);
+            for graph in node.attributes.values().filter_map(|attribute| attribute.graph.as_ref()) {
+                collect(&graph.nodes, all);
+            }
+        }
+    }
+    let mut all = Vec::new();
+    collect(&graph.nodes, &mut all);
+    functions.values().for_each(|function| collect(&function.nodes, &mut all));
+    all
 }
 
 /// Reports whether a node runs other graphs.

@@ -94,7 +94,7 @@ pub(crate) struct ValueInfo {
 impl<'a> Model<'a> {
     pub fn read(bytes: &'a [u8]) -> Result<Self, Fault> {
         let mut model = Self::default();
-        for_each_field(bytes, &mut Budget::new(), |field, budget| {
+        for_each_field(bytes, &mut Budget::new(bytes.len()), |field, budget| {
             match field.number {
                 1 => model.ir_version = field.int()?,
                 2 => model.producer = field.text()?,
@@ -124,7 +124,7 @@ impl<'a> Model<'a> {
 impl<'a> Graph<'a> {
     fn read(bytes: &'a [u8], budget: &mut Budget) -> Result<Self, Fault> {
         budget.nested(|budget| {
-            let mut graph = Self::default();
+            let mut graph: Self = budget.message()?;
             for_each_field(bytes, budget, |field, budget| {
                 match field.number {
                     1 => graph.nodes.push(Node::read(field.bytes()?, budget)?),
@@ -143,7 +143,7 @@ impl<'a> Graph<'a> {
 
 impl<'a> Function<'a> {
     fn read(bytes: &'a [u8], budget: &mut Budget) -> Result<Self, Fault> {
-        let mut function = Self::default();
+        let mut function: Self = budget.message()?;
         for_each_field(bytes, budget, |field, budget| {
             match field.number {
                 1 => function.name = field.text()?,
@@ -163,7 +163,7 @@ impl<'a> Function<'a> {
 
 impl<'a> Node<'a> {
     fn read(bytes: &'a [u8], budget: &mut Budget) -> Result<Self, Fault> {
-        let mut node = Self::default();
+        let mut node: Self = budget.message()?;
         for_each_field(bytes, budget, |field, budget| {
             match field.number {
                 1 => node.inputs.push(field.text()?),
@@ -187,7 +187,7 @@ impl<'a> Node<'a> {
 
 impl<'a> Attribute<'a> {
     fn read(bytes: &'a [u8], budget: &mut Budget) -> Result<Self, Fault> {
-        let mut attribute = Self::default();
+        let mut attribute: Self = budget.message()?;
         for_each_field(bytes, budget, |field, budget| {
             match field.number {
                 1 => attribute.name = field.text()?,
@@ -197,7 +197,7 @@ impl<'a> Attribute<'a> {
                 5 => attribute.tensor = Some(Tensor::read(field.bytes()?, budget)?),
                 6 => attribute.graph = Some(Graph::read(field.bytes()?, budget)?),
                 7 => field.push_floats(&mut attribute.floats)?,
-                8 => field.push_ints(&mut attribute.ints)?,
+                8 => budget.push_ints(field, &mut attribute.ints)?,
                 21 => attribute.reference = field.text()?,
                 _ => {}
             }
@@ -209,10 +209,10 @@ impl<'a> Attribute<'a> {
 
 impl<'a> Tensor<'a> {
     fn read(bytes: &'a [u8], budget: &mut Budget) -> Result<Self, Fault> {
-        let mut tensor = Self::default();
+        let mut tensor: Self = budget.message()?;
         for_each_field(bytes, budget, |field, budget| {
             match field.number {
-                1 => field.push_ints(&mut tensor.dims)?,
+                1 => budget.push_ints(field, &mut tensor.dims)?,
                 2 => tensor.kind = field.int()?,
                 4 | 5 | 7 | 10 | 11 => tensor.numbers.push(field),
                 8 => tensor.name = field.text()?,
@@ -228,7 +228,7 @@ impl<'a> Tensor<'a> {
 
 impl ValueInfo {
     fn read(bytes: &[u8], budget: &mut Budget) -> Result<Self, Fault> {
-        let mut info = Self::default();
+        let mut info: Self = budget.message()?;
         for_each_field(bytes, budget, |field, budget| {
             match field.number {
                 1 => info.name = field.text()?,

@@ -5,6 +5,7 @@ use crate::error::{Error, Reason};
 use crate::operators::{self, Call, Rebatched, Value};
 use crate::program::{Function, Functions, Graph, Node};
 use burn::tensor::Device;
+use std::cell::Cell;
 use std::collections::HashMap;
 
 /// What all nodes of a run have in common.
@@ -14,6 +15,8 @@ pub(crate) struct Context<'a> {
     pub device: &'a Device,
     /// The batch of the export, if this run has another.
     pub batch: Option<&'a Rebatched>,
+    /// The nodes that may still be run.
+    pub left: Cell<usize>,
 }
 
 /// The values of a graph by their names, and those of the graph around it.
@@ -28,6 +31,8 @@ impl Values<'_> {
     }
 }
 
+/// The maximum number of nodes that are run, those of functions and bodies as often as they are.
+pub(crate) const MAX_NODES: usize = 200_000;
 /// The maximum number of repetitions of a loop.
 const MAX_STEPS: i64 = 10_000;
 /// The maximum depth of functions and bodies.
@@ -65,6 +70,8 @@ impl Context<'_> {
         if depth > MAX_DEPTH {
             return Err(failed(format!("graphs are nested more than {MAX_DEPTH} deep")));
         }
+        let left = self.left.get().checked_sub(1);
+        self.left.set(left.ok_or_else(|| failed(format!("more than {MAX_NODES} nodes are run")))?);
         if let Some(function) = self.functions.get(&(node.domain.clone(), node.operator.clone())) {
             return self.function(function, node, inputs, depth);
         }
@@ -76,7 +83,13 @@ impl Context<'_> {
         let operator = operators::find(&node.domain, &node.operator)
             .ok_or_else(|| failed("it is not supported".into()))?;
         let call = Call { node, inputs, opset: self.opset, device: self.device, batch: self.batch };
-        call.run(operator).map_err(failed)
+        let values = call.run(operator).map_err(failed)?;
+        for value in &values {
+            if let Value::Known(array) = value {
+                array.take_room().map_err(failed)?;
+            }
+        }
+        Ok(values)
     }
 
     /// Runs a function of the file: its nodes, with the attributes of the node that calls it.

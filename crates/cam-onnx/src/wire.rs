@@ -13,26 +13,49 @@ pub(crate) enum Fault {
     WireType(u8),
     #[error("field {0} has another type than in ONNX")]
     FieldType(u32),
-    #[error("it has more than {MAX_ENTRIES} entries")]
-    Entries,
+    #[error("what it describes takes more memory than its length allows")]
+    Memory,
     #[error("graphs are nested more than {MAX_DEPTH} deep")]
     Depth,
 }
 
-/// The maximum number of fields to read, so that a small file cannot take much memory.
-const MAX_ENTRIES: usize = 2_000_000;
+/// What the messages of a file may take in memory, in bytes, beside half of its length. The graph that is made of them takes as much
+/// again, and lists take up to twice what is in them.
+const MEMORY: usize = 32 << 20;
+/// What a field takes in memory: a name, or a number.
+const FIELD: usize = 64;
 /// The maximum depth of nested graphs.
 const MAX_DEPTH: usize = 16;
 
 /// What may still be read of a file.
 pub(crate) struct Budget {
-    entries: usize,
+    memory: usize,
     depth: usize,
 }
 
 impl Budget {
-    pub fn new() -> Self {
-        Self { entries: MAX_ENTRIES, depth: MAX_DEPTH }
+    /// - length: of the file, in bytes
+    pub fn new(length: usize) -> Self {
+        Self { memory: MEMORY + length / 2, depth: MAX_DEPTH }
+    }
+
+    /// Takes memory for something that is read.
+    fn take(&mut self, bytes: usize) -> Result<(), Fault> {
+        self.memory = self.memory.checked_sub(bytes).ok_or(Fault::Memory)?;
+        Ok(())
+    }
+
+    /// Appends the numbers of a repeated field.
+    pub fn push_ints(&mut self, field: Field<'_>, all: &mut Vec<i64>) -> Result<(), Fault> {
+        let before = all.len();
+        field.push_ints(all, self.memory / size_of::<i64>())?;
+        self.take((all.len() - before) * size_of::<i64>())
+    }
+
+    /// Takes memory for a message, and returns it empty.
+    pub fn message<T: Default>(&mut self) -> Result<T, Fault> {
+        self.take(size_of::<T>())?;
+        Ok(T::default())
     }
 
     /// Reads a nested graph.
@@ -90,12 +113,16 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Appends the numbers of a repeated field: one, or several packed ones.
-    pub fn push_ints(self, all: &mut Vec<i64>) -> Result<(), Fault> {
+    /// Appends the numbers of a repeated field, one or several packed ones, `most` at most.
+    pub fn push_ints(self, all: &mut Vec<i64>, most: usize) -> Result<(), Fault> {
+        let most = all.len().saturating_add(most);
         match self.value {
             Value::Number(number) => all.push(number.cast_signed()),
             Value::Bytes(mut packed) => {
                 while !packed.is_empty() {
+                    if all.len() >= most {
+                        return Err(Fault::Memory);
+                    }
                     all.push(varint(&mut packed)?.cast_signed());
                 }
             }
@@ -138,7 +165,7 @@ pub(crate) fn for_each_field<'a>(
     mut read: impl FnMut(Field<'a>, &mut Budget) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
     while !message.is_empty() {
-        budget.entries = budget.entries.checked_sub(1).ok_or(Fault::Entries)?;
+        budget.take(FIELD)?;
         let key = varint(&mut message)?;
         let number = u32::try_from(key >> 3).unwrap_or(u32::MAX);
         let value = match key & 7 {
@@ -196,7 +223,7 @@ mod tests {
 
     #[test]
     fn lengths_beyond_the_end_are_faults() {
-        let read = |bytes: &[u8]| for_each_field(bytes, &mut Budget::new(), |_, _| Ok(()));
+        let read = |bytes: &[u8]| for_each_field(bytes, &mut Budget::new(bytes.len()), |_, _| Ok(()));
         assert_eq!(read(&[0x0a, 0x02, 0x61, 0x62]), Ok(()));
         assert_eq!(read(&[0x0a, 0x03, 0x61, 0x62]), Err(Fault::Truncated));
         assert_eq!(
@@ -204,6 +231,16 @@ mod tests {
             Err(Fault::Truncated)
         );
         assert_eq!(read(&[0x0b]), Err(Fault::WireType(3)));
-        assert_eq!(read(&vec![0x08; 2 * MAX_ENTRIES + 2]), Err(Fault::Entries));
+        assert_eq!(read(&vec![0x08; 2 * MEMORY / FIELD]), Ok(()));
+        assert_eq!(read(&vec![0x08; 3 * MEMORY / FIELD]), Err(Fault::Memory));
+    }
+
+    #[test]
+    fn packed_numbers_take_no_more_than_they_may() {
+        let field = Field { number: 1, value: Value::Bytes(&[1; 1000]) };
+        let (mut all, mut budget) = (Vec::new(), Budget { memory: 8000, depth: 0 });
+        assert_eq!(budget.push_ints(field, &mut all), Ok(()));
+        assert_eq!((all.len(), budget.memory), (1000, 0));
+        assert_eq!(budget.push_ints(field, &mut all), Err(Fault::Memory));
     }
 }

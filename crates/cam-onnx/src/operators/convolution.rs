@@ -24,6 +24,18 @@ pub(super) const OPERATORS: &[(&str, Operator)] = &[
     ("Upsample", One(resize::resize)),
 ];
 
+/// The largest stride, dilation, padding and window.
+const LONGEST: usize = 1 << 20;
+
+/// Returns lengths of windows.
+fn sides(list: &[i64]) -> Result<Vec<usize>, Reason> {
+    let sides = lengths(list)?;
+    match sides.iter().all(|side| *side <= LONGEST) {
+        true => Ok(sides),
+        false => Err(format!("its window of {sides:?} is too large")),
+    }
+}
+
 /// The window of a convolution or pooling, along each spatial axis.
 struct Window {
     size: Vec<usize>,
@@ -38,7 +50,7 @@ impl Window {
     fn new(call: &Call<'_>, size: &[usize], space: &[usize]) -> Result<Self, Reason> {
         let count = space.len();
         let list = |name: &str| match call.attribute_ints(name).filter(|list| !list.is_empty()) {
-            Some(list) => lengths(list),
+            Some(list) => sides(list),
             None => Ok(vec![1; count]),
         };
         let (stride, dilation) = (list("strides")?, list("dilations")?);
@@ -50,7 +62,7 @@ impl Window {
         let padding = match call.attribute_text("auto_pad", "NOTSET") {
             "NOTSET" | "" => match call.attribute_ints("pads").filter(|pads| !pads.is_empty()) {
                 Some(pads) => {
-                    let pads = lengths(pads)?;
+                    let pads = sides(pads)?;
                     if pads.len() != 2 * count {
                         return Err(format!("{} pads do not fit {count} spatial axes", pads.len()));
                     }
@@ -77,7 +89,13 @@ impl Window {
         if !(0..count).all(fits) {
             return Err(format!("its window of {size:?} is larger than the input of {space:?}"));
         }
+        call.input(0)?.check_size(&[&call.shape(0)?[..2], &window.padded_lengths(space)].concat())?;
         Ok(window)
+    }
+
+    /// Returns the lengths of the spatial axes with the padding.
+    fn padded_lengths(&self, space: &[usize]) -> Vec<usize> {
+        space.iter().zip(&self.padding).map(|(length, (before, behind))| length + before + behind).collect()
     }
 
     fn is_symmetric(&self) -> bool {
@@ -127,6 +145,7 @@ pub(super) fn convolve(
             x.shape()[1]
         ));
     }
+    x.check_size(&[&[x.shape()[0], of_weight[0]], &window.padded_lengths(&space)[..]].concat())?;
     let bias = bias.map(Array::tensor);
     macro_rules! conv {
         ($conv:ident) => {{
@@ -153,7 +172,7 @@ fn conv_transpose(call: &Call<'_>) -> Result<Array, Reason> {
     let count = space.len();
     let size = of_weight.get(2..).ok_or("its weight has no spatial axes")?;
     let list = |name: &str, default: usize| match call.attribute_ints(name).filter(|list| !list.is_empty()) {
-        Some(list) => lengths(list),
+        Some(list) => sides(list),
         None => Ok(vec![default; count]),
     };
     let (stride, dilation, extra) = (list("strides", 1)?, list("dilations", 1)?, list("output_padding", 0)?);
@@ -169,9 +188,10 @@ fn conv_transpose(call: &Call<'_>) -> Result<Array, Reason> {
         return Err(format!("a weight of the shape {of_weight:?} does not fit {} channels", x.shape()[1]));
     }
     let mut extra = extra;
-    let full = |axis: usize| stride[axis] * (space[axis] - 1) + dilation[axis] * (size[axis] - 1) + 1;
+    let full =
+        |axis: usize| stride[axis] * space[axis].saturating_sub(1) + dilation[axis] * (size[axis] - 1) + 1;
     let stated =
-        call.attribute_ints("output_shape").map(lengths).transpose()?.filter(|shape| shape.len() >= count);
+        call.attribute_ints("output_shape").map(sides).transpose()?.filter(|shape| shape.len() >= count);
     let mode = call.attribute_text("auto_pad", "NOTSET");
     let padding: Vec<(usize, usize)> = if stated.is_some() || mode.starts_with("SAME") {
         let wanted = |axis: usize| match &stated {
@@ -199,6 +219,8 @@ fn conv_transpose(call: &Call<'_>) -> Result<Array, Reason> {
     let is_symmetric = padding.iter().all(|(before, behind)| before == behind);
     let inside: Vec<usize> =
         padding.iter().map(|(before, _)| if is_symmetric { *before } else { 0 }).collect();
+    let whole: Vec<usize> = (0..count).map(|axis| full(axis) + extra[axis]).collect();
+    x.check_size(&[&[x.shape()[0], of_weight.get(1).copied().unwrap_or(0) * groups], &whole[..]].concat())?;
     let bias = call.optional(2).map(Array::tensor);
     macro_rules! conv {
         ($conv:ident) => {{
@@ -232,7 +254,7 @@ fn conv_transpose(call: &Call<'_>) -> Result<Array, Reason> {
 
 /// Returns the window of a pooling.
 fn pooling(call: &Call<'_>) -> Result<Window, Reason> {
-    let size = lengths(call.attribute_ints("kernel_shape").ok_or("its window is missing")?)?;
+    let size = sides(call.attribute_ints("kernel_shape").ok_or("its window is missing")?)?;
     Window::new(call, &size, &space(call)?)
 }
 

@@ -23,6 +23,9 @@ pub(super) fn product(a: Array, b: Array) -> Result<Array, Reason> {
     if inner != rows {
         return Err(format!("matrices of the shapes {of_a:?} and {of_b:?} cannot be multiplied"));
     }
+    let (rows, columns) = (a.len() / (*inner).max(1), of_b.last().copied().filter(|_| of_b.len() > 1));
+    let batch = of_b.iter().rev().skip(2).product::<usize>();
+    a.check_size(&[rows, columns.unwrap_or(1), batch])?;
     if a.kind() != Kind::Float {
         let rank = of_a.len().max(of_b.len());
         return a.with_rank(rank)?.combine(b.with_rank(rank)?, Dispatch::int_matmul);

@@ -122,6 +122,11 @@ pub(crate) fn zero_point_of_output(operator: &str) -> Option<usize> {
     })
 }
 
+/// Reports whether an operator rounds what depends on its input.
+pub(crate) fn rounds(operator: &str) -> bool {
+    operator == "DynamicQuantizeLinear" || zero_point_of_output(operator).is_some()
+}
+
 /// Returns the range of an integer type.
 pub(crate) fn range_of_type(kind: i64) -> Option<[i64; 2]> {
     Some(match kind {

@@ -2,7 +2,7 @@
 
 use super::Operator::{self, One};
 use super::{Call, lengths};
-use crate::array::{Array, Kind};
+use crate::array::{Array, Kind, check_known};
 use crate::error::Reason;
 use burn::tensor::TensorData;
 
@@ -50,7 +50,7 @@ fn constant_of_shape(call: &Call<'_>) -> Result<Array, Reason> {
 fn eye_like(call: &Call<'_>) -> Result<Array, Reason> {
     let [rows, columns] = call.shape(0)?[..] else { return Err("it needs a matrix".into()) };
     let shift = call.attribute_int("k", 0);
-    Array::scalar(0.0).check_size(&[rows, columns])?;
+    check_known(rows.saturating_mul(columns))?;
     let is_one = |index: usize| (index % columns) as i64 - (index / columns) as i64 == shift;
     let eye = (0..rows * columns).map(|index| f32::from(u8::from(is_one(index)))).collect();
     Ok(Array::floats(eye, &[rows, columns]).cast(Kind::of_type(call.attribute_int("dtype", 1))?))
@@ -90,6 +90,7 @@ fn one_hot(call: &Call<'_>) -> Result<Array, Reason> {
     shape.insert(axis, 1);
     let mut classes = vec![1; rank];
     classes[axis] = depth;
+    check_known(depth)?;
     let classes = Array::ints((0..depth as i64).collect()).reshape(&classes)?;
     let classes = classes.beside(&indices, call.device);
     let indices = indices.reshape(&shape)?;
@@ -110,17 +111,19 @@ fn range(call: &Call<'_>) -> Result<Array, Reason> {
     let bound = |index: usize| call.numbers(index)?.ok_or_else(|| format!("input {index} is missing"));
     let [start, limit, step] = [bound(0)?, bound(1)?, bound(2)?];
     let too_long = |count: f64| {
-        if count.is_nan() || count > 1e8 {
-            Err(format!("a range of {count} numbers is too long"))
-        } else {
-            Ok(count.max(0.0) as usize)
+        if count.is_nan() {
+            return Err("the range has no end".to_string());
         }
+        let count = count.max(0.0) as usize;
+        check_known(count).map(|()| count)
     };
     if start.kind() == Kind::Int {
         let [start, limit, step] =
             [start, limit, step].map(|bound| bound.to_ints().first().copied().unwrap_or(0));
         let count = too_long(((limit as f64 - start as f64) / step as f64).ceil())?;
-        return Ok(Array::ints((0..count as i64).map(|index| start + index * step).collect()));
+        return Ok(Array::ints(
+            (0..count as i64).map(|index| start.wrapping_add(index.wrapping_mul(step))).collect(),
+        ));
     }
     let [start, limit, step] =
         [start, limit, step].map(|bound| bound.to_floats().first().copied().unwrap_or(0.0));

@@ -217,11 +217,11 @@ fn gather(call: &Call<'_>) -> Result<Array, Reason> {
         }
         let indices = Array::ints(indices.into_iter().map(|index| index as i64).collect());
         let indices = indices.beside(&x, call.device);
-        return x.select(axis, indices).reshape(&replaced);
+        return x.select(axis, indices)?.reshape(&replaced);
     }
     let indices = from_start(call.input(1)?.cast(Kind::Int), shape[axis]);
     let count = indices.len();
-    x.select(axis, indices.reshape(&[count])?).reshape(&replaced)
+    x.select(axis, indices.reshape(&[count])?)?.reshape(&replaced)
 }
 
 fn gather_elements(call: &Call<'_>) -> Result<Array, Reason> {
@@ -265,7 +265,7 @@ fn gather_nd(call: &Call<'_>) -> Result<Array, Reason> {
     let (flat, depth) = flat_indices(call, &shape)?;
     let rows: usize = shape[..depth].iter().product();
     let x = x.reshape(&[&[rows][..], &shape[depth..]].concat())?;
-    x.select(0, flat).reshape(&[&of_indices[..of_indices.len() - 1], &shape[depth..]].concat())
+    x.select(0, flat)?.reshape(&[&of_indices[..of_indices.len() - 1], &shape[depth..]].concat())
 }
 
 /// With leading axes in common, an image selects only among its own rows: the batch becomes one more index.
@@ -295,7 +295,7 @@ fn gather_nd_in_batches(call: &Call<'_>, x: Array, batch: usize) -> Result<Array
     let rest = &shape[batch + depth..];
     let x = x.reshape(&[&[groups * of_group][..], rest].concat())?;
     let flat = if x.is_known() || !flat.is_known() { flat } else { flat.on(call.device) };
-    x.select(0, flat).reshape(&[&of_indices[..of_indices.len() - 1], rest].concat())
+    x.select(0, flat)?.reshape(&[&of_indices[..of_indices.len() - 1], rest].concat())
 }
 
 /// How scattered values meet those that are there.
@@ -327,7 +327,7 @@ fn scatter_nd(call: &Call<'_>) -> Result<Array, Reason> {
     let (x, values) =
         if kind == Kind::Bool { (x.cast(Kind::Int), values.cast(Kind::Int)) } else { (x, values) };
     let is_float = kind == Kind::Float;
-    let values = if adds { values } else { without(values, x.clone().select(0, flat.clone()))? };
+    let values = if adds { values } else { without(values, x.clone().select(0, flat.clone())?)? };
     let (indices, values) = (flat.tensor(), values.tensor());
     let x = x.map(|x| match is_float {
         true => Dispatch::float_select_assign(x, 0, indices, values, IndexingUpdateOp::Add),
