@@ -3,15 +3,13 @@
 //! The interface is `cam.h`, which a test compares with this file. The functions are called from C; Rust has
 //! [`burn-cam`](https://docs.rs/burn-cam).
 
-#![allow(
-    clippy::not_unsafe_ptr_arg_deref,
-    reason = "C has no unsafe functions; cam.h says what callers have to keep"
-)]
+#![allow(clippy::missing_safety_doc, reason = "cam.h says for all functions what callers have to keep")]
 
 mod raw;
 
 use burn_cam::draw::Overlay;
 use burn_cam::{AnyModel, Device, ErrorKind, ImageExplainer, ImageExplanation, OpenModel, Registry, image};
+use raw::Caller;
 use std::ffi::{CString, c_char};
 use std::ptr;
 
@@ -142,31 +140,34 @@ pub struct Prediction {
 
 /// Opens the model of a file; the small built-in one for NULL. `cam_model_free` frees it.
 #[unsafe(no_mangle)]
-pub extern "C" fn cam_model_open(
+pub unsafe extern "C" fn cam_model_open(
     path: *const c_char,
     model: *mut *mut Model,
     text: *mut c_char,
     length: usize,
 ) -> Code {
-    raw::run(text, length, || {
-        let opened = match raw::string(path, "path")? {
+    // SAFETY: as `cam.h` requires.
+    let caller = unsafe { Caller::new() };
+    caller.run(text, length, || {
+        let opened = match caller.string(path, "path")? {
             Some(path) => burn_cam::open(path, &Device::flex())?,
             None => OpenModel::new().open(&Device::flex())?,
         };
-        raw::put(model, Model(opened), "model")
+        caller.put(model, Model(opened), "model")
     })
 }
 
 /// Frees a model; nothing for NULL.
 #[unsafe(no_mangle)]
-pub extern "C" fn cam_model_free(model: *mut Model) {
-    raw::free(model);
+pub unsafe extern "C" fn cam_model_free(model: *mut Model) {
+    // SAFETY: as `cam.h` requires.
+    unsafe { Caller::new() }.free(model);
 }
 
 /// Explains an image of `height` rows of `width` pixels, each three bytes: red, green, blue. `options` may be NULL. `cam_explanation_free`
 /// frees the explanation.
 #[unsafe(no_mangle)]
-pub extern "C" fn cam_explain(
+pub unsafe extern "C" fn cam_explain(
     model: *const Model,
     rgb: *const u8,
     width: usize,
@@ -176,8 +177,10 @@ pub extern "C" fn cam_explain(
     text: *mut c_char,
     length: usize,
 ) -> Code {
-    raw::run(text, length, || {
-        let model = raw::get(model, "model")?;
+    // SAFETY: as `cam.h` requires.
+    let caller = unsafe { Caller::new() };
+    caller.run(text, length, || {
+        let model = caller.get(model, "model")?;
         let size = |side: usize| {
             u32::try_from(side).ok().filter(|_| width.saturating_mul(height) as u64 <= burn_cam::MOST_PIXELS)
         };
@@ -187,29 +190,30 @@ pub extern "C" fn cam_explain(
                 text: format!("an image of {width} x {height} pixels is too large"),
             });
         };
-        let pixels = raw::list(rgb, 3 * width * height, "rgb")?.to_vec();
+        let pixels = caller.list(rgb, 3 * width * height, "rgb")?.to_vec();
         let pixels = image::RgbImage::from_raw(columns, rows, pixels).expect("three bytes for each pixel");
-        let found = explained(&model.0, pixels, raw::get(options, "options").ok())?;
-        raw::put(explanation, Explanation::new(found), "explanation")
+        let found = explained(caller, &model.0, pixels, caller.get(options, "options").ok())?;
+        caller.put(explanation, Explanation::new(found), "explanation")
     })
 }
 
 fn explained(
+    caller: Caller,
     model: &AnyModel,
     pixels: image::RgbImage,
     options: Option<&Options>,
 ) -> Result<ImageExplanation, Failure> {
     let mut explainer = ImageExplainer::new(model);
     if let Some(options) = options {
-        if let Some(class) = raw::string(options.class_name, "class_name")? {
+        if let Some(class) = caller.string(options.class_name, "class_name")? {
             explainer = explainer.class(class)?;
         } else if options.top > 0 {
             explainer = explainer.top(options.top);
         }
-        if let Some(method) = raw::string(options.method, "method")? {
+        if let Some(method) = caller.string(options.method, "method")? {
             explainer = explainer.method(Registry::default().method(method)?);
         }
-        if let Some(layer) = raw::string(options.layer, "layer")? {
+        if let Some(layer) = caller.string(options.layer, "layer")? {
             explainer = explainer.layer(layer);
         }
     }
@@ -228,59 +232,68 @@ impl Explanation {
 
 /// Frees an explanation and what `cam_prediction` and `cam_map` gave of it; nothing for NULL.
 #[unsafe(no_mangle)]
-pub extern "C" fn cam_explanation_free(explanation: *mut Explanation) {
-    raw::free(explanation);
+pub unsafe extern "C" fn cam_explanation_free(explanation: *mut Explanation) {
+    // SAFETY: as `cam.h` requires.
+    unsafe { Caller::new() }.free(explanation);
 }
 
 /// Returns how many predictions there are, the most confident first; 0 for NULL.
 #[unsafe(no_mangle)]
-pub extern "C" fn cam_prediction_count(explanation: *const Explanation) -> usize {
-    raw::get(explanation, "explanation").map_or(0, |explanation| explanation.found.predictions.len())
+pub unsafe extern "C" fn cam_prediction_count(explanation: *const Explanation) -> usize {
+    // SAFETY: as `cam.h` requires.
+    let explanation = unsafe { Caller::new() }.get(explanation, "explanation");
+    explanation.map_or(0, |explanation| explanation.found.predictions.len())
 }
 
 /// Returns how many maps there are, one for each class that is explained; 0 for NULL.
 #[unsafe(no_mangle)]
-pub extern "C" fn cam_map_count(explanation: *const Explanation) -> usize {
-    raw::get(explanation, "explanation").map_or(0, |explanation| explanation.found.maps.len())
+pub unsafe extern "C" fn cam_map_count(explanation: *const Explanation) -> usize {
+    // SAFETY: as `cam.h` requires.
+    let explanation = unsafe { Caller::new() }.get(explanation, "explanation");
+    explanation.map_or(0, |explanation| explanation.found.maps.len())
 }
 
 /// Writes a prediction to `prediction`.
 #[unsafe(no_mangle)]
-pub extern "C" fn cam_prediction(
+pub unsafe extern "C" fn cam_prediction(
     explanation: *const Explanation,
     index: usize,
     prediction: *mut Prediction,
     text: *mut c_char,
     length: usize,
 ) -> Code {
-    raw::run(text, length, || {
-        let Explanation { found, names, .. } = raw::get(explanation, "explanation")?;
+    // SAFETY: as `cam.h` requires.
+    let caller = unsafe { Caller::new() };
+    caller.run(text, length, || {
+        let Explanation { found, names, .. } = caller.get(explanation, "explanation")?;
         let (Some(one), Some(name)) = (found.predictions.get(index), names.get(index)) else {
             return Err(Failure::range("prediction", index, names.len()));
         };
         let (class_index, label) = (one.class, name.as_ptr());
         let value = Prediction { class_index, label, score: one.score, probability: one.probability };
-        raw::list_mut(prediction, 1, "prediction")?[0] = value;
+        caller.list_mut(prediction, 1, "prediction")?[0] = value;
         Ok(())
     })
 }
 
 /// Writes a map to `map`.
 #[unsafe(no_mangle)]
-pub extern "C" fn cam_map(
+pub unsafe extern "C" fn cam_map(
     explanation: *const Explanation,
     index: usize,
     map: *mut Map,
     text: *mut c_char,
     length: usize,
 ) -> Code {
-    raw::run(text, length, || {
-        let Explanation { found, labels, .. } = raw::get(explanation, "explanation")?;
+    // SAFETY: as `cam.h` requires.
+    let caller = unsafe { Caller::new() };
+    caller.run(text, length, || {
+        let Explanation { found, labels, .. } = caller.get(explanation, "explanation")?;
         let (Some(one), Some([label, layer])) = (found.maps.get(index), labels.get(index)) else {
             return Err(Failure::range("map", index, labels.len()));
         };
         let (x, y) = one.peak();
-        raw::list_mut(map, 1, "map")?[0] = Map {
+        caller.list_mut(map, 1, "map")?[0] = Map {
             label: label.as_ptr(),
             probability: one.probability.unwrap_or(f32::NAN),
             layer: layer.as_ptr(),
@@ -296,7 +309,7 @@ pub extern "C" fn cam_map(
 
 /// Draws a map over its image, into `rgb`, which has three bytes for each pixel of the image, `bytes` in all.
 #[unsafe(no_mangle)]
-pub extern "C" fn cam_overlay(
+pub unsafe extern "C" fn cam_overlay(
     explanation: *const Explanation,
     index: usize,
     rgb: *mut u8,
@@ -304,8 +317,10 @@ pub extern "C" fn cam_overlay(
     text: *mut c_char,
     length: usize,
 ) -> Code {
-    raw::run(text, length, || {
-        let Explanation { found, .. } = raw::get(explanation, "explanation")?;
+    // SAFETY: as `cam.h` requires.
+    let caller = unsafe { Caller::new() };
+    caller.run(text, length, || {
+        let Explanation { found, .. } = caller.get(explanation, "explanation")?;
         let Some(map) = found.maps.get(index) else {
             return Err(Failure::range("map", index, found.maps.len()));
         };
@@ -315,7 +330,7 @@ pub extern "C" fn cam_overlay(
             let text = format!("the overlay takes {} bytes, and there are {bytes}", overlay.len());
             return Err(Failure { code: Code::Argument, text });
         }
-        raw::list_mut(rgb, bytes, "rgb")?.copy_from_slice(&overlay);
+        caller.list_mut(rgb, bytes, "rgb")?.copy_from_slice(&overlay);
         Ok(())
     })
 }

@@ -8,6 +8,14 @@ use std::path::Path;
 use std::process::Command;
 use std::ptr;
 
+/// Calls a function as C does.
+macro_rules! c {
+    ($call:expr) => {
+        // SAFETY: the pointers are as `cam.h` requires: NULL, or to what their types say, for the time of the call.
+        unsafe { $call }
+    };
+}
+
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 
 #[test]
@@ -28,14 +36,14 @@ fn the_header_is_current() {
 /// A model, and the picture of a scene with its width and height.
 fn opened() -> (*mut Model, Vec<u8>, usize) {
     let mut model = ptr::null_mut();
-    assert_eq!(cam_model_open(ptr::null(), &mut model, ptr::null_mut(), 0), Code::Ok);
+    assert_eq!(c!(cam_model_open(ptr::null(), &mut model, ptr::null_mut(), 0)), Code::Ok);
     (model, Scene::draw(7, 200).unwrap().image.into_raw(), 200)
 }
 
 /// Explains a picture and returns the values of its first map.
 fn values(model: *const Model, rgb: &[u8], side: usize, options: &Options) -> Vec<f32> {
     let (mut explanation, mut text) = (ptr::null_mut(), [0; 256]);
-    let code = cam_explain(
+    let code = c!(cam_explain(
         model,
         rgb.as_ptr(),
         side,
@@ -44,15 +52,15 @@ fn values(model: *const Model, rgb: &[u8], side: usize, options: &Options) -> Ve
         &mut explanation,
         text.as_mut_ptr(),
         text.len(),
-    );
+    ));
     assert_eq!(code, Code::Ok, "{:?}", said(&text));
     let mut map = std::mem::MaybeUninit::uninit();
-    assert_eq!(cam_map(explanation, 0, map.as_mut_ptr(), ptr::null_mut(), 0), Code::Ok);
+    assert_eq!(c!(cam_map(explanation, 0, map.as_mut_ptr(), ptr::null_mut(), 0)), Code::Ok);
     // SAFETY: the function that returned `Ok` wrote it.
     let map = unsafe { map.assume_init() };
     // SAFETY: its values live as long as the explanation.
     let values = unsafe { std::slice::from_raw_parts(map.values, map.width * map.height) }.to_vec();
-    cam_explanation_free(explanation);
+    c!(cam_explanation_free(explanation));
     values
 }
 
@@ -72,7 +80,7 @@ fn the_maps_are_those_of_the_library() {
     let explainer = explainer.method(registry.method("layercam").unwrap());
     let found = explainer.explain(Scene::draw(7, 200).unwrap().image).unwrap();
     assert_eq!(values(model, &rgb, side, &options), found.maps[0].heatmap.values());
-    cam_model_free(model);
+    c!(cam_model_free(model));
 }
 
 /// A model, shared as C shares one.
@@ -100,7 +108,7 @@ fn four_threads_use_one_model() {
             assert_eq!(thread.join().unwrap(), alone);
         }
     });
-    cam_model_free(model);
+    c!(cam_model_free(model));
 }
 
 #[test]
@@ -109,7 +117,8 @@ fn what_is_wrong_is_a_code_and_a_sentence() {
     let mut explanation = ptr::null_mut();
     let explain = |rgb: *const u8, options: *const Options, explanation: *mut *mut Explanation| {
         let mut text = [1; 200];
-        let code = cam_explain(model, rgb, side, side, options, explanation, text.as_mut_ptr(), text.len());
+        let code =
+            c!(cam_explain(model, rgb, side, side, options, explanation, text.as_mut_ptr(), text.len()));
         (code, said(&text))
     };
     let named = |name: &str| CString::new(name).unwrap();
@@ -135,20 +144,20 @@ fn what_is_wrong_is_a_code_and_a_sentence() {
 
     let (mut other, mut text) = (ptr::null_mut(), [0; 16]);
     let none = named("none.safetensors");
-    assert_eq!(cam_model_open(none.as_ptr(), &mut other, text.as_mut_ptr(), text.len()), Code::Model);
+    assert_eq!(c!(cam_model_open(none.as_ptr(), &mut other, text.as_mut_ptr(), text.len())), Code::Model);
     assert_eq!(said(&text), "cannot read the", "cut off at the end of the buffer");
-    assert_eq!(cam_map_count(ptr::null()), 0);
-    cam_model_free(other);
+    assert_eq!(c!(cam_map_count(ptr::null())), 0);
+    c!(cam_model_free(other));
 
     assert_eq!(explain(rgb.as_ptr(), ptr::null(), &mut explanation).0, Code::Ok);
     let mut overlay = vec![0; rgb.len()];
     let mut draw =
-        |bytes: usize| cam_overlay(explanation, 0, overlay.as_mut_ptr(), bytes, ptr::null_mut(), 0);
+        |bytes: usize| c!(cam_overlay(explanation, 0, overlay.as_mut_ptr(), bytes, ptr::null_mut(), 0));
     assert_eq!(draw(rgb.len() - 1), Code::Argument);
     assert_eq!(draw(rgb.len()), Code::Ok);
-    assert!(overlay != rgb && cam_prediction_count(explanation) == 5);
-    cam_explanation_free(explanation);
-    cam_model_free(model);
+    assert!(overlay != rgb && c!(cam_prediction_count(explanation)) == 5);
+    c!(cam_explanation_free(explanation));
+    c!(cam_model_free(model));
 }
 
 #[test]
