@@ -7,7 +7,7 @@ use crate::report::failure::Failure;
 use crate::report::json::{MapSubject, digest};
 use crate::run::images::title;
 use crate::run::sheets::{ImageSheet, SheetArgs};
-use burn_cam::draw::{Figure, Mosaic, Overlay, Sheet};
+use burn_cam::draw::{Figure, Mosaic, Overlay, Sheet, enlarged};
 use burn_cam::image::RgbImage;
 use burn_cam::{Concept, ImageExplainer, ImageModel, Prediction};
 use serde_json::json;
@@ -103,15 +103,18 @@ fn subject(concept: &Concept, layer: &str) -> MapSubject {
 }
 
 fn sheet(image: &RgbImage, concepts: &[Concept], title: String) -> Result<Drawing, Failure> {
-    let mut mosaic = Mosaic::new(image);
+    let (image, factor) = enlarged(image);
+    let mut mosaic = Mosaic::new(&image);
     let mut figures = Vec::new();
     for (concept, number) in concepts.iter().zip(1..) {
         let caption = caption(concept);
-        mosaic = mosaic.area(concept.area).map(format!("{number}: {caption}"), concept.heatmap.clone());
-        let overlay = Overlay::new(image).area(concept.area).draw(&concept.heatmap)?;
+        let area = concept.area.times(factor);
+        mosaic = mosaic.area(area).map(format!("{number}: {caption}"), concept.heatmap.clone());
+        let overlay = Overlay::new(&image).area(area).draw(&concept.heatmap)?;
         figures.push(Figure::new(overlay).above(format!("concept {number}")).below(caption));
     }
-    let first = [Figure::new(image.clone()).above("image"), mosaic.draw()?.above("all concepts")];
+    let first =
+        [Figure::new(image.clone().into_owned()).above("image"), mosaic.draw()?.above("all concepts")];
     let note = "Deep feature factorization; below each concept what the network predicts for it alone";
     Ok(Drawing::Sheet(Sheet::new(title).flow(4, first.into_iter().chain(figures)).note(note)))
 }

@@ -9,7 +9,7 @@ use crate::report::failure::Failure;
 use crate::report::json::MapReport;
 use crate::run::images::title;
 use crate::run::sheets::{ImageSheet, SheetArgs, summary};
-use burn_cam::draw::Sheet;
+use burn_cam::draw::{RgbImage, Sheet, enlarged};
 use burn_cam::{ImageExplainer, ImageModel};
 use serde_json::json;
 
@@ -50,13 +50,15 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         let title = format!("{}, explained with {name}", title(&image.source, image.part));
         let columns = ["image", "Grad-CAM", "guided backpropagation", "Guided Grad-CAM"];
         let mut sheet = Sheet::new(title).columns(columns);
+        let (shown, factor) = enlarged(image.image.pixels());
+        let as_large = |drawn: RgbImage| if factor > 1 { enlarged(&drawn).0.into_owned() } else { drawn };
         for map in &found.maps {
             let gradient = &gradients[map.target];
             let images = [
-                image.image.pixels().clone(),
+                shown.clone().into_owned(),
                 painter.paint(map)?,
-                gradient.color(),
-                gradient.times(&map.heatmap)?.color(),
+                as_large(gradient.color()),
+                as_large(gradient.times(&map.heatmap)?.color()),
             ];
             sheet = sheet.row(class_caption(map), images);
         }
