@@ -11,6 +11,7 @@ mod cards;
 mod checkpoints;
 mod conformance;
 mod corpus;
+mod crates;
 mod detectors;
 mod devices;
 mod evaluate;

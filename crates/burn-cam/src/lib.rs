@@ -51,7 +51,8 @@
 //! # Features
 //!
 //! The feature `zoo`, on by default, has the shipped networks, their weights and their model cards; `hub` fetches weights by name. A
-//! program with a model of its own needs neither: `default-features = false, features = ["cpu"]`.
+//! program with a model of its own needs neither: `default-features = false, features = ["cpu"]`. `onnx`, on by default, opens ONNX files;
+//! `formats`, on by default, reads GIF, TIFF and WebP, and writes WebP.
 //!
 //! # Devices
 //!

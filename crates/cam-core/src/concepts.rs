@@ -174,7 +174,7 @@ fn factorize(a: &DMatrix<f64>, count: usize, seed: u64) -> [DMatrix<f64>; 2] {
     let mut first = None;
     for _ in 0..SWEEPS {
         let change = improve(&mut w, &(a * h.transpose()), &(&h * h.transpose()))
-            + improve_rows(&mut h, &(w.transpose() * a), &(w.transpose() * &w));
+            + improve_rows(&mut h, &w.tr_mul(a), &w.tr_mul(&w));
         if change <= TOLERANCE * *first.get_or_insert(change) {
             break;
         }

@@ -2,20 +2,22 @@
 
 mod bands;
 mod samples;
-#[cfg(test)]
+#[cfg(all(test, feature = "formats"))]
 mod tests;
+#[cfg(feature = "formats")]
 mod tiff;
 
 pub use bands::Bands;
 
 use crate::{Error, foreign};
-use image::codecs::gif::GifDecoder;
 use image::codecs::png::PngDecoder;
-use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
+#[cfg(feature = "formats")]
 use image::{
-    AnimationDecoder, DynamicImage, ImageDecoder, ImageFormat, ImageReader, ImageResult, Limits, RgbImage,
+    AnimationDecoder,
+    codecs::{gif::GifDecoder, webp::WebPDecoder},
 };
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, ImageResult, Limits, RgbImage};
 use samples::{Alpha, Samples};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -23,10 +25,17 @@ use std::io::Cursor;
 use std::path::Path;
 
 /// The extensions of the images that are read.
-pub const PHOTO_EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "gif"];
+#[cfg(feature = "formats")]
+pub const PHOTO_EXTENSIONS: &[&str] = &["png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "gif"];
+/// The extensions of the images that are read.
+#[cfg(not(feature = "formats"))]
+pub const PHOTO_EXTENSIONS: &[&str] = &["png", "jpg", "jpeg", "bmp"];
 
 /// The formats that are read, for messages.
-const READ: &str = "PNG, JPEG, WebP, TIFF, BMP and GIF images are read";
+const READ: &str = match cfg!(feature = "formats") {
+    true => "PNG, JPEG, WebP, TIFF, BMP and GIF images are read",
+    false => "PNG, JPEG and BMP images are read; others with the feature `formats` of burn-cam",
+};
 
 /// The sides of images that can be explained, in pixels.
 const SIDES: std::ops::RangeInclusive<u32> = 8..=20_000;
@@ -168,9 +177,10 @@ impl PhotoReader {
     /// # Errors
     /// Those of [`open`](Self::open).
     pub fn decode(&self, bytes: &[u8], path: &Path) -> Result<Photo, Error> {
-        use ImageFormat::{Bmp, Gif, Jpeg, Png, WebP};
+        use ImageFormat::{Bmp, Gif, Jpeg, Png, Tiff, WebP};
         let unreadable = |reason: String| Error::UnreadablePhoto { path: path.into(), reason };
         let failed = |e: image::ImageError| unreadable(e.to_string().trim_end().into());
+        #[cfg(feature = "formats")]
         if tiff::is_big(bytes) {
             return tiff::decode(self, bytes, path);
         }
@@ -179,8 +189,11 @@ impl PhotoReader {
             .map_err(|e| unreadable(e.to_string()))?;
         let format = reader.format();
         match format {
-            Some(ImageFormat::Tiff) => return tiff::decode(self, bytes, path),
-            Some(ImageFormat::Jpeg) if !is_complete(bytes) => {
+            #[cfg(feature = "formats")]
+            Some(Tiff) => return tiff::decode(self, bytes, path),
+            #[cfg(not(feature = "formats"))]
+            Some(Gif | Tiff | WebP) => return Err(unreadable(READ.into())),
+            Some(Jpeg) if !is_complete(bytes) => {
                 return Err(unreadable("its JPEG data is cut short".into()));
             }
             Some(Bmp | Gif | Jpeg | Png | WebP) => {}
@@ -250,12 +263,14 @@ fn limits() -> Limits {
 fn has_frames(bytes: &[u8], format: ImageFormat) -> ImageResult<bool> {
     let bytes = Cursor::new(bytes);
     match format {
+        #[cfg(feature = "formats")]
         ImageFormat::Gif => {
             let mut decoder = GifDecoder::new(bytes)?;
             decoder.set_limits(limits())?;
             Ok(decoder.into_frames().nth(1).is_some())
         }
         ImageFormat::Png => PngDecoder::with_limits(bytes, limits())?.is_apng(),
+        #[cfg(feature = "formats")]
         ImageFormat::WebP => Ok(WebPDecoder::new(bytes)?.has_animation()),
         _ => Ok(false),
     }

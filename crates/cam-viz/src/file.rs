@@ -7,14 +7,19 @@ use crate::{Error, map::check_size};
 use image::{
     ExtendedColorType::Rgb8,
     ImageEncoder, ImageResult, RgbImage,
-    codecs::{jpeg::JpegEncoder, png::PngEncoder, webp::WebPEncoder},
+    codecs::{jpeg::JpegEncoder, png::PngEncoder},
 };
 use png::text_metadata::{EncodableTextChunk, ITXtChunk};
 use std::{fs, io, io::Write, path::Path, time::Duration};
 
 /// The extensions of the supported formats, each with its encoder and the longest side in pixels that it has.
-const FORMATS: [(&str, Encoder, u32); 4] =
-    [("png", png, u32::MAX), ("jpg", jpeg, 65_535), ("jpeg", jpeg, 65_535), ("webp", webp, 16_384)];
+const FORMATS: &[(&str, Encoder, u32)] = &[
+    ("png", png, u32::MAX),
+    ("jpg", jpeg, 65_535),
+    ("jpeg", jpeg, 65_535),
+    #[cfg(feature = "webp")]
+    ("webp", webp, 16_384),
+];
 
 /// Appends an encoded image to the bytes.
 type Encoder = fn(&RgbImage, &mut Vec<u8>) -> ImageResult<()>;
@@ -36,8 +41,14 @@ fn jpeg(image: &RgbImage, bytes: &mut Vec<u8>) -> ImageResult<()> {
     JpegEncoder::new_with_quality(bytes, QUALITY).write_image(image, image.width(), image.height(), Rgb8)
 }
 
+#[cfg(feature = "webp")]
 fn webp(image: &RgbImage, bytes: &mut Vec<u8>) -> ImageResult<()> {
-    WebPEncoder::new_lossless(bytes).write_image(image, image.width(), image.height(), Rgb8)
+    image::codecs::webp::WebPEncoder::new_lossless(bytes).write_image(
+        image,
+        image.width(),
+        image.height(),
+        Rgb8,
+    )
 }
 
 /// Returns the bytes of an image file. `extension` is `png`, `jpg`, `jpeg` or `webp` (lossless), in any case.
@@ -55,15 +66,15 @@ fn webp(image: &RgbImage, bytes: &mut Vec<u8>) -> ImageResult<()> {
 /// ```
 pub fn encode(image: &RgbImage, extension: &str) -> Result<Vec<u8>, Error> {
     let Some((format, encoder, longest)) =
-        FORMATS.into_iter().find(|(known, ..)| known.eq_ignore_ascii_case(extension))
+        FORMATS.iter().find(|(known, ..)| known.eq_ignore_ascii_case(extension))
     else {
-        let known = FORMATS.map(|(known, ..)| known).join(", ");
+        let known = FORMATS.iter().map(|(known, ..)| *known).collect::<Vec<_>>().join(", ");
         return Err(Error::UnknownFormat { extension: extension.to_owned(), known });
     };
     let (width, height) = image.dimensions();
     check_size(width.into(), height.into())?;
-    if width.max(height) > longest {
-        return Err(Error::TooLong { format, width, height, longest });
+    if width.max(height) > *longest {
+        return Err(Error::TooLong { format, width, height, longest: *longest });
     }
     let mut bytes = Vec::new();
     match encoder(image, &mut bytes) {

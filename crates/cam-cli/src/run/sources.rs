@@ -105,10 +105,9 @@ fn bounded(stream: impl Read) -> std::io::Result<Vec<u8>> {
 /// Returns why there is no image in a folder.
 pub fn no_images(folder: &Path) -> Failure {
     match std::fs::read_dir(folder) {
-        Ok(_) => Failure::NoImages {
-            path: folder.into(),
-            known: [&PHOTO_EXTENSIONS[..], &[ARRAY]].concat().join(", "),
-        },
+        Ok(_) => {
+            Failure::NoImages { path: folder.into(), known: [PHOTO_EXTENSIONS, &[ARRAY]].concat().join(", ") }
+        }
         Err(error) => Failure::Folder { path: folder.into(), reason: error.to_string() },
     }
 }
