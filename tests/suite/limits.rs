@@ -531,7 +531,9 @@ fn an_archive_of_many_entries_takes_no_more_than_it_may() {
 fn a_manifest_of_short_names_takes_no_more_than_it_may() {
     let desk = Desk::new();
     let scene = cam_scenes::Scene::draw(7, 64).unwrap().image;
-    ["album", "out"].map(|folder| std::fs::create_dir(desk.path().join(folder)).unwrap());
+    for folder in ["album", "out"] {
+        std::fs::create_dir(desk.path().join(folder)).unwrap();
+    }
     desk.file("album/scene.png", &burn_cam::draw::encode(&scene, "png").unwrap());
     let (mut manifest, mut number) = (String::new(), 0u32);
     while manifest.len() < 64 << 20 {
