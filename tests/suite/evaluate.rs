@@ -243,3 +243,73 @@ fn shards_merge_to_the_bit() {
     let (_, wrong) = desk.ends(&["--merge", "one", "two", "--out", "merged"], 7);
     assert!(wrong.contains("shard 1/2 is not finished: 1 of 2 images"), "{wrong}");
 }
+
+#[test]
+fn the_best_method_and_layer_are_named() {
+    let desk = Desk::new();
+    let tune = |more: &[&str]| {
+        let arguments = [&["tune", "photos/a.png"][..], more].concat();
+        let mut cam = Command::cargo_bin("cam").unwrap();
+        let done = cam.current_dir(desk.folder.path()).args(arguments).assert();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (done.get_output().status.code(), text(&done.get_output().stdout), text(&done.get_output().stderr))
+    };
+    let (code, said, warned) = tune(&[
+        "--methods",
+        "gradcam,hirescam",
+        "--layers",
+        "layer3.0,layer4.0",
+        "--metric",
+        "deletion",
+        "--out",
+        "best.png",
+    ]);
+    assert_eq!(code, Some(0), "{warned}");
+    for word in [
+        "Deletion ↓",
+        "gradcam at layer3.0",
+        "(default)",
+        "(baseline)",
+        "the best is ",
+        "--layer layer",
+        "best.png",
+    ] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    assert!(warned.contains("of one photo there is no interval"), "{warned}");
+    assert!(image::open(desk.path("best.png")).is_ok());
+    let (code, _, wrong) = tune(&["--metric", "pointing"]);
+    assert!(code == Some(2) && wrong.contains("cam evaluate --truth"), "{wrong}");
+
+    let mut cam = Command::cargo_bin("cam").unwrap();
+    let done = cam
+        .current_dir(desk.folder.path())
+        .args(["layers", "--rank", "photos/a.png", "--metric", "average-drop"])
+        .assert()
+        .success();
+    let said = String::from_utf8_lossy(&done.get_output().stdout).into_owned();
+    let values: Vec<f64> =
+        said.lines().skip(1).filter_map(|line| line.split_whitespace().last()?.parse().ok()).collect();
+    assert!(values.len() > 4 && values.is_sorted(), "the lowest drop first: {said}");
+}
+
+#[test]
+fn what_the_model_gets_right_can_be_left_out() {
+    let desk = Desk::new();
+    let run = [
+        "photos",
+        "--truth",
+        "masks",
+        "--methods",
+        "gradcam",
+        "--metrics",
+        "energy",
+        "--only-wrong",
+        "--out",
+        "out",
+    ];
+    let (said, warned) = desk.ends(&run, 0);
+    // The built-in model knows these scenes: the top prediction of each is one of its two objects.
+    assert!(warned.contains("3 images are left out, because the model gets them right"), "{warned}");
+    assert!(said.contains("3 images"), "{said}");
+}

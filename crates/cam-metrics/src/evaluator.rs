@@ -13,7 +13,7 @@ use cam_core::{
 use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A method that several explainers share.
 #[derive(Clone)]
@@ -74,6 +74,9 @@ pub struct Evaluator<'m, M> {
     copies: usize,
     omit_outliers: bool,
     progress: Option<Box<dyn Fn(Progress) + Send + Sync>>,
+    /// Explainers by method and layer, so that what the first call of one checks and finds is known to the next image; the one without a method has
+    /// all of them.
+    explainers: Mutex<HashMap<[String; 2], Arc<Explainer<'m, M>>>>,
 }
 
 /// What is asked of an image: which score the maps explain, and which number says how confident the model is.
@@ -137,6 +140,7 @@ impl<'m, M> Evaluator<'m, M> {
             copies: usize::MAX,
             omit_outliers: false,
             progress: None,
+            explainers: Mutex::default(),
         }
     }
 
@@ -206,6 +210,17 @@ impl<'m, M> Evaluator<'m, M> {
         methods.iter().fold(explainer, |explainer, method| explainer.method(method.clone()))
     }
 
+    /// Returns the explainer of these methods and layers, which is made once.
+    fn known_explainer(
+        &self,
+        key: [String; 2],
+        methods: &[Shared],
+        layers: &[String],
+    ) -> Arc<Explainer<'m, M>> {
+        let mut known = self.explainers.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(key).or_insert_with(|| self.explainer(self.model, methods, layers).into()).clone()
+    }
+
     /// Measures all maps of one image, `[1, channels, height, width]`, for one class: a map for each layer and method, those of methods that read
     /// the whole network last.
     ///
@@ -244,8 +259,8 @@ impl<'m, M> Evaluator<'m, M> {
         if let Some(truth) = truth.map(|truth| truth.asked.size()).filter(|size| *size != [height, width]) {
             return Err(Error::TruthSize { truth, input: [height, width] });
         }
-        let explainer = self.explainer(self.model, &self.methods, &self.layers);
-        let run = Explain::run(&explainer, input.clone(), &[goals.score]).await_now()?;
+        let explainer = self.known_explainer([String::new(), String::new()], &self.methods, &self.layers);
+        let run = Explain::run(&*explainer, input.clone(), &[goals.score]).await_now()?;
         let goal = run.goals[0].clone();
         let confidence = goals.confidence.resolve(&run.output)?;
         let of_plain = [&goal, &confidence].map(|goal| goal.score(&run.output, Rows::All).inner());
@@ -319,16 +334,16 @@ fn read(tensor: Tensor<1>) -> Result<Vec<f32>, Error> {
 }
 
 /// One image under measurement.
-struct Task<'a, M, O> {
-    evaluator: &'a Evaluator<'a, M>,
-    explainer: &'a Explainer<'a, M>,
+struct Task<'a, 'm, M, O> {
+    evaluator: &'a Evaluator<'m, M>,
+    explainer: &'a Explainer<'m, M>,
     input: &'a Tensor<4>,
     pixels: &'a Pixels,
     goal: &'a Goal<O>,
     confidence: &'a Goal<O>,
 }
 
-impl<M: Model<Tensor<4>, O>, O: 'static> Task<'_, M, O> {
+impl<M: Model<Tensor<4>, O>, O: 'static> Task<'_, '_, M, O> {
     /// Runs the changed copies that metrics name, and returns their scores for each map.
     fn scores(&self, maps: &[Result<Map, Reason>]) -> Result<Vec<HashMap<String, Scores>>, Error> {
         let changes: Vec<Change> = {
@@ -459,7 +474,8 @@ impl<M: Model<Tensor<4>, O>, O: 'static> Task<'_, M, O> {
         let layers: Vec<String> =
             if method.reads == cam_core::Reads::Layer { vec![layer.into()] } else { Vec::new() };
         let input = self.upload(vec![Change::masked().make(self.pixels, map)])?;
-        let explainer = self.evaluator.explainer(self.evaluator.model, &methods, &layers);
+        let key = [method.name.into(), layer.into()];
+        let explainer = self.evaluator.known_explainer(key, &methods, &layers);
         let explanation = explainer.explain_each(input, &[self.goal])?;
         first(self.maps_of(&explanation)?)
     }

@@ -185,8 +185,11 @@ fn curves(table: &Table) -> Option<String> {
 
 /// Returns the color and the dashes of a row.
 fn stroke(row: &Row, place: usize) -> String {
-    let color = if is_baseline(&row.method) { "#999999" } else { COLORS[place % COLORS.len()] };
-    format!("stroke=\"{color}\" stroke-dasharray=\"{}\"", DASHES[place / COLORS.len() % DASHES.len()])
+    let (color, dashes) = match is_baseline(&row.method) {
+        true => ("#999999", DASHES[place % DASHES.len()]),
+        false => (COLORS[place % COLORS.len()], DASHES[place / COLORS.len() % DASHES.len()]),
+    };
+    format!("stroke=\"{color}\" stroke-dasharray=\"{dashes}\"")
 }
 
 /// Faithfulness against localization: the first metric of each that has values.
@@ -252,7 +255,9 @@ fn plane(table: &Table) -> Option<String> {
             label[1] += 12.0;
         }
         taken.push(label);
-        svg.text(label[0], label[1], "start", &name(table, &table.rows[row]));
+        // Near the right side, names stand before their points.
+        let (x, anchor) = if x > MARGIN + 0.8 * SIDE { (x - 7.0, "end") } else { (label[0], "start") };
+        svg.text(x, label[1], anchor, &name(table, &table.rows[row]));
     }
     Some(svg.end())
 }
