@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes detectors as ONNX files, and which boxes their own packages find with them in photos.
 
-    venv/bin/python generate_detectors.py DIR PHOTOS SOURCES [NAME]
+    venv/bin/python generate_detectors.py --small detectors ../../examples SOURCES    # the small networks of the folder detectors
+    venv/bin/python generate_detectors.py DIR PHOTOS SOURCES [NAME]                   # those of the packages, for an ignored test
 
 DIR gets the files, and `detectors.json` with the boxes: for each network and photo a list of left, top, right, bottom, score, class. PHOTOS is a
 folder with JPEGs in and below it. SOURCES has checkouts of packages that are not published on PyPI, each in a folder of its name: FastestDet,
@@ -25,6 +26,7 @@ from unittest import mock
 
 import cv2
 import numpy
+import onnx
 import onnxruntime
 import torch
 from torch import nn
@@ -121,8 +123,11 @@ class Ultralytics:
         network = model.model
         seed(network, images)
         head = network.model[-1]
-        branches = [*head.cv3, *(getattr(head, "one2one_cv3", None) or [])]
-        even(network, [(branch[-1], slice(None)) for branch in branches], images, shift)
+        if "rtdetr" in self.config:
+            last = [head.enc_score_head, *head.dec_score_head]
+        else:
+            last = [branch[-1] for branch in [*head.cv3, *(getattr(head, "one2one_cv3", None) or [])]]
+        even(network, [(layer, slice(None)) for layer in last], images, shift)
         written = model.export(format="onnx", imgsz=self.size, opset=17, simplify=False, verbose=False)
         shutil.move(written, path)
         self.opened = None
@@ -132,7 +137,7 @@ class Ultralytics:
 
         if getattr(self, "opened", None) != path:
             self.opened = path
-            self.model = (RTDETR if "rtdetr" in self.config else YOLO)(str(path), task="detect")
+            self.model = RTDETR(str(path)) if "rtdetr" in self.config else YOLO(str(path), task="detect")
         found = self.model.predict(str(photo), imgsz=self.size, conf=THRESHOLD, iou=0.7, verbose=False, device="cpu")[0].boxes
         return torch.cat([found.xyxy, found.conf[:, None], found.cls[:, None]], 1).numpy()
 
@@ -376,16 +381,99 @@ class Transformers:
         return rows
 
 
+class Small(nn.Module):
+    """A network of a few thousand weights with the outputs of a package: what is compared is how images are prepared, and what the outputs stand for."""
+
+    def __init__(self, kind, shift, size, order=1.0):
+        super().__init__()
+        generator = torch.Generator().manual_seed(SEED)
+        random = lambda *shape: torch.randn(shape, generator=generator)
+        self.kind, self.size, self.order = kind, size, order
+        self.classes = 20
+        self.strides = {"fastestdet": [16], "nanodet": [8, 16, 32, 64], "detr": [32], "rtdetr": [16], "ultralytics-rtdetr": [16]}.get(kind, [8, 16, 32])
+        anchors = 3 if kind == "yolov5" else 1
+        self.anchors, numbers = anchors, {"nanodet": 32}.get(kind, 5)
+        self.numbers = numbers
+        self.first = nn.ParameterList([nn.Parameter(random(12, 3, 3, 3) * 2.0) for _ in self.strides])
+        self.last = nn.ParameterList([nn.Parameter(random(anchors * (numbers + self.classes), 12, 1, 1) * 0.8) for _ in self.strides])
+        self.shift = nn.Parameter(torch.tensor(shift))
+
+    def forward(self, images):
+        levels = []
+        for stride, first, last in zip(self.strides, self.first, self.last):
+            x = nn.functional.avg_pool2d(images * self.order, stride, ceil_mode=True)
+            x = x - x.mean((2, 3), keepdim=True)
+            x = nn.functional.conv2d(torch.tanh(nn.functional.conv2d(x, first, padding=1)), last)
+            levels.append((stride, x))
+        if self.kind == "fastestdet":
+            x = levels[0][1]
+            return torch.cat([(x[:, :1] + self.shift).sigmoid(), x[:, 1:5], x[:, 5:].softmax(1)], 1)
+        rows, places = [], []
+        for stride, x in levels:
+            batch, numbers, height, width = x.shape
+            x = x.reshape(batch, self.anchors, numbers // self.anchors, height * width).permute(0, 1, 3, 2).reshape(batch, -1, numbers // self.anchors)
+            rows.append(x)
+            y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+            cell = torch.stack([x.flatten(), y.flatten(), torch.full((height * width,), stride), torch.full((height * width,), stride)], 1).float()
+            places.append(cell.repeat(self.anchors, 1))
+        rows, places = torch.cat(rows, 1), torch.cat(places, 0)[None]
+        numbers, scores = rows[..., : self.numbers], (rows[..., self.numbers :] + self.shift).sigmoid()
+        if self.kind == "nanodet":
+            return torch.cat([scores, numbers], 2)
+        center = (places[..., :2] + numbers[..., :2].sigmoid()) * places[..., 2:3]
+        size = (numbers[..., 2:4].sigmoid() * 4 + 1) * places[..., 2:3]
+        objectness = (numbers[..., 4:5] + 2).sigmoid()
+        if self.kind == "yolov8":
+            return torch.cat([center, size, scores], 2).transpose(1, 2)
+        if self.kind == "yolov5":
+            return torch.cat([center, size, objectness, scores], 2)
+        if self.kind == "yolox":
+            return torch.cat([numbers[..., :4], objectness, scores], 2)
+        if self.kind == "yolov10":
+            best, index = scores.max(2)[0].topk(300, 1)
+            pick = lambda x: x.gather(1, index[..., None].expand(-1, -1, x.shape[-1]))
+            top, chosen = pick(scores).max(2)
+            return torch.cat([pick(center - size / 2), pick(center + size / 2), top[..., None], chosen[..., None].float()], 2)
+        boxes = torch.cat([center, size], 2) / self.size
+        if self.kind == "ultralytics-rtdetr":
+            top, chosen = scores.max(2)
+            return torch.cat([boxes, top[..., None], chosen[..., None].float()], 2)[:, :300]
+        logits = rows[..., self.numbers :] + self.shift
+        if self.kind == "detr":
+            return torch.cat([logits, torch.zeros_like(logits[..., :1]) + 2.0], 2), boxes
+        return logits[:, :300], boxes[:, :300]
+
+
+def small(network, path, shift):
+    """Exports the small network of a package."""
+    kind = "yolov8" if network.name in ["yolo11", "yolov5u"] else "yolov10" if network.name == "yolo26" else network.name
+    scale = {"yolox": 1 / 255, "nanodet": 0.25, "detr": 0.25}.get(kind, 1.0)
+    outputs = ["logits", "pred_boxes"] if kind in ["detr", "rtdetr"] else ["output0"]
+    names = {"input_names": ["images"], "output_names": outputs}
+    torch.onnx.export(Small(kind, shift, network.size, scale).eval(), torch.zeros(1, 3, network.size, network.size), path, dynamo=False, opset_version=17, **names)
+    if isinstance(network, Ultralytics):
+        model = onnx.load(path)
+        facts = {"author": "Ultralytics", "task": "detect", "stride": "32", "batch": "1", "imgsz": str([network.size] * 2)}
+        facts["description"] = f"Ultralytics {pathlib.Path(network.config).stem} model"
+        facts["names"] = str({number: f"class {number}" for number in range(20)})
+        onnx.helper.set_model_props(model, facts)
+        onnx.save(model, path)
+    network.opened = None
+
+
 def prepare(network, path, photos, images):
     """Raises the biases of the classes until enough photos have the wanted number of boxes."""
     low, high = -8.0, 8.0
     for _ in range(9):
         shift = (low + high) / 2
-        network.export(path, images, shift)
+        if images is None:
+            small(network, path, shift)
+        else:
+            network.export(path, images, shift)
         counts = [len(network.boxes(path, photo)) for photo in photos]
         middle = numpy.median(counts)
         print(network.name, f"{shift:.3f}", counts, flush=True)
-        if sum(FEWEST <= count <= MOST for count in counts) >= PHOTOS:
+        if sum(FEWEST <= count <= MOST for count in counts) >= min(PHOTOS, len(photos)):
             return shift
         low, high = (low, shift) if middle > 50 else (shift, high)
     return None
@@ -397,6 +485,7 @@ def main():
     parser.add_argument("photos", type=pathlib.Path)
     parser.add_argument("sources", type=pathlib.Path)
     parser.add_argument("name", nargs="?")
+    parser.add_argument("--small", action="store_true", help="networks of a few thousand weights, for the folder detectors beside this script")
     args = parser.parse_args()
     args.dir.mkdir(parents=True, exist_ok=True)
     photos = sorted(args.photos.rglob("*.jpg"))
@@ -406,6 +495,7 @@ def main():
         Ultralytics("yolov5u", "yolov5n.yaml", 80),
         Ultralytics("yolov10", "yolov10n.yaml", 80),
         Ultralytics("yolo26", "yolo26n.yaml", 80),
+        Ultralytics("ultralytics-rtdetr", "rtdetr-l.yaml", 80),
         YoloV5(args.sources),
         YoloX(args.sources),
         NanoDet(args.sources),
@@ -413,6 +503,9 @@ def main():
         Transformers("detr", 320),
         Transformers("rtdetr", 320),
     ]
+    if args.small:
+        twins = ["yolo11", "yolov5u", "yolo26"]
+        networks = [network for network in networks if network.name not in twins]
     known = args.dir / "detectors.json"
     golden = json.loads(known.read_text()) if known.exists() else {}
     for network in networks:
@@ -422,15 +515,15 @@ def main():
         # Gray bars are a part of what a network sees.
         whole = lambda photo: cv2.resize(photo, (network.size, network.size))
         prepare_photo = whole if isinstance(network, (FastestDet, NanoDet, Transformers)) else lambda photo: letterbox(photo, network.size)
-        images = [prepare_photo(cv2.imread(str(photo)))[..., ::-1] for photo in photos]
-        images = torch.from_numpy(numpy.stack(images).transpose(0, 3, 1, 2).astype(numpy.float32) / 255)
+        images = None if args.small else [prepare_photo(cv2.imread(str(photo)))[..., ::-1] for photo in photos]
+        images = images and torch.from_numpy(numpy.stack(images).transpose(0, 3, 1, 2).astype(numpy.float32) / 255)
         if prepare(network, path, photos, images) is None:
             print(network.name, "has no bias that keeps the wanted number of boxes")
         found = {}
         for photo in photos:
             rows = network.boxes(path, photo)
             if FEWEST <= len(rows) <= MOST and len(found) < PHOTOS:
-                found[photo.name] = [[round(float(number), 4) for number in row] for row in rows]
+                found[photo.name] = [[round(float(number), 4 if place == 4 else 2) for place, number in enumerate(row)] for row in rows]
         golden[network.name] = found
         known.write_text(json.dumps(golden))
 

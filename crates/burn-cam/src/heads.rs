@@ -20,11 +20,11 @@ use std::borrow::Cow;
 /// The heads, in the order in which they are asked.
 pub const HEADS: &[&dyn Head] = &[
     &fastestdet::FastestDet,
+    &rtdetr::UltralyticsRtDetr,
     &end_to_end::EndToEnd,
     &yolov5::YoloV5,
     &nanodet::NanoDet,
     &yolox::YoloX,
-    &rtdetr::UltralyticsRtDetr,
     &yolov8::YoloV8,
     &detr::Detr,
     &rtdetr::RtDetr,
@@ -60,6 +60,8 @@ pub struct Outputs<'a> {
     pub input: [usize; 2],
     /// The number of names of classes, if they are known.
     pub names: Option<usize>,
+    /// What the file says about itself, in lower case.
+    pub about: &'a str,
 }
 
 impl Outputs<'_> {
@@ -148,6 +150,19 @@ fn corners(boxes: Tensor<3>) -> Tensor<3> {
     let center = boxes.clone().narrow(2, 0, 2);
     let half = boxes.narrow(2, 2, 2) / 2.0;
     Tensor::cat(vec![center.clone() - half.clone(), center + half], 2)
+}
+
+/// The classes of a file that names none: those of COCO.
+const CLASSES: usize = 80;
+
+/// Returns the scores of all classes, `[batch, rows, classes]`, of rows that have the score of one and its number at the places 4 and 5.
+fn scores_of_best(rows: &Tensor<3>, classes: usize) -> Tensor<3> {
+    let [batch, count, _] = rows.dims();
+    let class = rows.clone().narrow(2, 5, 1).expand([batch, count, classes]);
+    let each: Tensor<3> =
+        Tensor::<1, Int>::arange(0..classes as i64, &rows.device()).float().reshape([1, 1, classes]);
+    let is_class = (class - each).abs().lower_elem(0.5).float();
+    rows.clone().narrow(2, 4, 1) * is_class
 }
 
 /// Multiplies x and y of boxes or sizes by the width and the height of the input.

@@ -123,7 +123,9 @@ impl Opening<'_> {
             Labels::Names(names) => Some(names.len()),
             _ => None,
         };
-        let outputs = heads::Outputs { shapes: &shapes, input: card.size, names };
+        let about =
+            self.module.metadata().get("description").map(|text| text.to_lowercase()).unwrap_or_default();
+        let outputs = heads::Outputs { shapes: &shapes, input: card.size, names, about: &about };
         if let Some(name) = decoder {
             let head = heads::HEADS.iter().find(|head| head.name() == name);
             let head = head

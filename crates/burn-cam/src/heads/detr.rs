@@ -42,7 +42,7 @@ impl Head for Detr {
 
     fn detections(&self, outputs: &[RawOutput], input: [usize; 2], classes: usize) -> Detections {
         let shapes: Vec<Vec<usize>> = outputs.iter().map(|output| output.shape.clone()).collect();
-        let places = Outputs { shapes: &shapes, input, names: None }.scores_and_boxes();
+        let places = Outputs { shapes: &shapes, input, names: None, about: "" }.scores_and_boxes();
         let [scores, boxes] = places.map_or([0, 1], |(places, _)| places);
         Detections {
             scores: softmax(outputs[scores].tensor::<3>(), 2).narrow(2, 0, classes),

@@ -1,4 +1,4 @@
-use super::{Head, Outputs, RawOutput, ULTRALYTICS, corners, in_pixels};
+use super::{CLASSES, Head, Outputs, RawOutput, ULTRALYTICS, corners, in_pixels, scores_of_best};
 use crate::detect::Suppression;
 use crate::{Detections, Filter, Preprocess, Resize};
 use burn::Tensor;
@@ -40,7 +40,7 @@ impl Head for RtDetr {
 
     fn detections(&self, outputs: &[RawOutput], input: [usize; 2], _classes: usize) -> Detections {
         let shapes: Vec<Vec<usize>> = outputs.iter().map(|output| output.shape.clone()).collect();
-        let places = Outputs { shapes: &shapes, input, names: None }.scores_and_boxes();
+        let places = Outputs { shapes: &shapes, input, names: None, about: "" }.scores_and_boxes();
         let [scores, boxes] = places.map_or([0, 1], |(places, _)| places);
         Detections {
             scores: sigmoid(outputs[scores].tensor::<3>()),
@@ -49,14 +49,11 @@ impl Head for RtDetr {
     }
 }
 
-/// RT-DETR as Ultralytics exports it, `[batch, 300, 4 + classes]`: center, width and height as shares of the input, and the probability of
-/// each class.
+/// RT-DETR as Ultralytics exports it, `[batch, 300, 6]`: center, width and height as shares of the input, the score, and the number of the class.
+/// Only its metadata tell it from other networks that return each thing once.
 ///
 /// <https://github.com/ultralytics/ultralytics>, `models/rtdetr/predict.py`.
 pub struct UltralyticsRtDetr;
-
-/// The queries of RT-DETR.
-const QUERIES: usize = 300;
 
 impl Head for UltralyticsRtDetr {
     fn name(&self) -> &'static str {
@@ -68,14 +65,12 @@ impl Head for UltralyticsRtDetr {
     }
 
     fn shapes(&self) -> &'static str {
-        "[batch, 300, 4 + classes]"
+        "[batch, 300, 6]"
     }
 
     fn classes(&self, outputs: Outputs<'_>) -> Option<usize> {
-        let [QUERIES, numbers] = outputs.only()? else { return None };
-        numbers
-            .checked_sub(4)
-            .filter(|classes| *classes > 2 && outputs.names.is_none_or(|names| names == *classes))
+        let [_, 6] = outputs.only()? else { return None };
+        outputs.about.contains("rtdetr").then_some(outputs.names.unwrap_or(CLASSES))
     }
 
     fn preprocess(&self) -> Preprocess {
@@ -86,9 +81,13 @@ impl Head for UltralyticsRtDetr {
         Suppression::none(0.25)
     }
 
+    fn is_sorted(&self) -> bool {
+        true
+    }
+
     fn detections(&self, outputs: &[RawOutput], input: [usize; 2], classes: usize) -> Detections {
         let rows: Tensor<3> = outputs[0].tensor();
         let boxes = corners(in_pixels(rows.clone().narrow(2, 0, 4), input));
-        Detections { boxes, scores: rows.narrow(2, 4, classes) }
+        Detections { boxes, scores: scores_of_best(&rows, classes) }
     }
 }

@@ -29,7 +29,7 @@ impl Head for YoloX {
 
     fn classes(&self, outputs: Outputs<'_>) -> Option<usize> {
         let [rows, numbers] = outputs.only()?;
-        outputs.strides(rows)?;
+        outputs.strides(rows).filter(|strides| strides.len() == 3)?;
         numbers
             .checked_sub(5)
             .filter(|classes| *classes > 0 && outputs.names.is_none_or(|names| names == *classes))
@@ -55,7 +55,7 @@ impl Head for YoloX {
     fn detections(&self, outputs: &[RawOutput], input: [usize; 2], classes: usize) -> Detections {
         let rows: Tensor<3> = outputs[0].tensor();
         let (count, device) = (rows.dims()[1], rows.device());
-        let known = Outputs { shapes: &[], input, names: None };
+        let known = Outputs { shapes: &[], input, names: None, about: "" };
         let levels = known.strides(count).unwrap_or_default().iter().map(|stride| {
             let cells = cells(input.map(|side| side / stride), &device);
             let strides = cells.full_like(*stride as f32);
