@@ -33,6 +33,7 @@ impl BoxOutput for Tensor<2> {
 }
 
 /// Returns detections as one row of numbers for each image, `[batch, boxes * (4 + classes)]`: first the boxes, then the scores.
+#[cfg(feature = "onnx")]
 pub(crate) fn flat(Detections { boxes, scores }: Detections) -> Tensor<2> {
     let ([batch, count, _], [_, _, classes]) = (boxes.dims(), scores.dims());
     Tensor::cat(vec![boxes.reshape([batch, 4 * count]), scores.reshape([batch, classes * count])], 1)

@@ -196,7 +196,9 @@ impl PhotoReader {
             Some(Jpeg) if !is_complete(bytes) => {
                 return Err(unreadable("its JPEG data is cut short".into()));
             }
-            Some(Bmp | Gif | Jpeg | Png | WebP) => {}
+            #[cfg(feature = "formats")]
+            Some(Gif | WebP) => {}
+            Some(Bmp | Jpeg | Png) => {}
             _ => return Err(unreadable(foreign::unread(bytes, READ))),
         }
         reader.limits(limits());
