@@ -50,6 +50,8 @@
 //!
 //! # Features
 //!
+//! The feature `metrics` measures how good maps are, see the module `metrics`.
+//!
 //! The feature `zoo`, on by default, has the shipped networks, their weights and their model cards; `hub` fetches weights by name. A
 //! program with a model of its own needs neither: `default-features = false, features = ["cpu"]`. `onnx`, on by default, opens ONNX files;
 //! `formats`, on by default, reads GIF, TIFF and WebP, and writes WebP.
@@ -154,6 +156,7 @@ mod documents {
     #[doc = include_str!("../../../docs/detection.md")]
     struct Detection;
     #[doc = include_str!("../../../docs/methods.md")]
+    #[cfg(feature = "metrics")]
     struct Methods;
     #[doc = include_str!("../../../docs/gpu.md")]
     #[cfg(feature = "device")]

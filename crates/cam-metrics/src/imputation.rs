@@ -26,6 +26,21 @@ impl Imputation {
     pub const PAPER: Self = Self { noise: 10, seed: 0 };
 }
 
+/// The vectors of a multigrid cycle at one size.
+struct Work {
+    /// What is left of the equations.
+    rest: Vec<f32>,
+    /// What the cycle changes.
+    change: Vec<f32>,
+    product: Vec<f32>,
+}
+
+impl Work {
+    fn new(length: usize) -> Self {
+        Self { rest: vec![0.0; length], change: vec![0.0; length], product: vec![0.0; length] }
+    }
+}
+
 const BESIDE: f32 = 1.0 / 6.0;
 const ACROSS: f32 = 1.0 / 12.0;
 
@@ -204,14 +219,16 @@ impl Grid {
 
     /// Improves the missing values by conjugate gradients, preconditioned by multigrid, until what a further step would change is small.
     fn iterate(&self, values: &mut [f32], tolerance: f32) {
+        // What is needed at each size, made once: large memory costs time to get.
+        let mut work: Vec<Work> = self.sizes().map(Work::new).collect();
         let mut product = vec![0.0; values.len()];
         self.apply(values, &mut product);
-        let mut rest: Vec<f32> = product.iter().map(|value| -value).collect();
-        let mut change = self.cycle(&rest);
-        let mut direction = change.clone();
-        let mut length = self.dot(&rest, &change);
+        work[0].rest.iter_mut().zip(&product).for_each(|(rest, product)| *rest = -product);
+        self.cycle(&mut work);
+        let mut direction = work[0].change.clone();
+        let mut length = self.dot(&work[0].rest, &work[0].change);
         for _ in 0..MOST_STEPS {
-            if change.iter().all(|change| change.abs() <= tolerance) {
+            if work[0].change.iter().all(|change| change.abs() <= tolerance) {
                 break;
             }
             self.apply(&direction, &mut product);
@@ -220,19 +237,22 @@ impl Grid {
                 break;
             }
             let step = (length / curvature) as f32;
-            for at in 0..values.len() {
-                values[at] += step * direction[at];
-                rest[at] -= step * product[at];
-            }
-            change = self.cycle(&rest);
-            let next = self.dot(&rest, &change);
+            values.iter_mut().zip(&direction).for_each(|(value, direction)| *value += step * direction);
+            work[0].rest.iter_mut().zip(&product).for_each(|(rest, product)| *rest -= step * product);
+            self.cycle(&mut work);
+            let next = self.dot(&work[0].rest, &work[0].change);
             let turn = (next / length) as f32;
             length = next;
             direction
                 .iter_mut()
-                .zip(&change)
+                .zip(&work[0].change)
                 .for_each(|(direction, new)| *direction = new + turn * *direction);
         }
+    }
+
+    /// Returns the lengths of this grid and of those at smaller sizes.
+    fn sizes(&self) -> impl Iterator<Item = usize> {
+        std::iter::successors(Some(self), |grid| grid.half.as_deref()).map(|grid| grid.missing.len())
     }
 
     /// Multiplies by the matrix: how far each missing pixel is from the weighted sum of its neighbors.
@@ -244,38 +264,43 @@ impl Grid {
         });
     }
 
-    /// Solves the equations roughly: what is smooth at half the size, the rest by damped steps. It is symmetric, as conjugate gradients need.
-    fn cycle(&self, rest: &[f32]) -> Vec<f32> {
-        let mut change = vec![0.0; rest.len()];
-        let mut product = vec![0.0; rest.len()];
-        self.smooth(rest, &product, &mut change);
-        self.apply(&change, &mut product);
-        self.smooth(rest, &product, &mut change);
+    /// Solves the equations roughly, from `rest` to `change` of the first work: what is smooth at half the size, the rest by damped steps. It is symmetric,
+    /// as conjugate gradients need.
+    fn cycle(&self, work: &mut [Work]) {
+        let Some((Work { rest, change, product }, smaller)) = work.split_first_mut() else { return };
+        // The first step from zero.
+        change
+            .iter_mut()
+            .zip(&self.steps)
+            .zip(&*rest)
+            .for_each(|((change, step), rest)| *change = step * rest);
+        self.apply(change, product);
+        self.smooth(rest, product, change);
         match &self.half {
             Some(half) => {
-                self.apply(&change, &mut product);
-                product.iter_mut().zip(rest).for_each(|(product, rest)| *product = rest - *product);
-                self.enlarge(half, &half.cycle(&self.reduced(half, &product)), &mut change);
+                self.apply(change, product);
+                product.iter_mut().zip(&*rest).for_each(|(product, rest)| *product = rest - *product);
+                self.reduce(half, product, &mut smaller[0].rest);
+                half.cycle(smaller);
+                self.enlarge(half, &smaller[0].change, change);
             }
             None => {
                 for _ in 0..SWEEPS {
-                    self.apply(&change, &mut product);
-                    self.smooth(rest, &product, &mut change);
+                    self.apply(change, product);
+                    self.smooth(rest, product, change);
                 }
             }
         }
         for _ in 0..2 {
-            self.apply(&change, &mut product);
-            self.smooth(rest, &product, &mut change);
+            self.apply(change, product);
+            self.smooth(rest, product, change);
         }
-        change
     }
 
     /// Takes a damped step to where each equation holds alone.
     fn smooth(&self, rest: &[f32], product: &[f32], change: &mut [f32]) {
-        for (at, change) in change.iter_mut().enumerate() {
-            *change += self.steps[at] * (rest[at] - product[at]);
-        }
+        let parts = change.iter_mut().zip(&self.steps).zip(rest).zip(product);
+        parts.for_each(|(((change, step), rest), product)| *change += step * (rest - product));
     }
 
     /// Adds values at half the size, enlarged linearly, to the missing pixels: the nearest has three quarters of the weight along each side, the next one a
@@ -299,8 +324,8 @@ impl Grid {
     }
 
     /// Sums values, which are zero where a pixel is known, at half the size: the transpose of [`enlarge`](Self::enlarge).
-    fn reduced(&self, half: &Self, values: &[f32]) -> Vec<f32> {
-        let mut sums = vec![0.0; half.missing.len()];
+    fn reduce(&self, half: &Self, values: &[f32], sums: &mut [f32]) {
+        sums.fill(0.0);
         let mut between = vec![0.0; half.stride()];
         for y in 0..self.height {
             between.fill(0.0);
@@ -315,7 +340,6 @@ impl Grid {
             sums[next].iter_mut().zip(&between).for_each(|(sum, value)| *sum += NEXT * value);
         }
         sums.iter_mut().zip(&half.missing).for_each(|(sum, missing)| *sum *= missing);
-        sums
     }
 
     /// Returns where the nearest row to a row of the grid of twice the size is, and the next one, which may be the border.
