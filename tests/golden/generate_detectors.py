@@ -463,7 +463,7 @@ def small(network, path, shift):
 
 def prepare(network, path, photos, images):
     """Raises the biases of the classes until enough photos have the wanted number of boxes."""
-    low, high = -8.0, 8.0
+    low, high = -14.0, 8.0
     for _ in range(9):
         shift = (low + high) / 2
         if images is None:
@@ -473,7 +473,7 @@ def prepare(network, path, photos, images):
         counts = [len(network.boxes(path, photo)) for photo in photos]
         middle = numpy.median(counts)
         print(network.name, f"{shift:.3f}", counts, flush=True)
-        if sum(FEWEST <= count <= MOST for count in counts) >= min(PHOTOS, len(photos)):
+        if sum(FEWEST <= count < MOST for count in counts) >= min(PHOTOS, len(photos)):
             return shift
         low, high = (low, shift) if middle > 50 else (shift, high)
     return None
@@ -522,7 +522,7 @@ def main():
         found = {}
         for photo in photos:
             rows = network.boxes(path, photo)
-            if FEWEST <= len(rows) <= MOST and len(found) < PHOTOS:
+            if FEWEST <= len(rows) < MOST and len(found) < PHOTOS:
                 found[photo.name] = [[round(float(number), 4 if place == 4 else 2) for place, number in enumerate(row)] for row in rows]
         golden[network.name] = found
         known.write_text(json.dumps(golden))

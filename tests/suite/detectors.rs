@@ -1,10 +1,11 @@
 //! Detectors, segmentations and embeddings of ONNX files: the boxes of their packages, and maps that are where the boxes are.
 
-use crate::support::repository;
+use crate::support::{repository, schema};
+use assert_cmd::Command;
 use burn::tensor::{Device, Tensor};
 use burn_cam::{
     Ask, Explain, Explainer, HiResCam, ImageExplainer, ImageInput, ImageMap, ImageModel, Model, OpenModel,
-    Part, Prediction, RandomCam, Rows, Taps, Target,
+    Part, Prediction, RandomCam, Rise, Rows, Taps, Target,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -177,6 +178,71 @@ fn the_region_of_text_is_explained() {
     assert!((0.08..0.18).contains(&mask.share()), "{}", mask.share());
     assert_eq!(mask.counts().iter().sum::<usize>(), mask.width * mask.height);
     assert!(!found.maps[0].is_blank());
+}
+
+/// Runs the tool in a folder of its own, and returns what it prints.
+fn cam(arguments: &[&str]) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cam = Command::cargo_bin("cam").unwrap();
+    let done = cam.current_dir(folder.path()).env("HF_HUB_OFFLINE", "1").args(arguments).assert().success();
+    let text = String::from_utf8(done.get_output().stdout.clone()).unwrap();
+    (folder, text)
+}
+
+#[test]
+fn the_tool_draws_boxes_on_a_sheet_and_reports_them() {
+    let photo = repository().join("examples/demo.jpg").display().to_string();
+    let model = repository().join("tests/golden/detectors/yolov8.onnx").display().to_string();
+    let (folder, text) = cam(&["explain", &photo, "--model", &model, "--json", "--top", "3"]);
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let schema_text = std::fs::read_to_string(repository().join("docs/explain.schema.json")).unwrap();
+    let root: serde_json::Value = serde_json::from_str(&schema_text).unwrap();
+    schema::validate(&root, &root, &report).unwrap();
+    let image = &report["images"][0];
+    let predictions = image["predictions"].as_array().unwrap();
+    assert!(predictions.len() > 20, "all boxes");
+    let maps = image["maps"].as_array().unwrap();
+    assert_eq!(maps.len(), 3);
+    for (map, prediction) in maps.iter().zip(predictions) {
+        assert_eq!((&map["box"], &map["label"]), (&prediction["box"], &prediction["label"]));
+        assert_eq!(map["method"], "hirescam");
+    }
+    let drawn = image::open(folder.path().join("cam-out/demo_sheet.png")).unwrap();
+    assert!(drawn.width() > 600 && drawn.height() > 200);
+    let (_, text) = cam(&["explain", &photo, "--model", &model, "--min-score", "1"]);
+    assert!(text.contains("nothing is detected"), "{text}");
+    let (_, text) = cam(&["explain", &photo, "--model", &model]);
+    assert!(text.contains("the 5 most confident of"), "{text}");
+}
+
+#[test]
+fn what_a_model_cannot_be_asked_is_an_error_that_says_so() {
+    let model = repository().join("crates/cam-onnx/tests/golden/residual_torchscript.onnx");
+    let folder = tempfile::tempdir().unwrap();
+    let mut cam = Command::cargo_bin("cam").unwrap();
+    let photo = repository().join("examples/demo.jpg");
+    let asked = ["--part".as_ref(), "left".as_ref(), "--model".as_ref(), model.as_os_str()];
+    let done = cam.current_dir(folder.path()).arg("explain").arg(photo).args(asked).assert().failure();
+    let text = String::from_utf8_lossy(&done.get_output().stderr).into_owned();
+    assert!(text.contains("`--part`") && text.contains("no places"), "{text}");
+}
+
+#[test]
+fn masks_find_the_box_again_wherever_its_row_is() {
+    let model =
+        burn_cam::open(repository().join("tests/golden/detectors/yolov10.onnx"), &Device::flex()).unwrap();
+    let photo = ImageInput::open(repository().join("examples/demo.jpg")).unwrap();
+    let rise = Rise { cells: 8, most: 512, tolerance: 0.2, ..Rise::BOXES };
+    let found = ImageExplainer::new(&model).top(2).masked(rise).explain(&photo).unwrap();
+    assert_eq!(found.maps.len(), 2);
+    for map in &found.maps {
+        assert_eq!((map.method.name, map.layer.as_str()), ("rise", "input"));
+        assert!(!map.is_blank());
+        let error = map.std.as_ref().unwrap();
+        assert!(error.values().iter().all(|value| (0.0..0.5).contains(value)));
+        let [own, share] = within(map, map.bounds.unwrap());
+        println!("{}: {own:.3} in a box of {share:.3}", map.label);
+    }
 }
 
 fn boxes(prediction: &Prediction) -> [f32; 6] {

@@ -200,7 +200,8 @@ impl Opening<'_> {
                     let batch = images.dims()[0];
                     Ok(module.scores(images)?.rows(batch)?.swap_remove(0))
                 }))?;
-                let takes_one = self.mixes_images(&recorded, &card)?;
+                // Files that were exported for one image may have its shape in any operator.
+                let takes_one = self.mixes_images(&recorded, &card).unwrap_or(true);
                 let about = |module: &OnnxModule| format!("{}, a segmentation", about(module));
                 let decoder = |mut labels: Vec<String>, card: &ModelCard| {
                     if labels == ["0"] {
@@ -223,7 +224,8 @@ impl Opening<'_> {
                     let outputs: Vec<_> = rows.map(|(values, shape)| RawOutput { shape, values }).collect();
                     Ok(flat(head.detections(&outputs, [height, width], classes)))
                 }))?;
-                let takes_one = self.mixes_images(&recorded, &card)?;
+                // Files that were exported for one image may have its shape in any operator.
+                let takes_one = self.mixes_images(&recorded, &card).unwrap_or(true);
                 let about = |module: &OnnxModule| {
                     format!("{}, a detector like those of {}", about(module), head.package())
                 };

@@ -16,6 +16,7 @@
 mod error;
 pub mod foreign;
 mod labels;
+mod linear;
 mod logits;
 mod photo;
 mod prediction;

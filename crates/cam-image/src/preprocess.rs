@@ -1,7 +1,7 @@
 //! From an image to the input of a network, as in Python: resized by an antialiased filter that matches Pillow, its channels put in
 //! order, scaled to the range that the network was trained with, and normalized by the mean and the deviation of each channel.
 
-use crate::{Bands, Error};
+use crate::{Bands, Error, linear};
 use burn::tensor::{Device, Tensor, TensorData};
 use fast_image_resize::images::Image;
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
@@ -488,12 +488,11 @@ fn luma(Rgb([red, green, blue]): &Rgb<u8>) -> u8 {
 /// columns, which determines where a bicubic overshoot is clipped.
 fn resize(photo: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbImage {
     let options = filter.options();
+    if filter == Filter::Linear {
+        return linear::resize(photo, width, height);
+    }
     let mut image = photo.clone();
-    let steps = match filter {
-        Filter::Linear => vec![(width, height)],
-        _ => vec![(width, photo.height()), (width, height)],
-    };
-    for (width, height) in steps {
+    for (width, height) in [(width, photo.height()), (width, height)] {
         if image.dimensions() == (width, height) {
             continue;
         }
