@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes detectors as ONNX files, and which boxes their own packages find with them in photos.
 
-    venv/bin/python generate_detectors.py --small detectors ../../examples SOURCES    # the small networks of the folder detectors
+    venv/bin/python generate_detectors.py --small detectors detectors SOURCES           # the small networks of the folder detectors
     venv/bin/python generate_detectors.py DIR PHOTOS SOURCES [NAME]                   # those of the packages, for an ignored test
 
 DIR gets the files, and `detectors.json` with the boxes: for each network and photo a list of left, top, right, bottom, score, class. PHOTOS is a
@@ -199,16 +199,17 @@ class YoloX:
     def boxes(self, path, photo):
         sys.path.insert(0, str(self.sources / "YOLOX"))
         from yolox.data.data_augment import preproc
-        from yolox.utils.demo_utils import demo_postprocess, multiclass_nms
+        from yolox.utils import postprocess
+        from yolox.utils.demo_utils import demo_postprocess
 
         image = cv2.imread(str(photo))
         prepared, ratio = preproc(image, (self.size, self.size))
-        rows = demo_postprocess(session(path)(prepared[None])[0], (self.size, self.size))[0]
-        boxes, scores = rows[:, :4], rows[:, 4:5] * rows[:, 5:]
-        corners = numpy.concatenate([boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2], 1) / ratio
-        found = multiclass_nms(corners, scores, nms_thr=0.45, score_thr=THRESHOLD, class_agnostic=True)
+        rows = demo_postprocess(session(path)(prepared[None])[0], (self.size, self.size))
+        # As `tools/demo.py` calls it.
+        found = postprocess(torch.from_numpy(rows), 20, THRESHOLD, 0.45, class_agnostic=True)[0]
         sys.path.pop(0)
-        found = numpy.zeros((0, 6)) if found is None else found
+        found = numpy.zeros((0, 7)) if found is None else found.numpy()
+        found = numpy.concatenate([found[:, :4] / ratio, found[:, 4:5] * found[:, 5:6], found[:, 6:]], 1)
         # The demo clips nothing.
         found[:, [0, 2]] = found[:, [0, 2]].clip(0, image.shape[1])
         found[:, [1, 3]] = found[:, [1, 3]].clip(0, image.shape[0])
@@ -449,7 +450,9 @@ def small(network, path, shift):
     kind = "yolov8" if network.name in ["yolo11", "yolov5u"] else "yolov10" if network.name == "yolo26" else network.name
     scale = {"yolox": 1 / 255, "nanodet": 0.25, "detr": 0.25}.get(kind, 1.0)
     outputs = ["logits", "pred_boxes"] if kind in ["detr", "rtdetr"] else ["output0"]
-    names = {"input_names": ["images"], "output_names": outputs}
+    names = {"input_names": ["images"], "output_names": outputs, "dynamic_axes": {}}
+    if not isinstance(network, Ultralytics):
+        names["dynamic_axes"] = {name: {0: "batch"} for name in ["images", *outputs]}
     torch.onnx.export(Small(kind, shift, network.size, scale).eval(), torch.zeros(1, 3, network.size, network.size), path, dynamo=False, opset_version=17, **names)
     if isinstance(network, Ultralytics):
         model = onnx.load(path)
@@ -459,6 +462,17 @@ def small(network, path, shift):
         onnx.helper.set_model_props(model, facts)
         onnx.save(model, path)
     network.opened = None
+
+
+def draw(folder):
+    """Draws images of rectangles, without loss: decoders of JPEG differ by some gray levels, which small networks see."""
+    generator = numpy.random.default_rng(SEED)
+    for number, (width, height) in enumerate([(480, 360), (300, 420), (640, 240)]):
+        image = numpy.full((height, width, 3), 128, numpy.uint8)
+        for _ in range(80):
+            x, y, w, h = (int(generator.integers(0, most)) for most in (width, height, 120, 120))
+            image[y : y + h, x : x + w] = generator.integers(0, 256, 3)
+        cv2.imwrite(str(folder / f"rectangles{number}.png"), image)
 
 
 def prepare(network, path, photos, images):
@@ -488,7 +502,9 @@ def main():
     parser.add_argument("--small", action="store_true", help="networks of a few thousand weights, for the folder detectors beside this script")
     args = parser.parse_args()
     args.dir.mkdir(parents=True, exist_ok=True)
-    photos = sorted(args.photos.rglob("*.jpg"))
+    if args.small:
+        draw(args.photos)
+    photos = sorted([*args.photos.rglob("*.jpg"), *args.photos.rglob("*.png")])
     networks = [
         Ultralytics("yolov8", "yolov8n.yaml", 80),
         Ultralytics("yolo11", "yolo11n.yaml", 80),

@@ -49,7 +49,7 @@ impl Head for YoloX {
     }
 
     fn suppression(&self) -> Suppression {
-        Suppression::new(0.25, 0.45)
+        Suppression { across_classes: true, ..Suppression::new(0.25, 0.45) }
     }
 
     fn detections(&self, outputs: &[RawOutput], input: [usize; 2], classes: usize) -> Detections {

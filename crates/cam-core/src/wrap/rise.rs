@@ -156,7 +156,11 @@ impl Rise {
         let (batch, grid) = (input.batch(), input.grid());
         let values = input.to_layer();
         let ([_, channels, positions], device) = (values.dims(), values.device());
-        let per_pass = inference.inputs_per_pass(input.copies(0, 1))?.clamp(1, BLOCK);
+        let mut per_pass = inference.inputs_per_pass(input.copies(0, 1))?.clamp(1, BLOCK);
+        // A model that takes one image at a time is shown one mask at a time.
+        if per_pass > 1 && matches!(inference.forward(input.copies(0, 2)), Err(Error::Recording { .. })) {
+            per_pass = 1;
+        }
         let zeros = || Tensor::<2>::zeros([1, positions], &device);
         let pairs = (0..goals.len()).flat_map(|target| (0..batch).map(move |image| (target, image)));
         let mut sums: Vec<Sums> = pairs
