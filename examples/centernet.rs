@@ -118,7 +118,7 @@ impl Decoder<Points> for Centers {
     fn target(&self, _name: &str) -> Result<AnyTarget<Points>, Error> {
         Ok(AnyTarget::new(|output: &Points| -> Tensor<1> {
             let [batch, ..] = output.centers.dims();
-            output.centers.clone().reshape([batch, -1]).max_dim(1).squeeze_dim(1)
+            output.centers.clone().reshape([batch as i32, -1]).max_dim(1).squeeze_dim(1)
         }))
     }
 
