@@ -24,7 +24,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Each metric is a type of [`metrics`](cam_metrics::metrics), whose documentation has its formula and its paper. [`METRICS`] lists them.
+//! Each metric is a type of [`cam_metrics::metrics`], whose documentation has its formula and its paper. [`METRICS`] lists them.
 //!
 //! | of pytorch-grad-cam | here |
 //! |---|---|
@@ -241,7 +241,7 @@ impl<'m, M: ImageModel<O>, O: 'static> MapEvaluator<'m, M, O> {
     /// Measures the maps of a class, by its name or its number.
     ///
     /// # Errors
-    /// As [`of_target`](Self::of_target), and [`cam_image::Error::UnknownLabel`](crate::cam_image::Error::UnknownLabel) with similar names.
+    /// As [`of_target`](Self::of_target), and [`UnknownLabel`](crate::cam_image::Error::UnknownLabel) with similar names.
     pub fn of_class(
         &self,
         image: impl Into<ImageInput>,
