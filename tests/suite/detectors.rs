@@ -155,7 +155,7 @@ fn an_embedding_is_explained_by_its_similarity() {
     let face = image::open(photo).unwrap().crop_imm(175, 65, 100, 120);
     let alone = ImageExplainer::new(&model).explain(&face).unwrap_err();
     assert!(alone.to_string().contains("similar"), "{alone}");
-    let found = ImageExplainer::new(&model).like(&face).unwrap().explain(&face.fliph()).unwrap();
+    let found = ImageExplainer::new(&model).like(&face).unwrap().explain(face.fliph()).unwrap();
     let same = ImageExplainer::new(&model).like(&face).unwrap().explain(&face).unwrap();
     assert!((same.predictions[0].score - 1.0).abs() < 1e-3);
     assert!(found.predictions[0].score < 1.0 && !found.maps[0].is_blank());

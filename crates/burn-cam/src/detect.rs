@@ -20,7 +20,7 @@ impl BoxOutput for Detections {
     }
 }
 
-/// A row of numbers for each image, as [`flat`] makes it: what a model of unknown type returns.
+/// A row of numbers for each image, as the decoder makes it: what a model of unknown type returns.
 impl BoxOutput for Tensor<2> {
     fn detections(&self, classes: usize) -> Detections {
         let [batch, numbers] = self.dims();

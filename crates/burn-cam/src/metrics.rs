@@ -24,7 +24,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Each metric is a type of [`metrics`](cam_metrics::metrics), whose documentation has its formula and its paper. [`METRICS`] lists them.
+//! Each metric is a type of [`cam_metrics::metrics`], whose documentation has its formula and its paper. [`METRICS`] lists them.
 //!
 //! | of pytorch-grad-cam | here |
 //! |---|---|
@@ -143,8 +143,14 @@ pub struct MapEvaluator<'m, M, O = Tensor<2>> {
     evaluator: Evaluator<'m, M>,
     decoder: Box<dyn Decoder<O>>,
     preprocess: Preprocess,
-    random: RefCell<HashMap<Retake, Option<Rc<dyn Model<Tensor<4>, O> + 'm>>>>,
+    random: RefCell<HashMap<Retake, Option<RandomModel<'m, O>>>>,
 }
+
+/// A model with random parameters.
+type RandomModel<'m, O> = Rc<dyn Model<Tensor<4>, O> + 'm>;
+
+/// Methods that can explain a model, and those that cannot, each with the reason.
+pub type Applicable = (Vec<&'static dyn Method>, Vec<(MethodInfo, crate::Error)>);
 
 /// An image whose maps are measured.
 #[derive(Debug, Clone)]
@@ -235,7 +241,7 @@ impl<'m, M: ImageModel<O>, O: 'static> MapEvaluator<'m, M, O> {
     /// Measures the maps of a class, by its name or its number.
     ///
     /// # Errors
-    /// As [`of_target`](Self::of_target), and [`cam_image::Error::UnknownLabel`](crate::cam_image::Error::UnknownLabel) with similar names.
+    /// As [`of_target`](Self::of_target), and [`UnknownLabel`](crate::cam_image::Error::UnknownLabel) with similar names.
     pub fn of_class(
         &self,
         image: impl Into<ImageInput>,
@@ -304,7 +310,7 @@ impl<'m, M: ImageModel<O>, O: 'static> MapEvaluator<'m, M, O> {
         model: &M,
         methods: &[&'static dyn Method],
         layers: &[String],
-    ) -> Result<(Vec<&'static dyn Method>, Vec<(MethodInfo, crate::Error)>), crate::Error> {
+    ) -> Result<Applicable, crate::Error> {
         let target = model.decoder().ranked(0);
         let (mut applicable, mut skipped) = (Vec::new(), Vec::new());
         for &method in methods {

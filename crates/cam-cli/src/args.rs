@@ -39,10 +39,10 @@ pub enum Command {
     Compare(Box<compare::Args>),
     /// Show which pixels matter: guided backpropagation and Guided Grad-CAM
     #[command(after_help = guided::EXAMPLES)]
-    Guided(guided::Args),
+    Guided(Box<guided::Args>),
     /// Show what a layer sees, as a few concepts: deep feature factorization
     #[command(after_help = concepts::EXAMPLES)]
-    Concepts(concepts::Args),
+    Concepts(Box<concepts::Args>),
     /// Measure how good maps are: faithfulness, localization, form, sanity
     #[command(after_help = evaluate::EXAMPLES)]
     Evaluate(Box<evaluate::Args>),
@@ -51,13 +51,13 @@ pub enum Command {
     Tune(Box<tune::Args>),
     /// Measure what explanations cost compared with plain inference
     #[command(after_help = bench::EXAMPLES)]
-    Bench(bench::Args),
+    Bench(Box<bench::Args>),
     /// List the layers of a model that can be explained
     #[command(after_help = list::LAYERS_EXAMPLES)]
-    Layers(list::LayersArgs),
+    Layers(Box<list::LayersArgs>),
     /// Print what is known of a model, as a card that can be edited
     #[command(after_help = card::EXAMPLES)]
-    Card(card::Args),
+    Card(Box<card::Args>),
     /// List the models
     #[command(after_help = "Examples:\n  cam models\n  cam models | grep resnet")]
     Models,

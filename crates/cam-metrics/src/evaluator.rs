@@ -29,6 +29,9 @@ impl Method for Shared {
     }
 }
 
+/// What a map is when it is made again, in each way that metrics ask for.
+type Retakes = HashMap<Retake, Result<Map, Reason>>;
+
 /// How far the measuring of one image is: copies run of all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -437,7 +440,7 @@ impl<M: Model<Tensor<4>, O>, O: 'static> Task<'_, '_, M, O> {
         made: &[(MethodInfo, String, Map)],
         maps: &[Result<Map, Reason>],
         goals: &Goals<'_, O>,
-    ) -> Result<Vec<HashMap<Retake, Result<Map, Reason>>>, Error> {
+    ) -> Result<Vec<Retakes>, Error> {
         let wanted: HashSet<Retake> =
             self.evaluator.metrics.iter().flat_map(|metric| metric.retakes()).collect();
         let mut wanted: Vec<Retake> = wanted.into_iter().collect();

@@ -65,23 +65,23 @@ pub struct ModelArgs {
     #[arg(long, hide_short_help = true, value_name = "NAME")]
     pub classifier: Option<String>,
     /// The layers of a head of several, with the activations between, which have no tensors, such as linear,relu,batch-norm,linear
-    #[arg(long, value_name = "LAYER,...", value_delimiter = ',', value_parser = HeadLayer::from_str)]
+    #[arg(long, hide_short_help = true, value_name = "LAYER,...", value_delimiter = ',', value_parser = HeadLayer::from_str)]
     pub head_layers: Option<Vec<HeadLayer>>,
     /// What the outputs stand for: one class of all (softmax), each class or not (sigmoid), or probabilities already (none) [default:
     /// from the model card; softmax]. One output alone is a sigmoid
     #[arg(long, hide_short_help = true, value_name = "softmax|sigmoid|none", value_parser = Logits::from_str)]
     pub logits: Option<Logits>,
     /// What the model does, where its outputs do not show it [default: auto]
-    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(TASKS))]
+    #[arg(long, hide_short_help = true, value_name = "NAME", value_parser = PossibleValuesParser::new(TASKS))]
     pub task: Option<String>,
     /// The decoder of a detector's outputs, where their shapes do not show it
-    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(HEADS.iter().map(|head| PossibleValue::new(head.name()).help(head.shapes()))))]
+    #[arg(long, hide_short_help = true, value_name = "NAME", value_parser = PossibleValuesParser::new(HEADS.iter().map(|head| PossibleValue::new(head.name()).help(head.shapes()))))]
     pub decoder: Option<String>,
     /// The least score of a box, 0 to 1 [default: that of the detector's package]
-    #[arg(long, value_name = "S", value_parser = share)]
+    #[arg(long, hide_short_help = true, value_name = "S", value_parser = share)]
     pub min_score: Option<f32>,
     /// From which intersection over union on a box shows what is found already [default: that of the detector's package]
-    #[arg(long, value_name = "IOU", value_parser = share)]
+    #[arg(long, hide_short_help = true, value_name = "IOU", value_parser = share)]
     pub overlap: Option<f32>,
     /// The precision that the network computes in: f32, f16, bf16; maps are computed in f32
     #[arg(long, hide_short_help = true, value_name = "NAME", default_value_t, value_parser = Precision::from_str)]

@@ -57,10 +57,10 @@ pub struct StrategyArgs {
     pub sess: Option<u32>,
     /// Explain by random masks (RISE; of boxes D-RISE), N at most, instead of by a method and a layer: they end as soon as
     /// the maps are accurate
-    #[arg(long, value_name = "N", group = "views", num_args = 0..=1, require_equals = true, default_missing_value = "5000", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    #[arg(long, hide_short_help = true, value_name = "N", group = "views", num_args = 0..=1, require_equals = true, default_missing_value = "5000", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     pub masks: Option<u32>,
     /// The mean standard error at which no masks are added, as a share of the range of a map
-    #[arg(long, value_name = "SHARE", default_value_t = 0.02, requires = "masks", value_parser = positive)]
+    #[arg(long, hide_short_help = true, value_name = "SHARE", default_value_t = 0.02, requires = "masks", value_parser = positive)]
     pub tolerance: f64,
     /// Fuse the maps of all layers into one
     #[arg(long, hide_short_help = true, value_name = "HOW")]

@@ -25,19 +25,19 @@ pub struct TargetArgs {
     #[arg(long, value_name = "K", conflicts_with = "classes", value_parser = clap::value_parser!(u32).range(1..=MOST_CLASSES), allow_negative_numbers = true)]
     pub top: Option<u32>,
     /// Explain what is at a point of each image, in pixels: of a detector the most confident box there
-    #[arg(long, value_name = "X,Y", value_parser = point)]
+    #[arg(long, hide_short_help = true, value_name = "X,Y", value_parser = point)]
     pub at: Option<Point>,
     /// Explain a box that a detector should find: a class, and left, top, width and height in pixels; may be given several times
-    #[arg(long, value_name = "CLASS:X,Y,W,H", value_parser = expected)]
+    #[arg(long, hide_short_help = true, value_name = "CLASS:X,Y,W,H", value_parser = expected)]
     pub expect: Vec<Expected>,
     /// Explain why a box is of its class and not of this one
-    #[arg(long, value_name = "ID|NAME")]
+    #[arg(long, hide_short_help = true, value_name = "ID|NAME")]
     pub against: Option<String>,
     /// What of a box is explained: its score, or why an edge is where it is
-    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Part::ALL.map(|(name, _)| name)), conflicts_with = "against")]
+    #[arg(long, hide_short_help = true, value_name = "NAME", value_parser = PossibleValuesParser::new(Part::ALL.map(|(name, _)| name)), conflicts_with = "against")]
     pub part: Option<String>,
     /// Explain how similar each image is to this one, of a network that ends in an embedding: the cosine of both
-    #[arg(long, value_name = "IMAGE", conflicts_with_all = ["classes", "top", "at", "expect", "against", "part"])]
+    #[arg(long, hide_short_help = true, value_name = "IMAGE", conflicts_with_all = ["classes", "top", "at", "expect", "against", "part"])]
     pub like: Option<PathBuf>,
     /// Which score of a class is explained
     #[arg(long, hide_short_help = true, value_name = "NAME", default_value = registry().targets()[0].name, value_parser = scores())]

@@ -2,6 +2,7 @@
 //! file, or a `.pth` and its ONNX.
 
 use crate::args::model::ModelArgs;
+use crate::args::preprocess::PreprocessArgs;
 use crate::commands::compare::Args;
 use crate::report::console::{Console, heading, plain};
 use crate::report::contact_sheet::{Drawing, class_caption};
@@ -30,6 +31,9 @@ pub fn run(args: &Args, models: [ModelArgs; 2], console: &Console) -> Result<(),
         "overlay": args.overlay,
     });
     let results = sheets.console.clone();
+    // What is assumed of the first is said with its first image.
+    ModelArgs::announce(&opened[1].info(), console);
+    PreprocessArgs::announce(&opened[1].preprocess(), console)?;
     sheets.each(&opened[0], options, |image| {
         let both = explain(args, &opened, &methods, &image.image, console)?;
         let differences = LogitDifferences::new(&both);

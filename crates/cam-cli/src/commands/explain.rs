@@ -463,7 +463,7 @@ impl Run<'_> {
                     Output::Stdout(_) => return Ok(report),
                 };
                 let (method, layer) = (map.method.name, layer_in_name(&map.layer));
-                let class = map.class.map_or_else(|| map.label.clone(), |class| class.to_string());
+                let class = map.class.map_or_else(|| in_name(&map.label), |class| class.to_string());
                 let name = folder.name(below, &format!("{stem}_{method}_{layer}_{class}"))?;
                 if self.args.npy {
                     report.npy = Some(name.write(".npy", &npy::encode(&map.heatmap))?.into());
@@ -599,4 +599,10 @@ fn layer_in_name(layer: &str) -> String {
         [first, _, .., last] => format!("{first}+..+{last}"),
         ref few => few.join("+"),
     }
+}
+
+/// Returns a label without what the names of files cannot have on all systems.
+fn in_name(label: &str) -> String {
+    let allowed = |c: char| !c.is_control() && !r#"/\:*?"<>|"#.contains(c);
+    label.chars().map(|c| if allowed(c) { c } else { '_' }).collect()
 }

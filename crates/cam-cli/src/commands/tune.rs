@@ -84,6 +84,9 @@ impl Candidate {
     }
 }
 
+/// The method, the layer, and the measurement of each image.
+type ValuesOfMethod = (&'static str, String, Vec<(usize, Option<Measurement>)>);
+
 pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let metric = registry().metric(&args.metric)?;
     if metric.info().needs.truth {
@@ -124,7 +127,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         })
     });
     let bar = console.bar("images", images.len());
-    let mut values: Vec<(&'static str, String, Vec<(usize, Option<Measurement>)>)> = Vec::new();
+    let mut values: Vec<ValuesOfMethod> = Vec::new();
     for (number, image) in images.iter().enumerate() {
         for map in evaluator.of_top(image, None)?.maps {
             let value = map.measured.into_iter().next().and_then(|measured| measured.result.ok());

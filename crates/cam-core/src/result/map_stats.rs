@@ -41,7 +41,7 @@ impl MapStats {
         let range = raw.clone().max_dim(1) - raw.clone().min_dim(1);
         let certainty = scores.clone().unsqueeze_dim(1) * f32::from(u8::from(is_probability));
         let numbers = Tensor::cat(vec![finite, range, kept.clone().max_abs_dim(1), dead, certainty], 1);
-        let tokens = || Tensor::stack([&[kept.clone()], norms].concat(), 0);
+        let tokens = || Tensor::stack([std::slice::from_ref(kept), norms].concat(), 0);
         let tokens = (!norms.is_empty()).then(tokens);
         Self { numbers, channels, tokens, known }
     }

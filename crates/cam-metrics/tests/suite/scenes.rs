@@ -69,7 +69,7 @@ fn measured(scenes: usize) -> HashMap<(&'static str, &'static str), f64> {
     let device = Device::flex();
     let model = Classifier::builtin(&device).unwrap();
     let preprocess = model.card().preprocess();
-    let mut values: HashMap<(&'static str, &'static str), Vec<(usize, Option<Measurement>)>> = HashMap::new();
+    let mut values: HashMap<_, Vec<(usize, Option<Measurement>)>> = HashMap::new();
     let drawn =
         (30_000..).map(|seed| Scene::draw(seed, 128).unwrap()).filter(|scene| scene.objects.len() == 2);
     for (number, scene) in drawn.take(scenes).enumerate() {

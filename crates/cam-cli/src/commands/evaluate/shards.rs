@@ -138,7 +138,7 @@ pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Value, Failure> {
     }
     let (options, _) = options.ok_or_else(|| refused(out, "no image is measured".into()))?;
     let text: Vec<u8> = lines.into_iter().flat_map(|line| [line, b"\n".into()].concat()).collect();
-    interrupt::whole(|| draw::write(&out.join(manifest::NAME), &text))?;
+    interrupt::whole(|| draw::write(out.join(manifest::NAME), &text))?;
     Manifest::open(out, options.clone(), false)?;
     Ok(options)
 }

@@ -249,7 +249,7 @@ pub fn truth_of(size: [u32; 2], asked: &[&Object], others: &[&Object]) -> Result
         });
         sides.collect()
     };
-    if !asked.iter().any(|object| is_mask(object)) {
+    if !asked.iter().any(is_mask) {
         return Ok(ImageTruth::boxes(width, height, boxes(asked), boxes(others)));
     }
     let mask = |objects: &[&Object]| -> Result<Vec<bool>, Failure> {
