@@ -711,7 +711,7 @@ fn an_interrupted_run_goes_on_where_it_was() {
     Scene::draw(20_003, 110).unwrap().image.save(desk.path("album/a.png")).unwrap();
     assert!(desk.says(&["explain", "--top", "1", "album"]).starts_with("2 of 3 images are done already\n"));
     let said = desk.says(&["explain", "--top", "1", "album", "--method", "layercam"]);
-    assert!(!said.contains("done already") && said.matches("by layercam").count() == 3, "{said}");
+    assert!(!said.contains("done already") && said.matches("_layercam_").count() == 3, "{said}");
     assert!(
         desk.says(&["explain", "--top", "1", "album"]).starts_with("3 of 3"),
         "other options leave these lines"

@@ -29,13 +29,13 @@ pub struct ModelArgs {
     /// Weights are recognized. By default it is the built-in model, which knows the ten object classes that `cam demo` draws, and no photos.
     #[arg(long = "model", value_name = "NAME|FILE", value_parser = completion::MODELS, hide_possible_values = true)]
     pub names: Vec<String>,
-    /// Its weights: .safetensors, .pth, .pt or .bpk [default: from the Hugging Face hub]
+    /// Its weights: .safetensors, .pth, .pt or .bpk [default: from the hub]
     ///
     /// Names of torchvision, timm and transformers are known, and Burn's own. By default they come from the cache of the Hugging Face hub,
     /// and are fetched on first use.
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
-    /// The names of the classes, one per line [default: ImageNet's, if there are 1000]
+    /// The names of the classes, one per line [default: ImageNet's]
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
     /// A model card in TOML: what the weights do not say
@@ -86,7 +86,7 @@ pub struct ModelArgs {
     /// The precision that the network computes in: f32, f16, bf16; maps are computed in f32
     #[arg(long, hide_short_help = true, value_name = "NAME", default_value_t, value_parser = Precision::from_str)]
     pub precision: Precision,
-    /// How an image becomes the input of the model [default: from the model card; squash]
+    /// How an image becomes the input of the model [default: squash]
     ///
     /// It is squeezed whole (`squash`), its center is cut out (`crop`), it is scaled whole between gray bars (`letterbox`), or scaled to its
     /// shorter side, the input as long as the image (`short-side`).
@@ -261,11 +261,6 @@ impl ModelArgs {
 
     /// Opens the model. Weights that are fetched have a progress bar.
     pub fn open(&self, device: &Device, console: &Console) -> Result<AnyModel, Failure> {
-        if self.names.len() > 1 {
-            return Err(Failure::Usage(
-                "`--model` is given once: only `cam compare` takes two models".into(),
-            ));
-        }
         self.open_for(None, device, console)
     }
 
@@ -276,6 +271,10 @@ impl ModelArgs {
         device: &Device,
         console: &Console,
     ) -> Result<AnyModel, Failure> {
+        if self.names.len() > 1 {
+            let reason = "`--model` is given once: only `cam compare` takes two models";
+            return Err(Failure::Usage(reason.into()));
+        }
         let (name, file) = self.source();
         let bar = name.filter(|_| file.is_none()).map(|name| console.download(name));
         let reported = bar.clone();

@@ -17,13 +17,13 @@ use std::sync::{Mutex, PoisonError};
 #[group(id = "strategy")]
 #[command(next_help_heading = "Method")]
 pub struct StrategyArgs {
-    /// A layer, or several: see `cam layers` [default: the one in the model card]
+    /// A layer, or several: see `cam layers` [default: that of the card]
     ///
     /// Several are separated by commas, or given several times. `all` takes the blocks of the network from shallow to deep, `auto` the last
     /// layer with a grid and a gradient, `input` the pixels.
     #[arg(long = "layer", value_name = "NAME", value_delimiter = ',')]
     pub layers: Vec<String>,
-    /// Which evidence is shown: positive, negative, absolute, both
+    /// Which evidence: positive, negative, absolute, both
     ///
     /// Evidence for the class, against it, how much there is of either, or both in two colors.
     #[arg(

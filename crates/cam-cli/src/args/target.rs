@@ -21,7 +21,7 @@ pub struct TargetArgs {
     /// probability is explained. By default it is the top class of each image; of classes that do not exclude each other all with a probability of at least a half.
     #[arg(long = "class", value_name = "ID|NAME", allow_negative_numbers = true)]
     pub classes: Vec<String>,
-    /// Explain the K most confident predictions of each image [default: 1; of a detector 5]
+    /// Explain the K most confident predictions [default: 1; of a detector 5]
     #[arg(long, value_name = "K", conflicts_with = "classes", value_parser = clap::value_parser!(u32).range(1..=MOST_CLASSES), allow_negative_numbers = true)]
     pub top: Option<u32>,
     /// Explain what is at a point of each image, in pixels: of a detector the most confident box there
