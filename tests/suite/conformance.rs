@@ -55,7 +55,8 @@ fn cases_on(device: &Device) -> Vec<Case> {
     vec![
         convolutional("resnet", hashed_on(TINY, device), "layer3.0", "layer4"),
         convolutional("vgg", hashed_on(VGG, device), "features.10", "features"),
-        convolutional("densenet", hashed_on(DENSENET, device), "features.denseblock1", "features"),
+        // The activation behind its features is what the head reads, and a layer of its own.
+        convolutional("densenet", hashed_on(DENSENET, device), "features.denseblock1", "relu"),
         // The scores hardly depend on what its weights let through of shallower layers: rounding is 1e-4 of Ablation-CAM there.
         convolutional("mnasnet", hashed_on(mnasnet(), device), "layers.12", "layers"),
         transformer("vit", hashed_on(VIT, device), "blocks.1.norm1", [64, 96], true, "blocks.2.norm1"),

@@ -1,10 +1,10 @@
 //! The score of several classes together.
 
 use super::{Goal, Target};
+use crate::engine::upload;
 use crate::{Error, Rows};
 use burn::Tensor;
 use burn::tensor::activation::{log_sigmoid, log_softmax};
-use burn::tensor::{Int, TensorData};
 
 /// The log of the summed probability of several classes, $\log \sum_{c \in S} p_c$: what makes it any of them. The probabilities are the
 /// softmax over all classes, or of classes that do not exclude each other their sigmoids.
@@ -46,9 +46,7 @@ impl Target for AnyOf {
         if let Some(&asked) = self.classes.iter().find(|class| **class >= classes) {
             return Err(Error::UnknownClass { asked, classes });
         }
-        let chosen: Vec<i64> = self.classes.iter().map(|class| *class as i64).collect();
-        let count = chosen.len();
-        let chosen = Tensor::<1, Int>::from_data(TensorData::new(chosen, [count]), &output.device().inner());
+        let chosen = upload::indices(&self.classes, &output.device().inner());
         let exclusive = self.exclusive;
         let score = move |output: &Tensor<2>, _: Rows| {
             let logs = if exclusive { log_softmax(output.clone(), 1) } else { log_sigmoid(output.clone()) };
