@@ -25,7 +25,8 @@ pub fn randomized<M: Module>(module: &M, part: Range<f64>) -> M {
     module.visit(&mut count);
     let place = |share: f64| (share.clamp(0.0, 1.0) * count.0 as f64).round() as usize;
     let mut shuffle = Shuffle { part: place(part.start)..place(part.end), place: 0 };
-    module.clone().map(&mut shuffle)
+    // A clone shares the running statistics of its norms with the module, and what maps it would change both.
+    module.valid().map(&mut shuffle)
 }
 
 /// Counts parameters.
@@ -75,4 +76,22 @@ fn hash(seed: u64, index: u64) -> u64 {
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::nn::{BatchNorm, BatchNormConfig};
+    use burn::tensor::Device;
+
+    #[test]
+    fn the_running_statistics_of_the_module_stay_as_they_are() {
+        let norm: BatchNorm = BatchNormConfig::new(8).init(&Device::flex());
+        let statistics = Tensor::from_floats([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], &Device::flex());
+        norm.running_mean.update(statistics.clone());
+        let random = randomized(&norm, 0.0..1.0);
+        let numbers = |norm: &BatchNorm| norm.running_mean.value_sync().into_data();
+        numbers(&norm).assert_eq(&statistics.into_data(), true);
+        assert_ne!(numbers(&random), numbers(&norm));
+    }
 }

@@ -278,7 +278,8 @@ impl<M: Module + Sync + 'static> DynNetwork for TypedNetwork<M> {
     }
 
     fn cast(&self, mut precision: Precision) -> AnyNetwork {
-        AnyNetwork::new(self.module.clone().map(&mut precision), self.forward)
+        // A clone shares the running statistics of its norms, and casting it would cast those of this network.
+        AnyNetwork::new(self.module.valid().map(&mut precision), self.forward)
     }
 
     fn randomized(&self, part: Range<f64>) -> AnyNetwork {
