@@ -98,7 +98,8 @@ where
 /// Chooses the layers that feed a prediction at a place, such as a box: those where its gradient spreads.
 ///
 /// A head predicts each place on its own, so at its layers the gradient of one prediction is at one position: a map of it shows no more than
-/// where the prediction was made. The layer that is chosen is by default the last one where the gradient reaches enough positions: see [`Levels`]. Where
+/// where the prediction was made. The layer that is chosen is by default the last one where the gradient reaches enough positions (if it nowhere
+/// does, where it reaches most): see [`Levels`]. Where
 /// another grid feeds the prediction beside it (a pyramid whose levels are read together), its last such layer is chosen as well, if its
 /// evidence, the gradient times the activation, is at least [`SHARE`] of the strongest.
 ///
@@ -151,13 +152,19 @@ where
         if !read::floats(&mut data)?[0].is_finite() {
             return Err(Error::NonFinite { what: "the score that is explained".into() });
         }
-        let mut levels: Vec<(&LayerInfo, f32)> = Vec::new();
+        let mut reached: Vec<(&LayerInfo, [f32; 2])> = Vec::new();
         for index in found {
             let numbers = read::floats(&mut data)?;
-            if numbers[0] >= choice.reach() as f32 {
-                levels.push((candidates[index], numbers[1]));
-            }
+            reached.push((candidates[index], [numbers[0], numbers[1]]));
         }
+        // Where the gradient spreads nowhere as far, as in a small network, it is where it spreads most.
+        let most = reached.iter().map(|(_, [positions, _])| *positions).fold(0.0, f32::max);
+        let least = most.min(choice.reach() as f32).max(1.0);
+        let levels: Vec<(&LayerInfo, f32)> = reached
+            .iter()
+            .filter(|(_, [positions, _])| *positions >= least)
+            .map(|(layer, [_, evidence])| (*layer, *evidence))
+            .collect();
         let names = match choice {
             Levels::Reached(_) => levels_of(&levels),
             Levels::Coarsest => coarsest_of(&levels),
