@@ -30,7 +30,8 @@ fn scene(side: u32) -> RgbImage {
 fn a_photo_gets_the_map_that_its_tensor_gets() {
     let (model, picture) = (model(), scene(200));
     let input = model.input(&picture).unwrap();
-    let by_tensor = Explainer::new(&model).layer("layer3.0").method(GradCam).explain(input, &Top).unwrap();
+    let explainer = Explainer::new(&model).layer("layer3.0").method(GradCam).rectify_last(true);
+    let by_tensor = explainer.explain(input, &Top).unwrap();
     let heat = burn_cam::heat_maps(&by_tensor.maps[0].heatmap).unwrap();
     let map = explain(&model, &picture).unwrap();
     assert_eq!(map.heatmap, heat[0]);
