@@ -399,6 +399,11 @@ impl Classify {
     }
 }
 
+/// Returns the name of a class; its number if it has none.
+pub(crate) fn name_of(labels: &[String], class: usize) -> Cow<'_, str> {
+    labels.get(class).map_or_else(|| class.to_string().into(), |name| name.as_str().into())
+}
+
 /// From which probability on an image is of a class.
 const LIKELY: f32 = 0.5;
 
@@ -422,7 +427,7 @@ impl Classify {
     }
 
     fn name_of(&self, class: usize) -> Cow<'_, str> {
-        self.labels.get(class).map_or_else(|| class.to_string().into(), |name| name.as_str().into())
+        name_of(&self.labels, class)
     }
 
     /// Returns whether the labels are those of a model of one output.

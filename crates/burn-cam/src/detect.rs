@@ -1,6 +1,7 @@
 //! The decoder of detectors: boxes with classes and scores, of which those that show one thing twice are suppressed.
 
 use crate::ask::Aspect;
+use crate::decoder::name_of;
 use crate::{AnyTarget, Decoder, Error, Place, Prediction};
 use burn::Tensor;
 use cam_core::{BestBox, Detection, DetectionRow, Detections, Goal, Part, SimilarBox, Target};
@@ -185,7 +186,7 @@ impl Detect {
     }
 
     fn named(&self, class: usize) -> Cow<'_, str> {
-        self.labels.get(class).map_or_else(|| class.to_string().into(), |name| name.as_str().into())
+        name_of(&self.labels, class)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Decoders of networks whose output is no class: embeddings, and numbers.
 
+use crate::decoder::name_of;
 use crate::{AnyTarget, Decoder, Error, Prediction};
 use burn::Tensor;
 use cam_core::{Class, Goal, Similarity, Target};
@@ -156,7 +157,7 @@ impl Decoder for Regress {
     }
 
     fn label(&self, class: usize) -> Cow<'_, str> {
-        self.labels.get(class).map_or_else(|| class.to_string().into(), |name| name.as_str().into())
+        name_of(&self.labels, class)
     }
 
     fn classes(&self) -> Option<usize> {

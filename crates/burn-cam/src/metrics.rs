@@ -169,7 +169,8 @@ pub struct MeasuredImage {
 impl<'m, M: ImageModel<O>, O: 'static> MapEvaluator<'m, M, O> {
     /// Creates an evaluator of the maps of this model.
     pub fn new(model: &'m M) -> Self {
-        let evaluator = Evaluator::new(model);
+        // As `ImageExplainer` draws them.
+        let evaluator = Evaluator::new(model).rectify_last(true);
         let evaluator = match model.default_layer() {
             Some(layer) => evaluator.default_layer(layer),
             None => evaluator,

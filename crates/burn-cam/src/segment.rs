@@ -1,6 +1,7 @@
 //! The decoder of segmentations: the region of each class, the largest first.
 
 use crate::ask::Aspect;
+use crate::decoder::name_of;
 use crate::{AnyTarget, Decoder, Error, Logits, Mask, Part, Place, Prediction};
 use burn::Tensor;
 use cam_core::{Goal, Region, Rows, Target};
@@ -91,7 +92,7 @@ impl Segment {
     }
 
     fn named(&self, class: usize) -> Cow<'_, str> {
-        self.labels.get(class).map_or_else(|| class.to_string().into(), |name| name.as_str().into())
+        name_of(&self.labels, class)
     }
 
     /// Returns the class of each position; `None` where there is none.
