@@ -1,6 +1,7 @@
 //! The command line: its commands, and the options that several of them have. The options of one command are in its file.
 
 pub mod budget;
+pub mod candidates;
 pub mod completion;
 pub mod device;
 pub mod model;

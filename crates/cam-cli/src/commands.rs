@@ -16,6 +16,12 @@ pub mod serve;
 pub mod shell;
 pub mod tune;
 
+/// Returns whether a method runs the whole network for every channel, which lists of quick methods leave out.
+fn runs_per_channel(method: &dyn Method) -> bool {
+    let info = method.info();
+    info.cost.is_slow() && info.needs.masked_inputs
+}
+
 /// Returns why a method does not apply to a model; nothing when it does. A method that needs more of a network than a layer is tried with a
 /// blank image.
 fn why_not(

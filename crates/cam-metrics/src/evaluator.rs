@@ -76,6 +76,7 @@ pub struct Evaluator<'m, M> {
     memory: Option<usize>,
     copies: usize,
     omit_outliers: bool,
+    rectify_last: bool,
     progress: Option<Box<dyn Fn(Progress) + Send + Sync>>,
     /// Explainers by method and layer, so that what the first call of one checks and finds is known to the next image; the one without a method has
     /// all of them.
@@ -142,6 +143,7 @@ impl<'m, M> Evaluator<'m, M> {
             memory: None,
             copies: usize::MAX,
             omit_outliers: false,
+            rectify_last: false,
             progress: None,
             explainers: Mutex::default(),
         }
@@ -185,6 +187,11 @@ impl<'m, M> Evaluator<'m, M> {
         Self { omit_outliers: on, ..self }
     }
 
+    /// Cuts maps at zero after they are resized: see [`Explainer::rectify_last`].
+    pub fn rectify_last(self, on: bool) -> Self {
+        Self { rectify_last: on, ..self }
+    }
+
     /// Adds a method that is measured as a baseline, and that [agreement](crate::metrics::Agreement) does not count.
     pub fn baseline(mut self, method: impl Method + 'static) -> Self {
         self.baselines.push(method.info().name);
@@ -202,7 +209,10 @@ impl<'m, M> Evaluator<'m, M> {
     }
 
     fn explainer<'e, N>(&self, model: &'e N, methods: &[Shared], layers: &[String]) -> Explainer<'e, N> {
-        let mut explainer = Explainer::new(model).copies(self.copies).omit_outliers(self.omit_outliers);
+        let mut explainer = Explainer::new(model)
+            .copies(self.copies)
+            .omit_outliers(self.omit_outliers)
+            .rectify_last(self.rectify_last);
         if let Some(bytes) = self.memory {
             explainer = explainer.memory(bytes);
         }
@@ -263,18 +273,19 @@ impl<'m, M> Evaluator<'m, M> {
             return Err(Error::TruthSize { truth, input: [height, width] });
         }
         let explainer = self.known_explainer([String::new(), String::new()], &self.methods, &self.layers);
-        let run = Explain::run(&*explainer, input.clone(), &[goals.score]).await_now()?;
+        let run = cam_core::block_on(Explain::run(&*explainer, input.clone(), &[goals.score]))?;
         let goal = run.goals[0].clone();
         let confidence = goals.confidence.resolve(&run.output)?;
-        let of_plain = [&goal, &confidence].map(|goal| goal.score(&run.output, Rows::All).inner());
-        let plain = read(Tensor::cat(of_plain.to_vec(), 0))?;
-        let plain = Scores { score: plain[0].into(), confidence: plain[1].into() };
+        let [score, sure] = [&goal, &confidence].map(|goal| goal.score(&run.output, Rows::All).inner());
         let explanation = run.into_explanation::<Tensor<4>>();
-        let pixels = Pixels::new(channels, height, width, read(input.clone().reshape([-1]))?)?;
+        // All at once: each read waits for the device.
+        let reading = explanation.read_with_async(vec![score, sure, input.clone().reshape([-1])]);
+        let (parts, numbers) = cam_core::block_on(reading)?;
+        let plain = Scores { score: parts[0][0].into(), confidence: parts[1][0].into() };
+        let pixels = Pixels::new(channels, height, width, parts[2].clone())?;
         let mut made = Vec::new();
-        for maps in &explanation.maps {
-            let map = Map::new(height, width, read(maps.heatmap.clone().reshape([-1]))?)?;
-            made.push((maps.method, maps.layer.clone(), map));
+        for (maps, numbers) in explanation.maps.iter().zip(numbers) {
+            made.push((maps.method, maps.layer.clone(), Map::new(height, width, numbers.heatmap)?));
         }
         let scaled: Vec<Result<Map, Reason>> = made.iter().map(|(_, _, map)| map.scaled()).collect();
         let task = Task {
@@ -317,17 +328,6 @@ impl<'m, M> Evaluator<'m, M> {
             results.push(MeasuredMap { method, layer, map, score, confidence, measured });
         }
         Ok(results)
-    }
-}
-
-/// Waits for a future of the explainer, as its blocking forms do.
-trait AwaitNow<T> {
-    fn await_now(self) -> Result<T, cam_core::Error>;
-}
-
-impl<T, F: Future<Output = Result<T, cam_core::Error>>> AwaitNow<T> for F {
-    fn await_now(self) -> Result<T, cam_core::Error> {
-        cam_core::block_on(self)
     }
 }
 
@@ -526,10 +526,8 @@ impl<M: Model<Tensor<4>, O>, O: 'static> Task<'_, '_, M, O> {
         explanation: &cam_core::Explanation<Tensor<3>, O>,
     ) -> Result<Vec<Result<Map, Reason>>, Error> {
         let [_, height, width] = self.pixels.dims();
-        let map = |maps: &cam_core::AttributionMaps| {
-            Ok(Map::new(height, width, read(maps.heatmap.clone().reshape([-1]))?)?.scaled())
-        };
-        explanation.maps.iter().map(map).collect()
+        let (_, numbers) = cam_core::block_on(explanation.read_with_async(Vec::<Tensor<1>>::new()))?;
+        numbers.into_iter().map(|numbers| Ok(Map::new(height, width, numbers.heatmap)?.scaled())).collect()
     }
 }
 

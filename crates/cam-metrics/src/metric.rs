@@ -91,6 +91,10 @@ pub struct MetricInfo {
     pub better: Better,
     /// What it needs beside the map.
     pub needs: Needs,
+    /// Whether it is measured where no metric is named.
+    pub by_default: bool,
+    /// Whether its value is a correlation with what a map must not depend on, which a limit is set for.
+    pub is_limited: bool,
 }
 
 impl MetricInfo {
@@ -103,7 +107,17 @@ impl MetricInfo {
         better: Better,
     ) -> Self {
         let needs = Needs { truth: false, others: false, randomized: false, peers: false };
-        Self { name, title, paper, group, better, needs }
+        Self { name, title, paper, group, better, needs, by_default: false, is_limited: false }
+    }
+
+    /// Is measured where no metric is named.
+    pub const fn by_default(self) -> Self {
+        Self { by_default: true, ..self }
+    }
+
+    /// Has a limit: its value is a correlation with what a map must not depend on.
+    pub const fn limited(self) -> Self {
+        Self { is_limited: true, ..self }
     }
 
     /// Needs to know where the object is.

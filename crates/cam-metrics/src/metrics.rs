@@ -63,7 +63,7 @@ pub use road::{Removed, Road};
 pub use sensitivity_n::SensitivityN;
 pub use top_k::TopK;
 
-use crate::{Map, Reason};
+use crate::{Change, Map, Measurement, Reason, Subject};
 
 /// How two maps are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,6 +92,13 @@ impl Similarity {
             }
         }
     }
+}
+
+/// Measures the area under the confidences of changed copies; its parts are these.
+fn area_of_curve(subject: &Subject<'_>, changes: Vec<Change>) -> Result<Measurement, Reason> {
+    let scores = changes.iter().map(|change| Ok(subject.scores(change)?.confidence));
+    let curve = scores.collect::<Result<Vec<f64>, Reason>>()?;
+    Ok(Measurement { value: area(&curve), parts: curve.iter().map(|value| *value as f32).collect() })
 }
 
 /// Returns the area under a curve of equal steps over 0..1: the trapezoidal rule.

@@ -7,10 +7,12 @@ mod shards;
 mod table;
 mod truth;
 
+use crate::args::candidates::CandidateArgs;
 use crate::args::completion;
 use crate::args::device::{self, DeviceArgs};
 use crate::args::model::ModelArgs;
 use crate::args::preprocess::PreprocessArgs;
+use crate::commands::runs_per_channel;
 use crate::registry;
 use crate::report::console::{Console, plain};
 use crate::report::failure::{Failure, create_folder};
@@ -18,8 +20,8 @@ use crate::run::images::{SourceImage, warn_of_notes};
 use crate::run::manifest::{self, Manifest};
 use crate::run::run_state::RunState;
 use crate::run::sources::{Source, sources};
-use burn_cam::metrics::{Baseline, Group, LikeliestOf, MapEvaluator, Metric, baselines};
-use burn_cam::{AnyModel, AnyTarget, ImageModel, Method, layer_sweep};
+use burn_cam::metrics::{Baseline, LikeliestOf, MapEvaluator, Metric};
+use burn_cam::{AnyModel, AnyTarget, ImageModel, Method};
 use bytesize::ByteSize;
 use clap::ValueEnum;
 use class_map::ClassMap;
@@ -60,21 +62,8 @@ pub struct Args {
     pub preprocess: PreprocessArgs,
     #[command(flatten)]
     pub place: DeviceArgs,
-    /// Methods, separated by commas, or `all`: see `cam methods` [default: all that do not run the whole network for every channel]
-    #[arg(long, visible_alias = "method", help_heading = "Evaluation", value_name = "NAMES", value_delimiter = ',', value_parser = completion::METHODS, hide_possible_values = true)]
-    pub methods: Vec<String>,
-    /// Layers, separated by commas, or `all` from shallow to deep: see `cam layers` [default: the one in the model card]
-    #[arg(
-        long,
-        visible_alias = "layer",
-        help_heading = "Evaluation",
-        value_name = "NAMES",
-        value_delimiter = ','
-    )]
-    pub layers: Vec<String>,
-    /// Leave out tokens with outlying norms: artifacts of vision transformers (arXiv:2309.16588)
-    #[arg(long, help_heading = "Evaluation")]
-    pub omit_outliers: bool,
+    #[command(flatten)]
+    pub candidates: CandidateArgs,
     /// Metrics, or groups of them (faithfulness, localization, form, sanity, stability), or `all`: see `cam metrics` [default: those of
     /// faithfulness that share most passes, and with a truth those of localization]
     #[arg(long, help_heading = "Evaluation", value_name = "NAMES", value_delimiter = ',', value_parser = completion::METRICS, hide_possible_values = true)]
@@ -156,7 +145,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         return merge(args, console);
     }
     let metrics = args.metrics()?;
-    let asked = args.methods()?;
+    let asked = args.candidates.methods(|method| !runs_per_channel(method))?;
     let (device, device_name) = device::named(&args.place.device, console)?;
     let truth = args.truth.as_deref().map(TruthSet::open).transpose()?;
     create_folder(&args.out)?;
@@ -166,7 +155,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     }
     let model = args.model.open(&device, console)?;
     let class_map = args.class_map.as_deref().map(|path| ClassMap::open(path, &model)).transpose()?;
-    let layers = args.layers(&model)?;
+    let layers = args.candidates.layers(&model, false)?;
     let (methods, skipped) = MapEvaluator::applicable(&model, &asked, &layers)?;
     let reader = args.preprocess.reader(&model);
     console.detail(format_args!("{} on {device_name}", model.info().name));
@@ -187,7 +176,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         "class_map": args.class_map.as_deref().map(stamped),
         "explain": explained,
         "only_wrong": args.only_wrong,
-        "omit_outliers": args.omit_outliers,
+        "omit_outliers": args.candidates.omit_outliers,
         "steps": args.steps,
         "baseline": args.baseline,
     });
@@ -201,7 +190,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let passes = console.passes("this image");
     let shown = passes.clone();
     evaluator = evaluator.configure(|evaluator| {
-        let evaluator = evaluator.omit_outliers(args.omit_outliers);
+        let evaluator = evaluator.omit_outliers(args.candidates.omit_outliers);
         let evaluator = match args.memory {
             Some(size) => evaluator.memory(usize::try_from(size.as_u64()).unwrap_or(usize::MAX)),
             None => evaluator,
@@ -280,11 +269,7 @@ fn report(
         console
             .note(format_args!("* some maps have no value, and are left out: `{}` says why", csv.display()));
     }
-    for column in table
-        .columns
-        .iter()
-        .filter(|column| column.metric.group == Group::Sanity && column.metric.name == "mprt")
-    {
+    for column in table.columns.iter().filter(|column| column.metric.is_limited) {
         for (row, summary) in table.rows.iter().zip(&column.summaries) {
             let high = summary.interval.map(|interval| interval.high).or(summary.value);
             if let Some(high) = high.filter(|high| *high > args.sanity) {
@@ -311,15 +296,16 @@ fn stamped(path: &Path) -> serde_json::Value {
 impl Args {
     /// Returns the metrics that are asked for, each once, in the order of the registry.
     fn metrics(&self) -> Result<Vec<&'static dyn Metric>, Failure> {
-        const DEFAULT: [&str; 6] =
-            ["average-drop", "increase", "insertion", "deletion", "road", "complexity"];
-        const WITH_TRUTH: [&str; 5] = ["pointing", "energy", "iou", "rank-accuracy", "maxboxaccv2"];
         let all = registry().metrics();
         let is_group = |word: &str| all.iter().any(|metric| metric.info().group.to_string() == word);
         let mut names: HashSet<&str> = HashSet::new();
         let asked: Vec<&str> = match self.metrics.is_empty() {
             true => {
-                DEFAULT.into_iter().chain(WITH_TRUTH.into_iter().filter(|_| self.truth.is_some())).collect()
+                let default = all.iter().map(|metric| metric.info()).filter(|info| info.by_default);
+                default
+                    .filter(|info| self.truth.is_some() || !info.needs.truth)
+                    .map(|info| info.name)
+                    .collect()
             }
             false => self.metrics.iter().map(String::as_str).collect(),
         };
@@ -350,28 +336,6 @@ impl Args {
         let metric = metric.with_steps(self.steps as usize).map_or(metric, |metric| Box::leak(metric));
         let changed = self.baseline.and_then(|baseline| metric.with_baseline(baseline.into()));
         changed.map_or(metric, |metric| Box::leak(metric))
-    }
-
-    /// Returns the methods that are asked for, without the baselines, which are always measured.
-    fn methods(&self) -> Result<Vec<&'static dyn Method>, Failure> {
-        let all = registry().methods();
-        let is_slow = |method: &dyn Method| method.info().cost.is_slow() && method.info().needs.masked_inputs;
-        let mut methods: Vec<&'static dyn Method> = match &self.methods[..] {
-            [] => all.iter().copied().filter(|method| !is_slow(*method)).collect(),
-            [word] if word == "all" => all.to_vec(),
-            names => names.iter().map(|name| registry().method(name)).collect::<Result<_, _>>()?,
-        };
-        let baselines = baselines().map(|method| method.name());
-        methods.retain(|method| !baselines.contains(&method.name()));
-        Ok(methods)
-    }
-
-    fn layers(&self, model: &AnyModel) -> Result<Vec<String>, Failure> {
-        match &self.layers[..] {
-            [] => Ok(model.default_layer().map(String::from).into_iter().collect()),
-            [word] if word == "all" => Ok(layer_sweep(model)?),
-            names => Ok(names.to_vec()),
-        }
     }
 
     fn explained(&self, truth: Option<&TruthSet>) -> ExplainArg {

@@ -1,5 +1,6 @@
 //! `cam tune`: which method at which layer explains a model best, measured on a few photos.
 
+use crate::args::candidates::CandidateArgs;
 use crate::args::completion;
 use crate::args::device::{self, DeviceArgs};
 use crate::args::model::ModelArgs;
@@ -14,7 +15,7 @@ use crate::run::interrupt;
 use crate::run::sources::sources;
 use burn_cam::draw::{self, Figure, Sheet};
 use burn_cam::metrics::{MapEvaluator, Measurement, Metric, Summary, baselines, summarize};
-use burn_cam::{ImageExplainer, ImageInput, ImageModel, Method, layer_sweep};
+use burn_cam::{ImageExplainer, ImageInput, ImageModel, Method};
 use std::path::PathBuf;
 
 pub const EXAMPLES: &str = "\
@@ -41,18 +42,8 @@ pub struct Args {
     pub preprocess: PreprocessArgs,
     #[command(flatten)]
     pub place: DeviceArgs,
-    /// Methods, separated by commas: see `cam methods` [default: all that do not run the network for every channel]
-    #[arg(long, visible_alias = "method", help_heading = "Search", value_name = "NAMES", value_delimiter = ',', value_parser = completion::METHODS, hide_possible_values = true)]
-    pub methods: Vec<String>,
-    /// Layers, separated by commas: see `cam layers` [default: from shallow to deep]
-    #[arg(
-        long,
-        visible_alias = "layer",
-        help_heading = "Search",
-        value_name = "NAMES",
-        value_delimiter = ','
-    )]
-    pub layers: Vec<String>,
+    #[command(flatten)]
+    pub candidates: CandidateArgs,
     /// What makes a map good: a metric that needs no truth, see `cam metrics`
     #[arg(long, help_heading = "Search", value_name = "NAME", default_value = "road", value_parser = completion::METRICS, hide_possible_values = true)]
     pub metric: String,
@@ -94,12 +85,12 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
             format!("`{}` needs to know where objects are: `cam evaluate --truth` does", args.metric);
         return Err(Failure::Usage(reason));
     }
-    let asked = args.methods()?;
+    let asked = args.candidates.methods(|method| !method.info().cost.is_slow())?;
     let (device, device_name) = device::named(&args.place.device, console)?;
     let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
     folder.map_or(Ok(()), create_folder)?;
     let model = args.model.open(&device, console)?;
-    let layers = if args.layers.is_empty() { layer_sweep(&model)? } else { args.layers.clone() };
+    let layers = args.candidates.layers(&model, true)?;
     let (methods, skipped) = MapEvaluator::applicable(&model, &asked, &layers)?;
     for (method, error) in skipped {
         console.detail(format_args!("skipped {}: {error}", method.name));
@@ -121,7 +112,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let passes = console.passes("this image");
     let shown = passes.clone();
     evaluator = evaluator.configure(|evaluator| {
-        evaluator.on_progress(move |progress| {
+        evaluator.omit_outliers(args.candidates.omit_outliers).on_progress(move |progress| {
             shown.set_length(progress.total as u64);
             shown.set_position(progress.done as u64);
         })
@@ -221,7 +212,9 @@ fn draw(
     let mut figures = vec![Figure::new(image.drawn().into_owned()).above("image")];
     for one in best {
         let Some(&method) = methods.iter().find(|method| method.name() == one.method) else { continue };
-        let explainer = ImageExplainer::new(model).method(method);
+        let explainer = ImageExplainer::new(model)
+            .configure(|explainer| explainer.omit_outliers(args.candidates.omit_outliers))
+            .method(method);
         let explainer = if method.info().reads == burn_cam::Reads::Layer {
             explainer.layer(&one.layer)
         } else {
@@ -237,18 +230,4 @@ fn draw(
     let bytes = sheet.encode(format)?;
     interrupt::whole(|| draw::write(&args.out, &bytes))?;
     console.result(plain(args.out.display()))
-}
-
-impl Args {
-    fn methods(&self) -> Result<Vec<&'static dyn Method>, Failure> {
-        let all = registry().methods();
-        let is_slow = |method: &dyn Method| method.info().cost.is_slow();
-        let mut methods: Vec<&'static dyn Method> = match &self.methods[..] {
-            [] => all.iter().copied().filter(|method| !is_slow(*method)).collect(),
-            names => names.iter().map(|name| registry().method(name)).collect::<Result<_, _>>()?,
-        };
-        let baselines = baselines().map(|method| method.name());
-        methods.retain(|method| !baselines.contains(&method.name()));
-        Ok(methods)
-    }
 }

@@ -12,6 +12,7 @@ impl Metric for AverageDrop {
     fn info(&self) -> MetricInfo {
         let (group, better) = (Group::Faithfulness, Better::Lower);
         MetricInfo::new("average-drop", "Average drop", "https://arxiv.org/abs/1710.11063", group, better)
+            .by_default()
     }
 
     fn changes(&self) -> Vec<Change> {

@@ -18,6 +18,7 @@ impl Metric for Complexity {
     fn info(&self) -> MetricInfo {
         let (group, better) = (Group::Form, Better::Lower);
         MetricInfo::new("complexity", "Complexity", "https://arxiv.org/abs/2104.10252", group, better)
+            .by_default()
     }
 
     fn measure(&self, subject: &Subject<'_>) -> Result<Measurement, Reason> {

@@ -1,4 +1,4 @@
-use super::area;
+use super::area_of_curve;
 use crate::{Baseline, Better, Change, Group, Measurement, Metric, MetricInfo, Reason, Subject};
 
 /// Deletion: the area under the confidence while the most relevant pixels are taken away, step by step.
@@ -26,6 +26,7 @@ impl Metric for Deletion {
     fn info(&self) -> MetricInfo {
         let (group, better) = (Group::Faithfulness, Better::Lower);
         MetricInfo::new("deletion", "Deletion", "https://arxiv.org/abs/1806.07421", group, better)
+            .by_default()
     }
 
     fn changes(&self) -> Vec<Change> {
@@ -33,9 +34,7 @@ impl Metric for Deletion {
     }
 
     fn measure(&self, subject: &Subject<'_>) -> Result<Measurement, Reason> {
-        let scores = self.changes().into_iter().map(|change| Ok(subject.scores(&change)?.confidence));
-        let curve = scores.collect::<Result<Vec<f64>, Reason>>()?;
-        Ok(Measurement { value: area(&curve), parts: curve.iter().map(|value| *value as f32).collect() })
+        area_of_curve(subject, self.changes())
     }
 
     fn with_steps(&self, steps: usize) -> Option<Box<dyn Metric>> {

@@ -11,7 +11,9 @@ pub struct EnergyInside;
 impl Metric for EnergyInside {
     fn info(&self) -> MetricInfo {
         let (group, better) = (Group::Localization, Better::Higher);
-        MetricInfo::new("energy", "Energy inside", "https://arxiv.org/abs/1910.01279", group, better).truth()
+        MetricInfo::new("energy", "Energy inside", "https://arxiv.org/abs/1910.01279", group, better)
+            .truth()
+            .by_default()
     }
 
     fn measure(&self, subject: &Subject<'_>) -> Result<Measurement, Reason> {

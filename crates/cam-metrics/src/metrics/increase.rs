@@ -18,6 +18,7 @@ impl Metric for Increase {
             group,
             better,
         )
+        .by_default()
     }
 
     fn changes(&self) -> Vec<Change> {

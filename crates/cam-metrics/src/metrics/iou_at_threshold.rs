@@ -21,7 +21,7 @@ impl Metric for IouAtThreshold {
     fn info(&self) -> MetricInfo {
         let (group, better) = (Group::Localization, Better::Higher);
         let paper = "https://arxiv.org/abs/2012.09838";
-        MetricInfo::new("iou", "IoU at a threshold of one half", paper, group, better).truth()
+        MetricInfo::new("iou", "IoU at a threshold of one half", paper, group, better).truth().by_default()
     }
 
     fn measure(&self, subject: &Subject<'_>) -> Result<Measurement, Reason> {

@@ -28,6 +28,7 @@ impl Metric for MaxBoxAccV2 {
         let (group, better) = (Group::Localization, Better::Higher);
         MetricInfo::new("maxboxaccv2", "MaxBoxAccV2", "https://arxiv.org/abs/2007.04178", group, better)
             .truth()
+            .by_default()
     }
 
     fn measure(&self, subject: &Subject<'_>) -> Result<Measurement, Reason> {

@@ -25,8 +25,9 @@ impl Metric for PointingGame {
             0 => ("pointing", "Pointing game"),
             _ => ("pointing-15", "Pointing game, 15 pixels of tolerance"),
         };
-        MetricInfo::new(name, title, "https://arxiv.org/abs/1608.00507", Group::Localization, Better::Higher)
-            .truth()
+        let paper = "https://arxiv.org/abs/1608.00507";
+        let info = MetricInfo::new(name, title, paper, Group::Localization, Better::Higher).truth();
+        if self.tolerance == 0 { info.by_default() } else { info }
     }
 
     fn measure(&self, subject: &Subject<'_>) -> Result<Measurement, Reason> {

@@ -37,8 +37,9 @@ impl Metric for Randomization {
             (true, Similarity::Hog) => ("mprt-hog", "Parameter randomization, HOG"),
             (false, _) => ("mprt-independent", "Parameter randomization, one stage at a time"),
         };
-        MetricInfo::new(name, title, "https://arxiv.org/abs/1810.03292", Group::Sanity, Better::Lower)
-            .randomized()
+        let paper = "https://arxiv.org/abs/1810.03292";
+        let info = MetricInfo::new(name, title, paper, Group::Sanity, Better::Lower).randomized();
+        if *self == Self::SPEARMAN { info.limited() } else { info }
     }
 
     fn retakes(&self) -> Vec<Retake> {

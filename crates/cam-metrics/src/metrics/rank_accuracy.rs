@@ -13,7 +13,7 @@ impl Metric for RankAccuracy {
     fn info(&self) -> MetricInfo {
         let (group, better) = (Group::Localization, Better::Higher);
         let paper = "https://arxiv.org/abs/2003.07258";
-        MetricInfo::new("rank-accuracy", "Relevance rank accuracy", paper, group, better).truth()
+        MetricInfo::new("rank-accuracy", "Relevance rank accuracy", paper, group, better).truth().by_default()
     }
 
     fn measure(&self, subject: &Subject<'_>) -> Result<Measurement, Reason> {

@@ -64,7 +64,9 @@ impl Metric for Road {
             Removed::LeastRelevant => ("road-lerf", "ROAD, least relevant first", Better::Higher),
             Removed::Both => ("road", "ROAD, combined", Better::Higher),
         };
-        MetricInfo::new(name, title, "https://arxiv.org/abs/2202.00449", Group::Faithfulness, better)
+        let paper = "https://arxiv.org/abs/2202.00449";
+        let info = MetricInfo::new(name, title, paper, Group::Faithfulness, better);
+        if self.removed == Removed::Both { info.by_default() } else { info }
     }
 
     fn changes(&self) -> Vec<Change> {
