@@ -351,9 +351,8 @@ impl OnnxModule {
             true => {
                 let mut shape = images.dims();
                 shape[0] = exported;
-                let values = self.run_values(given(Tensor::zeros(shape, &device)), None, &device)?;
-                let shapes = values.own.into_iter().map(|(name, value)| (name, value.shape())).collect();
-                Some(Rebatched { exported, batch: dims[0], shapes })
+                let values = self.run_values(given(Tensor::zeros(shape, &device)), None, &device)?.own;
+                Some(Rebatched { exported, batch: dims[0], values })
             }
             false => None,
         };

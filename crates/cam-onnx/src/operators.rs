@@ -120,8 +120,8 @@ pub(crate) struct Rebatched {
     pub exported: usize,
     /// That of this run.
     pub batch: usize,
-    /// The shapes of values at the batch size of the export.
-    pub shapes: HashMap<String, Vec<usize>>,
+    /// The values at the batch size of the export.
+    pub values: HashMap<String, Value>,
 }
 
 impl Call<'_> {
@@ -248,23 +248,29 @@ impl Call<'_> {
         self.attribute(name).map(|attribute| attribute.ints.as_slice())
     }
 
-    /// Returns the shape of a reshape whose constant is for the batch size of the export: that of the run takes its place.
+    /// Returns the shape to which an array is reshaped, if that of the file is for the batch size of the export: the batch of this run takes
+    /// its place. One that the file computes and that differs between the runs has the batch already.
     ///
     /// Rows keep their order, so the batch joins the axis at whose start its rows begin: `[197, 2, 768]` becomes `[197, 24, 64]` where
-    /// `[197, 1, 768]` became `[197, 12, 64]`.
-    pub fn with_batch(&self, own: &[usize], shape: &[usize]) -> Option<Vec<usize>> {
-        let Rebatched { exported, batch, shapes } = self.batch?;
+    /// `[197, 1, 768]` became `[197, 12, 64]`, and `[2, 64, 40, 40]` becomes `[2, 64, 1600]` where the file has `[1, 64, -1]`.
+    ///
+    /// - own: the shape of the array
+    /// - target: that of the file
+    pub fn with_batch(&self, own: &[usize], target: &[i64]) -> Option<Vec<usize>> {
+        let Rebatched { exported, batch, values } = self.batch?;
         let (exported, batch) = (*exported, *batch);
+        let before = |name: Option<&String>| name.and_then(|name| values.get(name));
+        let follows =
+            before(self.node.inputs.get(1)).and_then(Value::known).is_some_and(|was| was.to_ints() != target);
+        let own_before = before(self.node.inputs.first())?.shape();
+        let mut shape = before(self.node.outputs.first())?.shape();
         let count = |shape: &[usize]| shape.iter().product::<usize>();
-        if count(own) * exported != count(shape) * batch {
+        if follows || own.len() != own_before.len() || count(own) * exported != count(&own_before) * batch {
             return None;
         }
-        let before = shapes.get(self.node.inputs.first()?)?;
-        let axis = own.iter().zip(before).position(|(now, before)| now != before)?;
-        let row = count(&own[axis + 1..]) * own[axis] / batch;
-        let begins = |axis: &usize| count(&shape[*axis..]) == row * exported;
-        let axis = (0..shape.len()).find(begins)?;
-        let mut shape = shape.to_vec();
+        let axis = own.iter().zip(&own_before).position(|(now, before)| now != before)?;
+        let rows = count(&own_before[axis..]);
+        let axis = (0..shape.len()).find(|axis| count(&shape[*axis..]) == rows)?;
         shape[axis] = shape[axis] / exported * batch;
         Some(shape)
     }

@@ -18,7 +18,7 @@ pub(crate) struct Graph {
 }
 
 impl Graph {
-    /// Reports whether a reshape has a constant shape without a free axis, which may be that of one batch size.
+    /// Reports whether a reshape has a constant shape whose first axis is stated, which may be that of one batch size.
     pub fn has_constant_shapes(&self) -> bool {
         let constant_of = |node: &Node| node.attributes.get("value").and_then(|value| value.tensor.clone());
         let nodes = self.nodes.iter().filter(|node| node.operator == "Constant");
@@ -27,7 +27,7 @@ impl Graph {
         constants.extend(self.constants.iter().map(|(name, array)| (name.as_str(), array.clone())));
         let is_fixed = |node: &Node| {
             let shape = node.inputs.get(1).and_then(|shape| constants.get(shape.as_str()));
-            shape.is_some_and(|shape| shape.to_ints().iter().all(|length| *length > 0))
+            shape.is_some_and(|shape| shape.to_ints().first().is_some_and(|length| *length > 0))
         };
         self.nodes.iter().any(|node| node.operator == "Reshape" && is_fixed(node))
     }

@@ -53,6 +53,9 @@ fn reshape(call: &Call<'_>) -> Result<Array, Reason> {
     let x = call.input(0)?;
     let target = call.ints_since(5, 1, "shape")?.ok_or("its shape is missing")?;
     let own = x.shape();
+    if let Some(shape) = call.with_batch(&own, &target) {
+        return x.reshape(&shape);
+    }
     let allows_zero = call.attribute_int("allowzero", 0) == 1;
     let mut shape = Vec::new();
     for (dim, length) in target.iter().enumerate() {
@@ -68,11 +71,6 @@ fn reshape(call: &Call<'_>) -> Result<Array, Reason> {
         [] => {}
         [dim] if known > 0 && len.is_multiple_of(known) => shape[dim] = len / known,
         _ => return Err(format!("an array of the shape {own:?} does not fit into {target:?}")),
-    }
-    if shape.iter().product::<usize>() != len
-        && let Some(batched) = call.with_batch(&own, &shape)
-    {
-        shape = batched;
     }
     x.reshape(&shape)
 }
