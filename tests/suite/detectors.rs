@@ -79,7 +79,6 @@ fn the_map_of_a_box_is_in_the_box() {
 }
 
 #[test]
-#[ignore = "the slope of an edge is 1.59 where differences give 1.34: not understood yet"]
 fn the_gradient_of_a_score_and_of_an_edge_is_that_of_finite_differences() {
     let (Some(file), Some(folder)) = (data("onnx/fastestdet.onnx"), data("photos/coco")) else { return };
     let model = burn_cam::open(file, &Device::flex()).unwrap();
@@ -93,20 +92,26 @@ fn the_gradient_of_a_score_and_of_an_edge_is_that_of_finite_differences() {
             aspect
         };
         let target = model.decoder().aspect(&found.predictions[0], &aspect).unwrap();
-        let explanation: burn_cam::Explanation =
-            Explainer::new(&model).layer("input").method(HiResCam).explain(input.clone(), &target).unwrap();
-        // The evidence at the input is its value times its gradient: all of it is the slope of the score as the input is scaled.
-        let slope: f32 = explanation.maps[0].raw.clone().sum().into_scalar();
-        let goal = target.resolve(&explanation.output).unwrap();
+        let goal = target.resolve(&model.forward(input.clone(), &Taps::off())).unwrap();
         let score = |factor: f32| -> f64 {
             let output = model.forward(input.clone() * factor, &Taps::off());
             f64::from(goal.score(&output, Rows::All).into_scalar::<f32>())
         };
-        let step = 1e-3;
-        let expected = (score(1.0 + step) - score(1.0 - step)) / f64::from(2.0 * step);
-        // ReLUs of a few cells change sides within the step.
-        let tolerance = 0.03 * expected.abs().max(0.05);
-        assert!((f64::from(slope) - expected).abs() < tolerance, "{part:?}: {slope} and {expected}");
+        // The evidence at the input is its value times its gradient: all of it is the slope of the score as the input is scaled.
+        let slope = |factor: f32| -> f64 {
+            let explainer = Explainer::new(&model).layer("input").method(HiResCam);
+            let explanation: burn_cam::Explanation =
+                explainer.explain(input.clone() * factor, &target).unwrap();
+            f64::from(explanation.maps[0].raw.clone().sum().into_scalar::<f32>() / factor)
+        };
+        // ReLUs change sides between any two factors, so that a difference is the mean of the slopes between them.
+        const STEPS: u32 = 64;
+        let (from, to) = (0.98f32, 1.02f32);
+        let middle = |step: u32| from + (to - from) * (step as f32 + 0.5) / STEPS as f32;
+        let mean = (0..STEPS).map(|step| slope(middle(step))).sum::<f64>() / f64::from(STEPS);
+        let expected = (score(to) - score(from)) / f64::from(to - from);
+        println!("{part:?}: {mean} and {expected}");
+        assert!((mean - expected).abs() < 0.03 * expected.abs(), "{part:?}: {mean} and {expected}");
     }
 }
 
@@ -148,7 +153,6 @@ fn where_nothing_is_detected_nothing_is_explained() {
 }
 
 #[test]
-#[ignore = "a model without an image to compare with ends in an error that does not say so"]
 fn an_embedding_is_explained_by_its_similarity() {
     let (Some(file), Some(photo)) = (data("onnx/mobileface.onnx"), data("skimage_astronaut.png")) else {
         return;
@@ -192,7 +196,6 @@ fn cam(arguments: &[&str]) -> (tempfile::TempDir, String) {
 }
 
 #[test]
-#[ignore = "the small network has no layer of nine positions where a gradient arrives"]
 fn the_tool_draws_boxes_on_a_sheet_and_reports_them() {
     let photo = repository().join("examples/demo.jpg").display().to_string();
     let model = repository().join("tests/golden/detectors/yolov8.onnx").display().to_string();
@@ -263,6 +266,27 @@ fn iou(a: &[f32], b: &[f32]) -> f32 {
     side(0) * side(1) / (area(a) + area(b) - side(0) * side(1))
 }
 
+/// Returns what a package found as it is in the image. RT-DETR's boxes reach beyond it. YOLOv5 divides the bars beside the image by two, and
+/// takes the fraction off the boxes, although the image begins at a whole pixel.
+fn in_image(
+    name: &str,
+    [left, top, right, bottom, score, class]: [f32; 6],
+    size: [f32; 2],
+    input: [usize; 2],
+) -> [f32; 6] {
+    let gain = (input[1] as f32 / size[0]).min(input[0] as f32 / size[1]);
+    let shift = |axis: usize| match name {
+        "yolov5" => {
+            let (side, bars) = (input[1 - axis] as f32, |inner: f32| (input[1 - axis] as f32 - inner) / 2.0);
+            let inner = (size[axis] * gain).round_ties_even().min(side);
+            (bars(size[axis] * gain) - bars(inner).floor()) / gain
+        }
+        _ => 0.0,
+    };
+    let (x, y) = (|x: f32| (x + shift(0)).clamp(0.0, size[0]), |y: f32| (y + shift(1)).clamp(0.0, size[1]));
+    [x(left), y(top), x(right), y(bottom), score, class]
+}
+
 /// Compares the boxes of each network of a folder with those that its package found in the photos.
 fn compare(folder: &Path, photos: &[PathBuf]) {
     let text = std::fs::read_to_string(folder.join("detectors.json")).unwrap();
@@ -274,15 +298,20 @@ fn compare(folder: &Path, photos: &[PathBuf]) {
         for (photo, expected) in photos_of {
             let path = photos.iter().find(|path| path.file_name().is_some_and(|file| file == photo.as_str()));
             let image = ImageInput::open(path.unwrap()).unwrap();
+            let size = [image.pixels().width() as f32, image.pixels().height() as f32];
             let found = ImageExplainer::new(&model).ask(Ask::Top(0)).explain(image).unwrap();
             let mut left: Vec<[f32; 6]> = found.predictions.iter().map(boxes).collect();
             let mut pairs = 0;
-            for wanted in expected {
+            for wanted in expected.iter().map(|wanted| in_image(name, *wanted, size, model.preprocess().size))
+            {
                 let same = |own: &&[f32; 6]| own[5].to_bits() == wanted[5].to_bits();
-                let best = left.iter().filter(same).map(|own| iou(own, wanted)).fold(0.0, f32::max);
-                let place = left.iter().position(|own| same(&own) && iou(own, wanted) >= best);
+                let best = left.iter().filter(same).map(|own| iou(own, &wanted)).fold(0.0, f32::max);
+                let place = left.iter().position(|own| same(&own) && iou(own, &wanted) >= best);
                 let Some(place) = place.filter(|_| best > 0.5) else { continue };
                 let own = left.swap_remove(place);
+                if best < 0.99 || (own[4] - wanted[4]).abs() > 1e-3 {
+                    println!("{name}, {photo}: {own:?} for {wanted:?}");
+                }
                 (least, most) = (least.min(best), most.max((own[4] - wanted[4]).abs()));
                 pairs += 1;
             }
@@ -307,7 +336,6 @@ fn compare(folder: &Path, photos: &[PathBuf]) {
 
 /// Small networks with the outputs of the packages: `tests/golden/generate_detectors.py`.
 #[test]
-#[ignore = "new: it has to be run once before it counts"]
 fn boxes_are_those_of_the_packages() {
     let folder = repository().join("tests/golden/detectors");
     compare(

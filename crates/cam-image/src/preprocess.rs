@@ -336,8 +336,8 @@ impl Preprocess {
         let gain = gain([columns, rows], [width, height]);
         let scaled = |side: u32, most: u32| {
             let side = f64::from(side) * gain;
-            // Rounded as in Ultralytics, truncated as in YOLOX.
-            let whole = if self.resize == Resize::Corner { side + 1e-6 } else { side.round() };
+            // Rounded as in Ultralytics, by Python's rule, truncated as in YOLOX.
+            let whole = if self.resize == Resize::Corner { side + 1e-6 } else { side.round_ties_even() };
             (whole as u32).clamp(1, most)
         };
         let (width, height) = (scaled(width, columns), scaled(height, rows));
@@ -364,9 +364,13 @@ impl Preprocess {
     fn in_photo(&self, [width, height]: [u32; 2]) -> [[f32; 2]; 2] {
         if self.resize.has_bars() {
             let [rows, columns] = self.input_size(width, height).map(|side| side as u32);
-            let factor = (1.0 / gain([columns, rows], [width, height])) as f32;
-            let [left, top, ..] = self.inner(width, height);
-            return [[-(left as f32) * factor, -(top as f32) * factor], [factor; 2]];
+            let [left, top, inner_width, inner_height] = self.inner(width, height);
+            let factor = match self.resize {
+                // As in YOLOX, whatever was truncated.
+                Resize::Corner => [(1.0 / gain([columns, rows], [width, height])) as f32; 2],
+                _ => [width as f32 / inner_width as f32, height as f32 / inner_height as f32],
+            };
+            return [[-(left as f32) * factor[0], -(top as f32) * factor[1]], factor];
         }
         let Placement { size, view, .. } = self.placement([width, height]);
         [[view.x, view.y], [view.width / size[0] as f32, view.height / size[1] as f32]]
