@@ -41,7 +41,7 @@ struct Cosine(Arc<[f32]>);
 
 impl Target for Cosine {
     /// # Errors
-    /// [`cam_core::Error::ConceptSize`] if there is nothing to compare with, or not as many numbers.
+    /// [`cam_core::Error::ConceptSize`] if it has not as many numbers.
     fn resolve(&self, output: &Tensor<2>) -> Result<Goal, cam_core::Error> {
         let [_, features] = output.dims();
         if self.0.len() != features {
@@ -56,12 +56,16 @@ impl Decoder for Embed {
         "embed"
     }
 
+    fn check(&self) -> Result<(), Error> {
+        if self.other.is_empty() { Err(Error::NothingToCompare) } else { Ok(()) }
+    }
+
     fn parts(&self, output: &Tensor<2>) -> Result<Vec<Tensor<2>>, Error> {
+        self.check()?;
         let ([_, expected], found) = (output.dims(), self.other.len());
-        match found {
-            0 => Err(Error::NothingToCompare),
-            _ if found != expected => Err(cam_core::Error::ConceptSize { found, expected }.into()),
-            _ => Ok(vec![output.clone().inner()]),
+        match found == expected {
+            true => Ok(vec![output.clone().inner()]),
+            false => Err(cam_core::Error::ConceptSize { found, expected }.into()),
         }
     }
 
