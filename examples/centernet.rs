@@ -138,8 +138,8 @@ impl Decoder<Points> for Centers {
         predictions.len().min(5)
     }
 
-    fn method(&self) -> &'static str {
-        "hirescam"
+    fn method(&self) -> Option<&'static str> {
+        Some("hirescam")
     }
 }
 

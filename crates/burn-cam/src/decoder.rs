@@ -93,14 +93,23 @@ pub trait Decoder<O = Tensor<2>>: Send + Sync {
         false
     }
 
+    /// Makes sure that there is something to explain without a target, before the model runs.
+    ///
+    /// # Errors
+    /// What the decoder lacks; by default nothing.
+    fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Returns whether predictions have places in the image. Then each image is asked for its own, and there may be none.
     fn has_places(&self) -> bool {
         false
     }
 
-    /// Returns the name of the method that explains by default.
-    fn method(&self) -> &'static str {
-        "gradcam"
+    /// Returns the name of the method that explains by default; `None` if it depends on the network: see
+    /// [`default_method`](crate::default_method).
+    fn method(&self) -> Option<&'static str> {
+        None
     }
 
     /// Returns whether evidence against a prediction is shown by default, beside that for it.

@@ -314,8 +314,8 @@ impl<O: BoxOutput> Decoder<O> for Detect {
     }
 
     /// The mean of a gradient says nothing of a place; the gradient times the activation at every place is ODAM.
-    fn method(&self) -> &'static str {
-        "hirescam"
+    fn method(&self) -> Option<&'static str> {
+        Some("hirescam")
     }
 
     fn class(&self, name: &str) -> Result<usize, Error> {

@@ -6,12 +6,12 @@ use crate::explanation::{BatchMaps, ImageExplanation, ImageMap, Timings};
 use crate::input::Shown;
 use crate::{
     AnyTarget, Ask, Aspect, Decoder, Embed, Error, ImageInput, ImageModel, Mask, Part, Prediction,
-    Preprocess, Resize,
+    Preprocess, Resize, default_method,
 };
 use burn::Tensor;
 use cam_core::{
-    BoxedTarget, Explain, Explainer, Explanation, Fusion, INPUT, Levels, Method, Rectify, Rise, Scale, Taps,
-    Target, Wrapped, Wrapper, block_on, choose_levels_async, method_named,
+    BoxedTarget, Explain, Explainer, Explanation, Fusion, GradCam, INPUT, Levels, Method, Rectify, Rise,
+    Scale, Taps, Target, Wrapped, Wrapper, block_on, choose_levels_async, method_named,
 };
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -29,7 +29,7 @@ const BATCH_SIZE: usize = 8;
 /// How many positions of a layer the gradient of a box has to reach.
 const REACH: usize = 9;
 
-/// Explains the top prediction of an image, by Grad-CAM at the default layer of the model.
+/// Explains the top prediction of an image, by the [default method](default_method) at the default layer of the model.
 ///
 /// ```
 /// # use burn_cam::{Classifier, Device};
@@ -78,7 +78,8 @@ pub struct ImageExplainer<'m, M, O = Tensor<2>> {
 }
 
 impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
-    /// Creates an explainer of this model. By default it explains the top prediction, by Grad-CAM, at the default layer of the model;
+    /// Creates an explainer of this model. By default it explains the top prediction, by its [default method](default_method), at its default
+    /// layer;
     /// of classes that do not exclude each other it explains all that are likely. Of predictions that have places, such as boxes, it explains
     /// the five most confident, by the gradient times the activation at every place (`HiResCam`; of boxes this is ODAM), at the layers that
     /// feed each. Maps are [rectified last](Explainer::rectify_last), which leaves no steps of a coarse layer.
@@ -88,7 +89,7 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
             explainer = explainer.default_layer(layer);
         }
         let decoder = model.decoder();
-        if let Ok(method) = method_named(decoder.method()) {
+        if let Ok(method) = method_named(default_method(model)) {
             explainer = explainer.default_method(method);
         }
         if decoder.is_signed() {
@@ -189,15 +190,18 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
         self
     }
 
-    /// Adds a method. The first one replaces Grad-CAM.
+    /// Adds a method. The first one replaces the [default method](default_method).
     pub fn method(mut self, method: impl Method + 'static) -> Self {
         self.explainer = self.explainer.method(method);
         self
     }
 
-    /// Adds a layer. The first one replaces the default layer.
+    /// Adds a layer. The first one replaces the default layer. If no method is named, one that reads layers explains them.
     pub fn layer(mut self, name: impl Into<String>) -> Self {
         self.explainer = self.explainer.layer(name);
+        if let Ok(method) = method_named(self.decoder.method().unwrap_or(GradCam.name())) {
+            self.explainer = self.explainer.default_method(method);
+        }
         self
     }
 
@@ -623,6 +627,7 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
         if !self.targets.is_empty() {
             return Ok(self.targets.clone());
         }
+        self.decoder.check()?;
         let mut most = 1;
         if self.decoder.explains_several() {
             let inference = Explain::<_, O>::inference(&self.explainer);

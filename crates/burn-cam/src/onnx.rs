@@ -415,6 +415,10 @@ impl<D: Decoder + Clone + 'static> Model for OnnxModel<D> {
         Model::prepare(&self.model, images)
     }
 
+    fn has_class_attention(&self, images: &Tensor<4>) -> bool {
+        Model::has_class_attention(&self.model, images)
+    }
+
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
         Model::forward(&self.model, images, taps)
     }

@@ -163,6 +163,10 @@ where
         Model::prepare(&self.recorded, images)
     }
 
+    fn has_class_attention(&self, images: &Tensor<4>) -> bool {
+        Model::has_class_attention(&self.recorded, images)
+    }
+
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> O {
         self.recorded.forward(images, taps)
     }

@@ -240,8 +240,8 @@ impl<O: MapOutput> Decoder<O> for Segment {
         true
     }
 
-    fn method(&self) -> &'static str {
-        "gradcam"
+    fn method(&self) -> Option<&'static str> {
+        Some("gradcam")
     }
 
     fn reads_coarsest(&self) -> bool {

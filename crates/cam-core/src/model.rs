@@ -69,6 +69,12 @@ pub trait Model<I = Tensor<4>, O = Tensor<2>> {
     fn prepare(&self, _input: &I) -> Result<(), Error> {
         Ok(())
     }
+
+    /// Returns whether the forward pass of an input of this shape is known to have attention of a class token to the places of the image: a
+    /// vision transformer, of which [`LeGrad`](crate::LeGrad) is the better default.
+    fn has_class_attention(&self, _input: &I) -> bool {
+        false
+    }
 }
 
 impl<I, O, F> Model<I, O> for F

@@ -1,7 +1,8 @@
 //! Recorded modules: models made of any Burn module.
 
+use crate::axes::Layout;
 use crate::graph::Graph;
-use crate::layers::Modules;
+use crate::layers::{Layer, Modules};
 use crate::lower::Prepared;
 use crate::tensors::{self, Tensors};
 use crate::{Error, LayerTree, capture, run};
@@ -368,6 +369,14 @@ where
     fn prepare(&self, input: &I) -> Result<(), cam_core::Error> {
         Recorded::prepare(self, input)
             .map_err(|error| cam_core::Error::Recording { reason: error.to_string() })
+    }
+
+    fn has_class_attention(&self, input: &I) -> bool {
+        fn any(layers: &[Layer]) -> bool {
+            let is_one = |layout| matches!(layout, Layout::Attention(tokens) if tokens.prefix > 0);
+            layers.iter().any(|layer| is_one(layer.layout) || any(&layer.children))
+        }
+        self.program(input).is_ok_and(|program| any(&program.graph.layers))
     }
 }
 

@@ -57,6 +57,10 @@ impl<O> Model<Tensor<4>, O> for AnyModel<'_, O> {
         self.0.prepare(input)
     }
 
+    fn has_class_attention(&self, input: &Tensor<4>) -> bool {
+        self.0.has_class_attention(input)
+    }
+
     fn forward(&self, input: Tensor<4>, taps: &Taps<'_>) -> O {
         self.0.forward(input, taps)
     }

@@ -325,6 +325,11 @@ impl<N: std::borrow::Borrow<RecordedNetwork>> Model for InPrecision<N> {
         Model::prepare(self.network.borrow(), &images.clone().cast(self.precision.dtype()))
     }
 
+    fn has_class_attention(&self, images: &Tensor<4>) -> bool {
+        let images = images.clone().cast(self.precision.dtype());
+        Model::has_class_attention(self.network.borrow(), &images)
+    }
+
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
         let logits = self.network.borrow().forward(images.cast(self.precision.dtype()), taps);
         logits.cast(Precision::F32.dtype())
@@ -344,6 +349,10 @@ impl Model for Classifier {
 
     fn prepare(&self, images: &Tensor<4>) -> Result<(), cam_core::Error> {
         self.in_f32().prepare(images)
+    }
+
+    fn has_class_attention(&self, images: &Tensor<4>) -> bool {
+        self.in_f32().has_class_attention(images)
     }
 
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {

@@ -354,6 +354,10 @@ impl Model for RecordedNetwork {
         self.model.prepare(images)
     }
 
+    fn has_class_attention(&self, images: &Tensor<4>) -> bool {
+        self.model.has_class_attention(images)
+    }
+
     fn forward(&self, images: Tensor<4>, taps: &Taps<'_>) -> Tensor<2> {
         self.model.forward(images, taps)
     }
