@@ -18,14 +18,14 @@ Examples:
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The seed of the scene
-    #[arg(long, default_value_t = 7)]
-    pub seed: u64,
-    /// The folder that the sheet is written to
-    #[arg(long, value_name = "DIR", default_value = "cam-out")]
-    pub out: PathBuf,
     #[command(flatten)]
     pub place: DeviceArgs,
+    /// The seed of the scene
+    #[arg(long, help_heading = "Output", value_name = "N", default_value_t = 7)]
+    pub seed: u64,
+    /// The folder that the sheet is written to
+    #[arg(long, help_heading = "Output", value_name = "DIR", default_value = "cam-out")]
+    pub out: PathBuf,
 }
 
 /// The figures in a row: so few that captions can be read when the sheet is shown small, as on a web page.

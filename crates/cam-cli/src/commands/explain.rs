@@ -74,8 +74,8 @@ fn explain(
     record: Option<Record>,
     console: &Console,
 ) -> Result<(), Failure> {
-    let mut methods = args.strategy.budget.methods(&args.methods)?;
-    let painter = args.overlay.painter(args.strategy.sign.is_signed())?;
+    let mut methods = args.strategy.methods(&args.methods)?;
+    args.overlay.painter(args.strategy.asks_for_both())?;
     let devices = device::all(&args.place.device, console)?;
     let device = &devices[0].device;
     let device_name = device::names(&devices);
@@ -100,9 +100,10 @@ fn explain(
     let info = model.info();
     info.weights.iter().for_each(|weights| inputs.add(weights));
     check(&output, &inputs)?;
+    let painter = args.overlay.painter(args.strategy.sign(&model).is_signed())?;
     let has_places = model.decoder().has_places();
     if args.methods.is_empty() {
-        methods = args.strategy.budget.methods(&[model.decoder().method().into()])?;
+        methods = args.strategy.methods(&[model.decoder().method().into()])?;
     }
     let targets = args.targets.targets(&model, console)?;
     let layers = args.strategy.layers(&model)?;
@@ -365,8 +366,9 @@ impl Run<'_> {
         let mut text = format!("{}  {}", heading(image), top.collect::<Vec<_>>().join(", "));
         if let Some(png) = maps.first().and_then(|map| map.png.as_ref()) {
             text += &format!("  {}", plain(png.display()));
-            if maps.len() > 1 && !self.args.sheet {
-                text += &format!(" and {} more", maps.len() - 1);
+            let others = maps.iter().filter(|map| map.png.as_ref() != Some(png)).count();
+            if others > 0 {
+                text += &format!(" and {others} more");
             }
         }
         self.console.result(text)
