@@ -12,6 +12,9 @@ use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+/// So few passes need no progress bar.
+const FEW: usize = 8;
+
 /// How images are explained.
 #[derive(clap::Args, Serialize)]
 #[group(id = "strategy")]
@@ -119,7 +122,7 @@ impl StrategyArgs {
         self.layers == ["auto"]
     }
 
-    /// Returns an explainer with these targets, methods and layers. Slow methods have a progress bar.
+    /// Returns an explainer with these targets, methods and layers. Slow methods have a progress bar, and so have views, windows and masks.
     pub fn explainer<'m, M: ImageModel>(
         &self,
         model: &'m M,
@@ -138,14 +141,14 @@ impl StrategyArgs {
                 None => explainer,
             };
             let (console, bars) = (console.clone(), Mutex::new(HashMap::new()));
-            let slow: Vec<&str> = methods
+            let quick: Vec<&str> = methods
                 .iter()
                 .map(|method| method.info())
-                .filter(|info| info.cost.is_slow())
+                .filter(|info| !info.cost.is_slow())
                 .map(|info| info.name)
                 .collect();
             explainer.on_progress(move |progress| {
-                if slow.contains(&progress.method) {
+                if progress.total > FEW && !quick.contains(&progress.method) {
                     let mut bars = bars.lock().unwrap_or_else(PoisonError::into_inner);
                     let bar = bars.entry(progress.method).or_insert_with(|| console.passes(progress.method));
                     bar.set_length(progress.total as u64);

@@ -87,7 +87,8 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let mut seconds = Seconds::default();
     let results = sheets.console.clone();
     let done = sheets.each(&model, options, |image| {
-        let found = explainer.explain(&image.image)?;
+        let mut found = explainer.explain(&image.image)?;
+        args.targets.add_probabilities(&model, &mut found.maps);
         seconds += found.timings;
         results.result(summary(&image.source, &found.maps))?;
         let explained = [image.explained(found)];

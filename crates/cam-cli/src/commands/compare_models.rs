@@ -106,7 +106,9 @@ fn explain(
         let explainer: ImageExplainer<'_, AnyModel> =
             args.strategy.explainer(model, (&args.targets, &targets), methods, &layers, console);
         let explainer = explainer.preprocess(preprocess[side].clone());
-        Ok::<_, Failure>(explainer.top_k(usize::MAX).explain(image)?)
+        let mut found = explainer.top_k(usize::MAX).explain(image)?;
+        args.targets.add_probabilities(model, &mut found.maps);
+        Ok::<_, Failure>(found)
     };
     let first = explain(0, &args.targets.classes)?;
     let asked = match &args.targets.classes[..] {

@@ -364,7 +364,8 @@ impl Run<'_> {
         let top = explained.found.predictions.iter().take(2);
         let top = top.map(|found| format!("{} {:.1} %", plain(&found.label), 100.0 * found.probability));
         let mut text = format!("{}  {}", heading(image), top.collect::<Vec<_>>().join(", "));
-        if let Some(png) = maps.first().and_then(|map| map.png.as_ref()) {
+        let in_folder = matches!(self.output, Output::Folder(_));
+        if let Some(png) = maps.first().and_then(|map| map.png.as_ref()).filter(|_| in_folder) {
             text += &format!("  {}", plain(png.display()));
             let others = maps.iter().filter(|map| map.png.as_ref() != Some(png)).count();
             if others > 0 {
@@ -410,6 +411,8 @@ impl Run<'_> {
                 predictions.len()
             );
         }
+        // The one file of all maps is named at the end.
+        let own_files = !self.sheets && matches!(self.output, Output::Folder(_));
         for (report, map) in maps.iter().zip(&explained.found.maps) {
             let MapSubject { label, method, layer, .. } = &report.subject;
             let is_shown = |found: &Prediction| Some(found.class) == map.class;
@@ -421,18 +424,19 @@ impl Run<'_> {
                 plain(layer),
                 hottest(map)
             );
-            if let Some(png) = report.png.as_ref().filter(|_| !self.sheets) {
+            if let Some(png) = report.png.as_ref().filter(|_| own_files) {
                 text += &format!(": {}", plain(png.display()));
             }
             if let Some(std) = &report.std {
                 let ([x, y], max) = (std.peak, std.max);
                 text += &format!("\n    standard deviation up to {max:.2}, at {x}, {y}");
-                if let Some(png) = std.png.as_ref().filter(|_| !self.sheets) {
+                if let Some(png) = std.png.as_ref().filter(|_| own_files) {
                     text += &format!(": {}", plain(png.display()));
                 }
             }
         }
-        if let Some(sheet) = maps.first().and_then(|map| map.png.as_ref()).filter(|_| self.sheets) {
+        let in_folder = self.sheets && matches!(self.output, Output::Folder(_));
+        if let Some(sheet) = maps.first().and_then(|map| map.png.as_ref()).filter(|_| in_folder) {
             text += &format!("\n  {}", plain(sheet.display()));
         }
         self.console.result(text)

@@ -47,7 +47,8 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     });
     let results = sheets.console.clone();
     sheets.each(&model, options, |image| {
-        let (found, gradients) = explainer.guided(&image.image)?;
+        let (mut found, gradients) = explainer.guided(&image.image)?;
+        args.targets.add_probabilities(&model, &mut found.maps);
         let title = format!("{}, explained with {name}", title(&image.source, image.part));
         let columns = ["image", "Grad-CAM", "guided backpropagation", "Guided Grad-CAM"];
         let mut sheet = Sheet::new(title).columns(columns);

@@ -144,7 +144,7 @@ impl Rows<'_> {
         for method in methods {
             let maps = found.maps.iter().filter(|map| map.method.name == method);
             let figures =
-                maps.map(|map| self.figures(map, Some(class_caption(map)))).collect::<Result<Vec<_>, _>>()?;
+                maps.map(|map| self.figures(map, class_caption(map))).collect::<Result<Vec<_>, _>>()?;
             let row_of = if one_method { "" } else { method };
             let figures = first.take().into_iter().chain(figures.into_iter().flatten());
             let figures: Vec<Figure> = figures.collect();
@@ -171,11 +171,9 @@ impl Rows<'_> {
         let one_layer = layered.is_empty() || only(layered.iter().map(|map| map.layer.as_str())).is_some();
         let one_method = only(maps.iter().map(|map| map.method.name)).is_some();
         let caption = |map: &ImageMap| match (one_layer, one_method) {
-            // Beside its standard deviation a map has a heading, too.
-            (true, true) => self.largest_std.map(|_| map.method.name.into()),
-            (false, true) => Some(map.layer.clone()),
-            _ if map.is_of_network() => Some(format!("{} ({})", map.method.name, map.layer)),
-            _ => Some(map.method.name.into()),
+            (false, true) => map.layer.clone(),
+            (_, false) if map.is_of_network() => format!("{} ({})", map.method.name, map.layer),
+            _ => map.method.name.into(),
         };
         let figures = |maps: &[&ImageMap]| {
             let figures = maps.iter().map(|map| self.figures(map, caption(map)));
@@ -194,10 +192,9 @@ impl Rows<'_> {
         Ok(sheet)
     }
 
-    /// Returns a map, and its standard deviation when it is drawn.
-    fn figures(&self, map: &ImageMap, caption: Option<String>) -> Result<Vec<Figure>, Failure> {
-        let figure = Figure::new(self.painter.paint(map)?);
-        let mut figures = vec![caption.into_iter().fold(figure, Figure::above)];
+    /// Returns a map with its heading, and its standard deviation when it is drawn.
+    fn figures(&self, map: &ImageMap, caption: String) -> Result<Vec<Figure>, Failure> {
+        let mut figures = vec![Figure::new(self.painter.paint(map)?).above(caption)];
         if let (Some(std), Some(largest)) = (&map.std, self.largest_std) {
             figures.push(Figure::new(self.painter.paint_std(map, std, largest)?).above("std"));
         }
