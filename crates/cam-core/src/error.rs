@@ -109,7 +109,7 @@ pub enum Error {
     },
     /// FullGrad adds up biases, but the forward pass names none.
     #[error(
-        "this model has no biases to add up: it is no piecewise linear network, as one with GELU, gates or LayerNorm is not (a model that is tapped by hand names its biases with `Taps::biased`)"
+        "this model has no biases that could be added up: they are those of piecewise linear networks, without GELU, gates and LayerNorm (a model that is tapped by hand names its biases with `Taps::biased`)"
     )]
     NoBiases,
     /// The forward pass names no attention weights.

@@ -153,7 +153,7 @@ impl Rows<'_> {
             }
         }
         Ok(match first {
-            Some(all) => row(sheet, "", all, Vec::new()),
+            Some(all) => row(sheet, "", all, [], ACROSS),
             None => sheet,
         })
     }
@@ -182,14 +182,18 @@ impl Rows<'_> {
         let name = if self.named { explained.title() } else { "image".into() };
         let image = Figure::new(explained.image.drawn().into_owned()).above(name);
         if one_layer || one_method {
-            return Ok(row(sheet, class, image, figures(maps)?));
+            return Ok(row(sheet, class, image, figures(maps)?, ACROSS));
         }
-        // Maps of the whole network are beside the image; below it each row is a layer, and each column a method.
-        let mut sheet = row(sheet, class, image, figures(&whole)?);
-        for line in layered.chunk_by(|a, b| a.layer == b.layer) {
-            sheet = row(sheet, &line[0].layer, blank(), figures(line)?);
-        }
-        Ok(sheet)
+        // Each row is a layer, and each column a method. Maps of the whole network are in a row of their own, before them.
+        let mut image = Some(image.below(class));
+        let mut first = || image.take().unwrap_or_else(blank);
+        let sheet = match whole[..] {
+            [] => sheet,
+            _ => row(sheet, "", first(), figures(&whole)?, ACROSS),
+        };
+        layered
+            .chunk_by(|a, b| a.layer == b.layer)
+            .try_fold(sheet, |sheet, line| Ok(row(sheet, &line[0].layer, first(), figures(line)?, ACROSS)))
     }
 
     /// Returns a map with its heading, and its standard deviation when it is drawn.
@@ -203,11 +207,17 @@ impl Rows<'_> {
 }
 
 /// Adds a row that starts with a figure and continues below when it is long: there the column of the first figure is empty, so that each
-/// column keeps its meaning. A map and its standard deviation stay together.
-fn row(sheet: Sheet, caption: &str, first: Figure, figures: Vec<Vec<Figure>>) -> Sheet {
+/// column keeps its meaning. What belongs together, as a map and its standard deviation, stays so. No row has more than `across`.
+pub fn row(
+    sheet: Sheet,
+    caption: &str,
+    first: Figure,
+    figures: impl IntoIterator<Item = Vec<Figure>>,
+    across: usize,
+) -> Sheet {
     let mut parts = vec![vec![first]];
     for together in figures {
-        if parts[parts.len() - 1].len() + together.len() > ACROSS {
+        if parts[parts.len() - 1].len() + together.len() > across {
             parts.push(vec![blank()]);
         }
         parts.last_mut().expect("one part at least").extend(together);
