@@ -2,7 +2,7 @@
 
 use crate::registry;
 use crate::report::console::Console;
-use burn_cam::{AnyTarget, Ask, Error, ImageExplainer, ImageMap, ImageModel, Part, TargetInfo};
+use burn_cam::{AnyTarget, Ask, Error, ImageExplainer, ImageExplanation, ImageModel, Part, TargetInfo};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -135,12 +135,16 @@ impl TargetArgs {
         self.classes.iter().map(|name| self.scored(decoder.target(name)?)).collect()
     }
 
-    /// Adds to the maps of classes together how likely these are: their score is the log of it.
-    pub fn add_probabilities(&self, model: &impl ImageModel, maps: &mut [ImageMap]) {
+    /// Adds to the maps of classes together how likely these are, as their score is the log of it. Numbers that are no classes have no
+    /// probability.
+    pub fn set_probabilities(&self, model: &impl ImageModel, found: &mut ImageExplanation) {
+        if found.predictions.iter().any(|prediction| prediction.unit.is_some()) {
+            found.maps.iter_mut().for_each(|map| map.probability = None);
+        }
         if model.decoder().explains_several() {
             return;
         }
-        for map in maps.iter_mut().filter(|map| map.class.is_none() && map.probability.is_none()) {
+        for map in found.maps.iter_mut().filter(|map| map.class.is_none() && map.probability.is_none()) {
             if self.classes.get(map.target).is_some_and(|name| is_pattern(name)) {
                 map.probability = Some(map.score.exp().min(1.0));
             }

@@ -88,7 +88,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let results = sheets.console.clone();
     let done = sheets.each(&model, options, |image| {
         let mut found = explainer.explain(&image.image)?;
-        args.targets.add_probabilities(&model, &mut found.maps);
+        args.targets.set_probabilities(&model, &mut found);
         seconds += found.timings;
         results.result(summary(&image.source, &found.maps))?;
         let explained = [image.explained(found)];

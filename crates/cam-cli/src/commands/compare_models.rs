@@ -107,7 +107,7 @@ fn explain(
             args.strategy.explainer(model, (&args.targets, &targets), methods, &layers, console);
         let explainer = explainer.preprocess(preprocess[side].clone());
         let mut found = explainer.top_k(usize::MAX).explain(image)?;
-        args.targets.add_probabilities(model, &mut found.maps);
+        args.targets.set_probabilities(model, &mut found);
         Ok::<_, Failure>(found)
     };
     let first = explain(0, &args.targets.classes)?;

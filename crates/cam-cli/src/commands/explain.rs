@@ -383,7 +383,7 @@ impl Run<'_> {
             predictions.iter().take(LISTED)
         {
             if let Some(unit) = unit {
-                text += &format!("\n    {score} {}  {} ({class})", plain(unit), plain(label));
+                text += &format!("\n    {score:10.4} {}  {} ({class})", plain(unit), plain(label));
                 continue;
             }
             text += &format!("\n    {:5.1} %  {} ({class})", 100.0 * probability, plain(label));

@@ -48,7 +48,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let results = sheets.console.clone();
     sheets.each(&model, options, |image| {
         let (mut found, gradients) = explainer.guided(&image.image)?;
-        args.targets.add_probabilities(&model, &mut found.maps);
+        args.targets.set_probabilities(&model, &mut found);
         let title = format!("{}, explained with {name}", title(&image.source, image.part));
         let columns = ["image", "Grad-CAM", "guided backpropagation", "Guided Grad-CAM"];
         let mut sheet = Sheet::new(title).columns(columns);

@@ -243,6 +243,8 @@ fn relevant(options: &serde_json::Value) -> Vec<(String, String)> {
                 let all: Vec<String> = all.iter().filter_map(text).collect();
                 (!all.is_empty()).then(|| all.join(", "))
             }
+            // When a file was changed is for the tool.
+            Value::Object(fields) if fields.contains_key("modified") => None,
             Value::Number(_) | Value::Object(_) => Some(value.to_string()),
         }
     }

@@ -222,7 +222,7 @@ impl Worker<'_> {
             };
             results.push(match found.next() {
                 Some(Ok(mut found)) => {
-                    self.spec.args.targets.add_probabilities(self.model, &mut found.maps);
+                    self.spec.args.targets.set_probabilities(self.model, &mut found);
                     self.seconds += found.timings;
                     ImageResult::Explained(Box::new(image.explained(found)))
                 }

@@ -169,7 +169,7 @@ class ImageView {
   }
 
   /** What of a map a menu has: its class, method or layer. */
-  part(place, part) {
+  facet(place, part) {
     return part === "class" ? this.subjects[place] : this.data.maps[place][part];
   }
 
@@ -185,7 +185,7 @@ class ImageView {
     this.find(".pickers").hidden = maps.length < 2;
     for (const part of PARTS) {
       const picker = this.find(`.pick-${part}`);
-      const names = [...new Set(maps.map((_, at) => this.part(at, part)))];
+      const names = [...new Set(maps.map((_, at) => this.facet(at, part)))];
       picker.hidden = names.length < 2;
       const menu = picker.querySelector("select");
       menu.append(...names.map((name) => element("option", { value: name }, name)));
@@ -199,8 +199,8 @@ class ImageView {
 
   /** The map with this class, method or layer that has most in common with the chosen one. */
   nearest(part, value) {
-    const common = (at) => PARTS.filter((other) => this.part(at, other) === this.part(this.at, other)).length;
-    const fitting = [...this.data.maps.keys()].filter((at) => this.part(at, part) === value);
+    const common = (at) => PARTS.filter((other) => this.facet(at, other) === this.facet(this.at, other)).length;
+    const fitting = [...this.data.maps.keys()].filter((at) => this.facet(at, part) === value);
     return fitting.reduce((best, at) => (common(at) > common(best) ? at : best));
   }
 
@@ -222,7 +222,7 @@ class ImageView {
   choice(map, at, place) {
     const input = element("input", { type: "radio", name: `map${place}`, checked: at === 0 });
     const canvas = element("canvas", {});
-    const lines = [element("b", {}, map.label), element("small", {}, `${map.method} · ${map.layer}`)];
+    const lines = [element("b", {}, this.subjects[at]), element("small", {}, `${map.method} · ${map.layer}`)];
     if (map.warnings.length) lines.push(element("small", { className: "careful" }, "⚠ see its warning"));
     input.addEventListener("change", () => this.choose(at));
     return { label: element("label", {}, input, canvas, ...lines), canvas };
@@ -276,13 +276,14 @@ class ImageView {
     Object.assign(this, { map, at: place }, this.grids[place]);
     this.blank = this.heat.values.every((value) => value === 0);
     this.choices[place].label.querySelector("input").checked = true;
-    for (const part of PARTS) this.find(`.pick-${part} select`).value = this.part(place, part);
+    for (const part of PARTS) this.find(`.pick-${part} select`).value = this.facet(place, part);
     this.find(".permalink").href = `#${this.root.id}/map-${place}`;
+    const isOfClass = map.class !== null && map.probability !== null && !map.box;
     const facts = [
       ["Class", map.class === null ? map.label : `${map.label} (${map.class})`],
       ...(map.probability === null ? [] : [["Probability", percent(map.probability)]]),
       ...(map.box ? [["Box", placeOf(map.box)]] : []),
-      ["Score", map.box ? number(map.score) : `${number(map.score)} (${report.score})`],
+      ["Score", isOfClass ? `${number(map.score)} (${report.score})` : number(map.score)],
       ["Method", link(map.method, map.paper)],
       ["Layer", `${map.layer}, ${this.raw.height} × ${this.raw.width} cells`],
       ["Hottest", this.blank ? "zero everywhere" : `${map.peak[0]}, ${map.peak[1]}`],
@@ -421,7 +422,7 @@ function made() {
     ["Command", made.command],
   ];
   const list = document.getElementById("facts");
-  list.append(...rows(facts));
+  list.append(...rows(facts.filter(([, value]) => value !== "")));
   for (const name of list.querySelectorAll("dt")) {
     if (["SHA-256", "card", "Command"].includes(name.textContent)) name.nextElementSibling.className = "code";
   }
