@@ -234,8 +234,17 @@ fn a_pattern_explains_the_summed_probability_of_the_classes_that_match() {
     let known = |name: &str| probability(name).unwrap_or_else(|| panic!("{name}"));
     let score = maps[0]["score"].as_f64().unwrap();
     assert!((score - (known("fish") + known("starfish")).ln()).abs() < 1e-3, "{score}");
-    let together = maps[0]["probability"].as_f64().unwrap();
-    assert!((together - known("fish") - known("starfish")).abs() < 1e-3, "{together}");
+    assert!(maps[0]["probability"].is_null(), "these classes do not exclude each other");
+    desk.resnet18(5);
+    std::fs::write(desk.path("names.txt"), "red fish\nclock\nblue fish\nball\nstar\n").unwrap();
+    let network =
+        ["explain", "scene.png", "--weights", "resnet18.safetensors", "--labels", "names.txt", "--json"];
+    let report = desk.json(&[&network[..], &["--class", "*fish"]].concat());
+    let predictions = report["images"][0]["predictions"].as_array().unwrap();
+    let fish = predictions.iter().filter(|one| one["label"].as_str().unwrap().ends_with("fish"));
+    let sum: f64 = fish.map(|one| one["probability"].as_f64().unwrap()).sum();
+    let together = maps_of(&report)[0]["probability"].as_f64().unwrap();
+    assert!(sum > 0.0 && (together - sum).abs() < 1e-4, "{together} of {sum}");
     desk.refuses(&["explain", "scene.png", "--class", "*dragon*"], 4, "no class is called `*dragon*`");
     desk.refuses(&["explain", "scene.png", "--class", "*fish", "--score", "finer"], 2, "together");
 }
@@ -363,6 +372,11 @@ fn a_network_whose_file_does_not_say_how_images_are_prepared_is_compared_on_the_
     let (said, told) = compare();
     assert!(said.contains("differ by 0 on average and 0 at most"), "{said}");
     assert!(told.contains("images are prepared as for known.onnx, because nothing states how"), "{told}");
+    // Two classes of the same name are not taken for each other.
+    std::fs::write(desk.path("names.txt"), "crane\nclock\nCrane\nball\nstar\n").unwrap();
+    let models = ["--model", "known.onnx", "--model", "known.onnx", "--labels", "names.txt", "--fresh"];
+    let said = desk.says(&[&["compare", "scene.png"], &models[..]].concat());
+    assert!(said.contains("the outputs of 5 classes differ by 0 on average and 0 at most"), "{said}");
     // Where both are stated each has its own.
     std::fs::write(desk.path("unknown.toml"), "mean = [0.1, 0.1, 0.1]\nstd = [0.5]\n").unwrap();
     let (said, told) = compare();

@@ -16,9 +16,9 @@ pub struct CandidateArgs {
     /// Several are separated by commas. `--method` is the same.
     #[arg(long, alias = "method", value_name = "NAMES", value_delimiter = ',', value_parser = completion::METHODS, hide_possible_values = true)]
     pub methods: Vec<String>,
-    /// Layers, or `all`: see `cam layers` [default: that of the card; of `cam tune` all]
+    /// Layers, or `all`: see `cam layers` [default: the card's; of `tune` all]
     ///
-    /// Several are separated by commas; `all` takes them from shallow to deep. `--layer` is the same.
+    /// By default it is the one of the model card, and of `cam tune` all. Several are separated by commas; `all` takes them from shallow to deep. `--layer` is the same.
     #[arg(long, alias = "layer", value_name = "NAMES", value_delimiter = ',')]
     pub layers: Vec<String>,
     /// Leave out tokens with outlying norms: artifacts of vision transformers (arXiv:2309.16588)

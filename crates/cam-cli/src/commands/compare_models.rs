@@ -15,7 +15,7 @@ use burn_cam::{
     Method, Prediction, Preprocess,
 };
 use serde_json::json;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 pub fn run(args: &Args, models: [ModelArgs; 2], console: &Console) -> Result<(), Failure> {
@@ -39,7 +39,11 @@ pub fn run(args: &Args, models: [ModelArgs; 2], console: &Console) -> Result<(),
     sheets.announced = true;
     for (side, model) in opened.iter().enumerate() {
         console.note(format_args!("{}:", names[side]));
-        ModelArgs::announce(&model.info(), console);
+        let mut info = model.info();
+        if shared == Some(side) {
+            info.assumed.retain(|assumed| !assumed.starts_with("colors"));
+        }
+        ModelArgs::announce(&info, console);
         match shared == Some(side) {
             true => console.note(format_args!(
                 "images are prepared as for {}, because nothing states how: `--mean` and `--std`, or a card, do for both",
@@ -198,7 +202,15 @@ struct LogitDifferences {
 
 impl LogitDifferences {
     fn new([first, second]: &[ImageExplanation; 2]) -> Self {
-        let key = |one: &Prediction| one.label.to_lowercase();
+        // Names may be those of several classes, so that they count only where the classes differ: ImageNet has two cranes.
+        let names = |found: &ImageExplanation| -> BTreeMap<usize, String> {
+            found.predictions.iter().map(|one| (one.class, one.label.to_lowercase())).collect()
+        };
+        let same = names(first) == names(second);
+        let key = |one: &Prediction| match same {
+            true => one.class.to_string(),
+            false => one.label.to_lowercase(),
+        };
         let other: HashMap<String, f32> =
             second.predictions.iter().map(|one| (key(one), one.score)).collect();
         let pairs: Vec<(String, [f32; 2])> = first

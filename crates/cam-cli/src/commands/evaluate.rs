@@ -58,7 +58,9 @@ const FILES: [&str; 3] = ["summary.csv", "values.csv", "values.jsonl"];
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Images, folders of them, or a manifest (.jsonl) of an earlier run, whose images are taken; with `--merge` the folders of all shards
+    /// Images, folders of them, or the manifest (.jsonl) of a run
+    ///
+    /// Of a manifest the images are taken. With `--merge` it is the folders of all shards.
     #[arg(required = true, value_name = "FOLDER|MANIFEST")]
     pub images: Vec<PathBuf>,
     #[command(flatten)]
@@ -75,12 +77,14 @@ pub struct Args {
     /// and with a truth those of localization.
     #[arg(long, help_heading = "Evaluation", value_name = "NAMES", value_delimiter = ',', value_parser = completion::METRICS, hide_possible_values = true)]
     pub metrics: Vec<String>,
-    /// Where the objects are: COCO's JSON, Pascal VOC's XML, a CSV, or a folder of masks
+    /// Where the objects are: COCO's JSON, VOC's XML, a CSV, or a folder of masks
     ///
-    /// XML may be in a folder, the CSV has the columns image, class, left, top, right, bottom, and masks may be in folders named after classes.
+    /// The XML of Pascal VOC may be in a folder, the CSV has the columns image, class, left, top, right, bottom, and masks may be in folders named after classes.
     #[arg(long, help_heading = "Evaluation", value_name = "FILE|FOLDER")]
     pub truth: Option<PathBuf>,
-    /// What is explained: the top prediction, or each class of the truth [default: truth, if it has names]
+    /// What is explained: the top class, or all of the truth [default: truth, if named]
+    ///
+    /// The top prediction, or each class that the truth names for the image; the latter by default if it names them.
     #[arg(
         long,
         hide_possible_values = true,
@@ -89,7 +93,7 @@ pub struct Args {
         requires_if("truth", "truth")
     )]
     pub explain: Option<ExplainArg>,
-    /// Which classes of the model are which of the truth [default: the same names]
+    /// Which classes of the model are which of the truth [default: by name]
     ///
     /// A CSV of a name of the truth and a number, name or pattern of the model, of which the likeliest one is explained.
     #[arg(long, help_heading = "Evaluation", value_name = "FILE", requires = "truth")]
@@ -124,7 +128,9 @@ pub struct Args {
     /// Merge the results of all shards, whose folders are named
     #[arg(long, help_heading = "Output")]
     pub merge: bool,
-    /// The folder of results; an interrupted run continues from it
+    /// The folder of results
+    ///
+    /// An interrupted run continues from it.
     #[arg(long, help_heading = "Output", value_name = "DIR", default_value = "cam-evaluation")]
     pub out: PathBuf,
     /// Measure again what is measured already

@@ -199,7 +199,7 @@ fn of_methods(error: &Error) -> String {
     };
     let methods = registry().methods().iter().map(|method| method.info());
     let names: Vec<_> = methods.filter(|info| info.reads == reads).map(|info| info.name).collect();
-    format!("{} cannot explain this model: {error}", names.join(" and "))
+    format!("{} cannot be used here: {error}", names.join(" and "))
 }
 
 /// Creates the folder that a run writes to, before it works for nothing.

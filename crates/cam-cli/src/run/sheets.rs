@@ -17,24 +17,25 @@ use crate::run::outputs::Output;
 use crate::run::run_state::RunState;
 use crate::run::sources::{Source, sources};
 use burn_cam::{AnyModel, Device, ImageMap, ImageModel, Prediction};
+use clap::builder::Resettable;
 use std::path::PathBuf;
 
 /// Images in, sheets out.
 #[derive(clap::Args)]
 #[group(id = "sheets")]
 pub struct SheetArgs {
-    /// Images, folders of images, .npy arrays, or `-` for standard input; a sheet is made of each
+    /// Images, folders of images, .npy arrays, or `-` for standard input
     ///
-    /// Images are PNG, JPEG, WebP, TIFF, BMP or GIF.
-    #[arg(required = true, value_name = "IMAGE")]
+    /// Images are PNG, JPEG, WebP, TIFF, BMP or GIF. A sheet is made of each.
+    #[arg(required = true, value_name = "IMAGE", help_heading = Resettable::Reset)]
     pub images: Vec<PathBuf>,
     #[command(flatten)]
     pub preprocess: PreprocessArgs,
     #[command(flatten)]
     pub place: DeviceArgs,
-    /// The folder, or for one image the file, that is written, or `-`
+    /// The folder or the one file that is written, or `-`
     ///
-    /// A file is .png, .jpg, .webp or .svg; `-` is standard output.
+    /// A file, for one image, is .png, .jpg, .webp or .svg; `-` is standard output.
     #[arg(long, help_heading = "Output", value_name = "DIR|FILE|-", default_value = "cam-out")]
     pub out: PathBuf,
     /// The format of sheets in a folder and on standard output [default: png]
