@@ -11,7 +11,7 @@ use std::path::PathBuf;
 pub const MOST_CLASSES: i64 = 1 << 17;
 
 /// Which scores of each image are explained.
-#[derive(clap::Args, Serialize)]
+#[derive(clap::Args, Clone, Serialize)]
 #[group(id = "targets")]
 #[command(next_help_heading = "What to explain")]
 pub struct TargetArgs {

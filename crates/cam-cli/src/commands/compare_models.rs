@@ -3,6 +3,7 @@
 
 use crate::args::model::ModelArgs;
 use crate::args::preprocess::PreprocessArgs;
+use crate::args::target::TargetArgs;
 use crate::commands::compare::Args;
 use crate::report::console::{Console, heading, plain};
 use crate::report::contact_sheet::{Drawing, class_caption};
@@ -11,18 +12,21 @@ use crate::report::json::MapReport;
 use crate::run::sheets::ImageSheet;
 use burn_cam::draw::{ColorBar, Figure, Overlay, Sheet, enlarged};
 use burn_cam::{
-    AnyModel, ColorMap, Error, HeatMap, ImageExplainer, ImageExplanation, ImageInput, ImageMap, ImageModel,
-    Method, Prediction, Preprocess,
+    AnyModel, ColorMap, HeatMap, ImageExplainer, ImageExplanation, ImageInput, ImageMap, ImageModel, Method,
+    Prediction, Preprocess,
 };
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 pub fn run(args: &Args, models: [ModelArgs; 2], console: &Console) -> Result<(), Failure> {
-    let methods = args.strategy.methods(&args.methods)?;
+    let mut methods = args.strategy.methods(&args.methods)?;
     args.overlay.painter(args.strategy.asks_for_both())?;
     let mut sheets = args.sheets.open("compare", &models[0], console)?;
     let opened = [models[0].open(&sheets.device, console)?, models[1].open(&sheets.device, console)?];
+    if args.methods.is_empty() {
+        methods = args.strategy.methods(&[opened[0].decoder().method().into()])?;
+    }
     let sign = args.strategy.sign(&opened[0]);
     let painter = args.overlay.painter(sign.is_signed())?;
     let names = names([0, 1].map(|side| models[side].given_name().unwrap_or_default()));
@@ -102,23 +106,31 @@ fn explain(
     image: &ImageInput,
     console: &Console,
 ) -> Result<[ImageExplanation; 2], Failure> {
-    let explain = |side: usize, classes: &[String]| {
+    let explain = |side: usize, asked: &TargetArgs| {
         let model = &models[side];
         let layers = args.strategy.layers(model)?;
-        let targets = classes.iter().map(|name| args.targets.scored(model.decoder().target(name)?));
-        let targets = targets.collect::<Result<Vec<_>, Error>>()?;
+        let targets = asked.targets(model, console)?;
         let explainer: ImageExplainer<'_, AnyModel> =
-            args.strategy.explainer(model, (&args.targets, &targets), methods, &layers, console);
+            args.strategy.explainer(model, (asked, &targets), methods, &layers, console);
         let explainer = explainer.preprocess(preprocess[side].clone());
         let mut found = explainer.top_k(usize::MAX).explain(image)?;
-        args.targets.set_probabilities(model, &mut found);
+        asked.set_probabilities(model, &mut found);
         Ok::<_, Failure>(found)
     };
-    let first = explain(0, &args.targets.classes)?;
-    let asked = match &args.targets.classes[..] {
-        [] => first.maps.first().map(|map| map.label.clone()).into_iter().collect(),
-        named => named.to_vec(),
-    };
+    let first = explain(0, &args.targets)?;
+    let mut asked = args.targets.clone();
+    if asked.classes.is_empty() {
+        let other = models[1].decoder();
+        // Of several classes with this name it is the one of the same number.
+        let name = |map: &ImageMap| match map.class {
+            Some(class) if other.classes() > Some(class) && other.label(class) == map.label => {
+                class.to_string()
+            }
+            _ => map.label.clone(),
+        };
+        asked.classes = first.maps.chunk_by(|a, b| a.target == b.target).map(|maps| name(&maps[0])).collect();
+        asked.top = None;
+    }
     let second = explain(1, &asked)?;
     Ok([first, second])
 }
