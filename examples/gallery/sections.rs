@@ -5,6 +5,7 @@ use cam_core::{
     AttributionMaps, Class, Explain, Explainer, Explanation, Method, Smooth, Target, Wrapped, concepts,
     guided_backprop, layers, method_named,
 };
+use cam_models::Classifier;
 use cam_viz::{
     ColorBar, ColorMap, Figure, Gradient, HeatMap, Mode, Mosaic, Overlay, RgbImage, Sheet, Threshold,
 };
@@ -39,7 +40,7 @@ pub const SECTIONS: [Section; 9] = [
         file: "layers",
         title: "Layers, from shallow to deep",
         about: "Shallow layers see edges, deep ones objects.",
-        code: "let sheet = Sheet::new(\"Layers\").columns(layers).row(\"gradcam\", pictures).color_bar(ColorMap::Viridis);",
+        code: "let sheet = Sheet::new(\"Layers\").columns(layers).row(\"gradcam\", pictures).color_bar(ColorMap::default());",
         draw: strip,
     },
     Section {
@@ -111,10 +112,8 @@ fn methods(subject: &Subject) -> Result<Sheet> {
     let targets: Vec<Class> = picture.classes.iter().map(|asked| Class(asked.class)).collect();
     let targets: Vec<&dyn Target> = targets.iter().map(|class| class as &dyn Target).collect();
     let layer = &subject.model.card().layer;
-    let explainer = subject
-        .methods
-        .iter()
-        .fold(Explainer::new(&subject.model).layer(layer), |all, method| all.method(*method));
+    let explainer =
+        subject.methods.iter().fold(subject.explainer().layer(layer), |all, method| all.method(*method));
     let found: Explanation = explainer.explain_each(picture.input.clone(), &targets)?;
 
     let columns = subject.methods.len().div_ceil(2) + 1;
@@ -147,7 +146,7 @@ fn strip(subject: &Subject) -> Result<Sheet> {
         Sheet::new(subject.title("Layers")).columns(some.iter().map(|layer| layer.as_str())).tile(TILE);
     let rows = ["gradcam", "layercam"];
     let sheet = rows.into_iter().try_fold(sheet, |sheet, method| {
-        let explainer = Explainer::new(&subject.model).method(method_named(method)?);
+        let explainer = subject.explainer().method(method_named(method)?);
         let explainer = some.iter().fold(explainer, |all, layer| all.layer(layer.as_str()));
         let found: Explanation =
             explainer.explain(picture.input.clone(), &Class(picture.classes[0].class))?;
@@ -260,21 +259,19 @@ fn spread(subject: &Subject) -> Result<Sheet> {
         Sheet::new(subject.title("Over 16 noisy views")).columns(["mean", "standard deviation"]).tile(TILE);
     subject.pictures.iter().take(2).try_fold(sheet, |sheet, picture| {
         let asked = &picture.classes[0];
-        let explainer = Explainer::new(&subject.model)
-            .layer(&subject.model.card().layer)
-            .method(method_named("layercam")?);
+        let layer = &subject.model.card().layer;
+        let explainer = subject.explainer().layer(layer).method(method_named("layercam")?);
         let smooth = Wrapped::new(&explainer, Smooth::noisy(16, 0.5, 0));
         let found = smooth.explain(picture.input.clone(), &Class(asked.class))?;
         let overlay = |colors| Overlay::new(&picture.photo).colors(colors);
-        let (viridis, magma) = (ColorMap::Viridis, ColorMap::Magma);
-        let mean = overlay(viridis).draw(&numbers(&found.maps[0].heatmap)?)?;
+        let (heat, magma) = (ColorMap::default(), ColorMap::Magma);
+        let mean = overlay(heat).draw(&numbers(&found.maps[0].heatmap)?)?;
         let Some(spread) = &found.maps[0].std else { return Err("there is no spread".into()) };
         let spread = numbers(spread)?;
         let highest = spread.peak().2;
         let shown = overlay(magma).draw(&spread.scaled(0.0, highest))?;
         let bar = ColorBar::from(magma).range(0.0, highest);
-        Ok(sheet
-            .row(&asked.caption, [Figure::new(mean).color_bar(viridis), Figure::new(shown).color_bar(bar)]))
+        Ok(sheet.row(&asked.caption, [Figure::new(mean).color_bar(heat), Figure::new(shown).color_bar(bar)]))
     })
 }
 
@@ -295,11 +292,16 @@ impl Subject {
         format!("{title} – {}", self.model.card().name)
     }
 
+    /// An explainer that enlarges maps before they are cut at zero, as the tool does.
+    fn explainer(&self) -> Explainer<'_, Classifier> {
+        Explainer::new(&self.model).rectify_last(true)
+    }
+
     /// One map of a picture: by its place, the method, and the place of the class.
     fn ask(&self, picture: usize, method: &str, class: usize) -> Result<AttributionMaps> {
         let picture = &self.pictures[picture];
         let method: &'static dyn Method = method_named(method)?;
-        let explainer = Explainer::new(&self.model).layer(&self.model.card().layer).method(method);
+        let explainer = self.explainer().layer(&self.model.card().layer).method(method);
         let found: Explanation =
             explainer.explain(picture.input.clone(), &Class(picture.classes[class].class))?;
         found.maps.into_iter().next().ok_or_else(|| "there is no map".into())

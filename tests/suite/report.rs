@@ -248,6 +248,10 @@ fn in_a_browser_the_slider_moves_and_the_pointer_reads() {
     assert_eq!(seen["link"], "#picture-0/map-1", "each map has a link");
     assert_eq!(seen["besides"], serde_json::json!([true, false, true]), "a map is beside the chosen one");
     assert_eq!(seen["picked"], true, "menus choose each map");
+    assert_eq!(seen["named"][0], false, "both have their names then");
+    assert!(seen["named"][1].as_str().unwrap().ends_with(", gradcam at layer3.0"), "{}", seen["named"]);
+    assert_eq!(seen["followed"][0], "#picture-1/map-3", "an address chooses its map");
+    assert!(seen["followed"][1].as_i64().unwrap().abs() < 100, "and shows it: {}", seen["followed"]);
 }
 
 #[test]

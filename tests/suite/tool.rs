@@ -234,6 +234,17 @@ fn a_pattern_explains_the_summed_probability_of_the_classes_that_match() {
     let known = |name: &str| probability(name).unwrap_or_else(|| panic!("{name}"));
     let score = maps[0]["score"].as_f64().unwrap();
     assert!((score - (known("fish") + known("starfish")).ln()).abs() < 1e-3, "{score}");
+    assert!(maps[0]["probability"].is_null(), "these classes do not exclude each other");
+    desk.resnet18(5);
+    std::fs::write(desk.path("names.txt"), "red fish\nclock\nblue fish\nball\nstar\n").unwrap();
+    let network =
+        ["explain", "scene.png", "--weights", "resnet18.safetensors", "--labels", "names.txt", "--json"];
+    let report = desk.json(&[&network[..], &["--class", "*fish"]].concat());
+    let predictions = report["images"][0]["predictions"].as_array().unwrap();
+    let fish = predictions.iter().filter(|one| one["label"].as_str().unwrap().ends_with("fish"));
+    let sum: f64 = fish.map(|one| one["probability"].as_f64().unwrap()).sum();
+    let together = maps_of(&report)[0]["probability"].as_f64().unwrap();
+    assert!(sum > 0.0 && (together - sum).abs() < 1e-4, "{together} of {sum}");
     desk.refuses(&["explain", "scene.png", "--class", "*dragon*"], 4, "no class is called `*dragon*`");
     desk.refuses(&["explain", "scene.png", "--class", "*fish", "--score", "finer"], 2, "together");
 }
@@ -247,7 +258,7 @@ fn two_models_are_compared_on_one_photo() {
         desk.says(&["compare", "scene.png", "--model", "resnet18.safetensors", "--model", second, "--fresh"])
     };
     let said = compare("same.safetensors");
-    assert!(said.contains("the outputs of 5 classes differ by 0.000e0 on average"), "{said}");
+    assert!(said.contains("the outputs of 5 classes differ by 0 on average and 0 at most"), "{said}");
     assert!(said.contains("  resnet18.safetensors: ") && said.contains("  same.safetensors: "), "{said}");
     let same = image::open(desk.path("cam-out/scene_compare.png")).unwrap();
     std::fs::write(desk.path("names.txt"), "fish\nclock\nmushroom\nball\nstar\n").unwrap();
@@ -265,7 +276,7 @@ fn two_models_are_compared_on_one_photo() {
         "--method",
         "gradcam,layercam",
     ]);
-    assert!(said.contains("differ by 0.000e0"), "{said}");
+    assert!(said.contains("differ by 0 on average"), "{said}");
     let two = image::open(desk.path("cam-out/scene_compare_2.png"));
     let two = two.or_else(|_| image::open(desk.path("cam-out/scene_compare.png"))).unwrap();
     assert!(two.height() > same.height() + 150, "a row for each method");
@@ -285,16 +296,108 @@ fn two_models_are_compared_on_one_photo() {
 #[test]
 fn the_short_help_fits_a_screen_in_groups_the_most_used_first() {
     let desk = Desk::new();
+    let all = desk.says(&["-h"]);
+    let commands = all.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands = commands.take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("     "));
+    let commands: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(commands.len() > 15 && commands.contains(&"explain"), "{commands:?}");
+    for command in [&[][..]].into_iter().chain(commands.chunks(1).filter(|command| command != &["help"])) {
+        let help = desk.says(&[command, &["-h"]].concat());
+        assert!(help.lines().count() <= 40, "{command:?}: {} lines\n{help}", help.lines().count());
+        let groups = ["Model:", "What to explain:", "Method:", "Look:", "Output:"];
+        let places = groups.iter().filter_map(|group| help.find(&format!("\n{group}")));
+        let places: Vec<usize> = places.collect();
+        assert!(places.is_sorted(), "{help}");
+        let expected = if ["explain", "compare"].contains(command.first().unwrap_or(&"")) { 5 } else { 0 };
+        assert!(places.len() >= expected, "{help}");
+    }
     let help = desk.says(&["explain", "-h"]);
-    assert!(help.lines().count() <= 40, "{} lines\n{help}", help.lines().count());
-    let groups = ["Model:", "What to explain:", "Method:", "Look:", "Output:"];
-    let places =
-        groups.map(|group| help.find(&format!("\n{group}")).unwrap_or_else(|| panic!("{group}\n{help}")));
-    assert!(places.is_sorted(), "{help}");
     let long = desk.says(&["explain", "--help"]);
     for option in ["--omit-outliers", "--strides", "--npy", "--window"] {
         assert!(long.contains(option) && !help.contains(option), "{option}");
     }
+}
+
+/// A small network as an ONNX file on the desk.
+fn network(desk: &Desk, name: &str) {
+    let file = crate::support::repository().join("crates/cam-onnx/tests/golden/residual_torchscript.onnx");
+    std::fs::copy(file, desk.path(name)).unwrap();
+}
+
+#[test]
+fn a_model_of_numbers_shows_what_speaks_against_them_unless_a_sign_is_asked_for() {
+    let desk = Desk::new();
+    network(&desk, "net.onnx");
+    std::fs::write(desk.path("names.txt"), "age\nheight\nweight\nwidth\nlength\n").unwrap();
+    let lowest = |more: &[&str]| {
+        let line = [
+            "explain",
+            "scene.png",
+            "--model",
+            "net.onnx",
+            "--labels",
+            "names.txt",
+            "--npy",
+            "--json",
+            "--fresh",
+        ];
+        let report = desk.json(&[&line[..], more].concat());
+        let npy = maps_of(&report)[0]["npy"].as_str().unwrap().to_string();
+        let (_, values) = read_npy(desk.path(&npy));
+        let sign = report["run"]["options"]["sign"].as_str().unwrap().to_string();
+        (values.into_iter().fold(f32::INFINITY, f32::min), sign)
+    };
+    let (signed, sign) = lowest(&["--task", "regress"]);
+    assert!(signed < -0.01 && sign == "both", "{signed}, {sign}");
+    for task in ["regress", "classify"] {
+        let (positive, sign) = lowest(&["--task", task, "--sign", "positive"]);
+        assert!(positive >= 0.0 && sign == "positive", "{positive}, {sign}");
+    }
+    let (class, sign) = lowest(&["--task", "classify"]);
+    assert!(class >= 0.0 && sign == "positive", "{class}, {sign}");
+    let colors = ["explain", "scene.png", "--model", "net.onnx", "--task", "regress", "--colormap", "turbo"];
+    desk.refuses(&colors, 2, "needs colors for both signs");
+}
+
+#[test]
+fn a_network_whose_file_does_not_say_how_images_are_prepared_is_compared_on_the_same_input() {
+    let desk = Desk::new();
+    network(&desk, "known.onnx");
+    network(&desk, "unknown.onnx");
+    let compare = || {
+        desk.ends(&["compare", "scene.png", "--model", "unknown.onnx", "--model", "known.onnx", "--fresh"], 0)
+    };
+    std::fs::write(desk.path("known.toml"), "mean = [0.4, 0.5, 0.6]\nstd = [0.2]\nfilter = \"bicubic\"\n")
+        .unwrap();
+    let (said, told) = compare();
+    assert!(said.contains("differ by 0 on average and 0 at most"), "{said}");
+    assert!(told.contains("images are prepared as for known.onnx, because nothing states how"), "{told}");
+    // Two classes of the same name are not taken for each other.
+    std::fs::write(desk.path("names.txt"), "crane\nclock\nCrane\nball\nstar\n").unwrap();
+    let models = ["--model", "known.onnx", "--model", "known.onnx", "--labels", "names.txt", "--fresh"];
+    let said = desk.says(&[&["compare", "scene.png"], &models[..]].concat());
+    assert!(said.contains("the outputs of 5 classes differ by 0 on average and 0 at most"), "{said}");
+    // Where both are stated each has its own.
+    std::fs::write(desk.path("unknown.toml"), "mean = [0.1, 0.1, 0.1]\nstd = [0.5]\n").unwrap();
+    let (said, told) = compare();
+    assert!(!said.contains("differ by 0 on average") && !told.contains("prepared as for"), "{said}{told}");
+}
+
+#[test]
+fn the_seed_is_recorded_and_changes_what_is_random() {
+    let desk = Desk::new();
+    let digest = |more: &[&str]| {
+        let report = desk.json(&[&["explain", "scene.png", "--json", "--fresh"], more].concat());
+        assert!(report["run"]["options"]["seed"].is_u64());
+        maps_of(&report)[0]["digest"].as_str().unwrap().to_string()
+    };
+    for random in [&["--noise", "2"][..], &["--method", "randomcam"], &["--method", "smoothgradcam++"]] {
+        let seeded = |seed: &str| digest(&[random, &["--seed", seed]].concat());
+        assert_eq!(digest(random), seeded("0"), "{random:?}");
+        assert_ne!(seeded("0"), seeded("1"), "{random:?}");
+        assert_eq!(seeded("1"), seeded("1"), "{random:?}");
+    }
+    assert_eq!(digest(&[]), digest(&["--seed", "1"]), "Grad-CAM draws no numbers");
 }
 
 #[test]
@@ -1172,7 +1275,7 @@ fn a_reader_that_goes_away_is_no_trouble() {
 fn one_file_may_take_all_maps() {
     let desk = Desk::new();
     let said = desk.says(&["explain", "--top", "1", "scene.png", "--out", "new/where.jpg"]);
-    assert!(said.ends_with("new/where.jpg\n"), "{said}");
+    assert!(said.ends_with("new/where.jpg\n") && said.matches("where.jpg").count() == 1, "{said}");
     assert_eq!(image::open(desk.path("new/where.jpg")).unwrap().width(), 200);
     let report = desk.json(&["explain", "scene.png", "--out", "sheet.png", "--top", "2", "--json"]);
     assert_eq!(maps_of(&report)[1]["png"], "sheet.png");

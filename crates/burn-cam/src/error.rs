@@ -26,7 +26,7 @@ pub enum Error {
     Viz(#[from] cam_viz::Error),
     /// An error of an ONNX file.
     #[cfg(feature = "onnx")]
-    #[error("{}: {source}", .path.display())]
+    #[error("cannot open the model {}", about(.path, .source))]
     Onnx {
         /// The file.
         path: std::path::PathBuf,
@@ -124,6 +124,15 @@ impl From<cam_metrics::Error> for Error {
 /// Returns a name for a sentence: in quotes, behind a space.
 fn quoted(name: &Option<String>) -> String {
     name.as_ref().filter(|name| !name.is_empty()).map(|name| format!(" `{name}`")).unwrap_or_default()
+}
+
+/// Returns a file and what is wrong with it; an error of reading it names it already.
+#[cfg(feature = "onnx")]
+fn about(path: &std::path::Path, source: &cam_onnx::Error) -> String {
+    match source {
+        cam_onnx::Error::Io { path: named, .. } if named == path => source.to_string(),
+        _ => format!("{}: {source}", path.display()),
+    }
 }
 
 /// What an [`Error`] is about, for programs that react to it.

@@ -17,9 +17,17 @@ use crate::report::console::Verbosity;
 use crate::report::failure::EXIT_CODES;
 use clap::{Parser, Subcommand};
 
+/// What `cam -h` ends with: the way in.
+const START: &str = "\
+Start with:
+  cam demo
+  cam explain photo.jpg --model net.onnx --open
+  cam explain -h       the options used most; `--help` has all of them, with examples
+Exit codes: `cam --help`";
+
 /// Show where an image classifier looked: class activation maps over an image.
 #[derive(Parser)]
-#[command(name = "cam", version, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(name = "cam", version, after_help = START, after_long_help = EXIT_CODES, max_term_width = 100)]
 pub struct Args {
     #[command(flatten)]
     pub verbosity: Verbosity,
@@ -36,7 +44,7 @@ pub enum Command {
     #[command(after_help = explain::SHORT_EXAMPLES, after_long_help = explain::EXAMPLES)]
     Explain(Box<explain::Args>),
     /// Compare methods, layers and classes on one sheet
-    #[command(after_help = compare::EXAMPLES)]
+    #[command(after_help = compare::SHORT_EXAMPLES, after_long_help = compare::EXAMPLES)]
     Compare(Box<compare::Args>),
     /// Show which pixels matter: guided backpropagation and Guided Grad-CAM
     #[command(after_help = guided::EXAMPLES)]
@@ -45,13 +53,13 @@ pub enum Command {
     #[command(after_help = concepts::EXAMPLES)]
     Concepts(Box<concepts::Args>),
     /// Measure how good maps are: faithfulness, localization, form, sanity
-    #[command(after_help = evaluate::EXAMPLES)]
+    #[command(after_help = evaluate::SHORT_EXAMPLES, after_long_help = evaluate::EXAMPLES)]
     Evaluate(Box<evaluate::Args>),
     /// Find the method and the layer whose maps explain a model best, on a few photos
     #[command(after_help = tune::EXAMPLES)]
     Tune(Box<tune::Args>),
     /// Measure what explanations cost compared with plain inference
-    #[command(after_help = bench::EXAMPLES)]
+    #[command(after_help = bench::SHORT_EXAMPLES, after_long_help = bench::EXAMPLES)]
     Bench(Box<bench::Args>),
     /// List the layers of a model that can be explained
     #[command(after_help = list::LAYERS_EXAMPLES)]

@@ -109,12 +109,12 @@ pub enum Error {
     },
     /// FullGrad adds up biases, but the forward pass names none.
     #[error(
-        "FullGrad does not apply to this model: it adds up the biases of a piecewise linear network, which a network with GELU, gates or LayerNorm is not (a model that is tapped by hand names its biases with `Taps::biased`)"
+        "this model has no biases that could be added up: they are those of piecewise linear networks, without GELU, gates and LayerNorm (a model that is tapped by hand names its biases with `Taps::biased`)"
     )]
     NoBiases,
     /// The forward pass names no attention weights.
     #[error(
-        "this model has no attention weights, which this method reads (a model that is tapped by hand names them by the layout `Attention`)"
+        "this model has no attention weights (a model that is tapped by hand names them by the layout `Attention`)"
     )]
     NoAttention,
     /// Guided backpropagation finds no ReLU.

@@ -62,11 +62,11 @@ pub struct Explainer<'m, M> {
     is_checked: AtomicBool,
 }
 
-/// How far a long method is: copies scored of all copies for one map of the batch.
+/// How far a long method is: copies scored of all copies for one map of the batch; of a wrapper views, windows or masks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// The method.
+    /// The method, or the wrapper.
     pub method: &'static str,
     /// Copies scored.
     pub done: usize,
@@ -177,7 +177,7 @@ impl<'m, M> Explainer<'m, M> {
         self
     }
 
-    /// Reports how far a method with many passes is.
+    /// Reports how far a method or a wrapper with many passes is.
     pub fn on_progress(mut self, report: impl Fn(Progress) + Send + Sync + 'static) -> Self {
         self.progress = Some(Box::new(report));
         self
@@ -470,5 +470,11 @@ where
         let values = input.to_layer().dims()[1..].iter().product();
         let trace = trace_layers(self.model, input)?;
         Ok(self.budget.copies_of(trace.bytes_per_copy(INPUT, 1, values)))
+    }
+
+    fn report(&self, wrapper: &'static str, done: usize, total: usize) {
+        if let Some(report) = &self.progress {
+            report(Progress { method: wrapper, done, total });
+        }
     }
 }

@@ -89,7 +89,7 @@ pub enum Error {
         mismatch: Box<Mismatch>,
     },
     /// A weight file has the tensors of no known network.
-    #[error("unrecognized weights `{}`: {}; recognized families are {}; any network can be explained as ONNX (`--model net.onnx`), and a variant of these families by its name (`--model NAME`)", .path.display(), contents(.found), .known.join(", "))]
+    #[error("unrecognized weights `{}`: {}; recognized families are {}; a variant of these families is opened by its name (`--model NAME`), and any other network as ONNX: `torch.onnx.export(model, image, \"net.onnx\")` writes it, and `--model net.onnx` opens it", .path.display(), contents(.found), .known.join(", "))]
     UnknownNetwork {
         /// The file.
         path: PathBuf,

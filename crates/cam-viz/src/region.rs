@@ -39,28 +39,39 @@ impl HeatMap {
         regions
     }
 
-    /// Returns the map whose small regions beyond a level are moved to zero: those of less than 1/20 of the pixels of the largest. A
-    /// negative level looks at the values below it.
+    /// Returns the map whose small regions beyond a level are moved to zero, and whose small holes are moved to the level: those of less than
+    /// 1/20 of the pixels of the largest region. A negative level looks at the values below it.
     pub(crate) fn without_islands(&self, level: f32) -> Self {
         let sign = if level < 0.0 { -1.0 } else { 1.0 };
-        let mut open: Vec<bool> = self.values().iter().map(|&value| sign * value >= sign * level).collect();
-        let mut islands = open.clone();
-        let mut regions = Vec::new();
+        let beyond: Vec<bool> = self.values().iter().map(|&value| sign * value >= sign * level).collect();
+        let before: Vec<bool> = beyond.iter().map(|beyond| !beyond).collect();
+        let (islands, largest) = self.small_parts(&beyond, None);
+        let (holes, _) = self.small_parts(&before, Some(largest));
+        let zero = if level == 0.0 { f32::MIN_POSITIVE.copysign(-1.0) } else { 0.0 };
+        let values = self.values().iter().zip(islands.into_iter().zip(holes)).map(|(value, of)| match of {
+            (true, _) => zero,
+            (_, true) => level,
+            _ => *value,
+        });
+        Self::of_same_size(self, values.collect())
+    }
+
+    /// Returns which of these pixels are of parts that are small beside the largest, and how many pixels that has.
+    fn small_parts(&self, pixels: &[bool], largest: Option<u32>) -> (Vec<bool>, u32) {
+        let (mut open, mut small) = (pixels.to_vec(), pixels.to_vec());
+        let mut parts = Vec::new();
         for start in 0..open.len() {
             if open[start] {
-                regions.push((start, self.flood(start, &mut open)));
+                parts.push((start, self.flood(start, &mut open)));
             }
         }
-        let largest = regions.iter().map(|(_, region)| region.pixels).max().unwrap_or(0);
-        for (start, region) in regions {
-            if !is_island(&region, largest) {
-                self.flood(start, &mut islands);
+        let largest = largest.or_else(|| parts.iter().map(|(_, part)| part.pixels).max()).unwrap_or(0);
+        for (start, part) in parts {
+            if !is_island(&part, largest) {
+                self.flood(start, &mut small);
             }
         }
-        let below = if level == 0.0 { f32::MIN_POSITIVE.copysign(-1.0) } else { 0.0 };
-        let values =
-            self.values().iter().zip(islands).map(|(value, island)| if island { below } else { *value });
-        Self::of_same_size(self, values.collect())
+        (small, largest)
     }
 
     /// Returns the region of an open pixel and closes all its pixels.
@@ -163,9 +174,19 @@ mod tests {
         assert_eq!([at(&positive, 3, 2), at(&positive, 15, 2), at(&positive, 15, 8)], [0.9, 0.0, -0.8]);
         let negative = map.without_islands(-0.5);
         assert_eq!([at(&negative, 3, 8), at(&negative, 15, 8), at(&negative, 15, 2)], [-0.9, 0.0, 0.8]);
+        // A hole of one pixel in the large region is closed, and one that is not small stays.
+        let value = |at: usize| match (at % 20, at / 20) {
+            (0..10, 0..8) if (at % 20, at / 20) != (4, 4) => 0.9,
+            _ => 0.1,
+        };
+        let holed = HeatMap::new(20, 10, (0..200).map(value).collect::<Vec<_>>()).unwrap();
+        let closed = holed.without_islands(0.5);
+        assert_eq!([at(&closed, 4, 4), at(&closed, 3, 4), at(&closed, 15, 4)], [0.5, 0.9, 0.1]);
         let zero = map.without_islands(0.0);
-        assert!(
-            zero.values().iter().zip(map.values()).all(|(after, before)| (*after < 0.0) == (*before < 0.0))
-        );
+        let hole = 8 * 20 + 15;
+        let signs = |map: &HeatMap| map.values().iter().map(|value| *value < 0.0).collect::<Vec<_>>();
+        let (after, mut before) = (signs(&zero), signs(&map));
+        before[hole] = false;
+        assert_eq!(after, before);
     }
 }

@@ -46,7 +46,7 @@
     menu.dispatchEvent(new Event("change", { bubbles: true }));
   };
   const beside = article.querySelector(".beside");
-  const alone = beside.hidden;
+  const alone = beside.hidden && article.querySelector(".chosen figcaption").hidden;
   pick("beside", "0");
   const besides = [alone, beside.hidden, beside.querySelector("canvas").width === view.width];
   const picked = report.images[0].maps.map((map, at) => {
@@ -56,6 +56,11 @@
     return article.querySelector(".permalink").getAttribute("href") === `#picture-0/map-${at}`;
   });
   all(".maps input")[1].click();
+
+  location.hash = "#picture-1/map-3";
+  await new Promise((next) => setTimeout(next, 50));
+  const second = all("article")[1];
+  const followed = [second.querySelector(".permalink").getAttribute("href"), Math.round(second.getBoundingClientRect().top)];
 
   const seen = {
     title: document.title,
@@ -71,6 +76,8 @@
     stepped,
     link,
     besides,
+    named: [article.querySelector(".chosen figcaption").hidden, beside.querySelector("figcaption").textContent],
+    followed,
     picked: picked.every((right) => right),
     chosen: article.querySelector("dl.map a").textContent,
   };

@@ -11,14 +11,18 @@ use burn_cam::{AnyModel, Method, layer_sweep};
 #[group(id = "candidates")]
 #[command(next_help_heading = "Method")]
 pub struct CandidateArgs {
-    /// Methods, separated by commas, or `all`: see `cam methods` [default: all quick ones]
-    #[arg(long, visible_alias = "method", value_name = "NAMES", value_delimiter = ',', value_parser = completion::METHODS, hide_possible_values = true)]
+    /// Methods, or `all`: see `cam methods` [default: all quick ones]
+    ///
+    /// Several are separated by commas. `--method` is the same.
+    #[arg(long, alias = "method", value_name = "NAMES", value_delimiter = ',', value_parser = completion::METHODS, hide_possible_values = true)]
     pub methods: Vec<String>,
-    /// Layers, separated by commas, or `all` from shallow to deep: see `cam layers` [default: the one in the model card; of `cam tune` all]
-    #[arg(long, visible_alias = "layer", value_name = "NAMES", value_delimiter = ',')]
+    /// Layers, or `all`: see `cam layers` [default: the card's; of `tune` all]
+    ///
+    /// By default it is the one of the model card, and of `cam tune` all. Several are separated by commas; `all` takes them from shallow to deep. `--layer` is the same.
+    #[arg(long, alias = "layer", value_name = "NAMES", value_delimiter = ',')]
     pub layers: Vec<String>,
     /// Leave out tokens with outlying norms: artifacts of vision transformers (arXiv:2309.16588)
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub omit_outliers: bool,
 }
 

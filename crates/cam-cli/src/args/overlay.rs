@@ -15,7 +15,7 @@ pub struct OverlayArgs {
     /// How a map is drawn over its image
     #[arg(long, help = overlay_help(), hide_possible_values = true, value_name = "MODE", default_value = Mode::default().name(), value_parser = modes())]
     pub overlay: String,
-    /// The colors of the maps [default: turbo, and red-blue with `--sign both`]
+    /// The colors of the maps [default: turbo; of both signs red-blue]
     #[arg(long, hide_short_help = true, value_name = "NAME", value_parser = PossibleValuesParser::new(ColorMap::ALL.map(ColorMap::name)))]
     pub colormap: Option<String>,
     /// How opaque the map is, 0 to 1 [default: 0.7 at the largest value for alpha, 0.5 for blend]
@@ -63,7 +63,8 @@ impl OverlayArgs {
         };
         if signed && !colors.is_diverging() {
             return Err(Failure::Usage(
-                "`--sign both` needs colors for both signs: `--colormap red-blue`".into(),
+                "evidence for and against (`--sign both`) needs colors for both signs: `--colormap red-blue`"
+                    .into(),
             ));
         }
         let threshold = self

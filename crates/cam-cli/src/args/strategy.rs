@@ -12,6 +12,9 @@ use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+/// So few passes need no progress bar.
+const FEW: usize = 8;
+
 /// How images are explained.
 #[derive(clap::Args, Serialize)]
 #[group(id = "strategy")]
@@ -23,17 +26,13 @@ pub struct StrategyArgs {
     /// layer with a grid and a gradient, `input` the pixels.
     #[arg(long = "layer", value_name = "NAME", value_delimiter = ',')]
     pub layers: Vec<String>,
-    /// Which evidence: positive, negative, absolute, both
+    /// Which evidence: positive, negative, absolute, both [default: positive]
     ///
-    /// Evidence for the class, against it, how much there is of either, or both in two colors.
-    #[arg(
-        long,
-        help_heading = "What to explain",
-        value_name = "SIGN",
-        default_value = "positive",
-        hide_possible_values = true
-    )]
-    pub sign: SignArg,
+    /// Evidence for the class, against it, how much there is of either, or both in two colors. By default it is positive, and both of numbers
+    /// that are no classes (`--task regress`).
+    #[arg(long, help_heading = "What to explain", value_name = "SIGN", hide_possible_values = true)]
+    #[serde(skip)]
+    pub sign: Option<SignArg>,
     /// Combine channels by their first principal component instead of their sum
     #[arg(long, hide_short_help = true)]
     pub eigen_smooth: bool,
@@ -62,6 +61,9 @@ pub struct StrategyArgs {
     /// The mean standard error at which no masks are added, as a share of the range of a map
     #[arg(long, hide_short_help = true, value_name = "SHARE", default_value_t = 0.02, requires = "masks", value_parser = positive)]
     pub tolerance: f64,
+    /// The seed of what is random: noise, masks, and methods that draw numbers
+    #[arg(long, hide_short_help = true, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
     /// Fuse the maps of all layers into one
     #[arg(long, hide_short_help = true, value_name = "HOW")]
     pub fuse: Option<FuseArg>,
@@ -71,6 +73,20 @@ pub struct StrategyArgs {
 }
 
 impl StrategyArgs {
+    /// Returns the methods of these names, within the budget and with the seed; without names the first of the registry.
+    pub fn methods(&self, names: &[String]) -> Result<Vec<&'static dyn Method>, Failure> {
+        let methods = self.budget.methods(names)?;
+        Ok(methods.into_iter().map(|method| self.seeded(method)).collect())
+    }
+
+    /// Returns a method with the seed, if it draws random numbers.
+    pub fn seeded(&self, method: &'static dyn Method) -> &'static dyn Method {
+        match method.with_seed(self.seed) {
+            Some(seeded) if self.seed != 0 => Box::leak(seeded),
+            _ => method,
+        }
+    }
+
     /// Returns the layers that are asked for; none when the explainer chooses.
     pub fn layers(&self, model: &impl ImageModel) -> Result<Vec<String>, Failure> {
         let layers = match self.layers.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -90,12 +106,23 @@ impl StrategyArgs {
         Ok(layers)
     }
 
+    /// Returns whether the sign that is asked for has values below zero; so options are refused before a model is opened.
+    pub fn asks_for_both(&self) -> bool {
+        self.sign.is_some_and(SignArg::is_signed)
+    }
+
+    /// Returns the sign that is asked for, or else that of what the model predicts.
+    pub fn sign(&self, model: &impl ImageModel) -> SignArg {
+        let own = if model.decoder().is_signed() { SignArg::Both } else { SignArg::Positive };
+        self.sign.unwrap_or(own)
+    }
+
     /// Returns whether the explainer chooses the layer.
     fn chooses(&self) -> bool {
         self.layers == ["auto"]
     }
 
-    /// Returns an explainer with these targets, methods and layers. Slow methods have a progress bar.
+    /// Returns an explainer with these targets, methods and layers. Slow methods have a progress bar, and so have views, windows and masks.
     pub fn explainer<'m, M: ImageModel>(
         &self,
         model: &'m M,
@@ -106,22 +133,22 @@ impl StrategyArgs {
     ) -> ImageExplainer<'m, M> {
         let mut explainer = ImageExplainer::new(model).configure(|explainer| {
             let explainer = if self.chooses() { explainer.search_layer() } else { explainer };
-            let explainer =
-                self.budget.limit(explainer).eigen_smooth(self.eigen_smooth).rectify(self.sign.into());
+            let explainer = self.budget.limit(explainer).eigen_smooth(self.eigen_smooth);
             let explainer = explainer.omit_outliers(self.omit_outliers);
-            let explainer = match self.sign.is_signed() {
-                true => explainer.scale(Scale::Symmetric),
-                false => explainer,
+            // Without a sign it is that of the model's decoder.
+            let explainer = match self.sign {
+                Some(sign) => explainer.rectify(sign.into()).scale(sign.scale()),
+                None => explainer,
             };
             let (console, bars) = (console.clone(), Mutex::new(HashMap::new()));
-            let slow: Vec<&str> = methods
+            let quick: Vec<&str> = methods
                 .iter()
                 .map(|method| method.info())
-                .filter(|info| info.cost.is_slow())
+                .filter(|info| !info.cost.is_slow())
                 .map(|info| info.name)
                 .collect();
             explainer.on_progress(move |progress| {
-                if slow.contains(&progress.method) {
+                if progress.total > FEW && !quick.contains(&progress.method) {
                     let mut bars = bars.lock().unwrap_or_else(PoisonError::into_inner);
                     let bar = bars.entry(progress.method).or_insert_with(|| console.passes(progress.method));
                     bar.set_length(progress.total as u64);
@@ -138,11 +165,16 @@ impl StrategyArgs {
         }
         if let Some(most) = self.masks {
             let own = if explainer.has_places() { Rise::BOXES } else { Rise::PAPER };
-            return explainer.masked(Rise { most: most as usize, tolerance: self.tolerance, ..own });
+            return explainer.masked(Rise {
+                most: most as usize,
+                tolerance: self.tolerance,
+                seed: self.seed,
+                ..own
+            });
         }
         match (self.aug_smooth, self.noise, self.sess) {
             (true, ..) => explainer.wrap(Smooth::augmented()),
-            (_, Some(samples), _) => explainer.wrap(Smooth::noisy(samples as usize, self.sigma, 0)),
+            (_, Some(samples), _) => explainer.wrap(Smooth::noisy(samples as usize, self.sigma, self.seed)),
             (.., Some(scales)) => explainer.wrap(Sess { scales: scales as usize, ..Sess::PAPER }),
             _ => explainer,
         }
@@ -150,7 +182,7 @@ impl StrategyArgs {
 }
 
 /// Which evidence is shown.
-#[derive(Clone, Copy, ValueEnum, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SignArg {
     /// Evidence for the class
@@ -167,6 +199,11 @@ impl SignArg {
     /// Returns whether maps have values below zero.
     pub fn is_signed(self) -> bool {
         matches!(self, Self::Both)
+    }
+
+    /// Returns how its maps are scaled.
+    fn scale(self) -> Scale {
+        if self.is_signed() { Scale::Symmetric } else { Scale::default() }
     }
 }
 

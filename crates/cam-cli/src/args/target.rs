@@ -2,7 +2,7 @@
 
 use crate::registry;
 use crate::report::console::Console;
-use burn_cam::{AnyTarget, Ask, Error, ImageExplainer, ImageModel, Part, TargetInfo};
+use burn_cam::{AnyTarget, Ask, Error, ImageExplainer, ImageExplanation, ImageModel, Part, TargetInfo};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 pub const MOST_CLASSES: i64 = 1 << 17;
 
 /// Which scores of each image are explained.
-#[derive(clap::Args, Serialize)]
+#[derive(clap::Args, Clone, Serialize)]
 #[group(id = "targets")]
 #[command(next_help_heading = "What to explain")]
 pub struct TargetArgs {
@@ -53,6 +53,11 @@ pub struct Point([f32; 2]);
 pub struct Expected {
     class: String,
     bounds: [f32; 4],
+}
+
+/// Returns whether a name stands for any of the classes that match.
+fn is_pattern(name: &str) -> bool {
+    name.contains(['*', '?'])
 }
 
 fn numbers<const N: usize>(text: &str) -> Option<[f32; N]> {
@@ -121,14 +126,29 @@ impl TargetArgs {
             }
             return (0..top.min(classes)).map(|rank| self.scored(decoder.ranked(rank))).collect();
         }
-        let is_pattern = |name: &&String| name.contains(['*', '?']);
         if let (Some(pattern), true) =
-            (self.classes.iter().find(is_pattern), self.score != registry().targets()[0].name)
+            (self.classes.iter().find(|name| is_pattern(name)), self.score != registry().targets()[0].name)
         {
             let what = format!("`--score {}` of several classes together, `{pattern}`", self.score);
             return Err(Error::NotAsked { decoder: decoder.name(), what });
         }
         self.classes.iter().map(|name| self.scored(decoder.target(name)?)).collect()
+    }
+
+    /// Adds to the maps of classes together how likely these are, as their score is the log of it. Numbers that are no classes have no
+    /// probability.
+    pub fn set_probabilities(&self, model: &impl ImageModel, found: &mut ImageExplanation) {
+        if found.predictions.iter().any(|prediction| prediction.unit.is_some()) {
+            found.maps.iter_mut().for_each(|map| map.probability = None);
+        }
+        if model.decoder().explains_several() {
+            return;
+        }
+        for map in found.maps.iter_mut().filter(|map| map.class.is_none() && map.probability.is_none()) {
+            if self.classes.get(map.target).is_some_and(|name| is_pattern(name)) {
+                map.probability = Some(map.score.exp().min(1.0));
+            }
+        }
     }
 
     /// Returns whether it is left open which predictions are explained.

@@ -21,6 +21,11 @@ use serde::Serialize;
 use std::alloc::System;
 use std::time::{Duration, Instant};
 
+/// The first of the examples, which `-h` shows.
+pub const SHORT_EXAMPLES: &str = "\
+Example, and all options with `--help`:
+  cam bench --model resnet50 --method all --batch 8";
+
 pub const EXAMPLES: &str = "\
 Examples:
   cam bench --model resnet50
@@ -44,14 +49,17 @@ static MEMORY: &PeakMemAlloc<System> = &INSTRUMENTED_SYSTEM;
 pub struct Args {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// A method: see `cam methods`; several separated by commas, or given several times; `all` for every method that applies
-    /// to this model [default: gradcam]
+    /// A method, several, or `all` that apply: see `cam methods` [default: gradcam]
+    ///
+    /// Several are separated by commas, or given several times.
     #[arg(long = "method", help_heading = "Method", value_name = "NAME", value_delimiter = ',', value_parser = completion::METHODS, hide_possible_values = true)]
     pub methods: Vec<String>,
-    /// A layer: see `cam layers`; several separated by commas, or given several times [default: the one in the model card]
+    /// A layer, or several: see `cam layers` [default: that of the card]
+    ///
+    /// Several are separated by commas, or given several times.
     #[arg(long = "layer", help_heading = "Method", value_name = "NAME", value_delimiter = ',')]
     pub layers: Vec<String>,
-    /// Explain the classes 0 to N-1 of each image in one call [default: the top class]
+    /// Explain the first N classes of each image in one call [default: the top class]
     #[arg(long, help_heading = "Method", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_CLASSES))]
     pub classes: Option<u32>,
     /// Explain by all methods at all layers in one call, which is one row
@@ -67,7 +75,9 @@ pub struct Args {
     pub place: DeviceArgs,
     #[command(flatten)]
     pub budget: BudgetArgs,
-    /// Print one JSON list on standard output, and nothing else there: an object for each layer and method with `model`, `method`,
+    /// Print one JSON list on standard output, and nothing else there
+    ///
+    /// An object for each layer and method has `model`, `method`,
     /// `layer`, `classes`, `batch`, `device`, `threads`; `forward`, the seconds of a plain forward pass; `explain`, those from the
     /// input on the device to the map read back, forward pass included; `forwards`, what was run, in forward passes of the batch (a
     /// replay of the part after the layer counts with its share of the layers, a backward pass as much as its forward pass); `peak_memory`, the peak memory of an explanation in bytes, beside the model and its input (null where it

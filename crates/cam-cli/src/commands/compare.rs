@@ -15,6 +15,12 @@ use crate::run::sheets::{ImageSheet, SheetArgs, summary};
 use burn_cam::{AnyModel, AnyTarget, Error, ImageModel, Method};
 use serde_json::json;
 
+/// The first of the examples, which `-h` shows.
+pub const SHORT_EXAMPLES: &str = "\
+Examples, and all options with `--help`:
+  cam compare dog_cat.jpg --model resnet50 --class 'bull mastiff' --class 'tiger cat'
+  cam compare dog.jpg --model before.pth --model after.pth";
+
 pub const EXAMPLES: &str = "\
 Examples:
   cam compare cam-out/scene.png
@@ -31,10 +37,12 @@ Examples:
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    pub sheets: SheetArgs,
-    #[command(flatten)]
     pub model: ModelArgs,
-    /// A method: see `cam methods`; several separated by commas, or given several times [default: all quick methods]
+    #[command(flatten)]
+    pub targets: TargetArgs,
+    /// A method, or several: see `cam methods` [default: all quick ones]
+    ///
+    /// Several are separated by commas, or given several times.
     #[arg(long = "method", help_heading = "Method", value_name = "NAME", value_delimiter = ',', value_parser = completion::METHODS, hide_possible_values = true)]
     pub methods: Vec<String>,
     /// The slow methods, too: those that run the whole network for every channel
@@ -43,9 +51,9 @@ pub struct Args {
     #[command(flatten)]
     pub strategy: StrategyArgs,
     #[command(flatten)]
-    pub targets: TargetArgs,
-    #[command(flatten)]
     pub overlay: OverlayArgs,
+    #[command(flatten)]
+    pub sheets: SheetArgs,
 }
 
 pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
@@ -53,9 +61,11 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         return compare_models::run(args, models, console);
     }
     let requested = args.methods()?;
-    let painter = args.overlay.painter(args.strategy.sign.is_signed())?;
+    args.overlay.painter(args.strategy.asks_for_both())?;
     let sheets = args.sheets.open("compare", &args.model, console)?;
     let model = args.model.open(&sheets.device, console)?;
+    let sign = args.strategy.sign(&model);
+    let painter = args.overlay.painter(sign.is_signed())?;
     let targets = args.targets.targets(&model, console)?;
     let first = targets.first().cloned();
     let first = first.map_or_else(|| args.targets.scored(model.decoder().ranked(0)), Ok)?;
@@ -65,19 +75,20 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     console.detail(format_args!("{name} on {}", sheets.device_name));
     let explainer =
         args.strategy.explainer(&model, (&args.targets, &targets), &methods, &layers, &sheets.console);
-    let explainer = explainer;
     let options = json!({
         "model": args.model.identity(&model),
         "methods": methods.iter().map(|method| method.name()).collect::<Vec<_>>(),
         "layers": layers,
         "targets": args.targets,
+        "sign": sign,
         "strategy": args.strategy,
         "overlay": args.overlay,
     });
     let mut seconds = Seconds::default();
     let results = sheets.console.clone();
     let done = sheets.each(&model, options, |image| {
-        let found = explainer.explain(&image.image)?;
+        let mut found = explainer.explain(&image.image)?;
+        args.targets.set_probabilities(&model, &mut found);
         seconds += found.timings;
         results.result(summary(&image.source, &found.maps))?;
         let explained = [image.explained(found)];
@@ -107,10 +118,10 @@ impl Args {
     /// Returns the methods that are asked for.
     fn methods(&self) -> Result<Vec<&'static dyn Method>, Failure> {
         if !self.methods.is_empty() {
-            return self.strategy.budget.methods(&self.methods);
+            return self.strategy.methods(&self.methods);
         }
         let methods = registry().methods().iter().filter(|method| self.slow || !runs_per_channel(**method));
-        Ok(methods.map(|method| self.strategy.budget.limited(*method)).collect())
+        Ok(methods.map(|method| self.strategy.seeded(self.strategy.budget.limited(*method))).collect())
     }
 }
 

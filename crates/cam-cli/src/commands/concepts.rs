@@ -21,8 +21,6 @@ Examples:
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    pub sheets: SheetArgs,
-    #[command(flatten)]
     pub model: ModelArgs,
     /// The number of concepts
     #[arg(long, help_heading = "Concepts", value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=32))]
@@ -33,6 +31,8 @@ pub struct Args {
     /// The seed of the search for concepts
     #[arg(long, help_heading = "Concepts", default_value_t = 0)]
     pub seed: u64,
+    #[command(flatten)]
+    pub sheets: SheetArgs,
 }
 
 pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {

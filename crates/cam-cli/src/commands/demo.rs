@@ -4,6 +4,7 @@ use crate::args::device::{self, DeviceArgs};
 use crate::commands::why_not;
 use crate::registry;
 use crate::report::console::Console;
+use crate::report::contact_sheet;
 use crate::report::failure::{Failure, create_folder};
 use crate::run::sheets::hottest;
 use burn_cam::draw::{self, Figure, Marker, Rgb, RgbImage, Sheet};
@@ -18,18 +19,18 @@ Examples:
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The seed of the scene
-    #[arg(long, default_value_t = 7)]
-    pub seed: u64,
-    /// The folder that the sheet is written to
-    #[arg(long, value_name = "DIR", default_value = "cam-out")]
-    pub out: PathBuf,
     #[command(flatten)]
     pub place: DeviceArgs,
+    /// The seed of the scene
+    #[arg(long, help_heading = "Output", value_name = "N", default_value_t = 7)]
+    pub seed: u64,
+    /// The folder that the sheet is written to
+    #[arg(long, help_heading = "Output", value_name = "DIR", default_value = "cam-out")]
+    pub out: PathBuf,
 }
 
 /// The figures in a row: so few that captions can be read when the sheet is shown small, as on a web page.
-const ACROSS: usize = 4;
+const ACROSS: usize = 5;
 
 /// The side of a figure, in pixels.
 const TILE: u32 = 280;
@@ -59,18 +60,17 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     for (object, maps) in scene.objects.iter().zip(found.maps.chunk_by(|a, b| a.target == b.target)) {
         let percent = 100.0 * maps.first().and_then(|map| map.probability).unwrap_or_default();
         console.result(format_args!("{}: {percent:.1} %", object.class))?;
-        let mut figures = vec![Figure::new(outlined(&scene.image, object)?).above("the object")];
+        let first = Figure::new(outlined(&scene.image, object)?).above("the object");
+        let mut figures = Vec::new();
         for map in maps {
             let overlay = map.paint(|overlay| overlay.peak(Marker::Cross))?;
-            figures.push(Figure::new(overlay).above(map.method.title));
+            figures.push(vec![Figure::new(overlay).above(map.method.title)]);
             let (x, y) = map.peak();
             let verdict = if object.mask.contains(x, y) { "on the object" } else { "beside the object" };
             console.result(format_args!("    {:17} {}: {verdict}", map.method.title, hottest(map)))?;
         }
-        let mut caption = format!("{} {percent:.0} %", object.class);
-        for row in figures.chunks(ACROSS) {
-            sheet = sheet.row(std::mem::take(&mut caption), row.iter().cloned());
-        }
+        let caption = format!("{} {percent:.0} %", object.class);
+        sheet = contact_sheet::row(sheet, &caption, first, figures, ACROSS);
     }
     draw::save(&scene.image, args.out.join("scene.png"))?;
     let path = args.out.join("demo.png");

@@ -33,6 +33,11 @@ use std::path::{Path, PathBuf};
 use table::{Question, Table};
 use truth::{Object, TruthSet, truth_of};
 
+/// The first of the examples, which `-h` shows.
+pub const SHORT_EXAMPLES: &str = "\
+Example, and all options with `--help`:
+  cam evaluate photos --model resnet50 --truth instances.json --class-map coco_to_imagenet.csv";
+
 pub const EXAMPLES: &str = "\
 Examples:
   cam evaluate photos --model resnet50
@@ -53,7 +58,9 @@ const FILES: [&str; 3] = ["summary.csv", "values.csv", "values.jsonl"];
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Images, folders of them, or a manifest (.jsonl) of an earlier run, whose images are taken; with `--merge` the folders of all shards
+    /// Images, folders of them, or the manifest (.jsonl) of a run
+    ///
+    /// Of a manifest the images are taken. With `--merge` it is the folders of all shards.
     #[arg(required = true, value_name = "FOLDER|MANIFEST")]
     pub images: Vec<PathBuf>,
     #[command(flatten)]
@@ -64,38 +71,56 @@ pub struct Args {
     pub place: DeviceArgs,
     #[command(flatten)]
     pub candidates: CandidateArgs,
-    /// Metrics, or groups of them (faithfulness, localization, form, sanity, stability), or `all`: see `cam metrics` [default: those of
-    /// faithfulness that share most passes, and with a truth those of localization]
+    /// Metrics, groups of them, or `all`: see `cam metrics`
+    ///
+    /// The groups are faithfulness, localization, form, sanity and stability. By default it is those of faithfulness that share most passes,
+    /// and with a truth those of localization.
     #[arg(long, help_heading = "Evaluation", value_name = "NAMES", value_delimiter = ',', value_parser = completion::METRICS, hide_possible_values = true)]
     pub metrics: Vec<String>,
-    /// Where the objects are: COCO's JSON, Pascal VOC's XML or a folder of it, a CSV with the columns image, class, left, top, right, bottom, or a folder of
-    /// masks, which may be in folders named after classes
+    /// Where the objects are: COCO's JSON, VOC's XML, a CSV, or a folder of masks
+    ///
+    /// The XML of Pascal VOC may be in a folder, the CSV has the columns image, class, left, top, right, bottom, and masks may be in folders named after classes.
     #[arg(long, help_heading = "Evaluation", value_name = "FILE|FOLDER")]
     pub truth: Option<PathBuf>,
-    /// What is explained of an image: its top prediction, or each class of the truth [default: truth if there is one with names]
-    #[arg(long, help_heading = "Evaluation", value_name = "top|truth", requires_if("truth", "truth"))]
+    /// What is explained: the top class, or all of the truth [default: truth, if named]
+    ///
+    /// The top prediction, or each class that the truth names for the image; the latter by default if it names them.
+    #[arg(
+        long,
+        hide_possible_values = true,
+        help_heading = "Evaluation",
+        value_name = "top|truth",
+        requires_if("truth", "truth")
+    )]
     pub explain: Option<ExplainArg>,
-    /// Which classes of the model are which of the truth: a CSV of a name of the truth and a number, name or pattern of the model, of which the
-    /// likeliest one is explained [default: the same names]
+    /// Which classes of the model are which of the truth [default: by name]
+    ///
+    /// A CSV of a name of the truth and a number, name or pattern of the model, of which the likeliest one is explained.
     #[arg(long, help_heading = "Evaluation", value_name = "FILE", requires = "truth")]
     pub class_map: Option<PathBuf>,
-    /// Measure only images that the model gets wrong: whose top prediction is none of their objects
+    /// Measure only images whose top prediction is none of their objects
     #[arg(long, help_heading = "Evaluation", requires = "truth")]
     pub only_wrong: bool,
     /// Steps of insertion and deletion
-    #[arg(long, help_heading = "Evaluation", value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=50176))]
+    #[arg(long, hide_short_help = true, help_heading = "Evaluation", value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=50176))]
     pub steps: u32,
     /// What insertion and deletion put where pixels are missing [default: blurred for insertion, zero for deletion]
-    #[arg(long, help_heading = "Evaluation", value_name = "zero|blurred")]
+    #[arg(long, hide_short_help = true, help_heading = "Evaluation", value_name = "zero|blurred")]
     pub baseline: Option<BaselineArg>,
     /// The highest rank correlation with the map of random parameters that a method may reach
-    #[arg(long, help_heading = "Evaluation", value_name = "X", default_value_t = 0.3)]
+    #[arg(
+        long,
+        hide_short_help = true,
+        help_heading = "Evaluation",
+        value_name = "X",
+        default_value_t = 0.3
+    )]
     pub sanity: f64,
     /// The seed of the intervals
-    #[arg(long, help_heading = "Evaluation", value_name = "N", default_value_t = 0)]
+    #[arg(long, hide_short_help = true, help_heading = "Evaluation", value_name = "N", default_value_t = 0)]
     pub seed: u64,
     /// Memory for the changed copies of an image, such as 256MiB or 2GB; copies run in chunks of about this size [default: 256MiB]
-    #[arg(long, help_heading = "Cost", value_name = "SIZE")]
+    #[arg(long, hide_short_help = true, help_heading = "Cost", value_name = "SIZE")]
     pub memory: Option<ByteSize>,
     /// Measure every Nth image from the Ith on: one machine of many
     #[arg(long, help_heading = "Output", value_name = "I/N", conflicts_with = "merge")]
@@ -103,7 +128,9 @@ pub struct Args {
     /// Merge the results of all shards, whose folders are named
     #[arg(long, help_heading = "Output")]
     pub merge: bool,
-    /// The folder of results, from which an interrupted run continues
+    /// The folder of results
+    ///
+    /// An interrupted run continues from it.
     #[arg(long, help_heading = "Output", value_name = "DIR", default_value = "cam-evaluation")]
     pub out: PathBuf,
     /// Measure again what is measured already

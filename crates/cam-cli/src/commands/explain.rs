@@ -74,8 +74,8 @@ fn explain(
     record: Option<Record>,
     console: &Console,
 ) -> Result<(), Failure> {
-    let mut methods = args.strategy.budget.methods(&args.methods)?;
-    let painter = args.overlay.painter(args.strategy.sign.is_signed())?;
+    let mut methods = args.strategy.methods(&args.methods)?;
+    args.overlay.painter(args.strategy.asks_for_both())?;
     let devices = device::all(&args.place.device, console)?;
     let device = &devices[0].device;
     let device_name = device::names(&devices);
@@ -100,9 +100,10 @@ fn explain(
     let info = model.info();
     info.weights.iter().for_each(|weights| inputs.add(weights));
     check(&output, &inputs)?;
+    let painter = args.overlay.painter(args.strategy.sign(&model).is_signed())?;
     let has_places = model.decoder().has_places();
     if args.methods.is_empty() {
-        methods = args.strategy.budget.methods(&[model.decoder().method().into()])?;
+        methods = args.strategy.methods(&[model.decoder().method().into()])?;
     }
     let targets = args.targets.targets(&model, console)?;
     let layers = args.strategy.layers(&model)?;
@@ -363,10 +364,12 @@ impl Run<'_> {
         let top = explained.found.predictions.iter().take(2);
         let top = top.map(|found| format!("{} {:.1} %", plain(&found.label), 100.0 * found.probability));
         let mut text = format!("{}  {}", heading(image), top.collect::<Vec<_>>().join(", "));
-        if let Some(png) = maps.first().and_then(|map| map.png.as_ref()) {
+        let in_folder = matches!(self.output, Output::Folder(_));
+        if let Some(png) = maps.first().and_then(|map| map.png.as_ref()).filter(|_| in_folder) {
             text += &format!("  {}", plain(png.display()));
-            if maps.len() > 1 && !self.args.sheet {
-                text += &format!(" and {} more", maps.len() - 1);
+            let others = maps.iter().filter(|map| map.png.as_ref() != Some(png)).count();
+            if others > 0 {
+                text += &format!(" and {others} more");
             }
         }
         self.console.result(text)
@@ -380,7 +383,7 @@ impl Run<'_> {
             predictions.iter().take(LISTED)
         {
             if let Some(unit) = unit {
-                text += &format!("\n    {score} {}  {} ({class})", plain(unit), plain(label));
+                text += &format!("\n    {score:10.4} {}  {} ({class})", plain(unit), plain(label));
                 continue;
             }
             text += &format!("\n    {:5.1} %  {} ({class})", 100.0 * probability, plain(label));
@@ -408,6 +411,8 @@ impl Run<'_> {
                 predictions.len()
             );
         }
+        // The one file of all maps is named at the end.
+        let own_files = !self.sheets && matches!(self.output, Output::Folder(_));
         for (report, map) in maps.iter().zip(&explained.found.maps) {
             let MapSubject { label, method, layer, .. } = &report.subject;
             let is_shown = |found: &Prediction| Some(found.class) == map.class;
@@ -419,18 +424,19 @@ impl Run<'_> {
                 plain(layer),
                 hottest(map)
             );
-            if let Some(png) = report.png.as_ref().filter(|_| !self.sheets) {
+            if let Some(png) = report.png.as_ref().filter(|_| own_files) {
                 text += &format!(": {}", plain(png.display()));
             }
             if let Some(std) = &report.std {
                 let ([x, y], max) = (std.peak, std.max);
                 text += &format!("\n    standard deviation up to {max:.2}, at {x}, {y}");
-                if let Some(png) = std.png.as_ref().filter(|_| !self.sheets) {
+                if let Some(png) = std.png.as_ref().filter(|_| own_files) {
                     text += &format!(": {}", plain(png.display()));
                 }
             }
         }
-        if let Some(sheet) = maps.first().and_then(|map| map.png.as_ref()).filter(|_| self.sheets) {
+        let in_folder = self.sheets && matches!(self.output, Output::Folder(_));
+        if let Some(sheet) = maps.first().and_then(|map| map.png.as_ref()).filter(|_| in_folder) {
             text += &format!("\n  {}", plain(sheet.display()));
         }
         self.console.result(text)

@@ -21,19 +21,20 @@ Examples:
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    pub sheets: SheetArgs,
-    #[command(flatten)]
     pub model: ModelArgs,
     #[command(flatten)]
     pub targets: TargetArgs,
     #[command(flatten)]
     pub overlay: OverlayArgs,
+    #[command(flatten)]
+    pub sheets: SheetArgs,
 }
 
 pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
-    let painter = args.overlay.painter(false)?;
+    args.overlay.painter(false)?;
     let sheets = args.sheets.open("guided", &args.model, console)?;
     let model = args.model.open(&sheets.device, console)?;
+    let painter = args.overlay.painter(model.decoder().is_signed())?;
     let name = model.info().name;
     let targets = args.targets.targets(&model, console)?;
     let explainer = ImageExplainer::new(&model);
@@ -46,7 +47,8 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     });
     let results = sheets.console.clone();
     sheets.each(&model, options, |image| {
-        let (found, gradients) = explainer.guided(&image.image)?;
+        let (mut found, gradients) = explainer.guided(&image.image)?;
+        args.targets.set_probabilities(&model, &mut found);
         let title = format!("{}, explained with {name}", title(&image.source, image.part));
         let columns = ["image", "Grad-CAM", "guided backpropagation", "Guided Grad-CAM"];
         let mut sheet = Sheet::new(title).columns(columns);

@@ -224,7 +224,8 @@ fn draw(
             figures.push(Figure::new(map.overlay()?).above(one.name()).below(one.value()));
         }
     }
-    let title = format!("The maps with the best {} of {}", args.metric, model.info().name);
+    let metric = registry().metric(&args.metric)?.info().title;
+    let title = format!("The best maps of {} by {metric}", model.info().name);
     let sheet = Drawing::Sheet(Sheet::new(title).flow(3, figures));
     let format = Format::from_path(&args.out).unwrap_or_default();
     let bytes = sheet.encode(format)?;

@@ -2,7 +2,9 @@
 
 use crate::report::failure::Failure;
 use anstyle::{AnsiColor, Style};
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{
+    HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle,
+};
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 use std::time::Duration;
@@ -145,15 +147,14 @@ impl Console {
 
     /// Shows a bar for the passes of a method, whose number is known when it starts.
     pub fn passes(&self, method: &str) -> ProgressBar {
-        let template = format!("{method:>12} {{bar:40}} {{pos}}/{{len}} passes, {{eta}} left");
-        let style = ProgressStyle::with_template(&template).expect("the template is valid");
+        let style = style(&format!("{method:>12} {{bar:40}} {{pos}}/{{len}} passes{{left}}"));
         self.add(ProgressBar::no_length().with_style(style))
     }
 
     /// Shows a bar for a download, whose length is known when it starts.
     pub fn download(&self, what: &str) -> ProgressBar {
-        let template = format!("{what} {{bar:40}} {{bytes}}/{{total_bytes}} {{bytes_per_sec}}, {{eta}} left");
-        let style = ProgressStyle::with_template(&template).expect("the template is valid");
+        let template = format!("{what} {{bar:40}} {{bytes}}/{{total_bytes}} {{bytes_per_sec}}{{left}}");
+        let style = style(&template);
         self.add(ProgressBar::no_length().with_style(style))
     }
 
@@ -164,12 +165,22 @@ impl Console {
 
     /// Shows a bar that counts things.
     pub fn bar(&self, what: &str, length: usize) -> ProgressBar {
-        let template = format!("{what:>12} {{bar:40}} {{pos}}/{{len}} {{eta}} left");
-        let style = ProgressStyle::with_template(&template).expect("the template is valid");
+        let style = style(&format!("{what:>12} {{bar:40}} {{pos}}/{{len}}{{left}}"));
         let bar = self.add(ProgressBar::new(length as u64).with_style(style));
         bar.enable_steady_tick(Duration::from_secs(1));
         bar
     }
+}
+
+/// Returns the style of a bar, in which `{left}` is how long it still takes, as soon as something is done.
+fn style(template: &str) -> ProgressStyle {
+    let left = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+        if state.pos() > 0 {
+            // When it cannot be written, the bar is drawn again soon.
+            let _ = write!(text, ", {:#} left", HumanDuration(state.eta()));
+        }
+    };
+    ProgressStyle::with_template(template).expect("the template is valid").with_key("left", left)
 }
 
 /// Returns a heading within results.

@@ -144,7 +144,7 @@ impl Rows<'_> {
         for method in methods {
             let maps = found.maps.iter().filter(|map| map.method.name == method);
             let figures =
-                maps.map(|map| self.figures(map, Some(class_caption(map)))).collect::<Result<Vec<_>, _>>()?;
+                maps.map(|map| self.figures(map, class_caption(map))).collect::<Result<Vec<_>, _>>()?;
             let row_of = if one_method { "" } else { method };
             let figures = first.take().into_iter().chain(figures.into_iter().flatten());
             let figures: Vec<Figure> = figures.collect();
@@ -153,7 +153,7 @@ impl Rows<'_> {
             }
         }
         Ok(match first {
-            Some(all) => row(sheet, "", all, Vec::new()),
+            Some(all) => row(sheet, "", all, [], ACROSS),
             None => sheet,
         })
     }
@@ -171,11 +171,9 @@ impl Rows<'_> {
         let one_layer = layered.is_empty() || only(layered.iter().map(|map| map.layer.as_str())).is_some();
         let one_method = only(maps.iter().map(|map| map.method.name)).is_some();
         let caption = |map: &ImageMap| match (one_layer, one_method) {
-            // Beside its standard deviation a map has a heading, too.
-            (true, true) => self.largest_std.map(|_| map.method.name.into()),
-            (false, true) => Some(map.layer.clone()),
-            _ if map.is_of_network() => Some(format!("{} ({})", map.method.name, map.layer)),
-            _ => Some(map.method.name.into()),
+            (false, true) => map.layer.clone(),
+            (_, false) if map.is_of_network() => format!("{} ({})", map.method.name, map.layer),
+            _ => map.method.name.into(),
         };
         let figures = |maps: &[&ImageMap]| {
             let figures = maps.iter().map(|map| self.figures(map, caption(map)));
@@ -184,20 +182,23 @@ impl Rows<'_> {
         let name = if self.named { explained.title() } else { "image".into() };
         let image = Figure::new(explained.image.drawn().into_owned()).above(name);
         if one_layer || one_method {
-            return Ok(row(sheet, class, image, figures(maps)?));
+            return Ok(row(sheet, class, image, figures(maps)?, ACROSS));
         }
-        // Maps of the whole network are beside the image; below it each row is a layer, and each column a method.
-        let mut sheet = row(sheet, class, image, figures(&whole)?);
-        for line in layered.chunk_by(|a, b| a.layer == b.layer) {
-            sheet = row(sheet, &line[0].layer, blank(), figures(line)?);
-        }
-        Ok(sheet)
+        // Each row is a layer, and each column a method. Maps of the whole network are in a row of their own, before them.
+        let mut image = Some(image.below(class));
+        let mut first = || image.take().unwrap_or_else(blank);
+        let sheet = match whole[..] {
+            [] => sheet,
+            _ => row(sheet, "", first(), figures(&whole)?, ACROSS),
+        };
+        layered
+            .chunk_by(|a, b| a.layer == b.layer)
+            .try_fold(sheet, |sheet, line| Ok(row(sheet, &line[0].layer, first(), figures(line)?, ACROSS)))
     }
 
-    /// Returns a map, and its standard deviation when it is drawn.
-    fn figures(&self, map: &ImageMap, caption: Option<String>) -> Result<Vec<Figure>, Failure> {
-        let figure = Figure::new(self.painter.paint(map)?);
-        let mut figures = vec![caption.into_iter().fold(figure, Figure::above)];
+    /// Returns a map with its heading, and its standard deviation when it is drawn.
+    fn figures(&self, map: &ImageMap, caption: String) -> Result<Vec<Figure>, Failure> {
+        let mut figures = vec![Figure::new(self.painter.paint(map)?).above(caption)];
         if let (Some(std), Some(largest)) = (&map.std, self.largest_std) {
             figures.push(Figure::new(self.painter.paint_std(map, std, largest)?).above("std"));
         }
@@ -206,11 +207,17 @@ impl Rows<'_> {
 }
 
 /// Adds a row that starts with a figure and continues below when it is long: there the column of the first figure is empty, so that each
-/// column keeps its meaning. A map and its standard deviation stay together.
-fn row(sheet: Sheet, caption: &str, first: Figure, figures: Vec<Vec<Figure>>) -> Sheet {
+/// column keeps its meaning. What belongs together, as a map and its standard deviation, stays so. No row has more than `across`.
+pub fn row(
+    sheet: Sheet,
+    caption: &str,
+    first: Figure,
+    figures: impl IntoIterator<Item = Vec<Figure>>,
+    across: usize,
+) -> Sheet {
     let mut parts = vec![vec![first]];
     for together in figures {
-        if parts[parts.len() - 1].len() + together.len() > ACROSS {
+        if parts[parts.len() - 1].len() + together.len() > across {
             parts.push(vec![blank()]);
         }
         parts.last_mut().expect("one part at least").extend(together);

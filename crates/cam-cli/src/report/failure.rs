@@ -1,6 +1,7 @@
 //! Why a run ended early: one line for people, one exit code for scripts.
 
-use burn_cam::{ErrorKind, UnknownName, draw};
+use crate::registry;
+use burn_cam::{Error, ErrorKind, Reads, UnknownName, cam_core, draw};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -146,7 +147,7 @@ impl Failure {
     /// Returns the failure and its causes, in one line.
     pub fn message(&self) -> String {
         let mut line = match self {
-            Self::Cam(error) => error.unknown_name().map_or_else(|| self.to_string(), unknown),
+            Self::Cam(error) => error.unknown_name().map_or_else(|| of_methods(error), unknown),
             _ => self.to_string(),
         };
         let mut cause = std::error::Error::source(self);
@@ -182,7 +183,23 @@ fn unknown(UnknownName { what, name, known, .. }: UnknownName<'_>) -> String {
             format!("did you mean {}? `cam {what}s` lists all {all}", similar.join(", "))
         }
     };
-    format!("no {what} is called `{name}`; {hint}")
+    let other = match what {
+        "model" => "; any other network is opened from its file, as ONNX or weights: `--model FILE`",
+        _ => "",
+    };
+    format!("no {what} is called `{name}`; {hint}{other}")
+}
+
+/// Returns what is wrong, with the methods that the error is of.
+fn of_methods(error: &Error) -> String {
+    let reads = match error {
+        Error::Core(cam_core::Error::NoAttention) => Reads::Attention,
+        Error::Core(cam_core::Error::NoBiases) => Reads::Biases,
+        _ => return error.to_string(),
+    };
+    let methods = registry().methods().iter().map(|method| method.info());
+    let names: Vec<_> = methods.filter(|info| info.reads == reads).map(|info| info.name).collect();
+    format!("{} cannot be used here: {error}", names.join(" and "))
 }
 
 /// Creates the folder that a run writes to, before it works for nothing.

@@ -62,6 +62,8 @@ struct Made {
     sha256: String,
     license: String,
     methods: Vec<Paper>,
+    /// How images become the input of the model.
+    preprocess: String,
     options: Vec<(String, String)>,
     software: String,
     command: String,
@@ -147,6 +149,7 @@ impl Page {
                 .map(|method| method.info())
                 .map(|info| Paper { name: info.name, paper: info.paper })
                 .collect(),
+            preprocess: model.preprocess().to_string(),
             options: relevant(&provenance.options),
             software: provenance.software(),
             command: command(std::env::args_os().map(|word| word.to_string_lossy().into_owned())),
@@ -235,17 +238,20 @@ fn relevant(options: &serde_json::Value) -> Vec<(String, String)> {
         match value {
             Value::Null | Value::Bool(false) => None,
             Value::Bool(true) => Some("yes".into()),
-            Value::String(text) => Some(text.clone()),
+            Value::String(text) => Some(text.trim_end().into()),
             Value::Array(all) => {
                 let all: Vec<String> = all.iter().filter_map(text).collect();
                 (!all.is_empty()).then(|| all.join(", "))
             }
+            // When a file was changed is for the tool.
+            Value::Object(fields) if fields.contains_key("modified") => None,
             Value::Number(_) | Value::Object(_) => Some(value.to_string()),
         }
     }
-    let elsewhere = ["model", "weights", "methods", "format", "sheet", "npy", "raw"];
+    let elsewhere = ["model", "weights", "methods", "preprocess", "format", "sheet", "npy", "raw"];
     let idle = |name: &str| match name {
         "sigma" => options["noise"].is_null(),
+        "tolerance" => options["masks"].is_null(),
         "top" => options["classes"].as_array().is_some_and(|classes| !classes.is_empty()),
         _ => elsewhere.contains(&name),
     };

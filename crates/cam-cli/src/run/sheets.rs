@@ -17,30 +17,37 @@ use crate::run::outputs::Output;
 use crate::run::run_state::RunState;
 use crate::run::sources::{Source, sources};
 use burn_cam::{AnyModel, Device, ImageMap, ImageModel, Prediction};
+use clap::builder::Resettable;
 use std::path::PathBuf;
 
 /// Images in, sheets out.
 #[derive(clap::Args)]
 #[group(id = "sheets")]
 pub struct SheetArgs {
-    /// Images (PNG, JPEG, WebP, TIFF, BMP, GIF), folders of them, `-` for standard input, or .npy arrays; a sheet is made of each
-    #[arg(required = true, value_name = "IMAGE")]
+    /// Images, folders of images, .npy arrays, or `-` for standard input
+    ///
+    /// Images are PNG, JPEG, WebP, TIFF, BMP or GIF. A sheet is made of each.
+    #[arg(required = true, value_name = "IMAGE", help_heading = Resettable::Reset)]
     pub images: Vec<PathBuf>,
     #[command(flatten)]
     pub preprocess: PreprocessArgs,
     #[command(flatten)]
     pub place: DeviceArgs,
-    /// The folder that sheets are written to; for one image also a file (.png, .jpg, .webp, .svg), or `-` for standard output
+    /// The folder or the one file that is written, or `-`
+    ///
+    /// A file, for one image, is .png, .jpg, .webp or .svg; `-` is standard output.
     #[arg(long, help_heading = "Output", value_name = "DIR|FILE|-", default_value = "cam-out")]
     pub out: PathBuf,
     /// The format of sheets in a folder and on standard output [default: png]
-    #[arg(long, help_heading = "Output", value_name = "NAME")]
+    #[arg(long, hide_short_help = true, help_heading = "Output", value_name = "NAME")]
     pub format: Option<Format>,
     /// Make sheets again that are done according to the manifest of a folder
-    #[arg(long, help_heading = "Output")]
+    #[arg(long, hide_short_help = true, help_heading = "Output")]
     pub fresh: bool,
-    /// Show the sheets in the terminal, in the best way that it is known to support or in this one: `--preview=sixel`
-    #[arg(long, help_heading = "Output", value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "auto")]
+    /// Show the sheets in the terminal
+    ///
+    /// In the best way that the terminal is known to support, or in this one: `--preview=sixel`.
+    #[arg(long, hide_possible_values = true, help_heading = "Output", value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "auto")]
     pub preview: Option<Preview>,
 }
 
@@ -56,6 +63,8 @@ pub struct Sheets<'a> {
     pub device_name: String,
     /// Where the command prints.
     pub console: Console,
+    /// Whether it is said what is assumed of the model, and how images become its input.
+    pub announced: bool,
 }
 
 /// A sheet of one image, and what the manifest records of it.
@@ -86,7 +95,17 @@ impl SheetArgs {
             return Err(Failure::Usage("sheets of several images need a folder: `--out DIR`".into()));
         }
         let console = if matches!(output, Output::Stdout(_)) { console.diverted() } else { console.clone() };
-        Ok(Sheets { args: self, kind, sources, inputs, output, device, device_name, console })
+        Ok(Sheets {
+            args: self,
+            kind,
+            sources,
+            inputs,
+            output,
+            device,
+            device_name,
+            console,
+            announced: false,
+        })
     }
 }
 
@@ -112,7 +131,6 @@ impl Sheets<'_> {
         let sources = std::mem::take(&mut self.sources);
         let mut state = RunState::open(images, sources, &mut self.output, options, *fresh)?;
         let pending = state.pending(&self.console)?;
-        let mut announced = false;
         let bar = self.console.bar("images", pending.len());
         for file in pending {
             let source = &file.source;
@@ -122,7 +140,7 @@ impl Sheets<'_> {
                         let part = image.part;
                         warn_of_notes(&image.image, &self.console);
                         match work(image).and_then(|sheet| {
-                            if !std::mem::replace(&mut announced, true) {
+                            if !std::mem::replace(&mut self.announced, true) {
                                 ModelArgs::announce(&model.info(), &self.console);
                                 PreprocessArgs::announce(&reader.preprocess, &self.console)?;
                             }

@@ -145,7 +145,7 @@ fn work(spec: WorkSpec<'_>, device: &NamedDevice, first: Option<&AnyModel>, jobs
         if let Some(other) = &args.targets.like {
             explainer = explainer.like(reader.one(other)?)?;
         }
-        let mut worker = Worker { spec, explainer, seconds: Seconds::default() };
+        let mut worker = Worker { spec, model, explainer, seconds: Seconds::default() };
         let mut job = Some(job);
         while let Some(Job { files, events: of_job }) = job {
             *events.lock().unwrap_or_else(PoisonError::into_inner) = of_job;
@@ -167,6 +167,7 @@ type ReadImage = Result<SourceImage, (Source, Failure)>;
 /// A worker with its explainer.
 struct Worker<'a> {
     spec: WorkSpec<'a>,
+    model: &'a AnyModel,
     explainer: ImageExplainer<'a, AnyModel>,
     seconds: Seconds,
 }
@@ -220,7 +221,8 @@ impl Worker<'_> {
                 }
             };
             results.push(match found.next() {
-                Some(Ok(found)) => {
+                Some(Ok(mut found)) => {
+                    self.spec.args.targets.set_probabilities(self.model, &mut found);
                     self.seconds += found.timings;
                     ImageResult::Explained(Box::new(image.explained(found)))
                 }

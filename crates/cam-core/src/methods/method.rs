@@ -45,6 +45,11 @@ pub trait Method: Send + Sync {
         None
     }
 
+    /// Returns the same method with other random numbers; `None` if it draws none.
+    fn with_seed(&self, _seed: u64) -> Option<Box<dyn Method>> {
+        None
+    }
+
     /// Returns the name that users type.
     fn name(&self) -> &'static str {
         self.info().name
@@ -64,6 +69,10 @@ macro_rules! delegated {
 
             fn with_channels(&self, channels: usize) -> Option<Box<dyn Method>> {
                 (**self).with_channels(channels)
+            }
+
+            fn with_seed(&self, seed: u64) -> Option<Box<dyn Method>> {
+                (**self).with_seed(seed)
             }
         }
     )*};

@@ -25,6 +25,10 @@ impl Method for RandomCam {
             .without_class()
     }
 
+    fn with_seed(&self, seed: u64) -> Option<Box<dyn Method>> {
+        Some(Box::new(Self { seed }))
+    }
+
     fn evidence<'a>(&'a self, layer: &'a LayerContext<'_>) -> Evidence<'a> {
         Box::pin(async move {
             let activation = layer.activation();

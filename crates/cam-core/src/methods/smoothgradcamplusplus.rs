@@ -47,6 +47,10 @@ impl Method for SmoothGradCamPlusPlus {
             .cost(Cost::Passes(1 + 2 * self.samples as u32))
     }
 
+    fn with_seed(&self, seed: u64) -> Option<Box<dyn Method>> {
+        Some(Box::new(Self { seed, ..*self }))
+    }
+
     fn evidence<'a>(&'a self, layer: &'a LayerContext<'_>) -> Evidence<'a> {
         Box::pin(async move {
             let activation = layer.activation();

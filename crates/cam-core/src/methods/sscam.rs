@@ -45,6 +45,10 @@ impl Method for SsCam {
         Some(Box::new(Self { channels: Some(channels), ..*self }))
     }
 
+    fn with_seed(&self, seed: u64) -> Option<Box<dyn Method>> {
+        Some(Box::new(Self { seed, ..*self }))
+    }
+
     fn evidence<'a>(&'a self, layer: &'a LayerContext<'_>) -> Evidence<'a> {
         Box::pin(async move {
             let activation = tried(layer.activation(), self.channels);

@@ -99,6 +99,9 @@ pub trait Inference<I: Input, O: 'static> {
     /// # Errors
     /// What is wrong with the taps.
     fn inputs_per_pass(&self, input: I) -> Result<usize, Error>;
+
+    /// Reports how far a wrapper of this name is, as [`Explainer::on_progress`](crate::Explainer::on_progress) does of a method.
+    fn report(&self, _wrapper: &'static str, _done: usize, _total: usize) {}
 }
 
 macro_rules! delegated {

@@ -185,6 +185,7 @@ impl Rise {
                     }
                 }
                 done = next;
+                inference.report("rise", done, self.most);
             }
             if self.is_accurate(&sums, done).await? {
                 break;

@@ -178,6 +178,7 @@ impl Sess {
 
         let mut work = windows.len() as f64;
         let mut canvases: Vec<Canvas> = Vec::new();
+        let mut done = 0;
         for chunk in order.chunks(per_pass) {
             let chosen: Vec<Window> = chunk.iter().map(|&window| windows[window]).collect();
             let goal = goal.of_image(image, chunk.len());
@@ -193,6 +194,8 @@ impl Sess {
                     canvases[index].paste(heatmap, windows[window], inference);
                 }
             }
+            done += chunk.len();
+            inference.report("sess", done, order.len());
         }
         Ok((canvases.into_iter().map(Canvas::finish).collect(), work))
     }

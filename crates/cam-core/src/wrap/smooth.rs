@@ -114,6 +114,7 @@ impl<I: Input> Smooth<I> {
             }
             passes += run.passes;
             views.push(run.maps);
+            inner.inference().report(self.info.name, views.len(), self.views.len());
         }
         let scale = |maps| inner.inference().scale(maps);
         let count = views.first().map_or(0, Vec::len);

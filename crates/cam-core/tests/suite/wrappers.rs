@@ -5,8 +5,9 @@ use crate::common::{LAYERS, Net, close, images, numbers, seed, uniform};
 use burn::prelude::*;
 use cam_core::{
     Brightness, Class, Explain, Explainer, Flip, Fusion, HiResCam, Inspect, LayerCam, Model, Nchw, NoModule,
-    Pool, Scale, Sess, Smooth, Taps, Top, View, Wrapped, Wrapper,
+    Pool, Rise, Scale, Sess, Smooth, Taps, Top, View, Wrapped, Wrapper,
 };
+use std::sync::{Arc, Mutex};
 
 /// Means, products and interpolations of maps from 0 to 1 in f32.
 const TOLERANCE: f32 = 1e-5;
@@ -415,4 +416,30 @@ fn wrappers_are_values_that_wrap_whatever_explains() {
         explainer().wrap(Fusion::Max).wrap(Sess { scales: 1, ..Sess::PAPER }).wrap(Smooth::noisy(2, 0.1, 0));
     let maps = sess.explain(images(), &Class(1)).unwrap().maps;
     assert_eq!((maps.len(), maps[0].layer.as_str(), maps[0].heatmap.dims()), (2, "block + last", [2, H, W]));
+}
+
+#[test]
+fn views_windows_and_masks_say_how_many_of_them_are_done() {
+    let net = Net::new(&Device::flex());
+    let reported = |wrapper: &dyn Wrapper<Tensor<4>, Tensor<2>>| {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let reports = Arc::clone(&heard);
+        let explainer = Explainer::new(&net)
+            .on_progress(move |progress| reports.lock().unwrap().push((progress.done, progress.total)));
+        wrapper_run(&explainer, wrapper);
+        drop(explainer);
+        Arc::into_inner(heard).unwrap().into_inner().unwrap()
+    };
+    assert_eq!(reported(&Smooth::noisy(3, 0.1, 0)), [(1, 3), (2, 3), (3, 3)]);
+    for many in [reported(&Rise { most: 40, ..Rise::PAPER }), reported(&Sess { scales: 2, ..Sess::PAPER })] {
+        assert!(!many.is_empty() && many.iter().all(|(done, total)| (1..=*total).contains(done)), "{many:?}");
+        assert!(many.last().is_some_and(|(done, total)| done == total), "{many:?}");
+    }
+}
+
+/// Explains an image by a wrapped explainer.
+fn wrapper_run(explainer: &Explainer<'_, Net>, wrapper: &dyn Wrapper<Tensor<4>, Tensor<2>>) {
+    let targets: [&dyn cam_core::Target; 1] = [&Class(1)];
+    let image = images(1, &Device::flex());
+    cam_core::block_on(wrapper.run(explainer, image, &targets)).unwrap();
 }

@@ -5,7 +5,7 @@ use crate::args::device::DeviceArgs;
 use crate::args::model::{Identity, ModelArgs};
 use crate::args::overlay::OverlayArgs;
 use crate::args::preprocess::PreprocessArgs;
-use crate::args::strategy::StrategyArgs;
+use crate::args::strategy::{SignArg, StrategyArgs};
 use crate::args::target::TargetArgs;
 use crate::report::format::Format;
 use crate::report::json::Json;
@@ -96,7 +96,7 @@ pub struct Args {
     #[arg(long, help_heading = "Output")]
     pub sheet: bool,
     /// Write each map as a float32 .npy (H,W) beside its image: at the resolution of the input, 0 to 1, or
-    /// -1 to 1 with `--sign both`
+    /// -1 to 1 of both signs
     #[arg(long, hide_short_help = true, help_heading = "Output")]
     pub npy: bool,
     /// Write the raw evidence of each map as a float32 .npy (h,w): signed, unscaled, at the resolution of the layer
@@ -134,6 +134,7 @@ pub struct Options<'a> {
     layers: &'a [String],
     #[serde(flatten)]
     targets: &'a TargetArgs,
+    sign: SignArg,
     #[serde(flatten)]
     strategy: &'a StrategyArgs,
     #[serde(flatten)]
@@ -182,6 +183,7 @@ impl Args {
             methods: methods.iter().map(|method| method.name()).collect(),
             layers,
             targets: &self.targets,
+            sign: self.strategy.sign(model),
             strategy: &self.strategy,
             preprocess: &self.preprocess,
             overlay: &self.overlay,

@@ -2,6 +2,12 @@
 
 const report = JSON.parse(document.getElementById("data").textContent);
 
+/** What a map is chosen by. */
+const PARTS = ["class", "method", "layer"];
+
+/** The most predictions that are listed. */
+const LISTED = 10;
+
 /** The longer side of a picture as it is drawn, in pixels, at least. */
 const LEAST = 720;
 
@@ -92,13 +98,19 @@ async function rawOf({ size, data }) {
   return Object.assign(new Grid(size, values, shade, SIGNED), { largest });
 }
 
-/** The part of a picture that the network saw, in shares of its sides. */
-function seen({ area: [x, y, width, height], size: [rows, columns] }) {
+/** Where a box is, in pixels. */
+function placeOf(box) {
+  const [left, top, width, height] = box.map(Math.round);
+  return `${left}, ${top}, ${width} × ${height}`;
+}
+
+/** A part of a picture in shares of its sides. */
+function shares([x, y, width, height], [rows, columns]) {
   return { x: x / columns, y: y / rows, width: width / columns, height: height / rows };
 }
 
-/** A photo with one grid over it. */
-function paint(context, photo, grid, part, share, how, smooth) {
+/** A photo with one grid over it, and the box that it explains, in shares of the picture. */
+function paint(context, photo, grid, part, share, how, smooth, box) {
   const { width, height } = context.canvas;
   const [x, y, w, h] = [part.x * width, part.y * height, part.width * width, part.height * height];
   context.globalAlpha = 1;
@@ -119,13 +131,20 @@ function paint(context, photo, grid, part, share, how, smooth) {
   context.imageSmoothingQuality = "high";
   context.drawImage(colors, x, y, w, h);
   context.restore();
+  if (!box) return;
+  const thick = Math.max(1, Math.min(width, height) / 240);
+  for (const [color, line] of [["#000", 3 * thick], ["#fff", thick]]) {
+    Object.assign(context, { strokeStyle: color, lineWidth: line });
+    context.strokeRect(box.x * width, box.y * height, box.width * width, box.height * height);
+  }
 }
 
 /** One picture, its predictions and all its maps. */
 class ImageView {
   constructor(data, place) {
     this.data = data;
-    this.part = seen(data);
+    this.part = shares(data.area, data.size);
+    this.boxes = data.maps.map((map) => map.box && shares(map.box, data.size));
     this.root = document.getElementById("picture").content.firstElementChild.cloneNode(true);
     this.root.id = `picture-${place}`;
     this.find = (selector) => this.root.querySelector(selector);
@@ -136,6 +155,7 @@ class ImageView {
     }
     this.guesses();
     this.view = this.find(".view");
+    this.subjects = data.maps.map((map) => this.subject(map));
     this.choices = data.maps.map((map, at) => this.choice(map, at, place));
     this.find(".maps").append(...this.choices.map((choice) => choice.label));
     this.find(".maps").hidden = data.maps.length < 2;
@@ -143,52 +163,66 @@ class ImageView {
     this.pickers();
   }
 
+  /** What a map is of; boxes of the same class are told apart by where they are. */
+  subject({ label, box }) {
+    return box ? `${label} at ${box.slice(0, 2).map(Math.round).join(", ")}` : label;
+  }
+
+  /** What of a map a menu has: its class, method or layer. */
+  facet(place, part) {
+    return part === "class" ? this.subjects[place] : this.data.maps[place][part];
+  }
+
   /** What a map is called where it is chosen. */
-  nameOf(map) {
-    return `${map.label}, ${map.method} at ${map.layer}`;
+  nameOf(place) {
+    const { method, layer } = this.data.maps[place];
+    return `${this.subjects[place]}, ${method} at ${layer}`;
   }
 
   /** The menus of classes, methods and layers, and of the map that is beside the chosen one. */
   pickers() {
     const { maps } = this.data;
     this.find(".pickers").hidden = maps.length < 2;
-    for (const [part, field] of [["class", "label"], ["method", "method"], ["layer", "layer"]]) {
+    for (const part of PARTS) {
       const picker = this.find(`.pick-${part}`);
-      const names = [...new Set(maps.map((map) => map[field]))];
+      const names = [...new Set(maps.map((_, at) => this.facet(at, part)))];
       picker.hidden = names.length < 2;
       const menu = picker.querySelector("select");
       menu.append(...names.map((name) => element("option", { value: name }, name)));
-      menu.addEventListener("change", () => this.choose(this.nearest(field, menu.value)));
+      menu.addEventListener("change", () => this.choose(this.nearest(part, menu.value)));
     }
     const beside = this.find(".pick-beside select");
     beside.append(element("option", { value: "" }, "nothing"));
-    beside.append(...maps.map((map, at) => element("option", { value: at }, this.nameOf(map))));
+    beside.append(...maps.map((_, at) => element("option", { value: at }, this.nameOf(at))));
     beside.addEventListener("change", () => this.draw());
   }
 
   /** The map with this class, method or layer that has most in common with the chosen one. */
-  nearest(field, value) {
-    const { maps } = this.data;
-    const common = (map) => ["label", "method", "layer"].filter((part) => map[part] === this.map[part]).length;
-    const fitting = maps.filter((map) => map[field] === value);
-    return maps.indexOf(fitting.reduce((best, map) => (common(map) > common(best) ? map : best)));
+  nearest(part, value) {
+    const common = (at) => PARTS.filter((other) => this.facet(at, other) === this.facet(this.at, other)).length;
+    const fitting = [...this.data.maps.keys()].filter((at) => this.facet(at, part) === value);
+    return fitting.reduce((best, at) => (common(at) > common(best) ? at : best));
   }
 
   guesses() {
-    const rows = this.data.top.map(({ class: number, label, probability }) => {
-      const share = element("span", { className: "share-of" }, element("i", {}));
+    const { top } = this.data;
+    const rows = top.slice(0, LISTED).map(({ class: place, label, probability, score: value, unit }) => {
+      const isClass = probability !== undefined;
+      const share = element("span", { className: "share-of", hidden: !isClass }, element("i", {}));
       share.firstChild.style.width = `${100 * probability}%`;
-      const name = element("span", {}, label, " ", element("span", { className: "number" }, `(${number})`));
-      return element("li", {}, name, share, element("span", {}, percent(probability)));
+      const name = element("span", {}, label, " ", element("span", { className: "number" }, `(${place})`));
+      const amount = isClass ? percent(probability) : `${number(value)} ${unit ?? ""}`;
+      return element("li", {}, name, share, element("span", {}, amount));
     });
     this.find(".guesses").append(...rows);
+    if (top.length > LISTED) this.find(".guesses").append(element("li", { className: "number" }, `and ${top.length - LISTED} more`));
   }
 
   /** The small picture of a map, by which it is chosen. */
   choice(map, at, place) {
     const input = element("input", { type: "radio", name: `map${place}`, checked: at === 0 });
     const canvas = element("canvas", {});
-    const lines = [element("b", {}, map.label), element("small", {}, `${map.method} · ${map.layer}`)];
+    const lines = [element("b", {}, this.subjects[at]), element("small", {}, `${map.method} · ${map.layer}`)];
     if (map.warnings.length) lines.push(element("small", { className: "careful" }, "⚠ see its warning"));
     input.addEventListener("change", () => this.choose(at));
     return { label: element("label", {}, input, canvas, ...lines), canvas };
@@ -211,7 +245,7 @@ class ImageView {
       const shrink = Math.min(1, 320 / Math.max(this.view.width, this.view.height));
       canvas.width = Math.max(1, Math.round(shrink * this.view.width));
       canvas.height = Math.max(1, Math.round(shrink * this.view.height));
-      paint(canvas.getContext("2d"), this.photo, this.grids[number].heat, this.part, 0.5, "blend", true);
+      paint(canvas.getContext("2d"), this.photo, this.grids[number].heat, this.part, 0.5, "blend", true, this.boxes[number]);
     }
     this.listen();
     this.choose(0);
@@ -239,17 +273,17 @@ class ImageView {
 
   choose(place) {
     const map = this.data.maps[place];
-    Object.assign(this, { map }, this.grids[place]);
+    Object.assign(this, { map, at: place }, this.grids[place]);
     this.blank = this.heat.values.every((value) => value === 0);
     this.choices[place].label.querySelector("input").checked = true;
-    for (const [part, field] of [["class", "label"], ["method", "method"], ["layer", "layer"]]) {
-      this.find(`.pick-${part} select`).value = map[field];
-    }
+    for (const part of PARTS) this.find(`.pick-${part} select`).value = this.facet(place, part);
     this.find(".permalink").href = `#${this.root.id}/map-${place}`;
+    const isOfClass = map.class !== null && map.probability !== null && !map.box;
     const facts = [
-      ["Class", `${map.label} (${map.class})`],
-      ["Probability", percent(map.probability)],
-      ["Score", `${number(map.score)} (${report.score})`],
+      ["Class", map.class === null ? map.label : `${map.label} (${map.class})`],
+      ...(map.probability === null ? [] : [["Probability", percent(map.probability)]]),
+      ...(map.box ? [["Box", placeOf(map.box)]] : []),
+      ["Score", isOfClass ? `${number(map.score)} (${report.score})` : number(map.score)],
       ["Method", link(map.method, map.paper)],
       ["Layer", `${map.layer}, ${this.raw.height} × ${this.raw.width} cells`],
       ["Hottest", this.blank ? "zero everywhere" : `${map.peak[0]}, ${map.peak[1]}`],
@@ -273,16 +307,18 @@ class ImageView {
       raw: () => [SIGNED, number(-largest), number(largest, true)],
       std: () => [STD, number(std.low), number(std.high)],
     }[what]();
-    paint(this.view.getContext("2d"), this.photo, this[what], this.part, share, how, what !== "raw");
+    paint(this.view.getContext("2d"), this.photo, this[what], this.part, share, how, what !== "raw", this.boxes[this.at]);
     const beside = this.find(".beside");
     const other = this.find(".pick-beside select").value;
     beside.hidden = other === "";
     if (!beside.hidden) {
       const canvas = beside.querySelector("canvas");
       Object.assign(canvas, { width: this.view.width, height: this.view.height });
-      paint(canvas.getContext("2d"), this.photo, this.grids[other][what], this.part, share, how, what !== "raw");
-      beside.querySelector("figcaption").textContent = this.nameOf(this.data.maps[other]);
+      paint(canvas.getContext("2d"), this.photo, this.grids[other][what], this.part, share, how, what !== "raw", this.boxes[other]);
+      this.find(".chosen figcaption").textContent = this.nameOf(this.at);
+      beside.querySelector("figcaption").textContent = this.nameOf(other);
     }
+    this.find(".chosen figcaption").hidden = beside.hidden;
     const divider = this.find(".divider");
     divider.hidden = how !== "wipe";
     divider.style.left = `${100 * share}%`;
@@ -380,14 +416,15 @@ function made() {
     ["SHA-256", made.sha256],
     ["License", made.license],
     ["Methods", ...papers],
+    ["Images", made.preprocess],
     ...made.options.map(([name, value]) => [name, value]),
     ["Software", made.software],
     ["Command", made.command],
   ];
   const list = document.getElementById("facts");
-  list.append(...rows(facts));
+  list.append(...rows(facts.filter(([, value]) => value !== "")));
   for (const name of list.querySelectorAll("dt")) {
-    if (["SHA-256", "Command"].includes(name.textContent)) name.nextElementSibling.className = "code";
+    if (["SHA-256", "card", "Command"].includes(name.textContent)) name.nextElementSibling.className = "code";
   }
 }
 
