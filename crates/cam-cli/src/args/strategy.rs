@@ -5,7 +5,8 @@ use crate::args::target::TargetArgs;
 use crate::report::console::Console;
 use crate::report::failure::Failure;
 use burn_cam::{
-    AnyTarget, Fusion, ImageExplainer, ImageModel, Method, Rectify, Rise, Scale, Sess, Smooth, layer_sweep,
+    AnyTarget, Fusion, GradCam, ImageExplainer, ImageModel, Method, Rectify, Rise, Scale, Sess, Smooth,
+    default_method, layer_sweep,
 };
 use clap::ValueEnum;
 use serde::Serialize;
@@ -77,6 +78,23 @@ impl StrategyArgs {
     pub fn methods(&self, names: &[String]) -> Result<Vec<&'static dyn Method>, Failure> {
         let methods = self.budget.methods(names)?;
         Ok(methods.into_iter().map(|method| self.seeded(method)).collect())
+    }
+
+    /// Returns the methods that are named, or the default one of the model; of one that reads no layer, Grad-CAM takes the place if something
+    /// is asked that is about a layer.
+    pub fn methods_of(
+        &self,
+        names: &[String],
+        model: &impl ImageModel,
+    ) -> Result<Vec<&'static dyn Method>, Failure> {
+        let own = model.decoder().method().unwrap_or(GradCam.name());
+        let is_of_layers = !self.layers.is_empty() || self.eigen_smooth || self.omit_outliers;
+        let default = match is_of_layers || self.sign(model) != SignArg::Positive {
+            true => own,
+            false => default_method(model),
+        };
+        let default = [default.to_string()];
+        self.methods(if names.is_empty() { &default } else { names })
     }
 
     /// Returns a method with the seed, if it draws random numbers.

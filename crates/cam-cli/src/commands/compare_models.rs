@@ -20,13 +20,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 pub fn run(args: &Args, models: [ModelArgs; 2], console: &Console) -> Result<(), Failure> {
-    let mut methods = args.strategy.methods(&args.methods)?;
+    args.strategy.methods(&args.methods)?;
     args.overlay.painter(args.strategy.asks_for_both())?;
     let mut sheets = args.sheets.open("compare", &models[0], console)?;
     let opened = [models[0].open(&sheets.device, console)?, models[1].open(&sheets.device, console)?];
-    if args.methods.is_empty() {
-        methods = args.strategy.methods(&[opened[0].decoder().method().into()])?;
-    }
+    let methods = args.strategy.methods_of(&args.methods, &opened[0])?;
     let sign = args.strategy.sign(&opened[0]);
     let painter = args.overlay.painter(sign.is_signed())?;
     let names = names([0, 1].map(|side| models[side].given_name().unwrap_or_default()));

@@ -74,7 +74,7 @@ fn explain(
     record: Option<Record>,
     console: &Console,
 ) -> Result<(), Failure> {
-    let mut methods = args.strategy.methods(&args.methods)?;
+    let named = args.strategy.methods(&args.methods)?;
     args.overlay.painter(args.strategy.asks_for_both())?;
     let devices = device::all(&args.place.device, console)?;
     let device = &devices[0].device;
@@ -82,11 +82,11 @@ fn explain(
     let sources = sources(&args.images, args.out())?;
     let mut inputs = Inputs::new(&sources, &args.model);
     let mut output = Output::open(args.out(), args.format)?;
-    let check = |output: &Output, inputs: &Inputs| {
+    let check = |output: &Output, inputs: &Inputs, methods: &[&'static dyn Method]| {
         args.html.iter().try_for_each(|html| inputs.check_output(html))?;
         output.check(inputs, &sources, methods.iter().map(|method| method.name()).chain([SHEET]))
     };
-    check(&output, &inputs)?;
+    check(&output, &inputs, &named)?;
     args.check(&output, sources.len())?;
     let console = &match (args.json, &output) {
         (Some(_), _) => console.without_results(),
@@ -99,12 +99,10 @@ fn explain(
     let load = started.elapsed().as_secs_f64();
     let info = model.info();
     info.weights.iter().for_each(|weights| inputs.add(weights));
-    check(&output, &inputs)?;
+    let methods = args.strategy.methods_of(&args.methods, &model)?;
+    check(&output, &inputs, &methods)?;
     let painter = args.overlay.painter(args.strategy.sign(&model).is_signed())?;
     let has_places = model.decoder().has_places();
-    if args.methods.is_empty() {
-        methods = args.strategy.methods(&[model.decoder().method().into()])?;
-    }
     let targets = args.targets.targets(&model, console)?;
     let layers = args.strategy.layers(&model)?;
     let reader = args.preprocess.reader(&model);

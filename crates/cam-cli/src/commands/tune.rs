@@ -15,7 +15,7 @@ use crate::run::interrupt;
 use crate::run::sources::sources;
 use burn_cam::draw::{self, Figure, Sheet};
 use burn_cam::metrics::{MapEvaluator, Measurement, Metric, Summary, baselines, summarize};
-use burn_cam::{ImageExplainer, ImageInput, ImageModel, Method};
+use burn_cam::{ImageExplainer, ImageInput, ImageModel, Method, default_method};
 use std::path::PathBuf;
 
 pub const EXAMPLES: &str = "\
@@ -157,8 +157,9 @@ fn report(
     console: &Console,
 ) -> Result<(), Failure> {
     let info = metric.info();
+    let default = default_method(model);
     let is_default = |one: &Candidate| {
-        one.method == registry().methods()[0].name() && model.default_layer() == Some(&*one.layer)
+        one.method == default && [model.default_layer(), Some("attention")].contains(&Some(&*one.layer))
     };
     console.result(heading(format_args!("{} {}", info.title, info.better.arrow())))?;
     let longest = candidates.iter().map(|one| one.name().chars().count()).max().unwrap_or(0);
