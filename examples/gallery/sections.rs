@@ -7,7 +7,7 @@ use cam_core::{
 };
 use cam_models::Classifier;
 use cam_viz::{
-    ColorBar, ColorMap, Figure, Gradient, HeatMap, Mode, Mosaic, Overlay, RgbImage, Sheet, Threshold,
+    ColorBar, ColorMap, Figure, Gradient, HeatMap, Mode, Mosaic, Overlay, Rgb, RgbImage, Sheet, Threshold,
 };
 use image::imageops;
 
@@ -32,7 +32,7 @@ pub const SECTIONS: [Section; 9] = [
     Section {
         file: "methods",
         title: "Methods and classes",
-        about: "Every method for the classes of one picture; they share one forward pass.",
+        about: "Every method for the classes of one picture; they share one forward pass. Those that ask for no class are shown once.",
         code: "let sheet = Sheet::new(\"Methods\").row(\"fish 100 %\", [Figure::new(picture).above(\"gradcam\")]);",
         draw: methods,
     },
@@ -62,7 +62,7 @@ pub const SECTIONS: [Section; 9] = [
     Section {
         file: "concepts",
         title: "Concepts",
-        about: "Deep feature factorization: what a layer sees, one color per concept, with the class that the rest of the network predicts for it.",
+        about: "Deep feature factorization: what a layer sees, one color per concept, with the class that the rest of the network predicts for it, where one is likely.",
         code: "let figure = Mosaic::new(&photo).map(\"fish 98 %\", first).map(\"clock 71 %\", second).draw()?;",
         draw: mosaic,
     },
@@ -116,19 +116,34 @@ fn methods(subject: &Subject) -> Result<Sheet> {
         subject.methods.iter().fold(subject.explainer().layer(layer), |all, method| all.method(*method));
     let found: Explanation = explainer.explain_each(picture.input.clone(), &targets)?;
 
-    let columns = subject.methods.len().div_ceil(2) + 1;
-    let mut sheet = Sheet::new(subject.title(&format!("Methods at {layer}"))).tile(160);
+    let mut sheet = Sheet::new(subject.title(&format!("Methods at {layer}"))).tile(150);
+    let mut add = |caption: &str, first: &RgbImage, maps: Vec<&AttributionMaps>| {
+        let mut first = Some(Figure::new(first.clone()).above("picture"));
+        for (place, some) in maps.chunks(8).enumerate() {
+            let mut row = vec![first.take().unwrap_or_else(blank)];
+            for maps in some {
+                let overlay = Overlay::new(&picture.photo).draw(&numbers(&maps.heatmap)?)?;
+                row.push(Figure::new(overlay).above(maps.method.name));
+            }
+            sheet =
+                std::mem::replace(&mut sheet, Sheet::new("")).row(if place == 0 { caption } else { "" }, row);
+        }
+        Ok::<_, Box<dyn std::error::Error>>(())
+    };
+    let of = |target: usize, is_of_class: bool| {
+        let maps = found.maps.iter().filter(move |maps| maps.target == target);
+        maps.filter(move |maps| maps.method.needs.class == is_of_class).collect::<Vec<_>>()
+    };
     for (target, asked) in picture.classes.iter().enumerate().take(2) {
-        let mut figures = vec![Figure::new(asked.truth.clone()).above("picture")];
-        for maps in found.maps.iter().filter(|maps| maps.target == target) {
-            let overlay = Overlay::new(&picture.photo).draw(&numbers(&maps.heatmap)?)?;
-            figures.push(Figure::new(overlay).above(maps.method.name));
-        }
-        for (place, row) in figures.chunks(columns).enumerate() {
-            sheet = sheet.row(if place == 0 { &asked.caption } else { "" }, row.iter().cloned());
-        }
+        add(&asked.caption, &asked.truth, of(target, true))?;
     }
+    add("any class", &picture.photo, of(0, false))?;
     Ok(sheet.color_bar(ColorMap::default()))
+}
+
+/// Returns a figure that is not seen on a sheet.
+fn blank() -> Figure {
+    Figure::new(RgbImage::from_pixel(1, 1, Rgb([255; 3])))
 }
 
 fn strip(subject: &Subject) -> Result<Sheet> {
@@ -216,10 +231,14 @@ fn mosaic(subject: &Subject) -> Result<Sheet> {
         let classes = subject.model.predictions(found.output, 2)?;
         let mut mosaic = Mosaic::new(&picture.photo);
         for (heat, classes) in found.heatmaps.iter().zip(classes) {
-            let likely =
-                classes.iter().enumerate().filter(|(place, guess)| *place == 0 || guess.probability > 0.01);
-            let likely: Vec<String> = likely.map(|(_, guess)| told(guess)).collect();
-            mosaic = mosaic.map(likely.join(", "), numbers(heat)?);
+            let caption = match &classes[..] {
+                [first, ..] if first.probability >= 0.5 => told(first),
+                [first, second, ..] if first.probability + second.probability >= 0.25 => {
+                    format!("{} or {}", told(first), told(second))
+                }
+                _ => "no likely name".into(),
+            };
+            mosaic = mosaic.map(caption, numbers(heat)?);
         }
         Ok([Figure::new(picture.photo.clone()), mosaic.draw()?])
     });

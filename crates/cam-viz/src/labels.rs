@@ -27,7 +27,8 @@ impl Labels {
         }
     }
 
-    /// Finds a place for the label of a level on one of its lines, the highest one where there is room. Without room there is no label.
+    /// Finds a place for the label of a level on one of its lines: the highest one, or the one farthest from the labels that there are. Without
+    /// room there is no label.
     pub fn place(&mut self, level: f32, lines: &[Segment]) {
         let label = format!("{level}");
         let (width, height) = (self.text.width(&label) + 2 * self.margin(), self.text.height + 2);
@@ -49,7 +50,12 @@ impl Labels {
             height,
         });
         let is_free = |area: &Area| self.placed.iter().all(|(_, other)| other.shared_pixels(*area) == 0);
-        if let Some(area) = areas.into_iter().find(is_free) {
+        let distance =
+            |a: &Area, b: &Area| u64::from(a.x.abs_diff(b.x)).pow(2) + u64::from(a.y.abs_diff(b.y)).pow(2);
+        let nearest = |area: &Area| self.placed.iter().map(|(_, other)| distance(area, other)).min();
+        // Of several that are as far, the highest.
+        let farthest = areas.filter(is_free).rev().max_by_key(nearest);
+        if let Some(area) = farthest {
             self.placed.push((label, area));
         }
     }

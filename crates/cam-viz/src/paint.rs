@@ -77,13 +77,16 @@ fn level_color(overlay: &Overlay<'_>, level: f32) -> Rgb<u8> {
     }
 }
 
+/// The value whose color boxes have. The color of the largest is dark in some color maps.
+const FRAME: f32 = 0.85;
+
 /// Draws boxes around the hot regions.
 pub(crate) fn boxes(overlay: &Overlay<'_>, map: &HeatMap, alpha: f32) -> Result<RgbImage, Error> {
     let heat = overlay.area.fit(map, overlay.photo)?;
     let mut image = overlay.area.map_pixels(overlay.photo, |photo, _| photo, dim);
     let regions = overlay.hot_regions(&heat)?;
     let frames: Vec<Segment> = regions.iter().flat_map(|region| line::frame(region.area)).collect();
-    line::draw(&mut image, &frames, overlay.colors.color(1.0), alpha);
+    line::draw(&mut image, &frames, overlay.colors.color(FRAME), alpha);
     Ok(image)
 }
 
