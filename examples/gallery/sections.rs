@@ -116,7 +116,7 @@ fn methods(subject: &Subject) -> Result<Sheet> {
         subject.methods.iter().fold(subject.explainer().layer(layer), |all, method| all.method(*method));
     let found: Explanation = explainer.explain_each(picture.input.clone(), &targets)?;
 
-    let mut sheet = Sheet::new(subject.title(&format!("Methods at {layer}"))).tile(150);
+    let mut sheet = Sheet::new(subject.title(&format!("Methods at {layer}"))).tile(160);
     let mut add = |caption: &str, first: &RgbImage, maps: Vec<&AttributionMaps>| {
         let mut first = Some(Figure::new(first.clone()).above("picture"));
         for (place, some) in maps.chunks(8).enumerate() {
