@@ -5,6 +5,7 @@
 mod squeezenet;
 
 use burn::tensor::{Device, Tensor};
+use burn_cam::ImageInput;
 use cam_core::{
     Class, Explain, Explainer, Explanation, GradCam, LayerCam, METHODS, MethodInfo, Model, Reads, ScoreCam,
     Taps, Target, guided_backprop, guided_gradcam, layers, method_named,
@@ -169,6 +170,37 @@ fn the_maps_of_a_vit_lie_on_the_animals() {
             }
             // These ask for no class: both animals are lit, and the background is not.
             _ => assert!(mean(80..160) > 1.5 * mean(0..40), "{} lights the background", maps.method.name),
+        }
+    }
+}
+
+#[test]
+fn half_of_a_photo_at_least_is_untouched_in_its_first_picture() {
+    let models = ["vit_tiny_patch16_224.safetensors", "onnx/efficientnet_lite0.onnx"].map(data);
+    let Some(folder) = data("photos/imagenet") else { return };
+    let mut photos: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    photos.sort();
+    let photos =
+        photos.into_iter().step_by(4).take(10).chain(["dog.jpg", "both.png"].into_iter().filter_map(data));
+    let images: Vec<ImageInput> = photos.map(|path| ImageInput::open(path).unwrap()).collect();
+    for file in models.into_iter().flatten() {
+        let model = burn_cam::open(&file, &Device::flex()).unwrap();
+        for image in &images {
+            let drawn = burn_cam::explain(&model, image).unwrap().overlay().unwrap();
+            let photo = image.pixels();
+            assert_eq!(drawn.dimensions(), photo.dimensions());
+            let pairs = || drawn.pixels().zip(photo.pixels());
+            let far = |a: &[u8], b: &[u8]| a.iter().zip(b).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+            let untouched = pairs().filter(|(a, b)| far(&a.0, &b.0) <= 8).count();
+            let share = untouched as f64 / f64::from(photo.width() * photo.height());
+            println!("{}, {:?}: {share:.2}", file.display(), image.name());
+            assert!(share >= 0.5, "{share} of {:?}", image.name());
+            assert!(
+                pairs().any(|(a, b)| far(&a.0, &b.0) > 40),
+                "nothing is seen of the map of {:?}",
+                image.name()
+            );
         }
     }
 }

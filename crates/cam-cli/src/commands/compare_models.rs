@@ -24,7 +24,12 @@ pub fn run(args: &Args, models: [ModelArgs; 2], console: &Console) -> Result<(),
     args.overlay.painter(args.strategy.asks_for_both())?;
     let mut sheets = args.sheets.open("compare", &models[0], console)?;
     let opened = [models[0].open(&sheets.device, console)?, models[1].open(&sheets.device, console)?];
-    let methods = args.strategy.methods_of(&args.methods, &opened[0])?;
+    // Maps of two methods say nothing of two models: without a default that both have it is Grad-CAM.
+    let mut methods = args.strategy.methods_of(&args.methods, &opened[0])?;
+    let other = args.strategy.methods_of(&args.methods, &opened[1])?;
+    if !methods.iter().map(|method| method.name()).eq(other.iter().map(|method| method.name())) {
+        methods = args.strategy.methods(&[])?;
+    }
     let sign = args.strategy.sign(&opened[0]);
     let painter = args.overlay.painter(sign.is_signed())?;
     let names = names([0, 1].map(|side| models[side].given_name().unwrap_or_default()));
