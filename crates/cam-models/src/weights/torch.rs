@@ -386,7 +386,8 @@ impl<'v> Tensors<'v> {
                 Ok(Some(unread(name, self.numbers(shape, name)?, "quantized numbers")))
             }
             ("sparse_tensor" | "sparse_csr_tensor" | "nested_tensor" | "wrapper_subclass", args) => {
-                let stated = args.iter().flat_map(|arg| values.sequence(*arg)).find_map(|arg| self.size(*arg));
+                let stated =
+                    args.iter().flat_map(|arg| values.sequence(*arg)).find_map(|arg| self.size(*arg));
                 let shape = stated.or_else(|| args.iter().find_map(|arg| self.size(*arg)));
                 let shape = shape.map_or(Ok(Vec::new()), |shape| self.numbers(shape, name))?;
                 Ok(Some(unread(name, shape, &format!("`{class}`"))))
