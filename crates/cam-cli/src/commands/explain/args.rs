@@ -69,9 +69,10 @@ pub struct Args {
     pub place: DeviceArgs,
     #[command(flatten)]
     pub targets: TargetArgs,
-    /// A method, or several: see `cam methods` [default: legrad for a vision transformer, hirescam for boxes, else gradcam]
+    /// A method, or several: see `cam methods` [default: by the model]
     ///
-    /// Several are separated by commas, or given several times.
+    /// By default it is legrad for a vision transformer, hirescam for boxes, else gradcam. Several are separated by commas, or given several
+    /// times.
     #[arg(long = "method", help_heading = "Method", value_name = "NAME", value_delimiter = ',', value_parser = completion::METHODS, hide_possible_values = true)]
     pub methods: Vec<String>,
     #[command(flatten)]
