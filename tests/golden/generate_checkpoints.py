@@ -56,6 +56,7 @@ def main():
     torch.save(state | {"fc.weight": state["fc.weight"].t().contiguous().t()}, FOLDER / "strided.pth", pickle_protocol=4)
     torch.save(state | {"fc.weight": state["fc.weight"].to(torch.float8_e4m3fn)}, FOLDER / "eight_bits.pth")
     torch.save(state | {"fc.weight": state["fc.weight"].to(torch.complex64)}, FOLDER / "complex.pth")
+    torch.save(state | {"fc.weight": state["fc.weight"].to_sparse()}, FOLDER / "sparse.pth")
     torch.jit.script(net).save(FOLDER / "script.pt")
     # Its code and debug records are not read.
     with zipfile.ZipFile(FOLDER / "script.pt") as archive:

@@ -177,6 +177,8 @@ fn a_card_that_cannot_be_is_refused_for_what_is_wrong() {
         ("architecture.heads = 5", "5 heads do not divide its 48 channels"),
         ("architecture.heads = 0", "0 heads"),
         ("size = [8, 8]", "its patches have 16 x 16 pixels"),
+        ("size = [99999999, 16]", "images of 3 x 99999999 x 16 numbers are too large"),
+        ("size = [4294967296, 4294967296]", "too large"),
     ] {
         std::fs::write(&card, text).unwrap();
         let found = CardLayers::new().with_file(&card).and_then(|stated| open(&path, &stated));
@@ -205,6 +207,14 @@ fn names_of_repositories_and_files_are_read() {
     write(VitConfig { image: [96, 96], ..vit::VARIANTS[0].1 }, &plain);
     let other = open(&plain, &CardLayers::new()).unwrap();
     assert_eq!(other.card().size, [96, 96]);
+    // A variant that has other heads than a width of 64 tells.
+    let below = folder.path().join("models--timm--test_vit.r160_in1k");
+    std::fs::create_dir_all(&below).unwrap();
+    let path = below.join("model.safetensors");
+    write(VitConfig { width: 64, heads: 2, depth: 2, ..VIT }, &path);
+    let named = open(&path, &CardLayers::new()).unwrap();
+    assert_eq!(named.card().architecture.heads, Some(2));
+    assert!(!named.assumed().join("").contains("heads"), "{:?}", named.assumed());
 }
 
 #[test]

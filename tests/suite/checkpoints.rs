@@ -40,9 +40,11 @@ fn what_lies_beside_the_weights_stops_nothing() {
 
 #[test]
 fn a_tensor_that_is_needed_and_cannot_be_read_is_named() {
-    for (file, kind) in
-        [("eight_bits.pth", "torch.float8_e4m3fn"), ("complex.pth", "torch.ComplexFloatStorage")]
-    {
+    for (file, kind) in [
+        ("eight_bits.pth", "torch.float8_e4m3fn"),
+        ("complex.pth", "torch.ComplexFloatStorage"),
+        ("sparse.pth", "`sparse_tensor`"),
+    ] {
         let said = load(file).unwrap_err();
         assert!(
             said.ends_with(&format!(": the tensor `fc.weight` is of {kind}, which is not read")),

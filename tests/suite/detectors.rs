@@ -5,7 +5,7 @@ use assert_cmd::Command;
 use burn::tensor::{Device, Tensor};
 use burn_cam::{
     Ask, Explain, Explainer, HiResCam, ImageExplainer, ImageInput, ImageMap, ImageModel, Model, OpenModel,
-    Part, Prediction, RandomCam, Rise, Rows, Taps, Target,
+    Part, Prediction, Preprocess, RandomCam, Rise, Rows, Taps, Target,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -266,25 +266,25 @@ fn iou(a: &[f32], b: &[f32]) -> f32 {
     side(0) * side(1) / (area(a) + area(b) - side(0) * side(1))
 }
 
-/// Returns what a package found as it is in the image. RT-DETR's boxes reach beyond it. YOLOv5 divides the bars beside the image by two, and
-/// takes the fraction off the boxes, although the image begins at a whole pixel.
-fn in_image(
-    name: &str,
-    [left, top, right, bottom, score, class]: [f32; 6],
-    size: [f32; 2],
-    input: [usize; 2],
-) -> [f32; 6] {
-    let gain = (input[1] as f32 / size[0]).min(input[0] as f32 / size[1]);
-    let shift = |axis: usize| match name {
-        "yolov5" => {
-            let (side, bars) = (input[1 - axis] as f32, |inner: f32| (input[1 - axis] as f32 - inner) / 2.0);
-            let inner = (size[axis] * gain).round_ties_even().min(side);
-            (bars(size[axis] * gain) - bars(inner).floor()) / gain
-        }
-        _ => 0.0,
+/// Returns what a package found as it is in the image. RT-DETR's boxes reach beyond it. YOLOv5 halves the bars beside the image without
+/// rounding the size of the image between them, and the image is elsewhere.
+fn in_image(name: &str, found: [f32; 6], size: [u32; 2], preprocess: &Preprocess) -> [f32; 6] {
+    let [width, height] = size.map(|side| side as f32);
+    let [rows, columns] = preprocess.size.map(|side| side as f32);
+    let gain = (columns / width).min(rows / height);
+    let in_image = |[x, y]: [f32; 2]| {
+        let [x, y] = match name {
+            "yolov5" => {
+                let bars = [(columns - width * gain) / 2.0, (rows - height * gain) / 2.0];
+                preprocess.to_photo([x * gain + bars[0], y * gain + bars[1]], size)
+            }
+            _ => [x, y],
+        };
+        [x.clamp(0.0, width), y.clamp(0.0, height)]
     };
-    let (x, y) = (|x: f32| (x + shift(0)).clamp(0.0, size[0]), |y: f32| (y + shift(1)).clamp(0.0, size[1]));
-    [x(left), y(top), x(right), y(bottom), score, class]
+    let [left, top, right, bottom, score, class] = found;
+    let ([left, top], [right, bottom]) = (in_image([left, top]), in_image([right, bottom]));
+    [left, top, right, bottom, score, class]
 }
 
 /// Compares the boxes of each network of a folder with those that its package found in the photos.
@@ -298,12 +298,11 @@ fn compare(folder: &Path, photos: &[PathBuf]) {
         for (photo, expected) in photos_of {
             let path = photos.iter().find(|path| path.file_name().is_some_and(|file| file == photo.as_str()));
             let image = ImageInput::open(path.unwrap()).unwrap();
-            let size = [image.pixels().width() as f32, image.pixels().height() as f32];
+            let size = image.pixels().dimensions().into();
             let found = ImageExplainer::new(&model).ask(Ask::Top(0)).explain(image).unwrap();
             let mut left: Vec<[f32; 6]> = found.predictions.iter().map(boxes).collect();
             let mut pairs = 0;
-            for wanted in expected.iter().map(|wanted| in_image(name, *wanted, size, model.preprocess().size))
-            {
+            for wanted in expected.iter().map(|wanted| in_image(name, *wanted, size, &model.preprocess())) {
                 let same = |own: &&[f32; 6]| own[5].to_bits() == wanted[5].to_bits();
                 let best = left.iter().filter(same).map(|own| iou(own, &wanted)).fold(0.0, f32::max);
                 let place = left.iter().position(|own| same(&own) && iou(own, &wanted) >= best);

@@ -230,6 +230,10 @@ fn classes_that_do_not_exclude_each_other_are_explained_when_they_are_likely() {
     assert_eq!(said.matches(" by gradcam at ").count(), 1, "{said}");
     let (_, said) = album.says(&["explain", "two.png", "--score", "softmax"]);
     assert!(said.contains("`--score softmax` is for classes that exclude each other"), "{said}");
+    // Logits are stated to be probabilities.
+    let (stdout, said) = album.says(&["explain", "two.png", "--logits", "none"]);
+    assert!(said.contains("outputs are probabilities, and those for `two.png` are none"), "{said}");
+    assert!(!stdout.contains(" %  "), "{stdout}");
     let (code, _, said) = album.cam(&["explain", "two.png", "--logits", "linear"]);
     assert!(code == 2 && said.contains("there are softmax, sigmoid and none"), "{said}");
 }

@@ -550,6 +550,8 @@ fn what_is_assumed_is_one_line_and_a_card_states_it() {
         "{finer}"
     );
     assert_ne!(plain, finer);
+    let (unpooled, lines) = assuming(&format!("{explain} --stem-pool false"));
+    assert!(unpooled != plain && !lines[0].contains("stem_pool"), "{lines:?}");
     assert!(
         assuming("explain scene.png --model resnet18 --weights resnet18.safetensors --fresh").1.is_empty()
     );

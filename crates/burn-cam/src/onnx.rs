@@ -19,9 +19,6 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-/// The most numbers of an image that a file may ask for: a large one is computed when the file is opened.
-const LARGEST: usize = 1 << 24;
-
 /// ONNX files, by their extension or their first bytes.
 pub(crate) struct OnnxFiles;
 
@@ -159,9 +156,7 @@ impl Opening<'_> {
 
     fn open(mut self) -> Result<AnyModel, Error> {
         let card = self.facts.card()?;
-        let ([height, width], channels) = (card.size, card.channels);
-        if channels.saturating_mul(height).saturating_mul(width) > LARGEST {
-            let reason = format!("images of {channels} x {height} x {width} numbers are too large");
+        if let Some(reason) = card.too_large() {
             return Err(self.signature(reason));
         }
         self.module = self.module.clone().with_channels_last(card.layout == InputLayout::Nhwc);

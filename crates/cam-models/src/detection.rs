@@ -220,6 +220,9 @@ impl Chosen<'_> {
             layers = layers.with(Origin::Tensors, Table::from_iter([field]));
         }
         let (card, classes) = (layers.card()?, architecture.classes());
+        if let Some(reason) = card.too_large() {
+            return Err(refused(reason));
+        }
         if card.channels != channels {
             return Err(refused(format!("it reads {channels} channels, and {} are stated", card.channels)));
         }

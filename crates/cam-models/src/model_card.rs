@@ -241,6 +241,17 @@ impl ModelCard {
         Registry::builtin().card(name).cloned()
     }
 
+    /// The most numbers of an input that a card may ask for: an input is computed when a model is opened, to find its layers.
+    pub const LARGEST_INPUT: usize = 1 << 24;
+
+    /// Returns why no network is run with these inputs, if they are too large.
+    pub fn too_large(&self) -> Option<String> {
+        let ([height, width], channels) = (self.size, self.channels);
+        let numbers = channels.saturating_mul(height).saturating_mul(width);
+        (numbers > Self::LARGEST_INPUT)
+            .then(|| format!("images of {channels} x {height} x {width} numbers are too large"))
+    }
+
     /// Returns how an image becomes the input of this model.
     pub fn preprocess(&self) -> Preprocess {
         let Self { size, channels, order, range, crop, resize, filter, layout, .. } = *self;

@@ -55,6 +55,9 @@ pub struct ModelArgs {
     /// Strides of a ResNet's stem and stages
     #[arg(long, hide_short_help = true, value_name = "STEM,S1,S2,S3,S4", value_delimiter = ',')]
     pub strides: Option<Vec<usize>>,
+    /// Whether a pooling follows the convolution of a ResNet's stem
+    #[arg(long, hide_short_help = true, value_name = "true|false", hide_possible_values = true)]
+    pub stem_pool: Option<bool>,
     /// Dilations of a ResNet's stages
     #[arg(long, hide_short_help = true, value_name = "D1,D2,D3,D4", value_delimiter = ',')]
     pub dilations: Option<Vec<usize>>,
@@ -238,6 +241,7 @@ impl ModelArgs {
         options.heads = self.heads;
         options.pool = self.pool.map(TokenPool::from);
         options.strides.clone_from(&self.strides);
+        options.stem_pool = self.stem_pool;
         options.dilations.clone_from(&self.dilations);
         options.head_layers.clone_from(&self.head_layers);
         spec = spec.architecture(&options);

@@ -231,7 +231,7 @@ struct Run<'a> {
     kept: Vec<Explained>,
     /// The lines of JSON that name it.
     lines: Vec<String>,
-    /// Whether it was said that the built-in model is not for such images.
+    /// Whether it was said that the built-in model is not for such images, or that outputs are not what is stated.
     warned: bool,
     /// What is assumed of the model, and how images become its input: said before the first result.
     assumed: ModelInfo,
@@ -303,6 +303,7 @@ impl Run<'_> {
         }
         self.written.extend(maps.iter().filter_map(|map| map.png.as_ref()).map(|png| png.to_path_buf()));
         self.warn_wrong_model(&name, &found.predictions);
+        self.warn_wrong_logits(&name, &found.predictions);
         self.count += 1;
         if !matches!(self.output, Output::Folder(_)) {
             self.kept.push(explained);
@@ -318,6 +319,16 @@ impl Run<'_> {
             self.warned = true;
             self.console.warn(format_args!(
                 "the built-in model recognizes nothing in `{image}`: it knows only what `cam demo` draws; for real photos, pass `--model` or `--weights`"
+            ));
+        }
+    }
+
+    /// Warns, once, that outputs are stated to be probabilities and are none.
+    fn warn_wrong_logits(&mut self, image: &str, predictions: &[Prediction]) {
+        if !self.warned && !are_shares(predictions) {
+            self.warned = true;
+            self.console.warn(format_args!(
+                "`--logits none` states that outputs are probabilities, and those for `{image}` are none: state softmax or sigmoid"
             ));
         }
     }
@@ -359,8 +370,9 @@ impl Run<'_> {
 
     /// Prints the explanation of an image in one line: its two most likely predictions, and where its maps are.
     fn print_line(&self, image: &str, explained: &Explained, maps: &[MapReport]) -> Result<(), Failure> {
-        let top = explained.found.predictions.iter().take(2);
-        let top = top.map(|found| format!("{} {:.1} %", plain(&found.label), 100.0 * found.probability));
+        let predictions = &explained.found.predictions;
+        let top = predictions.iter().take(2);
+        let top = top.map(|found| format!("{} {}", plain(&found.label), confidence(found, predictions)));
         let mut text = format!("{}  {}", heading(image), top.collect::<Vec<_>>().join(", "));
         let in_folder = matches!(self.output, Output::Folder(_));
         if let Some(png) = maps.first().and_then(|map| map.png.as_ref()).filter(|_| in_folder) {
@@ -377,15 +389,11 @@ impl Run<'_> {
     fn print(&self, image: &str, explained: &Explained, maps: &[MapReport]) -> Result<(), Failure> {
         let mut text = heading(image);
         let (predictions, maps_of) = (&explained.found.predictions, &explained.found.maps);
-        for Prediction { label, class, probability, place, score, unit, .. } in
-            predictions.iter().take(LISTED)
-        {
-            if let Some(unit) = unit {
-                text += &format!("\n    {score:10.4} {}  {} ({class})", plain(unit), plain(label));
-                continue;
-            }
-            text += &format!("\n    {:5.1} %  {} ({class})", 100.0 * probability, plain(label));
-            if let Some(Place { bounds: [left, top, right, bottom], .. }) = place {
+        for found in predictions.iter().take(LISTED) {
+            let confidence = confidence(found, predictions);
+            let width = if found.unit.is_some() { 10 } else { 7 };
+            text += &format!("\n    {confidence:>width$}  {} ({})", plain(&found.label), found.class);
+            if let Some(Place { bounds: [left, top, right, bottom], .. }) = found.place {
                 text += &format!(" at {left:.0}, {top:.0}, {:.0} x {:.0}", right - left, bottom - top);
             }
         }
@@ -609,4 +617,18 @@ fn layer_in_name(layer: &str) -> String {
 fn in_name(label: &str) -> String {
     let allowed = |c: char| !c.is_control() && !r#"/\:*?"<>|"#.contains(c);
     label.chars().map(|c| if allowed(c) { c } else { '_' }).collect()
+}
+
+/// Returns how sure the model is of one of some predictions, for people: a share, or its output where they are none.
+fn confidence(found: &Prediction, all: &[Prediction]) -> String {
+    match &found.unit {
+        Some(unit) => format!("{:.4} {}", found.score, plain(unit)).trim_end().into(),
+        None if are_shares(all) => format!("{:.1} %", 100.0 * found.probability),
+        None => format!("{:.3}", found.score),
+    }
+}
+
+/// Returns whether the confidence of predictions can be a probability, but for rounding.
+fn are_shares(predictions: &[Prediction]) -> bool {
+    predictions.iter().all(|found| found.unit.is_some() || (-1e-3..=1.001).contains(&found.probability))
 }

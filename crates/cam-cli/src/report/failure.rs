@@ -1,7 +1,8 @@
 //! Why a run ended early: one line for people, one exit code for scripts.
 
 use crate::registry;
-use burn_cam::{Error, ErrorKind, Reads, UnknownName, cam_core, draw};
+use burn_cam::cam_core::Error as CoreError;
+use burn_cam::{Error, ErrorKind, Reads, UnknownName, draw};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -193,8 +194,8 @@ fn unknown(UnknownName { what, name, known, .. }: UnknownName<'_>) -> String {
 /// Returns what is wrong, with the methods that the error is of.
 fn of_methods(error: &Error) -> String {
     let reads = match error {
-        Error::Core(cam_core::Error::NoAttention) => Reads::Attention,
-        Error::Core(cam_core::Error::NoBiases) => Reads::Biases,
+        Error::Core(CoreError::NoAttention) => Reads::Attention,
+        Error::Core(CoreError::NoBiases) => Reads::Biases,
         _ => return error.to_string(),
     };
     let methods = registry().methods().iter().map(|method| method.info());

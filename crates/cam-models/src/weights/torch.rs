@@ -385,10 +385,24 @@ impl<'v> Tensors<'v> {
             ("qtensor", &[_, _, shape, ..]) => {
                 Ok(Some(unread(name, self.numbers(shape, name)?, "quantized numbers")))
             }
-            ("sparse_tensor" | "sparse_csr_tensor" | "nested_tensor" | "wrapper_subclass", _) => {
-                Ok(Some(unread(name, Vec::new(), &format!("`{class}`"))))
+            ("sparse_tensor" | "sparse_csr_tensor" | "nested_tensor" | "wrapper_subclass", args) => {
+                let stated =
+                    args.iter().flat_map(|arg| values.sequence(*arg)).find_map(|arg| self.size(*arg));
+                let shape = stated.or_else(|| args.iter().find_map(|arg| self.size(*arg)));
+                let shape = shape.map_or(Ok(Vec::new()), |shape| self.numbers(shape, name))?;
+                Ok(Some(unread(name, shape, &format!("`{class}`"))))
             }
             _ => Ok(None),
+        }
+    }
+
+    /// Returns the sides of a `torch.Size`.
+    fn size(&self, id: Id) -> Option<Id> {
+        match self.values.get(id) {
+            Value::Object(size) if &*size.class == "torch.Size" => {
+                size.args.and_then(|args| self.values.sequence(args).first().copied())
+            }
+            _ => None,
         }
     }
 

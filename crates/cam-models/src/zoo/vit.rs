@@ -139,8 +139,8 @@ pub const VARIANTS: &[(&str, VitConfig)] = &[
 /// Channels per head, assumed for sizes that are not in [`WIDE_HEADS`].
 const HEAD: usize = 64;
 
-/// Widths whose published networks have other heads, and how many: ViT-H, ViT-g and ViT-G.
-const WIDE_HEADS: [(usize, usize); 3] = [(1280, 16), (1408, 16), (1664, 16)];
+/// Widths whose published networks have other heads, and how many: SO400M, ViT-H, ViT-g and ViT-G.
+const WIDE_HEADS: [(usize, usize); 4] = [(1152, 16), (1280, 16), (1408, 16), (1664, 16)];
 
 /// Returns the heads that are assumed for a width.
 fn usual_heads(width: usize) -> usize {
@@ -309,6 +309,18 @@ impl Family for VitFamily {
 
     fn detect(&self, shapes: &TensorShapes<'_>) -> Option<AnyArchitecture> {
         Some(detect(shapes)?.into())
+    }
+
+    /// timm's variants with other heads than the widths of the published ones have, or with an approximate GELU.
+    fn naming(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("vit_base_patch16_gap_224", "heads = 16"),
+            ("test_vit", "heads = 2"),
+            ("vit_base_patch32_siglip_gap_256", "activation = 'gelu-tanh'"),
+            ("vit_large_patch16_siglip_gap_512", "activation = 'gelu-tanh'"),
+            ("vit_so400m_patch16_siglip_gap", "activation = 'gelu-tanh'"),
+            ("vit_giantopt_patch16_siglip_gap", "heads = 16\nactivation = 'gelu-tanh'"),
+        ]
     }
 }
 

@@ -199,6 +199,31 @@ pub(super) fn from_start(indices: Array, length: usize) -> Array {
     })
 }
 
+/// Positions on an axis of this length that indices mean. Those beyond it, which only an image can make behind [`indices`], are kept within.
+fn positions(indices: Array, length: usize) -> Array {
+    let last = length.saturating_sub(1) as i64;
+    from_start(indices, length).map(|indices| Dispatch::int_clamp(indices, 0.into(), last.into()))
+}
+
+/// Returns the second input: indices, of axes of these lengths in turn.
+fn indices(call: &Call<'_>, lengths: &[usize]) -> Result<Array, Reason> {
+    let indices = call.input(1)?.cast(Kind::Int);
+    if indices.len() > 0 && lengths.contains(&0) {
+        return Err("its indices are of an axis without positions".into());
+    }
+    for (index, length) in call.ints(1).ok().flatten().iter().flatten().zip(lengths.iter().cycle()) {
+        position(*index, *length)?;
+    }
+    Ok(indices)
+}
+
+/// Returns the position on an axis of this length that an index means, which may count from the end.
+fn position(index: i64, length: usize) -> Result<usize, Reason> {
+    let from_start = if index < 0 { index.saturating_add(length as i64) } else { index };
+    let position = usize::try_from(from_start).ok().filter(|position| *position < length);
+    position.ok_or_else(|| format!("the index {index} is not within {length} positions"))
+}
+
 /// Selects positions of an axis: the axis is replaced by those of the indices.
 fn gather(call: &Call<'_>) -> Result<Array, Reason> {
     let x = call.input(0)?;
@@ -207,7 +232,7 @@ fn gather(call: &Call<'_>) -> Result<Array, Reason> {
     let replaced = [&shape[..axis], &of_indices, &shape[axis + 1..]].concat();
     if let Some(known) = call.ints(1).ok().flatten() {
         let indices =
-            known.iter().map(|index| axis_of(*index, shape[axis])).collect::<Result<Vec<_>, _>>()?;
+            known.iter().map(|index| position(*index, shape[axis])).collect::<Result<Vec<_>, _>>()?;
         if let [first, .., last] | [first @ last] = indices[..]
             && indices.windows(2).all(|pair| pair[1] == pair[0] + 1)
         {
@@ -217,7 +242,7 @@ fn gather(call: &Call<'_>) -> Result<Array, Reason> {
         let indices = indices.beside(&x, call.device);
         return x.select(axis, indices)?.reshape(&replaced);
     }
-    let indices = from_start(call.input(1)?.cast(Kind::Int), shape[axis]);
+    let indices = positions(indices(call, &shape[axis..=axis])?, shape[axis]);
     let count = indices.len();
     x.select(axis, indices.reshape(&[count])?)?.reshape(&replaced)
 }
@@ -225,8 +250,20 @@ fn gather(call: &Call<'_>) -> Result<Array, Reason> {
 fn gather_elements(call: &Call<'_>) -> Result<Array, Reason> {
     let x = call.input(0)?;
     let axis = call.axis(call.attribute_int("axis", 0))?;
-    let length = x.shape()[axis];
-    Ok(x.gather(axis, from_start(call.input(1)?.cast(Kind::Int), length)))
+    let indices = positions_along(call, &x.shape(), axis)?;
+    Ok(x.gather(axis, indices))
+}
+
+/// Returns the second input: for each element of a shape, but along one axis, positions on that axis.
+fn positions_along(call: &Call<'_>, shape: &[usize], axis: usize) -> Result<Array, Reason> {
+    let of_indices = call.shape(1)?;
+    let fits = |(place, (own, other)): (usize, (&usize, &usize))| place == axis || own == other;
+    if of_indices.len() != shape.len() || !shape.iter().zip(&of_indices).enumerate().all(fits) {
+        return Err(format!(
+            "indices of the shape {of_indices:?} do not fit the shape {shape:?} along axis {axis}"
+        ));
+    }
+    Ok(positions(indices(call, &[shape[axis]])?, shape[axis]))
 }
 
 /// Rows of an array that tuples of indices name, as positions in the array whose first axes are flattened.
@@ -236,13 +273,13 @@ fn flat_indices(call: &Call<'_>, shape: &[usize]) -> Result<(Array, usize), Reas
     if depth == 0 || depth > shape.len() {
         return Err(format!("indices of {depth} axes do not fit the shape {shape:?}"));
     }
-    let indices = call.input(1)?.cast(Kind::Int);
+    let indices = indices(call, &shape[..depth])?;
     let count = indices.len() / depth;
     let indices = indices.reshape(&[count, depth])?;
     let mut flat: Option<Array> = None;
     for (axis, length) in shape[..depth].iter().enumerate() {
         let step: usize = shape[axis + 1..depth].iter().product();
-        let along = from_start(indices.clone().narrow(1, axis..axis + 1), *length)
+        let along = positions(indices.clone().narrow(1, axis..axis + 1), *length)
             .map(|along| Dispatch::int_mul_scalar(along, (step as i64).into()));
         flat = Some(match flat {
             Some(flat) => flat.zip(along, Dispatch::int_add)?,
@@ -277,7 +314,7 @@ fn gather_nd_in_batches(call: &Call<'_>, x: Array, batch: usize) -> Result<Array
     let of_group: usize =
         shape[batch..].get(..depth).ok_or("its indices have too many axes")?.iter().product();
     let count: usize = of_indices[batch..of_indices.len() - 1].iter().product();
-    let indices = call.input(1)?.cast(Kind::Int).reshape(&[groups * count, depth])?;
+    let indices = indices(call, &shape[batch..batch + depth])?.reshape(&[groups * count, depth])?;
     let mut flat =
         Array::ints((0..groups).flat_map(|group| vec![(group * of_group) as i64; count]).collect());
     if !indices.is_known() {
@@ -286,7 +323,7 @@ fn gather_nd_in_batches(call: &Call<'_>, x: Array, batch: usize) -> Result<Array
     for axis in 0..depth {
         let length = shape[batch + axis];
         let step: usize = shape[batch + axis + 1..batch + depth].iter().product();
-        let along = from_start(indices.clone().narrow(1, axis..axis + 1).reshape(&[groups * count])?, length);
+        let along = positions(indices.clone().narrow(1, axis..axis + 1).reshape(&[groups * count])?, length);
         let along = along.map(|along| Dispatch::int_mul_scalar(along, (step as i64).into()));
         flat = flat.zip(along, Dispatch::int_add)?;
     }
@@ -339,7 +376,10 @@ fn scatter_elements(call: &Call<'_>) -> Result<Array, Reason> {
     let kind = x.kind();
     let axis = call.axis(call.attribute_int("axis", 0))?;
     let adds = update(call)?;
-    let indices = from_start(call.input(1)?.cast(Kind::Int), x.shape()[axis]);
+    let indices = positions_along(call, &x.shape(), axis)?;
+    if values.shape() != indices.shape() {
+        return Err("its updates have not the shape of its indices".into());
+    }
     let (x, values) =
         if kind == Kind::Bool { (x.cast(Kind::Int), values.cast(Kind::Int)) } else { (x, values) };
     let is_float = kind == Kind::Float;
