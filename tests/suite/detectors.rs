@@ -4,8 +4,8 @@ use crate::support::{repository, schema};
 use assert_cmd::Command;
 use burn::tensor::{Device, Tensor};
 use burn_cam::{
-    Ask, Explain, Explainer, HiResCam, ImageExplainer, ImageInput, ImageMap, ImageModel, Model, OpenModel,
-    Part, Prediction, Preprocess, RandomCam, Rise, Rows, Taps, Target,
+    Ask, Explain, Explainer, HiResCam, ImageExplainer, ImageInput, ImageMap, ImageModel, Mask, Model,
+    OpenModel, Part, Prediction, Preprocess, RandomCam, Rise, Rows, Taps, Target,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -184,6 +184,60 @@ fn the_region_of_text_is_explained() {
     assert!((0.08..0.18).contains(&mask.share()), "{}", mask.share());
     assert_eq!(mask.counts().iter().sum::<usize>(), mask.width * mask.height);
     assert!(!found.maps[0].is_blank());
+    // The same region, given as a mask of the image.
+    let asked = Ask::Within { mask: mask.clone(), class: None };
+    let again = ImageExplainer::new(&model).ask(asked).explain(&photo).unwrap();
+    let found_again = again.maps[0].mask.as_ref().unwrap();
+    let differing = mask.inside.iter().zip(&found_again.inside).filter(|(one, other)| one != other).count();
+    assert!(differing * 100 < mask.inside.len(), "{differing} of {} pixels differ", mask.inside.len());
+    let small = Ask::Within { mask: Mask::new(1, 1, vec![true]).unwrap().into(), class: None };
+    let error = ImageExplainer::new(&model).ask(small).explain(&photo).unwrap_err();
+    assert!(error.to_string().contains("the mask has 1 x 1 pixels"), "{error}");
+}
+
+#[test]
+fn the_tool_takes_masks_and_vectors_of_files() {
+    let (Some(file), Some(photo)) = (data("onnx/text_regions.onnx"), data("skimage_page.png")) else {
+        return;
+    };
+    let (photo, file) = (photo.canonicalize().unwrap(), file.canonicalize().unwrap());
+    let (width, height) = image::image_dimensions(&photo).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mask = folder.path().join("mask.png");
+    image::GrayImage::from_fn(width, height, |x, _| image::Luma([if x < width / 2 { 255 } else { 0 }]))
+        .save(&mask)
+        .unwrap();
+    let (photo, file, mask) =
+        (photo.display().to_string(), file.display().to_string(), mask.display().to_string());
+    let (_, text) =
+        cam(&["explain", &photo, "--model", &file, "--size", "192,384", "--mask", &mask, "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let maps = report["images"][0]["maps"].as_array().unwrap();
+    let bounds: Vec<f64> =
+        maps[0]["box"].as_array().unwrap().iter().map(|edge| edge.as_f64().unwrap()).collect();
+    assert_eq!(maps.len(), 1);
+    assert!(bounds[0] == 0.0 && (bounds[2] - f64::from(width) / 2.0).abs() < 4.0, "{bounds:?}");
+
+    let (Some(file), Some(photo)) = (data("onnx/mobileface.onnx"), data("skimage_astronaut.png")) else {
+        return;
+    };
+    let (photo, file) = (
+        photo.canonicalize().unwrap().display().to_string(),
+        file.canonicalize().unwrap().display().to_string(),
+    );
+    let vector = folder.path().join("vector.npy");
+    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (256,), }";
+    let header = format!("{header:<117}\n");
+    let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+    bytes.extend(header.bytes());
+    bytes.extend((0..256).flat_map(|number| (number as f32 / 100.0 - 1.0).to_le_bytes()));
+    std::fs::write(&vector, bytes).unwrap();
+    let vector = vector.display().to_string();
+    let (_, text) = cam(&["explain", &photo, "--model", &file, "--like", &vector, "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let prediction = &report["images"][0]["predictions"][0];
+    assert!(prediction["label"].as_str().unwrap().ends_with("vector.npy"));
+    assert!(prediction["score"].as_f64().unwrap().abs() < 1.0);
 }
 
 /// Runs the tool in a folder of its own, and returns what it prints.

@@ -1,6 +1,7 @@
 //! What is asked of the predictions of an image, where these have places: which of them, and what of each.
 
-use crate::{Decoder, Error, Part, Prediction};
+use crate::{Decoder, Error, Mask, Part, Prediction};
+use std::sync::Arc;
 
 /// Which predictions of an image are explained. Coordinates are in pixels of the image.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +19,13 @@ pub enum Ask {
         class: String,
         /// Left, top, right, bottom.
         bounds: [f32; 4],
+    },
+    /// A class in a region of the image, of a segmentation.
+    Within {
+        /// The region, one value for each pixel of the image.
+        mask: Arc<Mask>,
+        /// The class, by its name or number; by default the one that most of the region has.
+        class: Option<String>,
     },
 }
 
@@ -56,6 +64,10 @@ pub(crate) fn answer<O: 'static>(
         }
         Ask::At(point) => decoder.at(*point, parts, predictions).into_iter().collect(),
         Ask::Expect { class, bounds } => vec![decoder.expected(decoder.class(class)?, *bounds)?],
+        Ask::Within { mask, class } => {
+            let class = class.as_deref().map(|name| decoder.class(name)).transpose()?;
+            vec![decoder.within(mask, class, parts)?]
+        }
     };
     let asked = |prediction: Prediction<O>| {
         let target = decoder.aspect(&prediction, aspect)?;

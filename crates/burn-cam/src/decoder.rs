@@ -144,6 +144,15 @@ pub trait Decoder<O = Tensor<2>>: Send + Sync {
         Err(Error::NotAsked { decoder: self.name(), what: "what it should have found".into() })
     }
 
+    /// Returns the prediction of a class in a region of the input, one value for each of its pixels; without a class of the one that most of
+    /// the region has. `parts` are those of [`predictions`](Self::predictions).
+    ///
+    /// # Errors
+    /// [`Error::NotAsked`] by default.
+    fn within(&self, _mask: &Mask, _class: Option<usize>, _parts: &[&[f32]]) -> Result<Prediction<O>, Error> {
+        Err(Error::NotAsked { decoder: self.name(), what: "a region: it has none".into() })
+    }
+
     /// Returns the target that asks for this aspect of a prediction.
     ///
     /// # Errors

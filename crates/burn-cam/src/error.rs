@@ -81,6 +81,16 @@ pub enum Error {
         /// The number of classes.
         classes: usize,
     },
+    /// A mask of another size than the image.
+    #[error("the mask has {} x {} pixels, and the image{} {} x {}", .mask[0], .mask[1], quoted(.name), .image[0], .image[1])]
+    MaskSize {
+        /// The name of the image.
+        name: Option<String>,
+        /// Width and height of the mask.
+        mask: [usize; 2],
+        /// Width and height of the image.
+        image: [usize; 2],
+    },
     /// Something that predictions of this kind cannot be asked.
     #[error("the decoder `{decoder}` cannot be asked for {what}")]
     NotAsked {
@@ -219,6 +229,7 @@ impl Error {
             Self::Image(Image::UnreadablePhoto { .. } | Image::Channels { .. })
             | Self::InputSize { .. }
             | Self::NothingFound { .. }
+            | Self::MaskSize { .. }
             | Self::Channels { .. } => ErrorKind::Image,
             Self::Image(Image::PhotoSize { .. }) | Self::EmptyImage { .. } => ErrorKind::ImageSize,
             Self::NonFiniteOutput { .. }

@@ -489,6 +489,15 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
                     let ([left, top], [right, bottom]) = (to_input([left, top]), to_input([right, bottom]));
                     Ask::Expect { class, bounds: [left, top, right, bottom] }
                 }
+                Ask::Within { mask, class } => {
+                    let own: [u32; 2] = size;
+                    let (found, expected) = ([mask.width, mask.height], own.map(|side| side as usize));
+                    if found != expected {
+                        let name = image.name().map(String::from);
+                        return Err(Error::MaskSize { name, mask: found, image: expected });
+                    }
+                    Ask::Within { mask: Arc::new(in_input(&mask, &self.preprocess)), class }
+                }
                 other => other,
             };
             asked.extend(answer(&*self.decoder, &ask, &self.aspect, parts, predictions)?);
@@ -688,13 +697,19 @@ impl<M: ImageModel> ImageExplainer<'_, M> {
     ///
     /// # Errors
     /// Those of the image and of the model.
-    pub fn like(mut self, other: impl Into<ImageInput>) -> Result<Self, Error> {
+    pub fn like(self, other: impl Into<ImageInput>) -> Result<Self, Error> {
         let other = other.into();
         let (input, _) = self.input(&other)?;
         let (output, _) = Explain::<_, Tensor<2>>::inference(&self.explainer).forward(input)?;
         let numbers: Vec<f32> = output.inner().try_into_vec_as().map_err(cam_core::Error::from)?;
-        self.decoder = Box::new(Embed::like(other.name().unwrap_or("the other image"), numbers));
-        Ok(self)
+        Ok(self.like_vector(other.name().unwrap_or("the other image"), numbers))
+    }
+
+    /// Explains how similar the embedding of each image is to this one, of something with a name: its cosine. An embedding of another length is
+    /// an error of the explanation.
+    pub fn like_vector(mut self, name: impl Into<String>, embedding: Vec<f32>) -> Self {
+        self.decoder = Box::new(Embed::like(name, embedding));
+        self
     }
 }
 
@@ -710,6 +725,19 @@ fn on_photo(mask: &Mask, preprocess: &Preprocess, [width, height]: [u32; 2]) -> 
         is_seen && mask.inside[cell(y, rows, mask.height) * mask.width + cell(x, columns, mask.width)]
     });
     Mask { width: width as usize, height: height as usize, inside: inside.collect() }
+}
+
+/// Returns a mask of an image as one of the input: which of its pixels show the region.
+fn in_input(mask: &Mask, preprocess: &Preprocess) -> Mask {
+    let size = [mask.width as u32, mask.height as u32];
+    let [height, width] = preprocess.input_size(size[0], size[1]);
+    let pixels = (0..height).flat_map(|y| (0..width).map(move |x| [x as f32 + 0.5, y as f32 + 0.5]));
+    let inside = pixels.map(|point| {
+        let [x, y] = preprocess.to_photo(point, size);
+        let is_shown = (0.0..mask.width as f32).contains(&x) && (0.0..mask.height as f32).contains(&y);
+        is_shown && mask.inside[y as usize * mask.width + x as usize]
+    });
+    Mask { width, height, inside: inside.collect() }
 }
 
 /// Returns what a panic says.

@@ -278,6 +278,35 @@ impl<O: MapOutput> Decoder<O> for Segment {
         Some(self.region(class, inside, scores))
     }
 
+    fn within(&self, mask: &Mask, class: Option<usize>, parts: &[&[f32]]) -> Result<Prediction<O>, Error> {
+        let [height, width] = self.grid;
+        // The pixel at the center of a cell.
+        let center = |cell: usize, cells: usize, side: usize| (2 * cell + 1) * side / (2 * cells);
+        let cells = (0..height * width).map(|cell| {
+            let (row, column) =
+                (center(cell / width, height, mask.height), center(cell % width, width, mask.width));
+            mask.inside[row * mask.width + column]
+        });
+        let inside: Vec<bool> = cells.collect();
+        let scores = parts.first().copied().unwrap_or_default();
+        let mut counts = vec![0; self.labels.len()];
+        let found = self.classes_of(scores);
+        found
+            .iter()
+            .zip(&inside)
+            .filter(|(_, inside)| **inside)
+            .filter_map(|(class, _)| *class)
+            .for_each(|class| counts[class] += 1);
+        let most = (0..counts.len()).rev().max_by_key(|class| counts[*class]).unwrap_or_default();
+        match inside.contains(&true) {
+            true => Ok(self.region(class.unwrap_or(most), inside, scores)),
+            false => Err(Error::NotAsked {
+                decoder: "segment",
+                what: format!("a region without a cell of its {width} x {height}"),
+            }),
+        }
+    }
+
     fn aspect(&self, prediction: &Prediction<O>, aspect: &Aspect) -> Result<AnyTarget<O>, Error> {
         if aspect.part != Part::Score {
             return Err(Error::NotAsked {

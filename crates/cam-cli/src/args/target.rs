@@ -2,10 +2,14 @@
 
 use crate::registry;
 use crate::report::console::Console;
-use burn_cam::{AnyTarget, Ask, Error, ImageExplainer, ImageExplanation, ImageModel, Part, TargetInfo};
+use crate::report::failure::Failure;
+use burn_cam::{
+    AnyTarget, Ask, Error, ImageExplainer, ImageExplanation, ImageModel, Mask, Part, PhotoReader, TargetInfo,
+};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use serde::Serialize;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The most classes that a network can have: the longest side of a tensor that is recognized.
 pub const MOST_CLASSES: i64 = 1 << 17;
@@ -30,14 +34,18 @@ pub struct TargetArgs {
     /// Explain a box that a detector should find: a class, and left, top, width and height in pixels; may be given several times
     #[arg(long, hide_short_help = true, value_name = "CLASS:X,Y,W,H", value_parser = expected)]
     pub expect: Vec<Expected>,
+    /// Explain the region of a segmentation that is white in this image, of the size of the photo; with `--class` for that class
+    #[arg(long, hide_short_help = true, value_name = "FILE", conflicts_with_all = ["top", "at", "expect"])]
+    pub mask: Option<PathBuf>,
     /// Explain why a box is of its class and not of this one
     #[arg(long, hide_short_help = true, value_name = "ID|NAME")]
     pub against: Option<String>,
     /// What of a box is explained: its score, or why an edge is where it is
     #[arg(long, hide_short_help = true, value_name = "NAME", value_parser = PossibleValuesParser::new(Part::ALL.map(|(name, _)| name)), conflicts_with = "against")]
     pub part: Option<String>,
-    /// Explain how similar each image is to this one, of a network that ends in an embedding: the cosine of both
-    #[arg(long, hide_short_help = true, value_name = "IMAGE", conflicts_with_all = ["classes", "top", "at", "expect", "against", "part"])]
+    /// Explain how similar each image is to this one, or to the vector of a `.npy` file, of a network that ends in an embedding: the
+    /// cosine of both
+    #[arg(long, hide_short_help = true, value_name = "FILE", conflicts_with_all = ["classes", "top", "at", "expect", "mask", "against", "part"])]
     pub like: Option<PathBuf>,
     /// Which score of a class is explained
     #[arg(long, hide_short_help = true, value_name = "NAME", default_value = registry().targets()[0].name, value_parser = scores())]
@@ -102,6 +110,7 @@ impl TargetArgs {
         let placed = [
             ("--at", self.at.is_some()),
             ("--expect", !self.expect.is_empty()),
+            ("--mask", self.mask.is_some()),
             ("--against", self.against.is_some()),
             ("--part", self.part.is_some()),
         ];
@@ -153,7 +162,8 @@ impl TargetArgs {
 
     /// Returns whether it is left open which predictions are explained.
     pub fn asks_nothing(&self) -> bool {
-        self.classes.is_empty() && self.top.is_none() && self.at.is_none() && self.expect.is_empty()
+        let places = [self.at.is_some(), !self.expect.is_empty(), self.mask.is_some()];
+        self.classes.is_empty() && self.top.is_none() && !places.contains(&true)
     }
 
     fn info(&self) -> Option<&'static TargetInfo> {
@@ -165,6 +175,25 @@ impl TargetArgs {
         registry().target(&self.score, target)
     }
 
+    /// Returns an explainer that also asks for the region of the mask.
+    pub fn masked<'m, M: ImageModel>(
+        &self,
+        explainer: ImageExplainer<'m, M>,
+    ) -> Result<ImageExplainer<'m, M>, Failure> {
+        let Some(path) = &self.mask else { return Ok(explainer) };
+        let photo = PhotoReader::default().open(path).map_err(burn_cam::Error::from)?;
+        let pixels = burn_cam::image::DynamicImage::ImageRgb8(photo.pixels).into_luma8();
+        let inside = pixels.as_raw().iter().map(|gray| *gray >= 128).collect();
+        let mask = Mask::new(pixels.width() as usize, pixels.height() as usize, inside);
+        let mask = Arc::new(mask.expect("there is a value for each pixel"));
+        let classes: Vec<Option<String>> = match &self.classes[..] {
+            [] => vec![None],
+            named => named.iter().cloned().map(Some).collect(),
+        };
+        let ask = |class| Ask::Within { mask: Arc::clone(&mask), class };
+        Ok(classes.into_iter().map(ask).fold(explainer, ImageExplainer::ask))
+    }
+
     /// Returns an explainer that explains this score by default.
     pub fn explainer<'m, M: ImageModel>(&self, explainer: ImageExplainer<'m, M>) -> ImageExplainer<'m, M> {
         let mut explainer = match self.info() {
@@ -174,7 +203,8 @@ impl TargetArgs {
         if !explainer.has_places() {
             return explainer;
         }
-        let asks = self.classes.iter().map(|class| Ask::Class(class.clone()));
+        let classes = if self.mask.is_some() { &[] } else { &self.classes[..] };
+        let asks = classes.iter().map(|class| Ask::Class(class.clone()));
         let asks = asks.chain(self.top.map(|top| Ask::Top(top as usize)));
         let asks = asks.chain(self.at.map(|Point(point)| Ask::At(point)));
         let asks = asks.chain(

@@ -5,10 +5,11 @@
 
 use crate::report::failure::Failure;
 use crate::run::images::SourceReader;
+use crate::run::sources::Source;
 use burn_cam::burn::tensor::{Device, Tensor, TensorData, f16};
 use burn_cam::image::{DynamicImage, ImageBuffer};
 use burn_cam::{HeatMap, ImageInput, InputLayout, PhotoNote, Preprocess, ValueRange, check_photo_size};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
@@ -135,37 +136,80 @@ impl Axes {
     }
 }
 
+/// An array whose header is read.
+struct Array<'a> {
+    number: Number,
+    /// Whether the highest byte of a number comes first.
+    is_swapped: bool,
+    is_fortran: bool,
+    shape: Vec<usize>,
+    data: &'a [u8],
+}
+
+impl<'a> Array<'a> {
+    /// Reads the header of an array; the error is the reason.
+    fn parse(bytes: &'a [u8]) -> Result<Self, String> {
+        let (header, data) = split(bytes).ok_or("its header is cut short")?;
+        let header = Header::parse(header).ok_or("its header is not that of an array")?;
+        let Header { numbers, is_fortran, shape } = header;
+        let (number, is_swapped) = Number::parse(numbers).ok_or_else(|| {
+            let known = Number::ALL.map(|(name, _)| format!("'{name}'")).join(", ");
+            format!("its numbers are '{numbers}', not of {known}")
+        })?;
+        Ok(Self { number, is_swapped, is_fortran, shape, data })
+    }
+
+    /// Returns the bytes of so many numbers. The shape in the header is trusted only as far as the file goes.
+    fn data(&self, dims: &[usize]) -> Result<&'a [u8], String> {
+        let size = dims.iter().try_fold(self.number.size(), |size, side| size.checked_mul(*side));
+        let data = size.filter(|size| *size > 0).and_then(|size| self.data.get(..size));
+        data.ok_or_else(|| format!("it is too short for the shape {:?}, or empty", self.shape))
+    }
+
+    /// Returns the number at a place of its bytes.
+    fn value(&self, data: &[u8], at: usize) -> f32 {
+        let (size, mut bytes) = (self.number.size(), [0; 8]);
+        bytes[..size].copy_from_slice(&data[at * size..][..size]);
+        if self.is_swapped {
+            bytes[..size].reverse();
+        }
+        self.number.read(bytes)
+    }
+}
+
+/// Returns the numbers of a file with one vector: `[N]` or `[1, N]`; `None` if it is another file.
+pub fn vector(path: &Path) -> Result<Option<Vec<f32>>, Failure> {
+    let unreadable = |reason: String| Failure::Array { path: path.into(), reason };
+    if !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npy")) {
+        return Ok(None);
+    }
+    let source = Source { path: path.into(), below: PathBuf::new() };
+    let bytes = source.bytes().map_err(|error| unreadable(error.to_string()))?;
+    let array = Array::parse(&bytes).map_err(unreadable)?;
+    let ([count] | [1, count]) = array.shape[..] else { return Ok(None) };
+    let data = array.data(&[count]).map_err(unreadable)?;
+    let numbers: Vec<f32> = (0..count).map(|at| array.value(data, at)).collect();
+    match numbers.iter().all(|number| number.is_finite()) {
+        true => Ok(Some(numbers)),
+        false => Err(Failure::NonFinite { path: path.into() }),
+    }
+}
+
 /// Decodes the images of an array; `path` is its name in errors. Floats are inputs that are preprocessed; integers are images.
 pub fn decode(bytes: &[u8], path: &Path, reader: &SourceReader) -> Result<Vec<ImageInput>, Failure> {
     let unreadable = |reason: String| Failure::Array { path: path.into(), reason };
-    let (header, data) = split(bytes).ok_or_else(|| unreadable("its header is cut short".into()))?;
-    let Header { numbers, is_fortran, shape } =
-        Header::parse(header).ok_or_else(|| unreadable("its header is not that of an array".into()))?;
-    let (number, is_swapped) = Number::parse(numbers).ok_or_else(|| {
-        let known = Number::ALL.map(|(name, _)| format!("'{name}'")).join(", ");
-        unreadable(format!("its numbers are '{numbers}', not of {known}"))
-    })?;
+    let array = Array::parse(bytes).map_err(unreadable)?;
+    let number = array.number;
     let needed = [reader.preprocess.channels];
     let is_of_colors = matches!(needed, [1 | 3]);
     let channels: &[usize] = if number.is_of_images() && is_of_colors { &[3, 1] } else { &needed };
     let Axes { dims, strides } =
-        Axes::find(&shape, is_fortran, channels, reader.preprocess.layout).map_err(unreadable)?;
-    // The shape in the header is trusted only as far as the file goes.
-    let size = dims.iter().try_fold(number.size(), |size, side| size.checked_mul(*side));
-    let data = size.filter(|size| *size > 0).and_then(|size| data.get(..size));
-    let data =
-        data.ok_or_else(|| unreadable(format!("it is too short for the shape {shape:?}, or empty")))?;
+        Axes::find(&array.shape, array.is_fortran, channels, reader.preprocess.layout).map_err(unreadable)?;
+    let data = array.data(&dims).map_err(unreadable)?;
     let [count, channels, height, width] = dims;
     let [columns, rows] = [width, height].map(|side| u32::try_from(side).unwrap_or(u32::MAX));
     check_photo_size(path, columns, rows).map_err(burn_cam::Error::from)?;
-    let value = |at: usize| {
-        let mut bytes = [0; 8];
-        bytes[..number.size()].copy_from_slice(&data[at * number.size()..][..number.size()]);
-        if is_swapped {
-            bytes[..number.size()].reverse();
-        }
-        number.read(bytes)
-    };
+    let value = |at: usize| array.value(data, at);
     // The numbers of an image, in the order of these axes of it.
     let numbers = |image: usize, order: [usize; 3]| -> Vec<f32> {
         let [first, second, third] = order;

@@ -10,6 +10,7 @@ use crate::report::console::Console;
 use crate::report::failure::Failure;
 use crate::report::json::Seconds;
 use crate::run::images::{Explained, Part, SourceImage, SourceReader};
+use crate::run::npy;
 use crate::run::panics;
 use crate::run::run_state::Pending;
 use crate::run::sources::Source;
@@ -142,8 +143,12 @@ fn work(spec: WorkSpec<'_>, device: &NamedDevice, first: Option<&AnyModel>, jobs
         let WorkSpec { args, targets, methods, layers, reader, console } = spec;
         let explainer = args.strategy.explainer(model, (&args.targets, targets), methods, layers, console);
         let mut explainer = explainer.preprocess(reader.preprocess.clone());
+        explainer = args.targets.masked(explainer)?;
         if let Some(other) = &args.targets.like {
-            explainer = explainer.like(reader.one(other)?)?;
+            explainer = match npy::vector(other)? {
+                Some(vector) => explainer.like_vector(other.display().to_string(), vector),
+                None => explainer.like(reader.one(other)?)?,
+            };
         }
         let mut worker = Worker { spec, model, explainer, seconds: Seconds::default() };
         let mut job = Some(job);
