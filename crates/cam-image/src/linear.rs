@@ -14,24 +14,24 @@ struct Mix {
 }
 
 /// Returns what the pixels of an axis are mixed of.
-fn mixes(from: u32, to: u32) -> Vec<Mix> {
-    let last = from.saturating_sub(1) as usize;
+///
+/// Beyond the first and the last center there is one pixel only: along a row it has all shares, along a column both, which are rounded apart.
+fn mixes(from: u32, to: u32, is_row: bool) -> Vec<Mix> {
+    let last = i64::from(from) - 1;
     let scale = f64::from(from) / f64::from(to.max(1));
     let mix = |at: u32| {
         let place = ((f64::from(at) + 0.5) * scale - 0.5) as f32;
-        let low = place.floor();
-        // Beyond the first and the last center there is one pixel only.
-        let share = if low < 0.0 || low as usize >= last { 0.0 } else { place - low };
-        let low = (low.max(0.0) as usize).min(last);
+        let (low, share) = (place.floor() as i64, place - place.floor());
+        let share = if is_row && (low < 0 || low >= last) { 0.0 } else { share };
         let shares = [1.0 - share, share].map(|share| (share * ONE).round_ties_even() as i64);
-        Mix { places: [low, (low + 1).min(last)], shares }
+        Mix { places: [low, low + 1].map(|place| place.clamp(0, last.max(0)) as usize), shares }
     };
     (0..to).map(mix).collect()
 }
 
 /// Resizes an image.
 pub(crate) fn resize(photo: &RgbImage, width: u32, height: u32) -> RgbImage {
-    let (columns, rows) = (mixes(photo.width(), width), mixes(photo.height(), height));
+    let (columns, rows) = (mixes(photo.width(), width, true), mixes(photo.height(), height, false));
     let stride = 3 * photo.width() as usize;
     let pixels = photo.as_raw();
     let row = |y: usize| -> Vec<i64> {
@@ -80,5 +80,13 @@ mod tests {
         ];
         assert_eq!(resize(&photo, 4, 3).into_raw(), expected);
         assert_eq!(resize(&photo, 7, 5), photo);
+        // cv2.resize(photo, (4, 7), interpolation=cv2.INTER_LINEAR)
+        let expected: [u8; 84] = [
+            14, 244, 0, 78, 191, 0, 143, 139, 0, 208, 86, 0, 20, 244, 2, 85, 191, 11, 149, 139, 20, 214, 86,
+            29, 28, 244, 4, 93, 191, 24, 157, 139, 45, 222, 86, 65, 36, 244, 7, 101, 191, 38, 165, 139, 70,
+            230, 86, 101, 43, 244, 9, 108, 191, 52, 173, 139, 94, 238, 86, 137, 52, 244, 12, 116, 191, 66,
+            181, 139, 120, 177, 86, 174, 58, 244, 13, 123, 191, 76, 187, 139, 139, 92, 86, 202,
+        ];
+        assert_eq!(resize(&photo, 4, 7).into_raw(), expected);
     }
 }
