@@ -129,7 +129,9 @@ pub enum Error {
     )]
     SharedPiece,
     /// Guided backpropagation only has a rule for ReLUs.
-    #[error("guided backpropagation only has a rule for ReLU, but this model has a {activation}")]
+    #[error(
+        "guided backpropagation only has a rule for ReLU, but this model has a {activation}: LayerCAM at a shallow layer shows fine detail of any model"
+    )]
     NotGuided {
         /// The activation.
         activation: &'static str,

@@ -101,7 +101,7 @@ where
 /// where the prediction was made. The layer that is chosen is by default the last one where the gradient reaches enough positions (if it nowhere
 /// does, where it reaches most): see [`Levels`]. Where
 /// another grid feeds the prediction beside it (a pyramid whose levels are read together), its last such layer is chosen as well, if its
-/// evidence, the gradient times the activation, is at least [`SHARE`] of the strongest.
+/// evidence, the gradient times the activation, is at least a quarter of the strongest.
 ///
 /// One pass captures all layers, and one backward pass finds the gradients.
 ///
@@ -199,7 +199,7 @@ impl Levels {
 const FAINT: f32 = 1e-3;
 
 /// From which share of the strongest evidence on another level of a pyramid is taken as well.
-pub const SHARE: f32 = 0.25;
+const SHARE: f32 = 0.25;
 
 /// Returns the last of the layers with the coarsest grid.
 fn coarsest_of(layers: &[(&LayerInfo, f32)]) -> Vec<String> {
