@@ -13,7 +13,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`explain`] explains the top class by Grad-CAM. An [`ImageExplainer`] does more:
+//! [`explain`] explains the top class by the [default method](default_method) of the model. An [`ImageExplainer`] does more:
 //!
 //! ```
 //! # use burn_cam::{Classifier, Device};
