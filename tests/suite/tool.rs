@@ -1037,6 +1037,13 @@ fn nothing_that_is_read_is_overwritten() {
         desk.refuses(&[&["explain", input, "--html", output][..], &model].concat(), 2, &words);
     }
     desk.refuses(&["explain", "array.npy", "--html", "array.npy"], 2, "would overwrite `array.npy`");
+    for option in ["--mask", "--like"] {
+        let words = "writing to `hard.png` would overwrite `weights.png`";
+        std::fs::remove_file(desk.path("hard.png")).unwrap();
+        std::fs::hard_link(desk.path("weights.png"), desk.path("hard.png")).unwrap();
+        desk.refuses(&["explain", "scene.png", option, "weights.png", "--out", "hard.png"], 2, words);
+        desk.refuses(&["compare", "scene.png", option, "weights.png"], 2, "are for `cam explain`");
+    }
     desk.refuses(&["explain", "scene.png", "--out", "a.png", "--html", "./a.png"], 2, "name the same file");
     assert_eq!(bytes(), before);
     assert!(desk.files("cam-out").is_empty(), "refused before anything is done");

@@ -8,7 +8,7 @@ use burn_cam::{
 };
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The most classes that a network can have: the longest side of a tensor that is recognized.
@@ -144,12 +144,8 @@ impl TargetArgs {
         self.classes.iter().map(|name| self.scored(decoder.target(name)?)).collect()
     }
 
-    /// Adds to the maps of classes together how likely these are, as their score is the log of it. Numbers that are no classes have no
-    /// probability.
+    /// Adds to the maps of classes together how likely these are, as their score is the log of it.
     pub fn set_probabilities(&self, model: &impl ImageModel, found: &mut ImageExplanation) {
-        if found.predictions.iter().any(|prediction| prediction.unit.is_some()) {
-            found.maps.iter_mut().for_each(|map| map.probability = None);
-        }
         if model.decoder().explains_several() {
             return;
         }
@@ -173,6 +169,11 @@ impl TargetArgs {
     /// Returns the score of a target that is asked for.
     pub fn scored(&self, target: AnyTarget) -> Result<AnyTarget, Error> {
         registry().target(&self.score, target)
+    }
+
+    /// Returns the files that are read beside the images.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        [&self.mask, &self.like].into_iter().flatten().map(PathBuf::as_path)
     }
 
     /// Returns an explainer that also asks for the region of the mask.

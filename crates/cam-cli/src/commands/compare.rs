@@ -57,6 +57,9 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
+    if args.targets.files().next().is_some() {
+        return Err(Failure::Usage("`--mask` and `--like` are for `cam explain`".into()));
+    }
     if let Some(models) = args.model.pair()? {
         return compare_models::run(args, models, console);
     }

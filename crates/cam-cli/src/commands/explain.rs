@@ -81,6 +81,7 @@ fn explain(
     let device_name = device::names(&devices);
     let sources = sources(&args.images, args.out())?;
     let mut inputs = Inputs::new(&sources, &args.model);
+    args.targets.files().for_each(|path| inputs.add(path));
     let mut output = Output::open(args.out(), args.format)?;
     let check = |output: &Output, inputs: &Inputs, methods: &[&'static dyn Method]| {
         args.html.iter().try_for_each(|html| inputs.check_output(html))?;
