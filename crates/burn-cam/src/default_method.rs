@@ -4,10 +4,9 @@ use crate::ImageModel;
 use burn::Tensor;
 use cam_core::{GradCam, LeGrad, Method};
 
-/// Returns the name of the method that explains a model if none is named, as measured in
-/// [docs/methods.md](https://docs.rs/burn-cam): that of its [decoder](crate::Decoder::method), or else LeGrad for a network whose class
-/// token attends to the places of the image (a vision transformer), and Grad-CAM for any other. LeGrad shows only evidence for a score, so
-/// numbers of both signs are explained by Grad-CAM.
+/// Returns the name of the method that explains a model if none is named: that of its [decoder](crate::Decoder::method), or else LeGrad for a
+/// network whose class token attends to the places of the image (a vision transformer), and Grad-CAM for any other. The choice was measured:
+/// see `docs/methods.md`. LeGrad shows only evidence for a score, so numbers of both signs are explained by Grad-CAM.
 ///
 /// ```
 /// # use burn_cam::{Classifier, Device};

@@ -6,12 +6,12 @@ use crate::explanation::{BatchMaps, ImageExplanation, ImageMap, Timings};
 use crate::input::Shown;
 use crate::{
     AnyTarget, Ask, Aspect, Decoder, Embed, Error, ImageInput, ImageModel, Mask, Part, Prediction,
-    Preprocess, Resize, default_method,
+    Preprocess, Resize,
 };
 use burn::Tensor;
 use cam_core::{
-    BoxedTarget, Explain, Explainer, Explanation, Fusion, GradCam, INPUT, Levels, Method, Rectify, Rise,
-    Scale, Taps, Target, Wrapped, Wrapper, block_on, choose_levels_async, method_named,
+    BoxedTarget, Explain, Explainer, Explanation, Fusion, INPUT, Levels, Method, Rectify, Rise, Scale, Taps,
+    Target, Wrapped, Wrapper, block_on, choose_levels_async, method_named,
 };
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -29,7 +29,7 @@ const BATCH_SIZE: usize = 8;
 /// How many positions of a layer the gradient of a box has to reach.
 const REACH: usize = 9;
 
-/// Explains the top prediction of an image, by the [default method](default_method) at the default layer of the model.
+/// Explains the top prediction of an image, by the [default method](crate::default_method) at the default layer of the model.
 ///
 /// ```
 /// # use burn_cam::{Classifier, Device};
@@ -78,10 +78,9 @@ pub struct ImageExplainer<'m, M, O = Tensor<2>> {
 }
 
 impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
-    /// Creates an explainer of this model. By default it explains the top prediction, by its [default method](default_method), at its default
-    /// layer;
-    /// of classes that do not exclude each other it explains all that are likely. Of predictions that have places, such as boxes, it explains
-    /// the five most confident, by the gradient times the activation at every place (`HiResCam`; of boxes this is ODAM), at the layers that
+    /// Creates an explainer of this model. By default it explains the top prediction, by its [default method](crate::default_method), at its
+    /// default layer; of classes that do not exclude each other it explains all that are likely. Of predictions that have places, such as
+    /// boxes, it explains the five most confident, by the gradient times the activation at every place (`HiResCam`; of boxes this is ODAM), at the layers that
     /// feed each. Maps are [rectified last](Explainer::rectify_last), which leaves no steps of a coarse layer.
     pub fn new(model: &'m M) -> Self {
         let mut explainer = Explainer::new(model).rectify_last(true);
@@ -89,7 +88,7 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
             explainer = explainer.default_layer(layer);
         }
         let decoder = model.decoder();
-        if let Ok(method) = method_named(default_method(model)) {
+        if let Some(method) = decoder.method().and_then(|name| method_named(name).ok()) {
             explainer = explainer.default_method(method);
         }
         if decoder.is_signed() {
@@ -190,18 +189,15 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
         self
     }
 
-    /// Adds a method. The first one replaces the [default method](default_method).
+    /// Adds a method. The first one replaces the [default method](crate::default_method).
     pub fn method(mut self, method: impl Method + 'static) -> Self {
         self.explainer = self.explainer.method(method);
         self
     }
 
-    /// Adds a layer. The first one replaces the default layer. If no method is named, one that reads layers explains them.
+    /// Adds a layer. The first one replaces the default layer. If no method is named, Grad-CAM explains it, or that of the decoder.
     pub fn layer(mut self, name: impl Into<String>) -> Self {
         self.explainer = self.explainer.layer(name);
-        if let Ok(method) = method_named(self.decoder.method().unwrap_or(GradCam.name())) {
-            self.explainer = self.explainer.default_method(method);
-        }
         self
     }
 
@@ -401,7 +397,8 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
             }
             let mut maps = maps.of_image(place, image, shown, |class| {
                 match predictions.iter().find(|p| p.class == class) {
-                    Some(known) => (known.label.clone(), Some(known.probability)),
+                    // A number that is no score of a class has a unit, if an empty one, and no probability.
+                    Some(known) => (known.label.clone(), known.unit.is_none().then_some(known.probability)),
                     None => (self.decoder.label(class).into_owned(), None),
                 }
             })?;
@@ -479,7 +476,7 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
     ) -> Result<Vec<Prediction<O>>, Error> {
         let default = [Ask::Top(self.decoder.explained(predictions))];
         let asks = if self.asks.is_empty() && self.targets.is_empty() { &default[..] } else { &self.asks };
-        let size = image.pixels().dimensions().into();
+        let size: [u32; 2] = image.pixels().dimensions().into();
         let to_input = |point: [f32; 2]| self.preprocess.to_input(point, size);
         let mut asked = Vec::new();
         for ask in asks {
@@ -490,8 +487,7 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
                     Ask::Expect { class, bounds: [left, top, right, bottom] }
                 }
                 Ask::Within { mask, class } => {
-                    let own: [u32; 2] = size;
-                    let (found, expected) = ([mask.width, mask.height], own.map(|side| side as usize));
+                    let (found, expected) = ([mask.width, mask.height], size.map(|side| side as usize));
                     if found != expected {
                         let name = image.name().map(String::from);
                         return Err(Error::MaskSize { name, mask: found, image: expected });
@@ -705,8 +701,9 @@ impl<M: ImageModel> ImageExplainer<'_, M> {
         Ok(self.like_vector(other.name().unwrap_or("the other image"), numbers))
     }
 
-    /// Explains how similar the embedding of each image is to this one, of something with a name: its cosine. An embedding of another length is
-    /// an error of the explanation.
+    /// Explains how similar the embedding of each image is to this one, of something with a name: the cosine of both.
+    ///
+    /// - embedding: as many numbers as the model's, `[features]`; another number is an error of the explanation
     pub fn like_vector(mut self, name: impl Into<String>, embedding: Vec<f32>) -> Self {
         self.decoder = Box::new(Embed::like(name, embedding));
         self

@@ -355,3 +355,32 @@ fn an_input_of_a_size_that_the_model_cannot_take_stops_no_other() {
         "a wrong layer concerns all"
     );
 }
+
+#[test]
+fn a_vision_transformer_is_explained_by_its_attention_unless_a_layer_is_asked_about() {
+    let vit = Classifier::untrained("vit_tiny_patch16_224", &Device::flex()).unwrap();
+    let picture = scene(64);
+    let method =
+        |explainer: ImageExplainer<'_, Classifier>| explainer.explain(&picture).unwrap().maps[0].method.name;
+    let explainer = || ImageExplainer::new(&vit);
+    assert_eq!([method(explainer()), burn_cam::default_method(&vit)], ["legrad"; 2]);
+    assert_eq!(method(explainer().layer("blocks.5.norm1")), "gradcam");
+    assert_eq!(method(explainer().configure(|it| it.omit_outliers(true))), "gradcam");
+    assert_eq!(
+        method(explainer().configure(|it| it.rectify(Rectify::Signed).scale(Scale::Symmetric))),
+        "gradcam"
+    );
+    assert_eq!(method(explainer().method(LayerCam)), "layercam");
+}
+
+#[test]
+fn a_number_that_is_no_score_of_a_class_has_no_probability() {
+    let device = Device::flex();
+    let net = Conv2dConfig::new([3, 1], [32, 32]).with_stride([32, 32]).init(&device);
+    let forward = |net: &Conv2d, images: Tensor<4>| -> Tensor<2> {
+        net.forward(images).tanh().mean_dims(&[2, 3]).flatten(1, 3)
+    };
+    let model = burn_cam::record_with(&net, burn_cam::Regress::new(["age"]), forward).unwrap();
+    let map = ImageExplainer::new(&model).explain(scene(224)).unwrap().maps.remove(0);
+    assert_eq!((map.label.as_str(), map.probability, map.method.name), ("age", None, "gradcam"));
+}

@@ -11,8 +11,8 @@ use crate::post::projection::first_component;
 use crate::post::resize::{Resizer, Sampling};
 use crate::tap::{CaptureSpec, INPUT};
 use crate::{
-    Error, Explain, FlatMaps, Goal, GradCam, Inference, Input, LayerContext, MapStats, Method, Model, Reads,
-    Rectify, Rows, Run, Running, Scale, Taps, Target, Warning, Wrapped,
+    Error, Explain, FlatMaps, Goal, GradCam, Inference, Input, LayerContext, LeGrad, MapStats, Method, Model,
+    Reads, Rectify, Rows, Run, Running, Scale, Taps, Target, Warning, Wrapped,
 };
 use burn::Tensor;
 use std::cell::Cell;
@@ -46,8 +46,12 @@ pub struct Explainer<'m, M> {
     model: &'m M,
     layers: Vec<String>,
     methods: Vec<Box<dyn Method>>,
-    /// What is used if no method is named.
-    default_method: [Box<dyn Method>; 1],
+    /// What is used if no method is named: the one that is set, or else Grad-CAM, or LeGrad if the model has a class token and nothing about
+    /// layers is asked.
+    default_method: Option<[Box<dyn Method>; 1]>,
+    of_layers: [Box<dyn Method>; 1],
+    of_class_token: [Box<dyn Method>; 1],
+    has_class_attention: OnceLock<bool>,
     eigen_smooth: bool,
     omit_outliers: bool,
     rectify: Rectify,
@@ -75,13 +79,19 @@ pub struct Progress {
 }
 
 impl<'m, M> Explainer<'m, M> {
-    /// Makes an explainer of this model; its default method is Grad-CAM.
+    /// Makes an explainer of this model. Its default method is Grad-CAM, or LeGrad for a model whose class token attends to places
+    /// ([`Model::has_class_attention`]), of which LeGrad was measured to be better. Grad-CAM takes its place where something is asked that LeGrad,
+    /// which reads no layer, does not know: a layer, another sign, [`eigen_smooth`](Self::eigen_smooth),
+    /// [`omit_outliers`](Self::omit_outliers).
     pub fn new(model: &'m M) -> Self {
         Self {
             model,
             layers: Vec::new(),
             methods: Vec::new(),
-            default_method: [Box::new(GradCam)],
+            default_method: None,
+            of_layers: [Box::new(GradCam)],
+            of_class_token: [Box::new(LeGrad)],
+            has_class_attention: OnceLock::new(),
             eigen_smooth: false,
             omit_outliers: false,
             rectify: Rectify::default(),
@@ -121,9 +131,9 @@ impl<'m, M> Explainer<'m, M> {
         self
     }
 
-    /// Sets the method that is used if none is added, in place of Grad-CAM.
+    /// Sets the method that is used if none is added.
     pub fn default_method(self, method: impl Method + 'static) -> Self {
-        Self { default_method: [Box::new(method)], ..self }
+        Self { default_method: Some([Box::new(method)]), ..self }
     }
 
     /// Combines the channels of every method by their first principal component instead of their sum. Methods that combine
@@ -200,7 +210,22 @@ impl<'m, M> Explainer<'m, M> {
     }
 
     fn methods(&self) -> &[Box<dyn Method>] {
-        if self.methods.is_empty() { &self.default_method } else { &self.methods }
+        match &self.default_method {
+            _ if !self.methods.is_empty() => &self.methods,
+            Some(method) => method,
+            None if self.asks_about_layers() || self.has_class_attention.get() != Some(&true) => {
+                &self.of_layers
+            }
+            None => &self.of_class_token,
+        }
+    }
+
+    /// Returns whether something is asked that only a map of a layer can show.
+    fn asks_about_layers(&self) -> bool {
+        !self.layers.is_empty()
+            || self.eigen_smooth
+            || self.omit_outliers
+            || self.rectify != Rectify::Positive
     }
 
     fn reads(&self, reads: Reads) -> bool {
@@ -414,6 +439,9 @@ where
 {
     fn run<'a>(&'a self, input: I, targets: &'a [&'a dyn Target<O>]) -> Running<'a, O> {
         Box::pin(async move {
+            if self.methods.is_empty() && self.default_method.is_none() {
+                self.has_class_attention.get_or_init(|| self.model.has_class_attention(&input));
+            }
             self.choose_default_layer(&input, targets).await?;
             self.explain_all(input, targets, self.layer_names()).await
         })

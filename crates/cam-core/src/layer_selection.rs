@@ -99,9 +99,8 @@ where
 ///
 /// A head predicts each place on its own, so at its layers the gradient of one prediction is at one position: a map of it shows no more than
 /// where the prediction was made. The layer that is chosen is by default the last one where the gradient reaches enough positions (if it nowhere
-/// does, where it reaches most): see [`Levels`]. Where
-/// another grid feeds the prediction beside it (a pyramid whose levels are read together), its last such layer is chosen as well, if its
-/// evidence, the gradient times the activation, is at least a quarter of the strongest.
+/// does, where it reaches most): see [`Levels`]. Where another grid feeds the prediction beside it (a pyramid whose levels are read together), its
+/// last such layer is chosen as well, if its evidence, the gradient times the activation, is at least a quarter of the strongest.
 ///
 /// One pass captures all layers, and one backward pass finds the gradients.
 ///

@@ -15,7 +15,7 @@ use crate::run::interrupt;
 use crate::run::sources::sources;
 use burn_cam::draw::{self, Figure, Sheet};
 use burn_cam::metrics::{MapEvaluator, Measurement, Metric, Summary, baselines, summarize};
-use burn_cam::{ImageExplainer, ImageInput, ImageModel, Method, default_method};
+use burn_cam::{ImageExplainer, ImageInput, ImageModel, Method, Reads, default_method};
 use std::path::PathBuf;
 
 pub const EXAMPLES: &str = "\
@@ -157,9 +157,10 @@ fn report(
     console: &Console,
 ) -> Result<(), Failure> {
     let info = metric.info();
-    let default = default_method(model);
+    let default = registry().method(default_method(model))?.info();
     let is_default = |one: &Candidate| {
-        one.method == default && [model.default_layer(), Some("attention")].contains(&Some(&*one.layer))
+        let is_layer = default.reads != Reads::Layer || model.default_layer() == Some(&*one.layer);
+        one.method == default.name && is_layer
     };
     console.result(heading(format_args!("{} {}", info.title, info.better.arrow())))?;
     let longest = candidates.iter().map(|one| one.name().chars().count()).max().unwrap_or(0);
