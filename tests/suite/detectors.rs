@@ -218,6 +218,26 @@ fn the_tool_takes_masks_and_vectors_of_files() {
     assert_eq!(maps.len(), 1);
     assert!(bounds[0] == 0.0 && (bounds[2] - f64::from(width) / 2.0).abs() < 4.0, "{bounds:?}");
 
+    // In a folder, images are done with the mask as it was, and a mask that shows nothing is told of each of them.
+    let pages = folder.path().join("pages");
+    std::fs::create_dir(&pages).unwrap();
+    ["a.png", "b.png"].iter().for_each(|name| std::fs::copy(&photo, pages.join(name)).map(|_| ()).unwrap());
+    let of_folder = || {
+        let mut cam = Command::cargo_bin("cam").unwrap();
+        cam.current_dir(folder.path())
+            .args(["explain", "pages", "--size", "192,384", "--model", &file, "--mask", &mask]);
+        let done = cam.output().unwrap();
+        (done.status.code(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
+    };
+    assert_eq!(of_folder().0, Some(0));
+    assert!(of_folder().1.contains("2 of 2 images are done already"));
+    image::GrayImage::from_fn(width, height, |x, y| image::Luma([if x + y == 0 { 255 } else { 0 }]))
+        .save(&mask)
+        .unwrap();
+    let (code, said) = of_folder();
+    assert_eq!(code, Some(17), "{said}");
+    assert_eq!(said.matches("the mask is too small").count(), 2, "{said}");
+
     let (Some(file), Some(photo)) = (data("onnx/mobileface.onnx"), data("skimage_astronaut.png")) else {
         return;
     };

@@ -3,7 +3,7 @@
 use crate::{Aspect, Error};
 use burn::Tensor;
 use burn::tensor::TensorReadError;
-use cam_core::{AnyOf, Binary, Class, Goal, LikelierSide, Ranked, Sigmoid, Softmax, Target};
+use cam_core::{AnyOf, Binary, Class, Goal, LikelierSide, Ranked, Sigmoid, Softmax, Target, Warning};
 use cam_image::{Logits, class_named, classes_matching};
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
@@ -59,6 +59,11 @@ pub trait Decoder<O = Tensor<2>>: Send + Sync {
     ///
     /// `parts` holds the numbers of that image in each of the [`parts`](Self::parts).
     fn predictions(&self, parts: &[&[f32]]) -> Vec<Prediction<O>>;
+
+    /// Returns what a reader of the maps of an image should know of its output. `parts` are those of [`predictions`](Self::predictions).
+    fn warning(&self, _parts: &[&[f32]]) -> Option<Warning> {
+        None
+    }
 
     /// Returns the target that a user means by a name or a number.
     ///
@@ -422,6 +427,14 @@ pub(crate) fn name_of(labels: &[String], class: usize) -> Cow<'_, str> {
     labels.get(class).map_or_else(|| class.to_string().into(), |name| name.as_str().into())
 }
 
+/// By how much probabilities in half precision may differ from what they should be.
+const ROUNDING: f32 = 1e-3;
+
+/// Returns whether all scores can be probabilities, but for rounding.
+fn are_shares(scores: &[f32]) -> bool {
+    scores.iter().all(|score| (-ROUNDING..=1.0 + ROUNDING).contains(score))
+}
+
 /// From which probability on an image is of a class.
 const LIKELY: f32 = 0.5;
 
@@ -493,10 +506,25 @@ impl Decoder for Classify {
         let probabilities = self.logits.probabilities(scores);
         let mut order: Vec<usize> = (0..scores.len()).collect();
         order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+        let are_numbers = self.logits == Logits::None && !are_shares(scores);
         let prediction = |class: usize| {
-            Prediction::new(class, self.label(class), scores[class], probabilities[class], Class(class))
+            let (label, score, probability) = (self.label(class), scores[class], probabilities[class]);
+            let found = Prediction::new(class, label, score, probability, Class(class));
+            if are_numbers { found.in_unit("") } else { found }
         };
         order.into_iter().map(prediction).collect()
+    }
+
+    fn warning(&self, parts: &[&[f32]]) -> Option<Warning> {
+        let scores = parts.first().copied().unwrap_or_default();
+        let sum: f32 = scores.iter().sum();
+        match self.logits {
+            Logits::Softmax if scores.len() > 1 && are_shares(scores) && (sum - 1.0).abs() < ROUNDING => {
+                Some(Warning::Probabilities)
+            }
+            Logits::None if !are_shares(scores) => Some(Warning::NoProbabilities),
+            _ => None,
+        }
     }
 
     fn target(&self, name: &str) -> Result<AnyTarget, Error> {

@@ -91,6 +91,12 @@ pub enum Error {
         /// Width and height of the image.
         image: [usize; 2],
     },
+    /// A mask that has the center of no cell of the output.
+    #[error("the mask is too small: it has the center of none of the {} x {} cells of the output", .grid[0], .grid[1])]
+    EmptyMask {
+        /// Rows and columns of the output.
+        grid: [usize; 2],
+    },
     /// Something that predictions of this kind cannot be asked.
     #[error("the decoder `{decoder}` cannot be asked for {what}")]
     NotAsked {
@@ -197,6 +203,13 @@ pub struct UnknownName<'e> {
     pub known: &'e [String],
 }
 
+impl UnknownName<'_> {
+    /// Returns what there is instead: all names if they are few, else similar ones, else the first and the last.
+    pub fn choices(&self) -> String {
+        cam_core::choices(self.name, self.known)
+    }
+}
+
 impl Error {
     /// Returns what the error is about.
     pub fn kind(&self) -> ErrorKind {
@@ -230,6 +243,7 @@ impl Error {
             | Self::InputSize { .. }
             | Self::NothingFound { .. }
             | Self::MaskSize { .. }
+            | Self::EmptyMask { .. }
             | Self::Channels { .. } => ErrorKind::Image,
             Self::Image(Image::PhotoSize { .. }) | Self::EmptyImage { .. } => ErrorKind::ImageSize,
             Self::NonFiniteOutput { .. }

@@ -402,6 +402,9 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
                     None => (self.decoder.label(class).into_owned(), None),
                 }
             })?;
+            if let Some(warning) = self.decoder.warning(&parts.of(place)) {
+                maps.iter_mut().for_each(|map| map.warnings.push(warning));
+            }
             if self.targets.is_empty() {
                 let explained = self.decoder.explained(&predictions);
                 maps.retain(|map| map.target < explained);

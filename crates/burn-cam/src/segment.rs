@@ -300,10 +300,7 @@ impl<O: MapOutput> Decoder<O> for Segment {
         let most = (0..counts.len()).rev().max_by_key(|class| counts[*class]).unwrap_or_default();
         match inside.contains(&true) {
             true => Ok(self.region(class.unwrap_or(most), inside, scores)),
-            false => Err(Error::NotAsked {
-                decoder: "segment",
-                what: format!("a region without a cell of its {width} x {height}"),
-            }),
+            false => Err(Error::EmptyMask { grid: self.grid }),
         }
     }
 

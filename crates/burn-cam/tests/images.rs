@@ -6,8 +6,8 @@ use burn::nn::{BatchNorm, BatchNormConfig};
 use burn::tensor::Tensor;
 use burn_cam::{
     Classifier, Classify, Decoder, Device, Error, ErrorKind, GradCam, HeatMap, ImageExplainer,
-    ImageExplanation, ImageInput, ImageModel, Inspect, LayerCam, Model, Nchw, Preprocess, Rectify, Resize,
-    Scale, Smooth, Softmax, Taps, Top, explain,
+    ImageExplanation, ImageInput, ImageModel, Inspect, LayerCam, Logits, Model, Nchw, Preprocess, Rectify,
+    Resize, Scale, Smooth, Softmax, Taps, Top, Warning, explain,
 };
 use cam_core::testing::{blocking_waits, device_reads};
 use cam_core::{Class, Explain, Explainer};
@@ -383,4 +383,54 @@ fn a_number_that_is_no_score_of_a_class_has_no_probability() {
     let model = burn_cam::record_with(&net, burn_cam::Regress::new(["age"]), forward).unwrap();
     let map = ImageExplainer::new(&model).explain(scene(224)).unwrap().maps.remove(0);
     assert_eq!((map.label.as_str(), map.probability, map.method.name), ("age", None, "gradcam"));
+}
+
+/// A network of one convolution on gray images, with a softmax at the end.
+#[derive(Module, Debug)]
+struct Ending {
+    conv: Conv2d,
+}
+
+impl Ending {
+    fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        burn::tensor::activation::softmax(self.conv.forward(images).mean_dims(&[2, 3]).flatten(1, 3), 1)
+    }
+}
+
+fn ending() -> Ending {
+    Ending { conv: Conv2dConfig::new([1, 4], [3, 3]).init(&Device::flex()) }
+}
+
+#[test]
+fn a_softmax_at_the_end_is_warned_of_unless_it_is_stated() {
+    let net = ending();
+    let model = burn_cam::record(&net, |net, images| net.forward(images)).unwrap().preprocess(Preprocess {
+        channels: 1,
+        size: [32, 32],
+        ..Preprocess::IMAGENET
+    });
+    let warned = |found: ImageExplanation| found.maps[0].warnings.contains(&Warning::Probabilities);
+    assert!(warned(ImageExplainer::new(&model).explain(scene(64)).unwrap()));
+    let stated = model.logits(Logits::None);
+    assert!(!warned(ImageExplainer::new(&stated).explain(scene(64)).unwrap()));
+}
+
+#[test]
+fn a_wrong_input_is_told_with_its_shape_and_what_to_do() {
+    let net = ending();
+    let model = burn_cam::record(&net, |net, images| net.forward(images)).unwrap();
+    let error = explain(&model, scene(64)).unwrap_err().to_string();
+    assert!(error.contains("for an input of the shape [1, 3, 224, 224]"), "{error}");
+    assert!(error.contains("set by `preprocess`"), "{error}");
+}
+
+#[test]
+fn names_that_are_not_known_are_told_with_those_that_may_be_meant() {
+    let model = model();
+    let told =
+        |explainer: ImageExplainer<'_, Classifier>| explainer.explain(scene(64)).unwrap_err().to_string();
+    let layer = told(ImageExplainer::new(&model).layer("layer3.1.bn9"));
+    assert!(layer.contains("did you mean layer3.1.bn"), "{layer}");
+    let class = ImageExplainer::new(&model).class("zeppelin").err().unwrap().to_string();
+    assert!(class.starts_with("no class is called `zeppelin`; there are "), "{class}");
 }

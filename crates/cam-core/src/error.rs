@@ -1,5 +1,7 @@
 //! What can go wrong.
 
+use crate::INPUT;
+use crate::names::{choices, listed};
 use burn::tensor::{ExecutionError, TensorReadError};
 
 /// Why something could not be explained.
@@ -7,13 +9,16 @@ use burn::tensor::{ExecutionError, TensorReadError};
 #[non_exhaustive]
 pub enum Error {
     /// No layer is named, and no layer has both a grid and a gradient.
-    #[error("no layer has a grid and a gradient to look at; this model has {}", list(.known))]
+    #[error(
+        "no layer of several positions has a gradient, so none can show where: explain the pixels, with the layer `{INPUT}`, or use random \
+         masks; the layers are {}", listed(.known)
+    )]
     NoLayer {
         /// The layers that the forward pass names, in the order in which they finish.
         known: Vec<String>,
     },
     /// The forward pass names no such layer.
-    #[error("no layer is called `{asked}`; this model has {}", list(.known))]
+    #[error("no layer is called `{asked}`; {} (values with positions in the input, not those behind a pooling)", choices(.asked, .known))]
     UnknownLayer {
         /// The name asked for.
         asked: String,
@@ -90,7 +95,7 @@ pub enum Error {
     },
     /// The model, or its input, is on an autodiff device, where layers behave as in training.
     #[error(
-        "the model or its input is on an autodiff device, as for training: explain `model.valid()` and plain tensors"
+        "the model or its input is on an autodiff device, as for training: explain `model.valid()` and `input.inner()`"
     )]
     TrainingDevice,
     /// The forward pass of a module cannot be recorded.
@@ -194,7 +199,7 @@ pub enum Error {
         shape: Vec<usize>,
     },
     /// No method has this name.
-    #[error("no method is called `{asked}`; there are {}", list(.known))]
+    #[error("no method is called `{asked}`; {}", choices(.asked, .known))]
     UnknownMethod {
         /// The name asked for.
         asked: String,
@@ -202,7 +207,7 @@ pub enum Error {
         known: Vec<String>,
     },
     /// No score of a class has this name.
-    #[error("no score is called `{asked}`; there are {}", list(.known))]
+    #[error("no score is called `{asked}`; {}", choices(.asked, .known))]
     UnknownTarget {
         /// The name asked for.
         asked: String,
@@ -267,10 +272,6 @@ fn count_of_classes(classes: usize) -> String {
         }
         _ => format!("this model has {classes} classes, 0 to {}", classes.saturating_sub(1)),
     }
-}
-
-fn list(names: &[String]) -> String {
-    if names.is_empty() { "none".into() } else { names.join(", ") }
 }
 
 /// Lists the first paths of modules, and how many more there are.

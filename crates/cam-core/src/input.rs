@@ -5,6 +5,11 @@ use burn::tensor::{Bool, Float, Int};
 
 /// A batch of inputs: signals `Tensor<3>`, images `Tensor<4>`, volumes `Tensor<5>`, or your own type that holds
 /// several of them, one of which is explained.
+#[diagnostic::on_unimplemented(
+    message = "maps of `{Self}` cannot be drawn",
+    label = "this is no signal `Tensor<3>`, image `Tensor<4>` or volume `Tensor<5>`",
+    note = "of several inputs, the one that is explained (the first, or that at place `K` of `At<K, _>`) has to be such a tensor"
+)]
 pub trait Input: Clone + 'static {
     /// A batch of maps over the input: `[batch, height, width]` for images.
     type Map: Clone;

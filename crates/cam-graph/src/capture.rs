@@ -74,7 +74,10 @@ where
             scope.complete([], unique)
         })
     };
-    let graph = catch_panics(run)?;
+    let graph = catch_panics(run).map_err(|(location, message)| {
+        let shapes = tensors::collect(input).iter().map(|tensor| tensor.shape().to_vec()).collect();
+        Error::Forward { shapes, location, message }
+    })?;
     let (names, inputs, outputs, entered, output) = found.expect("the scope completed");
     let output = output?;
     let graph = graph.map_err(|error| Error::Capture { reason: error.to_string() })?;
@@ -368,9 +371,9 @@ thread_local! {
     static PANIC_LOCATION: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Runs a recording. A panic becomes an error with its location and prints nothing. If panics abort, as in a browser, they are reported as
-/// usual.
-fn catch_panics<T>(run: impl FnOnce() -> T) -> Result<T, Error> {
+/// Runs a recording. A panic is returned, its location and its message, and prints nothing. If panics abort, as in a browser, they are
+/// reported as usual.
+fn catch_panics<T>(run: impl FnOnce() -> T) -> Result<T, (Option<String>, String)> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = std::panic::take_hook();
@@ -396,9 +399,6 @@ fn catch_panics<T>(run: impl FnOnce() -> T) -> Result<T, Error> {
                 .cloned()
                 .or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string()))
         };
-        Error::Forward {
-            location,
-            message: text(&*panic).unwrap_or_else(|| "a panic message that is not text".into()),
-        }
+        (location, text(&*panic).unwrap_or_else(|| "a panic message that is not text".into()))
     })
 }

@@ -10,13 +10,17 @@ pub enum Error {
     /// one that makes tensors on another device than that of its input, or that computes outside of Burn. If panics abort, as in WebAssembly,
     /// the program ends and this error is never returned.
     #[error(
-        "the forward pass cannot be recorded: it panicked{} with: {message}. If it is about shapes, the input does not fit the module. \
+        "the forward pass cannot be recorded for an input of the shape {}: it panicked{} with: {message}. If that is about shapes, the \
+                 module takes another input; the size and the channels of images are set by `preprocess`. \
                  Otherwise, remember that a recording computes nothing: a forward pass must not \
                  read the data of tensors, must make new tensors on the device of its input (`x.device()`), and must only use the weights of the \
-                 recorded module. If it has to, name its layers by hand with `cam_core::Taps`",
+                 recorded module. If it has to, name its layers by hand with `Taps`",
+        .shapes.iter().map(|shape| format!("{shape:?}")).collect::<Vec<_>>().join(" and "),
         .location.as_ref().map_or_else(String::new, |location| format!(" at {location}"))
     )]
     Forward {
+        /// The shapes of the tensors of the input.
+        shapes: Vec<Vec<usize>>,
         /// The location, as `file:line:column`; `None` if the program caught the panic before.
         location: Option<String>,
         /// The panic message.
@@ -25,7 +29,7 @@ pub enum Error {
     /// The forward pass uses an operator that is not in the table.
     #[error(
         "the forward pass uses the operator {operator}, which recordings do not support. Name its layers by hand with \
-                 `cam_core::Taps`, or request the operator"
+                 `Taps`, or request the operator"
     )]
     UnknownOperator {
         /// The name of the operator in Burn's intermediate representation.

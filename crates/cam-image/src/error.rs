@@ -50,13 +50,13 @@ pub enum Error {
         classes: Vec<usize>,
     },
     /// There is no class of this name.
-    #[error("no class is called `{asked}`{}", suggestion(.close, *.known))]
+    #[error("no class is called `{asked}`{}", suggestion(.names, *.known))]
     UnknownLabel {
         /// The name asked for.
         asked: String,
-        /// Similar labels.
-        close: Vec<String>,
-        /// How many labels there are.
+        /// Similar names; all names if they are few and none is similar.
+        names: Vec<String>,
+        /// How many classes have names.
         known: usize,
     },
     /// The device did not return its results.
@@ -79,10 +79,11 @@ impl From<burn::tensor::TensorReadError> for Error {
     }
 }
 
-fn suggestion(close: &[String], known: usize) -> String {
-    match (close, known) {
+fn suggestion(names: &[String], known: usize) -> String {
+    match (names, known) {
         ([], 0) => "; the classes of this model have numbers and no names".into(),
         ([], _) => format!("; there are {known}, numbered 0 to {}", known - 1),
-        _ => format!("; did you mean {}?", close.join(", ")),
+        (all, _) if all.len() == known => format!("; there are {}", all.join(", ")),
+        _ => format!("; did you mean {}?", names.join(", ")),
     }
 }

@@ -6,7 +6,7 @@ use glob::{MatchOptions, Pattern};
 /// Returns the number of the class of this name (in any case), or of this number. Without names every number is a class.
 ///
 /// # Errors
-/// [`Error::UnknownLabel`] with similar names.
+/// [`Error::UnknownLabel`] with similar names, or all names where they are few.
 ///
 /// ```
 /// use cam_image::class_named;
@@ -16,6 +16,7 @@ use glob::{MatchOptions, Pattern};
 /// assert_eq!(class_named(&names, "0")?, 0);
 /// assert!(class_named(&["crane".into(), "crane".into()], "crane").is_err()); // a bird and a machine: a number says which
 /// assert_eq!(class_named(&names, "taby").unwrap_err().to_string(), "no class is called `taby`; did you mean tabby?");
+/// assert_eq!(class_named(&names, "dog").unwrap_err().to_string(), "no class is called `dog`; there are tabby, tiger cat");
 /// assert_eq!(class_named(&names, "-1").unwrap_err().to_string(), "no class is called `-1`; there are 2, numbered 0 to 1");
 /// # Ok::<(), cam_image::Error>(())
 /// ```
@@ -32,14 +33,23 @@ pub fn class_named(labels: &[String], asked: &str) -> Result<usize, Error> {
     }
     let wanted = asked.to_lowercase();
     // Names are not similar to a number.
-    let names = || labels.iter().filter(|_| asked.parse::<i128>().is_err());
+    let is_number = asked.parse::<i128>().is_ok();
     let mut close: Vec<(f64, &String)> =
-        names().map(|label| (similarity(&label.to_lowercase(), &wanted), label)).collect();
-    close.retain(|(score, _)| *score > 0.7);
+        labels.iter().map(|label| (similarity(&label.to_lowercase(), &wanted), label)).collect();
+    close.retain(|(score, _)| *score > SIMILAR && !is_number);
     close.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let close = close.into_iter().take(5).map(|(_, label)| label.clone()).collect();
-    Err(Error::UnknownLabel { asked: asked.into(), close, known: labels.len() })
+    let names = match close.is_empty() && labels.len() <= FEW && !is_number {
+        true => labels.to_vec(),
+        false => close.into_iter().take(5).map(|(_, label)| label.clone()).collect(),
+    };
+    Err(Error::UnknownLabel { asked: asked.into(), names, known: labels.len() })
 }
+
+/// The most classes that are all listed where no name is similar.
+const FEW: usize = 12;
+
+/// The least similarity of a name that may be meant, by Jaro and Winkler.
+const SIMILAR: f64 = 0.7;
 
 /// Returns the classes whose names match a pattern in any case, in which `*` stands for any letters and `?` for one.
 ///

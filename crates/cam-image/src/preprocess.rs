@@ -120,9 +120,10 @@ pub struct Preprocess {
     pub order: ChannelOrder,
     /// The range of pixel values.
     pub range: ValueRange,
-    /// The mean of each channel, in the order and the units of the network. The last one is that of all further channels.
+    /// The mean of each channel, in the order and the units of the network. The last one is that of all further channels; without any it is 0.
     pub mean: Cow<'static, [f32]>,
-    /// The deviation of each channel, in the order and the units of the network. The last one is that of all further channels.
+    /// The deviation of each channel, in the order and the units of the network. The last one is that of all further channels; without any it
+    /// is 1.
     pub std: Cow<'static, [f32]>,
     /// The share of the shorter side that [`Resize::Crop`] keeps.
     pub crop: f32,

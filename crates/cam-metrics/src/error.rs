@@ -8,7 +8,7 @@ pub enum Error {
     #[error(transparent)]
     Core(#[from] cam_core::Error),
     /// A metric that nobody has registered.
-    #[error("no metric is called `{asked}`; there are {}", .known.join(", "))]
+    #[error("no metric is called `{asked}`; {}", cam_core::choices(.asked, .known))]
     UnknownMetric {
         /// The name.
         asked: String,

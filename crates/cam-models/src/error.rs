@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// There is no model of this name.
-    #[error("no model is called `{asked}`; there are {}", .known.join(", "))]
+    #[error("no model is called `{asked}`; {}", cam_core::choices(.asked, .known))]
     UnknownModel {
         /// The name asked for.
         asked: String,

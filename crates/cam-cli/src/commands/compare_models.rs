@@ -9,7 +9,7 @@ use crate::report::console::{Console, heading, plain};
 use crate::report::contact_sheet::{Drawing, class_caption};
 use crate::report::failure::Failure;
 use crate::report::json::MapReport;
-use crate::run::sheets::ImageSheet;
+use crate::run::sheets::{ImageSheet, confidence};
 use burn_cam::draw::{ColorBar, Figure, Overlay, Sheet, enlarged};
 use burn_cam::{
     AnyModel, ColorMap, HeatMap, ImageExplainer, ImageExplanation, ImageInput, ImageMap, ImageModel, Method,
@@ -65,7 +65,7 @@ pub fn run(args: &Args, models: [ModelArgs; 2], console: &Console) -> Result<(),
         let mut text = heading(image.source.name());
         for (name, found) in names.iter().zip(&both) {
             let top = found.predictions.iter().take(3);
-            let top = top.map(|one| format!("{} {:.1} %", plain(&one.label), 100.0 * one.probability));
+            let top = top.map(|one| format!("{} {}", plain(&one.label), confidence(one)));
             text += &format!("\n  {}: {}", plain(name), top.collect::<Vec<_>>().join(", "));
         }
         text += &format!("\n  {differences}");

@@ -21,7 +21,7 @@ use crate::run::inputs::Inputs;
 use crate::run::npy;
 use crate::run::outputs::{self, Output, OutputName};
 use crate::run::run_state::RunState;
-use crate::run::sheets::hottest;
+use crate::run::sheets::{confidence, hottest};
 use crate::run::sources::{Source, sources};
 use crate::run::viewer;
 use crate::run::workers::{self, ImageResult, WorkSpec};
@@ -304,7 +304,6 @@ impl Run<'_> {
         }
         self.written.extend(maps.iter().filter_map(|map| map.png.as_ref()).map(|png| png.to_path_buf()));
         self.warn_wrong_model(&name, &found.predictions);
-        self.warn_wrong_logits(&name, &found.predictions);
         self.count += 1;
         if !matches!(self.output, Output::Folder(_)) {
             self.kept.push(explained);
@@ -320,16 +319,6 @@ impl Run<'_> {
             self.warned = true;
             self.console.warn(format_args!(
                 "the built-in model recognizes nothing in `{image}`: it knows only what `cam demo` draws; for real photos, pass `--model` or `--weights`"
-            ));
-        }
-    }
-
-    /// Warns, once, that outputs are stated to be probabilities and are none.
-    fn warn_wrong_logits(&mut self, image: &str, predictions: &[Prediction]) {
-        if !self.warned && !are_shares(predictions) {
-            self.warned = true;
-            self.console.warn(format_args!(
-                "`--logits none` states that outputs are probabilities, and those for `{image}` are none: state softmax or sigmoid"
             ));
         }
     }
@@ -373,7 +362,7 @@ impl Run<'_> {
     fn print_line(&self, image: &str, explained: &Explained, maps: &[MapReport]) -> Result<(), Failure> {
         let predictions = &explained.found.predictions;
         let top = predictions.iter().take(2);
-        let top = top.map(|found| format!("{} {}", plain(&found.label), confidence(found, predictions)));
+        let top = top.map(|found| format!("{} {}", plain(&found.label), confidence(found)));
         let mut text = format!("{}  {}", heading(image), top.collect::<Vec<_>>().join(", "));
         let in_folder = matches!(self.output, Output::Folder(_));
         if let Some(png) = maps.first().and_then(|map| map.png.as_ref()).filter(|_| in_folder) {
@@ -391,7 +380,7 @@ impl Run<'_> {
         let mut text = heading(image);
         let (predictions, maps_of) = (&explained.found.predictions, &explained.found.maps);
         for found in predictions.iter().take(LISTED) {
-            let confidence = confidence(found, predictions);
+            let confidence = confidence(found);
             let width = if found.unit.is_some() { 10 } else { 7 };
             text += &format!("\n    {confidence:>width$}  {} ({})", plain(&found.label), found.class);
             if let Some(Place { bounds: [left, top, right, bottom], .. }) = found.place {
@@ -618,18 +607,4 @@ fn layer_in_name(layer: &str) -> String {
 fn in_name(label: &str) -> String {
     let allowed = |c: char| !c.is_control() && !r#"/\:*?"<>|"#.contains(c);
     label.chars().map(|c| if allowed(c) { c } else { '_' }).collect()
-}
-
-/// Returns how sure the model is of one of some predictions, for people: a share, or its output where they are none.
-fn confidence(found: &Prediction, all: &[Prediction]) -> String {
-    match &found.unit {
-        Some(unit) => format!("{:.4} {}", found.score, plain(unit)).trim_end().into(),
-        None if are_shares(all) => format!("{:.1} %", 100.0 * found.probability),
-        None => format!("{:.3}", found.score),
-    }
-}
-
-/// Returns whether the confidence of predictions can be a probability, but for rounding.
-fn are_shares(predictions: &[Prediction]) -> bool {
-    predictions.iter().all(|found| found.unit.is_some() || (-1e-3..=1.001).contains(&found.probability))
 }

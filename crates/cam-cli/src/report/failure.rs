@@ -170,25 +170,14 @@ impl Failure {
 }
 
 /// Returns that a name is unknown, with similar names, or with all names when they are few.
-fn unknown(UnknownName { what, name, known, .. }: UnknownName<'_>) -> String {
-    const FEW: usize = 8;
-    let mut similar: Vec<(f64, &str)> =
-        known.iter().map(|known| (strsim::jaro_winkler(known, name), known.as_str())).collect();
-    similar.sort_by(|a, b| b.0.total_cmp(&a.0));
-    similar.retain(|(similarity, _)| *similarity > 0.7);
-    let hint = match (known.len(), similar.len()) {
-        (0..=FEW, _) => format!("there are {}", known.join(", ")),
-        (all, 0) => format!("`cam {what}s` lists all {all}"),
-        (all, _) => {
-            let similar: Vec<&str> = similar.into_iter().take(5).map(|(_, name)| name).collect();
-            format!("did you mean {}? `cam {what}s` lists all {all}", similar.join(", "))
-        }
-    };
+fn unknown(unknown: UnknownName<'_>) -> String {
+    let UnknownName { what, name, .. } = unknown;
     let other = match what {
+        "layer" => ", values with positions in the image, and not what follows a pooling",
         "model" => "; any other network is opened from its file, as ONNX or weights: `--model FILE`",
         _ => "",
     };
-    format!("no {what} is called `{name}`; {hint}{other}")
+    format!("no {what} is called `{name}`; {} (`cam {what}s` lists them){other}", unknown.choices())
 }
 
 /// Returns what is wrong, with the methods that the error is of.

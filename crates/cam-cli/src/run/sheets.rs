@@ -204,6 +204,14 @@ fn subject(map: &ImageMap) -> String {
     }
 }
 
+/// Returns how sure the model is of a prediction, for people: a share, or its output where that is none.
+pub fn confidence(found: &Prediction) -> String {
+    match &found.unit {
+        Some(unit) => format!("{:.4} {}", found.score, plain(unit)).trim_end().into(),
+        None => format!("{:.1} %", 100.0 * found.probability),
+    }
+}
+
 /// Returns where a map is hottest, for people.
 pub fn hottest(map: &ImageMap) -> String {
     let (x, y) = map.peak();

@@ -46,6 +46,10 @@ pub enum Warning {
     },
     /// The model has one output, and the top class of several was asked for: it is that output, whatever its value.
     OneOutput,
+    /// The outputs are taken for logits, and are between 0 and 1 with a sum of 1: they are probably probabilities already.
+    Probabilities,
+    /// The outputs are stated to be probabilities, and some are not between 0 and 1.
+    NoProbabilities,
 }
 
 /// The share of dead channels above which there is a warning. Layers after a ReLU have many dead channels for any image.
@@ -132,6 +136,12 @@ impl fmt::Display for Warning {
             ),
             Self::OneOutput => f.write_str(
                 "the model has one output, which is the top class whatever its value: explain `Value(0)`, or `Binary` for a class and its opposite",
+            ),
+            Self::Probabilities => f.write_str(
+                "the outputs are taken for logits, but they add up to 1 as probabilities do: state `Logits::None` (`--logits none`), or better leave out the softmax at the end, where gradients vanish",
+            ),
+            Self::NoProbabilities => f.write_str(
+                "the outputs are stated to be probabilities, and some are not between 0 and 1: state softmax or sigmoid (`--logits`)",
             ),
         }
     }

@@ -12,7 +12,8 @@ fn refused(forward: fn(&Net, Tensor<4>) -> Tensor<2>, reason: &str) {
     let net = filled(net());
     let recorded = record(&net, forward).unwrap();
     match recorded.prepare(&images(1)) {
-        Err(Error::Forward { location: Some(place), message }) => {
+        Err(Error::Forward { shapes, location: Some(place), message }) => {
+            assert_eq!(shapes, [images(1).dims()]);
             let (file, line) = place.split_once(".rs:").expect("a file and a line");
             assert!(line.split(':').all(|number| number.parse::<u32>().is_ok()), "{place}");
             assert!(!file.is_empty());

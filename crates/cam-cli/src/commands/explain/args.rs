@@ -10,10 +10,11 @@ use crate::args::target::TargetArgs;
 use crate::report::format::Format;
 use crate::report::json::Json;
 use crate::report::preview::Preview;
-use burn_cam::{ImageModel, Method};
+use burn_cam::{ImageModel, Method, sha256};
 use clap::ValueEnum;
 use serde::Serialize;
 use std::ffi::OsString;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// The first of the examples, which `-h` shows.
@@ -135,6 +136,8 @@ pub struct Options<'a> {
     layers: &'a [String],
     #[serde(flatten)]
     targets: &'a TargetArgs,
+    /// The sha256 of the files that are read beside the images.
+    files: Vec<String>,
     sign: SignArg,
     #[serde(flatten)]
     strategy: &'a StrategyArgs,
@@ -184,6 +187,7 @@ impl Args {
             methods: methods.iter().map(|method| method.name()).collect(),
             layers,
             targets: &self.targets,
+            files: self.targets.files().filter_map(|path| sha256(File::open(path).ok()?).ok()).collect(),
             sign: self.strategy.sign(model),
             strategy: &self.strategy,
             preprocess: &self.preprocess,
