@@ -231,12 +231,10 @@ fn the_tool_takes_masks_and_vectors_of_files() {
     };
     assert_eq!(of_folder().0, Some(0));
     assert!(of_folder().1.contains("2 of 2 images are done already"));
-    image::GrayImage::from_fn(width, height, |x, y| image::Luma([if x + y == 0 { 255 } else { 0 }]))
-        .save(&mask)
-        .unwrap();
+    image::GrayImage::new(width, height).save(&mask).unwrap();
     let (code, said) = of_folder();
     assert_eq!(code, Some(17), "{said}");
-    assert_eq!(said.matches("the mask is too small").count(), 2, "{said}");
+    assert_eq!(said.matches("the mask is empty or too small").count(), 2, "{said}");
 
     let (Some(file), Some(photo)) = (data("onnx/mobileface.onnx"), data("skimage_astronaut.png")) else {
         return;

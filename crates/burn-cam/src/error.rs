@@ -92,7 +92,7 @@ pub enum Error {
         image: [usize; 2],
     },
     /// A mask that has the center of no cell of the output.
-    #[error("the mask is too small: it has the center of none of the {} x {} cells of the output", .grid[0], .grid[1])]
+    #[error("the mask is empty or too small: it has the center of none of the {} x {} cells of the output", .grid[0], .grid[1])]
     EmptyMask {
         /// Rows and columns of the output.
         grid: [usize; 2],

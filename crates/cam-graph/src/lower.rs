@@ -2,17 +2,17 @@
 //!
 //! | operators | lowered to |
 //! |---|---|
-//! | convolution, BatchNorm, residual sum, ReLU | one convolution with the norm folded into its parameters, on every device |
+//! | convolution, BatchNorm, residual sum, activation | one convolution with the norm folded into its parameters, on every device |
 //! | reshape, matrix product, bias, reshape, GELU or sum | one linear layer |
-//! | LayerNorm, max pooling, means of images, attention | their kernels |
+//! | LayerNorm, max pooling, means of images, gates of channels, attention | their kernels |
 //! | window partition, attention within windows, window reverse | attention of tokens in place |
 //! | operators of the last block of a transformer on tokens that the classifier does not read | nothing |
 //!
 //! A [`Region`] is computed as a whole unless a tap is inside. In that case its operators are computed one by one.
 
+mod activation;
 mod attention;
 mod convolution;
-
 mod linear;
 mod unread_tokens;
 mod windows;
@@ -132,6 +132,7 @@ pub(crate) fn regions(
                 .convolution(index)
                 .or_else(|| lowering.linear(index))
                 .or_else(|| lowering.attention(index))
+                .or_else(|| lowering.gated_channels(index))
                 .or_else(|| lowering.single(index)),
             false => lowering.convolution(index),
         };

@@ -104,7 +104,7 @@ impl WithSimd for Row<'_> {
                     *out += residual;
                 }
             }
-            activation.apply_to_slice(out);
+            activation.apply_to_slice(simd, out);
         }
     }
 }

@@ -21,6 +21,7 @@ mod aligned;
 mod attention;
 mod conv;
 mod depthwise;
+mod gate;
 mod gelu;
 mod gemv;
 mod math;
@@ -34,6 +35,7 @@ mod winograd;
 
 pub use attention::Attention;
 pub use conv::Conv;
+pub use gate::gate;
 pub use gelu::{gelu, gelu_backward};
 pub use gemv::Gemv;
 pub use norm::{layer_norm, layer_norm_backward};

@@ -28,6 +28,16 @@ pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.mul_f32s(simd.add_f32s(sum, splat(1.0)), simd.transmute_f32s_u32s(power))
 }
 
+/// Returns $1 / (1 + e^{-x})$ within a few units in the last place.
+#[inline(always)]
+pub(crate) fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let one = simd.splat_f32s(1.0);
+    let opposite = simd.min_f32s(simd.splat_f32s(87.0), simd.neg_f32s(x));
+    let y = simd.div_f32s(one, simd.add_f32s(one, exp(simd, opposite)));
+    // Minima and maxima hide NaN.
+    simd.select_f32s(simd.less_than_or_equal_f32s(x, x), y, x)
+}
+
 /// Returns $x \Phi(x)$ with the exact normal distribution, not its approximation by tanh.
 #[inline(always)]
 pub(crate) fn gelu<S: Simd, const N: usize>(simd: S, mut x: [S::f32s; N]) -> [S::f32s; N] {
@@ -192,6 +202,18 @@ mod tests {
             );
         }
         assert!((gelu(50.0) - 50.0).abs() < 1e-5 && gelu(-50.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn sigmoid_is_exact_but_for_rounding() {
+        let sigmoid = |x: f32| super::sigmoid(pulp::Scalar, x);
+        for step in -80_000..=80_000 {
+            let x = step as f32 / 1000.0;
+            let exact = 1.0 / (1.0 + (-f64::from(x)).exp());
+            let ours = f64::from(sigmoid(x));
+            assert!((ours - exact).abs() <= 4.0 * f64::from(f32::EPSILON) * exact, "{x}: {ours}");
+        }
+        assert!(sigmoid(1e30) == 1.0 && sigmoid(-1e30) < 1e-37 && sigmoid(f32::NAN).is_nan());
     }
 
     #[test]

@@ -5,45 +5,99 @@
 //! Each step loads one row of the panel into registers and multiplies it with one float of each input row. Six rows by four vectors
 //! make 24 sums, which hide the latency of the multiplications and leave registers for the weights.
 
-use crate::math::gelu;
+use crate::math::{gelu, sigmoid};
 use crate::packing::{Panel, columns};
 use pulp::{Scalar, Simd, WithSimd};
 
 /// An activation function.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Activation {
     /// The identity.
     None,
     /// Negative values become zero.
     Relu,
+    /// Negative values are multiplied by a slope.
+    LeakyRelu(f32),
+    /// Values are brought between two bounds, as by ReLU6.
+    Clamp([f32; 2]),
     /// The exact GELU, $x \Phi(x)$.
     Gelu,
+    /// $\sigma(x)$
+    Sigmoid,
+    /// $x \sigma(x)$, which is called swish, too.
+    Silu,
+    /// $\max(0, \min(1, x / 6 + 1 / 2))$
+    HardSigmoid,
+    /// $x \max(0, \min(1, x / 6 + 1 / 2))$
+    HardSwish,
 }
 
 impl Activation {
     /// Applies the activation to some vectors. Uses loops, as closures are not always compiled for the vectors of this machine.
     #[inline(always)]
     pub(crate) fn apply<S: Simd, const N: usize>(self, simd: S, mut x: [S::f32s; N]) -> [S::f32s; N] {
-        let zero = simd.splat_f32s(0.0);
+        let splat = |x| simd.splat_f32s(x);
+        // Not minima and maxima, which hide NaN.
+        let clamp = |x, [least, most]: [S::f32s; 2]| {
+            let x = simd.select_f32s(simd.less_than_f32s(x, least), least, x);
+            simd.select_f32s(simd.less_than_f32s(most, x), most, x)
+        };
+        let hard_sigmoid =
+            |x| clamp(simd.mul_add_e_f32s(x, splat(1.0 / 6.0), splat(0.5)), [splat(0.0), splat(1.0)]);
         match self {
-            Activation::None => x,
-            // Not the maximum with zero, which hides NaN.
+            Activation::None => {}
+            Activation::Gelu => x = gelu(simd, x),
             Activation::Relu => {
                 for x in &mut x {
-                    *x = simd.select_f32s(simd.less_than_f32s(*x, zero), zero, *x);
+                    *x = simd.select_f32s(simd.less_than_f32s(*x, splat(0.0)), splat(0.0), *x);
                 }
-                x
             }
-            Activation::Gelu => gelu(simd, x),
+            Activation::LeakyRelu(slope) => {
+                for x in &mut x {
+                    let below = simd.mul_f32s(*x, splat(slope));
+                    *x = simd.select_f32s(simd.less_than_f32s(*x, splat(0.0)), below, *x);
+                }
+            }
+            Activation::Clamp(bounds) => {
+                for x in &mut x {
+                    *x = clamp(*x, bounds.map(splat));
+                }
+            }
+            Activation::Sigmoid => {
+                for x in &mut x {
+                    *x = sigmoid(simd, *x);
+                }
+            }
+            Activation::Silu => {
+                for x in &mut x {
+                    *x = simd.mul_f32s(*x, sigmoid(simd, *x));
+                }
+            }
+            Activation::HardSigmoid => {
+                for x in &mut x {
+                    *x = hard_sigmoid(*x);
+                }
+            }
+            Activation::HardSwish => {
+                for x in &mut x {
+                    *x = simd.mul_f32s(*x, hard_sigmoid(*x));
+                }
+            }
         }
+        x
     }
 
     #[inline(always)]
-    pub(crate) fn apply_to_slice(self, floats: &mut [f32]) {
-        match self {
-            Activation::None => {}
-            Activation::Relu => floats.iter_mut().for_each(|x| *x = if *x < 0.0 { 0.0 } else { *x }),
-            Activation::Gelu => floats.iter_mut().for_each(|x| *x = gelu(Scalar, [*x])[0]),
+    pub(crate) fn apply_to_slice<S: Simd>(self, simd: S, floats: &mut [f32]) {
+        if self == Activation::None {
+            return;
+        }
+        let (vectors, rest) = S::as_mut_simd_f32s(floats);
+        for vector in vectors {
+            [*vector] = self.apply(simd, [*vector]);
+        }
+        for x in rest {
+            [*x] = self.apply(Scalar, [*x]);
         }
     }
 }

@@ -34,9 +34,41 @@ struct Case {
     window: Window,
     bias: bool,
     residual: bool,
-    relu: bool,
+    activation: Activation,
     channels_last: bool,
     seed: usize,
+}
+
+/// All activations but GELU, which has tests of its own.
+const ACTIVATIONS: [Activation; 8] = [
+    Activation::None,
+    Activation::Relu,
+    Activation::LeakyRelu(0.1),
+    Activation::Clamp([-0.5, 0.5]),
+    Activation::Sigmoid,
+    Activation::Silu,
+    Activation::HardSigmoid,
+    Activation::HardSwish,
+];
+
+fn activations() -> impl Strategy<Value = Activation> {
+    (0..ACTIVATIONS.len()).prop_map(|number| ACTIVATIONS[number])
+}
+
+fn activated(activation: Activation, x: f64) -> f64 {
+    let sigmoid = 1.0 / (1.0 + (-x).exp());
+    let hard_sigmoid = (x / 6.0 + 0.5).clamp(0.0, 1.0);
+    match activation {
+        Activation::None => x,
+        Activation::Relu => x.max(0.0),
+        Activation::LeakyRelu(slope) => x.max(0.0) + f64::from(slope) * x.min(0.0),
+        Activation::Clamp([least, most]) => x.clamp(least.into(), most.into()),
+        Activation::Sigmoid => sigmoid,
+        Activation::Silu => x * sigmoid,
+        Activation::HardSigmoid => hard_sigmoid,
+        Activation::HardSwish => x * hard_sigmoid,
+        Activation::Gelu => unreachable!("it has tests of its own"),
+    }
 }
 
 fn cases() -> impl Strategy<Value = Case> {
@@ -47,11 +79,11 @@ fn cases() -> impl Strategy<Value = Case> {
         [0..4_usize, 0..4_usize],
         [1..4_usize, 1..4_usize],
     );
-    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..1000_usize, any::<bool>());
+    let flags = (any::<bool>(), any::<bool>(), activations(), any::<bool>(), 0..1000_usize, any::<bool>());
     (sizes, windows, flags).prop_map(|(sizes, windows, flags)| {
         let (batch, size, groups, inputs, outputs) = sizes;
         let (kernel, stride, padding, dilation) = windows;
-        let (bias, residual, relu, channels_last, seed, depthwise) = flags;
+        let (bias, residual, activation, channels_last, seed, depthwise) = flags;
         let (groups, inputs, outputs) = if depthwise { (inputs, 1, 1) } else { (groups, inputs, outputs) };
         let window = Window { stride, padding, dilation };
         Case {
@@ -64,7 +96,7 @@ fn cases() -> impl Strategy<Value = Case> {
             window,
             bias,
             residual,
-            relu,
+            activation,
             channels_last,
             seed,
         }
@@ -107,7 +139,7 @@ fn reference(case: &Case, x: &[f32], weight: &[f32], bias: &[f32], residual: &[f
                     if case.residual {
                         sum += f64::from(residual[at]);
                     }
-                    y[at] = if case.relu { sum.max(0.0) } else { sum } as f32;
+                    y[at] = activated(case.activation, sum) as f32;
                 }
             }
         }
@@ -144,12 +176,12 @@ fn check_against_the_sum(
         false => ImageView::nchw(&transposed, [batch, from, height, width]),
     };
     let residual = floats(conv.output_shape(&image).iter().product(), seed + 3);
-    let activation = if case.relu { Activation::Relu } else { Activation::None };
     // The contents of the buffer must not matter.
-    let fast = conv.forward(image, case.residual.then_some(&residual), activation, vec![f32::NAN; 7]);
+    let fast = conv.forward(image, case.residual.then_some(&residual), case.activation, vec![f32::NAN; 7]);
     let expected = reference(case, x, weight, bias, &residual);
     prop_assert_eq!(fast.len(), expected.len());
-    let tolerance = rounding(inputs * kernel[0] * kernel[1]);
+    // The slope of a hard swish is 1.5 at most, and that of the others less.
+    let tolerance = 1.5 * rounding(inputs * kernel[0] * kernel[1]);
     for (place, (fast, reference)) in fast.iter().zip(&expected).enumerate() {
         prop_assert!((fast - reference).abs() <= tolerance, "{} instead of {} at {}", fast, reference, place);
     }
@@ -201,13 +233,13 @@ proptest! {
     #[test]
     fn winograd_is_the_same_convolution(
         batch in 1..4_usize, size in [1..20_usize, 1..20_usize], padding in [0..3_usize, 0..3_usize],
-        inputs in 1..5_usize, outputs in 1..9_usize, bias in any::<bool>(), residual in any::<bool>(), relu in any::<bool>(),
+        inputs in 1..5_usize, outputs in 1..9_usize, bias in any::<bool>(), residual in any::<bool>(), activation in activations(),
         seed in 0..1000_usize,
     ) {
         let (inputs, outputs) = (inputs * LANES, outputs * LANES);
         let window = Window { padding, ..Window::default() };
         let case = Case {
-            batch, size, groups: 1, inputs, outputs, kernel: [3, 3], window, bias, residual, relu, channels_last: true, seed,
+            batch, size, groups: 1, inputs, outputs, kernel: [3, 3], window, bias, residual, activation, channels_last: true, seed,
         };
         let shape = [batch, size[0], size[1], inputs];
         let image = floats(shape.iter().product(), seed);
@@ -326,7 +358,7 @@ fn convolutions_of_real_networks_are_their_sums() {
         window: Window { padding: [1, 1], ..Window::default() },
         bias: true,
         residual: true,
-        relu: true,
+        activation: Activation::Relu,
         channels_last: true,
         seed: 5,
     };
@@ -379,7 +411,7 @@ fn convolutions_of_real_networks_are_their_sums() {
 fn nan_stays_visible() {
     let window = Window { stride: [1, 1], padding: [0, 0], dilation: [1, 1] };
     for groups in [1, 4] {
-        for activation in [Activation::None, Activation::Relu, Activation::Gelu] {
+        for activation in ACTIVATIONS.into_iter().chain([Activation::Gelu]) {
             let weight = vec![1.0; 4 * 4 / groups];
             let conv = Conv::new(&weight, [4, 4 / groups, 1, 1], None, window, groups);
             let out =

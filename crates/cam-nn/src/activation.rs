@@ -1,7 +1,24 @@
 //! Activation functions.
 
 use crate::cpu::{Backward, HostTensor, buffers, on_tokens, with_custom_grad};
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, activation};
+use cam_kernels::Activation;
+
+/// Returns an activation of values by Burn's operations.
+pub fn activated<const D: usize>(x: Tensor<D>, function: Activation) -> Tensor<D> {
+    let hard_sigmoid = |x| activation::hard_sigmoid(x, 1.0 / 6.0, 0.5);
+    match function {
+        Activation::None => x,
+        Activation::Relu => activation::relu(x),
+        Activation::LeakyRelu(slope) => activation::leaky_relu(x, slope.into()),
+        Activation::Clamp([least, most]) => x.clamp(least, most),
+        Activation::Gelu => activation::gelu(x),
+        Activation::Sigmoid => activation::sigmoid(x),
+        Activation::Silu => x.clone() * activation::sigmoid(x),
+        Activation::HardSigmoid => hard_sigmoid(x),
+        Activation::HardSwish => x.clone() * hard_sigmoid(x),
+    }
+}
 
 /// Returns the GELU of values with its exact gradient.
 ///

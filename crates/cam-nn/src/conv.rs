@@ -1,14 +1,14 @@
 //! Convolutions.
 
+use crate::activation::activated;
 use crate::cpu::{HostTensor, PackKey, get_or_pack, in_memory, on_images};
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use cam_kernels::{Activation, Conv, Window};
 
-/// A convolution with fixed parameters, fused with a residual and a ReLU.
+/// A convolution with fixed parameters, fused with a residual and an activation.
 #[derive(Debug)]
 pub struct FusedConv {
     weight: Tensor<4>,
@@ -30,7 +30,7 @@ impl FusedConv {
         Self { weight, bias, host, window, groups }
     }
 
-    /// Returns the convolution of images, plus a residual, through an activation (none or ReLU).
+    /// Returns the convolution of images, plus a residual, through an activation.
     ///
     /// On a tape, on another device or in another precision it uses Burn's operations.
     ///
@@ -53,7 +53,7 @@ impl FusedConv {
                 Some(residual) => y + residual.map_or_else(|residual| residual, HostTensor::into_images),
                 None => y,
             };
-            if activation == Activation::Relu { relu(y) } else { y }
+            activated(y, activation)
         })
     }
 

@@ -1,11 +1,9 @@
-//! A convolution with a following BatchNorm, residual sum and ReLU.
+//! A convolution with a following BatchNorm, residual sum and activation.
 
 use super::{Chain, Kernel, Lowering, Region, Role};
-use burn::backend::ir::{
-    ActivationOperationIr as Activation, Conv2dOpIr, ModuleOperationIr as Module, OperationIr,
-};
+use burn::backend::ir::{Conv2dOpIr, ModuleOperationIr as Module, OperationIr};
 use burn::tensor::{DType, Tensor};
-use cam_nn::{Activation as FusedActivation, FusedConv, Window};
+use cam_nn::{Activation, FusedConv, Window};
 use std::sync::Arc;
 
 impl Lowering<'_> {
@@ -49,11 +47,8 @@ impl Lowering<'_> {
             }
         };
         let residual = chain.then_sum();
-        let relu = chain.then(|operator, _| {
-            matches!(operator, OperationIr::Activation(Activation::Relu(_))).then_some(())
-        });
+        let activation = chain.then_activation().unwrap_or(Activation::None);
         let conv = FusedConv::new(weight, bias, window, op.options.groups);
-        let activation = if relu.is_some() { FusedActivation::Relu } else { FusedActivation::None };
         let kernel: Kernel = Arc::new(move |inputs| {
             let mut inputs = inputs.into_iter().map(Tensor::<4>::from_dispatch);
             let x = inputs.next().expect("the convolution has an input");
