@@ -114,8 +114,8 @@ pub use burn::tensor::Device;
 pub use cam_core::{
     AnyOf, At, Attention, AttributionMaps, BestBox, Binary, Brightness, Class, Classes, Companion, Cost,
     Detection, DetectionRow, Detections, Evidence, Explain, Explainer, Explanation, Finer, Flip, Fusion,
-    Goal, Input, Inspect, LayerContext, LayerInfo, Layout, LikelierSide, LogOdds, METHODS, MapNumbers,
-    Method, MethodInfo, Model, Ncdhw, Nchw, Ncl, Needs, Nhwc, NoModule, Noise, Part, Pool, Progress, Ranked,
+    Goal, Inspect, LayerContext, LayerInfo, Layout, LikelierSide, LogOdds, METHODS, MapNumbers, Method,
+    MethodInfo, Model, Ncdhw, Nchw, Ncl, Needs, Nhwc, NoModule, Noise, Part, Pool, Progress, Ranked,
     RankedLayer, Reads, Rectify, Region, Rise, Rivals, Rows, Sampling, Scale, Sess, Sigmoid, SimilarBox,
     Similarity, Smooth, Softmax, TARGETS, Tapped, Taps, Target, TargetInfo, Tokens, Top, UniqueCopies, Value,
     View, Warning, Wrapped, Wrapper, WrapperInfo, choose_layer, guided_backprop, guided_gradcam,
@@ -123,7 +123,7 @@ pub use cam_core::{
 };
 #[cfg(feature = "device")]
 pub use cam_device;
-pub use cam_graph::{LayerNode, LayerTree, MapTensor, Precision, Tensors};
+pub use cam_graph::{Input, LayerNode, LayerTree, MapTensor, Precision, Tensors};
 pub use cam_image::{
     Bands, ChannelOrder, Filter, InputLayout, Logits, MOST_PIXELS, PHOTO_EXTENSIONS, Photo, PhotoNote,
     PhotoReader, Preprocess, Resize, ValueRange, check_photo_size,

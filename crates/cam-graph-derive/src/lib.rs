@@ -1,4 +1,4 @@
-//! The derive macro of `cam_graph::Tensors`.
+//! The derive macros of `cam_graph::Tensors` and of `cam_core::Input`.
 //!
 //! This crate is an internal part of [`burn-cam`](https://docs.rs/burn-cam). Its API may change in any release.
 
@@ -17,6 +17,77 @@ use syn::{Data, DeriveInput, Error, Field, Fields, Member, Path, Result, parse_m
 pub fn tensors(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     derive(input).unwrap_or_else(Error::into_compile_error).into()
+}
+
+/// Derives `Input` for a struct of tensors: the first field is explained, and the others go with it.
+///
+/// The first field implements `Input`, and the others `Companion` or have `#[tensors(skip)]`; the struct is `Clone`. The crate is named as
+/// for `Tensors`. The trait has an example.
+///
+/// # Errors
+/// Types that are not structs with a field are compile errors.
+#[proc_macro_derive(Input, attributes(tensors))]
+pub fn input(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    derive_input(input).unwrap_or_else(Error::into_compile_error).into()
+}
+
+fn derive_input(input: DeriveInput) -> Result<TokenStream> {
+    let path = crate_path(&input)?;
+    let name = &input.ident;
+    let fields = match &input.data {
+        Data::Struct(data) if !data.fields.is_empty() => &data.fields,
+        _ => {
+            return Err(Error::new_spanned(
+                name,
+                "`Input` is derived for structs whose first field is explained",
+            ));
+        }
+    };
+    let members: Vec<Member> = fields.members().collect();
+    let (explained, others) = members.split_first().expect("there is a field");
+    let kind = &fields.iter().next().expect("there is a field").ty;
+    let copied = fields.iter().zip(&members).skip(1).map(|(field, member)| {
+        Ok(match is_skipped(field)? {
+            true => quote!(#member: ::core::clone::Clone::clone(&self.#member)),
+            false => quote!(#member: #path::Companion::copies(&self.#member, image, copies)),
+        })
+    });
+    let copied = copied.collect::<Result<Vec<_>>>()?;
+    let (parameters, arguments, bounds) = input.generics.split_for_impl();
+    Ok(quote! {
+        #[automatically_derived]
+        impl #parameters #path::Input for #name #arguments #bounds {
+            type Map = <#kind as #path::Input>::Map;
+
+            fn grid(&self) -> ::std::vec::Vec<usize> {
+                #path::Input::grid(&self.#explained)
+            }
+
+            fn to_layer(&self) -> #path::burn::Tensor<3> {
+                #path::Input::to_layer(&self.#explained)
+            }
+
+            fn with_layer(&self, values: #path::burn::Tensor<3>) -> Self {
+                Self {
+                    #explained: #path::Input::with_layer(&self.#explained, values),
+                    #(#others: ::core::clone::Clone::clone(&self.#others),)*
+                }
+            }
+
+            fn copies(&self, image: usize, copies: usize) -> Self {
+                Self { #explained: #path::Input::copies(&self.#explained, image, copies), #(#copied,)* }
+            }
+
+            fn to_map(values: #path::burn::Tensor<2>, grid: &[usize]) -> Self::Map {
+                <#kind as #path::Input>::to_map(values, grid)
+            }
+
+            fn batch(&self) -> usize {
+                #path::Input::batch(&self.#explained)
+            }
+        }
+    })
 }
 
 fn derive(input: DeriveInput) -> Result<TokenStream> {

@@ -29,7 +29,7 @@ mod tensors;
 mod tree;
 mod values;
 
-pub use cam_graph_derive::Tensors;
+pub use cam_graph_derive::{Input, Tensors};
 pub use capture::{detached, enter_module, straight_through};
 pub use error::Error;
 pub use precision::Precision;
@@ -37,3 +37,9 @@ pub use randomize::randomized;
 pub use recorded::{Fallible, Forward, Recorded, record, record_fallible};
 pub use tensors::{MapTensor, Tensors};
 pub use tree::{LayerNode, LayerTree};
+/// What the derive macros name.
+#[doc(hidden)]
+pub use {
+    burn,
+    cam_core::{Companion, Input},
+};

@@ -25,7 +25,25 @@ use cam_core::{At, Detections};
 ///
 /// The generated code names `burn_cam`. A crate that has the trait from elsewhere names that crate, as here.
 ///
-/// If the input is a tuple, its first element is explained ([`cam_core::Input`]), or another: see [`Recorded::at`](crate::Recorded::at).
+/// If the input is a tuple, its first element is explained ([`cam_core::Input`]), or another: see [`Recorded::at`](crate::Recorded::at). Of a
+/// struct that derives `Input` it is the first field:
+///
+/// ```
+/// use burn::prelude::*;
+/// use cam_graph::{Input, Tensors};
+///
+/// #[derive(Clone, Tensors, Input)]
+/// #[tensors(crate = cam_graph)]
+/// struct Patient {
+///     scan: Tensor<4>,
+///     age: Tensor<2>,
+/// }
+///
+/// let device = Device::flex();
+/// let patients = Patient { scan: Tensor::ones([2, 1, 16, 16], &device), age: Tensor::ones([2, 1], &device) };
+/// assert_eq!((patients.batch(), patients.grid()), (2, vec![16, 16]));
+/// assert_eq!(patients.copies(1, 5).age.dims(), [5, 1]);
+/// ```
 ///
 /// ```
 /// use burn::nn::{Linear, LinearConfig, conv::{Conv2d, Conv2dConfig}};

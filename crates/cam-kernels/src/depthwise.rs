@@ -62,6 +62,12 @@ fn to_channels_last(x: ImageView<'_>) -> Cow<'_, [f32]> {
     (0..x.floats.len()).map(value).collect()
 }
 
+/// The number of pixels of a row whose sums are in registers together.
+const PIXELS: usize = 4;
+
+/// The number of vectors of channels whose sums are in registers together.
+const VECTORS: usize = 2;
+
 /// The computation of a row of outputs.
 struct Row<'a> {
     depthwise: &'a Depthwise,
@@ -78,33 +84,96 @@ impl WithSimd for Row<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Row { depthwise, image, size, window, y, residual, activation, out } = self;
-        let Depthwise { weight, bias, kernel } = depthwise;
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let [height, width] = self.depthwise.kernel;
+        let rows: Vec<(usize, usize)> = self.window.taps(0, height, self.size[0], self.y).collect();
+        let columns = self.out.len() / self.depthwise.bias.len();
+        // Where the whole kernel is inside, pixels are computed together.
+        let (window, length) = (self.window, self.size[1]);
+        let reads = |column: usize| window.taps(1, width, length, column);
+        let mut column = 0;
+        while column < columns {
+            let is_whole = |column: usize| reads(column).count() == width;
+            if column + PIXELS <= columns && is_whole(column) && is_whole(column + PIXELS - 1) {
+                let taps: Vec<(usize, usize)> = reads(column).collect();
+                self.pixels::<S, PIXELS>(simd, column, &rows, &taps);
+                column += PIXELS;
+            } else {
+                let taps: Vec<(usize, usize)> = reads(column).collect();
+                self.pixels::<S, 1>(simd, column, &rows, &taps);
+                column += 1;
+            }
+        }
+    }
+}
+
+impl Row<'_> {
+    /// Computes some pixels, of which the first reads these rows and columns.
+    #[inline(always)]
+    fn pixels<S: Simd, const M: usize>(
+        &mut self,
+        simd: S,
+        column: usize,
+        rows: &[(usize, usize)],
+        columns: &[(usize, usize)],
+    ) {
+        let channels = self.depthwise.bias.len();
+        let mut first = 0;
+        while first + VECTORS * S::F32_LANES <= channels {
+            self.channels::<S, M, VECTORS>(simd, column, rows, columns, first);
+            first += VECTORS * S::F32_LANES;
+        }
+        while first < channels {
+            self.channels::<S, M, 1>(simd, column, rows, columns, first);
+            first += S::F32_LANES;
+        }
+    }
+
+    /// Computes some channels of some pixels. The last vector of channels may be partial.
+    #[inline(always)]
+    fn channels<S: Simd, const M: usize, const N: usize>(
+        &mut self,
+        simd: S,
+        column: usize,
+        rows: &[(usize, usize)],
+        columns: &[(usize, usize)],
+        first: usize,
+    ) {
+        let Self { depthwise: Depthwise { weight, bias, kernel }, image, size, window, .. } = *self;
         let channels = bias.len();
-        for (column, out) in out.chunks_exact_mut(channels).enumerate() {
-            out.copy_from_slice(bias);
-            for (ky, y) in window.taps(0, kernel[0], size[0], y) {
-                for (kx, x) in window.taps(1, kernel[1], size[1], column) {
-                    let pixel = &image[(y * size[1] + x) * channels..][..channels];
-                    let weight = &weight[(ky * kernel[1] + kx) * channels..][..channels];
-                    let (sums, sums_end) = S::as_mut_simd_f32s(out);
-                    let (pixels, pixels_end) = S::as_simd_f32s(pixel);
-                    let (weights, weights_end) = S::as_simd_f32s(weight);
-                    for ((sum, &pixel), &weight) in sums.iter_mut().zip(pixels).zip(weights) {
-                        *sum = simd.mul_add_e_f32s(pixel, weight, *sum);
-                    }
-                    for ((sum, pixel), weight) in sums_end.iter_mut().zip(pixels_end).zip(weights_end) {
-                        *sum += pixel * weight;
+        let load = |floats: &[f32], pixel: usize| -> [S::f32s; N] {
+            let (from, until) = (pixel * channels + first, (pixel + 1) * channels);
+            match N * S::F32_LANES <= until - from {
+                true => S::as_simd_f32s(&floats[from..][..N * S::F32_LANES]).0.try_into().expect("N vectors"),
+                false => std::array::from_fn(|_| simd.partial_load_f32s(&floats[from..until])),
+            }
+        };
+        let mut sums = [load(bias, 0); M];
+        for &(ky, y) in rows {
+            for &(kx, x) in columns {
+                let weights = load(weight, ky * kernel[1] + kx);
+                for (number, sums) in sums.iter_mut().enumerate() {
+                    let pixels = load(image, y * size[1] + x + number * window.stride[1]);
+                    for v in 0..N {
+                        sums[v] = simd.mul_add_e_f32s(pixels[v], weights[v], sums[v]);
                     }
                 }
             }
-            if let Some(residual) = residual {
-                for (out, residual) in out.iter_mut().zip(&residual[column * channels..]) {
-                    *out += residual;
+        }
+        for (number, mut sums) in sums.into_iter().enumerate() {
+            if let Some(residual) = self.residual {
+                let residual = load(residual, column + number);
+                for v in 0..N {
+                    sums[v] = simd.add_f32s(sums[v], residual[v]);
                 }
             }
-            activation.apply_to_slice(simd, out);
+            let sums = self.activation.apply(simd, sums);
+            let from = (column + number) * channels + first;
+            let out = &mut self.out[from..(column + number + 1) * channels];
+            match N * S::F32_LANES <= out.len() {
+                true => S::as_mut_simd_f32s(&mut out[..N * S::F32_LANES]).0.copy_from_slice(&sums),
+                false => simd.partial_store_f32s(out, sums[0]),
+            }
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use crate::math::{gelu, sigmoid};
 use crate::packing::{Panel, columns};
-use pulp::{Scalar, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 /// An activation function.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -85,20 +85,6 @@ impl Activation {
             }
         }
         x
-    }
-
-    #[inline(always)]
-    pub(crate) fn apply_to_slice<S: Simd>(self, simd: S, floats: &mut [f32]) {
-        if self == Activation::None {
-            return;
-        }
-        let (vectors, rest) = S::as_mut_simd_f32s(floats);
-        for vector in vectors {
-            [*vector] = self.apply(simd, [*vector]);
-        }
-        for x in rest {
-            [*x] = self.apply(Scalar, [*x]);
-        }
     }
 }
 

@@ -7,8 +7,8 @@ use burn::nn::*;
 use burn::prelude::*;
 use burn::tensor::activation::relu;
 use burn::tensor::{DType, Distribution, FloatDType};
-use cam_core::{At, Class, Explain, Explainer, Input, Nchw};
-use cam_graph::{MapTensor, Tensors, record};
+use cam_core::{At, Class, Explain, Explainer, Nchw};
+use cam_graph::{Input, Tensors, record};
 
 #[derive(Module, Debug)]
 pub struct Net {
@@ -42,67 +42,26 @@ impl Net {
 
 pub const LAYERS: [&str; 3] = ["conv 8 @ 16x12", "norm 8 @ 16x12", "relu 8 @ 16x12"];
 
-/// An input of several tensors, of which the images are explained.
-macro_rules! input {
-    ($name:ident { $first:ident: Tensor<4>, $($field:ident: $kind:ty),* }) => {
-        #[derive(Clone)]
-        struct $name {
-            $first: Tensor<4>,
-            $($field: $kind,)*
-        }
-
-        impl Tensors for $name {
-            fn map_tensors(self, map: MapTensor<'_>) -> Self {
-                Self { $first: self.$first.map_tensors(map), $($field: self.$field.map_tensors(map),)* }
-            }
-        }
-
-        impl Input for $name {
-            type Map = Tensor<3>;
-
-            fn grid(&self) -> Vec<usize> {
-                self.$first.grid()
-            }
-
-            fn to_layer(&self) -> Tensor<3> {
-                self.$first.to_layer()
-            }
-
-            fn with_layer(&self, values: Tensor<3>) -> Self {
-                Self { $first: self.$first.with_layer(values), ..self.clone() }
-            }
-
-            fn copies(&self, image: usize, copies: usize) -> Self {
-                Self { $first: self.$first.copies(image, copies), $($field: self.$field.copied(image, copies),)* }
-            }
-
-            fn to_map(values: Tensor<2>, grid: &[usize]) -> Tensor<3> {
-                Tensor::<4>::to_map(values, grid)
-            }
-        }
-    };
+/// Inputs of several tensors, of which the first is explained.
+#[derive(Clone, Tensors, Input)]
+#[tensors(crate = cam_graph)]
+struct Pair {
+    left: Tensor<4>,
+    right: Tensor<4>,
 }
 
-/// Rows of tensors of any kind.
-trait Copied {
-    fn copied(&self, image: usize, copies: usize) -> Self;
+#[derive(Clone, Tensors, Input)]
+#[tensors(crate = cam_graph)]
+struct WithNumbers {
+    image: Tensor<4>,
+    numbers: Tensor<2>,
+    #[tensors(skip)]
+    factor: f32,
 }
 
-impl<const D: usize> Copied for Tensor<D> {
-    fn copied(&self, image: usize, copies: usize) -> Self {
-        self.clone().narrow(0, image, 1).repeat_dim(0, copies)
-    }
-}
-
-impl Copied for Tensor<1, Int> {
-    fn copied(&self, image: usize, copies: usize) -> Self {
-        self.clone().narrow(0, image, 1).repeat_dim(0, copies)
-    }
-}
-
-input!(Pair { left: Tensor<4>, right: Tensor<4> });
-input!(WithNumbers { image: Tensor<4>, numbers: Tensor<2> });
-input!(WithClass { image: Tensor<4>, class: Tensor<1, Int> });
+#[derive(Clone, Tensors, Input)]
+#[tensors(crate = cam_graph)]
+struct WithClass(Tensor<4>, Tensor<1, Int>);
 
 fn pairs(batch: usize) -> Pair {
     Pair { left: images(batch), right: random([batch, 3, 16, 12]) * 0.7 + 0.1 }
@@ -152,16 +111,16 @@ fn each_of_two_images_has_layers_and_maps_of_its_own() {
 
 #[test]
 fn an_image_and_numbers() {
-    let input = |batch| WithNumbers { image: images(batch), numbers: random([batch, 4]) };
+    let input = |batch| WithNumbers { image: images(batch), numbers: random([batch, 4]), factor: 0.5 };
     case(net(), input, |net, input: WithNumbers| {
         let [batch, _] = input.numbers.dims();
-        let scale = net.numbers.forward(input.numbers).reshape([batch, 8, 1, 1]);
+        let scale = net.numbers.forward(input.numbers * input.factor).reshape([batch, 8, 1, 1]);
         net.fc.forward(pooled(relu(net.norm.forward(net.conv.forward(input.image)) * scale)))
     })
     .has_layers(&["conv 8 @ 16x12", "norm 8 @ 16x12", "mul 8 @ 16x12", "relu 8 @ 16x12"])
     .tapped(&["norm", "mul"], |net, input, taps| {
         let [batch, _] = input.numbers.dims();
-        let scale = net.numbers.forward(input.numbers).reshape([batch, 8, 1, 1]);
+        let scale = net.numbers.forward(input.numbers * input.factor).reshape([batch, 8, 1, 1]);
         let x = taps.layer("norm", Nchw, || net.norm.forward(net.conv.forward(input.image)));
         net.fc.forward(pooled(relu(taps.layer("mul", Nchw, || x * scale))))
     });
@@ -175,14 +134,12 @@ fn an_image_and_a_class() {
         classes: Embedding,
     }
     let model = ImageAndClass { net: net(), classes: EmbeddingConfig::new(7, 8).init(&device()) };
-    let input = |batch: usize| WithClass {
-        image: images(batch),
-        class: Tensor::<1, Int>::arange(2..2 + batch as i64, &device()),
-    };
-    case(model, input, |model, input: WithClass| {
-        let [batch] = input.class.dims();
-        let question = model.classes.forward(input.class.reshape([batch, 1])).squeeze_dim::<2>(1);
-        model.net.fc.forward(pooled(model.net.features(input.image)) * question)
+    let input =
+        |batch: usize| WithClass(images(batch), Tensor::<1, Int>::arange(2..2 + batch as i64, &device()));
+    case(model, input, |model, WithClass(image, class)| {
+        let [batch] = class.dims();
+        let question = model.classes.forward(class.reshape([batch, 1])).squeeze_dim::<2>(1);
+        model.net.fc.forward(pooled(model.net.features(image)) * question)
     })
     .has_layers(&["net.conv 8 @ 16x12", "net.norm 8 @ 16x12", "net.relu 8 @ 16x12"]);
 }
