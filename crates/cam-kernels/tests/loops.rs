@@ -1,7 +1,7 @@
 //! Compares the kernels with their formulas, written with loops.
 
 use cam_kernels::{
-    Activation, Attention, Conv, Gemv, ImageView, Window, gelu, gelu_backward, layer_norm,
+    Activation, Attention, Conv, Gemv, ImageView, Window, gate, gelu, gelu_backward, layer_norm,
     layer_norm_backward, max_pool,
 };
 use proptest::prelude::*;
@@ -220,6 +220,17 @@ proptest! {
             }
             prop_assert_eq!(fast, largest);
         }
+    }
+}
+
+#[test]
+fn a_gate_multiplies_each_channel_of_each_image() {
+    // More than a task of pixels, channels that fill no vector, and nothing.
+    for [batch, pixels, channels] in [[2, 900, 19], [3, 1, 1], [1, 0, 4]] {
+        let (x, gates) = (floats(batch * pixels * channels, 1), floats(batch * channels, 2));
+        let product = gate(&x, &gates, [batch, pixels, channels], vec![f32::NAN; 3]);
+        let expected = |at: usize| x[at] * gates[at / (pixels * channels) * channels + at % channels];
+        assert_eq!(product, (0..x.len()).map(expected).collect::<Vec<_>>());
     }
 }
 

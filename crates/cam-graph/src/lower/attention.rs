@@ -10,6 +10,7 @@ use burn::backend::{DispatchTensor, Slice, TensorMetadata};
 use burn::tensor::{DType, Tensor};
 use cam_nn::FusedAttention;
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 impl Lowering<'_> {
@@ -28,7 +29,11 @@ impl Lowering<'_> {
         let mut chain = Chain::new(self, index);
         chain.operators.extend(&operators);
         // Queries, keys and values that one layer outputs together are read in place.
-        let parts = [0, 1, 2].map(|part| self.part(inputs[part], part, heads * size));
+        let parts = [0, 1, 2].map(|part| {
+            let slot = inputs[part];
+            let found = self.part(slot, part, heads * size);
+            found.or_else(|| self.part_of_heads(slot, part, [batch, heads, tokens, size]))
+        });
         if let [Some((row, first)), Some((row_of_keys, second)), Some((row_of_values, third))] = &parts
             && row == row_of_keys
             && row == row_of_values
@@ -178,6 +183,42 @@ impl Lowering<'_> {
     }
 }
 
+impl Lowering<'_> {
+    /// Returns what [`part`](Self::part) does where heads and tokens are exchanged in all parts together, before they are split:
+    /// `qkv.reshape([batch, tokens, 3, heads, size]).permute([2, 0, 3, 1, 4])`.
+    fn part_of_heads(
+        &self,
+        slot: Slot,
+        part: usize,
+        [batch, heads, tokens, size]: [usize; 4],
+    ) -> Option<(Slot, Vec<usize>)> {
+        let (mut at, mut operators) = (slot, Vec::new());
+        let mut before = |reads: u32| {
+            let index = self.graph.producers[at].filter(|index| !self.taken.contains(index))?;
+            let operator = &self.graph.operators[index];
+            let is_read = self.graph.reads[at] == reads;
+            operators.push(index);
+            at = *operator.inputs.first()?;
+            is_read.then_some(&operator.ir)
+        };
+        let is = |tensor: &TensorIr, shape: &[usize]| (tensor.shape.as_slice() == shape).then_some(());
+        let OperationIr::BaseFloat(Base::Reshape(squeezed)) = before(1)? else { return None };
+        is(&squeezed.input, &[1, batch, heads, tokens, size])?;
+        let OperationIr::BaseFloat(Base::Slice(cut)) = before(1)? else { return None };
+        is(&cut.tensor, &[3, batch, heads, tokens, size])?;
+        if !cuts(cut, 0, part..part + 1) {
+            return None;
+        }
+        let OperationIr::BaseFloat(Base::Permute(exchanged)) = before(3)? else { return None };
+        if exchanged.axes != [2, 0, 3, 1, 4] {
+            return None;
+        }
+        let OperationIr::BaseFloat(Base::Reshape(split)) = before(1)? else { return None };
+        is(&split.input, &[batch, tokens, 3 * heads * size])?;
+        Some((at, operators))
+    }
+}
+
 /// A sequence of operators in reverse order, each with the next one as its only reader.
 struct Backwards<'a> {
     lowering: &'a Lowering<'a>,
@@ -288,13 +329,19 @@ fn scaled(operator: &OperationIr) -> Option<(&TensorIr, f64)> {
 fn is_part(op: &SliceOpIr, part: usize, width: usize) -> bool {
     let shape = op.tensor.shape.as_slice();
     let third = if shape.len() == 5 { 1 } else { width };
-    let cuts = |(axis, range): (usize, &Slice)| {
-        let (from, to) = if axis == 2 { (part * third, (part + 1) * third) } else { (0, shape[axis]) };
-        range.start == from as isize
-            && range.end.unwrap_or(shape[axis] as isize) == to as isize
-            && range.step == 1
+    shape.get(2) == Some(&(3 * third)) && cuts(op, 2, part * third..(part + 1) * third)
+}
+
+/// Reports whether a slice is a range of an axis, and the whole of all others.
+fn cuts(op: &SliceOpIr, axis: usize, range: Range<usize>) -> bool {
+    let shape = op.tensor.shape.as_slice();
+    let is_cut = |(at, slice): (usize, &Slice)| {
+        let expected = if at == axis { range.clone() } else { 0..shape[at] };
+        slice.start == expected.start as isize
+            && slice.end.unwrap_or(shape[at] as isize) == expected.end as isize
+            && slice.step == 1
     };
-    shape.get(2) == Some(&(3 * third)) && op.ranges.len() > 2 && op.ranges.iter().enumerate().all(cuts)
+    op.ranges.len() > axis && op.ranges.iter().enumerate().all(is_cut)
 }
 
 /// Returns `Some` if an operator swaps heads and tokens.
