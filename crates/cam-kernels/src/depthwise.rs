@@ -93,13 +93,12 @@ impl WithSimd for Row<'_> {
         let reads = |column: usize| window.taps(1, width, length, column);
         let mut column = 0;
         while column < columns {
-            let is_whole = |column: usize| reads(column).count() == width;
-            if column + PIXELS <= columns && is_whole(column) && is_whole(column + PIXELS - 1) {
-                let taps: Vec<(usize, usize)> = reads(column).collect();
+            let taps: Vec<(usize, usize)> = reads(column).collect();
+            let last = column + PIXELS - 1;
+            if taps.len() == width && last < columns && reads(last).count() == width {
                 self.pixels::<S, PIXELS>(simd, column, &rows, &taps);
                 column += PIXELS;
             } else {
-                let taps: Vec<(usize, usize)> = reads(column).collect();
                 self.pixels::<S, 1>(simd, column, &rows, &taps);
                 column += 1;
             }
@@ -141,19 +140,14 @@ impl Row<'_> {
     ) {
         let Self { depthwise: Depthwise { weight, bias, kernel }, image, size, window, .. } = *self;
         let channels = bias.len();
-        let load = |floats: &[f32], pixel: usize| -> [S::f32s; N] {
-            let (from, until) = (pixel * channels + first, (pixel + 1) * channels);
-            match N * S::F32_LANES <= until - from {
-                true => S::as_simd_f32s(&floats[from..][..N * S::F32_LANES]).0.try_into().expect("N vectors"),
-                false => std::array::from_fn(|_| simd.partial_load_f32s(&floats[from..until])),
-            }
-        };
-        let mut sums = [load(bias, 0); M];
+        let mut sums = [load::<S, N>(simd, &bias[first..]); M];
         for &(ky, y) in rows {
             for &(kx, x) in columns {
-                let weights = load(weight, ky * kernel[1] + kx);
+                let at = (ky * kernel[1] + kx) * channels;
+                let weights = load::<S, N>(simd, &weight[at + first..at + channels]);
                 for (number, sums) in sums.iter_mut().enumerate() {
-                    let pixels = load(image, y * size[1] + x + number * window.stride[1]);
+                    let at = (y * size[1] + x + number * window.stride[1]) * channels;
+                    let pixels = load::<S, N>(simd, &image[at + first..at + channels]);
                     for v in 0..N {
                         sums[v] = simd.mul_add_e_f32s(pixels[v], weights[v], sums[v]);
                     }
@@ -162,7 +156,8 @@ impl Row<'_> {
         }
         for (number, mut sums) in sums.into_iter().enumerate() {
             if let Some(residual) = self.residual {
-                let residual = load(residual, column + number);
+                let at = (column + number) * channels;
+                let residual = load::<S, N>(simd, &residual[at + first..at + channels]);
                 for v in 0..N {
                     sums[v] = simd.add_f32s(sums[v], residual[v]);
                 }
@@ -176,4 +171,13 @@ impl Row<'_> {
             }
         }
     }
+}
+
+/// Returns the first vectors of some floats, of which the last may be partial if it is the only one.
+#[inline(always)]
+fn load<S: Simd, const N: usize>(simd: S, floats: &[f32]) -> [S::f32s; N] {
+    if N * S::F32_LANES <= floats.len() {
+        return S::as_simd_f32s(floats).0.as_chunks().0[0];
+    }
+    [simd.partial_load_f32s(floats); N]
 }

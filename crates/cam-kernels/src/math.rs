@@ -28,6 +28,20 @@ pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.mul_f32s(simd.add_f32s(sum, splat(1.0)), simd.transmute_f32s_u32s(power))
 }
 
+/// Brings values between two bounds. Not by minima and maxima, which hide NaN.
+#[inline(always)]
+pub(crate) fn clamp<S: Simd>(simd: S, x: S::f32s, least: S::f32s, most: S::f32s) -> S::f32s {
+    let x = simd.select_f32s(simd.less_than_f32s(x, least), least, x);
+    simd.select_f32s(simd.less_than_f32s(most, x), most, x)
+}
+
+/// Returns $\max(0, \min(1, x / 6 + 1 / 2))$.
+#[inline(always)]
+pub(crate) fn hard_sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let line = simd.mul_add_e_f32s(x, simd.splat_f32s(1.0 / 6.0), simd.splat_f32s(0.5));
+    clamp(simd, line, simd.splat_f32s(0.0), simd.splat_f32s(1.0))
+}
+
 /// Returns $1 / (1 + e^{-x})$ within a few units in the last place.
 #[inline(always)]
 pub(crate) fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {

@@ -5,7 +5,7 @@
 //! Each step loads one row of the panel into registers and multiplies it with one float of each input row. Six rows by four vectors
 //! make 24 sums, which hide the latency of the multiplications and leave registers for the weights.
 
-use crate::math::{gelu, sigmoid};
+use crate::math::{clamp, gelu, hard_sigmoid, sigmoid};
 use crate::packing::{Panel, columns};
 use pulp::{Simd, WithSimd};
 
@@ -33,34 +33,27 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Applies the activation to some vectors. Uses loops, as closures are not always compiled for the vectors of this machine.
+    /// Applies the activation to some vectors. Uses loops and functions, as closures are not always compiled for the vectors of this machine.
     #[inline(always)]
     pub(crate) fn apply<S: Simd, const N: usize>(self, simd: S, mut x: [S::f32s; N]) -> [S::f32s; N] {
-        let splat = |x| simd.splat_f32s(x);
-        // Not minima and maxima, which hide NaN.
-        let clamp = |x, [least, most]: [S::f32s; 2]| {
-            let x = simd.select_f32s(simd.less_than_f32s(x, least), least, x);
-            simd.select_f32s(simd.less_than_f32s(most, x), most, x)
-        };
-        let hard_sigmoid =
-            |x| clamp(simd.mul_add_e_f32s(x, splat(1.0 / 6.0), splat(0.5)), [splat(0.0), splat(1.0)]);
+        let zero = simd.splat_f32s(0.0);
         match self {
             Activation::None => {}
             Activation::Gelu => x = gelu(simd, x),
             Activation::Relu => {
                 for x in &mut x {
-                    *x = simd.select_f32s(simd.less_than_f32s(*x, splat(0.0)), splat(0.0), *x);
+                    *x = simd.select_f32s(simd.less_than_f32s(*x, zero), zero, *x);
                 }
             }
             Activation::LeakyRelu(slope) => {
                 for x in &mut x {
-                    let below = simd.mul_f32s(*x, splat(slope));
-                    *x = simd.select_f32s(simd.less_than_f32s(*x, splat(0.0)), below, *x);
+                    let below = simd.mul_f32s(*x, simd.splat_f32s(slope));
+                    *x = simd.select_f32s(simd.less_than_f32s(*x, zero), below, *x);
                 }
             }
-            Activation::Clamp(bounds) => {
+            Activation::Clamp([least, most]) => {
                 for x in &mut x {
-                    *x = clamp(*x, bounds.map(splat));
+                    *x = clamp(simd, *x, simd.splat_f32s(least), simd.splat_f32s(most));
                 }
             }
             Activation::Sigmoid => {
@@ -75,12 +68,12 @@ impl Activation {
             }
             Activation::HardSigmoid => {
                 for x in &mut x {
-                    *x = hard_sigmoid(*x);
+                    *x = hard_sigmoid(simd, *x);
                 }
             }
             Activation::HardSwish => {
                 for x in &mut x {
-                    *x = simd.mul_f32s(*x, hard_sigmoid(*x));
+                    *x = simd.mul_f32s(*x, hard_sigmoid(simd, *x));
                 }
             }
         }
