@@ -136,7 +136,9 @@ impl ImageInput {
     /// Returns what of the image a model sees, and where.
     fn shown(&self, view: View, preprocess: &Preprocess) -> Shown {
         let [x, y, width, height] = preprocess.inner(self.pixels.width(), self.pixels.height());
-        let inner = preprocess.resize.has_bars().then_some(Area { x, y, width, height });
+        let [rows, columns] = self.input_size(preprocess).map(|side| side as u32);
+        let is_surrounded = [width, height] != [columns, rows];
+        let inner = is_surrounded.then_some(Area { x, y, width, height });
         Shown { area: Area::nearest(&self.pixels, view.into()), inner }
     }
 

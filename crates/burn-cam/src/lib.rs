@@ -125,8 +125,8 @@ pub use cam_core::{
 pub use cam_device;
 pub use cam_graph::{Input, LayerNode, LayerTree, MapTensor, Precision, Tensors};
 pub use cam_image::{
-    Bands, ChannelOrder, Filter, InputLayout, Logits, MOST_PIXELS, PHOTO_EXTENSIONS, Photo, PhotoNote,
-    PhotoReader, Preprocess, Resize, ValueRange, check_photo_size,
+    Bands, ChannelOrder, Cropping, Filter, InputLayout, Logits, MOST_PIXELS, PHOTO_EXTENSIONS, Photo,
+    PhotoNote, PhotoReader, Preprocess, Resize, ValueRange, check_photo_size,
 };
 #[cfg(feature = "zoo")]
 pub use cam_models::{

@@ -19,6 +19,7 @@ mod labels;
 mod linear;
 mod logits;
 mod photo;
+mod pillow;
 mod prediction;
 mod preprocess;
 
@@ -29,4 +30,4 @@ pub use photo::{
     Bands, MOST_PIXELS, PHOTO_EXTENSIONS, Photo, PhotoNote, PhotoReader, check_photo_size, read_photo,
 };
 pub use prediction::Prediction;
-pub use preprocess::{ChannelOrder, Filter, InputLayout, Preprocess, Resize, ValueRange, View};
+pub use preprocess::{ChannelOrder, Cropping, Filter, InputLayout, Preprocess, Resize, ValueRange, View};

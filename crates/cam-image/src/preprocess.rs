@@ -1,10 +1,8 @@
-//! From an image to the input of a network, as in Python: resized by an antialiased filter that matches Pillow, its channels put in
+//! From an image to the input of a network, as in Python: resized by the filters of Pillow, its channels put in
 //! order, scaled to the range that the network was trained with, and normalized by the mean and the deviation of each channel.
 
-use crate::{Bands, Error, linear};
+use crate::{Bands, Error, linear, pillow};
 use burn::tensor::{Device, Tensor, TensorData};
-use fast_image_resize::images::Image;
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::{Rgb, RgbImage};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -22,9 +20,11 @@ pub enum Resize {
     Squash,
     /// The shorter side is resized and the center is cut out, as networks are evaluated: the map covers the center.
     Crop,
+    /// The whole image is squeezed to a larger input, whose center is cut out.
+    SquashCrop,
     /// The whole image is scaled to fit, and bars of gray (114 of 255, as in YOLO) fill the rest: the map covers the image.
     Letterbox,
-    /// The shorter side is resized, and the input is as long as the image is: the map covers all of it.
+    /// The shorter side is resized, and the input is as long as the image is, up to [`Preprocess::longest`]: the map covers all of it.
     ShortSide,
     /// The whole image is scaled to fit into the upper left corner, and gray fills the rest, as in YOLOX: the map covers the image.
     Corner,
@@ -48,18 +48,46 @@ pub enum Filter {
     Bicubic,
     /// Pillow's `LANCZOS`.
     Lanczos,
+    /// Pillow's `NEAREST`.
+    Nearest,
+    /// Pillow's `BOX`: the mean.
+    Box,
+    /// Pillow's `HAMMING`.
+    Hamming,
     /// OpenCV's `INTER_LINEAR`: four pixels are mixed, however much the image is reduced.
     Linear,
 }
 
-impl Filter {
-    fn options(self) -> ResizeOptions {
-        ResizeOptions::new().resize_alg(match self {
-            Self::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
-            Self::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
-            Self::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
-            Self::Linear => ResizeAlg::Interpolation(FilterType::Bilinear),
-        })
+/// Whose rules a center crop follows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cropping {
+    /// timm's and torchvision's: a crop that would begin between two pixels begins at the even one. For an input that is no square, the
+    /// image is resized to cover both of its sides.
+    #[default]
+    Timm,
+    /// Those of transformers: a crop that would begin between two pixels begins at the first one. For an input that is no square, the
+    /// shorter side of the image is resized to the shorter one of the input.
+    Transformers,
+}
+
+impl Cropping {
+    /// Returns where the middle part of a length begins.
+    fn begin(self, length: u32, part: u32) -> u32 {
+        let left = length.saturating_sub(part);
+        match self {
+            Self::Timm => (f64::from(left) / 2.0).round_ties_even() as u32,
+            Self::Transformers => left / 2,
+        }
+    }
+
+    /// Returns where a length begins in the middle of a longer one.
+    fn indent(self, length: u32, whole: u32) -> u32 {
+        let free = whole.saturating_sub(length);
+        match self {
+            Self::Timm => free / 2,
+            Self::Transformers => free.div_ceil(2),
+        }
     }
 }
 
@@ -125,8 +153,12 @@ pub struct Preprocess {
     /// The deviation of each channel, in the order and the units of the network. The last one is that of all further channels; without any it
     /// is 1.
     pub std: Cow<'static, [f32]>,
-    /// The share of the shorter side that [`Resize::Crop`] keeps.
+    /// The share of the shorter side that [`Resize::Crop`] and [`Resize::SquashCrop`] keep. Beyond 1, black surrounds the image.
     pub crop: f32,
+    /// Whose rules a crop follows.
+    pub cropping: Cropping,
+    /// The most pixels of the longer side of [`Resize::ShortSide`].
+    pub longest: Option<usize>,
     /// How an image of another shape is resized.
     pub resize: Resize,
     /// The filter.
@@ -145,6 +177,8 @@ impl Preprocess {
         mean: Cow::Borrowed(&[0.485, 0.456, 0.406]),
         std: Cow::Borrowed(&[0.229, 0.224, 0.225]),
         crop: 0.875,
+        cropping: Cropping::Timm,
+        longest: None,
         resize: Resize::Squash,
         filter: Filter::Bilinear,
         layout: InputLayout::Auto,
@@ -187,6 +221,10 @@ impl fmt::Display for Preprocess {
                     "cropped to the central {share:.1} % of the shorter side, {height} x {width} pixels"
                 )?;
             }
+            Resize::SquashCrop => {
+                let share = 100.0 * self.crop;
+                write!(f, "squeezed and cropped to the central {share:.1} %, {height} x {width} pixels")?;
+            }
             Resize::Letterbox => write!(f, "scaled whole into {height} x {width} pixels with gray bars")?,
             Resize::ShortSide => write!(f, "scaled whole to a shorter side of {} pixels", height.min(width))?,
             Resize::Corner => {
@@ -197,6 +235,9 @@ impl fmt::Display for Preprocess {
             Filter::Bilinear => "bilinear",
             Filter::Bicubic => "bicubic",
             Filter::Lanczos => "Lanczos",
+            Filter::Nearest => "nearest",
+            Filter::Box => "box",
+            Filter::Hamming => "Hamming",
             Filter::Linear => "linear",
         };
         let colors = match (self.channels, self.order) {
@@ -317,22 +358,23 @@ impl Preprocess {
 
     /// Returns the height and width of the input for an image of this width and height.
     pub fn input_size(&self, width: u32, height: u32) -> [usize; 2] {
-        match self.resize {
-            Resize::Squash | Resize::Crop | Resize::Letterbox | Resize::Corner => self.size,
-            Resize::ShortSide => {
-                let short = self.size[0].min(self.size[1]);
-                let factor = short as f64 / f64::from(width.min(height).max(1));
-                // Truncated, as in torchvision.
-                [height, width].map(|side| ((f64::from(side) * factor + 1e-6) as usize).max(short))
-            }
+        if self.resize != Resize::ShortSide {
+            return self.size;
         }
+        let short = self.size[0].min(self.size[1]) as u32;
+        let sides = match self.longest {
+            Some(longest) => within(short, longest as u32, [height, width]),
+            None => to_short_side(short, [height, width]),
+        };
+        sides.map(|side| side as usize)
     }
 
     /// Returns the part of the input that shows an image of this width and height: left, top, width and height, in pixels of the input.
     pub fn inner(&self, width: u32, height: u32) -> [u32; 4] {
         let [rows, columns] = self.input_size(width, height).map(|side| side as u32);
         if !self.resize.has_bars() {
-            return [0, 0, columns, rows];
+            let Placement { scaled, to, size, .. } = self.placement([width, height]);
+            return [to[0], to[1], scaled[0].min(size[0]), scaled[1].min(size[1])];
         }
         let gain = gain([columns, rows], [width, height]);
         let scaled = |side: u32, most: u32| {
@@ -373,8 +415,10 @@ impl Preprocess {
             };
             return [[-(left as f32) * factor[0], -(top as f32) * factor[1]], factor];
         }
-        let Placement { size, view, .. } = self.placement([width, height]);
-        [[view.x, view.y], [view.width / size[0] as f32, view.height / size[1] as f32]]
+        let Placement { scaled, to, size, view, .. } = self.placement([width, height]);
+        let factor =
+            [view.width / scaled[0].min(size[0]) as f32, view.height / scaled[1].min(size[1]) as f32];
+        [[view.x - to[0] as f32 * factor[0], view.y - to[1] as f32 * factor[1]], factor]
     }
 
     /// Returns the part of an image of this width and height that the network sees.
@@ -385,13 +429,16 @@ impl Preprocess {
     /// Returns the image that the network sees, before its colors are normalized, and the part of the image that it shows.
     pub fn resized(&self, photo: &RgbImage) -> (RgbImage, View) {
         let Placement { scaled, from, to, size, view } = self.placement([photo.width(), photo.height()]);
-        let resized = resize(photo, scaled[0], scaled[1], self.filter);
+        let resized = match self.filter {
+            Filter::Linear => linear::resize(photo, scaled[0], scaled[1]),
+            filter => pillow::resize(photo, scaled[0], scaled[1], filter),
+        };
         if scaled == size {
             return (resized, view);
         }
         let [width, height] = [0, 1].map(|axis| scaled[axis].min(size[axis]));
         let part = image::imageops::crop_imm(&resized, from[0], from[1], width, height);
-        let mut input = RgbImage::from_pixel(size[0], size[1], Rgb([BARS; 3]));
+        let mut input = RgbImage::from_pixel(size[0], size[1], Rgb([self.surround(); 3]));
         image::imageops::replace(&mut input, &part.to_image(), to[0].into(), to[1].into());
         (input, view)
     }
@@ -408,24 +455,38 @@ impl Preprocess {
                 let [left, top, width, height] = self.inner(photo_width, photo_height);
                 Placement { scaled: [width, height], to: [left, top], ..placed }
             }
-            Resize::Crop => {
-                // As in torchvision and timm: the shorter side first, all sides truncated (224 / 0.9 is 248), the center rounded.
-                let target = [height, width].map(|side| (side as f32 / self.crop + 1e-3).floor().max(1.0));
-                let factor = (target[0] / whole.height).max(target[1] / whole.width);
-                let full_width = ((whole.width * factor + 1e-3) as u32).max(width);
-                let full_height = ((whole.height * factor + 1e-3) as u32).max(height);
-                let left = ((full_width - width) as f32 / 2.0).round_ties_even() as u32;
-                let top = ((full_height - height) as f32 / 2.0).round_ties_even() as u32;
-                let (across, down) = (whole.width / full_width as f32, whole.height / full_height as f32);
-                let view = View {
-                    x: left as f32 * across,
-                    y: top as f32 * down,
-                    width: width as f32 * across,
-                    height: height as f32 * down,
+            Resize::Crop | Resize::SquashCrop => {
+                // All sides truncated, as in torchvision, timm and transformers: 224 / 0.9 is 248.
+                let target = size.map(|side| (f64::from(side) / f64::from(self.crop) + 1e-3).max(1.0) as u32);
+                let own = [photo_width, photo_height];
+                let scaled = match self.resize {
+                    Resize::SquashCrop => target,
+                    _ if target[0] == target[1] || self.cropping == Cropping::Transformers => {
+                        to_short_side(target[0].min(target[1]), own)
+                    }
+                    _ => {
+                        let ratio = [0, 1].map(|axis| f64::from(own[axis]) / f64::from(target[axis]));
+                        let ratio = ratio[0].min(ratio[1]);
+                        own.map(|side| (f64::from(side) / ratio).round_ties_even().max(1.0) as u32)
+                    }
                 };
-                Placement { scaled: [full_width, full_height], from: [left, top], view, ..placed }
+                let from = [0, 1].map(|axis| self.cropping.begin(scaled[axis], size[axis]));
+                let to = [0, 1].map(|axis| self.cropping.indent(scaled[axis], size[axis]));
+                let [across, down] = [0, 1].map(|axis| own[axis] as f32 / scaled[axis] as f32);
+                let view = View {
+                    x: from[0] as f32 * across,
+                    y: from[1] as f32 * down,
+                    width: scaled[0].min(width) as f32 * across,
+                    height: scaled[1].min(height) as f32 * down,
+                };
+                Placement { scaled, from, to, view, ..placed }
             }
         }
+    }
+
+    /// Returns the gray around an image that does not fill the input.
+    fn surround(&self) -> u8 {
+        if self.resize.has_bars() { BARS } else { 0 }
     }
 
     /// Returns the input of the network for bands, and the part of the image that it shows.
@@ -445,11 +506,11 @@ impl Preprocess {
             [scaled[0], from[0], to[0], size[0]].map(|side| side as usize);
         let [top, row, height] = [from[1], to[1], size[1]].map(|side| side as usize);
         let shown = scaled_width.min(width);
-        let mut planes = vec![f32::from(BARS) / 255.0; self.channels * height * width];
+        let mut planes = vec![f32::from(self.surround()) / 255.0; self.channels * height * width];
         let inputs = planes.chunks_exact_mut(height * width);
         let sources = bands.values.chunks_exact(bands.width * bands.height);
         for (channel, (input, band)) in inputs.zip(sources).enumerate() {
-            let resized = resize_band(band, own, scaled, self.filter);
+            let resized = pillow::resize_band(band, own, scaled, self.filter);
             let rows =
                 input.chunks_exact_mut(width).skip(row).zip(resized.chunks_exact(scaled_width).skip(top));
             for (to, from) in rows {
@@ -467,6 +528,27 @@ impl Preprocess {
 fn gain(into: [u32; 2], size: [u32; 2]) -> f64 {
     let [across, down] = [0, 1].map(|axis| f64::from(into[axis]) / f64::from(size[axis].max(1)));
     across.min(down)
+}
+
+/// Returns the sides of an image whose shorter one is resized to this. Truncated, as in torchvision.
+fn to_short_side(short: u32, sides: [u32; 2]) -> [u32; 2] {
+    let least = u64::from(sides[0].min(sides[1]).max(1));
+    sides.map(|side| u32::try_from(u64::from(short) * u64::from(side) / least).unwrap_or(u32::MAX).max(1))
+}
+
+/// Returns the sides of an image whose shorter one is resized to this if its longer one does not exceed a length then, and whose longer
+/// one is resized to that length otherwise. Rounded as in DETR and transformers.
+fn within(short: u32, longest: u32, sides: [u32; 2]) -> [u32; 2] {
+    let [least, most] = [sides[0].min(sides[1]), sides[0].max(sides[1])].map(|side| f64::from(side.max(1)));
+    if most / least * f64::from(short) <= f64::from(longest) {
+        return to_short_side(short, sides);
+    }
+    let exact = f64::from(longest) * least / most;
+    let short = exact.round_ties_even();
+    let scaled =
+        |side: u32| if f64::from(side) == least { short } else { (exact * f64::from(side) / least).floor() };
+    // Of a square both sides are the shorter one.
+    sides.map(|side| scaled(side).max(1.0) as u32)
 }
 
 /// Where an image is in the input of a network. All are of columns, and then of rows.
@@ -487,39 +569,4 @@ struct Placement {
 fn luma(Rgb([red, green, blue]): &Rgb<u8>) -> u8 {
     let sum = 19595 * u32::from(*red) + 38470 * u32::from(*green) + 7471 * u32::from(*blue);
     ((sum + (1 << 15)) >> 16) as u8
-}
-
-/// Resizes as Pillow does: a convolution whose support grows with the reduction, along rows first, and rounded before it goes along
-/// columns, which determines where a bicubic overshoot is clipped.
-fn resize(photo: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbImage {
-    let options = filter.options();
-    if filter == Filter::Linear {
-        return linear::resize(photo, width, height);
-    }
-    let mut image = photo.clone();
-    for (width, height) in [(width, photo.height()), (width, height)] {
-        if image.dimensions() == (width, height) {
-            continue;
-        }
-        let source = Image::from_vec_u8(image.width(), image.height(), image.into_raw(), PixelType::U8x3)
-            .expect("an RGB image has three bytes per pixel");
-        let mut target = Image::new(width, height, PixelType::U8x3);
-        Resizer::new()
-            .resize(&source, &mut target, &options)
-            .expect("both images have three bytes per pixel");
-        image = RgbImage::from_raw(width, height, target.into_vec()).expect("an image of the requested size");
-    }
-    image
-}
-
-/// Resizes a band, as [`resize`] does but without rounding.
-fn resize_band(band: &[f32], [width, height]: [u32; 2], full: [u32; 2], filter: Filter) -> Vec<f32> {
-    let bytes = band.iter().flat_map(|value| value.to_ne_bytes()).collect();
-    let source =
-        Image::from_vec_u8(width, height, bytes, PixelType::F32).expect("a band has a float per pixel");
-    let mut target = Image::new(full[0], full[1], PixelType::F32);
-    let resized = Resizer::new().resize(&source, &mut target, &filter.options());
-    resized.expect("both have a float per pixel");
-    let (floats, _) = target.buffer().as_chunks();
-    floats.iter().map(|bytes| f32::from_ne_bytes(*bytes)).collect()
 }

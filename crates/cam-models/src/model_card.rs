@@ -1,7 +1,7 @@
 //! Model cards: what one has to know of a model to use it. Those of a family are one TOML file beside its network.
 
 use crate::{ArchitectureOptions, Error, Registry};
-use cam_image::{ChannelOrder, Filter, InputLayout, Logits, Preprocess, Resize, ValueRange};
+use cam_image::{ChannelOrder, Cropping, Filter, InputLayout, Logits, Preprocess, Resize, ValueRange};
 use serde::{Deserialize, Serialize, Serializer};
 
 /// A model card: what one has to know of a model to use it.
@@ -45,13 +45,19 @@ pub struct ModelCard {
     /// The deviation of each channel, in the order and the units of the network. The last one is that of all further channels.
     #[serde(serialize_with = "as_written")]
     pub std: Vec<f32>,
-    /// How an image of another shape becomes the input, by default: `squash`, `crop`, `letterbox`, `short-side`.
+    /// How an image of another shape becomes the input, by default: `squash`, `crop`, `squash-crop`, `letterbox`, `short-side`, `corner`.
     #[serde(default)]
     pub resize: Resize,
     /// The share of the shorter side that a center crop keeps.
     #[serde(serialize_with = "one_as_written")]
     pub crop: f32,
-    /// The filter that images are resized with: `bilinear`, `bicubic`, `lanczos`.
+    /// Whose rules a center crop follows: `timm`, `transformers`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub cropping: Cropping,
+    /// The most pixels of the longer side of an input as long as the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longest: Option<usize>,
+    /// The filter that images are resized with: `bilinear`, `bicubic`, `lanczos`, `nearest`, `box`, `hamming`, `linear`.
     #[serde(default)]
     pub filter: Filter,
     /// The order of the axes of its input, and of arrays whose shape fits both: `auto`, `nchw`, `nhwc`.
@@ -135,6 +141,10 @@ pub(crate) fn shortest(number: f32) -> f64 {
     number.to_string().parse().unwrap_or(f64::from(number))
 }
 
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// The channels of a photo.
 fn colors() -> usize {
     3
@@ -160,6 +170,8 @@ impl ModelCard {
             std: std.into_owned(),
             resize,
             crop: 1.0,
+            cropping: Cropping::default(),
+            longest: None,
             filter,
             layout: InputLayout::default(),
             architecture: ArchitectureOptions::default(),
@@ -254,9 +266,23 @@ impl ModelCard {
 
     /// Returns how an image becomes the input of this model.
     pub fn preprocess(&self) -> Preprocess {
-        let Self { size, channels, order, range, crop, resize, filter, layout, .. } = *self;
+        let Self { size, channels, order, range, crop, cropping, longest, resize, filter, layout, .. } =
+            *self;
         let (mean, std) = (self.mean.clone().into(), self.std.clone().into());
-        Preprocess { size, channels, order, range, mean, std, crop, resize, filter, layout }
+        Preprocess {
+            size,
+            channels,
+            order,
+            range,
+            mean,
+            std,
+            crop,
+            cropping,
+            longest,
+            resize,
+            filter,
+            layout,
+        }
     }
 }
 

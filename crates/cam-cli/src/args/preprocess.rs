@@ -29,7 +29,7 @@ impl PreprocessArgs {
     pub fn announce(preprocess: &Preprocess, console: &Console) -> Result<(), Failure> {
         let other = match preprocess.resize {
             Resize::Squash => "`--resize crop` shows it the center",
-            Resize::Crop => "`--resize squash` shows it all",
+            Resize::Crop | Resize::SquashCrop => "`--resize squash` shows it all",
             Resize::Letterbox | Resize::ShortSide | Resize::Corner => "`--resize squash` squeezes it",
         };
         console.state(format_args!("images are {preprocess}; {other}"))
@@ -46,6 +46,7 @@ impl PreprocessArgs {
 pub enum ResizeArg {
     Squash,
     Crop,
+    SquashCrop,
     Letterbox,
     ShortSide,
     Corner,
@@ -56,6 +57,7 @@ impl From<ResizeArg> for Resize {
         match resize {
             ResizeArg::Squash => Resize::Squash,
             ResizeArg::Crop => Resize::Crop,
+            ResizeArg::SquashCrop => Resize::SquashCrop,
             ResizeArg::Letterbox => Resize::Letterbox,
             ResizeArg::ShortSide => Resize::ShortSide,
             ResizeArg::Corner => Resize::Corner,

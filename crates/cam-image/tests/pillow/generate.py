@@ -11,7 +11,8 @@ from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 rng = np.random.default_rng(1)
 photo = Image.fromarray(rng.integers(0, 256, (9, 12, 3), np.uint8)).resize((61, 43), Image.NEAREST)
 photo.save("photo.png")
-for name, mode in [("bilinear", InterpolationMode.BILINEAR), ("bicubic", InterpolationMode.BICUBIC)]:
+for name in ["bilinear", "bicubic", "lanczos", "nearest", "box", "hamming"]:
+    mode = InterpolationMode(name)
     for height, width in [(32, 32), (20, 90)]:
         Resize((height, width), mode)(photo).save(f"squash_{name}_{height}x{width}.png")
     CenterCrop(28)(Resize(32, mode)(photo)).save(f"crop_{name}_28.png")
