@@ -105,7 +105,7 @@ pub use explanation::{ImageExplanation, ImageMap, Timings, draw_predictions, hea
 pub use input::ImageInput;
 pub use layers::{layer_sweep, layers, rank_layers};
 pub use model::{AnyModel, ImageModel, ModelInfo};
-pub use open::{HEAD, ModelRequest, OpenModel, Opener, open};
+pub use open::{HEAD, HUB, ModelRequest, OpenModel, Opener, open};
 pub use recorded::{RecordedModel, record, record_with};
 pub use registry::Registry;
 pub use segment::{MapOutput, Segment};

@@ -6,7 +6,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-/// Opens the model of a file. Of a weight file its architecture, its size and its number of classes are recognized.
+/// Opens the model of a file, of a folder as transformers and timm save one, or of a repository of the Hugging Face hub
+/// (`hf:OWNER/NAME`). Of a weight file its architecture, its size and its number of classes are recognized.
 ///
 /// ```no_run
 /// use burn_cam::Device;
@@ -21,8 +22,15 @@ use std::sync::LazyLock;
 /// # Errors
 /// As [`OpenModel::open`].
 pub fn open(file: impl AsRef<Path>, device: &Device) -> Result<AnyModel, Error> {
-    OpenModel::new().weights(file.as_ref()).open(device)
+    let file = file.as_ref();
+    match file.to_str().filter(|name| name.starts_with(HUB)) {
+        Some(name) => OpenModel::new().name(name).open(device),
+        None => OpenModel::new().weights(file).open(device),
+    }
 }
+
+/// What the name of a repository of the Hugging Face hub starts with: `hf:OWNER/NAME` or `hf:OWNER/NAME@REVISION`.
+pub const HUB: &str = "hf:";
 
 /// What is asked of a model that is to be opened, whatever its kind.
 #[derive(Debug, Clone, Default)]
@@ -30,7 +38,7 @@ pub fn open(file: impl AsRef<Path>, device: &Device) -> Result<AnyModel, Error> 
 pub struct ModelRequest {
     /// Its name.
     pub name: Option<String>,
-    /// Its file.
+    /// Its file. [`OpenModel`] looks for it where a folder or a repository of the hub is asked for, before any [`Opener`] is asked.
     pub file: Option<PathBuf>,
     /// The file with the names of its classes, one per line.
     pub labels: Option<PathBuf>,
@@ -156,6 +164,13 @@ pub struct OpenModel<'a> {
 }
 
 impl<'a> OpenModel<'a> {
+    /// Returns what opens this file instead, with all else that is asked.
+    #[cfg(feature = "zoo")]
+    pub(crate) fn at(&self, file: &Path) -> Self {
+        let request = ModelRequest { name: None, file: Some(file.into()), ..self.request.clone() };
+        Self { request, registry: self.registry, stated: self.stated.clone() }
+    }
+
     /// Creates what opens the built-in model.
     pub fn new() -> Self {
         Self::default()
@@ -166,12 +181,13 @@ impl<'a> OpenModel<'a> {
         self
     }
 
-    /// Sets the name of the model, as in torchvision or timm: see `ModelCard::all`.
+    /// Sets the name of the model, as in torchvision or timm: see `ModelCard::all`; or a repository of the Hugging Face hub, with a
+    /// branch, a tag or a commit where it is not the branch `main`: `hf:OWNER/NAME@REVISION`.
     pub fn name(self, name: impl Into<String>) -> Self {
         self.asking(|request| request.name = Some(name.into()))
     }
 
-    /// Sets the file of its weights.
+    /// Sets the file of its weights, or a folder with them, as transformers and timm save one.
     pub fn weights(self, file: impl Into<PathBuf>) -> Self {
         self.asking(|request| request.file = Some(file.into()))
     }
@@ -249,10 +265,20 @@ impl<'a> OpenModel<'a> {
 
     /// Opens the model, by the first [`Opener`] of the registry that opens it.
     ///
+    /// Of a folder the weights are opened if they are of a network that is known, and an ONNX file in it otherwise.
+    ///
     /// # Errors
     /// [`Error::NotOpened`] when there is none; else its own. Those of the shipped networks are `Error::Models`: an unknown name, weights
     /// that cannot be read, fetched or recognized, labels that do not fit, a precision that the device does not have.
     pub fn open(&self, device: &Device) -> Result<AnyModel, Error> {
+        #[cfg(feature = "zoo")]
+        if let Some(folder) = self.folder()? {
+            return self.open_folder(&folder, device);
+        }
+        self.open_file(device)
+    }
+
+    pub(crate) fn open_file(&self, device: &Device) -> Result<AnyModel, Error> {
         let registry = self.known();
         let head = self.head();
         let bytes = head.as_deref().unwrap_or_default();

@@ -1,23 +1,25 @@
 //! The shipped networks: their models of images, their weights by name and by file, and their families.
 
+use crate::open::HUB;
 use crate::{
     AnyModel, ArchitectureOptions, Classifier, Classify, Decoder, Device, Error, ErrorKind, ImageModel,
-    ModelInfo, ModelRequest, OpenModel, Opener, Preprocess, Registry,
+    ModelInfo, ModelRequest, OpenModel, Opener, Preprocess, Registry, Regress,
 };
-use cam_models::{CardLayers, Family};
+use cam_models::{CardLayers, Family, Folder};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// The built-in model.
 const BUILTIN: &str = "scenes";
 
 /// What can be stated of a shipped network alone.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Stated<'a> {
     cards: Vec<PathBuf>,
     layers: CardLayers,
     random: bool,
     #[cfg_attr(not(feature = "hub"), allow(dead_code, reason = "without the hub nothing is downloaded"))]
-    on_download: Option<Box<dyn Fn(u64, u64) + 'a>>,
+    on_download: Option<Rc<dyn Fn(u64, u64) + 'a>>,
 }
 
 /// What concerns the shipped networks and their families.
@@ -54,7 +56,7 @@ impl<'a> OpenModel<'a> {
 
     /// Sets what is called while weights are fetched, with the bytes that are here and those of the whole file.
     pub fn on_download(mut self, report: impl Fn(u64, u64) + 'a) -> Self {
-        self.stated.on_download = Some(Box::new(report));
+        self.stated.on_download = Some(Rc::new(report));
         self
     }
 }
@@ -82,6 +84,48 @@ impl Opener for Networks {
 }
 
 impl OpenModel<'_> {
+    /// Returns the folder that is asked for: by its path, or as a repository of the hub, which is fetched where it is not in the cache.
+    pub(crate) fn folder(&self) -> Result<Option<PathBuf>, Error> {
+        let ModelRequest { name, file, .. } = self.request();
+        match (name.as_deref().and_then(|name| name.strip_prefix(HUB)), file) {
+            (Some(name), None) => self.repository(name).map(Some),
+            (None, Some(file)) if file.is_dir() => Ok(Some(file.clone())),
+            _ => Ok(None),
+        }
+    }
+
+    #[cfg(feature = "hub")]
+    fn repository(&self, name: &str) -> Result<PathBuf, Error> {
+        let report = |done, total| {
+            if let Some(report) = &self.stated.on_download {
+                report(done, total);
+            }
+        };
+        Ok(cam_models::Hub::from_env().folder(name, report)?)
+    }
+
+    #[cfg(not(feature = "hub"))]
+    fn repository(&self, name: &str) -> Result<PathBuf, Error> {
+        let reason = "this program fetches nothing (burn-cam without its feature `hub`)".into();
+        Err(Error::NotOpened { asked: format!("{HUB}{name}"), reason })
+    }
+
+    /// Opens a folder: its weights if their network is known, or else an ONNX file in it.
+    pub(crate) fn open_folder(&self, path: &Path, device: &Device) -> Result<AnyModel, Error> {
+        let folder = Folder::open(path)?;
+        let mut refused = None;
+        for file in folder.models() {
+            match self.at(file).open_file(device) {
+                Err(Error::Models(error)) if error.is_of_another_network() => {
+                    refused = refused.or(Some(error));
+                }
+                opened => return opened,
+            }
+        }
+        let refused = refused.expect("a folder that was opened has a model");
+        Err(folder.unknown(refused, self.known().models().families()).into())
+    }
+
     /// Returns what the user states of the model: by options and by cards.
     pub(crate) fn stated(&self) -> Result<CardLayers, Error> {
         let ModelRequest { size, mean, std, resize, logits, task, decoder, min_score, overlap, .. } =
@@ -193,7 +237,13 @@ impl ImageModel for Classifier {
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {
-        Box::new(Classify::new(self.labels()).logits(self.card().logits))
+        let card = self.card();
+        match card.task.as_deref() {
+            Some("regress") => {
+                Box::new(Regress::new(self.labels()).unit(card.unit.clone().unwrap_or_default()))
+            }
+            _ => Box::new(Classify::new(self.labels()).logits(card.logits)),
+        }
     }
 
     fn default_layer(&self) -> Option<&str> {
@@ -238,15 +288,20 @@ impl From<cam_models::Error> for Error {
 pub(crate) fn kind(error: &cam_models::Error) -> ErrorKind {
     use cam_models::Error::*;
     match error {
-        UnknownModel { .. } | NoWeights { .. } | Offline { .. } => ErrorKind::Model,
+        UnknownModel { .. }
+        | UnknownRepository { .. }
+        | Folder { .. }
+        | NoWeights { .. }
+        | Offline { .. } => ErrorKind::Model,
         UnreadableWeights { .. } => ErrorKind::Weights,
         WrongWeights { .. }
         | NearMiss { .. }
         | UnknownNetwork { .. }
+        | UnknownModelType { .. }
         | UnknownHead { .. }
         | UnknownPrefix { .. }
         | UnknownClassifier { .. } => ErrorKind::WrongWeights,
-        ModelCard { .. } | ModelCards { .. } | Stated { .. } => ErrorKind::Card,
+        ModelCard { .. } | ModelCards { .. } | Config { .. } | Stated { .. } => ErrorKind::Card,
         UnreadableLabels { .. } | LabelCount { .. } => ErrorKind::Labels,
         Fetch { .. } => ErrorKind::Download,
         WrongHash { .. } => ErrorKind::Checksum,

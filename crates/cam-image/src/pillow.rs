@@ -47,8 +47,12 @@ fn weight(filter: Filter) -> (fn(f64) -> f64, f64) {
 fn mixes(from: usize, to: usize, filter: Filter) -> Vec<Mix<f64>> {
     let scale = from as f64 / to as f64;
     if filter == Filter::Nearest {
-        let nearest = |at: usize| (((at as f64 + 0.5) * scale) as usize).min(from - 1);
-        return (0..to).map(|at| Mix { first: nearest(at), shares: vec![1.0] }).collect();
+        // Summed up as Pillow does: a place between two samples lies on one side by the rounding of the sum.
+        let places = std::iter::successors(Some(0.5 * scale), |place| Some(place + scale));
+        return places
+            .take(to)
+            .map(|place| Mix { first: (place as usize).min(from - 1), shares: vec![1.0] })
+            .collect();
     }
     let (weight, support) = weight(filter);
     // OpenCV's filter takes the samples beside the center alone.

@@ -7,7 +7,7 @@ use crate::digest::sha256;
 use crate::erased::{AnyArchitecture, AnyNetwork, RecordedNetwork};
 use crate::labels::{class_names, labels};
 use crate::weights::Weights;
-use crate::{Error, Labels, ModelCard, Registry};
+use crate::{Error, Labels, ModelCard, Registry, folder};
 use burn::tensor::{Device, Tensor};
 use cam_core::{Inspect, Model, Taps};
 use cam_graph::Precision;
@@ -15,6 +15,7 @@ use cam_image::{Prediction, class_named};
 use image::RgbImage;
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// A network with its weights, its model card and the names of its classes.
@@ -228,7 +229,7 @@ impl Classifier {
     }
 
     /// Returns the sha256 of its weights as they are stored, in hexadecimal digits: of the file, which is read again, or of those that
-    /// are part of the program. `None` for random weights and for those that were given as bytes.
+    /// are part of the program; of several files behind one another. `None` for random weights and for those that were given as bytes.
     ///
     /// # Errors
     /// [`Error::UnreadableWeights`] if the file is gone.
@@ -236,12 +237,15 @@ impl Classifier {
         match &self.source {
             Source::Embedded(bytes) => Ok(Some(sha256(*bytes).expect("bytes in memory can be read"))),
             Source::File(path) => {
-                let digest = File::open(path).and_then(sha256);
                 let unreadable = |e: std::io::Error| Error::UnreadableWeights {
                     path: path.clone(),
                     reason: e.to_string(),
                 };
-                digest.map(Some).map_err(unreadable)
+                let mut all: Box<dyn Read> = Box::new(std::io::empty());
+                for file in folder::parts(path)? {
+                    all = Box::new(all.chain(File::open(file).map_err(unreadable)?));
+                }
+                sha256(all).map(Some).map_err(unreadable)
             }
             Source::Memory | Source::Random => Ok(None),
         }

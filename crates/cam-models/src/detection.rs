@@ -83,14 +83,15 @@ pub(crate) fn load(
     stated: &CardLayers,
     device: &Device,
 ) -> Result<Classifier, Error> {
-    let mut layers = stated.clone();
-    if let Source::File(path) = &source {
-        layers = folder::stated(layers, path)?;
-    }
+    let (mut layers, of_folder) = match &source {
+        Source::File(path) => folder::stated(stated.clone(), path)?,
+        _ => (stated.clone(), None),
+    };
     let head =
         StatedHead { name: layers.read("classifier")?, layers: layers.read("architecture.head_layers")? };
     weights = weights.translated(&head)?;
-    layers = layers.with(Origin::Metadata, weights.metadata().clone());
+    layers =
+        layers.with(Origin::Metadata, weights.metadata().clone()).with(Origin::Tensors, weights.of_names());
     if let Some(prefix) = layers.read::<String>("prefix")? {
         weights = weights.under(&prefix)?;
     }
@@ -104,7 +105,7 @@ pub(crate) fn load(
         (None, Some(first)) => recognized(&candidates, first, &names, device),
         (None, None) => return Err(not_detected(registry, &weights, device)),
     };
-    let mut assumed = Vec::new();
+    let mut assumed = Vec::from_iter(of_folder);
     if let Some(first) = candidates.first() {
         weights = weights.under(&first.prefix)?;
         assumed.extend(other_prefixes(&candidates));

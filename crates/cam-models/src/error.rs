@@ -50,6 +50,14 @@ pub enum Error {
         /// What went wrong.
         reason: String,
     },
+    /// No repository of the hub can be called so.
+    #[error(
+        "`{asked}` is no name of a repository: hf:OWNER/NAME, or hf:OWNER/NAME@REVISION with a branch, a tag or a commit"
+    )]
+    UnknownRepository {
+        /// The name asked for.
+        asked: String,
+    },
     /// A weight file is not the published one.
     #[error("the weights `{}` are not the published ones: their sha256 is {found}, not {expected}", .path.display())]
     WrongHash {
@@ -97,6 +105,32 @@ pub enum Error {
         found: Vec<String>,
         /// The families of networks that there are.
         known: Vec<String>,
+    },
+    /// A folder has no model, or several.
+    #[error("no model in the folder `{}`: {reason}", .path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A folder has a network that is not known here.
+    #[error("the folder `{}` has a `{network}`, which is no network here (there are {}); any network is opened as ONNX: `optimum-cli export onnx --task image-classification --model {0} {0}/onnx` writes it, and it is found there", .path.display(), .known.join(", "))]
+    UnknownModelType {
+        /// The folder.
+        path: PathBuf,
+        /// What its configuration calls the network.
+        network: String,
+        /// The families of networks that there are.
+        known: Vec<String>,
+    },
+    /// A configuration beside weights cannot be read, or asks for what is not known here.
+    #[error("the configuration `{}` cannot be followed: {reason}", .path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// No tensors of a weight file have names that start with this prefix.
     #[error("no tensor of `{}` starts with `{asked}`; there are {}", .path.display(), first(.known))]
@@ -187,6 +221,19 @@ pub enum Error {
     /// An error of recording a network, or of its precision.
     #[error(transparent)]
     Graph(#[from] cam_graph::Error),
+}
+
+impl Error {
+    /// Returns whether weights are of another network than those that are known, which an ONNX file would have with it.
+    pub fn is_of_another_network(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownNetwork { .. }
+                | Self::NearMiss { .. }
+                | Self::UnknownHead { .. }
+                | Self::Config { .. }
+        )
+    }
 }
 
 /// Returns what there is of a head, by the names and shapes of its tensors.

@@ -87,6 +87,8 @@ pub struct FileCard {
 #[derive(Debug, Clone)]
 pub struct FileFacts {
     layers: CardLayers,
+    /// What a configuration beside the file does not say.
+    assumed: Option<String>,
 }
 
 impl FileFacts {
@@ -101,14 +103,14 @@ impl FileFacts {
             crop: Preprocess::IMAGENET.crop,
             ..ModelCard::new(name, Preprocess::IMAGENET.size, "")
         });
-        let mut layers = folder::stated(stated, file)?
-            .with(Origin::Metadata, metadata.fields())
-            .with(Origin::Tensors, tensors.fields());
+        let (stated, assumed) = folder::stated(stated, file)?;
+        let mut layers =
+            stated.with(Origin::Metadata, metadata.fields()).with(Origin::Tensors, tensors.fields());
         if layers.read::<usize>("channels")?.is_some_and(|channels| channels != 3) {
             default.extend([("mean".into(), vec![0.5].into()), ("std".into(), vec![0.5].into())]);
         }
         layers = layers.with(Origin::Assumed, default);
-        Ok(Self { layers })
+        Ok(Self { layers, assumed })
     }
 
     /// Adds what is known of a package whose files have such outputs; what the file states is stronger.
@@ -130,11 +132,11 @@ impl FileFacts {
     /// # Errors
     /// [`Error::ModelCards`]; [`Error::Stated`] if the names of classes do not fit their number.
     pub fn with_classes(self, classes: usize, file: &Path) -> Result<FileCard, Error> {
-        let mut layers = self.layers;
+        let Self { mut layers, assumed } = self;
+        let mut assumed = Vec::from_iter(assumed);
         let is_stated = |layers: &CardLayers, field: &str| {
             layers.get(field).is_some_and(|(origin, _)| *origin != Origin::Assumed)
         };
-        let mut assumed = Vec::new();
         let known = match (layers.read::<String>("task")?.as_deref(), classes) {
             (None | Some("classify"), IMAGENET_CLASSES) => Some(("imagenet", "ImageNet")),
             (Some("detect"), COCO_CLASSES) => Some(("coco", "COCO")),

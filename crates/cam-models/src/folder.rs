@@ -1,38 +1,163 @@
-//! What lies beside a weight file, and what its name says: a card, the configuration of a repository of timm or transformers, words in
-//! the names of the file and of its folders.
+//! A folder with a model, as transformers and timm save one and as the hub has it: which of its files are the weights, and what lies
+//! beside a weight file, and what its name says.
+
+mod config;
+mod processor;
 
 use crate::card_layers::{CardLayers, Origin};
+use crate::weights::Index;
 use crate::{Error, text_file};
 use serde_json::Value as Json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
-/// The weight files of repositories, which have a configuration beside them.
-const OF_REPOSITORIES: [&str; 3] = ["model.safetensors", "pytorch_model.bin", "model.onnx"];
+/// The configuration of a network.
+pub(crate) const CONFIG: &str = "config.json";
+
+/// How an image becomes its input.
+pub(crate) const PROCESSOR: &str = "preprocessor_config.json";
+
+/// The same, beside what belongs to texts.
+pub(crate) const PROCESSORS: &str = "processor_config.json";
+
+/// The weight files of repositories, which have a configuration beside them, in the order in which they are looked for.
+pub(crate) const WEIGHTS: [&str; 4] = [
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+];
+
+/// The ONNX files of repositories.
+pub(crate) const ONNX: [&str; 2] = ["onnx/model.onnx", "model.onnx"];
+
+/// The endings of other files with a model.
+const ENDINGS: [&str; 6] = ["safetensors", "pth", "pt", "bin", "bpk", "onnx"];
 
 /// The most bytes of a configuration. One that names 20,000 classes has two million.
 const LONGEST: u64 = 4 << 20;
 
-/// Adds what lies beside a weight file.
+/// A folder with a model.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    config: Option<Json>,
+    weights: Vec<PathBuf>,
+}
+
+impl Folder {
+    /// Looks what there is in a folder.
+    ///
+    /// # Errors
+    /// [`Error::Folder`] if it has no model, or several; [`Error::Config`] for a configuration that cannot be read.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let refuse = |reason: String| Error::Folder { path: path.into(), reason };
+        let config = match path.join(CONFIG) {
+            file if file.is_file() => Some(parsed(&file)?),
+            _ => None,
+        };
+        for file in [PROCESSOR, PROCESSORS].map(|name| path.join(name)) {
+            if file.is_file() {
+                parsed(&file)?;
+            }
+        }
+        let named = WEIGHTS.iter().chain(&ONNX).map(|name| path.join(name)).filter(|file| file.is_file());
+        let mut weights: Vec<PathBuf> = named.collect();
+        if weights.is_empty() {
+            let entries = std::fs::read_dir(path).map_err(|error| refuse(error.to_string()))?;
+            weights = entries.flatten().map(|entry| entry.path()).filter(|file| is_model(file)).collect();
+            weights.sort();
+        }
+        let name = |file: &PathBuf| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match &weights[..] {
+            [] => Err(refuse(format!("there is none of {}, {}", WEIGHTS.join(", "), ONNX.join(", ")))),
+            [first, others @ ..] if !others.is_empty() && !is_of_repository(first) => {
+                let names: Vec<String> = weights.iter().map(name).collect();
+                Err(refuse(format!("there are several: name one of {}", names.join(", "))))
+            }
+            _ => Ok(Self { path: path.into(), config, weights }),
+        }
+    }
+
+    /// Returns the files of its model, the one to open first: the networks here need its weights, any other one an ONNX file.
+    pub fn models(&self) -> &[PathBuf] {
+        &self.weights
+    }
+
+    /// Returns the error for a model whose weights are of no network that is known, and for which there is no ONNX file: what it is, what
+    /// there is, and what to do. Another error stays as it is.
+    pub fn unknown(&self, error: Error, families: Vec<&'static str>) -> Error {
+        if !error.is_of_another_network() {
+            return error;
+        }
+        let word = |field: &str| self.config.as_ref()?.get(field)?.as_str().map(String::from);
+        let Some(network) = word("model_type").or(word("architecture")) else { return error };
+        if config::TRANSFORMERS.contains(&network.as_str()) {
+            return error;
+        }
+        let known = families.into_iter().map(String::from).collect();
+        Error::UnknownModelType { path: self.path.clone(), network, known }
+    }
+}
+
+/// Returns whether a file is one with a model, by its name.
+fn is_model(file: &Path) -> bool {
+    let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    // What a trainer leaves beside a model.
+    let is_other = ["training_args.bin", "optimizer.pt", "scheduler.pt", "scaler.pt"].contains(&name);
+    ENDINGS.contains(&ending) && !is_other && !name.starts_with('.') && file.is_file()
+}
+
+/// Returns whether a file is called as repositories call theirs.
+fn is_of_repository(file: &Path) -> bool {
+    WEIGHTS.iter().chain(&ONNX).any(|name| file.ends_with(name))
+}
+
+/// Returns where the configuration of a weight file lies, if it is the file of a repository.
+fn home(weights: &Path) -> Option<&Path> {
+    let folder = weights.parent()?;
+    match is_of_repository(weights) {
+        true if weights.ends_with(ONNX[0]) && !folder.join(CONFIG).is_file() => folder.parent(),
+        true => Some(folder),
+        false => None,
+    }
+}
+
+/// Adds what lies beside a weight file. Returns what is assumed of it, too.
 ///
 /// # Errors
-/// [`Error::ModelCard`] for a card that cannot be read.
-pub(crate) fn stated(mut layers: CardLayers, weights: &Path) -> Result<CardLayers, Error> {
+/// [`Error::ModelCard`] for a card that cannot be read; [`Error::Config`] for a configuration that asks for what is not known here.
+pub(crate) fn stated(mut layers: CardLayers, weights: &Path) -> Result<(CardLayers, Option<String>), Error> {
     let card = weights.with_extension("toml");
     if card.is_file() {
         layers = layers.with_file(&card)?;
     }
-    let name = weights.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    if OF_REPOSITORIES.contains(&name) {
-        for (file, fields) in
-            [("config.json", of_config as fn(&Json) -> Table), ("preprocessor_config.json", of_processor)]
-        {
-            if let Some(json) = json(&weights.with_file_name(file)) {
-                layers = layers.with(Origin::Folder(file.into()), fields(&json));
-            }
+    let mut assumed = None;
+    if let Some(home) = home(weights) {
+        let [config, processor, processors] = [CONFIG, PROCESSOR, PROCESSORS].map(|name| home.join(name));
+        let network = json(&config);
+        let mut of_network = match &network {
+            Some(network) => config::fields(network, &config)?,
+            None => Table::new(),
+        };
+        let kind = network.as_ref().and_then(|network| network.get("model_type")?.as_str());
+        let of_image = json(&processor).map(|json| (processor, PROCESSOR, json)).or_else(|| {
+            let mut all = json(&processors)?;
+            Some((processors, PROCESSORS, all.get_mut("image_processor")?.take()))
+        });
+        if let Some((path, name, json)) = of_image {
+            let (fields, guess) = processor::fields(&json, kind, &path)?;
+            // What an image becomes counts, not what a network would take as well.
+            fields.keys().for_each(|field| _ = of_network.remove(field));
+            layers = layers.with(Origin::Folder(name.into()), fields);
+            assumed = guess;
+        }
+        if !of_network.is_empty() {
+            layers = layers.with(Origin::Folder(CONFIG.into()), of_network);
         }
     }
-    Ok(layers)
+    Ok((layers, assumed))
 }
 
 /// Returns the text that names a weight file: its own name, that of its folder, and that of its repository in the cache of the hub, in
@@ -50,146 +175,46 @@ pub(crate) fn named_options(naming: &[(&str, &str)], names: &str) -> Option<Tabl
     Some(Table::from_iter([("architecture".into(), Value::Table(options))]))
 }
 
+/// Returns the files that a weight file consists of: those of an index, or itself.
+///
+/// # Errors
+/// [`Error::UnreadableWeights`] for an index that cannot be read.
+pub(crate) fn parts(weights: &Path) -> Result<Vec<PathBuf>, Error> {
+    match Index::is(weights) {
+        true => Ok(Index::open(weights)?.files()),
+        false => Ok(vec![weights.into()]),
+    }
+}
+
+/// Returns what a configuration of transformers calls the network.
+#[cfg(feature = "hub")]
+pub(crate) fn kind(config: &Path) -> Option<String> {
+    Some(json(config)?.get("model_type")?.as_str()?.into())
+}
+
+/// Returns whether transformers' networks of this kind are known here, or may be: timm's can be of any family.
+#[cfg(feature = "hub")]
+pub(crate) fn is_known(kind: &str) -> bool {
+    kind == "timm_wrapper" || config::TRANSFORMERS.contains(&kind)
+}
+
+/// Returns a file in JSON; what cannot be read counts as not there.
 fn json(path: &Path) -> Option<Json> {
-    serde_json::from_str(&text_file::read(path, LONGEST).ok()?).ok()
+    parsed(path).ok()
 }
 
-/// Returns the fields of a card in a `config.json`: of timm in `pretrained_cfg`, of transformers beside the sizes of the network.
-fn of_config(config: &Json) -> Table {
-    let mut card = Table::new();
-    let trained = config.get("pretrained_cfg").unwrap_or(config);
-    let mut put = |field: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            card.insert(field.into(), value);
-        }
-    };
-    put("name", config.get("architecture").and_then(text));
-    if let Some([channels, height, width]) = trained.get("input_size").and_then(sides::<3>) {
-        put("channels", Some(channels.into()));
-        put("size", Some(vec![height, width].into()));
-    }
-    put("mean", trained.get("mean").and_then(numbers));
-    put("std", trained.get("std").and_then(numbers));
-    put("crop", trained.get("crop_pct").and_then(Json::as_f64).map(Value::from));
-    put("filter", trained.get("interpolation").and_then(text).filter(is_filter));
-    put("labels", trained.get("label_names").and_then(words));
-    put("size", config.get("image_size").and_then(square));
-    put("channels", config.get("num_channels").and_then(Json::as_i64).map(Value::from));
-    put("labels", config.get("id2label").and_then(labels));
-    let sigmoid = config.get("problem_type").is_some_and(|kind| kind == "multi_label_classification");
-    put("logits", sigmoid.then(|| "sigmoid".into()));
-    let architecture = options(config);
-    if !architecture.is_empty() {
-        card.insert("architecture".into(), Value::Table(architecture));
-    }
-    card
+fn parsed(path: &Path) -> Result<Json, Error> {
+    let text = text_file::read(path, LONGEST).map_err(|error| refused(path, error.to_string()))?;
+    serde_json::from_str(&text).map_err(|error| refused(path, error.to_string()))
 }
 
-/// Returns the options of a transformer in its `config.json`.
-fn options(config: &Json) -> Table {
-    let mut options = Table::new();
-    let word = |field: &str| config.get(field).and_then(Json::as_str).unwrap_or_default();
-    if ["vit", "deit", "swin"].iter().any(|family| word("architecture").starts_with(family)) {
-        let pool = word("global_pool");
-        if ["token", "avg", "max", "avgmax"].contains(&pool) {
-            options.insert("pool".into(), pool.into());
-        }
-    }
-    let kind = word("model_type");
-    if !["vit", "deit", "swin"].contains(&kind) {
-        return options;
-    }
-    let activation = match word("hidden_act") {
-        "gelu" => Some("gelu"),
-        "gelu_new" | "gelu_pytorch_tanh" => Some("gelu-tanh"),
-        "quick_gelu" => Some("quick-gelu"),
-        "relu" => Some("relu"),
-        _ => None,
-    };
-    options.extend(activation.map(|activation| ("activation".into(), activation.into())));
-    let epsilon = config.get("layer_norm_eps").and_then(Json::as_f64);
-    options.extend(epsilon.map(|epsilon| ("epsilon".into(), epsilon.into())));
-    if kind != "swin" {
-        let heads = config.get("num_attention_heads").and_then(Json::as_i64);
-        options.extend(heads.map(|heads| ("heads".into(), heads.into())));
-    }
-    options
-}
-
-/// Returns the fields of a card in a `preprocessor_config.json` of transformers.
-fn of_processor(config: &Json) -> Table {
-    let mut card = Table::new();
-    let off = |field: &str| config.get(field).is_some_and(|value| value == false);
-    let mut put = |field: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            card.insert(field.into(), value);
-        }
-    };
-    let size = config.get("crop_size").filter(|_| !off("do_center_crop")).or(config.get("size"));
-    put("size", size.and_then(square));
-    match off("do_normalize") {
-        true => {
-            put("mean", Some(vec![0.0].into()));
-            put("std", Some(vec![1.0].into()));
-        }
-        false => {
-            put("mean", config.get("image_mean").and_then(numbers));
-            put("std", config.get("image_std").and_then(numbers));
-        }
-    }
-    put("range", off("do_rescale").then(|| "0..255".into()));
-    // Pillow's numbers.
-    put(
-        "filter",
-        match config.get("resample").and_then(Json::as_i64) {
-            Some(1) => Some("lanczos".into()),
-            Some(2) => Some("bilinear".into()),
-            Some(3) => Some("bicubic".into()),
-            _ => None,
-        },
-    );
-    put("crop", config.get("crop_pct").and_then(Json::as_f64).map(Value::from));
-    card
-}
-
-fn text(json: &Json) -> Option<Value> {
-    json.as_str().map(Value::from)
-}
-
-fn is_filter(name: &Value) -> bool {
-    ["bilinear", "bicubic", "lanczos"].into_iter().any(|filter| name.as_str() == Some(filter))
+fn refused(path: &Path, reason: String) -> Error {
+    Error::Config { path: path.into(), reason }
 }
 
 fn numbers(json: &Json) -> Option<Value> {
     let numbers: Option<Vec<f64>> = json.as_array()?.iter().map(Json::as_f64).collect();
     numbers.map(Value::from)
-}
-
-fn words(json: &Json) -> Option<Value> {
-    let words: Option<Vec<String>> =
-        json.as_array()?.iter().map(|word| word.as_str().map(String::from)).collect();
-    words.map(Value::from)
-}
-
-fn sides<const N: usize>(json: &Json) -> Option<[i64; N]> {
-    let sides: Option<Vec<i64>> = json.as_array()?.iter().map(Json::as_i64).collect();
-    sides?.try_into().ok()
-}
-
-/// Returns a size: one number, two, or named ones.
-fn square(json: &Json) -> Option<Value> {
-    let named = |height: &str, width: &str| Some([json.get(height)?.as_i64()?, json.get(width)?.as_i64()?]);
-    let sides = json.as_i64().map(|side| [side, side]).or_else(|| sides::<2>(json));
-    let sides =
-        sides.or_else(|| named("height", "width")).or_else(|| named("shortest_edge", "shortest_edge"));
-    sides.map(|sides| sides.to_vec().into())
-}
-
-/// Returns the names in order of a table of names by number.
-fn labels(json: &Json) -> Option<Value> {
-    let table = json.as_object()?;
-    let name = |class: usize| Some(table.get(&class.to_string())?.as_str()?.to_string());
-    (0..table.len()).map(name).collect::<Option<Vec<String>>>().map(Value::from)
 }
 
 #[cfg(test)]
@@ -201,45 +226,5 @@ mod tests {
         let path = "/cache/models--timm--DeiT_tiny_patch16_224.fb_in1k/snapshots/0123/model.safetensors";
         let names = names(Path::new(path));
         assert_eq!(names, "model.safetensors/0123/models--timm--deit_tiny_patch16_224.fb_in1k");
-    }
-
-    #[test]
-    fn a_configuration_of_timm_is_a_card() {
-        let config = serde_json::json!({
-            "architecture": "vit_base_patch16_224", "global_pool": "avg",
-            "pretrained_cfg": {
-                "input_size": [3, 256, 224], "interpolation": "bicubic", "crop_pct": 0.9, "mean": [0.5, 0.5, 0.5],
-                "std": [0.25, 0.25, 0.25], "label_names": ["a", "b"],
-            },
-        });
-        let card = of_config(&config);
-        let expected: Table = toml::from_str(
-            "name = 'vit_base_patch16_224'\nchannels = 3\nsize = [256, 224]\nmean = [0.5, 0.5, 0.5]\nstd = [0.25, 0.25, 0.25]\n\
-             crop = 0.9\nfilter = 'bicubic'\nlabels = ['a', 'b']\narchitecture = { pool = 'avg' }",
-        )
-        .unwrap();
-        assert_eq!(card, expected);
-    }
-
-    #[test]
-    fn a_configuration_of_transformers_is_a_card() {
-        let config = serde_json::json!({
-            "model_type": "vit", "image_size": 384, "num_channels": 3, "num_attention_heads": 12, "hidden_act": "gelu",
-            "layer_norm_eps": 1e-12, "id2label": {"1": "b", "0": "a"}, "problem_type": "multi_label_classification",
-        });
-        let expected: Table = toml::from_str(
-            "size = [384, 384]\nchannels = 3\nlabels = ['a', 'b']\nlogits = 'sigmoid'\n\
-             architecture = { heads = 12, activation = 'gelu', epsilon = 1e-12 }",
-        )
-        .unwrap();
-        assert_eq!(of_config(&config), expected);
-        let processor = serde_json::json!({
-            "size": {"height": 384, "width": 384}, "image_mean": [0.5], "image_std": [0.5], "resample": 3, "do_rescale": false,
-        });
-        let expected: Table = toml::from_str(
-            "size = [384, 384]\nmean = [0.5]\nstd = [0.5]\nrange = '0..255'\nfilter = 'bicubic'",
-        )
-        .unwrap();
-        assert_eq!(of_processor(&processor), expected);
     }
 }

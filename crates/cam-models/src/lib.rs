@@ -45,6 +45,7 @@ pub use erased::{AnyArchitecture, AnyNetwork, RecordedNetwork};
 pub use error::{Error, Mismatch};
 pub use family::{Architecture, Family, TensorShapes};
 pub use file_card::{Facts, FileCard, FileFacts};
+pub use folder::Folder;
 #[cfg(feature = "hub")]
 pub use hub::Hub;
 pub use labels::class_names;

@@ -9,6 +9,7 @@
 
 mod archive;
 mod heads;
+mod index;
 mod metadata;
 mod params;
 mod pickle;
@@ -24,6 +25,7 @@ use burn::store::{BurnpackStore, KeyRemapper, ModuleAdapter, ModuleStore, burn_p
 use burn::tensor::{Bytes, DType};
 use cam_image::foreign;
 pub(crate) use heads::{Heads, StatedHead, is_own as is_own_head};
+pub(crate) use index::Index;
 use params::load_params;
 pub(crate) use params::{ParamShapes, PyTorchAdapter};
 use std::cmp::Reverse;
@@ -42,12 +44,14 @@ pub struct Weights {
     tensors: BTreeMap<String, PackTensor>,
     /// What the file says beside its tensors, as fields of a model card.
     metadata: toml::Table,
+    /// What norms add to a variance, if the names of its tensors tell.
+    epsilon: Option<f64>,
     /// What the names of the tensors start with that are used, if it is known.
     prefix: Option<String>,
     /// The heads of the networks in it, where they were looked for.
     heads: Vec<Heads>,
-    /// The copy that the numbers are read from if the file itself cannot be used.
-    _copy: Option<TempPath>,
+    /// The copies that the numbers are read from where files themselves cannot be used.
+    _copies: Vec<TempPath>,
 }
 
 type PackTensor = burn_pack::Tensor;
@@ -147,11 +151,46 @@ const PREFIXES: usize = 4096;
 
 impl Weights {
     /// Opens a weight file: safetensors, PyTorch's `.pth` and `.pt` in all their formats, or Burn's burnpack. Its first bytes determine
-    /// the format, not its name.
+    /// the format, not its name. Of an index (`model.safetensors.index.json`) the files are opened that it names.
     ///
     /// # Errors
     /// [`Error::UnreadableWeights`] for a file that is missing, corrupt, or of another format.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        if Index::is(path) { Self::open_all(&Index::open(path)?, path) } else { Self::open_one(path) }
+    }
+
+    /// Opens the files of an index, which have the tensors that it says, and each tensor once.
+    fn open_all(index: &Index, path: &Path) -> Result<Self, Error> {
+        let refuse =
+            |path: &Path, reason: String| Err(Error::UnreadableWeights { path: path.into(), reason });
+        let mut all: Option<Self> = None;
+        for file in index.files() {
+            let part = Self::open_one(&file)?;
+            if let Some(missing) = index.tensors_of(&file).find(|tensor| !part.tensors.contains_key(*tensor))
+            {
+                return refuse(&file, format!("it does not have `{missing}`, which the index has in it"));
+            }
+            let Some(whole) = &mut all else {
+                all = Some(Self { source: path.into(), ..part });
+                continue;
+            };
+            if part.naming != whole.naming {
+                return refuse(&file, "it is of another format than the files before".into());
+            }
+            if let Some(twice) = part.tensors.keys().find(|name| whole.tensors.contains_key(*name)) {
+                return refuse(&file, format!("another file has `{twice}`, too"));
+            }
+            whole.length = whole.length.saturating_add(part.length);
+            whole.tensors.extend(part.tensors);
+            whole._copies.extend(part._copies);
+            if whole.tensors.len() > TENSORS {
+                return refuse(path, format!("its files have more than {TENSORS} tensors"));
+            }
+        }
+        all.ok_or_else(|| Error::UnreadableWeights { path: path.into(), reason: "it names no file".into() })
+    }
+
+    fn open_one(path: &Path) -> Result<Self, Error> {
         let unreadable = |reason: String| Error::UnreadableWeights { path: path.into(), reason };
         let (length, head) = head(path).map_err(unreadable)?;
         // The length that a safetensors file starts with can be any bytes.
@@ -177,7 +216,10 @@ impl Weights {
             Some(what) => unreadable(format!("it is {what}")),
             None => unreadable(reason),
         })?;
-        Ok(Self { _copy: copy, ..Self::new(path.into(), length, format, tensors, metadata) })
+        Ok(Self {
+            _copies: copy.into_iter().collect(),
+            ..Self::new(path.into(), length, format, tensors, metadata)
+        })
     }
 
     /// Opens weights in memory: safetensors or Burn's burnpack. Errors call them `name`.
@@ -219,7 +261,17 @@ impl Weights {
                 |key: String| key.split('.').filter(|part| !variant(part)).collect::<Vec<_>>().join(".");
             tensors = tensors.into_iter().map(|(key, tensor)| (plain(key), tensor)).collect();
         }
-        Self { source, length, naming, tensors, metadata, prefix: None, heads: Vec::new(), _copy: None }
+        Self {
+            source,
+            length,
+            naming,
+            tensors,
+            metadata,
+            epsilon: None,
+            prefix: None,
+            heads: Vec::new(),
+            _copies: Vec::new(),
+        }
     }
 
     /// Returns the weights with other names for their tensors: a module of your own may have other names for its fields than the network
@@ -280,13 +332,7 @@ impl Weights {
         if self.naming == Naming::PyTorch {
             let (tensors, epsilon) = publishers::translated(self.tensors);
             (self.tensors, self.heads) = heads::named(tensors, stated);
-            if let Some(epsilon) = epsilon {
-                let options =
-                    self.metadata.entry("architecture").or_insert_with(|| toml::Table::new().into());
-                if let toml::Value::Table(options) = options {
-                    options.entry("epsilon").or_insert(epsilon.into());
-                }
-            }
+            self.epsilon = epsilon;
         }
         let Some(asked) = &stated.name else { return Ok(self) };
         // A network of no body that is known here, and one that Burn wrote, have the name as it is.
@@ -343,6 +389,13 @@ impl Weights {
     /// Returns what the file says beside its tensors, as fields of a model card.
     pub(crate) fn metadata(&self) -> &toml::Table {
         &self.metadata
+    }
+
+    /// Returns what the names of its tensors say, as fields of a model card.
+    pub(crate) fn of_names(&self) -> toml::Table {
+        let epsilon =
+            self.epsilon.map(|epsilon| toml::Table::from_iter([("epsilon".into(), epsilon.into())]));
+        epsilon.map(|options| ("architecture".into(), options.into())).into_iter().collect()
     }
 
     /// Returns what is detected under each prefix, the preferred prefixes first.

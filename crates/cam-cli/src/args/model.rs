@@ -10,8 +10,8 @@ use crate::report::json_path::JsonPath;
 use crate::run::manifest::Stamp;
 use burn_cam::heads::HEADS;
 use burn_cam::{
-    AnyModel, ArchitectureOptions, Device, HeadLayer, ImageModel, Logits, ModelInfo, OpenModel, Precision,
-    Preprocess, TokenPool,
+    AnyModel, ArchitectureOptions, Device, HUB, HeadLayer, ImageModel, Logits, ModelInfo, OpenModel,
+    Precision, Preprocess, TokenPool,
 };
 use clap::ValueEnum;
 use clap::builder::{PossibleValue, PossibleValuesParser};
@@ -24,10 +24,12 @@ use std::str::FromStr;
 #[group(id = "model")]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
-    /// The model: a name of `cam models`, or an ONNX or weight file
+    /// The model: a name of `cam models`, an ONNX or weight file, a folder of transformers or timm, or hf:OWNER/NAME of the Hugging Face hub
     ///
-    /// Weights are recognized. By default it is the built-in model, which knows the ten object classes that `cam demo` draws, and no photos.
-    #[arg(long = "model", value_name = "NAME|FILE", value_parser = completion::MODELS, hide_possible_values = true)]
+    /// Weights are recognized. A folder, such as `save_pretrained` writes, has its preprocessing and the names of its classes with it; so has
+    /// a repository of the hub: `--model hf:timm/resnet50.a1_in1k`, or `--model hf:OWNER/NAME@REVISION` for a branch, a tag or a commit. By
+    /// default it is the built-in model, which knows the ten object classes that `cam demo` draws, and no photos.
+    #[arg(long = "model", value_name = "NAME|FILE|FOLDER|hf:OWNER/NAME", value_parser = completion::MODELS, hide_possible_values = true)]
     pub names: Vec<String>,
     /// Its weights: .safetensors, .pth, .pt or .bpk [default: from the hub]
     ///
@@ -154,15 +156,16 @@ pub struct Identity {
 }
 
 impl ModelArgs {
-    /// Returns the name of the model and its file. What `--model` names is a file if there is one, or if it can be no name.
+    /// Returns the name of the model and its file or folder. What `--model` names is a file if there is one, or if it can be no name.
     pub fn source(&self) -> (Option<&str>, Option<&Path>) {
         let is_file = |name: &&String| {
             let path = Path::new(name.as_str());
             let is_known = || registry().models().cards().any(|card| card.name == **name);
-            path.components().count() > 1 || path.extension().is_some_and(|_| !is_known()) || path.is_file()
+            let may_be_none = path.extension().is_some() || path.is_dir();
+            path.components().count() > 1 || path.is_file() || (may_be_none && !is_known())
         };
         match (self.names.first(), &self.weights) {
-            (Some(name), None) if is_file(&name) => (None, Some(Path::new(name))),
+            (Some(name), None) if !name.starts_with(HUB) && is_file(&name) => (None, Some(Path::new(name))),
             (name, weights) => (name.map(String::as_str), weights.as_deref()),
         }
     }
@@ -196,7 +199,11 @@ impl ModelArgs {
             model: info.name,
             card: info.card,
             preprocess: model.preprocess(),
-            weights: stamped(self.source().1),
+            weights: match self.source() {
+                (Some(name), None) if name.starts_with(HUB) => stamped(info.weights.as_deref()),
+                (_, Some(folder)) if folder.is_dir() => stamped(info.weights.as_deref()),
+                (_, file) => stamped(file),
+            },
             labels: stamped(self.labels.as_deref()),
             logits: self.logits,
             precision: self.precision.to_string(),
@@ -312,7 +319,7 @@ impl ModelArgs {
     /// Opens the model, with random weights when only its name is given: for its layers and its speed no weights are needed.
     pub fn open_untrained(&self, device: &Device, console: &Console) -> Result<AnyModel, Failure> {
         match self.source() {
-            (Some(_), None) => Ok(self.spec().random_weights().open(device)?),
+            (Some(name), None) if !name.starts_with(HUB) => Ok(self.spec().random_weights().open(device)?),
             _ => self.open(device, console),
         }
     }

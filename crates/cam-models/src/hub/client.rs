@@ -14,7 +14,7 @@ const REDIRECTS: usize = 5;
 const ATTEMPTS: usize = 4;
 
 /// The largest file that is accepted, in bytes.
-const LARGEST: u64 = 32 << 30;
+pub const LARGEST: u64 = 32 << 30;
 
 /// The fewest bytes that have to come in each [`Client::timeout`], on average.
 const SLOWEST: u64 = 1024;
@@ -108,11 +108,16 @@ impl<'a> Client<'a> {
         })
     }
 
-    /// Transfers the file, or what is missing of it. `progress` gets the bytes that are there and their total number.
-    pub fn download(&self, file: &mut File, progress: &mut dyn FnMut(u64, u64)) -> Result<(), Failure> {
+    /// Transfers the file of so many bytes at most, or what is missing of it. `progress` gets the bytes that are there and their total number.
+    pub fn download(
+        &self,
+        file: &mut File,
+        most: u64,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), Failure> {
         let mut attempt = 1;
         loop {
-            match self.transfer(file, progress) {
+            match self.transfer(file, most, progress) {
                 // What is there does not fit the file: as long already, or longer.
                 Err(Failure::Status(416)) if attempt < ATTEMPTS => file.set_len(0).map_err(Failure::Write)?,
                 Err(Failure::Broken(_)) if attempt < ATTEMPTS => {}
@@ -122,7 +127,12 @@ impl<'a> Client<'a> {
         }
     }
 
-    fn transfer(&self, file: &mut File, progress: &mut dyn FnMut(u64, u64)) -> Result<(), Failure> {
+    fn transfer(
+        &self,
+        file: &mut File,
+        most: u64,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), Failure> {
         let have = file.seek(SeekFrom::End(0)).map_err(Failure::Write)?;
         let mut answer = self.follow(have)?;
         let length = |header: &str| text(answer.headers(), header)?.parse::<u64>().ok();
@@ -137,8 +147,8 @@ impl<'a> Client<'a> {
             code => return Err(status(code)),
         };
         let total = total.ok_or_else(|| Failure::NoHub("it does not say how long the file is".into()))?;
-        if total > LARGEST {
-            return Err(Failure::NoHub(format!("a file of {total} bytes, more than {LARGEST}")));
+        if total > most {
+            return Err(Failure::NoHub(format!("a file of {total} bytes, more than {most}")));
         }
         if start > have || have > total && start > 0 {
             return Err(Failure::Status(416));
