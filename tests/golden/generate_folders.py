@@ -216,6 +216,53 @@ def of_transformers(report):
         report["cases"].append(dict(network=network, head=head, preprocessor_config=config, probabilities=numbers(rows)))
 
 
+# Networks that are opened through ONNX: the image processor that transformers saves with them, and its size.
+ONNX = dict(
+    convnext=(lambda: transformers.ConvNextForImageClassification(transformers.ConvNextConfig(
+        hidden_sizes=[4, 4, 8, 8], depths=[1, 1, 1, 1], **LABELS)), "ConvNext", dict(size=dict(shortest_edge=64))),
+    regnet=(lambda: transformers.RegNetForImageClassification(transformers.RegNetConfig(
+        embedding_size=8, hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1], groups_width=4, **LABELS)), "ConvNext",
+        dict(size=dict(shortest_edge=96), crop_pct=0.95, image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225])),
+)
+
+
+class Logits(torch.nn.Module):
+    """A network of transformers whose output is a tensor."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixel_values):
+        return self.network(pixel_values).logits
+
+
+def of_onnx(report):
+    images = photos()
+    shifted = [image.crop((1, 1, image.width, image.height)) for image in images]
+    for name, (make, kind, stated) in ONNX.items():
+        network = make().eval()
+        for key, tensor in network.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.copy_(uniform(key, tensor.shape, *parameter_range(key, tensor.shape)))
+        processor = getattr(transformers, f"{kind}ImageProcessorPil")(**stated)
+        inputs = prepared(processor, images)
+        warm(network, inputs)
+        rows, changed = (probabilities(network, some) for some in (inputs, prepared(processor, shifted)))
+        check(name, rows, changed)
+        torch.onnx.export(Logits(network), inputs[0][None], FOLDER / f"{name}.onnx", opset_version=17, dynamo=False,
+                          input_names=["pixel_values"], output_names=["logits"],
+                          dynamic_axes=dict(pixel_values={0: "batch"}, logits={0: "batch"}))
+        with tempfile.TemporaryDirectory() as folder:
+            network.save_pretrained(folder), processor.save_pretrained(folder)
+            config, preprocessor = (json.loads((Path(folder) / f"{part}.json").read_text())
+                                    for part in ("config", "preprocessor_config"))
+            shapes = {key: list(tensor.shape) for key, tensor in load_file(Path(folder) / "model.safetensors").items()}
+        print(name, (FOLDER / f"{name}.onnx").stat().st_size, "bytes")
+        report["onnx"].append(dict(network=name, config=config, preprocessor_config=preprocessor, tensors=shapes,
+                                   probabilities=numbers(rows)))
+
+
 TIMM = [
     ("vit_tiny_patch16_224", dict(embed_dim=24, depth=2, num_heads=3, img_size=64), dict(input_size=(3, 64, 64), crop_pct=0.9)),
     ("deit_tiny_patch16_224", dict(embed_dim=24, depth=1, num_heads=3, img_size=64, global_pool="avg"),
@@ -256,9 +303,10 @@ def main():
     FOLDER.mkdir(exist_ok=True)
     photo("wide", 241, 145, "RGB"), photo("tall", 112, 192, "RGB"), photo("gray", 150, 128, "L")
     torch.manual_seed(0)
-    report = dict(versions=files.versions(PACKAGES) | {"pillow": PIL.__version__}, networks={}, cases=[])
+    report = dict(versions=files.versions(PACKAGES) | {"pillow": PIL.__version__}, networks={}, cases=[], onnx=[])
     of_transformers(report)
     of_timm(report)
+    of_onnx(report)
     text = json.dumps(report, separators=(",", ":"))
     # A network and a case are a line each.
     text = text.replace('{"network":', '\n{"network":').replace('"config":{', '\n"config":{').replace('"tensors":{', '\n"tensors":{')

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A server that answers every request by a function, until it is dropped.
-struct Server {
+pub struct Server {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
     ended: Arc<AtomicBool>,
@@ -19,7 +19,7 @@ struct Server {
 }
 
 impl Server {
-    fn new(answer: impl Fn(&str, &mut TcpStream) -> std::io::Result<()> + Send + 'static) -> Self {
+    pub fn new(answer: impl Fn(&str, &mut TcpStream) -> std::io::Result<()> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (asked, ended) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let (log, over) = (asked.clone(), ended.clone());
@@ -41,18 +41,18 @@ impl Server {
     }
 
     /// One that answers every request with these headers and this body.
-    fn saying(status: &'static str, headers: String, body: &'static [u8]) -> Self {
+    pub fn saying(status: &'static str, headers: String, body: &'static [u8]) -> Self {
         Self::new(move |_, stream| {
             write!(stream, "HTTP/1.1 {status}\r\n{headers}Connection: close\r\n\r\n")?;
             stream.write_all(body)
         })
     }
 
-    fn endpoint(&self) -> String {
+    pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    fn asked(&self) -> Vec<String> {
+    pub fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
 }

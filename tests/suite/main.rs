@@ -15,6 +15,7 @@ mod crates;
 mod detectors;
 mod devices;
 mod evaluate;
+mod folders;
 mod golden;
 mod hostile;
 #[cfg(feature = "hub")]
@@ -36,6 +37,8 @@ mod recorded;
 #[cfg(feature = "remote")]
 mod remote;
 mod report;
+#[cfg(feature = "hub")]
+mod repositories;
 mod scenes;
 mod signals;
 mod tool;

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use toml::Value;
 
 /// Fields of published weights, which say nothing of others of the same network.
-const PUBLISHED: [&str; 5] = ["about", "hub", "license", "sha256", "url"];
+const PUBLISHED: [&str; 6] = ["about", "accuracy", "hub", "license", "sha256", "url"];
 
 /// Returns a card in TOML. What only the card of a published variant states is assumed of a network that was `recognized` as that variant.
 pub(crate) fn card_text(

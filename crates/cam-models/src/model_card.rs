@@ -28,6 +28,9 @@ pub struct ModelCard {
     /// The license of the weights.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub license: String,
+    /// How many of the validation images of ImageNet-1k it finds the class of, in percent, as its publisher measured it.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "some_as_written")]
+    pub accuracy: Option<f32>,
     /// Height and width of its input in pixels.
     pub size: [usize; 2],
     /// Channels of its input: 1 (gray), 3 (colors), or any number of bands.
@@ -162,6 +165,7 @@ impl ModelCard {
             hub: None,
             sha256: None,
             license: String::new(),
+            accuracy: None,
             size,
             channels,
             order,

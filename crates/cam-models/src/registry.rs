@@ -142,6 +142,13 @@ impl Registry {
         names
     }
 
+    /// Returns the names of the families, each once, with the model cards of their variants.
+    pub fn by_family(&self) -> Vec<(&'static str, Vec<&ModelCard>)> {
+        let of =
+            |family| self.rows.iter().filter(move |row| row.family() == family).flat_map(|row| &row.cards);
+        self.families().into_iter().map(|family| (family, of(family).collect())).collect()
+    }
+
     /// Returns the named variants of all families.
     pub fn variants(&self) -> impl Iterator<Item = (&'static str, &AnyArchitecture)> {
         self.rows.iter().flat_map(|row| &row.variants).map(|(name, architecture)| (*name, architecture))

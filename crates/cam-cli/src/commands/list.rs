@@ -112,20 +112,28 @@ fn list_layers(args: &LayersArgs, console: &Console) -> Result<(), Failure> {
 }
 
 pub fn models(console: &Console) -> Result<(), Failure> {
-    for card in registry().models().cards() {
-        let [height, width] = card.size;
-        let weights = match &card.hub {
-            Some(repository) => {
-                let pinned = if card.sha256.is_some() { "" } else { " (not pinned to a sha256)" };
-                format!("fetched from https://huggingface.co/{repository}{pinned}")
-            }
-            None if card.url.is_empty() => "built in".into(),
-            None => format!("a file, such as {}", card.url),
-        };
-        console.print(format_args!(
-            "{}\n    {}\n    input {height} x {width}, layer {}, weights: {weights}",
-            card.name, card.about, card.layer
-        ))?;
+    for (place, (family, cards)) in registry().models().by_family().into_iter().enumerate() {
+        let blank = if place == 0 { "" } else { "\n" };
+        console.print(format_args!("{blank}{family}"))?;
+        for card in cards {
+            let [height, width] = card.size;
+            let weights = match &card.hub {
+                Some(repository) => {
+                    let pinned = match &card.sha256 {
+                        Some(sha256) => format!("sha256 {sha256}"),
+                        None => "not pinned to a sha256".into(),
+                    };
+                    format!("fetched from https://huggingface.co/{repository}, {pinned}")
+                }
+                None if card.url.is_empty() => "built in".into(),
+                None => format!("a file, such as {}", card.url),
+            };
+            let accuracy = card.accuracy.map_or(String::new(), |share| format!(", accuracy {share:.1} %"));
+            console.print(format_args!(
+                "  {}\n      {}\n      input {height} x {width}, layer {}{accuracy}\n      weights: {weights}\n      license: {}",
+                card.name, card.about, card.layer, card.license
+            ))?;
+        }
     }
     Ok(())
 }
