@@ -139,8 +139,12 @@ NETWORKS = dict(
         hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48, image_size=64, patch_size=16, **LABELS)),
     deit_teacher=lambda: transformers.DeiTForImageClassificationWithTeacher(transformers.DeiTConfig(
         hidden_size=24, num_hidden_layers=1, num_attention_heads=2, intermediate_size=48, image_size=64, patch_size=16, **LABELS)),
+    convnext=lambda: transformers.ConvNextForImageClassification(transformers.ConvNextConfig(
+        hidden_sizes=[8, 12, 16, 24], depths=[1, 2, 1, 1], **LABELS)),
+    convnextv2=lambda: transformers.ConvNextV2ForImageClassification(transformers.ConvNextV2Config(
+        hidden_sizes=[8, 12, 16, 24], depths=[1, 1, 2, 1], **LABELS)),
     swin=lambda: transformers.SwinForImageClassification(transformers.SwinConfig(
-        embed_dim=12, depths=[1, 2], num_heads=[2, 4], window_size=4, image_size=64, layer_norm_eps=0.02, **LABELS)),
+        embed_dim=12, depths=[1, 2], num_heads=[2, 4], window_size=4, image_size=64, **LABELS)),
 )
 
 # The network, the class, what is stated of it, and keys that are then taken out of its file (the class's default has to be known).
@@ -153,6 +157,8 @@ PROCESSORS = [
     ("deit", "DeiT", dict(size=dict(height=72, width=72), crop_size=dict(height=64, width=64)), ["do_center_crop"]),
     ("deit_teacher", "DeiT", dict(size=dict(height=64, width=64), do_center_crop=False), []),
     ("swin", "ViT", dict(size=dict(height=64, width=64), resample=1), []),
+    ("convnext", "ConvNext", dict(size=dict(shortest_edge=96)), []),
+    ("convnextv2", "ConvNext", dict(size=dict(shortest_edge=384)), []),
     ("resnet_strided", "ConvNext", dict(size=dict(shortest_edge=224), crop_pct=0.875), []),
     ("resnet", "ViT", {}, ["size", "resample", "image_mean", "image_std", "do_normalize", "do_rescale", "rescale_factor", "do_resize"]),
     ("resnet", "ViT", dict(resample=0, do_normalize=False), []),
@@ -218,8 +224,6 @@ def of_transformers(report):
 
 # Networks that are opened through ONNX: the image processor that transformers saves with them, and its size.
 ONNX = dict(
-    convnext=(lambda: transformers.ConvNextForImageClassification(transformers.ConvNextConfig(
-        hidden_sizes=[4, 4, 8, 8], depths=[1, 1, 1, 1], **LABELS)), "ConvNext", dict(size=dict(shortest_edge=64))),
     regnet=(lambda: transformers.RegNetForImageClassification(transformers.RegNetConfig(
         embedding_size=8, hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1], groups_width=4, **LABELS)), "ConvNext",
         dict(size=dict(shortest_edge=96), crop_pct=0.95, image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225])),

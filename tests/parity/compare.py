@@ -35,6 +35,8 @@ VIT = ["vit_tiny_patch16_224", "vit_tiny_patch16_384", "vit_small_patch16_224", 
        "deit_small_distilled_patch16_224", "deit_base_distilled_patch16_224", "deit_base_distilled_patch16_384"]
 SWIN = ["swin_tiny_patch4_window7_224", "swin_small_patch4_window7_224", "swin_base_patch4_window7_224",
         "swin_base_patch4_window12_384", "swin_large_patch4_window7_224", "swin_large_patch4_window12_384"]
+CONVNEXT = [f"convnext_{size}" for size in ["atto", "femto", "pico", "nano", "tiny", "small", "base", "large", "xlarge"]]
+CONVNEXT += [f"convnextv2_{size}" for size in ["atto", "femto", "pico", "nano", "tiny", "base", "large", "huge"]]
 DENSENET = ["densenet121", "densenet161", "densenet169", "densenet201"]
 # A layer of torchvision's that timm calls otherwise.
 RENAMED = {"relu": "act1"}
@@ -65,6 +67,11 @@ def cases():
     for name in VIT + SWIN:
         side = int(name.rsplit("_", 1)[1])
         yield name, lambda name=name: timm.create_model(name), side, side, same
+    for name in CONVNEXT:
+        side = 384 if name == "convnextv2_huge" else 224
+        yield name, lambda name=name: timm.create_model(name), side, side, same
+    for name, height, width in [("convnext_tiny", 160, 260), ("convnextv2_atto", 230, 100)]:
+        yield name, lambda name=name: timm.create_model(name), height, width, same
     for name, height, width in [("vit_tiny_patch16_224", 160, 256), ("vit_tiny_patch16_384", 224, 352),
                                 ("vit_base_patch32_224", 288, 192), ("deit_tiny_distilled_patch16_224", 96, 336)]:
         yield name, lambda name=name: timm.create_model(name, dynamic_img_size=True), height, width, same
@@ -80,7 +87,7 @@ def cases():
 def randomise(model, images):
     """Weights that every tensor's place and layout shows in: no ones, no zeros, no two alike."""
     for name, parameter in model.named_parameters():
-        if name.endswith(("bias_table", "pos_embed", "token")):
+        if name.endswith(("bias_table", "pos_embed", "token", "gamma", "grn.weight")):
             parameter.normal_(0, 0.5)
         elif parameter.ndim == 1 and name.endswith("weight"):
             parameter.uniform_(0.7, 1.3)

@@ -269,8 +269,8 @@ fn weights_in_several_files_are_fetched_and_lie_beside_their_index() {
 
 #[test]
 fn of_a_network_that_is_not_known_the_onnx_file_is_fetched() {
-    let golden = repository().join("tests/golden/folders/convnext.onnx");
-    let config = json!({"model_type": "convnext"}).to_string().into_bytes();
+    let golden = repository().join("tests/golden/folders/regnet.onnx");
+    let config = json!({"model_type": "regnet"}).to_string().into_bytes();
     let shelf = Shelf::of(&[
         ("config.json", config.clone()),
         ("model.safetensors", vec![0; 5000]),

@@ -1,4 +1,4 @@
-//! Image classifiers on the Burn framework, each an ordinary module: ResNet, VGG, DenseNet, MNASNet, ViT and DeiT, Swin, their weights
+//! Image classifiers on the Burn framework, each an ordinary module: ResNet, VGG, DenseNet, MNASNet, ViT and DeiT, Swin, ConvNeXt, their weights
 //! from torchvision and timm files, and a small built-in model.
 //!
 //! This crate is an internal part of [`burn-cam`](https://docs.rs/burn-cam). Its API may change in any release.

@@ -1,6 +1,7 @@
 //! The networks, each an ordinary Burn module in its own file: configuration, variants, one forward pass, detection and the names of
 //! other publishers. The model cards of a family are in the TOML file beside it.
 
+pub mod convnext;
 pub mod densenet;
 pub mod mnasnet;
 pub mod resnet;
@@ -29,5 +30,6 @@ pub(crate) fn families() -> Vec<Arc<dyn Family>> {
         Arc::new(swin::SwinFamily),
         Arc::new(densenet::DenseNetFamily),
         Arc::new(mnasnet::MnasNetFamily),
+        Arc::new(convnext::ConvNextFamily),
     ]
 }

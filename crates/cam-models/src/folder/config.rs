@@ -6,7 +6,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 /// The kinds of networks of transformers that have the same forward pass as a family here.
-pub(super) const TRANSFORMERS: [&str; 4] = ["vit", "deit", "swin", "resnet"];
+pub(super) const TRANSFORMERS: [&str; 6] = ["vit", "deit", "swin", "resnet", "convnext", "convnextv2"];
 
 /// Returns what a configuration says of a network, as fields of a card.
 pub(super) fn fields(config: &Json, path: &Path) -> Result<Table, crate::Error> {
@@ -116,6 +116,12 @@ fn options(config: &Json) -> Result<Table, String> {
         }
         return Ok(options);
     }
+    if kind.starts_with("convnext") {
+        return match word("hidden_act") {
+            "" | "gelu" | "gelu_python" => Ok(options),
+            other => Err(format!("its activation is `{other}`; a ConvNeXt has `gelu` here")),
+        };
+    }
     let activation = match word("hidden_act") {
         "" | "gelu" | "gelu_python" => "gelu",
         "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" | "gelu_python_tanh" => "gelu-tanh",
@@ -128,6 +134,9 @@ fn options(config: &Json) -> Result<Table, String> {
     options.insert("activation".into(), activation.into());
     let norm = if kind == "swin" { 1e-5 } else { 1e-12 };
     let epsilon = config.get("layer_norm_eps").and_then(Json::as_f64).unwrap_or(norm);
+    if kind == "swin" && (epsilon - norm).abs() > 1e-3 * norm {
+        return Err(format!("some of its norms add {epsilon} to a variance, and others {norm}"));
+    }
     options.insert("epsilon".into(), epsilon.into());
     options.insert("pool".into(), if kind == "swin" { "avg" } else { "token" }.into());
     if kind != "swin" {

@@ -78,6 +78,13 @@ const BODIES: &[Body] = &[
         head: &["classifier.1."],
         parts: &["layers."],
     },
+    Body {
+        family: "ConvNeXt",
+        mark: "stages.0.blocks.0.conv_dw.weight",
+        with: "",
+        head: &["head.fc."],
+        parts: &["stem.", "stages.", "head.norm."],
+    },
 ];
 
 /// What others call a head; the names without a number come first.
