@@ -5,8 +5,10 @@
 """
 
 import math
+import re
 from collections import OrderedDict
 
+import timm
 import torch
 import torchvision
 import transformers
@@ -15,7 +17,7 @@ from torch import nn
 import files
 from hashed import images, uniform
 
-PACKAGES = ["torch", "torchvision", "transformers", "numpy"]
+PACKAGES = ["torch", "torchvision", "transformers", "timm", "numpy"]
 INPUT = dict(name="publishers", batch=2, height=32, width=32, block=8)
 
 
@@ -158,6 +160,25 @@ def hf_swin():
         image_size=32, patch_size=4, embed_dim=24, depths=[2, 2], num_heads=[2, 4], window_size=4, num_labels=10))
 
 
+def timm_convnext(**options):
+    return timm.models.convnext.ConvNeXt(depths=(1, 2, 1, 1), dims=(8, 12, 16, 24), num_classes=10, **options)
+
+
+def authors_convnext(name):
+    """How the files of ConvNeXt's authors call a tensor of timm's."""
+    name = re.sub(r"^stages\.(\d)\.downsample", r"downsample_layers.\1", re.sub("^stem", "downsample_layers.0", name))
+    for ours, theirs in {".blocks.": ".", "conv_dw": "dwconv", "mlp.fc1": "pwconv1", "mlp.fc2": "pwconv2",
+                         "mlp.grn.weight": "grn.gamma", "mlp.grn.bias": "grn.beta", "head.norm": "norm", "head.fc": "head"}.items():
+        name = name.replace(ours, theirs)
+    return name
+
+
+def torchvision_convnext():
+    block = torchvision.models.convnext.CNBlockConfig
+    return torchvision.models.convnext.ConvNeXt(
+        [block(8, 12, 1), block(12, 16, 2), block(16, 24, 1), block(24, None, 1)], num_classes=10)
+
+
 NETWORKS = {
     "torchvision_vit": lambda: torchvision.models.VisionTransformer(32, 8, 2, 2, 128, 96, num_classes=10),
     "torchvision_swin": lambda: torchvision.models.SwinTransformer([4, 4], 24, [2, 2], [2, 4], [4, 4], num_classes=10),
@@ -169,6 +190,11 @@ NETWORKS = {
     "transformers_swin_before_5": hf_swin,
     "transformers_resnet_basic": lambda: hf_resnet("basic"),
     "transformers_resnet_bottleneck": lambda: hf_resnet("bottleneck"),
+    "timm_convnext": timm_convnext,
+    "timm_convnextv2_of_convolutions": lambda: timm_convnext(conv_mlp=True, use_grn=True, ls_init_value=None),
+    "authors_convnext": timm_convnext,
+    "authors_convnextv2": lambda: timm_convnext(use_grn=True, ls_init_value=None),
+    "torchvision_convnext": torchvision_convnext,
     "cifar_resnet": lambda: CifarResNet(2, 8, 10),
     "backbone_and_classifier": lambda: Transfer(replaced(resnet18(), fc=nn.Identity()), 512, 3),
     "dropout_and_linear": lambda: replaced(resnet18(), fc=nn.Sequential(nn.Dropout(), nn.Linear(512, 2))),
@@ -205,6 +231,9 @@ LAYERS = {
     "transformers_swin": ("swin.encoder.layers.1.blocks.1.layernorm_before", "layers.1.blocks.1.norm1", 0),
     "transformers_resnet_basic": ("resnet.encoder.stages.1", "layer2.0", "first"),
     "transformers_resnet_bottleneck": ("resnet.encoder.stages.1", "layer2.0", "first"),
+    "timm_convnext": ("stages.1", "stages.1", "first"),
+    "authors_convnextv2": ("stages.1", "stages.1", "first"),
+    "torchvision_convnext": ("features.3", "stages.1", "first"),
     "cifar_resnet": ("layer3", "layer3.1", "first"),
     "backbone_and_classifier": ("backbone.layer2", "layer2.0", "first"),
     "norm_in_head": ("layer2", "layer2.0", "first"),
@@ -221,7 +250,8 @@ STATED = {
 }
 for name in ("transformers_vit", "transformers_swin"):
     LAYERS[f"{name}_before_5"] = LAYERS[name]
-RENAMED = {"transformers_vit_before_5": before_5, "transformers_swin_before_5": before_5_swin}
+RENAMED = {"transformers_vit_before_5": before_5, "transformers_swin_before_5": before_5_swin,
+           "authors_convnext": authors_convnext, "authors_convnextv2": authors_convnext}
 
 
 def channels(network):
