@@ -111,9 +111,11 @@ fn options(config: &Json) -> Result<Table, String> {
         if !["", "relu"].contains(&word("hidden_act")) {
             return Err(format!("its activation is `{}`; a ResNet has `relu` here", word("hidden_act")));
         }
-        if is("downsample_in_first_stage") {
-            options.insert("strides".into(), vec![2; 5].into());
-        }
+        let first = if is("downsample_in_first_stage") { 2 } else { 1 };
+        options.insert("strides".into(), vec![2, first, 2, 2, 2].into());
+        options.insert("dilations".into(), vec![1; 4].into());
+        options.insert("stem_pool".into(), true.into());
+        options.insert("antialias".into(), "none".into());
         return Ok(options);
     }
     if kind.starts_with("convnext") {
@@ -237,7 +239,12 @@ mod tests {
             )
         );
         let config = serde_json::json!({"model_type": "resnet", "downsample_in_first_stage": true});
-        assert_eq!(card(&config), table("architecture = { strides = [2, 2, 2, 2, 2] }"));
+        assert_eq!(
+            card(&config),
+            table(
+                "architecture = { strides = [2, 2, 2, 2, 2], dilations = [1, 1, 1, 1], stem_pool = true, antialias = 'none' }",
+            )
+        );
         for (config, words) in [
             (serde_json::json!({"model_type": "resnet", "downsample_in_bottleneck": true}), "stride"),
             (serde_json::json!({"model_type": "resnet", "hidden_act": "gelu"}), "`gelu`"),
