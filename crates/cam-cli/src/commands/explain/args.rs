@@ -30,6 +30,9 @@ Examples:
       Two classes of one image; the weights are fetched on first use
   cam explain leaf.jpg --weights my_finetuned.pth --labels my_classes.txt
       Your own model: its architecture, size and number of classes are recognized from the file
+  cam explain leaf.jpg --model my-finetune
+      A folder that transformers or timm saved: its preprocessing and its labels are those of the folder.
+      `--model hf:OWNER/NAME` takes one from the Hugging Face hub
   cam explain photos --weights resnet18.safetensors --method gradcam,layercam --top 3
       Two methods, the three most confident predictions of every image in and below a folder. After
       an interruption the same command continues: cam-out/manifest.jsonl records what is done
