@@ -166,10 +166,11 @@ fn weights_of_other_formats_are_named_with_what_to_do() {
         ("a.pkl", pickle_of_numpy, "a pickle of NumPy arrays, as Detectron2 writes: save them as tensors"),
         ("a.npy", b"\x93NUMPY\x01\0", "a NumPy array: weights need a name for each tensor"),
         ("a.html", b"<!DOCTYPE html><html>", "a web page"),
+        ("a.json", b"{\"metadata\": {}}", "a JSON file; if it is the index of weights in several files"),
         (
             "model.safetensors.index.json",
             b"{\"metadata\": {}}",
-            "a JSON file; if it is the index of weights in several files",
+            "it is no index of weights: missing field `weight_map`",
         ),
     ] {
         std::fs::write(album.path(file), bytes).unwrap();
@@ -194,7 +195,8 @@ fn weights_of_other_formats_are_named_with_what_to_do() {
     }
     std::fs::create_dir(album.path("hub")).unwrap();
     let (code, _, said) = album.cam(&["explain", "scene.png", "--weights", "hub"]);
-    assert!(code == 9 && said.contains("it is a folder: name the file in it"), "{code}: {said}");
+    let words = "no model in the folder `hub`: there is none of model.safetensors, ";
+    assert!(code == 6 && said.contains(words), "{code}: {said}");
 }
 
 #[test]

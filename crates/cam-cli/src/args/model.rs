@@ -24,12 +24,12 @@ use std::str::FromStr;
 #[group(id = "model")]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
-    /// The model: a name of `cam models`, an ONNX or weight file, a folder of transformers or timm, or hf:OWNER/NAME of the Hugging Face hub
+    /// The model: a name of `cam models`, a file, a folder, or hf:OWNER/NAME
     ///
-    /// Weights are recognized. A folder, such as `save_pretrained` writes, has its preprocessing and the names of its classes with it; so has
+    /// A file is an ONNX file or one of weights, which are recognized. A folder, such as `save_pretrained` writes, has its preprocessing and the names of its classes with it; so has
     /// a repository of the hub: `--model hf:timm/resnet50.a1_in1k`, or `--model hf:OWNER/NAME@REVISION` for a branch, a tag or a commit. By
     /// default it is the built-in model, which knows the ten object classes that `cam demo` draws, and no photos.
-    #[arg(long = "model", value_name = "NAME|FILE|FOLDER|hf:OWNER/NAME", value_parser = completion::MODELS, hide_possible_values = true)]
+    #[arg(long = "model", value_name = "NAME|FILE", value_parser = completion::MODELS, hide_possible_values = true)]
     pub names: Vec<String>,
     /// Its weights: .safetensors, .pth, .pt or .bpk [default: from the hub]
     ///
