@@ -25,8 +25,8 @@ fn counted<T>(work: impl FnOnce() -> T) -> (usize, T) {
 /// The methods whose eigenvectors are found on the host: they read one Gram matrix a batch.
 const PROJECTIONS: [&str; 4] = ["eigencam", "eigengradcam", "segeigencam", "kpcacam"];
 
-/// The methods that run changed copies, of those that are alike one.
-const COPIES: [&str; 3] = ["ablationcam", "scorecam", "iscam"];
+/// The methods that run changed copies, of those that are alike one, or one for each cluster.
+const COPIES: [&str; 5] = ["ablationcam", "scorecam", "gscorecam", "iscam", "vitcx"];
 
 fn networks() -> [(RecordedNetwork, &'static str, Reads); 2] {
     [(hashed(TINY), "layer4.0", Reads::Biases), (hashed(VIT), "blocks.1.norm1", Reads::Attention)]
@@ -63,7 +63,11 @@ fn uploads_of(name: &str, relu: bool) -> usize {
         "smoothgradcam++" => 4,
         // Which copies are alike, and what masks are told apart by.
         "ablationcam" => usize::from(relu),
-        "scorecam" | "iscam" => 1 + usize::from(relu),
+        "scorecam" | "gscorecam" | "iscam" => 1 + usize::from(relu),
+        // The masks of a chunk, of two images.
+        "reciprocam" | "vitreciprocam" => 2,
+        // Which channel is in which cluster, and the noise of a chunk, of two images.
+        "vitcx" => 1 + 2,
         // The noise of a chunk: of two images, three samples.
         "sscam" => 6,
         _ => 0,

@@ -16,10 +16,10 @@ pub mod serve;
 pub mod shell;
 pub mod tune;
 
-/// Returns whether a method runs the whole network for every channel, which lists of quick methods leave out.
-fn runs_per_channel(method: &dyn Method) -> bool {
+/// Returns whether a method runs the whole network many times, which lists of quick methods leave out.
+fn runs_often(method: &dyn Method) -> bool {
     let info = method.info();
-    info.cost.is_slow() && info.needs.masked_inputs
+    info.cost.is_slow() && (info.needs.masked_inputs || info.needs.gradient_under_noise)
 }
 
 /// Returns why a method does not apply to a model; nothing when it does. A method that needs more of a network than a layer is tried with a
@@ -31,7 +31,7 @@ fn why_not(
     target: &dyn Target,
 ) -> Result<Option<Error>, Error> {
     let info = method.info();
-    if info.reads == Reads::Layer && !info.needs.linear_head {
+    if matches!(info.reads, Reads::Layer | Reads::Input) && !info.needs.linear_head {
         return Ok(None);
     }
     match applies(model, method, layers, target) {

@@ -119,7 +119,7 @@ pub enum Error {
     NoBiases,
     /// The forward pass names no attention weights.
     #[error(
-        "this model has no attention weights (a model that is tapped by hand names them by the layout `Attention`)"
+        "this model has no attention weights between all of its patches, and windows like those of Swin do not count: use Grad-CAM at a layer (a model that is tapped by hand names attention by the layout `Attention`)"
     )]
     NoAttention,
     /// Guided backpropagation finds no ReLU.

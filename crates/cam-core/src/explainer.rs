@@ -15,7 +15,6 @@ use crate::{
     Reads, Rectify, Rows, Run, Running, Scale, Taps, Target, Warning, Wrapped,
 };
 use burn::Tensor;
-use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -353,7 +352,7 @@ impl<'m, M> Explainer<'m, M> {
             let info = method.info();
             if info.reads == source.reads {
                 session.set_method(info.name);
-                let call = MethodCall { method: index, info, used: Cell::new(Needs::NOTHING) };
+                let call = MethodCall::new(index, info);
                 let layer = LayerContext { session, layer: source.layer, target, call: &call };
                 maps.push(self.map_of(method.as_ref(), &layer, source.name, goal, grid).await?);
             }
@@ -404,7 +403,8 @@ impl<'m, M> Explainer<'m, M> {
                 &scores,
                 goal.is_probability(),
                 known,
-            ),
+            )
+            .leaving_out(layer.call.left_out.take()),
             scores,
             raw,
             raw_grid: layer.grid().to_vec(),

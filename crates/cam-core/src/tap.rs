@@ -30,7 +30,7 @@ pub(crate) use capture_spec::CaptureSpec;
 pub(crate) use layer_trace::LayerTrace;
 pub use recording::LayerInfo;
 use recording::single_precision;
-pub(crate) use recording::{Captured, GradReader, Recording};
+pub(crate) use recording::{Captured, GradReader, LayerGradient, Recording};
 pub(crate) use relu_masks::ReluMasks;
 pub(crate) use replay_cache::ReplayCache;
 pub use rows::Rows;
@@ -127,7 +127,11 @@ impl<'a> Taps<'a> {
         let dtype = activation.dtype();
         let (input, gradient): (I, Option<GradReader>) = if tape {
             let leaf = activation.clone().autodiff().require_grad();
-            (input.with_layer(leaf.clone()), Some(Box::new(move |gradients| leaf.grad_remove(gradients))))
+            let input = input.with_layer(leaf.clone());
+            let read: GradReader = Box::new(move |gradients| {
+                leaf.grad_remove(gradients).map(|map| LayerGradient { map, attention: None })
+            });
+            (input, Some(read))
         } else {
             (input, None)
         };

@@ -5,7 +5,7 @@ use crate::args::model::ModelArgs;
 use crate::args::overlay::OverlayArgs;
 use crate::args::strategy::StrategyArgs;
 use crate::args::target::TargetArgs;
-use crate::commands::{compare_models, runs_per_channel, why_not};
+use crate::commands::{compare_models, runs_often, why_not};
 use crate::registry;
 use crate::report::console::Console;
 use crate::report::contact_sheet;
@@ -106,11 +106,8 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         console.warn(format_args!("skipped {}: {error}", method.name()));
     }
     if args.methods.is_empty() && !args.slow {
-        let slow = registry()
-            .methods()
-            .iter()
-            .filter(|method| runs_per_channel(**method))
-            .map(|method| method.name());
+        let slow =
+            registry().methods().iter().filter(|method| runs_often(**method)).map(|method| method.name());
         let slow = slow.collect::<Vec<_>>().join(", ");
         console.warn(format_args!("skipped the slow methods {slow}: `--slow` includes them"));
     }
@@ -123,7 +120,7 @@ impl Args {
         if !self.methods.is_empty() {
             return self.strategy.methods(&self.methods);
         }
-        let methods = registry().methods().iter().filter(|method| self.slow || !runs_per_channel(**method));
+        let methods = registry().methods().iter().filter(|method| self.slow || !runs_often(**method));
         Ok(methods.map(|method| self.strategy.seeded(self.strategy.budget.limited(*method))).collect())
     }
 }

@@ -12,7 +12,7 @@ use crate::args::completion;
 use crate::args::device::{self, DeviceArgs};
 use crate::args::model::ModelArgs;
 use crate::args::preprocess::PreprocessArgs;
-use crate::commands::runs_per_channel;
+use crate::commands::runs_often;
 use crate::registry;
 use crate::report::console::{Console, plain};
 use crate::report::failure::{Failure, create_folder};
@@ -172,7 +172,7 @@ pub fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         return merge(args, console);
     }
     let metrics = args.metrics()?;
-    let asked = args.candidates.methods(|method| !runs_per_channel(method))?;
+    let asked = args.candidates.methods(|method| !runs_often(method))?;
     let (device, device_name) = device::named(&args.place.device, console)?;
     let truth = args.truth.as_deref().map(TruthSet::open).transpose()?;
     create_folder(&args.out)?;

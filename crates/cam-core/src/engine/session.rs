@@ -7,7 +7,9 @@ use super::inference_check;
 use super::score_cache::ScoreCache;
 use super::unique_copies::{Chunk, UniqueCopies};
 use crate::post::resize::{Resizer, Sampling};
-use crate::tap::{CaptureSpec, Captured, GradReader, INPUT, LayerTrace, Recording, ReluMasks, Replay};
+use crate::tap::{
+    CaptureSpec, Captured, GradReader, INPUT, LayerGradient, LayerTrace, Recording, ReluMasks, Replay,
+};
 use crate::tap::{ReplayCache, Rows, Taps};
 use crate::{Error, MaskFn, Perturb, Progress};
 use burn::Tensor;
@@ -45,7 +47,7 @@ pub(crate) struct Settings<'a> {
 /// The gradients of all captured layers for one target; `None` if the score does not depend on a layer.
 struct Gradients {
     target: usize,
-    layers: Vec<Option<Tensor<3>>>,
+    layers: Vec<Option<LayerGradient>>,
 }
 
 /// A pass that runs again what comes after a captured layer.
@@ -153,7 +155,7 @@ impl<'a> Session<'a> {
         // What the layer adds to the score, position by position: its rounding is that of the score, however much cancels.
         let parts = match self.gradient_if_connected(0, 0)? {
             Some(gradient) => {
-                let product = gradient * self.layers[0].activation.clone();
+                let product = gradient.map * self.layers[0].activation.clone();
                 product.square().sum_dim(2).sum_dim(1).sqrt().reshape([self.pass.batch()])
             }
             None => plain.zeros_like(),
@@ -172,12 +174,21 @@ impl<'a> Session<'a> {
 
     /// Returns the gradient of a target at a captured layer.
     pub fn gradient(&self, layer: usize, target: usize) -> Result<Tensor<3>, Error> {
+        Ok(self.connected_gradient(layer, target)?.map)
+    }
+
+    /// Returns the gradient of a target at a captured layer of attention weights, the whole matrix; `None` if it is another layer.
+    pub fn attention_gradient(&self, layer: usize, target: usize) -> Result<Option<Tensor<4>>, Error> {
+        Ok(self.connected_gradient(layer, target)?.attention)
+    }
+
+    fn connected_gradient(&self, layer: usize, target: usize) -> Result<LayerGradient, Error> {
         self.gradient_if_connected(layer, target)?.ok_or_else(|| self.not_connected(layer))
     }
 
     /// Returns the gradient of a target at a captured layer, or `None` if the score does not depend on it. For all but the first target,
     /// what comes after the first captured layer is run again with a tape.
-    fn gradient_if_connected(&self, layer: usize, target: usize) -> Result<Option<Tensor<3>>, Error> {
+    fn gradient_if_connected(&self, layer: usize, target: usize) -> Result<Option<LayerGradient>, Error> {
         let mut held = self.gradients.borrow_mut();
         if held.as_ref().is_none_or(|held| held.target != target) {
             let (scores, readers) = self.rerun(Rerun { capture: self.spec, ..Rerun::from_layer(0) })?;
@@ -237,7 +248,20 @@ impl<'a> Session<'a> {
         let readers: Vec<_> = captured.iter_mut().filter_map(|layer| layer.gradient.take()).collect();
         let gradient = self.backward(scores(target)?, layer, &readers).pop().flatten();
         let gradient = gradient.ok_or_else(|| self.not_connected(layer))?;
-        Ok([captured.remove(0).activation, gradient])
+        Ok([captured.remove(0).activation, gradient.map])
+    }
+
+    /// Returns the score of a target for the input with something added, `[batch]`. `noise` gets the shape of the input.
+    pub fn score_under_noise(
+        &self,
+        target: usize,
+        noise: &dyn Fn(&[usize; 3]) -> Tensor<3>,
+    ) -> Result<Tensor<1>, Error> {
+        let values = self.pass.input();
+        let noise = noise(&values.dims());
+        self.count_work(self.pass.batch(), 1.0);
+        let scores = self.pass.run(Rows::All, Some(values + noise), &Taps::off())?;
+        Ok(scores(target)?.inner())
     }
 
     /// Returns the weights of the linear classifier after a global average pooling, `[batch, channels, 1]`.
@@ -259,6 +283,13 @@ impl<'a> Session<'a> {
         };
         self.check(Tensor::cat(vec![off, largest], 0), Box::new(check));
         Ok(mean * positions as f32)
+    }
+
+    /// Reports how far the method is.
+    pub fn report(&self, done: usize, total: usize) {
+        if let Some(report) = self.settings.progress {
+            report(Progress { method: self.method.get(), done, total });
+        }
     }
 
     /// Sets which method runs, for reports of its progress.
@@ -305,6 +336,32 @@ impl<'a> Session<'a> {
         })
     }
 
+    /// Returns the scores `[batch, copies]` of some targets, of the input changed.
+    pub fn scores_of_inputs(
+        &self,
+        targets: Range<usize>,
+        layer: usize,
+        copies: &UniqueCopies,
+        change: Perturb<'_>,
+    ) -> Result<Vec<Tensor<2>>, Error> {
+        self.scores_of_copies(targets, layer, copies, self.copies_per_pass(INPUT), &|image, chunk| {
+            let rows = Rows::Copies { image, copies: chunk.indices().len() };
+            let changed = change(rows.of(self.pass.input()), chunk);
+            self.count_work(chunk.indices().len(), 1.0);
+            self.pass.run(rows, Some(changed), &Taps::off())
+        })
+    }
+
+    /// Returns the input as a layer, `[batch, channels, positions]`.
+    pub fn input(&self) -> Tensor<3> {
+        self.pass.input()
+    }
+
+    /// Returns the sizes of the spatial axes of the input.
+    pub fn input_grid(&self) -> &[usize] {
+        self.pass.grid()
+    }
+
     /// Runs changed copies of each image, a chunk at a time, and returns their scores `[batch, copies]` for some targets.
     fn scores_of_copies(
         &self,
@@ -325,9 +382,7 @@ impl<'a> Session<'a> {
                     of_chunks.push(scores(target)?.inner());
                 }
                 done += chunk.indices().len();
-                if let Some(report) = self.settings.progress {
-                    report(Progress { method: self.method.get(), done, total });
-                }
+                self.report(done, total);
             }
             for (of_target, of_chunks) in of_targets.iter_mut().zip(of_chunks) {
                 of_target.push(copies.to_each_copy(image, Tensor::cat(of_chunks, 0)));
@@ -362,12 +417,12 @@ impl<'a> Session<'a> {
         let capture = CaptureSpec::layer(&self.layers[rerun.from].name);
         let (scores, readers) = self.rerun(Rerun { capture: &capture, ..rerun })?;
         let gradient = self.backward(scores(target)?, rerun.from, &readers).pop().flatten();
-        gradient.ok_or_else(|| self.not_connected(rerun.from))
+        Ok(gradient.ok_or_else(|| self.not_connected(rerun.from))?.map)
     }
 
     /// Walks the tape of a score back to the layers that it started at, of which `from` is the first. Images do not mix, so the
     /// gradient of the sum holds the gradient of each.
-    fn backward(&self, score: Tensor<1>, from: usize, readers: &[GradReader]) -> Vec<Option<Tensor<3>>> {
+    fn backward(&self, score: Tensor<1>, from: usize, readers: &[GradReader]) -> Vec<Option<LayerGradient>> {
         if !score.is_tracked() {
             return vec![None; readers.len()];
         }

@@ -29,6 +29,7 @@ struct DeviceGroups {
 /// Copies of one image that are run together.
 #[derive(Debug, Clone)]
 pub struct Chunk<'a> {
+    image: usize,
     indices: &'a [usize],
     tensor: Tensor<1, Int>,
     /// Whether the indices follow each other.
@@ -36,6 +37,11 @@ pub struct Chunk<'a> {
 }
 
 impl Chunk<'_> {
+    /// Returns the index of the image in the batch.
+    pub fn image(&self) -> usize {
+        self.image
+    }
+
     /// Returns which of the image's copies they are.
     pub fn indices(&self) -> &[usize] {
         self.indices
@@ -114,6 +120,7 @@ impl UniqueCopies {
         let on_device = self.on_device.as_ref().map(|images| &images[image].unique);
         let size = unique.len().div_ceil(unique.len().div_ceil(size).max(1)).max(1);
         unique.chunks(size).enumerate().map(move |(chunk, indices)| Chunk {
+            image,
             indices,
             tensor: match on_device {
                 Some(unique) => unique.clone().narrow(0, chunk * size, indices.len()),

@@ -6,7 +6,7 @@ use crate::engine::unique_copies::{Chunk, UniqueCopies};
 use crate::methods::info::{Need, Needs};
 use crate::{Error, MethodInfo, Reads, Sampling};
 use burn::Tensor;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
 /// One layer of one batch, for one target. What is asked for is computed then, and once.
@@ -34,6 +34,14 @@ pub(crate) struct MethodCall {
     pub info: MethodInfo,
     /// What the method has asked for so far.
     pub used: Cell<Needs>,
+    /// The share of the score that the evidence leaves out, `[batch]`.
+    pub left_out: RefCell<Option<Tensor<1>>>,
+}
+
+impl MethodCall {
+    pub fn new(method: usize, info: MethodInfo) -> Self {
+        Self { method, info, used: Cell::new(Needs::NOTHING), left_out: RefCell::default() }
+    }
 }
 
 /// Changes copies of the activation of one image, `[copies, channels, positions]`; the chunk tells which copies they are.
@@ -58,6 +66,16 @@ impl<'a> LayerContext<'a> {
         &self.session.layers[self.layer].grid
     }
 
+    /// Returns the input as a layer, `[batch, channels, positions]`.
+    pub fn input(&self) -> Tensor<3> {
+        self.session.input()
+    }
+
+    /// Returns the sizes of the spatial axes of the input.
+    pub fn input_grid(&self) -> &[usize] {
+        self.session.input_grid()
+    }
+
     /// Returns the attention weights of the layer, `[batch, heads, queries, keys]`, if it has the layout
     /// [`Attention`](crate::Attention).
     pub fn attention(&self) -> Option<Tensor<4>> {
@@ -72,6 +90,18 @@ impl<'a> LayerContext<'a> {
         check: impl Fn(&[f32]) -> Result<(), Error> + Send + Sync + 'static,
     ) {
         self.session.check(numbers, Box::new(check));
+    }
+
+    /// States which share of the score the evidence of each image leaves out or has too much, `[batch]`, for methods whose evidence should
+    /// sum to it. Above a twentieth there is [`Warning::Incomplete`](crate::Warning::Incomplete).
+    pub fn leaves_out(&self, share: Tensor<1>) {
+        self.call.left_out.replace(Some(share));
+    }
+
+    /// Reports how many of its passes a method has run, to [`Explainer::on_progress`](crate::Explainer::on_progress). Scores of copies report
+    /// themselves.
+    pub fn report(&self, done: usize, total: usize) {
+        self.session.report(done, total);
     }
 
     /// Returns the score $y$ of each image, `[batch]`.
@@ -91,6 +121,16 @@ impl<'a> LayerContext<'a> {
     pub fn gradient(&self) -> Result<Tensor<3>, Error> {
         self.declare_use_for_target(Need::Gradient)?;
         self.session.gradient(self.layer, self.target)
+    }
+
+    /// Returns the gradient of the score in the attention weights of the layer, `[batch, heads, queries, keys]`.
+    ///
+    /// # Errors
+    /// [`Error::NoAttention`] if the layer does not have the layout [`Attention`](crate::Attention); [`Error::NotConnected`] if the score does
+    /// not depend on it; [`Error::Undeclared`] without [`MethodInfo::gradient`].
+    pub fn attention_gradient(&self) -> Result<Tensor<4>, Error> {
+        self.declare_use_for_target(Need::Gradient)?;
+        self.session.attention_gradient(self.layer, self.target)?.ok_or(Error::NoAttention)
     }
 
     /// Returns the gradient at an edited activation, `[batch, channels, positions]`. Only the part of the network after the layer
@@ -146,6 +186,16 @@ impl<'a> LayerContext<'a> {
     ) -> Result<[Tensor<3>; 2], Error> {
         self.declare_use_for_target(Need::GradientUnderNoise)?;
         self.session.under_noise(self.layer, self.target, &noise)
+    }
+
+    /// Returns the score of each image for the input with noise added, `[batch]`; `noise` is that of
+    /// [`gradient_under_noise`](Self::gradient_under_noise).
+    ///
+    /// # Errors
+    /// [`Error::Undeclared`] without [`MethodInfo::gradient_under_noise`].
+    pub fn score_under_noise(&self, noise: impl Fn(&[usize; 3]) -> Tensor<3>) -> Result<Tensor<1>, Error> {
+        self.declare_use_for_target(Need::GradientUnderNoise)?;
+        self.session.score_under_noise(self.target, &noise)
     }
 
     /// Returns the weights $w^c_k$ of the linear classifier that follows a global average pooling of the layer,
@@ -229,6 +279,23 @@ impl<'a> LayerContext<'a> {
             }
             Ok(of_targets)
         })
+    }
+
+    /// Returns the scores that each image would have with its input changed, `[batch, copies]`. The whole network is run for each copy, and once
+    /// for all targets if [the request is the same](Self#scores-of-copies).
+    ///
+    /// `change` gets copies of the input of one image, `[copies, channels, positions]`, and which of the copies they are; it returns them
+    /// changed.
+    ///
+    /// # Errors
+    /// [`Error::Undeclared`] without [`MethodInfo::masked_inputs`].
+    pub fn scores_of_inputs(&self, copies: &UniqueCopies, change: Perturb<'_>) -> Result<Tensor<2>, Error> {
+        self.declare_use(Need::MaskedInputs)?;
+        let scores = self.scores(|targets| {
+            let scores = self.session.scores_of_inputs(targets, self.layer, copies, change)?;
+            Ok(scores.into_iter().map(|scores| vec![scores]).collect())
+        })?;
+        Ok(scores.into_iter().next().expect("one step"))
     }
 
     /// Returns every layer that adds a bias, and its bias `[channels]`.

@@ -59,7 +59,7 @@ pub struct Needs {
     pub gradient_under_noise: bool,
     /// Scores or gradients of changed activations: the part of the network after the layer is run again.
     pub replay: bool,
-    /// Scores of masked inputs: the whole network is run again.
+    /// Scores of masked or otherwise changed inputs: the whole network is run again.
     pub masked_inputs: bool,
     /// The weights of a linear classifier that follows a global average pooling of the layer.
     pub linear_head: bool,
@@ -165,10 +165,17 @@ pub enum Cost {
     PerLayer(u32),
 }
 
+/// The passes from which on a method is slow.
+const MANY: u32 = 64;
+
 impl Cost {
-    /// Whether the number of passes grows with the channels or the positions of the layer.
+    /// Whether the number of passes grows with the channels or the positions of the layer, or is at least 64.
     pub const fn is_slow(self) -> bool {
-        matches!(self, Self::PerChannel(_) | Self::PerPosition(_))
+        match self {
+            Self::PerChannel(_) | Self::PerPosition(_) => true,
+            Self::Passes(count) => count >= MANY,
+            Self::OnePass | Self::PerLayer(_) => false,
+        }
     }
 
     /// Returns the cost in words.
@@ -216,7 +223,7 @@ impl MethodInfo {
         Self { needs: Needs { class: false, ..self.needs }, ..self }
     }
 
-    /// Needs [`gradient`](crate::LayerContext::gradient).
+    /// Needs [`gradient`](crate::LayerContext::gradient) or [`attention_gradient`](crate::LayerContext::attention_gradient).
     pub const fn gradient(self) -> Self {
         Self { needs: Needs { gradient: true, ..self.needs }, ..self }
     }
@@ -242,8 +249,9 @@ impl MethodInfo {
         Self { needs: Needs { replay: true, ..self.needs }, ..self }
     }
 
-    /// Needs [`scores_of_masked`](crate::LayerContext::scores_of_masked) or
-    /// [`scores_of_masked_steps`](crate::LayerContext::scores_of_masked_steps).
+    /// Needs [`scores_of_masked`](crate::LayerContext::scores_of_masked),
+    /// [`scores_of_masked_steps`](crate::LayerContext::scores_of_masked_steps) or
+    /// [`scores_of_inputs`](crate::LayerContext::scores_of_inputs).
     pub const fn masked_inputs(self) -> Self {
         Self { needs: Needs { masked_inputs: true, ..self.needs }, ..self }
     }

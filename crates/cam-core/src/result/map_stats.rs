@@ -6,10 +6,13 @@ use crate::{Error, Warning};
 use burn::Tensor;
 use burn::tensor::TensorData;
 
+/// The numbers of a map that its warnings are made from.
+pub(super) const NUMBERS: usize = 6;
+
 /// Statistics of the maps of a batch, from which their warnings are made. They are on the device until they are read.
 #[derive(Clone)]
 pub struct MapStats {
-    /// `[batch, 5]`
+    /// `[batch, NUMBERS]`
     pub(super) numbers: Tensor<2>,
     channels: usize,
     /// The kept evidence, and the norms of the tokens and of those that the layer reads: `[2 or 3, batch, positions]`. `None` without tokens,
@@ -40,10 +43,19 @@ impl MapStats {
         let finite = (raw.clone() * 0.0).sum_dim(1);
         let range = raw.clone().max_dim(1) - raw.clone().min_dim(1);
         let certainty = scores.clone().unsqueeze_dim(1) * f32::from(u8::from(is_probability));
-        let numbers = Tensor::cat(vec![finite, range, kept.clone().max_abs_dim(1), dead, certainty], 1);
+        let nothing = range.zeros_like();
+        let parts = vec![finite, range, kept.clone().max_abs_dim(1), dead, certainty, nothing];
+        let numbers = Tensor::cat(parts, 1);
         let tokens = || Tensor::stack([std::slice::from_ref(kept), norms].concat(), 0);
         let tokens = (!norms.is_empty()).then(tokens);
         Self { numbers, channels, tokens, known }
+    }
+
+    /// Adds the share of the score that the evidence leaves out, `[batch]`, if a method states it.
+    pub(crate) fn leaving_out(self, share: Option<Tensor<1>>) -> Self {
+        let Some(share) = share else { return self };
+        let numbers = Tensor::cat(vec![self.numbers.narrow(1, 0, NUMBERS - 1), share.unsqueeze_dim(1)], 1);
+        Self { numbers, ..self }
     }
 
     /// Averages the statistics of several views of the same images: those of their mean map.
@@ -91,12 +103,12 @@ impl MapStats {
         let numbers = floats(data)?;
         let outlying = self.outlying_tokens(data)?;
         let warnings = |(index, row): (usize, &[f32])| {
-            let mut found = Warning::from_stats([row[0], row[1], row[2], row[3], row[4]], self.channels);
+            let mut found = Warning::from_stats(row.try_into().expect("it has as many"), self.channels);
             found.extend(outlying.get(index).copied().flatten());
             found.extend(&self.known);
             found
         };
-        Ok(numbers.chunks_exact(5).enumerate().map(warnings).collect())
+        Ok(numbers.chunks_exact(NUMBERS).enumerate().map(warnings).collect())
     }
 
     /// Makes the warning of outlying tokens of each map, if there are tokens.

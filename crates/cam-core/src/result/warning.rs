@@ -1,5 +1,6 @@
 //! What a reader of a map should know, as data.
 
+use super::map_stats::NUMBERS;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -44,6 +45,12 @@ pub enum Warning {
         /// The share of the heat that they hold, in percent.
         percent: u8,
     },
+    /// The evidence should sum to a difference of scores, and is off by more than a twentieth of it: the gradient changes within the steps of the
+    /// integral.
+    Incomplete {
+        /// By how much it is off, in percent.
+        percent: u32,
+    },
     /// The model has one output, and the top class of several was asked for: it is that output, whatever its value.
     OneOutput,
     /// The outputs are taken for logits, and are between 0 and 1 with a sum of 1: they are probably probabilities already.
@@ -60,6 +67,9 @@ const SATURATED: f32 = 1.0 - 1e-4;
 
 /// The share of the heat above which outlying tokens are warned of.
 const HELD: f64 = 0.1;
+
+/// The share of a difference of scores that evidence may leave out.
+const LEFT_OUT: f32 = 0.05;
 
 /// How many times as long as the input, for its width, a grid may be, give or take a row and a column.
 const LONGER: f64 = 1.5;
@@ -91,8 +101,11 @@ impl Warning {
     }
 
     /// Makes the warnings of one map from zero if all is finite (NaN otherwise), the range of the raw map, the largest kept evidence, the
-    /// number of dead channels, and the score if it is a probability.
-    pub(super) fn from_stats([finite, range, kept, dead, certainty]: [f32; 5], channels: usize) -> Vec<Self> {
+    /// number of dead channels, the score if it is a probability, and the share of the score that is left out.
+    pub(super) fn from_stats(
+        [finite, range, kept, dead, certainty, left_out]: [f32; NUMBERS],
+        channels: usize,
+    ) -> Vec<Self> {
         if finite != 0.0 {
             return vec![Self::NonFinite];
         }
@@ -105,7 +118,9 @@ impl Warning {
         let dead_channels = Self::DeadChannels { dead: dead as usize, channels };
         let of_layer = (dead > DEAD * channels as f32).then_some(dead_channels);
         let of_score = (certainty > SATURATED).then_some(Self::Saturated);
-        [of_map, of_layer, of_score].into_iter().flatten().collect()
+        let of_sum =
+            (left_out > LEFT_OUT).then_some(Self::Incomplete { percent: (100.0 * left_out).round() as u32 });
+        [of_map, of_layer, of_score, of_sum].into_iter().flatten().collect()
     }
 }
 
@@ -133,6 +148,10 @@ impl fmt::Display for Warning {
             Self::OutlyingTokens { outlying, tokens, percent } => write!(
                 f,
                 "{outlying} of {tokens} tokens have outlying norms and hold {percent} % of the heat, which is an artifact of vision transformers (arXiv:2309.16588): `omit_outliers` (`--omit-outliers`) leaves them out"
+            ),
+            Self::Incomplete { percent } => write!(
+                f,
+                "the evidence does not sum to the difference of the scores of the input and the baseline, but is {percent} % of it off: take more steps"
             ),
             Self::OneOutput => f.write_str(
                 "the model has one output, which is the top class whatever its value: explain `Value(0)`, or `Binary` for a class and its opposite",

@@ -45,8 +45,17 @@ pub(crate) struct Captured {
     pub norms: Vec<Tensor<2>>,
 }
 
-/// Reads the gradient `[batch, channels, positions]` of a captured layer, if any reached it.
-pub(crate) type GradReader = Box<dyn Fn(&mut Gradients) -> Option<Tensor<3>>>;
+/// Reads the gradient of a captured layer, if any reached it.
+pub(crate) type GradReader = Box<dyn Fn(&mut Gradients) -> Option<LayerGradient>>;
+
+/// The gradient of a captured layer.
+#[derive(Clone)]
+pub(crate) struct LayerGradient {
+    /// `[batch, channels, positions]`
+    pub map: Tensor<3>,
+    /// That of the whole matrix `[batch, heads, queries, keys]`, if the layer is attention.
+    pub attention: Option<Tensor<4>>,
+}
 
 /// A layer that a forward pass names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -130,8 +139,12 @@ impl Recording {
                 let leaf = plain.autodiff().require_grad();
                 (leaf.clone(), leaf)
             };
-            let read: GradReader =
-                Box::new(move |gradients| leaf.grad_remove(gradients).map(|g| contiguous(layout.to_map(g))));
+            let read: GradReader = Box::new(move |gradients| {
+                leaf.grad_remove(gradients).map(|gradient| LayerGradient {
+                    attention: layout.attention(&gradient).map(|gradient| gradient.cast(DType::F32)),
+                    map: contiguous(layout.to_map(gradient)),
+                })
+            });
             (value, Some(read))
         } else {
             (value, None)

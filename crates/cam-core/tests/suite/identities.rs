@@ -222,6 +222,9 @@ fn a_map_does_not_depend_on_how_the_layer_is_laid_out() {
     close(&maps(without_ablation(&tokens).explain(input, &Class(1))), &expected, 1e-5);
 }
 
+/// Methods that know which positions are neighbors.
+const OF_NEIGHBORS: [&str; 1] = ["vitreciprocam"];
+
 /// Methods whose numbers do not depend on a constant in the score, which the tokens' prefix adds.
 fn without_ablation<'m, M>(model: &'m M) -> Explainer<'m, M> {
     of_layers()
@@ -248,6 +251,9 @@ fn signals_and_volumes_are_explained_as_images_are() {
     let images = all(&picture).layer("x").explain(values.clone().reshape([2, 3, 3, 4]), &Class(2)).unwrap();
     let volumes = all(&volume).layer("x").explain(values.reshape([2, 3, 2, 3, 2]), &Class(2)).unwrap();
     for ((signal, picture), volume) in signals.maps.iter().zip(&images.maps).zip(&volumes.maps) {
+        if OF_NEIGHBORS.contains(&signal.method.name) {
+            continue;
+        }
         assert_eq!((signal.heatmap.dims(), volume.heatmap.dims()), ([2, 12], [2, 2, 3, 2]));
         close(&numbers(&signal.heatmap), &numbers(&picture.heatmap), 1e-5);
         close(&numbers(&volume.heatmap), &numbers(&picture.heatmap), 1e-5);

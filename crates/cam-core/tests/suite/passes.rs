@@ -87,7 +87,7 @@ fn classes_layers_and_methods_share_one_pass_of_the_trunk() {
                 assert_eq!(second, 2);
             }
             // Further classes cost a tail of their own, not a pass.
-            assert!(head < 2 * 40 * layers.len() * classes.len());
+            assert!(head < 2 * 80 * layers.len() * classes.len());
         }
     }
 }
