@@ -24,6 +24,8 @@ pub static METHODS: &[&dyn Method] = &[
     &ScoreCam::PAPER,
     &SsCam::PAPER,
     &IsCam::PAPER,
+    &ReciproCam::PAPER,
+    &ReciproCam::VIT,
     &FullGrad::PAPER,
     &LeGrad,
     &Rollout,

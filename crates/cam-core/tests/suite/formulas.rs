@@ -1,14 +1,11 @@
 //! Every formula of one layer again, slowly: loops in the names of the paper, on random input and a network that is known by
 //! hand.
 
-use crate::common::slow::{extremes, mean, narrow, relu, scaled, softmax, wide};
+use crate::common::slow::{self, extremes, mean, narrow, relu, scaled, softmax, wide};
 use crate::common::square::{CLASSES, Square};
 use crate::common::{Function, close, numbers, seed, uniform};
 use burn::prelude::*;
-use cam_core::{
-    Ablated, AblationCam, Class, Error, Evidence, Explain, Explainer, Fading, Fem, FemCount, GradCamPlusPlus,
-    IsCam, LayerContext, LogOdds, Method, MethodInfo, Nchw, RandomCam, Rectify, ScoreCam,
-    SmoothGradCamPlusPlus, SsCam, Taps, methods,
+use cam_core::{Ablated, AblationCam, Class, Error, Evidence, Explain, Explainer, Fading, Fem, FemCount, GradCamPlusPlus, IsCam, LayerContext, LogOdds, Method, MethodInfo, Nchw, RandomCam, ReciproCam, Rectify, ScoreCam, SmoothGradCamPlusPlus, SsCam, Taps, methods,
 };
 
 /// Sums of some dozen numbers of order one in f32.
@@ -450,4 +447,31 @@ fn a_method_sees_the_activation_and_the_gradient_of_a_noisy_input() {
     let g = net.gradient_at(&noisy, 2);
     let expected = net.sum(|k, n| g[net.at(k, n)] * noisy[net.at(k, n)]);
     close(&net.raw(UnderNoise(narrow(&noise)), &Class(2)), &expected, TOLERANCE);
+}
+
+#[test]
+fn reciprocam_scores_each_place_alone_and_under_a_gaussian() {
+    let net = Square::new();
+    let [_, width] = net.grid;
+    let gauss = [[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]];
+    let place = |p: usize, n: usize| f64::from(n == p);
+    let spread = |p: usize, n: usize| {
+        let row = n / width + 1;
+        let column = n % width + 1;
+        match (row.checked_sub(p / width), column.checked_sub(p % width)) {
+            (Some(down @ 0..3), Some(across @ 0..3)) => gauss[down][across] / 16.0,
+            _ => 0.0,
+        }
+    };
+    let methods: [(_, &dyn Fn(usize, usize) -> f64); 2] =
+        [(ReciproCam::PAPER, &place), (ReciproCam::VIT, &spread)];
+    for ((method, mask), c) in methods.into_iter().flat_map(|case| (0..CLASSES).map(move |c| (case, c))) {
+        let score = |p: usize| {
+            let kept: Vec<f64> = (0..net.k * net.n).map(|i| net.a[i] * mask(p, i % net.n)).collect();
+            net.y(&kept, c)
+        };
+        let scores: Vec<f64> = (0..net.n).map(score).collect();
+        let expected: Vec<f64> = scores.iter().map(|s| s - extremes(&scores).0).collect();
+        close(&net.raw(method, &Class(c)), &narrow(&expected), TOLERANCE);
+    }
 }
