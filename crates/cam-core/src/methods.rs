@@ -3,6 +3,7 @@
 
 mod ablationcam;
 mod cam;
+mod chefer;
 pub(crate) mod context;
 mod eigencam;
 mod eigengradcam;
@@ -31,6 +32,7 @@ mod xgradcam;
 
 pub use ablationcam::{Ablated, AblationCam};
 pub use cam::Cam;
+pub use chefer::Chefer;
 pub use eigencam::EigenCam;
 pub use eigengradcam::EigenGradCam;
 pub use fem::{Fem, FemCount};

@@ -28,6 +28,7 @@ pub static METHODS: &[&dyn Method] = &[
     &ReciproCam::VIT,
     &FullGrad::PAPER,
     &LeGrad,
+    &Chefer,
     &Rollout,
     &RandomCam::PAPER,
 ];

@@ -1,3 +1,4 @@
+use super::chefer::of_class_token;
 use crate::{Error, Evidence, LayerContext, Method, MethodInfo, Reads};
 use burn::Tensor;
 
@@ -36,14 +37,7 @@ impl Method for Rollout {
                     None => mixed,
                 });
             }
-            let flow = flow.ok_or(Error::NoAttention)?;
-            let patches = layer.grid().iter().product();
-            let prefix = flow.dims()[2] - patches;
-            let attended = match prefix {
-                0 => flow.mean_dim(1),
-                _ => flow.narrow(1, 0, 1),
-            };
-            Ok(attended.narrow(2, prefix, patches))
+            Ok(of_class_token(flow.ok_or(Error::NoAttention)?, layer))
         })
     }
 }

@@ -5,8 +5,8 @@ use crate::common::{close, numbers, seed, uniform};
 use burn::prelude::*;
 use burn::tensor::activation::{relu, softmax};
 use cam_core::{
-    Attention, Class, Explain, Explainer, Inspect, LeGrad, Method, Model, NoModule, Rectify, Rollout, Scale,
-    Taps, Tokens,
+    Attention, Chefer, Class, Explain, Explainer, Inspect, LeGrad, Method, Model, NoModule, Rectify, Rollout,
+    Scale, Taps, Tokens,
 };
 
 const GRID: [usize; 2] = [2, 3];
@@ -145,6 +145,8 @@ fn slow_norm(x: &Matrix) -> Matrix {
 /// One weight of the attention of a block that is changed: head, query, key, and by how much.
 type Change = (usize, usize, usize, f64);
 
+const NO_CHANGE: Change = (0, 0, 0, 0.0);
+
 impl Vit {
     /// The attention weights of a block, a matrix a head.
     fn weights(&self, block: &Block, x: &Matrix) -> Vec<Matrix> {
@@ -188,7 +190,7 @@ impl Vit {
         let mut residuals: Vec<Matrix> =
             vec![matrix(&self.positions).into_iter().enumerate().map(token).collect()];
         for block in &self.blocks {
-            residuals.push(self.after(block, &residuals[residuals.len() - 1], (0, 0, 0, 0.0)));
+            residuals.push(self.after(block, &residuals[residuals.len() - 1], NO_CHANGE));
         }
         residuals
     }
@@ -198,6 +200,10 @@ impl Vit {
         let token = (0..D).map(|d| mean(x.iter().map(|token| token[d]))).collect();
         product(&slow_norm(&vec![token]), &matrix(&self.head))[0][class]
     }
+}
+
+fn identity(tokens: usize) -> Matrix {
+    (0..tokens).map(|q| (0..tokens).map(|k| f64::from(q == k)).collect()).collect()
 }
 
 /// Models with one head and two, without a class token, with one, and with another token of no place.
@@ -261,12 +267,12 @@ fn rollout_multiplies_the_attention_of_all_blocks() {
         let (ours, pixels) = raw(&vit, Rollout, 0);
         let residuals = vit.residuals(&pixels);
         let tokens = vit.prefix + PATCHES;
-        let identity = |q: usize, k: usize| f64::from(q == k);
-        let mut flow: Matrix = (0..tokens).map(|q| (0..tokens).map(|k| identity(q, k)).collect()).collect();
+        let mut flow = identity(tokens);
         for (block, x) in vit.blocks.iter().zip(&residuals) {
             let weights = vit.weights(block, x);
-            let mixed =
-                |q: usize, k: usize| 0.5 * mean(weights.iter().map(|head| head[q][k])) + 0.5 * identity(q, k);
+            let mixed = |q: usize, k: usize| {
+                0.5 * mean(weights.iter().map(|head| head[q][k])) + 0.5 * f64::from(q == k)
+            };
             flow = product(&(0..tokens).map(|q| (0..tokens).map(|k| mixed(q, k)).collect()).collect(), &flow);
         }
         let patch = |n: usize| match vit.prefix {
@@ -274,6 +280,48 @@ fn rollout_multiplies_the_attention_of_all_blocks() {
             prefix => flow[0][prefix + n],
         };
         close(&ours, &narrow(&(0..PATCHES).map(patch).collect::<Vec<_>>()), 1e-6);
+    }
+}
+
+#[test]
+fn chefer_is_equations_5_and_6() {
+    for vit in vits() {
+        for class in 0..CLASSES {
+            let (ours, pixels) = raw(&vit, Chefer, class);
+            let residuals = vit.residuals(&pixels);
+            let tokens = vit.prefix + PATCHES;
+            // The score with one attention weight of a block changed: the blocks after it run on.
+            let score = |l: usize, change| {
+                let first = vit.after(&vit.blocks[l], &residuals[l], change);
+                let last = vit.blocks[l + 1..].iter().fold(first, |x, block| vit.after(block, &x, NO_CHANGE));
+                product(&slow_norm(&vec![last[0].clone()]), &matrix(&vit.head))[0][class]
+            };
+            let mut relevance: Matrix = identity(tokens);
+            for (l, block) in vit.blocks.iter().enumerate() {
+                let weights = vit.weights(block, &residuals[l]);
+                let raised = |query: usize, key: usize| {
+                    let of_head = |head: usize| {
+                        let gradient = slope(|by| score(l, (head, query, key, by)));
+                        slow::relu(gradient * weights[head][query][key])
+                    };
+                    mean((0..vit.heads).map(of_head))
+                };
+                let raised: Matrix =
+                    (0..tokens).map(|q| (0..tokens).map(|k| raised(q, k)).collect()).collect();
+                let added = product(&raised, &relevance);
+                for (row, added) in relevance.iter_mut().zip(added) {
+                    row.iter_mut().zip(added).for_each(|(r, a)| *r += a);
+                }
+            }
+            let patch = |n: usize| match vit.prefix {
+                0 => mean(relevance.iter().map(|row| row[n])),
+                prefix => relevance[0][prefix + n],
+            };
+            let expected: Vec<f64> = (0..PATCHES).map(patch).collect();
+            assert!(expected.iter().any(|&x| x > 1e-3), "{expected:?}");
+            // Gradients of order one through three blocks in f32.
+            close(&ours, &narrow(&expected), 2e-5);
+        }
     }
 }
 
