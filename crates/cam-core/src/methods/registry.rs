@@ -22,6 +22,7 @@ pub static METHODS: &[&dyn Method] = &[
     &Fem::PAPER,
     &AblationCam::PAPER,
     &ScoreCam::PAPER,
+    &GScoreCam::PAPER,
     &SsCam::PAPER,
     &IsCam::PAPER,
     &ReciproCam::PAPER,

@@ -89,9 +89,14 @@ pub(super) fn weighted(scores: Tensor<2>, activation: Tensor<3>) -> Tensor<3> {
 /// Selects the `count` channels of each image that vary most over the positions; without a count, all as they are.
 pub(super) fn tried(activation: Tensor<3>, count: Option<usize>) -> Tensor<3> {
     let Some(count) = count else { return activation };
+    let spread = (activation.clone() - activation.clone().mean_dim(2)).square().mean_dim(2);
+    highest(activation, spread, count)
+}
+
+/// Selects the `count` channels of each image of which these values, `[batch, channels, 1]`, are highest.
+pub(super) fn highest(activation: Tensor<3>, values: Tensor<3>, count: usize) -> Tensor<3> {
     let [batch, channels, positions] = activation.dims();
     let count = count.clamp(1, channels);
-    let spread = (activation.clone() - activation.clone().mean_dim(2)).square().mean_dim(2);
-    let ranking: Tensor<3, Int> = spread.argsort_descending(1).narrow(1, 0, count);
+    let ranking: Tensor<3, Int> = values.argsort_descending(1).narrow(1, 0, count);
     activation.gather(1, ranking.expand([batch, count, positions]))
 }

@@ -5,7 +5,7 @@ use crate::common::slow::{self, extremes, mean, narrow, relu, scaled, softmax, w
 use crate::common::square::{CLASSES, Square};
 use crate::common::{Function, close, numbers, seed, uniform};
 use burn::prelude::*;
-use cam_core::{Ablated, AblationCam, Class, Error, Evidence, Explain, Explainer, Fading, Fem, FemCount, GradCamPlusPlus, IsCam, LayerContext, LogOdds, Method, MethodInfo, Nchw, RandomCam, ReciproCam, Rectify, ScoreCam, SmoothGradCamPlusPlus, SsCam, Taps, methods,
+use cam_core::{Ablated, AblationCam, Class, Error, Evidence, Explain, Explainer, Fading, Fem, FemCount, GScoreCam, GradCamPlusPlus, IsCam, LayerContext, LogOdds, Method, MethodInfo, Nchw, RandomCam, ReciproCam, Rectify, ScoreCam, SmoothGradCamPlusPlus, SsCam, Taps, methods,
 };
 
 /// Sums of some dozen numbers of order one in f32.
@@ -473,5 +473,19 @@ fn reciprocam_scores_each_place_alone_and_under_a_gaussian() {
         let scores: Vec<f64> = (0..net.n).map(score).collect();
         let expected: Vec<f64> = scores.iter().map(|s| s - extremes(&scores).0).collect();
         close(&net.raw(method, &Class(c)), &narrow(&expected), TOLERANCE);
+    }
+}
+
+#[test]
+fn gscorecam_tries_the_channels_with_the_highest_gradients() {
+    let net = Square::new();
+    for (channels, c) in (1..=net.k).flat_map(|channels| (0..CLASSES).map(move |c| (channels, c))) {
+        let g = net.gradient(c);
+        let mean_gradient = |k: usize| mean((0..net.n).map(|n| g[net.at(k, n)]));
+        let rank = |k: usize| (0..net.k).filter(|&other| mean_gradient(other) > mean_gradient(k)).count();
+        let score = |k: usize| (rank(k) < channels).then(|| net.y(&masked(&net, k, 1.0), c));
+        let scores: Vec<_> = (0..net.k).map(score).collect();
+        let ours = net.raw(GScoreCam { channels, ..GScoreCam::PAPER }, &Class(c));
+        close(&ours, &by_scores(&net, &scores), TOLERANCE);
     }
 }
