@@ -29,6 +29,7 @@ mod segeigencam;
 mod shapleycam;
 mod smoothgradcamplusplus;
 mod sscam;
+mod vitcx;
 mod xgradcam;
 
 pub use ablationcam::{Ablated, AblationCam};
@@ -55,4 +56,5 @@ pub use segeigencam::SegEigenCam;
 pub use shapleycam::ShapleyCam;
 pub use smoothgradcamplusplus::SmoothGradCamPlusPlus;
 pub use sscam::SsCam;
+pub use vitcx::VitCx;
 pub use xgradcam::XGradCam;

@@ -25,6 +25,7 @@ pub static METHODS: &[&dyn Method] = &[
     &GScoreCam::PAPER,
     &SsCam::PAPER,
     &IsCam::PAPER,
+    &VitCx::PAPER,
     &ReciproCam::PAPER,
     &ReciproCam::VIT,
     &FullGrad::PAPER,

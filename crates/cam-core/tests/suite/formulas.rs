@@ -5,7 +5,7 @@ use crate::common::slow::{self, extremes, mean, narrow, relu, scaled, softmax, w
 use crate::common::square::{CLASSES, Square};
 use crate::common::{Function, close, numbers, seed, uniform};
 use burn::prelude::*;
-use cam_core::{Ablated, AblationCam, Class, Error, Evidence, Explain, Explainer, Fading, Fem, FemCount, GScoreCam, GradCamPlusPlus, IsCam, LayerContext, LogOdds, Method, MethodInfo, Nchw, RandomCam, ReciproCam, Rectify, ScoreCam, SmoothGradCamPlusPlus, SsCam, Taps, methods,
+use cam_core::{Ablated, AblationCam, Class, Error, Evidence, Explain, Explainer, Fading, Fem, FemCount, GScoreCam, GradCamPlusPlus, IsCam, LayerContext, LogOdds, Method, MethodInfo, Nchw, RandomCam, ReciproCam, Rectify, ScoreCam, SmoothGradCamPlusPlus, SsCam, Taps, VitCx, methods,
 };
 
 /// Sums of some dozen numbers of order one in f32.
@@ -488,4 +488,73 @@ fn gscorecam_tries_the_channels_with_the_highest_gradients() {
         let ours = net.raw(GScoreCam { channels, ..GScoreCam::PAPER }, &Class(c));
         close(&ours, &by_scores(&net, &scores), TOLERANCE);
     }
+}
+
+/// The masks of ViT-CX: the two clusters whose farthest channels are nearest are joined, again and again.
+fn cluster_masks(net: &Square, distance: f64) -> Vec<Vec<f64>> {
+    let scaled: Vec<Vec<f64>> = (0..net.k).map(|k| scaled(net.channel(k))).collect();
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let apart = |a: usize, b: usize| {
+        1.0 - dot(&scaled[a], &scaled[b]) / (dot(&scaled[a], &scaled[a]) * dot(&scaled[b], &scaled[b])).sqrt()
+    };
+    let mut clusters: Vec<Vec<usize>> = (0..net.k).map(|k| vec![k]).collect();
+    loop {
+        let farthest = |a: &[usize], b: &[usize]| {
+            a.iter()
+                .flat_map(|&a| b.iter().map(move |&b| (a, b)))
+                .map(|(a, b)| apart(a, b))
+                .fold(0.0, f64::max)
+        };
+        let pairs = (0..clusters.len()).flat_map(|i| (0..i).map(move |j| (j, i)));
+        let nearest = pairs
+            .map(|(j, i)| (farthest(&clusters[i], &clusters[j]), j, i))
+            .min_by(|a, b| a.0.total_cmp(&b.0));
+        match nearest {
+            Some((far, j, i)) if far < distance => {
+                let joined = clusters.remove(i);
+                clusters[j].extend(joined);
+            }
+            _ => break,
+        }
+    }
+    let sum = |cluster: &Vec<usize>| -> Vec<f64> {
+        (0..net.n).map(|n| cluster.iter().map(|&k| scaled[k][n]).sum()).collect()
+    };
+    clusters.iter().map(|cluster| slow::scaled(&sum(cluster))).collect()
+}
+
+#[test]
+fn vitcx_weighs_clusters_of_channels_by_what_they_cause() {
+    let net = Square::new();
+    let y = net.y(&net.a, 1);
+    let counts: Vec<usize> = [0.05, 0.25, 0.9]
+        .into_iter()
+        .map(|distance| {
+            let masks = cluster_masks(&net, distance);
+            let ours = net.raw(VitCx { distance, sigma: 0.4, seed: 3, ..VitCx::PAPER }, &Class(1));
+            let inputs = net.changed_inputs();
+            assert_eq!(inputs.len(), 2 * masks.len());
+            let (seen, noisy) = inputs.split_at(masks.len());
+            let mut found = vec![None; net.n];
+            // Clusters have numbers in the order of their first channels, here and there.
+            for ((mask, seen), noisy) in masks.iter().zip(seen).zip(noisy) {
+                for i in 0..net.k * net.n {
+                    let noise = noisy[i] - net.a[i];
+                    assert!((seen[i] - net.a[i] * mask[i % net.n] - noise).abs() < 1e-5);
+                    assert_eq!(mask[i % net.n] == 1.0, noise == 0.0, "what is kept is not disturbed");
+                }
+                let caused = net.y(seen, 1) - net.y(noisy, 1) + y;
+                let cover = |n: usize| masks.iter().map(|mask| mask[n]).sum::<f64>();
+                for n in (0..net.n).filter(|&n| cover(n) > 0.0) {
+                    *found[n].get_or_insert(0.0) += caused * mask[n] / cover(n);
+                }
+            }
+            let covered: Vec<f64> = found.iter().flatten().copied().collect();
+            let expected: Vec<f64> =
+                found.iter().map(|x| x.map_or(0.0, |x| x - extremes(&covered).0)).collect();
+            close(&ours, &narrow(&expected), 1e-4);
+            masks.len()
+        })
+        .collect();
+    assert!(counts[0] == net.k && counts[2] == 1 && (2..net.k).contains(&counts[1]), "{counts:?}");
 }
