@@ -23,7 +23,7 @@ import methods
 from methods import ANY, ATTENTION, CONVOLUTIONS, SESS_MAX, SESS_MEAN, WINDOWS, Scene, activation_and_gradient
 from networks import FAMILIES, Network, picture
 
-PACKAGES = ["torch", "torchvision", "timm", "grad-cam", "torchcam", "numpy", "opencv-python-headless", "scikit-learn", "safetensors"]
+PACKAGES = ["torch", "torchvision", "timm", "grad-cam", "torchcam", "captum", "numpy", "opencv-python-headless", "scikit-learn", "safetensors"]
 STEP = 5  # of the final maps every 5th row and column is kept: of 8 pixels for one place of a layer, all phases
 ALREADY = {"gradcam", "hirescam", "layercam", "eigencam", "ablationcam", "scorecam", "scorecam_half_pixel"}  # see generate.py
 

@@ -1,4 +1,4 @@
-"""How each method is asked of its reference: pytorch-grad-cam (`pgc`), torch-cam (`torchcam`), or, where neither has it, its paper's
+"""How each method is asked of its reference: pytorch-grad-cam (`pgc`), torch-cam (`torchcam`), Captum, or, where neither has it, its paper's
 formula in numpy (`own`). What is patched in a reference stands here, each with its reason.
 
 A call takes a `Scene`, a list of layers and a class for each image, and returns some of
@@ -14,6 +14,7 @@ import dataclasses
 import typing
 from unittest import mock
 
+import captum.attr as captum
 import numpy as np
 import pytorch_grad_cam as pgc
 import torch
@@ -29,6 +30,7 @@ from pytorch_grad_cam.utils.find_layers import find_layer_types_recursive
 from pytorch_grad_cam.utils.image import scale_cam_image
 from pytorch_grad_cam.utils.model_targets import (
     ClassifierOutputReST, ClassifierOutputSoftmaxTarget, ClassifierOutputTarget, FinerWeightedTarget)
+from sklearn.cluster import AgglomerativeClustering
 from torch import nn
 from torchvision.models.vision_transformer import VisionTransformer
 
@@ -386,6 +388,120 @@ def rollout(scene, _layers, _classes):
     return dict(raw=total[:, 0, prefix:].reshape(-1, *grid))
 
 
+@contextlib.contextmanager
+def edited(module, edit):
+    """The module with its output edited."""
+    handle = module.register_forward_hook(lambda _m, _i, output: edit(output))
+    yield
+    handle.remove()
+
+
+def reciprocam(kernel):
+    """Byun and Lee, Recipro-CAM, 2022, and ViT-ReciproCAM, 2023: the score of the layer seen through each of its places, with the kernel
+    around it. Tokens of no place stay. The lowest is zero here; the papers scale from the lowest to the highest."""
+
+    def call(scene, layers, classes):
+        [layer] = scene.modules(layers)
+        a, _ = activation_and_gradient(scene, layers[0], classes)
+        height, width = a.shape[2:]
+        kept = np.zeros((height, width, height, width))
+        for place in np.ndindex(height, width):
+            for down, across in np.ndindex(3, 3):
+                y, x = place[0] + down - 1, place[1] + across - 1
+                if 0 <= y < height and 0 <= x < width:
+                    kept[place][y, x] = kernel[down][across]
+        scores = np.zeros((len(classes), height, width))
+        for place in np.ndindex(height, width):
+            mask = torch.from_numpy(kept[place]).to(scene.pictures.dtype)
+            match scene.network.layout:
+                case Tokens(prefix, _):
+                    mask = torch.cat([torch.ones(prefix), mask.flatten()]).to(mask.dtype)[None, :, None]
+                case Nhwc():
+                    mask = mask[None, :, :, None]
+            with edited(layer, lambda output: output * mask), torch.no_grad():
+                logits = scene.model(scene.pictures)
+            for image, c in enumerate(classes):
+                scores[image][place] = logits[image, c]
+        return dict(raw=scores - scores.min((1, 2), keepdims=True))
+
+    return call
+
+
+ALONE = [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
+GAUSSIAN = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 16
+
+
+def score_weighted(scene, a, masks, classes):
+    """Score-CAM's map of channels [B, C, h, w], seen through masks [B, C, H, W]."""
+    with torch.no_grad():
+        scores = torch.stack([scene.model(picture * mask[:, None])[:, c]
+                              for picture, mask, c in zip(scene.pictures, masks, classes)])
+    weights = torch.softmax(scores, 1).numpy()
+    return dict(raw=(weights[:, :, None, None] * a).sum(1))
+
+
+def enlarged(scene, maps):
+    """Maps [B, C, h, w] at the size of the picture, scaled to 0..1."""
+    maps = nn.functional.interpolate(torch.from_numpy(maps), scene.pictures.shape[2:], mode="bilinear", align_corners=False)
+    return scaled_masks(maps).to(scene.pictures.dtype)
+
+
+def gscorecam(scene, layers, classes, channels=5):
+    """Chen et al., gScoreCAM, ACCV 2022: Score-CAM of the channels with the highest mean gradient."""
+    a, g = activation_and_gradient(scene, layers[0], classes)
+    chosen = np.argsort(-g.mean((2, 3)), axis=1)[:, :channels]
+    a = np.take_along_axis(a, chosen[:, :, None, None], 1)
+    return score_weighted(scene, a, enlarged(scene, a), classes)
+
+
+def vitcx(scene, layers, classes, distance=0.1):
+    """Xie et al., ViT-CX, IJCAI 2023, without noise: scikit-learn joins the channels by complete linkage; the map at the layer's size."""
+    a, _ = activation_and_gradient(scene, layers[0], classes)
+    raw = []
+    for a, picture, c in zip(a, scene.pictures, classes):
+        alive = np.stack([m for m in a if m.max() > m.min()])
+        scaled = np.stack([rescale(m) for m in alive])
+        flat = scaled.reshape(len(scaled), -1)
+        flat = flat / np.linalg.norm(flat, axis=1, keepdims=True)
+        labels = AgglomerativeClustering(None, metric="precomputed", linkage="complete", distance_threshold=distance).fit_predict(
+            np.maximum(1 - flat @ flat.T, 0))
+        masks = np.stack([rescale(scaled[labels == label].sum(0)) for label in range(labels.max() + 1)])
+        seen = enlarged(scene, masks[None])[0]
+        with torch.no_grad():
+            scores = np.float64(scene.model(picture * seen[:, None])[:, c])
+        with np.errstate(invalid="ignore"):
+            mean = (scores[:, None, None] * masks).sum(0) / masks.sum(0)
+        raw.append(np.nan_to_num(mean - np.nanmin(mean)))
+    return dict(raw=np.stack(raw))
+
+
+def of_captum(attribution, **options):
+    """A call of Captum on the picture; its channels summed. `raw_full` is thinned like maps."""
+
+    def call(scene, _layers, classes):
+        found = attribution(scene.model).attribute(scene.pictures, target=torch.tensor(classes), **options)
+        raw = np.float64(found.detach()).sum(1)
+        return dict(raw_full=raw, map=np.float32([rescale(np.maximum(image, 0)) for image in raw]))
+
+    return call
+
+
+def attentions(scene, classes):
+    """The attention weights of all blocks and their gradients, [B, heads, tokens, tokens] each, in float64."""
+    with outputs([block.attn.attn_drop for block in scene.model.blocks]) as matrices:
+        logits = scene.model(scene.pictures)
+    gradients = torch.autograd.grad(sum(row[c] for row, c in zip(logits, classes)), matrices)
+    return [(np.float64(a.detach()), np.float64(g)) for a, g in zip(matrices, gradients)]
+
+
+def chefer(scene, _layers, classes):
+    """Chefer, Gur and Wolf, Generic Attention-model Explainability, ICCV 2021, equations 5 and 6; the row of the class token."""
+    total = np.eye(scene.prefix + np.prod(scene.network.layout.grid))
+    for a, g in attentions(scene, classes):
+        total = total + np.maximum(g * a, 0).mean(1) @ total
+    return dict(raw=total[:, 0, scene.prefix:].reshape(-1, *scene.network.layout.grid))
+
+
 def fullgrad_of_the_paper(scene, _layers, classes):
     """Srinivas and Fleuret, Full-Gradient Representation for Neural Network Visualization, NeurIPS 2019, with psi as in their
     code: magnitudes, scaled to 0..1 over all channels of a layer of an image, resized, summed. (pytorch-grad-cam scales every channel
@@ -464,6 +580,13 @@ ANY = [
     Method("gradcam++.layer_product", layer_product(pgc.GradCAMPlusPlus), layers="both"),
     Method("iscam", iscam),
     Method("iscam.accumulated", torch_cam(torchcam.ISCAM)),
+    Method("gscorecam.five", gscorecam),
+    Method("vitcx.silent", vitcx),
+    Method("inputxgradient", of_captum(captum.InputXGradient), layers="network"),
+    Method("smoothgrad.silent", of_captum(captum.Saliency), layers="network"),
+    Method("integratedgradients", of_captum(captum.IntegratedGradients, n_steps=50, method="riemann_middle"), layers="network"),
+    Method("reciprocam", reciprocam(ALONE)),
+    Method("vitreciprocam", reciprocam(GAUSSIAN)),
     Method("sscam.silent", torch_cam(torchcam.SSCAM, num_samples=2, silent=True)),
 ]
 
@@ -486,4 +609,5 @@ WINDOWS = [
 ATTENTION = [
     Method("legrad", legrad, layers="network"),
     Method("rollout", rollout, layers="network", classes=False),
+    Method("chefer", chefer, layers="network"),
 ]

@@ -7,9 +7,9 @@ use crate::support::arithmetic::Differences;
 use crate::support::{SWIN, TINY, VGG, VIT, hashed};
 use burn::tensor::Tensor;
 use cam_core::{
-    Classes, Explain, Explainer, Explanation, Fading, Fem, FemCount, Finer, FullGrad, Fusion,
-    GradCamPlusPlus, IsCam, LogOdds, Pool, Rivals, Sampling, Scaled, ScoreCam, Sess, Smooth, Softmax, SsCam,
-    Target, Wrapped, guided_backprop, guided_gradcam, method_named,
+    Classes, Explain, Explainer, Explanation, Fading, Fem, FemCount, Finer, FullGrad, Fusion, GScoreCam,
+    GradCamPlusPlus, InputNoise, IsCam, LogOdds, Pool, Rivals, Sampling, Scaled, ScoreCam, Sess, Smooth,
+    SmoothGrad, Softmax, SsCam, Target, VitCx, Wrapped, guided_backprop, guided_gradcam, method_named,
 };
 use cam_models::{AnyArchitecture, RecordedNetwork};
 use serde_json::Value;
@@ -162,6 +162,11 @@ impl Call<'_> {
                 explainer.method(IsCam { fading: Fading::Accumulated, ..IsCam::PAPER })
             }
             ("sscam", "silent") => explainer.method(SsCam { samples: 2, sigma: 0.0, ..SsCam::PAPER }),
+            ("gscorecam", _) => explainer.method(GScoreCam { channels: 5, ..GScoreCam::PAPER }),
+            ("vitcx", _) => explainer.method(VitCx { sigma: 0.0, ..VitCx::PAPER }),
+            ("smoothgrad", _) => {
+                explainer.method(SmoothGrad { noise: InputNoise { samples: 1, level: 0.0, seed: 0 } })
+            }
             ("fullgrad", "each_channel") => explainer.method(FullGrad { scaled: Scaled::Channel }),
             ("guided_gradcam", _) => explainer,
             (method, _) => explainer.method(method_named(method).unwrap()),
