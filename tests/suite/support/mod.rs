@@ -8,7 +8,7 @@ pub mod schema;
 
 use burn::store::{BurnToPyTorchAdapter, ModuleSnapshot};
 use burn::tensor::{Device, Tensor, TensorData};
-use cam_core::{Cost, METHODS, Method, SsCam};
+use cam_core::{Cost, KernelShap, Lime, METHODS, Method, SsCam, SuperpixelMasks};
 use cam_models::zoo::densenet::DenseNetConfig;
 use cam_models::zoo::mnasnet::MnasNetConfig;
 use cam_models::zoo::resnet::{ResNetConfig, Sampling};
@@ -102,13 +102,17 @@ pub fn mnasnet() -> MnasNetConfig {
 pub fn methods() -> impl Iterator<Item = &'static dyn Method> {
     METHODS.iter().map(|method| match method.name() {
         "sscam" => &SsCam { samples: 3, ..SsCam::PAPER } as &dyn Method,
+        "kernelshap" => &KernelShap { masks: FEW_MASKS },
+        "lime" => &Lime { masks: FEW_MASKS, ..Lime::PAPER },
         _ => *method,
     })
 }
 
-/// Whether a method runs the network many times for every channel.
+const FEW_MASKS: SuperpixelMasks = SuperpixelMasks { samples: 60, regions: 12, ..SuperpixelMasks::PAPER };
+
+/// Whether a method runs the network many times for every channel, or hundreds of times.
 pub fn is_long(method: &dyn Method) -> bool {
-    matches!(method.info().cost, Cost::PerChannel(passes) if passes > 1)
+    matches!(method.info().cost, Cost::PerChannel(2..) | Cost::Passes(500..))
 }
 
 /// A folder for the files of a test.

@@ -7,9 +7,9 @@ use crate::common::{Function, close, numbers, seed, uniform};
 use burn::prelude::*;
 use cam_core::{
     Ablated, AblationCam, Class, Error, Evidence, ExpectedGradients, Explain, Explainer, Fading, Fem,
-    FemCount, GScoreCam, GradCamPlusPlus, InputNoise, IntegratedGradients, IsCam, LayerContext, LogOdds,
-    Method, MethodInfo, Nchw, RandomCam, ReciproCam, Rectify, ScoreCam, SmoothGrad, SmoothGradCamPlusPlus,
-    SsCam, Taps, VarGrad, VitCx, methods,
+    FemCount, GScoreCam, GradCamPlusPlus, InputNoise, IntegratedGradients, IsCam, KernelShap, LayerContext,
+    Lime, LogOdds, Method, MethodInfo, Nchw, Occlusion, RandomCam, ReciproCam, Rectify, ScoreCam, SmoothGrad,
+    SmoothGradCamPlusPlus, SsCam, SuperpixelMasks, Taps, VarGrad, VitCx, methods,
 };
 
 /// Sums of some dozen numbers of order one in f32.
@@ -529,9 +529,9 @@ fn cluster_masks(net: &Square, distance: f64) -> Vec<Vec<f64>> {
 
 #[test]
 fn vitcx_weighs_clusters_of_channels_by_what_they_cause() {
-    let net = Square::new();
+    let net = Square::sized(8, [3, 5]);
     let y = net.y(&net.a, 1);
-    let counts: Vec<usize> = [0.05, 0.25, 0.9]
+    let counts: Vec<usize> = [0.02, 0.27, 0.9]
         .into_iter()
         .map(|distance| {
             let masks = cluster_masks(&net, distance);
@@ -641,4 +641,106 @@ fn expected_gradients_are_integrated_gradients_from_drawn_baselines() {
     close(&map(2, SAMPLES), &net.sum(part), 0.16);
     assert_eq!(map(2, 3), map(2, 3));
     assert_ne!(map(2, 3), map(3, 3));
+}
+
+#[test]
+fn occlusion_is_what_windows_over_a_place_take_from_the_score() {
+    let net = Square::sized(2, [6, 9]);
+    let [height, width] = net.grid;
+    for (parts, value) in [(3, 0.0), (4, 0.3), (1, 0.0)] {
+        let (down, across) = (height.div_ceil(parts), width.div_ceil(parts));
+        let starts = |length: usize, window: usize| -> Vec<usize> {
+            let stride = (window / 2).max(1);
+            let mut starts: Vec<usize> = (0..=length - window).step_by(stride).collect();
+            if starts.last() != Some(&(length - window)) {
+                starts.push(length - window);
+            }
+            starts
+        };
+        let y = net.y(&net.a, 0);
+        let (mut lost, mut cover) = (vec![0.0; net.n], vec![0.0; net.n]);
+        for top in starts(height, down) {
+            for left in starts(width, across) {
+                let is_in = |n: usize| {
+                    (top..top + down).contains(&(n / width)) && (left..left + across).contains(&(n % width))
+                };
+                let covered: Vec<f64> = (0..net.k * net.n)
+                    .map(|i| if is_in(i % net.n) { f64::from(value) } else { net.a[i] })
+                    .collect();
+                for n in (0..net.n).filter(|&n| is_in(n)) {
+                    lost[n] += y - net.y(&covered, 0);
+                    cover[n] += 1.0;
+                }
+            }
+        }
+        let expected: Vec<f64> = lost.iter().zip(&cover).map(|(lost, cover)| lost / cover).collect();
+        close(&net.raw(Occlusion { parts, value }, &Class(0)), &narrow(&expected), 1e-4);
+    }
+}
+
+/// The superpixels of the places, as numbers: those that all inputs show together or hide together.
+fn superpixels(net: &Square, inputs: &[Vec<f64>], value: f64) -> Vec<usize> {
+    let shown = |n: usize| -> Vec<bool> { inputs.iter().map(|input| input[n] != value).collect() };
+    let patterns: Vec<Vec<bool>> = (0..net.n).map(shown).collect();
+    patterns.iter().map(|one| patterns.iter().position(|other| other == one).unwrap()).collect()
+}
+
+#[test]
+fn kernelshap_and_lime_find_what_each_superpixel_adds() {
+    let net = Square::sized(2, [6, 8]);
+    let (v, u, value) = (net.v(2), net.u(2), 0.25);
+    // The score is a sum over the places: what one adds does not depend on the others.
+    let added = |n: usize| -> f64 {
+        (0..net.k)
+            .map(|k| (net.at(k, n), f64::from(value)))
+            .map(|(i, b)| v[i] * (net.a[i].powi(2) - b * b) + u[i] * (net.a[i] - b))
+            .sum()
+    };
+    let masks = SuperpixelMasks { regions: 6, samples: 200, value, seed: 1 };
+    let check = |ours: Vec<f32>, tolerance: f32| {
+        let of = superpixels(&net, &net.changed_inputs(), f64::from(value));
+        let expected: Vec<f64> =
+            (0..net.n).map(|n| (0..net.n).filter(|&m| of[m] == of[n]).map(added).sum()).collect();
+        close(&ours, &narrow(&expected), tolerance);
+        let mut regions = of;
+        regions.sort_unstable();
+        regions.dedup();
+        assert!((4..=8).contains(&regions.len()), "{regions:?}");
+    };
+    // Equations in f64, of scores of order ten in f32.
+    check(net.raw(KernelShap { masks }, &Class(2)), 1e-4);
+    check(net.raw(Lime { masks, width: 0.25, ridge: 0.0 }, &Class(2)), 1e-4);
+    let map = |seed| net.raw(KernelShap { masks: SuperpixelMasks { seed, samples: 4, ..masks } }, &Class(2));
+    assert_eq!(map(1), map(1));
+    assert_ne!(map(1), map(2));
+}
+
+#[test]
+fn lime_weighs_masks_by_how_near_they_are_and_holds_its_weights_small() {
+    let net = Square::sized(1, [1, 6]);
+    // A target that is no sum over the places.
+    let squared =
+        |output: &Tensor<2>| -> Tensor<1> { output.clone().narrow(1, 0, 1).squeeze_dim(1).square() };
+    let masks = SuperpixelMasks { regions: 6, samples: 40, value: 0.0, seed: 4 };
+    let lime = Lime { masks, width: 0.4, ridge: 0.7 };
+    let ours = net.raw(lime, &squared);
+    let inputs = net.changed_inputs();
+    let of = superpixels(&net, &inputs, 0.0);
+    assert_eq!(of, [0, 1, 2, 3, 4, 5], "each place is a superpixel");
+    // The weights and the intercept are where the derivative of the loss is zero. The last input shows nothing.
+    let z: Vec<Vec<f64>> = inputs[..40]
+        .iter()
+        .map(|input| input.iter().map(|x| f64::from(u8::from(*x != 0.0))).collect())
+        .collect();
+    let near: Vec<f64> =
+        z.iter().map(|z| (-((1.0 - (z.iter().sum::<f64>() / 6.0).sqrt()) / 0.4).powi(2)).exp()).collect();
+    let scores: Vec<f64> = inputs.iter().map(|input| net.y(input, 0).powi(2)).collect();
+    let w = wide(&ours);
+    let linear = |i: usize| (0..6).map(|s| w[s] * z[i][s]).sum::<f64>();
+    let total: f64 = near.iter().sum();
+    let b = (0..40).map(|i| near[i] * (scores[i] - linear(i))).sum::<f64>() / total;
+    for s in 0..6 {
+        let slope: f64 = (0..40).map(|i| near[i] * (scores[i] - b - linear(i)) * z[i][s]).sum();
+        assert!((slope - 0.7 * w[s]).abs() < 1e-3 * (1.0 + w[s].abs()), "{s}: {slope} is not {}", 0.7 * w[s]);
+    }
 }

@@ -5,8 +5,8 @@ use burn::prelude::*;
 use burn::tensor::activation::relu;
 use cam_core::{
     Ablated, AblationCam, Class, Evidence, Explain, Explainer, Explanation, GradCam, Inspect, IsCam,
-    LayerContext, Method, MethodInfo, Model, Nchw, Needs, NoModule, ScoreCam, Smooth, SsCam, Taps, Target,
-    Top, UniqueCopies, Wrapped,
+    LayerContext, Method, MethodInfo, Model, Nchw, Needs, NoModule, ReciproCam, ScoreCam, Smooth, SsCam,
+    Taps, Target, Top, UniqueCopies, Wrapped,
 };
 use std::cell::Cell;
 
@@ -100,6 +100,20 @@ fn an_explainer_that_replays_remembers_in_its_first_pass_what_that_needs() {
         net.forget();
         explainer.explain(images(2), &Class(0)).unwrap();
         assert_eq!(net.counts()[..2], [2, 2]);
+    }
+}
+
+#[test]
+fn the_places_of_reciprocam_are_run_once_for_all_classes() {
+    let net = Counted::default();
+    let explainer = Explainer::new(&net).layer("second").method(ReciproCam::PAPER);
+    explainer.explain(images(2), &Top).unwrap(); // looks whether the model is in inference
+    for classes in [&[0][..], &[0, 1, 2]] {
+        net.forget();
+        let classes: Vec<Class> = classes.iter().copied().map(Class).collect();
+        let targets: Vec<&dyn Target> = classes.iter().map(|class| class as &dyn Target).collect();
+        explainer.explain_each(images(2), &targets).unwrap();
+        assert_eq!(net.counts(), [2, 2, 2 + 2 * 16], "one tail for each of 16 places of two images");
     }
 }
 
