@@ -594,7 +594,7 @@ fn lists_say_what_there_is() {
     let desk = Desk::new();
     assert!(desk.says(&["models"]).contains("resnext101_64x4d"));
     assert!(desk.says(&["methods"]).contains(
-        "gradcam             Grad-CAM               one pass               https://arxiv.org/abs/1610.02391"
+        "gradcam              Grad-CAM                  one pass               https://arxiv.org/abs/1610.02391"
     ));
     assert!(desk.says(&["devices"]).contains("cpu"));
     let layers = desk.says(&["layers", "--model", "resnet50"]);

@@ -44,7 +44,11 @@ const SIGNATURES: &[Signature] = &[
     (0, b"7z\xbc\xaf", "a 7z archive: unpack it"),
     (0, b"Rar!", "a RAR archive: unpack it"),
     (0, b"(\xb5/\xfd", "compressed by Zstandard: unpack it"),
-    (0, b"{", "a JSON file; if it is the index of weights in several files, join them into one"),
+    (
+        0,
+        b"{",
+        "a JSON file; if it is the index of weights in several files, its name ends in `.index.json`, and the folder is opened by its name",
+    ),
 ];
 
 const HEIC: &str = "a HEIC image: convert it to JPEG or PNG";

@@ -250,7 +250,7 @@ impl ModelCard {
     /// use cam_models::ModelCard;
     ///
     /// assert_eq!(ModelCard::named("resnet50")?.layer, "layer4.2");
-    /// assert!(ModelCard::named("resnet5").unwrap_err().to_string().contains("there are scenes, resnet18"));
+    /// assert!(ModelCard::named("resnet5").unwrap_err().to_string().contains("did you mean resnet50, "));
     /// # Ok::<(), cam_models::Error>(())
     /// ```
     pub fn named(name: &str) -> Result<Self, Error> {

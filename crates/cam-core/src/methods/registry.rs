@@ -52,7 +52,7 @@ pub static METHODS: &[&dyn Method] = &[
 /// use cam_core::{Method, method_named};
 ///
 /// assert_eq!(method_named("gradcam")?.info().paper, "https://arxiv.org/abs/1610.02391");
-/// assert!(method_named("gradcan").err().unwrap().to_string().contains("there are gradcam, gradcam++"));
+/// assert!(method_named("gradcan").err().unwrap().to_string().contains("did you mean gradcam, "));
 /// # Ok::<(), cam_core::Error>(())
 /// ```
 pub fn method_named(name: &str) -> Result<&'static dyn Method, Error> {
