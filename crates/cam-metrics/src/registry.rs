@@ -52,7 +52,7 @@ pub static METRICS: &[&dyn Metric] = &[
 /// use cam_metrics::{Metric, metric_named};
 ///
 /// assert_eq!(metric_named("deletion")?.info().paper, "https://arxiv.org/abs/1806.07421");
-/// assert!(metric_named("deletian").err().unwrap().to_string().contains("did you mean deletion, "));
+/// assert!(metric_named("deletian").err().unwrap().to_string().contains("did you mean deletion?"));
 /// # Ok::<(), cam_metrics::Error>(())
 /// ```
 pub fn metric_named(name: &str) -> Result<&'static dyn Metric, Error> {
