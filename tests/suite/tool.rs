@@ -1044,6 +1044,17 @@ fn nothing_that_is_read_is_overwritten() {
         desk.refuses(&["explain", "scene.png", option, "weights.png", "--out", "hard.png"], 2, words);
         desk.refuses(&["compare", "scene.png", option, "weights.png"], 2, "are for `cam explain`");
     }
+    // What lies beside the weights and is read with them.
+    std::fs::create_dir_all(desk.path("net/onnx")).unwrap();
+    let parts = ["net/model.safetensors", "net/config.json", "net/model.toml", "net/onnx/model.onnx"];
+    parts.iter().for_each(|part| std::fs::write(desk.path(part), "{}").unwrap());
+    for part in parts {
+        for model in ["net", "net/model.safetensors"] {
+            let words = format!("writing to `{part}` would overwrite `");
+            desk.refuses(&["explain", "scene.png", "--model", model, "--html", part], 2, &words);
+        }
+        assert_eq!(std::fs::read(desk.path(part)).unwrap(), b"{}");
+    }
     desk.refuses(&["explain", "scene.png", "--out", "a.png", "--html", "./a.png"], 2, "name the same file");
     assert_eq!(bytes(), before);
     assert!(desk.files("cam-out").is_empty(), "refused before anything is done");

@@ -99,7 +99,7 @@ fn explain(
     let model = args.open(device, console)?;
     let load = started.elapsed().as_secs_f64();
     let info = model.info();
-    info.weights.iter().for_each(|weights| inputs.add(weights));
+    info.weights.iter().for_each(|weights| inputs.add_model(weights));
     let methods = args.strategy.methods_of(&args.methods, &model)?;
     check(&output, &inputs, &methods)?;
     let painter = args.overlay.painter(args.strategy.sign(&model).is_signed())?;

@@ -33,6 +33,9 @@ impl FileSet {
     }
 }
 
+/// The endings of files that can be a part of a model.
+const PARTS: [&str; 10] = ["bin", "bpk", "data", "json", "onnx", "pt", "pth", "safetensors", "toml", "txt"];
+
 /// The files that a command reads.
 pub struct Inputs(FileSet);
 
@@ -46,8 +49,21 @@ impl Inputs {
         sources.iter().map(name).for_each(|path| inputs.add(&path));
         let (_, file) = model.source();
         let beside = [&model.labels, &model.card].into_iter().flat_map(Option::as_deref);
-        file.into_iter().chain(beside).for_each(|path| inputs.add(path));
+        beside.for_each(|path| inputs.add(path));
+        file.into_iter().for_each(|path| inputs.add_model(path));
         inputs
+    }
+
+    /// Adds a model, by its file or its folder, with the files there that can be a part of it: configurations, cards, further weights.
+    pub fn add_model(&mut self, path: &Path) {
+        self.add(path);
+        let folder = if path.is_dir() { Some(path) } else { path.parent() };
+        let folder = folder.map(|folder| if folder == Path::new("") { Path::new(".") } else { folder });
+        let folders = folder.into_iter().flat_map(|folder| [folder.into(), folder.join("onnx")]);
+        let entries = folders.filter_map(|folder| folder.read_dir().ok()).flatten().flatten();
+        let is_part =
+            |path: &PathBuf| path.extension().is_some_and(|ending| PARTS.iter().any(|part| ending == *part));
+        entries.map(|entry| entry.path()).filter(is_part).for_each(|path| self.add(&path));
     }
 
     /// Adds a file.

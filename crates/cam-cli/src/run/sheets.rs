@@ -118,7 +118,7 @@ impl Sheets<'_> {
         mut work: impl FnMut(SourceImage) -> Result<ImageSheet, Failure>,
     ) -> Result<(), Failure> {
         let kind = self.kind;
-        model.info().weights.iter().for_each(|weights| self.inputs.add(weights));
+        model.info().weights.iter().for_each(|weights| self.inputs.add_model(weights));
         self.output.check(&self.inputs, &self.sources, [kind])?;
         let SheetArgs { images, preprocess: asked, format, fresh, .. } = self.args;
         let reader = asked.reader(model);
