@@ -16,20 +16,7 @@ pub struct SmoothGrad {
     pub noise: InputNoise,
 }
 
-/// VarGrad: the variance of the gradient in the input, over noisy copies of it.
-///
-/// $$ L = \mathrm{Var}_i \thinspace \frac{\partial y}{\partial x} (x + \mathcal N(0, \sigma^2)) $$
-///
-/// The noise is that of [`SmoothGrad`].
-///
-/// Adebayo et al., *Local Explanation Methods for Deep Neural Networks Lack Sensitivity to Parameter Values*, 2018, section 2.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct VarGrad {
-    /// Which noise.
-    pub noise: InputNoise,
-}
-
-/// The noise of [`SmoothGrad`] and [`VarGrad`].
+/// The noise of [`SmoothGrad`] and [`VarGrad`](crate::VarGrad).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct InputNoise {
     /// Noisy copies of the input.
@@ -45,7 +32,7 @@ impl InputNoise {
     pub const PAPER: Self = Self { samples: 50, level: 0.15, seed: 0 };
 
     /// Returns the sums of the gradients of noisy inputs and of their squares, each divided by the number of samples.
-    fn moments(self, layer: &LayerContext<'_>) -> Result<[Tensor<3>; 2], Error> {
+    pub(super) fn moments(self, layer: &LayerContext<'_>) -> Result<[Tensor<3>; 2], Error> {
         let input = layer.activation();
         let (batch, samples) = (input.dims()[0], self.samples.max(1));
         let flat = input.clone().reshape([batch as i32, -1]);
@@ -66,7 +53,7 @@ impl InputNoise {
     }
 
     /// Returns what is declared of a method that takes this noise.
-    fn info(self, name: &'static str, title: &'static str, paper: &'static str) -> MethodInfo {
+    pub(super) fn info(self, name: &'static str, title: &'static str, paper: &'static str) -> MethodInfo {
         MethodInfo::new(name, title, paper)
             .reads(Reads::Input)
             .gradient_under_noise()
@@ -79,18 +66,7 @@ impl SmoothGrad {
     pub const PAPER: Self = Self { noise: InputNoise::PAPER };
 }
 
-impl VarGrad {
-    /// The noise of SmoothGrad's paper.
-    pub const PAPER: Self = Self { noise: InputNoise::PAPER };
-}
-
 impl Default for SmoothGrad {
-    fn default() -> Self {
-        Self::PAPER
-    }
-}
-
-impl Default for VarGrad {
     fn default() -> Self {
         Self::PAPER
     }
@@ -109,23 +85,6 @@ impl Method for SmoothGrad {
         Box::pin(async move {
             let [mean, _] = self.noise.moments(layer)?;
             Ok(mean.abs())
-        })
-    }
-}
-
-impl Method for VarGrad {
-    fn info(&self) -> MethodInfo {
-        self.noise.info("vargrad", "VarGrad", "https://arxiv.org/abs/1810.03307")
-    }
-
-    fn with_seed(&self, seed: u64) -> Option<Box<dyn Method>> {
-        Some(Box::new(Self { noise: InputNoise { seed, ..self.noise } }))
-    }
-
-    fn evidence<'a>(&'a self, layer: &'a LayerContext<'_>) -> Evidence<'a> {
-        Box::pin(async move {
-            let [mean, square] = self.noise.moments(layer)?;
-            Ok((square - mean.square()).clamp_min(0.0))
         })
     }
 }

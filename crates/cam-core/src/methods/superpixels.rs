@@ -1,46 +1,13 @@
+//! What methods of masked superpixels share: the superpixels, their masks, and least squares.
+
 use crate::engine::noise::shares;
 use crate::engine::{read::read_floats, upload};
-use crate::{Chunk, Cost, Error, Evidence, LayerContext, Method, MethodInfo, Reads, UniqueCopies};
+use crate::{Chunk, Cost, Error, LayerContext, MethodInfo, Reads, UniqueCopies};
 use burn::Tensor;
 use burn::tensor::{Device, Int};
 use nalgebra::{DMatrix, DVector};
 
-/// Kernel SHAP on superpixels: the Shapley values of the regions of an input, as the weights of a linear model of masked inputs.
-///
-/// $$ \phi = \arg\min_\phi \sum_{i=1}^n \left(y(X_{z_i}) - y(X_0) - z_i^\top \phi\right)^2, \qquad
-///    \sum_s \phi_s = y(X) - y(X_0) $$
-///
-/// with $X_z$ the input whose superpixels are kept where $z$ is 1 and replaced elsewhere. The $z_i$ are drawn with the probability of the Shapley
-/// kernel, $\propto (m - 1) / (\binom{m}{\lvert z \rvert} \lvert z \rvert (m - \lvert z \rvert))$ of $m$ superpixels, each with its complement. Each
-/// place has the value of its superpixel. It needs no layer and no gradient.
-///
-/// Lundberg and Lee, *A Unified Approach to Interpreting Model Predictions*, NeurIPS 2017, theorem 2.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct KernelShap {
-    /// The superpixels and the masks.
-    pub masks: SuperpixelMasks,
-}
-
-/// LIME on superpixels: the weights of a linear model of masked inputs near the input.
-///
-/// $$ w = \arg\min_{w, b} \sum_{i=1}^n \exp\left(-\frac{(1 - \cos(z_i, 1))^2}{\sigma^2}\right)
-///    \left(y(X_{z_i}) - b - z_i^\top w\right)^2 + \lambda \lVert w \rVert^2 $$
-///
-/// with $X_z$ as in [`KernelShap`], and $z_i$ even draws. The settings are those of the authors' code, $\sigma = 0.25$ and $\lambda = 1$; its
-/// superpixels are other ones, of quickshift.
-///
-/// Ribeiro et al., *"Why Should I Trust You?": Explaining the Predictions of Any Classifier*, KDD 2016, section 3.3.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Lime {
-    /// The superpixels and the masks.
-    pub masks: SuperpixelMasks,
-    /// $\sigma$
-    pub width: f64,
-    /// $\lambda$
-    pub ridge: f64,
-}
-
-/// The superpixels of [`KernelShap`] and [`Lime`], and their masks.
+/// The superpixels of [`KernelShap`](crate::KernelShap) and [`Lime`](crate::Lime), and their masks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SuperpixelMasks {
     /// About so many superpixels.
@@ -58,97 +25,8 @@ impl SuperpixelMasks {
     pub const PAPER: Self = Self { regions: 50, samples: 1000, value: 0.0, seed: 0 };
 }
 
-impl KernelShap {
-    /// The settings of [`SuperpixelMasks`].
-    pub const PAPER: Self = Self { masks: SuperpixelMasks::PAPER };
-}
-
-impl Lime {
-    /// The settings of the authors' code.
-    pub const PAPER: Self = Self { masks: SuperpixelMasks::PAPER, width: 0.25, ridge: 1.0 };
-}
-
-impl Default for KernelShap {
-    fn default() -> Self {
-        Self::PAPER
-    }
-}
-
-impl Default for Lime {
-    fn default() -> Self {
-        Self::PAPER
-    }
-}
-
-impl Method for KernelShap {
-    fn info(&self) -> MethodInfo {
-        self.masks.info("kernelshap", "Kernel SHAP", "https://arxiv.org/abs/1705.07874")
-    }
-
-    fn with_seed(&self, seed: u64) -> Option<Box<dyn Method>> {
-        Some(Box::new(Self { masks: SuperpixelMasks { seed, ..self.masks } }))
-    }
-
-    fn evidence<'a>(&'a self, layer: &'a LayerContext<'_>) -> Evidence<'a> {
-        Box::pin(self.masks.weights(layer, shapley_kernel, |kept, scores, [none, all]| {
-            // The last value is what the others leave of the sum.
-            let (samples, last) = (kept.nrows(), kept.ncols() - 1);
-            let design = DMatrix::from_fn(samples, last, |i, s| kept[(i, s)] - kept[(i, last)]);
-            let rest = DVector::from_fn(samples, |i, _| scores[i] - none - kept[(i, last)] * (all - none));
-            let found = least_squares(&design, &rest, None, 0.0);
-            let sum: f64 = found.iter().sum();
-            found.into_iter().chain([all - none - sum]).collect()
-        }))
-    }
-}
-
-impl Method for Lime {
-    fn info(&self) -> MethodInfo {
-        self.masks.info("lime", "LIME", "https://arxiv.org/abs/1602.04938")
-    }
-
-    fn with_seed(&self, seed: u64) -> Option<Box<dyn Method>> {
-        Some(Box::new(Self { masks: SuperpixelMasks { seed, ..self.masks }, ..*self }))
-    }
-
-    fn evidence<'a>(&'a self, layer: &'a LayerContext<'_>) -> Evidence<'a> {
-        let is_kept = |shares: &[f32]| shares[1..].iter().map(|share| *share < 0.5).collect();
-        Box::pin(self.masks.weights(layer, is_kept, |kept, scores, _| {
-            let near = |i: usize| {
-                let cosine = (kept.row(i).sum() / kept.ncols() as f64).sqrt();
-                (-((1.0 - cosine) / self.width).powi(2)).exp()
-            };
-            let near = DVector::from_fn(kept.nrows(), |i, _| near(i));
-            // Without their weighted means the data need no intercept, which is not held small.
-            let total = near.sum();
-            let mean = kept.tr_mul(&near) / total;
-            let middle = scores.dot(&near) / total;
-            let design = DMatrix::from_fn(kept.nrows(), kept.ncols(), |i, s| kept[(i, s)] - mean[s]);
-            least_squares(&design, &scores.add_scalar(-middle), Some(&near), self.ridge)
-        }))
-    }
-}
-
-/// Draws which superpixels are kept, by the Shapley kernel: how many, and then which.
-fn shapley_kernel(shares: &[f32]) -> Vec<bool> {
-    let (size, order) = (shares[0], &shares[1..]);
-    let regions = order.len();
-    let weight = |kept: usize| 1.0 / (kept * (regions - kept)) as f64;
-    let mut left = f64::from(size) * (1..regions).map(weight).sum::<f64>();
-    let mut kept = 1;
-    while kept + 1 < regions && left > weight(kept) {
-        left -= weight(kept);
-        kept += 1;
-    }
-    let mut ranks: Vec<usize> = (0..regions).collect();
-    ranks.sort_by(|&a, &b| order[a].total_cmp(&order[b]));
-    let mut is_kept = vec![false; regions];
-    ranks[..kept.min(regions)].iter().for_each(|&region| is_kept[region] = true);
-    is_kept
-}
-
 /// Solves weighted least squares with a penalty on the squares of the solution.
-fn least_squares(
+pub(super) fn least_squares(
     design: &DMatrix<f64>,
     values: &DVector<f64>,
     weights: Option<&DVector<f64>>,
@@ -166,13 +44,13 @@ fn least_squares(
         normal[(s, s)] += ridge + least;
     }
     let right = weighted.tr_mul(values);
-    normal
-        .cholesky()
-        .map_or_else(|| vec![0.0; right.len()], |factors| factors.solve(&right).as_slice().to_vec())
+    // Only numbers that are not finite cannot be solved: no map is made of them.
+    let factors = normal.cholesky();
+    factors.map_or_else(|| vec![f64::NAN; right.len()], |factors| factors.solve(&right).as_slice().to_vec())
 }
 
 impl SuperpixelMasks {
-    fn info(self, name: &'static str, title: &'static str, paper: &'static str) -> MethodInfo {
+    pub(super) fn info(self, name: &'static str, title: &'static str, paper: &'static str) -> MethodInfo {
         MethodInfo::new(name, title, paper)
             .reads(Reads::Input)
             .masked_inputs()
@@ -181,7 +59,7 @@ impl SuperpixelMasks {
 
     /// Scores masked inputs and gives each place the weight of its superpixel, which `solve` makes of the masks `[samples, regions]`, their
     /// scores, and the scores of nothing and of the whole input. `draw` makes a mask of random shares, one more than there are regions.
-    async fn weights(
+    pub(super) async fn weights(
         self,
         layer: &LayerContext<'_>,
         draw: impl Fn(&[f32]) -> Vec<bool>,
@@ -336,20 +214,6 @@ mod tests {
                 (0..height * width).filter(|&i| found.of_position[i] == region).collect();
             assert!(inside.len() > 40, "{}", inside.len());
             assert!(inside.iter().all(|&i| image[i] == image[inside[0]]), "region {region} has one color");
-        }
-    }
-
-    #[test]
-    fn the_shapley_kernel_prefers_few_and_nearly_all() {
-        const REGIONS: usize = 5;
-        let mut counts = [0.0f64; REGIONS + 1];
-        for sample in 0..4000 {
-            let mask = shapley_kernel(&shares(REGIONS + 1, [1, sample]));
-            counts[mask.iter().filter(|is_kept| **is_kept).count()] += 1.0 / 4000.0;
-        }
-        // 1 / 4, 1 / 6, 1 / 6 and 1 / 4 of their sum; four deviations of a share are 0.03.
-        for (count, expected) in counts.into_iter().zip([0.0, 0.3, 0.2, 0.2, 0.3, 0.0]) {
-            assert!((count - expected).abs() < 0.03, "{counts:?}");
         }
     }
 }
