@@ -13,7 +13,6 @@ use crate::tap::{
 use crate::tap::{ReplayCache, Rows, Taps};
 use crate::{Error, MaskFn, Perturb, Progress};
 use burn::Tensor;
-use burn::tensor::DType;
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
@@ -161,13 +160,12 @@ impl<'a> Session<'a> {
             }
             None => plain.zeros_like(),
         };
-        // Behind the input the whole network rounds, in a precision that the input does not show, and layers do not either: norms compute in
-        // single precision.
-        let of_layer = |layer: &Captured| match layer.name == INPUT {
-            true => inference_check::tolerance(DType::BF16),
-            false => inference_check::tolerance(layer.dtype),
-        };
-        let tolerance = self.layers.iter().map(of_layer).fold(0.0, f32::max);
+        // The coarsest type of number that the network shows: its input and its norms may be finer.
+        let captured = self.layers.iter().map(|layer| layer.dtype);
+        let dtypes = captured.chain(self.trace.dtypes.iter().copied());
+        let one_part = dtypes.map(inference_check::tolerance).fold(0.0, f32::max);
+        // From the input on, the whole network rounds in two ways.
+        let tolerance = if self.layer_index(INPUT).is_some() { 2.0 * one_part } else { one_part };
         let numbers = inference_check::join([plain, self.score(0), parts]);
         self.check(numbers, Box::new(move |numbers| inference_check::check(numbers, tolerance)));
         Ok(())

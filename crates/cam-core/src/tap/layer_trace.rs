@@ -1,6 +1,7 @@
 //! The layers of a forward pass in order: which share of it comes after a layer, and how much memory a copy of an image takes there.
 
 use super::{INPUT, LayerInfo};
+use burn::tensor::DType;
 
 /// The layers that a forward pass names, in the order in which they finish.
 #[derive(Default)]
@@ -8,6 +9,8 @@ pub(crate) struct LayerTrace {
     pub layers: Vec<LayerInfo>,
     /// How many innermost layers had finished when each of them did.
     pub finished: Vec<usize>,
+    /// The type of number that the network computes in at each of them.
+    pub dtypes: Vec<DType>,
 }
 
 /// How many times its largest layer a copy takes while a pass runs: the input and the output of a layer, the shortcut around it, and

@@ -96,6 +96,7 @@ impl Recording {
             Ok(grid) => {
                 let finished = self.trace.finished.last().copied().unwrap_or(0);
                 self.trace.finished.push(finished + usize::from(is_innermost));
+                self.trace.dtypes.push(value.dtype());
                 self.trace.layers.push(LayerInfo {
                     name: name.into(),
                     shape: shape.to_vec(),
