@@ -447,6 +447,17 @@ impl Classify {
         if score >= self.threshold() { vec![class, opposite] } else { vec![opposite, class] }
     }
 
+    /// Returns the predictions of a model of several outputs, the most confident first.
+    fn classes_of(&self, scores: &[f32]) -> Vec<Prediction> {
+        let probabilities = self.logits.probabilities(scores);
+        let mut order: Vec<usize> = (0..scores.len()).collect();
+        order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+        let prediction = |class: usize| {
+            Prediction::new(class, self.label(class), scores[class], probabilities[class], Class(class))
+        };
+        order.into_iter().map(prediction).collect()
+    }
+
     /// Returns from which output on an image is of the class of a model of one output.
     fn threshold(&self) -> f32 {
         if self.logits == Logits::None { LIKELY } else { 0.0 }
@@ -500,19 +511,14 @@ impl Decoder for Classify {
 
     fn predictions(&self, parts: &[&[f32]]) -> Vec<Prediction> {
         let scores = parts.first().copied().unwrap_or_default();
-        if let [score] = scores {
-            return self.sides(*score);
-        }
-        let probabilities = self.logits.probabilities(scores);
-        let mut order: Vec<usize> = (0..scores.len()).collect();
-        order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
-        let are_numbers = self.logits == Logits::None && !are_shares(scores);
-        let prediction = |class: usize| {
-            let (label, score, probability) = (self.label(class), scores[class], probabilities[class]);
-            let found = Prediction::new(class, label, score, probability, Class(class));
-            if are_numbers { found.in_unit("") } else { found }
+        let found = match scores {
+            [score] => self.sides(*score),
+            _ => self.classes_of(scores),
         };
-        order.into_iter().map(prediction).collect()
+        match self.logits == Logits::None && !are_shares(scores) {
+            true => found.into_iter().map(|prediction| prediction.in_unit("")).collect(),
+            false => found,
+        }
     }
 
     fn warning(&self, parts: &[&[f32]]) -> Option<Warning> {

@@ -466,6 +466,9 @@ impl<'m, M: ImageModel<O>, O: 'static> ImageExplainer<'m, M, O> {
             }
         }
         maps.sort_by_key(|map| map.target);
+        if let Some(warning) = self.decoder.warning(&parts.of(0)) {
+            maps.iter_mut().for_each(|map| map.warnings.push(warning));
+        }
         timings.explain = started.elapsed().saturating_sub(forward);
         Ok(ImageExplanation { image: image.name().map(String::from), predictions, maps, timings })
     }

@@ -416,6 +416,17 @@ fn a_softmax_at_the_end_is_warned_of_unless_it_is_stated() {
 }
 
 #[test]
+fn outputs_that_are_stated_to_be_probabilities_and_are_none_are_numbers() {
+    for scores in [&[3.0, -1.0][..], &[3.0]] {
+        let decoder = Classify::default().logits(Logits::None);
+        assert!(decoder.predictions(&[scores]).iter().all(|found| found.unit.is_some()), "{scores:?}");
+        assert_eq!(decoder.warning(&[scores]), Some(Warning::NoProbabilities));
+    }
+    let decoder = Classify::default().logits(Logits::None);
+    assert!(decoder.predictions(&[&[0.25, 0.75]]).iter().all(|found| found.unit.is_none()));
+}
+
+#[test]
 fn a_wrong_input_is_told_with_its_shape_and_what_to_do() {
     let net = ending();
     let model = burn_cam::record(&net, |net, images| net.forward(images)).unwrap();
