@@ -49,10 +49,7 @@ impl fmt::Display for Detection {
         match self.basis {
             Basis::Tensors => write!(f, "{variant} ({family})"),
             Basis::NearestSize => {
-                write!(
-                    f,
-                    "a {family} of an unpublished size; images are prepared as for {variant}, the nearest in size"
-                )
+                write!(f, "a {family} of an unpublished size; {variant} is the nearest")
             }
             Basis::FileName | Basis::FirstListed => {
                 let named = self.basis == Basis::FileName;

@@ -85,7 +85,11 @@ fn one_of_each_kind(model: &AnyModel) -> Result<Vec<&'static dyn Method>, Failur
     for &method in registry().methods() {
         let info = method.info();
         let kind = |info: burn_cam::MethodInfo| (info.reads, info.needs, info.cost);
-        let slowest = matches!(info.cost, Cost::PerChannel(2..) | Cost::Passes(64..));
+        let slowest = match info.cost {
+            Cost::PerChannel(passes) => passes > 1,
+            cost @ Cost::Passes(_) => cost.is_slow(),
+            _ => false,
+        };
         if slowest || methods.iter().any(|other| kind(other.info()) == kind(info)) {
             continue;
         }
