@@ -7,7 +7,7 @@ use burn::tensor::Distribution;
 use burn::tensor::activation::relu;
 use cam_core::{
     AblationCam, EigenCam, Explain, Explainer, Explanation, Fusion, GradCam, Inspect, KpcaCam, METHODS,
-    Method, Model, Nchw, Reads, ScoreCam, Smooth, Taps, Top, Wrapped, method_named,
+    Method, Model, Nchw, Reads, ScoreCam, Smooth, Tapped, Taps, Top, Wrapped, method_named,
 };
 use divan::Bencher;
 
@@ -123,10 +123,10 @@ fn masks(bencher: Bencher, copies: usize) {
 #[divan::bench(args = [1, 8])]
 fn finish(bencher: Bencher, batch: usize) {
     let layer = random([batch, 2048, 7, 7]);
-    let model = move |images: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
+    let model = Tapped::new(&layer, |layer: &Tensor<4>, images: Tensor<4>, taps: &Taps<'_>| -> Tensor<2> {
         let rows = images.dims()[0];
         taps.layer("x", Nchw, || layer.clone().narrow(0, 0, rows)).mean_dims(&[2, 3]).flatten(1, 3)
-    };
+    });
     explain(bencher, &Explainer::new(&model).layer("x").method(GradCam), &random([batch, 3, 224, 224]));
 }
 
