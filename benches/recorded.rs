@@ -25,6 +25,7 @@ const NETWORKS: [&str; 7] = [
 const PAIRS: usize = 10;
 
 fn main() {
+    cam_graph::use_this_thread();
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     println!(
         "{:32} {:>5} {:>9} {:>24} {:>24}",

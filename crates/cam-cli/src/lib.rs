@@ -63,6 +63,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Err(error) => return report_usage(&error),
     };
     let console = Console::new(&args.verbosity);
+    burn_cam::use_this_thread();
     // A panic in a thread of a server ends nothing, and nothing else reports it.
     if !args.verbosity.verbose && !matches!(args.command, Command::Serve(_)) {
         panics::silence_panics();

@@ -1,7 +1,7 @@
 //! Depthwise convolution. Channels are contiguous, so a vector holds several of them.
 
 use crate::tile::Activation;
-use crate::{ImageView, Window};
+use crate::view::{ImageView, Taps, Window};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -86,16 +86,16 @@ impl WithSimd for Row<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let [height, width] = self.depthwise.kernel;
-        let rows: Vec<(usize, usize)> = self.window.taps(0, height, self.size[0], self.y).collect();
+        let rows = self.window.taps(0, height, self.size[0], self.y);
         let columns = self.out.len() / self.depthwise.bias.len();
         // Where the whole kernel is inside, pixels are computed together.
         let (window, length) = (self.window, self.size[1]);
         let reads = |column: usize| window.taps(1, width, length, column);
         let mut column = 0;
         while column < columns {
-            let taps: Vec<(usize, usize)> = reads(column).collect();
+            let taps = reads(column);
             let last = column + PIXELS - 1;
-            if taps.len() == width && last < columns && reads(last).count() == width {
+            if taps.len() == width && last < columns && reads(last).len() == width {
                 self.pixels::<S, PIXELS>(simd, column, &rows, &taps);
                 column += PIXELS;
             } else {
@@ -109,13 +109,7 @@ impl WithSimd for Row<'_> {
 impl Row<'_> {
     /// Computes some pixels, of which the first reads these rows and columns.
     #[inline(always)]
-    fn pixels<S: Simd, const M: usize>(
-        &mut self,
-        simd: S,
-        column: usize,
-        rows: &[(usize, usize)],
-        columns: &[(usize, usize)],
-    ) {
+    fn pixels<S: Simd, const M: usize>(&mut self, simd: S, column: usize, rows: &Taps, columns: &Taps) {
         let channels = self.depthwise.bias.len();
         let mut first = 0;
         while first + VECTORS * S::F32_LANES <= channels {
@@ -134,15 +128,15 @@ impl Row<'_> {
         &mut self,
         simd: S,
         column: usize,
-        rows: &[(usize, usize)],
-        columns: &[(usize, usize)],
+        rows: &Taps,
+        columns: &Taps,
         first: usize,
     ) {
         let Self { depthwise: Depthwise { weight, bias, kernel }, image, size, window, .. } = *self;
         let channels = bias.len();
         let mut sums = [load::<S, N>(simd, &bias[first..]); M];
-        for &(ky, y) in rows {
-            for &(kx, x) in columns {
+        for (ky, y) in rows.iter() {
+            for (kx, x) in columns.iter() {
                 let at = (ky * kernel[1] + kx) * channels;
                 let weights = load::<S, N>(simd, &weight[at + first..at + channels]);
                 for (number, sums) in sums.iter_mut().enumerate() {

@@ -29,16 +29,19 @@ mod norm;
 mod packing;
 mod partition;
 mod pool;
+mod threads;
 mod tile;
 mod view;
 mod winograd;
 
 pub use attention::Attention;
+
 pub use conv::Conv;
 pub use gate::gate;
 pub use gelu::{gelu, gelu_backward};
 pub use gemv::Gemv;
 pub use norm::{layer_norm, layer_norm_backward};
-pub use pool::max_pool;
+pub use pool::{max_pool, mean};
+pub use threads::{keep_awake, use_this_thread};
 pub use tile::Activation;
 pub use view::{ImageView, Window};

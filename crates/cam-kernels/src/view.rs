@@ -1,5 +1,7 @@
 //! Views of images, and the windows of convolutions and pooling.
 
+use std::ops::Range;
+
 /// A batch of images in a slice.
 #[derive(Debug, Clone, Copy)]
 pub struct ImageView<'a> {
@@ -65,19 +67,32 @@ impl Window {
         [along(0, height), along(1, width)]
     }
 
-    /// Returns the kernel indices and input indices along an axis that contribute to an output, without the padding.
-    pub(crate) fn taps(
-        self,
-        axis: usize,
-        kernel: usize,
-        length: usize,
-        output: usize,
-    ) -> impl Iterator<Item = (usize, usize)> {
-        let start = output * self.stride[axis];
-        (0..kernel)
-            .filter_map(move |tap| {
-                Some((tap, (start + tap * self.dilation[axis]).checked_sub(self.padding[axis])?))
-            })
-            .filter(move |(_, at)| *at < length)
+    /// Returns what contributes to an output along an axis, without the padding.
+    #[inline(always)]
+    pub(crate) fn taps(self, axis: usize, kernel: usize, length: usize, output: usize) -> Taps {
+        let (start, padding, dilation) =
+            (output * self.stride[axis], self.padding[axis], self.dilation[axis]);
+        let first = padding.saturating_sub(start).div_ceil(dilation);
+        let end = (length + padding).saturating_sub(start).div_ceil(dilation).min(kernel);
+        Taps { kernel: first..end.max(first), input: start + first * dilation - padding, dilation }
+    }
+}
+
+/// Kernel indices along an axis and the input indices that they meet.
+pub(crate) struct Taps {
+    kernel: Range<usize>,
+    input: usize,
+    dilation: usize,
+}
+
+impl Taps {
+    /// Returns each kernel index with its input index.
+    #[inline(always)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.kernel.clone().enumerate().map(|(number, tap)| (tap, self.input + number * self.dilation))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.kernel.len()
     }
 }

@@ -2,7 +2,7 @@
 
 use cam_kernels::{
     Activation, Attention, Conv, Gemv, ImageView, Window, gate, gelu, gelu_backward, layer_norm,
-    layer_norm_backward, max_pool,
+    layer_norm_backward, max_pool, mean,
 };
 use proptest::prelude::*;
 
@@ -219,6 +219,22 @@ proptest! {
                 }
             }
             prop_assert_eq!(fast, largest);
+        }
+    }
+}
+
+#[test]
+fn the_mean_of_each_channel_of_each_image_is_that_of_its_pixels() {
+    // More than a task of channels, more than are summed at once, channels that fill no vector, and nothing.
+    for shape @ [batch, height, width, channels] in [[2, 9, 15, 300], [3, 1, 1, 1], [1, 2, 3, 0]] {
+        let x = floats(shape.iter().product(), 1);
+        let means = mean(ImageView::nhwc(&x, shape), vec![f32::NAN; 3]);
+        assert_eq!(means.len(), batch * channels);
+        for (at, mean) in means.into_iter().enumerate() {
+            let image = &x[at / channels * height * width * channels..][..height * width * channels];
+            let of_channel = image.iter().skip(at % channels).step_by(channels);
+            let expected = of_channel.map(|x| f64::from(*x)).sum::<f64>() / (height * width) as f64;
+            assert!((f64::from(mean) - expected).abs() < 1e-6, "{shape:?} {at}: {mean} {expected}");
         }
     }
 }

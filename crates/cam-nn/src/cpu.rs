@@ -50,7 +50,10 @@ pub fn computes_on(device: &Device) -> bool {
 /// Returns the tensor itself otherwise.
 pub fn in_memory<const D: usize>(x: Tensor<D>) -> Result<FlexTensor, Tensor<D>> {
     match x.clone().try_into_primitive::<Flex>() {
-        Ok(tensor) if tensor.dtype() == DType::F32 && *ENABLED => Ok(tensor),
+        Ok(tensor) if tensor.dtype() == DType::F32 && *ENABLED => {
+            cam_kernels::keep_awake();
+            Ok(tensor)
+        }
         _ => Err(x),
     }
 }

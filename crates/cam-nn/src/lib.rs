@@ -16,7 +16,7 @@ mod pool;
 
 pub use activation::gelu;
 pub use attention::{FusedAttention, first_token_attention};
-pub use cam_kernels::{Activation, Window};
+pub use cam_kernels::{Activation, Window, use_this_thread};
 pub use conv::FusedConv;
 pub use cpu::{computes_on, has_channels_last};
 pub use gate::gated_channels;

@@ -15,9 +15,10 @@ pub fn mean_of_images(x: Tensor<4>) -> Result<Tensor<4>, Tensor<4>> {
     if !has_channels_last(&x) {
         return Err(x);
     }
-    let [batch, channels, height, width] = x.dims();
-    let pixels = x.permute([0, 2, 3, 1]).reshape([batch, height * width, channels]);
-    Ok(pixels.mean_dim(1).reshape([batch, channels, 1, 1]))
+    on_images(x, |x| {
+        let [batch, _, _, channels] = x.shape();
+        HostTensor::new(cam_kernels::mean(x.view(), buffers::take(batch * channels)), [batch, 1, 1, channels])
+    })
 }
 
 /// Returns the largest value of each channel in each window.

@@ -8,14 +8,14 @@ const MAX_FLOATS: usize = 32 << 20;
 
 /// The maximum number of buffers: more than a block of a network needs at a time, and few, as inputs that were allocated elsewhere enter
 /// the pool, too.
-const MAX_BUFFERS: usize = 16;
+const MAX_BUFFERS: usize = 64;
 
 static POOL: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
 
-/// Returns a buffer of `count` floats of any value. It takes the smallest suitable buffer of the pool of at most twice that size, so that
-/// small layers do not take the buffers of large ones.
+/// Returns a buffer of `count` floats of any value. It takes a buffer of the pool of at most twice that size, so that small layers do not
+/// take the buffers of large ones: the one with the fewest floats to clear, and the smallest of these.
 pub fn take(count: usize) -> Vec<f32> {
-    let mut floats = take_from_pool(count..=count.saturating_mul(2));
+    let mut floats = take_from_pool(count, count..=count.saturating_mul(2));
     if floats.capacity() == 0 {
         return vec![0.0; count];
     }
@@ -29,18 +29,20 @@ pub fn shrink(floats: Vec<f32>) -> Vec<f32> {
     if room.contains(&floats.capacity()) {
         return floats;
     }
-    let mut shrunk = take_from_pool(room);
+    let mut shrunk = take_from_pool(0, room);
     shrunk.clear();
     shrunk.extend_from_slice(&floats);
     recycle(floats);
     shrunk
 }
 
-/// Takes the smallest buffer of the pool whose capacity is in the range; an empty one if there is none.
-fn take_from_pool(room: RangeInclusive<usize>) -> Vec<f32> {
+/// Takes the buffer of the pool whose capacity is in the range that lacks the fewest floats, and the smallest of these; an empty one if
+/// there is none.
+fn take_from_pool(count: usize, room: RangeInclusive<usize>) -> Vec<f32> {
     let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
     let fits = |at: &usize| room.contains(&pool[*at].capacity());
-    let best = (0..pool.len()).filter(fits).min_by_key(|&at| pool[at].capacity());
+    let lacking = |at: usize| count.saturating_sub(pool[at].len());
+    let best = (0..pool.len()).filter(fits).min_by_key(|&at| (lacking(at), pool[at].capacity()));
     best.map_or_else(Vec::new, |at| pool.remove(at))
 }
 
