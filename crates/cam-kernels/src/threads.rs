@@ -10,12 +10,12 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
-/// How long threads look for tasks after the last layer, in microseconds.
+/// How long threads look for tasks after the last one, in microseconds.
 const PATIENCE: u64 = 300;
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// When a layer was last computed, in microseconds since the start.
+/// When a layer or a task was last computed, in microseconds since the start.
 static LAST: AtomicU64 = AtomicU64::new(0);
 
 /// The number of threads that look for tasks.
@@ -55,11 +55,12 @@ pub fn keep_awake() {
     }
 }
 
-/// Takes tasks of the other threads until no layer has been computed for a while.
+/// Takes tasks of the other threads until there have been none for a while.
 fn look_for_tasks() {
     while now() < LAST.load(Relaxed) + PATIENCE {
-        if rayon::yield_now() != Some(Yield::Executed) {
-            std::hint::spin_loop();
+        match rayon::yield_now() {
+            Some(Yield::Executed) => LAST.store(now(), Relaxed),
+            _ => std::hint::spin_loop(),
         }
     }
     AWAKE.fetch_sub(1, Relaxed);
