@@ -4,7 +4,8 @@
 //! |---|---|
 //! | convolution, BatchNorm, residual sum, activation | one convolution with the norm folded into its parameters, on every device |
 //! | reshape, matrix product, bias, reshape, GELU or sum | one linear layer |
-//! | LayerNorm, max pooling, means of images, gates of channels, attention | their kernels |
+//! | concatenation, BatchNorm, activation, convolution of single pixels with what follows it | one convolution that reads normalized images |
+//! | LayerNorm, pooling, means of images, gates of channels, attention | their kernels |
 //! | window partition, attention within windows, window reverse | attention of tokens in place |
 //! | operators of the last block of a transformer on tokens that the classifier does not read | nothing |
 //!
@@ -127,12 +128,16 @@ pub(crate) fn regions(
         Lowering { graph, parameters, use_kernels, readers, taken: HashSet::new(), slot: &slot };
     let mut regions = Vec::new();
     for index in 0..graph.operators.len() {
+        if lowering.taken.contains(&index) {
+            continue;
+        }
         let found = match use_kernels {
             true => lowering
                 .convolution(index)
                 .or_else(|| lowering.linear(index))
                 .or_else(|| lowering.attention(index))
                 .or_else(|| lowering.gated_channels(index))
+                .or_else(|| lowering.normed(index))
                 .or_else(|| lowering.single(index)),
             false => lowering.convolution(index),
         };
@@ -259,6 +264,13 @@ impl Lowering<'_> {
                 let window = Window { stride: op.stride, padding: op.padding, dilation: op.dilation };
                 let size = op.kernel_size;
                 ((self.slot)(&op.x), by_rank::<4>(move |x| cam_nn::max_pool(x, size, window)))
+            }
+            OperationIr::Module(Module::AvgPool2d(op))
+                if op.out.dtype == DType::F32 && op.padding == [0, 0] && !op.ceil_mode =>
+            {
+                let window = Window { stride: op.stride, ..Window::default() };
+                let size = op.kernel_size;
+                ((self.slot)(&op.x), by_rank::<4>(move |x| cam_nn::mean_pool(x, size, window)))
             }
             OperationIr::Module(Module::AdaptiveAvgPool2d(op))
                 if op.out.dtype == DType::F32 && op.output_size == [1, 1] =>

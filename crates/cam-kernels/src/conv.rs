@@ -6,6 +6,7 @@
 //! cache: then no edge needs care, and the pixels under a row of the kernel are contiguous. Input without padding is read in place.
 
 use crate::depthwise::Depthwise;
+use crate::normed::Normed;
 use crate::packing::{PackedMatrix, lanes};
 use crate::partition::{partition, split_channels};
 use crate::tile::{Activation, Run, Tiles};
@@ -34,6 +35,13 @@ enum Algorithm {
     Depthwise(Depthwise),
     /// Winograd's minimal filtering, with fewer multiplications.
     Winograd(Winograd),
+}
+
+/// What a convolution reads.
+#[derive(Clone, Copy)]
+enum Input<'a> {
+    Plain(ImageView<'a>),
+    Normed(&'a Normed<'a>),
 }
 
 impl Conv {
@@ -186,27 +194,61 @@ impl Conv {
                     winograd.forward(x, self.window.padding, [height, width], residual, activation, &mut out);
                 }
                 Algorithm::Gemm(panels) => {
-                    self.gemm(panels, x, [height, width], residual, activation, &mut out);
+                    self.gemm(panels, Input::Plain(x), [height, width], residual, activation, &mut out);
                 }
             }
         }
         out
     }
 
+    /// Returns the convolution of normalized images like [`forward`](Self::forward), for a kernel of one pixel without groups, stride and
+    /// padding.
+    ///
+    /// # Panics
+    /// Panics if the convolution is another one, the images have another number of channels, or the residual has another shape.
+    pub fn forward_normed(
+        &self,
+        x: &Normed<'_>,
+        residual: Option<&[f32]>,
+        activation: Activation,
+        mut out: Vec<f32>,
+    ) -> Vec<f32> {
+        let Algorithm::Gemm(panels) = &self.algorithm else { panic!("a convolution of single pixels") };
+        assert!(self.is_pointwise() && panels.len() == 1, "a convolution of single pixels");
+        let [batch, height, width, channels] = x.shape();
+        assert_eq!(channels, self.from, "channels of the images");
+        let floats = batch * height * width * self.to;
+        assert!(residual.is_none_or(|residual| residual.len() == floats), "length of the residual");
+        out.resize(floats, 0.0);
+        if floats > 0 {
+            self.gemm(panels, Input::Normed(x), [height, width], residual, activation, &mut out);
+        }
+        out
+    }
+
+    fn is_pointwise(&self) -> bool {
+        self.kernel == [1, 1] && self.window == Window::default()
+    }
+
     fn gemm(
         &self,
         panels: &[PackedMatrix],
-        x: ImageView<'_>,
+        x: Input<'_>,
         size @ [height, width]: [usize; 2],
         residual: Option<&[f32]>,
         activation: Activation,
         out: &mut [f32],
     ) {
-        let pointwise = x.channels_last && self.kernel == [1, 1] && self.window == Window::default();
-        let in_place = x.channels_last && self.window.padding == [0, 0];
+        let batch = out.len() / (height * width * self.to);
         // In a pointwise convolution each pixel is a row.
-        let (rows, row) = if pointwise { (x.batch * height * width, 1) } else { (x.batch * height, width) };
-        let line = self.from * if in_place { x.width } else { x.width + 2 * self.window.padding[1] };
+        let (is_pointwise, line) = match x {
+            Input::Normed(_) => (true, self.from),
+            Input::Plain(x) if !x.channels_last || self.window.padding != [0, 0] => {
+                (false, self.from * (x.width + 2 * self.window.padding[1]))
+            }
+            Input::Plain(x) => (self.is_pointwise(), self.from * x.width),
+        };
+        let (rows, row) = if is_pointwise { (batch * height * width, 1) } else { (batch * height, width) };
         let runs: Vec<Vec<Run>> =
             (0..panels.len()).map(|group| self.runs(group, panels.len(), line)).collect();
         let panels_of_group =
@@ -219,13 +261,22 @@ impl Conv {
             let residual = residual.map(|residual| &residual[number * strip_floats..][..out.len()]);
             let rows = number * strip..number * strip + out.len() / (row * self.to);
             let mut buffer = BUFFER.take();
-            let (source, bases) = if pointwise {
-                (x.floats, rows.map(|pixel| pixel * self.from).collect())
-            } else if in_place {
-                (x.floats, self.bases(x, rows, size))
-            } else {
-                let bases = self.copy_padded(x, rows, size, &mut buffer);
-                (buffer.as_slice(), bases)
+            let pixels = |pixels: Range<usize>| pixels.map(|pixel| pixel * self.from).collect();
+            let (source, bases) = match x {
+                Input::Normed(normed) => {
+                    let floats = rows.len() * self.from;
+                    buffer.resize(buffer.len().max(floats), 0.0);
+                    normed.copy(rows.clone(), &mut buffer[..floats]);
+                    (buffer.as_slice(), pixels(0..rows.len()))
+                }
+                Input::Plain(x) if is_pointwise => (x.floats, pixels(rows)),
+                Input::Plain(x) if x.channels_last && self.window.padding == [0, 0] => {
+                    (x.floats, self.bases(x, rows, size))
+                }
+                Input::Plain(x) => {
+                    let bases = self.copy_padded(x, rows, size, &mut buffer);
+                    (buffer.as_slice(), bases)
+                }
             };
             let compute = |panels_of: &[(usize, usize)], first: usize, out: &mut [&mut [f32]]| {
                 let panels = panels_of.iter().map(|&(group, number)| {

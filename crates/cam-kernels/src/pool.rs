@@ -41,6 +41,41 @@ pub fn max_pool(x: ImageView<'_>, kernel: [usize; 2], window: Window, mut out: V
     out
 }
 
+/// Returns the mean of each channel under a kernel. The result is written into `out`, whose contents are ignored.
+///
+/// # Shapes
+/// - x: channels last
+/// - output: `[batch, height, width, channels]`, see [`Window::output_size`]
+///
+/// # Panics
+/// Panics if the image is in channels-first order, or the window has padding.
+pub fn mean_pool(x: ImageView<'_>, kernel: [usize; 2], window: Window, mut out: Vec<f32>) -> Vec<f32> {
+    assert!(x.channels_last && window.padding == [0, 0], "channels last, no padding");
+    let [height, width] = window.output_size([x.height, x.width], kernel);
+    let row = width * x.channels;
+    out.resize(x.batch * height * row, 0.0);
+    if out.is_empty() {
+        return out;
+    }
+    let (image, share) = (x.height * x.width * x.channels, 1.0 / (kernel[0] * kernel[1]) as f32);
+    out.par_chunks_mut(row).enumerate().for_each(|(number, out)| {
+        let image = &x.floats[number / height * image..][..image];
+        Arch::new().dispatch(|| {
+            for (column, out) in out.chunks_exact_mut(x.channels).enumerate() {
+                out.fill(0.0);
+                for (_, y) in window.taps(0, kernel[0], x.height, number % height).iter() {
+                    for (_, column) in window.taps(1, kernel[1], x.width, column).iter() {
+                        let pixel = &image[(y * x.width + column) * x.channels..][..x.channels];
+                        out.iter_mut().zip(pixel).for_each(|(sum, x)| *sum += x);
+                    }
+                }
+                out.iter_mut().for_each(|out| *out *= share);
+            }
+        });
+    });
+    out
+}
+
 /// The number of channels per task of [`mean`]: vectors of neighboring channels, and few enough for several tasks.
 const CHANNELS: usize = 128;
 

@@ -1,8 +1,8 @@
 //! Compares the kernels with their formulas, written with loops.
 
 use cam_kernels::{
-    Activation, Attention, Conv, Gemv, ImageView, Window, gate, gelu, gelu_backward, layer_norm,
-    layer_norm_backward, max_pool, mean,
+    Activation, Attention, Conv, Gemv, ImageView, Normed, Window, gate, gelu, gelu_backward, layer_norm,
+    layer_norm_backward, max_pool, mean, mean_pool,
 };
 use proptest::prelude::*;
 
@@ -205,6 +205,16 @@ proptest! {
         let shape = [batch, height, width, channels];
         let x = floats(shape.iter().product(), seed);
         let fast = max_pool(ImageView::nhwc(&x, shape), kernel, window, vec![f32::NAN; 3]);
+        let means = mean_pool(ImageView::nhwc(&x, shape), kernel, Window { padding: [0, 0], ..window }, vec![f32::NAN; 3]);
+        let [_, across] = Window { padding: [0, 0], ..window }.output_size([height, width], kernel);
+        for (at, &fast) in means.iter().enumerate() {
+            let (c, j, row) = (at % channels, at / channels % across, at / channels / across);
+            let down = means.len() / (batch * across * channels);
+            let (i, n) = (row % down, row / down);
+            let pixel = |r, s| x[((n * height + i * stride[0] + r) * width + j * stride[1] + s) * channels + c];
+            let sum: f32 = (0..kernel[0]).flat_map(|r| (0..kernel[1]).map(move |s| (r, s))).map(|(r, s)| pixel(r, s)).sum();
+            prop_assert!((fast - sum / (kernel[0] * kernel[1]) as f32).abs() < 1e-6);
+        }
         let [rows, columns] = window.output_size([height, width], kernel);
         prop_assert_eq!(fast.len(), batch * rows * columns * channels);
         for (at, &fast) in fast.iter().enumerate() {
@@ -236,6 +246,40 @@ fn the_mean_of_each_channel_of_each_image_is_that_of_its_pixels() {
             let expected = of_channel.map(|x| f64::from(*x)).sum::<f64>() / (height * width) as f64;
             assert!((f64::from(mean) - expected).abs() < 1e-6, "{shape:?} {at}: {mean} {expected}");
         }
+    }
+}
+
+#[test]
+fn a_convolution_of_normalized_images_is_that_of_their_concatenation() {
+    // Channels that fill vectors and that do not, strips of several pixels, and parts of the outputs.
+    for (channels, [height, width], to) in
+        [(vec![64, 32, 32], [9, 17], 48), (vec![5], [40, 30], 3), (vec![1, 19], [2, 2], 70)]
+    {
+        let (batch, from) = (2, channels.iter().sum::<usize>());
+        let images: Vec<Vec<f32>> =
+            channels.iter().map(|count| floats(batch * height * width * count, *count)).collect();
+        let views: Vec<ImageView<'_>> = images
+            .iter()
+            .zip(&channels)
+            .map(|(image, count)| ImageView::nhwc(image, [batch, height, width, *count]))
+            .collect();
+        let (scale, shift) = (floats(from, 2), floats(from, 3));
+        let normed = Normed::new(&views, [&scale, &shift], Activation::Relu);
+        let mut expected = Vec::new();
+        for pixel in 0..batch * height * width {
+            let all =
+                images.iter().zip(&channels).flat_map(|(image, count)| &image[pixel * count..][..*count]);
+            let y = all.zip(&scale).zip(&shift).map(|((x, scale), shift)| x.mul_add(*scale, *shift).max(0.0));
+            expected.extend(y);
+        }
+        let whole = normed.forward(vec![f32::NAN; 3]);
+        assert!(whole.iter().zip(&expected).all(|(ours, theirs)| (ours - theirs).abs() < 1e-6));
+
+        let (weight, residual) = (floats(to * from, 4), floats(batch * height * width * to, 5));
+        let conv = Conv::new(&weight, [to, from, 1, 1], None, Window::default(), 1);
+        let ours = conv.forward_normed(&normed, Some(&residual), Activation::Relu, vec![f32::NAN; 3]);
+        let plain = ImageView::nhwc(&whole, normed.shape());
+        assert_eq!(ours, conv.forward(plain, Some(&residual), Activation::Relu, Vec::new()));
     }
 }
 

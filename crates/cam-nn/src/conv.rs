@@ -1,12 +1,14 @@
 //! Convolutions.
 
 use crate::activation::activated;
-use crate::cpu::{HostTensor, PackKey, get_or_pack, in_memory, on_images};
+use crate::channel_norm::ChannelNorm;
+use crate::cpu::{HostTensor, PackKey, buffers, get_or_pack, in_memory, on_images};
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use cam_kernels::{Activation, Conv, Window};
+use std::sync::Arc;
 
 /// A convolution with fixed parameters, fused with a residual and an activation.
 #[derive(Debug)]
@@ -57,25 +59,69 @@ impl FusedConv {
         })
     }
 
+    /// Returns the convolution of normalized images, plus a residual, through an activation, for a kernel of one pixel without groups,
+    /// stride and padding. Otherwise it is as [`forward`](Self::forward).
+    ///
+    /// # Shapes
+    /// - images: `[batch, some channels, height, width]` each, residual and output: `[batch, out_channels, height, width]`
+    pub fn forward_normed(
+        &self,
+        images: Vec<Tensor<4>>,
+        norm: &ChannelNorm,
+        residual: Option<Tensor<4>>,
+        activation: Activation,
+    ) -> Tensor<4> {
+        let residual = residual.map(HostTensor::from_images);
+        let output = match (&self.host, &residual) {
+            (None, _) | (_, Some(Err(_))) => Err(images),
+            (Some(host), residual) => {
+                let residual = residual.as_ref().and_then(|residual| residual.as_ref().ok());
+                norm.run_kernel(images, |normed| {
+                    let residual = residual.map(HostTensor::channels_last);
+                    let [batch, height, width, _] = normed.shape();
+                    let shape = [batch, height, width, self.weight.dims()[0]];
+                    let out = buffers::take(shape.iter().product());
+                    let kernel = self.kernel(host, false);
+                    HostTensor::new(
+                        kernel.forward_normed(normed, residual.as_deref(), activation, out),
+                        shape,
+                    )
+                })
+            }
+        };
+        output.map_or_else(
+            |images| {
+                let residual = residual.map(|residual| residual.map_or_else(|x| x, HostTensor::into_images));
+                self.forward(norm.by_burn(images), residual, activation)
+            },
+            HostTensor::into_images,
+        )
+    }
+
     fn run_kernel(
         &self,
-        (weight, bias): &(FlexTensor, Option<FlexTensor>),
+        host: &(FlexTensor, Option<FlexTensor>),
         x: &HostTensor,
         residual: Option<&HostTensor>,
         activation: Activation,
     ) -> HostTensor {
+        let shape = host.0.layout().shape().dims();
+        let winograd = Conv::prefers_winograd(shape, self.window, self.groups, &x.view());
+        x.apply(&self.kernel(host, winograd), residual, activation)
+    }
+
+    /// Returns the convolution with packed weights.
+    fn kernel(&self, (weight, bias): &(FlexTensor, Option<FlexTensor>), winograd: bool) -> Arc<Conv> {
         let shape: [usize; 4] = weight.layout().shape().dims();
         let (window, groups) = (self.window, self.groups);
-        let winograd = Conv::prefers_winograd(shape, window, groups, &x.view());
         let key = PackKey::Conv {
             shape,
             options: [window.stride, window.padding, window.dilation, [groups; 2]],
             winograd,
         };
-        let kernel = get_or_pack((weight, bias.as_ref()), key, |weight, bias| match winograd {
+        get_or_pack((weight, bias.as_ref()), key, |weight, bias| match winograd {
             true => Conv::winograd(weight, [shape[0], shape[1]], bias, window),
             false => Conv::new(weight, shape, bias, window, groups),
-        });
-        x.apply(&kernel, residual, activation)
+        })
     }
 }

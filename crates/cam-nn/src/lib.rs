@@ -7,6 +7,7 @@
 
 mod activation;
 mod attention;
+mod channel_norm;
 mod conv;
 mod cpu;
 mod gate;
@@ -17,9 +18,10 @@ mod pool;
 pub use activation::gelu;
 pub use attention::{FusedAttention, first_token_attention};
 pub use cam_kernels::{Activation, Window, use_this_thread};
+pub use channel_norm::ChannelNorm;
 pub use conv::FusedConv;
 pub use cpu::{computes_on, has_channels_last};
 pub use gate::gated_channels;
 pub use linear::{FusedLinear, to_output_major};
 pub use norm::FusedNorm;
-pub use pool::{max_pool, mean_of_images};
+pub use pool::{max_pool, mean_of_images, mean_pool};

@@ -29,12 +29,29 @@ pub fn mean_of_images(x: Tensor<4>) -> Result<Tensor<4>, Tensor<4>> {
 /// # Shapes
 /// - x: `[batch, channels, height, width]`, output: `[batch, channels, rows, columns]`
 pub fn max_pool(x: Tensor<4>, size: [usize; 2], window: Window) -> Result<Tensor<4>, Tensor<4>> {
+    pooled(x, size, window, cam_kernels::max_pool)
+}
+
+/// Returns the mean of each channel in each window, for a window without padding.
+///
+/// # Errors
+/// Returns the images if the kernels cannot take them, such as on a tape.
+///
+/// # Shapes
+/// - x: `[batch, channels, height, width]`, output: `[batch, channels, rows, columns]`
+pub fn mean_pool(x: Tensor<4>, size: [usize; 2], window: Window) -> Result<Tensor<4>, Tensor<4>> {
+    pooled(x, size, window, cam_kernels::mean_pool)
+}
+
+type Pooling = fn(ImageView<'_>, [usize; 2], Window, Vec<f32>) -> Vec<f32>;
+
+fn pooled(x: Tensor<4>, size: [usize; 2], window: Window, kernel: Pooling) -> Result<Tensor<4>, Tensor<4>> {
     on_images(x, |x| {
         let [batch, height, width, channels] = x.shape();
         let [rows, columns] = window.output_size([height, width], size);
         let floats = x.channels_last();
         let out = buffers::take(batch * rows * columns * channels);
-        let out = cam_kernels::max_pool(ImageView::nhwc(&floats, x.shape()), size, window, out);
+        let out = kernel(ImageView::nhwc(&floats, x.shape()), size, window, out);
         HostTensor::new(out, [batch, rows, columns, channels])
     })
 }
@@ -43,6 +60,7 @@ pub fn max_pool(x: Tensor<4>, size: [usize; 2], window: Window) -> Result<Tensor
 mod tests {
     use super::*;
     use crate::cpu::testing::{assert_same, random};
+    use burn::nn::pool::AvgPool2dConfig;
     use burn::tensor::module::adaptive_avg_pool2d;
 
     #[test]
@@ -52,5 +70,15 @@ mod tests {
         let twice = |x: Tensor<4>| [x.clone().into_data(), x.into_data()];
         assert_same(twice(ours), twice(adaptive_avg_pool2d(last, [1, 1])));
         assert!(mean_of_images(random([2, 4, 5, 6])).is_err(), "its channels are first in memory");
+    }
+
+    #[test]
+    fn means_of_windows_are_those_of_burn() {
+        let x = random([2, 7, 6, 4]).permute([0, 3, 1, 2]);
+        let window = Window { stride: [2, 1], ..Window::default() };
+        let ours = mean_pool(x.clone(), [3, 2], window).expect("it is in main memory");
+        let theirs = AvgPool2dConfig::new([3, 2]).with_strides([2, 1]).init().forward(x);
+        let twice = |x: Tensor<4>| [x.clone().into_data(), x.into_data()];
+        assert_same(twice(ours), twice(theirs));
     }
 }
