@@ -40,6 +40,25 @@ fn conv(bencher: Bencher<'_, '_>, &[from, to, kernel, side, stride]: &[usize; 5]
     convolve(bencher, &conv, [1, side, side, from], from * kernel * kernel);
 }
 
+/// Depthwise convolutions: channels, kernel, side, stride.
+const DEPTHWISE: &[[usize; 4]] = &[
+    [32, 3, 112, 1],
+    [72, 3, 56, 1],
+    [144, 5, 56, 2],
+    [240, 5, 28, 1],
+    [480, 5, 14, 1],
+    [1152, 3, 7, 1],
+    [768, 7, 14, 1],
+];
+
+#[divan::bench(args = DEPTHWISE)]
+fn depthwise(bencher: Bencher<'_, '_>, &[channels, kernel, side, stride]: &[usize; 4]) {
+    let window = Window { stride: [stride; 2], padding: [kernel / 2; 2], ..Window::default() };
+    let conv =
+        Conv::new(&floats(channels * kernel * kernel), [channels, 1, kernel, kernel], None, window, channels);
+    convolve(bencher, &conv, [1, side, side, channels], kernel * kernel);
+}
+
 /// Times a convolution of images of a shape that takes `steps` multiplications per output.
 fn convolve(bencher: Bencher<'_, '_>, conv: &Conv, shape: [usize; 4], steps: usize) {
     let x = floats(shape.iter().product());

@@ -62,12 +62,6 @@ fn to_channels_last(x: ImageView<'_>) -> Cow<'_, [f32]> {
     (0..x.floats.len()).map(value).collect()
 }
 
-/// The number of pixels of a row whose sums are in registers together.
-const PIXELS: usize = 4;
-
-/// The number of vectors of channels whose sums are in registers together.
-const VECTORS: usize = 2;
-
 /// The computation of a row of outputs.
 struct Row<'a> {
     depthwise: &'a Depthwise,
@@ -85,93 +79,130 @@ impl WithSimd for Row<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let [height, width] = self.depthwise.kernel;
-        let rows = self.window.taps(0, height, self.size[0], self.y);
-        let columns = self.out.len() / self.depthwise.bias.len();
-        // Where the whole kernel is inside, pixels are computed together.
-        let (window, length) = (self.window, self.size[1]);
-        let reads = |column: usize| window.taps(1, width, length, column);
-        let mut column = 0;
-        while column < columns {
-            let taps = reads(column);
-            let last = column + PIXELS - 1;
-            if taps.len() == width && last < columns && reads(last).len() == width {
-                self.pixels::<S, PIXELS>(simd, column, &rows, &taps);
-                column += PIXELS;
-            } else {
-                self.pixels::<S, 1>(simd, column, &rows, &taps);
-                column += 1;
+        let rows = self.window.taps(0, self.depthwise.kernel[0], self.size[0], self.y);
+        let channels = self.depthwise.bias.len();
+        let columns = self.out.len() / channels;
+        // Computes blocks of neighboring pixels, for a kernel of this width: a block of 8 reads 7 strides and a kernel of a row.
+        macro_rules! blocks {
+            ($kernel:literal, $stride:literal) => {{
+                let mut column = 0;
+                while column < columns {
+                    let count = match columns - column {
+                        rest @ (1 | 2 | 7) => rest,
+                        rest @ 3..7 => rest.min(4),
+                        _ => 8,
+                    };
+                    for first in (0..channels).step_by(S::F32_LANES) {
+                        let at = [column, first];
+                        match count {
+                            1 => self.block::<S, $kernel, $stride, 1, $kernel>(simd, &rows, at),
+                            2 => self.block::<S, $kernel, $stride, 2, { $stride + $kernel }>(simd, &rows, at),
+                            3 => self
+                                .block::<S, $kernel, $stride, 3, { 2 * $stride + $kernel }>(simd, &rows, at),
+                            4 => self
+                                .block::<S, $kernel, $stride, 4, { 3 * $stride + $kernel }>(simd, &rows, at),
+                            7 => self
+                                .block::<S, $kernel, $stride, 7, { 6 * $stride + $kernel }>(simd, &rows, at),
+                            _ => self
+                                .block::<S, $kernel, $stride, 8, { 7 * $stride + $kernel }>(simd, &rows, at),
+                        }
+                    }
+                    column += count;
+                }
+            }};
+        }
+        match (self.depthwise.kernel[1], self.window.stride[1], self.window.dilation[1]) {
+            (3, 1, 1) => blocks!(3, 1),
+            (3, 2, 1) => blocks!(3, 2),
+            (5, 1, 1) => blocks!(5, 1),
+            (5, 2, 1) => blocks!(5, 2),
+            (7, 1, 1) => blocks!(7, 1),
+            _ => {
+                for column in 0..columns {
+                    for first in (0..channels).step_by(S::F32_LANES) {
+                        self.pixel(simd, &rows, [column, first]);
+                    }
+                }
             }
         }
     }
 }
 
 impl Row<'_> {
-    /// Computes some pixels, of which the first reads these rows and columns.
+    /// Computes a vector of channels of M neighboring pixels, for a kernel of width K. Together they read P pixels of a row, each once.
     #[inline(always)]
-    fn pixels<S: Simd, const M: usize>(&mut self, simd: S, column: usize, rows: &Taps, columns: &Taps) {
-        let channels = self.depthwise.bias.len();
-        let mut first = 0;
-        while first + VECTORS * S::F32_LANES <= channels {
-            self.channels::<S, M, VECTORS>(simd, column, rows, columns, first);
-            first += VECTORS * S::F32_LANES;
+    fn block<S: Simd, const K: usize, const STRIDE: usize, const M: usize, const P: usize>(
+        &mut self,
+        simd: S,
+        rows: &Taps,
+        [column, first]: [usize; 2],
+    ) {
+        let Self { depthwise: Depthwise { weight, bias, .. }, image, size: [_, width], window, .. } = *self;
+        let channels = bias.len();
+        let mut sums = [load(simd, &bias[first..]); M];
+        for (ky, y) in rows.iter() {
+            let line = &image[y * width * channels..][..width * channels];
+            // Padding is zero.
+            let mut pixels = [simd.splat_f32s(0.0); P];
+            for j in 0..P {
+                let x = (column * STRIDE + j).wrapping_sub(window.padding[1]);
+                if x < width {
+                    pixels[j] = load(simd, &line[x * channels + first..(x + 1) * channels]);
+                }
+            }
+            for kx in 0..K {
+                let at = (ky * K + kx) * channels;
+                let weight = load(simd, &weight[at + first..at + channels]);
+                for m in 0..M {
+                    sums[m] = simd.mul_add_e_f32s(pixels[kx + m * STRIDE], weight, sums[m]);
+                }
+            }
         }
-        while first < channels {
-            self.channels::<S, M, 1>(simd, column, rows, columns, first);
-            first += S::F32_LANES;
+        for m in 0..M {
+            self.store(simd, sums[m], [column + m, first]);
         }
     }
 
-    /// Computes some channels of some pixels. The last vector of channels may be partial.
+    /// Computes a vector of channels of a pixel, for any kernel.
     #[inline(always)]
-    fn channels<S: Simd, const M: usize, const N: usize>(
-        &mut self,
-        simd: S,
-        column: usize,
-        rows: &Taps,
-        columns: &Taps,
-        first: usize,
-    ) {
+    fn pixel<S: Simd>(&mut self, simd: S, rows: &Taps, [column, first]: [usize; 2]) {
         let Self { depthwise: Depthwise { weight, bias, kernel }, image, size, window, .. } = *self;
         let channels = bias.len();
-        let mut sums = [load::<S, N>(simd, &bias[first..]); M];
+        let columns = window.taps(1, kernel[1], size[1], column);
+        let mut sum = load(simd, &bias[first..]);
         for (ky, y) in rows.iter() {
             for (kx, x) in columns.iter() {
-                let at = (ky * kernel[1] + kx) * channels;
-                let weights = load::<S, N>(simd, &weight[at + first..at + channels]);
-                for (number, sums) in sums.iter_mut().enumerate() {
-                    let at = (y * size[1] + x + number * window.stride[1]) * channels;
-                    let pixels = load::<S, N>(simd, &image[at + first..at + channels]);
-                    for v in 0..N {
-                        sums[v] = simd.mul_add_e_f32s(pixels[v], weights[v], sums[v]);
-                    }
-                }
+                let [weights, pixel] = [ky * kernel[1] + kx, y * size[1] + x].map(|at| at * channels);
+                let weight = load(simd, &weight[weights + first..weights + channels]);
+                let pixel = load(simd, &image[pixel + first..pixel + channels]);
+                sum = simd.mul_add_e_f32s(pixel, weight, sum);
             }
         }
-        for (number, mut sums) in sums.into_iter().enumerate() {
-            if let Some(residual) = self.residual {
-                let at = (column + number) * channels;
-                let residual = load::<S, N>(simd, &residual[at + first..at + channels]);
-                for v in 0..N {
-                    sums[v] = simd.add_f32s(sums[v], residual[v]);
-                }
-            }
-            let sums = self.activation.apply(simd, sums);
-            let from = (column + number) * channels + first;
-            let out = &mut self.out[from..(column + number + 1) * channels];
-            match N * S::F32_LANES <= out.len() {
-                true => S::as_mut_simd_f32s(&mut out[..N * S::F32_LANES]).0.copy_from_slice(&sums),
-                false => simd.partial_store_f32s(out, sums[0]),
-            }
+        self.store(simd, sum, [column, first]);
+    }
+
+    /// Stores a vector of channels of a pixel, with its residual and through the activation.
+    #[inline(always)]
+    fn store<S: Simd>(&mut self, simd: S, mut sum: S::f32s, [column, first]: [usize; 2]) {
+        let channels = self.depthwise.bias.len();
+        let here = column * channels + first..(column + 1) * channels;
+        if let Some(residual) = self.residual {
+            sum = simd.add_f32s(sum, load(simd, &residual[here.clone()]));
+        }
+        let [sum] = self.activation.apply(simd, [sum]);
+        let out = &mut self.out[here];
+        match out.split_at_mut_checked(S::F32_LANES) {
+            Some((out, _)) => S::as_mut_simd_f32s(out).0[0] = sum,
+            None => simd.partial_store_f32s(out, sum),
         }
     }
 }
 
-/// Returns the first vectors of some floats, of which the last may be partial if it is the only one.
+/// Returns the first vector of some floats, which may be partial.
 #[inline(always)]
-fn load<S: Simd, const N: usize>(simd: S, floats: &[f32]) -> [S::f32s; N] {
-    if N * S::F32_LANES <= floats.len() {
-        return S::as_simd_f32s(floats).0.as_chunks().0[0];
+fn load<S: Simd>(simd: S, floats: &[f32]) -> S::f32s {
+    match floats.split_at_checked(S::F32_LANES) {
+        Some((floats, _)) => S::as_simd_f32s(floats).0[0],
+        None => simd.partial_load_f32s(floats),
     }
-    [simd.partial_load_f32s(floats); N]
 }

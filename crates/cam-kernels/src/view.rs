@@ -91,8 +91,4 @@ impl Taps {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, usize)> {
         self.kernel.clone().enumerate().map(|(number, tap)| (tap, self.input + number * self.dilation))
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.kernel.len()
-    }
 }

@@ -74,7 +74,7 @@ fn activated(activation: Activation, x: f64) -> f64 {
 fn cases() -> impl Strategy<Value = Case> {
     let sizes = (1..4_usize, [1..24_usize, 1..24_usize], 1..6_usize, 1..40_usize, 1..80_usize);
     let windows = (
-        [1..6_usize, 1..6_usize],
+        [1..8_usize, 1..8_usize],
         [1..4_usize, 1..4_usize],
         [0..4_usize, 0..4_usize],
         [1..4_usize, 1..4_usize],
