@@ -5,7 +5,7 @@ use crate::{
     Area, ColorMap, Error, HeatMap, ImageInput, Mask, MethodInfo, Overlay, Place, Prediction, Reads, Warning,
 };
 use burn::Tensor;
-use cam_core::{AttributionMaps, MapNumbers};
+use cam_core::{AttributionMaps, INPUT, MapNumbers};
 use image::RgbImage;
 use serde::{Serialize, Serializer};
 use std::path::Path;
@@ -145,7 +145,7 @@ impl ImageMap {
         let colors = if signed { ColorMap::RedBlue } else { ColorMap::default() };
         let (photo, factor) = cam_viz::enlarged(self.source.pixels());
         let overlay = Overlay::new(&photo).area(self.area.times(factor)).colors(colors);
-        let mut drawn = style(overlay).draw(&self.heatmap)?;
+        let mut drawn = style(overlay).draw(&self.heatmap.saturated(self.last_color()))?;
         let color = cam_viz::class_color(self.class.unwrap_or_default());
         match (&self.mask, self.bounds) {
             (Some(mask), _) => cam_viz::outline(&mut drawn, &enlarged(mask, factor), color)?,
@@ -163,6 +163,12 @@ impl ImageMap {
     /// [`cam_viz::Error::UnknownFormat`] and [`cam_viz::Error::Write`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         Ok(cam_viz::save(&self.overlay()?, path)?)
+    }
+
+    /// Returns the value that is drawn in the last color, as are larger ones: 1, but in a map of single pixels the 99.5th percentile.
+    pub fn last_color(&self) -> f32 {
+        let high = if self.layer == INPUT { self.heatmap.high_abs() } else { 1.0 };
+        if high > 0.0 { high } else { 1.0 }
     }
 
     /// Returns the hottest pixel of the image: x, y.

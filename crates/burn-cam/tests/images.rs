@@ -6,8 +6,8 @@ use burn::nn::{BatchNorm, BatchNormConfig};
 use burn::tensor::Tensor;
 use burn_cam::{
     Classifier, Classify, Decoder, Device, Error, ErrorKind, GradCam, HeatMap, ImageExplainer,
-    ImageExplanation, ImageInput, ImageModel, Inspect, LayerCam, Logits, Model, Nchw, Preprocess, Rectify,
-    Resize, Scale, Smooth, Softmax, Taps, Top, Warning, explain,
+    ImageExplanation, ImageInput, ImageModel, InputXGradient, Inspect, LayerCam, Logits, Model, Nchw,
+    Overlay, Preprocess, Rectify, Resize, Scale, Smooth, Softmax, Taps, Top, Warning, explain,
 };
 use cam_core::testing::{blocking_waits, device_reads};
 use cam_core::{Class, Explain, Explainer};
@@ -139,6 +139,21 @@ fn signed_maps_are_drawn_in_two_colors() {
     let (red_blue, drawn) =
         (map.paint(|it| it.colors(burn_cam::ColorMap::RedBlue)).unwrap(), map.overlay().unwrap());
     assert_eq!(red_blue, drawn);
+}
+
+#[test]
+fn maps_of_single_pixels_are_drawn_without_their_few_largest_values() {
+    let model = model();
+    let layer = ImageExplainer::new(&model).explain(scene(96)).unwrap().maps.remove(0);
+    let pixels =
+        ImageExplainer::new(&model).method(InputXGradient).explain(scene(96)).unwrap().maps.remove(0);
+    assert_eq!((layer.last_color(), pixels.layer.as_str()), (1.0, "input"));
+    assert!((0.01..0.9).contains(&pixels.last_color()), "{}", pixels.last_color());
+    assert_eq!(pixels.heatmap.peak().2, 1.0, "its numbers are what they were");
+    let photo = pixels.source.pixels();
+    let changed = |drawn: RgbImage| drawn.pixels().zip(photo.pixels()).filter(|(a, b)| a != b).count();
+    let plain = Overlay::new(photo).area(pixels.area).draw(&pixels.heatmap).unwrap();
+    assert!(changed(pixels.overlay().unwrap()) > changed(plain), "more is seen");
 }
 
 #[test]

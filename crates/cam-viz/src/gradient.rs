@@ -4,7 +4,8 @@
 //!
 //! where `scale` is the 99.5th percentile of the absolute values, so that a few large ones do not hide the others.
 
-use crate::{Error, HeatMap, map::check_size};
+use crate::map::{check_size, high_abs};
+use crate::{Error, HeatMap};
 use image::{Rgb, RgbImage};
 
 /// A signed image of three channels, such as the gradient of guided backpropagation.
@@ -55,7 +56,7 @@ impl Gradient {
 
     /// Returns the gradient in colors: each channel for itself.
     pub fn color(&self) -> RgbImage {
-        let scale = scale(self.planes.iter().flatten().copied().collect());
+        let scale = high_abs(self.planes.iter().flatten().copied().collect());
         self.paint(|at| Rgb(std::array::from_fn(|i| shade(self.planes[i][at], scale))))
     }
 
@@ -63,25 +64,13 @@ impl Gradient {
     pub fn gray(&self) -> RgbImage {
         let [red, green, blue] = &self.planes;
         let sum = |at: usize| red[at] / 3.0 + green[at] / 3.0 + blue[at] / 3.0;
-        let scale = scale((0..red.len()).map(sum).collect());
+        let scale = high_abs((0..red.len()).map(sum).collect());
         self.paint(|at| Rgb([shade(sum(at), scale); 3]))
     }
 
     fn paint(&self, pixel: impl Fn(usize) -> Rgb<u8>) -> RgbImage {
         let width = self.width as usize;
         RgbImage::from_fn(self.width, self.height, |x, y| pixel(y as usize * width + x as usize))
-    }
-}
-
-/// Returns the 99.5th percentile of the absolute values.
-fn scale(mut values: Vec<f32>) -> f32 {
-    values.iter_mut().for_each(|value| *value = value.abs());
-    let most = (values.len() - 1) * 995 / 1000;
-    let (_, value, above) = values.select_nth_unstable_by(most, f32::total_cmp);
-    match *value {
-        // If nearly all are zero, the others must still be visible.
-        0.0 => above.iter().copied().fold(0.0, f32::max),
-        value => value,
     }
 }
 

@@ -112,6 +112,29 @@ impl HeatMap {
         *values.select_nth_unstable_by(middle, f32::total_cmp).1
     }
 
+    /// Returns the 99.5th percentile of the absolute values. A map of single pixels has a few larger values that hide the others.
+    ///
+    /// ```
+    /// use cam_viz::HeatMap;
+    ///
+    /// let mut values: Vec<f32> = (0..1000).map(|at| at as f32 / 2000.0).collect();
+    /// values[999] = -1.0;
+    /// let heat = HeatMap::new(100, 10, values)?;
+    /// assert_eq!(heat.high_abs(), 0.497);
+    /// let drawn = heat.saturated(heat.high_abs());
+    /// assert_eq!(drawn.values()[497], 0.5);
+    /// assert_eq!(drawn.values()[994..], [1.0, 1.0, 1.0, 1.0, 1.0, -1.0]);
+    /// # Ok::<(), cam_viz::Error>(())
+    /// ```
+    pub fn high_abs(&self) -> f32 {
+        high_abs(self.values.clone())
+    }
+
+    /// Returns the map divided by a positive value, with values beyond it as 1 or -1.
+    pub fn saturated(&self, most: f32) -> Self {
+        Self::of_same_size(self, self.values.iter().map(|value| (value / most).clamp(-1.0, 1.0)).collect())
+    }
+
     /// Returns a map of the size of another one.
     pub(crate) fn of_same_size(other: &Self, values: Vec<f32>) -> Self {
         debug_assert_eq!(values.len(), other.values.len());
@@ -233,5 +256,16 @@ pub(crate) fn check_size(width: u64, height: u64) -> Result<(u32, u32), Error> {
         (Ok(width), Ok(height)) if width == 0 || height == 0 => Err(Error::Empty { width, height }),
         (Ok(w), Ok(h)) if width * height <= MAX_PIXELS => Ok((w, h)),
         _ => Err(Error::TooLarge { width, height, limit: MAX_PIXELS }),
+    }
+}
+/// Returns the 99.5th percentile of the absolute values.
+pub(crate) fn high_abs(mut values: Vec<f32>) -> f32 {
+    values.iter_mut().for_each(|value| *value = value.abs());
+    let most = (values.len() - 1) * 995 / 1000;
+    let (_, value, above) = values.select_nth_unstable_by(most, f32::total_cmp);
+    match *value {
+        // If nearly all are zero, the others must still be visible.
+        0.0 => above.iter().copied().fold(0.0, f32::max),
+        value => value,
     }
 }

@@ -30,7 +30,7 @@ pub struct Args {
 }
 
 /// The figures in a row: so few that captions can be read when the sheet is shown small, as on a web page.
-const ACROSS: usize = 5;
+const ACROSS: usize = 6;
 
 /// The side of a figure, in pixels.
 const TILE: u32 = 280;

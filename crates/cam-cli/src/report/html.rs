@@ -185,12 +185,13 @@ impl Page {
 
     fn map(&self, map: &ImageMap, std: bool) -> PageMap {
         let (low, high) = if self.signed { (-1.0, 1.0) } else { (0.0, 1.0) };
+        let last = map.last_color();
         let raw: Vec<u8> = map.raw.values().iter().flat_map(|value| value.to_le_bytes()).collect();
         let std = map.std.as_ref().filter(|_| std);
         PageMap {
             subject: MapSubject::from(map),
             paper: map.method.paper,
-            heat: Heat::new(&map.heatmap, low, high),
+            heat: Heat::new(&map.heatmap, low * last, high * last),
             std: std.map(|std| Heat::new(std, 0.0, std.peak().2)),
             raw: Raw { size: [map.raw.height(), map.raw.width()], data: compressed(&raw) },
         }
