@@ -94,6 +94,18 @@ class ChannelsLast(nn.Module):
         return self.net(x.permute(0, 3, 1, 2))
 
 
+class Ports(nn.Module):
+    """A network with two more inputs, numbers of which one row is for all images, and a second output."""
+
+    def __init__(self):
+        super().__init__()
+        self.net, self.other = SmallResNet(), nn.Linear(5, 3)
+
+    def forward(self, images, scale, offset):
+        logits = self.net(images) * scale + offset
+        return logits, torch.sigmoid(self.other(logits))
+
+
 def small():
     """Small networks of the kinds that there are: name, network, side of the input, layer, shape of its tokens."""
     Setting, Block = mobilenetv3.InvertedResidualConfig, convnext.CNBlockConfig
@@ -191,6 +203,26 @@ def write(path, network, shape, layer, tokens, dynamo, numbers_file=None):
     save_file({name: numpy.ascontiguousarray(array, dtype=numpy.float32) for name, array in numbers.items()}, numbers_file)
 
 
+def ports(folder):
+    """A network of several inputs and outputs."""
+    folder.mkdir(exist_ok=True)
+    torch.manual_seed(1)
+    network = spread(Ports(), torch.Generator().manual_seed(2))
+    scale, offset = torch.tensor([[1.0, 2.0, -1.0, 0.5, 3.0]]), torch.tensor([2])
+    inputs, path = ["images", "scale", "offset"], folder / "ports.onnx"
+    torch.onnx.export(network, (torch.randn(1, 3, 32, 32), scale, offset), str(path), opset_version=17, dynamo=False, input_names=inputs,
+                      output_names=["logits", "others"], dynamic_axes={name: {0: "batch"} for name in ("images", "scale", "logits", "others")})
+    numbers = {"scale": scale.numpy(), "offset": offset.float().numpy()}
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for batch in (1, 3):
+        images = torch.randn(batch, 3, 32, 32).numpy()
+        given = dict(zip(inputs, (images, scale.numpy().repeat(batch, 0), offset.numpy())))
+        numbers |= dict(zip((f"input{batch}", f"logits{batch}", f"others{batch}"), (images, *session.run(None, given))))
+    save_file({name: numpy.ascontiguousarray(array, dtype=numpy.float32) for name, array in numbers.items()},
+              path.with_suffix(".safetensors"))
+    print(path.name, path.stat().st_size)
+
+
 class Images(CalibrationDataReader):
     def __init__(self, images):
         self.images = iter(images)
@@ -214,6 +246,7 @@ def golden():
             write(path, network, shape, None if name == "nhwc" else layer, tokens, exporter == "dynamo",
                   GOLDEN / f"{name}.safetensors")
             print(path.name, path.stat().st_size)
+    ports(GOLDEN / "ports")
     float_file = GOLDEN / "residual_torchscript.onnx"
     images = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(4)).numpy()
     for form in (QuantFormat.QDQ, QuantFormat.QOperator):

@@ -1,5 +1,6 @@
 //! The tool `cam`, as a person uses it.
 
+use crate::support::repository;
 use assert_cmd::Command;
 use burn::tensor::Device;
 use cam_models::zoo::resnet::{ResNetConfig, VARIANTS};
@@ -127,6 +128,33 @@ fn write_npy(path: impl AsRef<Path>, shape: &[u64], numbers: &[f32]) {
     writer.extend(numbers.iter().copied()).unwrap();
     writer.finish().unwrap();
     std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn inputs_and_outputs_of_onnx_files_are_stated_by_name() {
+    let desk = Desk::new();
+    let golden = repository().join("crates/cam-onnx/tests/golden");
+    std::fs::copy(golden.join("ports/ports.onnx"), desk.path("ports.onnx")).unwrap();
+    let explain = ["explain", "scene.png", "--model", "ports.onnx"];
+    let asking = |more: &[&'static str]| [&explain[..], more].concat();
+    desk.refuses(&explain, 6, "(`--input NAME=FILE.npy`): `scale` [?, 5], `offset` [1]");
+    write_npy(desk.path("scale.npy"), &[1, 5], &[1.0, 2.0, -1.0, 0.5, 3.0]);
+    write_npy(desk.path("offset.npy"), &[1], &[2.0]);
+    let inputs = ["--input", "scale=scale.npy", "--input", "offset=offset.npy"];
+    let classes = |more: &[&'static str]| {
+        let report = desk.json(&asking(&[&inputs[..], more, &["--top", "1", "--json"]].concat()));
+        report["images"][0]["predictions"].as_array().unwrap().len()
+    };
+    assert_eq!((classes(&[]), classes(&["--output", "others"])), (5, 3));
+    desk.refuses(&asking(&[&inputs[..], &["--output", "boxes"]].concat()), 9, "there is no output `boxes`");
+    desk.refuses(&asking(&["--input", "scale"]), 2, "as in mask=mask.npy");
+    desk.refuses(
+        &["explain", "scene.png", "--output", "boxes"],
+        3,
+        "only ONNX files name their inputs and outputs",
+    );
+    let hard = [&inputs[..], &["--html", "scale.npy"]].concat();
+    desk.refuses(&asking(&hard), 2, "would overwrite");
 }
 
 #[test]

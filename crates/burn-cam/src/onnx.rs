@@ -166,24 +166,21 @@ impl Opening<'_> {
                 let [height, width] = card.size;
                 let blank = Tensor::zeros([1, card.channels, height, width], self.device);
                 let [_, classes] = recorded.output(&blank).map_err(|error| self.refused(&error))?.dims();
-                if self.mixes_images(&recorded, &card)? {
-                    let reason = "the file mixes the images of a batch: export it with a free batch size";
-                    return Err(self.signature(reason.into()));
-                }
+                let takes_one = self.mixes_images(&recorded, &card)?;
                 let logits = self.request.logits;
                 match task {
-                    Task::Embed => self.model(recorded, classes, about, |_, _| Embed::default(), false),
+                    Task::Embed => self.model(recorded, classes, about, |_, _| Embed::default(), takes_one),
                     Task::Regress => {
                         let decoder = |labels: Vec<String>, card: &ModelCard| {
                             Regress::new(labels).unit(card.unit.clone().unwrap_or_default())
                         };
-                        self.model(recorded, classes, about, decoder, false)
+                        self.model(recorded, classes, about, decoder, takes_one)
                     }
                     _ => {
                         let decoder = |labels: Vec<String>, card: &ModelCard| {
                             Classify::new(labels).logits(logits.unwrap_or(card.logits))
                         };
-                        self.model(recorded, classes, about, decoder, false)
+                        self.model(recorded, classes, about, decoder, takes_one)
                     }
                 }
             }
@@ -257,6 +254,9 @@ impl Opening<'_> {
         if self.module.is_quantized() {
             known.assumed.push("gradients that pass the rounding of quantized values unchanged".into());
         }
+        if takes_one {
+            known.assumed.push("one image at a time, as the file is made for".into());
+        }
         let labels = match &self.request.labels {
             Some(labels) => class_names(labels, classes)?,
             None => known.labels,
@@ -291,7 +291,13 @@ fn open(model: &OpenModel<'_>, device: &Device) -> Result<AnyModel, Error> {
         let reason = "ONNX files are computed in f32 only".into();
         return Err(Error::NotOpened { asked: file.display().to_string(), reason });
     }
-    let module = OnnxModule::open(&file, device).map_err(failed)?;
+    let mut module = OnnxModule::open(&file, device).map_err(failed)?;
+    if let Some(output) = &request.output {
+        module = module.with_output(output).map_err(failed)?;
+    }
+    for (name, value) in &request.inputs {
+        module = module.with_input(name, value.clone()).map_err(failed)?;
+    }
     let tensors = facts_of_tensors(&module).map_err(failed)?;
     let facts = FileFacts::new(model.stated()?, &file, &facts_of_metadata(&module), &tensors)?;
     Opening { request, device, file, module, facts }.open()

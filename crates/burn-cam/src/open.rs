@@ -1,6 +1,7 @@
 //! Opening models: from a file of some kind, or by name.
 
 use crate::{AnyModel, Device, Error, Logits, Precision, Registry, Resize};
+use burn::tensor::TensorData;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -54,6 +55,10 @@ pub struct ModelRequest {
     pub logits: Option<Logits>,
     /// The precision that it computes in.
     pub precision: Precision,
+    /// The output that is explained, of a file with several.
+    pub output: Option<String>,
+    /// The values of the inputs that are not the images, by name.
+    pub inputs: Vec<(String, TensorData)>,
     /// What it does: `classify`, `detect`, `segment`, `embed`, `regress`.
     pub task: Option<String>,
     /// The decoder of its output, such as `yolov8`: see [`HEADS`](crate::heads::HEADS).
@@ -240,6 +245,16 @@ impl<'a> OpenModel<'a> {
     /// Sets from which intersection over union on a box shows what is found already.
     pub fn overlap(self, overlap: f32) -> Self {
         self.asking(|request| request.overlap = Some(overlap))
+    }
+
+    /// Explains this output of a file with several, and not the first one.
+    pub fn output(self, name: impl Into<String>) -> Self {
+        self.asking(|request| request.output = Some(name.into()))
+    }
+
+    /// Sets the value of an input that is not the images. One of a single row is that of each image.
+    pub fn input(self, name: impl Into<String>, value: TensorData) -> Self {
+        self.asking(|request| request.inputs.push((name.into(), value)))
     }
 
     /// Sets the precision that the network computes in; maps are computed in f32.

@@ -74,7 +74,14 @@ impl Opener for Networks {
     }
 
     fn open(&self, model: &OpenModel<'_>, device: &Device) -> Result<AnyModel, Error> {
-        let ModelRequest { labels, precision, .. } = model.request();
+        let ModelRequest { labels, precision, output, inputs, .. } = model.request();
+        let port = output.as_ref().or(inputs.first().map(|(name, _)| name));
+        if let Some(port) = port {
+            let named = model.request().file.as_ref().map(|file| file.display().to_string());
+            let asked = named.or(model.request().name.clone()).unwrap_or_else(|| "built-in".into());
+            let reason = format!("`{port}` is asked for, and only ONNX files name their inputs and outputs");
+            return Err(Error::NotOpened { asked, reason });
+        }
         let network = model.network(device)?.in_precision(*precision)?;
         Ok(AnyModel::new(match labels {
             Some(labels) => network.with_labels(labels)?,

@@ -37,6 +37,12 @@ pub struct OnnxModule {
     program: Arc<Program>,
     /// Whether the images of the input have their channels last.
     channels_last: bool,
+    /// The outputs that are computed.
+    outputs: Vec<proto::ValueInfo>,
+    /// That of them which is explained.
+    score: Score,
+    /// The values of the inputs that are not the images.
+    given: HashMap<String, TensorData>,
 }
 
 struct Program {
@@ -51,10 +57,10 @@ struct Program {
     has_constant_shapes: bool,
     metadata: HashMap<String, String>,
     producer: String,
-    score: Score,
 }
 
 /// The output that is explained.
+#[derive(Clone)]
 struct Score {
     name: String,
     activation: Option<OutputActivation>,
@@ -168,7 +174,9 @@ impl OnnxModule {
             read.push(Weight { path, value: AnyParam::new(numbers, device).map_err(named)? });
             weight_of.extend(weight.names.into_iter().map(|name| (name, index)));
         }
-        let score = score(&graph, opset)?;
+        let first = graph.outputs.first().ok_or_else(|| format("it has no outputs".into()))?;
+        let score = score(&graph, opset, &first.name);
+        let outputs = graph.outputs.clone();
         let channels_last = graph.inputs.iter().map(Port::from).any(|port| port.has_channels_last());
         let program = Program {
             has_constant_shapes: graph.has_constant_shapes(),
@@ -179,9 +187,53 @@ impl OnnxModule {
             known,
             metadata: model.metadata,
             producer: model.producer,
-            score,
         };
-        Ok(Self { weights: read, program: Arc::new(program), channels_last })
+        let program = Arc::new(program);
+        Ok(Self { weights: read, program, channels_last, outputs, score, given: HashMap::new() })
+    }
+
+    /// Computes and explains one output of several, and not the first one.
+    ///
+    /// # Errors
+    /// [`Error::Signature`] if there is no such output.
+    pub fn with_output(self, name: &str) -> Result<Self, Error> {
+        let Program { graph, opset, .. } = &*self.program;
+        let output = graph.outputs.iter().find(|output| output.name == name).ok_or_else(|| {
+            let all: Vec<Port> = graph.outputs.iter().map(Port::from).collect();
+            Error::Signature {
+                reason: format!("there is no output `{}`; there are {}", name.escape_debug(), list(&all)),
+            }
+        })?;
+        let (outputs, score) = (vec![output.clone()], score(graph, *opset, name));
+        Ok(Self { outputs, score, ..self })
+    }
+
+    /// States the value of an input that is not the images. One of a single row is that of each image of a batch.
+    ///
+    /// # Errors
+    /// [`Error::Signature`] if there is no such input, or the value has another shape.
+    pub fn with_input(mut self, name: &str, value: TensorData) -> Result<Self, Error> {
+        let images = self.image_input()?.name;
+        let others: Vec<Port> = self.inputs().into_iter().filter(|input| input.name != images).collect();
+        let input = others.iter().find(|input| input.name == name).ok_or_else(|| Error::Signature {
+            reason: match others.is_empty() {
+                true => format!("there is no input `{}` but that of the images", name.escape_debug()),
+                false => format!("there is no input `{}`; there are {}", name.escape_debug(), list(&others)),
+            },
+        })?;
+        let fits = |shape: &Vec<Option<usize>>| {
+            let lengths = shape.iter().zip(value.shape().iter());
+            shape.len() == value.shape().num_dims()
+                && lengths.clone().all(|(own, given)| own.is_none_or(|own| own == *given))
+        };
+        if !input.shape.as_ref().is_none_or(fits) {
+            let shape = value.shape().to_vec();
+            return Err(Error::Signature {
+                reason: format!("the input {input} was given the shape {shape:?}"),
+            });
+        }
+        self.given.insert(name.into(), value);
+        Ok(self)
     }
 
     /// Returns the inputs of the model.
@@ -189,9 +241,9 @@ impl OnnxModule {
         self.program.graph.inputs.iter().map(Port::from).collect()
     }
 
-    /// Returns the outputs of the model.
+    /// Returns the outputs of the model: those that are computed.
     pub fn outputs(&self) -> Vec<Port> {
-        self.program.graph.outputs.iter().map(Port::from).collect()
+        self.outputs.iter().map(Port::from).collect()
     }
 
     /// Returns what the file says about itself: pairs of keys and values that its exporter wrote.
@@ -206,12 +258,12 @@ impl OnnxModule {
 
     /// Returns the activation at the end of the network. [`classify`](Self::classify) returns the logits before it.
     pub fn activation(&self) -> Option<OutputActivation> {
-        self.program.score.activation
+        self.score.activation
     }
 
-    /// Reports whether the first output is declared to be one row of numbers for each image.
+    /// Reports whether the output that is explained is declared to be one row of numbers for each image.
     pub fn outputs_rows(&self) -> bool {
-        let first = self.program.graph.outputs.first().and_then(|output| output.shape.clone());
+        let first = self.outputs.first().and_then(|output| output.shape.clone());
         first.is_some_and(|shape| {
             shape.len() == 2
                 || shape
@@ -269,7 +321,7 @@ impl OnnxModule {
     /// [`Error::Signature`] if the model is no classifier of images, [`Error::Operator`] if a node cannot be computed.
     pub fn classify(&self, images: Tensor<4>) -> Result<Tensor<2>, Error> {
         let batch = images.dims()[0];
-        let name = self.program.score.name.clone();
+        let name = self.score.name.clone();
         let outputs = self.run_images(images, &[&name])?;
         let missing =
             || Error::Signature { reason: format!("the output `{}` is not computed", name.escape_debug()) };
@@ -298,7 +350,7 @@ impl OnnxModule {
     /// # Errors
     /// As [`forward`](Self::forward).
     pub fn scores(&self, images: Tensor<4>) -> Result<Outputs, Error> {
-        let name = self.program.score.name.clone();
+        let name = self.score.name.clone();
         self.run_images(images, &[&name])
     }
 
@@ -310,7 +362,7 @@ impl OnnxModule {
     /// # Errors
     /// [`Error::Signature`] if the model has no input for images or needs more inputs, [`Error::Operator`] if a node cannot be computed.
     pub fn forward(&self, images: Tensor<4>) -> Result<Outputs, Error> {
-        let names: Vec<&str> = self.program.graph.outputs.iter().map(|output| output.name.as_str()).collect();
+        let names: Vec<&str> = self.outputs.iter().map(|output| output.name.as_str()).collect();
         self.run_images(images, &names)
     }
 
@@ -324,16 +376,20 @@ impl OnnxModule {
             array => Value::Recorded(array.on(device)),
         };
         let own = inputs.into_iter().map(|(name, numbers)| (name, value(numbers))).collect();
-        let names: Vec<&str> = self.program.graph.outputs.iter().map(|output| output.name.as_str()).collect();
+        let names: Vec<&str> = self.outputs.iter().map(|output| output.name.as_str()).collect();
         outputs(&names, &self.run_values(own, None, device)?, device)
     }
 
     fn run_images(&self, images: Tensor<4>, names: &[&str]) -> Result<Outputs, Error> {
         let program = &self.program;
         let port = self.image_input()?;
-        if let Some(other) = program.graph.inputs.iter().find(|input| input.name != port.name) {
+        let others = program.graph.inputs.iter().filter(|input| input.name != port.name);
+        let missing: Vec<Port> =
+            others.clone().filter(|input| !self.given.contains_key(&input.name)).map(Port::from).collect();
+        if !missing.is_empty() {
+            let missing = list(&missing);
             return Err(Error::Signature {
-                reason: format!("the model needs another input, `{}`", other.name.escape_debug()),
+                reason: format!("the model needs further inputs (`--input NAME=FILE.npy`): {missing}"),
             });
         }
         let device = images.device();
@@ -345,18 +401,29 @@ impl OnnxModule {
         // Some exporters declare a free batch and write the shapes of one image.
         let exported = port.shape.as_ref().and_then(|shape| shape[0]).unwrap_or(1);
         let given = |images: Tensor<4>| {
-            HashMap::from([(port.name.clone(), Value::Recorded(Array::from(images.into_dispatch())))])
+            let batch = images.dims()[0];
+            let images = Value::Recorded(Array::from(images.into_dispatch()));
+            let mut own = HashMap::from([(port.name.clone(), images)]);
+            for input in others.clone() {
+                let failed = |reason| Error::Signature {
+                    reason: format!("the input {}: {reason}", Port::from(input)),
+                };
+                let value = Array::known(for_batch(&self.given[&input.name], input, batch));
+                let value = value.cast(Kind::of_type(input.kind).map_err(failed)?);
+                own.insert(input.name.clone(), Value::Known(value));
+            }
+            Ok(own)
         };
         let rebatched = match exported != dims[0] && program.has_constant_shapes {
             true => {
                 let mut shape = images.dims();
                 shape[0] = exported;
-                let values = self.run_values(given(Tensor::zeros(shape, &device)), None, &device)?.own;
+                let values = self.run_values(given(Tensor::zeros(shape, &device))?, None, &device)?.own;
                 Some(Rebatched { exported, batch: dims[0], values })
             }
             false => None,
         };
-        let values = self.run_values(given(images), rebatched.as_ref(), &device)?;
+        let values = self.run_values(given(images)?, rebatched.as_ref(), &device)?;
         outputs(names, &values, &device)
     }
 
@@ -385,6 +452,17 @@ impl OnnxModule {
         within(room, || context.run(&program.graph.nodes, &mut values, 0))?;
         Ok(values)
     }
+}
+
+/// Returns the value of an input for a batch: that of a single row is repeated, unless the input has one row only.
+fn for_batch(value: &TensorData, input: &proto::ValueInfo, batch: usize) -> TensorData {
+    let rows = input.shape.as_ref().and_then(|shape| shape.first().copied().flatten());
+    let mut shape = value.shape().to_vec();
+    if shape.first() != Some(&1) || rows == Some(1) {
+        return value.clone();
+    }
+    shape[0] = batch;
+    TensorData::from_bytes_vec(value.as_bytes().repeat(batch), shape, value.dtype())
 }
 
 fn outputs(names: &[&str], values: &Values<'_>, device: &Device) -> Result<Outputs, Error> {
@@ -432,10 +510,9 @@ fn list(ports: &[Port]) -> String {
     ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns the output that is explained: the first, or the logits before its softmax or sigmoid.
-fn score(graph: &Graph, opset: i64) -> Result<Score, Error> {
-    let no_output = || Error::Format { reason: "it has no outputs".into() };
-    let mut name = graph.outputs.first().ok_or_else(no_output)?.name.clone();
+/// Returns what is explained of an output: itself, or the logits before its softmax or sigmoid.
+fn score(graph: &Graph, opset: i64, output: &str) -> Score {
+    let mut name = output.to_string();
     let producers: HashMap<&str, &program::Node> = graph
         .nodes
         .iter()
@@ -459,7 +536,7 @@ fn score(graph: &Graph, opset: i64) -> Result<Score, Error> {
             break;
         }
     }
-    Ok(Score { name, activation })
+    Score { name, activation }
 }
 
 /// Returns a path for each weight: where the network has it, as far as the file tells.
@@ -544,11 +621,7 @@ impl Module for OnnxModule {
 
     fn valid(&self) -> Self {
         let weight = |weight: &Weight| Weight { path: weight.path.clone(), value: weight.value.valid() };
-        Self {
-            weights: self.weights.iter().map(weight).collect(),
-            program: self.program.clone(),
-            channels_last: self.channels_last,
-        }
+        Self { weights: self.weights.iter().map(weight).collect(), ..self.clone() }
     }
 
     fn materialize(self) -> Self {

@@ -8,6 +8,7 @@ use crate::report::console::Console;
 use crate::report::failure::Failure;
 use crate::report::json_path::JsonPath;
 use crate::run::manifest::Stamp;
+use crate::run::npy;
 use burn_cam::heads::HEADS;
 use burn_cam::{
     AnyModel, ArchitectureOptions, Device, HUB, HeadLayer, ImageModel, Logits, ModelInfo, OpenModel,
@@ -54,6 +55,14 @@ pub struct ModelArgs {
     /// What the classifier of a transformer reads: its class token, or the mean or maximum of its patches
     #[arg(long, hide_short_help = true, value_name = "NAME")]
     pub pool: Option<PoolArg>,
+    /// The output to explain, of an ONNX file with several [default: the first]
+    #[arg(long, hide_short_help = true, value_name = "NAME")]
+    pub output: Option<String>,
+    /// The value of an input of an ONNX file that is not the images, such as a mask or a scale
+    ///
+    /// May be given several times. One of a single row is that of each image.
+    #[arg(long = "input", hide_short_help = true, value_name = "NAME=FILE.npy", value_parser = named_file)]
+    pub inputs: Vec<NamedFile>,
     /// Strides of a ResNet's stem and stages
     #[arg(long, hide_short_help = true, value_name = "STEM,S1,S2,S3,S4", value_delimiter = ',')]
     pub strides: Option<Vec<usize>>,
@@ -122,6 +131,24 @@ fn size(text: &str) -> Result<Size, String> {
     }
 }
 
+/// A file with the value of an input.
+#[derive(Clone)]
+pub struct NamedFile {
+    pub name: String,
+    pub path: PathBuf,
+}
+
+impl NamedFile {
+    fn stamped(&self) -> (String, JsonPath, Stamp) {
+        (self.name.clone(), JsonPath::from(self.path.as_path()), Stamp::of_file(&self.path))
+    }
+}
+
+fn named_file(text: &str) -> Result<NamedFile, String> {
+    let (name, path) = text.split_once('=').ok_or("the name of an input and a file, as in mask=mask.npy")?;
+    Ok(NamedFile { name: name.into(), path: path.into() })
+}
+
 /// What the classifier of a transformer reads.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum PoolArg {
@@ -152,6 +179,8 @@ pub struct Identity {
     card: Option<String>,
     preprocess: Preprocess,
     logits: Option<Logits>,
+    output: Option<String>,
+    inputs: Vec<(String, JsonPath, Stamp)>,
     precision: String,
 }
 
@@ -206,13 +235,21 @@ impl ModelArgs {
             },
             labels: stamped(self.labels.as_deref()),
             logits: self.logits,
+            output: self.output.clone(),
+            inputs: self.inputs.iter().map(NamedFile::stamped).collect(),
             precision: self.precision.to_string(),
         }
     }
 
     /// Returns how the model is opened.
-    fn spec(&self) -> OpenModel<'static> {
+    fn spec(&self) -> Result<OpenModel<'static>, Failure> {
         let mut spec = OpenModel::new().registry(registry()).precision(self.precision);
+        if let Some(output) = &self.output {
+            spec = spec.output(output);
+        }
+        for NamedFile { name, path } in &self.inputs {
+            spec = spec.input(name, npy::tensor(path)?);
+        }
         let (name, file) = self.source();
         if let Some(name) = name {
             spec = spec.name(name);
@@ -267,7 +304,7 @@ impl ModelArgs {
         if let Some(overlap) = self.overlap {
             spec = spec.overlap(overlap);
         }
-        spec
+        Ok(spec)
     }
 
     /// Opens the model. Weights that are fetched have a progress bar.
@@ -289,7 +326,7 @@ impl ModelArgs {
         let (name, file) = self.source();
         let bar = name.filter(|_| file.is_none()).map(|name| console.download(name));
         let reported = bar.clone();
-        let spec = self.spec();
+        let spec = self.spec()?;
         let spec = match task.filter(|_| self.task.is_none()) {
             Some(task) => spec.task(task),
             None => spec,
@@ -319,7 +356,7 @@ impl ModelArgs {
     /// Opens the model, with random weights when only its name is given: for its layers and its speed no weights are needed.
     pub fn open_untrained(&self, device: &Device, console: &Console) -> Result<AnyModel, Failure> {
         match self.source() {
-            (Some(name), None) if !name.starts_with(HUB) => Ok(self.spec().random_weights().open(device)?),
+            (Some(name), None) if !name.starts_with(HUB) => Ok(self.spec()?.random_weights().open(device)?),
             _ => self.open(device, console),
         }
     }

@@ -51,6 +51,7 @@ impl Inputs {
         let beside = [&model.labels, &model.card].into_iter().flat_map(Option::as_deref);
         beside.for_each(|path| inputs.add(path));
         file.into_iter().for_each(|path| inputs.add_model(path));
+        model.inputs.iter().for_each(|input| inputs.add(&input.path));
         inputs
     }
 

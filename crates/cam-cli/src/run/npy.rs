@@ -26,11 +26,20 @@ enum Number {
     F64,
     U8,
     U16,
+    I32,
+    I64,
 }
 
 impl Number {
-    const ALL: [(&str, Self); 5] =
-        [("f2", Self::F16), ("f4", Self::F32), ("f8", Self::F64), ("u1", Self::U8), ("u2", Self::U16)];
+    const ALL: [(&str, Self); 7] = [
+        ("f2", Self::F16),
+        ("f4", Self::F32),
+        ("f8", Self::F64),
+        ("u1", Self::U8),
+        ("u2", Self::U16),
+        ("i4", Self::I32),
+        ("i8", Self::I64),
+    ];
 
     /// Returns the type that NumPy calls so, and whether the highest byte comes first: `<f4`, `|u1`, `>f8`.
     fn parse(description: &str) -> Option<(Self, bool)> {
@@ -43,8 +52,8 @@ impl Number {
         match self {
             Self::U8 => 1,
             Self::F16 | Self::U16 => 2,
-            Self::F32 => 4,
-            Self::F64 => 8,
+            Self::F32 | Self::I32 => 4,
+            Self::F64 | Self::I64 => 8,
         }
     }
 
@@ -62,6 +71,8 @@ impl Number {
             Self::F64 => f64::from_le_bytes(bytes) as f32,
             Self::U8 => a.into(),
             Self::U16 => u16::from_le_bytes([a, b]).into(),
+            Self::I32 => i32::from_le_bytes([a, b, c, d]) as f32,
+            Self::I64 => i64::from_le_bytes(bytes) as f32,
         }
     }
 }
@@ -195,11 +206,30 @@ pub fn vector(path: &Path) -> Result<Option<Vec<f32>>, Failure> {
     }
 }
 
+/// Returns the array of a file.
+pub fn tensor(path: &Path) -> Result<TensorData, Failure> {
+    let unreadable = |reason: String| Failure::Array { path: path.into(), reason };
+    let source = Source { path: path.into(), below: PathBuf::new() };
+    let bytes = source.bytes().map_err(|error| unreadable(error.to_string()))?;
+    let array = Array::parse(&bytes).map_err(unreadable)?;
+    if array.is_fortran && array.shape.len() > 1 {
+        return Err(unreadable(
+            "its numbers are in Fortran's order: save it by `numpy.ascontiguousarray`".into(),
+        ));
+    }
+    let data = array.data(&array.shape).map_err(unreadable)?;
+    let numbers = (0..data.len() / array.number.size()).map(|at| array.value(data, at)).collect();
+    Ok(TensorData::new::<f32, _>(numbers, array.shape.clone()))
+}
+
 /// Decodes the images of an array; `path` is its name in errors. Floats are inputs that are preprocessed; integers are images.
 pub fn decode(bytes: &[u8], path: &Path, reader: &SourceReader) -> Result<Vec<ImageInput>, Failure> {
     let unreadable = |reason: String| Failure::Array { path: path.into(), reason };
     let array = Array::parse(bytes).map_err(unreadable)?;
     let number = array.number;
+    if matches!(number, Number::I32 | Number::I64) {
+        return Err(unreadable("its numbers are signed integers, and no image has such".into()));
+    }
     let needed = [reader.preprocess.channels];
     let is_of_colors = matches!(needed, [1 | 3]);
     let channels: &[usize] = if number.is_of_images() && is_of_colors { &[3, 1] } else { &needed };

@@ -140,6 +140,44 @@ fn small_networks_are_those_of_the_references() {
     }
 }
 
+/// A network with two more inputs, one of them of integers, and a second output that ends with a sigmoid.
+#[test]
+fn inputs_and_outputs_are_stated_by_name() {
+    let case = Case::open(&golden("ports/ports"));
+    let device = Device::flex();
+    let value = |name: &str| {
+        let (numbers, shape) = case.tensor(name).expect("it is there");
+        TensorData::new(numbers, shape)
+    };
+    let plain = OnnxModule::open(&case.file, &device).unwrap();
+    let refused = |module: Result<OnnxModule, cam_onnx::Error>| module.unwrap_err().to_string();
+    let images = Tensor::<4>::zeros([1, 3, 32, 32], &device);
+    let missing = plain.classify(images).unwrap_err().to_string();
+    assert!(missing.contains(": `scale` [?, 5], `offset` [1]"), "{missing}");
+    let unknown = refused(plain.clone().with_input("mask", value("scale")));
+    assert!(unknown.contains("no input `mask`; there are `scale`"), "{unknown}");
+    let other_shape = refused(plain.clone().with_input("scale", value("offset")));
+    assert!(other_shape.contains("`scale` [?, 5] was given the shape [1]"), "{other_shape}");
+    let unknown = refused(plain.clone().with_output("boxes"));
+    assert!(unknown.contains("no output `boxes`; there are `logits` [?, 5], `others`"), "{unknown}");
+
+    let whole = plain.with_input("scale", value("scale")).unwrap();
+    let whole = whole.with_input("offset", value("offset")).unwrap();
+    let others = whole.clone().with_output("others").unwrap();
+    assert_eq!((whole.activation(), others.activation()), (None, Some(OutputActivation::Sigmoid)));
+    for batch in [1, 3] {
+        let images = || Tensor::<4>::from_data(value(&format!("input{batch}")), &device);
+        for (name, module) in [("logits", &whole), ("others", &others)] {
+            let recorded = cam_graph::record_fallible(module, OnnxModule::classify).unwrap();
+            let found = Explainer::new(&recorded).inference().forward(images()).unwrap().0;
+            let found = if name == "others" { sigmoid(found) } else { found };
+            let (expected, _) = case.tensor(&format!("{name}{batch}")).unwrap();
+            let found = found.into_data().iter::<f32>().collect::<Vec<_>>();
+            assert!(distance(&found, &expected) < 1e-4, "{name} of {batch}");
+        }
+    }
+}
+
 /// The networks of the folder `CAM_ONNX_NETWORKS`.
 #[test]
 #[ignore = "takes minutes: set CAM_ONNX_NETWORKS to a folder that tests/golden/generate_onnx.py has made"]
