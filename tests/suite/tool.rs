@@ -150,7 +150,7 @@ fn inputs_and_outputs_of_onnx_files_are_stated_by_name() {
     desk.refuses(&asking(&["--input", "scale"]), 2, "as in mask=mask.npy");
     desk.refuses(
         &["explain", "scene.png", "--output", "boxes"],
-        3,
+        6,
         "only ONNX files name their inputs and outputs",
     );
     let hard = [&inputs[..], &["--html", "scale.npy"]].concat();
