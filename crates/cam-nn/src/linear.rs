@@ -94,8 +94,12 @@ impl FusedLinear {
         match self.in_place.clone() {
             Some(layer) => Backward::new(move |gradient| layer.input_gradient(gradient)),
             None => {
-                let back = packed_kernel(&self.weight, None, true);
-                Backward::new(move |gradient| gradient.apply(&back, None, Activation::None))
+                let weight = self.weight.clone();
+                Backward::new(move |gradient| {
+                    gradient_of_one_output(&weight, gradient).unwrap_or_else(|| {
+                        gradient.apply(&packed_kernel(&weight, None, true), None, Activation::None)
+                    })
+                })
             }
         }
     }
@@ -120,6 +124,35 @@ fn packed_kernel(weight: &FlexTensor, bias: Option<&FlexTensor>, backward: bool)
             false => Conv::linear_output_major(weight, shape, bias),
         }
     })
+}
+
+/// Returns the gradient of the input if in each row one output at most has a gradient, as where a class is explained: it is a multiple of
+/// the weights of this output, and no others need to be read.
+///
+/// # Shapes
+/// - weight: `[in_features, out_features]`
+fn gradient_of_one_output(weight: &FlexTensor, gradient: &HostTensor) -> Option<HostTensor> {
+    let [from, to]: [usize; 2] = weight.layout().shape().dims();
+    let gradients = gradient.channels_last();
+    let only = |row: &[f32]| {
+        let mut active = (0..to).filter(|output| row[*output] != 0.0);
+        let first = active.next().unwrap_or(0);
+        active.next().is_none().then_some((first, row[first]))
+    };
+    let outputs = gradients.chunks_exact(to).map(only).collect::<Option<Vec<_>>>()?;
+    let transposed = weight.transpose(0, 1);
+    let (memory, by_output, by_input) = match transposed.is_contiguous() {
+        true => (floats(&transposed), from, 1),
+        false if weight.is_contiguous() => (floats(weight), 1, to),
+        false => return None,
+    };
+    let mut out = buffers::take(outputs.len() * from);
+    for (out, (output, gradient)) in out.chunks_exact_mut(from).zip(outputs) {
+        let weights = memory[output * by_output..].iter().step_by(by_input);
+        out.iter_mut().zip(weights).for_each(|(out, weight)| *out = gradient * weight);
+    }
+    let [batch, height, width, _] = gradient.shape();
+    Some(HostTensor::new(out, [batch, height, width, from]))
 }
 
 /// Returns the weights `[in_features, out_features]` in output-major order: those of an output are contiguous. Copies them if needed.
@@ -194,6 +227,15 @@ mod tests {
             assert_same(forward_and_backward(&x, |x| apply(x, None, Activation::None)), theirs);
             let theirs = forward_and_backward(&x, |x| burn::tensor::activation::gelu(layer.forward(x)));
             assert_same(forward_and_backward(&x, |x| apply(x, None, Activation::Gelu)), theirs);
+            // The gradient of one output of each row is the same number as that of all of them.
+            let of_classes = |layer: &dyn Fn(Tensor<2>) -> Tensor<2>| {
+                let x = x.clone().autodiff().require_grad();
+                let classes = Tensor::<2>::from_data([[3], [39], [0], [7], [7], [12]], &x.device());
+                let y = layer(x.clone()).gather(1, classes.int());
+                x.grad(&y.sum().backward()).expect("y depends on x").into_data()
+            };
+            let theirs = of_classes(&|x| layer.forward(x));
+            assert_eq!(of_classes(&|x| apply(x, None, Activation::None)), theirs);
             let plain = apply(x.clone(), Some(residual.clone()), Activation::None);
             let off = plain - (layer.forward(x.clone()) + residual.clone());
             assert!(off.abs().max().into_scalar::<f32>() < 1e-5);
