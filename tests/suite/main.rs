@@ -9,6 +9,7 @@ mod support;
 mod bench;
 mod cards;
 mod checkpoints;
+mod clip;
 mod conformance;
 mod corpus;
 mod crates;

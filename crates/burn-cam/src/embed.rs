@@ -37,7 +37,14 @@ impl Embed {
 }
 
 /// The cosine with a vector of numbers on the host.
-struct Cosine(Arc<[f32]>);
+pub(crate) struct Cosine(pub(crate) Arc<[f32]>);
+
+/// Returns the cosine of two vectors of one length.
+pub(crate) fn cosine(a: &[f32], b: &[f32]) -> f32 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let lengths = (dot(a, a) * dot(b, b)).sqrt().max(f64::MIN_POSITIVE);
+    (dot(a, b) / lengths) as f32
+}
 
 impl Target for Cosine {
     /// # Errors
@@ -71,10 +78,7 @@ impl Decoder for Embed {
 
     fn predictions(&self, parts: &[&[f32]]) -> Vec<Prediction> {
         let Some(own) = parts.first().filter(|own| own.len() == self.other.len()) else { return Vec::new() };
-        let dot =
-            |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
-        let lengths = (dot(own, own) * dot(&self.other, &self.other)).sqrt().max(f64::MIN_POSITIVE);
-        let cosine = (dot(own, &self.other) / lengths) as f32;
+        let cosine = cosine(own, &self.other);
         vec![Prediction::new(
             0,
             self.named(),

@@ -89,6 +89,7 @@ mod open;
 mod recorded;
 mod registry;
 mod segment;
+mod texts;
 #[cfg(feature = "zoo")]
 mod zoo;
 
@@ -109,6 +110,7 @@ pub use open::{HEAD, HUB, ModelRequest, OpenModel, Opener, open};
 pub use recorded::{RecordedModel, record, record_with};
 pub use registry::Registry;
 pub use segment::{MapOutput, Segment};
+pub use texts::Texts;
 
 pub use burn::tensor::Device;
 pub use cam_core::{

@@ -203,7 +203,11 @@ fn json(path: &Path) -> Option<Json> {
     parsed(path).ok()
 }
 
-fn parsed(path: &Path) -> Result<Json, Error> {
+/// Returns a file in JSON.
+///
+/// # Errors
+/// [`Error::Config`] if it cannot be read.
+pub(crate) fn parsed(path: &Path) -> Result<Json, Error> {
     let text = text_file::read(path, LONGEST).map_err(|error| refused(path, error.to_string()))?;
     serde_json::from_str(&text).map_err(|error| refused(path, error.to_string()))
 }

@@ -1,6 +1,7 @@
 //! The networks, each an ordinary Burn module in its own file: configuration, variants, one forward pass, detection and the names of
 //! other publishers. The model cards of a family are in the TOML file beside it.
 
+pub mod clip;
 pub mod convnext;
 pub mod densenet;
 pub mod mnasnet;

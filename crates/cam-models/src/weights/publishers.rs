@@ -223,6 +223,57 @@ const PUBLISHERS: &[Publisher] = &[
         parts: &[(".shortcut.", ".downsample.")],
         epsilon: None,
     },
+    // CLIP and SigLIP of transformers
+    Publisher {
+        mark: "vision_model.embeddings.patch_embedding.weight",
+        not: "",
+        bodies: &[""],
+        parts: &[
+            ("vision_model.embeddings.patch_embedding.", "visual.conv1."),
+            ("vision_model.embeddings.class_embedding", "visual.class_embedding"),
+            ("vision_model.embeddings.position_embedding.weight", "visual.positional_embedding"),
+            // So is it spelled there.
+            ("vision_model.pre_layrnorm.", "visual.ln_pre."),
+            ("vision_model.post_layernorm.", "visual.ln_post."),
+            ("vision_model.encoder.layers.", "visual.transformer.resblocks."),
+            ("vision_model.head.attention.in_proj_", "visual.pool.attn.qkv."),
+            ("vision_model.head.attention.out_proj.", "visual.pool.attn.proj."),
+            ("vision_model.head.", "visual.pool."),
+            ("visual_projection.", "visual.projection."),
+            ("text_model.embeddings.token_embedding.", "text.token_embedding."),
+            ("text_model.embeddings.position_embedding.weight", "text.positional_embedding"),
+            ("text_model.encoder.layers.", "text.transformer.resblocks."),
+            ("text_model.final_layer_norm.", "text.ln_final."),
+            ("text_model.head.", "text.projection."),
+            ("text_projection.", "text.projection."),
+            (".self_attn.q_proj.", ".attn.q."),
+            (".self_attn.k_proj.", ".attn.k."),
+            (".self_attn.v_proj.", ".attn.v."),
+            (".self_attn.out_proj.", ".attn.proj."),
+            (".layer_norm1.", ".ln_1."),
+            (".layer_norm2.", ".ln_2."),
+            (".mlp.fc1.", ".mlp.c_fc."),
+            (".mlp.fc2.", ".mlp.c_proj."),
+        ],
+        epsilon: None,
+    },
+    // CLIP of OpenAI and open_clip
+    Publisher {
+        mark: "visual.transformer.resblocks.0.attn.in_proj_weight",
+        not: "",
+        bodies: &[""],
+        parts: &[
+            ("transformer.", "text.transformer."),
+            ("token_embedding.", "text.token_embedding."),
+            ("positional_embedding", "text.positional_embedding"),
+            ("ln_final.", "text.ln_final."),
+            ("text_projection", "text.proj"),
+            ("text.text_projection", "text.proj"),
+            (".attn.in_proj_", ".attn.qkv."),
+            (".attn.out_proj.", ".attn.proj."),
+        ],
+        epsilon: None,
+    },
 ];
 
 /// The most networks that are looked for in one file.
