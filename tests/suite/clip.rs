@@ -105,7 +105,7 @@ fn embeddings_are_those_of_the_library_that_saved_the_network() {
         let (config, clip) = load(network);
         assert_eq!(config.image_size(), [32, 32], "{name}");
         let images = rows(clip.image().forward(picture("clip", [2, 32, 32], 8)));
-        let texts = rows(clip.text().unwrap().forward(&network.texts, &device));
+        let texts = rows(clip.text().unwrap().forward(&network.texts, &device).unwrap());
         for (what, found, expected) in [("images", &images, &network.image), ("texts", &texts, &network.text)]
         {
             let difference = difference(found, expected);
@@ -156,12 +156,51 @@ fn what_is_not_known_is_refused_with_its_name() {
         matches!(error, Error::WrongWeights { .. }) && error.to_string().contains("ln_final.bias"),
         "{error}"
     );
+    let (folder_of_file, file) = folder(&network.tensors, &network.config);
+    let config_file = folder_of_file.path().join("config.json");
+    std::fs::remove_file(&config_file).unwrap();
+    let error = Clip::load(&file, &Device::flex()).map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("do not show its activation"), "{error}");
     let other = BTreeMap::from([("fc.weight".to_string(), vec![2, 3])]);
     let error = said(&other, &network.config);
     assert!(
         matches!(error, Error::UnreadableWeights { .. }) && error.to_string().contains("fc.weight"),
         "{error}"
     );
+}
+
+#[test]
+fn a_configuration_of_open_clip_says_the_activation_and_the_heads() {
+    let network = &golden().networks["clip"];
+    let (folder, file) = folder(&network.tensors, &network.config);
+    std::fs::remove_file(folder.path().join("config.json")).unwrap();
+    let activation = |model: Value| {
+        let config = serde_json::json!({ "model_cfg": model });
+        std::fs::write(folder.path().join("open_clip_config.json"), config.to_string()).unwrap();
+        let (config, _) = Clip::load(&file, &Device::flex()).unwrap();
+        (config.image.activation, config.image.heads, config.text.unwrap().heads)
+    };
+    let width = activation(serde_json::json!({"vision_cfg": {"head_width": 8}, "text_cfg": {"heads": 2}}));
+    assert_eq!((width.0, width.2), (cam_models::Activation::Gelu, 2));
+    let quick =
+        serde_json::json!({"quick_gelu": true, "vision_cfg": {"head_width": 8}, "text_cfg": {"heads": 2}});
+    assert_eq!(activation(quick).0, cam_models::Activation::QuickGelu);
+}
+
+#[test]
+fn tokens_that_a_network_cannot_take_are_refused() {
+    let (config, clip) = load(&golden().networks["clip"]);
+    let text = clip.text().unwrap();
+    let longest = config.text.unwrap().tokens;
+    for (tokens, words) in [
+        (vec![vec![0; longest + 1]], "are the most"),
+        (vec![vec![config.vocabulary]], "is not among"),
+        (vec![vec![0, 1], vec![0]], "as many tokens"),
+        (vec![], "one at least"),
+    ] {
+        let error = text.forward(&tokens, &Device::flex()).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
 }
 
 /// Every method that reads a layer or attentions explains a text as it explains a class, on the image tower as it is.
@@ -172,7 +211,7 @@ fn each_text_has_a_map_of_its_own_by_every_method_that_applies() {
     for name in ["clip", "siglip", "open_clip"] {
         let network = &golden().networks[name];
         let (config, clip) = load(network);
-        let embeddings = rows(clip.text().unwrap().forward(&network.texts, &device));
+        let embeddings = rows(clip.text().unwrap().forward(&network.texts, &device).unwrap());
         let texts = |embeddings: &[Vec<f32>]| {
             let named = ["a dog", "a cat", "a wolf"].into_iter().zip(embeddings.to_vec());
             let (scale, bias) = clip.scale_and_bias();

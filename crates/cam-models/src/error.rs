@@ -132,6 +132,12 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The tokens of a text are not what a network takes.
+    #[error("{reason}")]
+    Tokens {
+        /// What is wrong with them.
+        reason: String,
+    },
     /// No tensors of a weight file have names that start with this prefix.
     #[error("no tensor of `{}` starts with `{asked}`; there are {}", .path.display(), first(.known))]
     UnknownPrefix {

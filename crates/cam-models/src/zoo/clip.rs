@@ -145,6 +145,9 @@ impl ClipConfig {
     /// What it asks for that is not known here.
     pub fn with_config(mut self, config: &Json) -> Result<Self, String> {
         let is_sigmoid = self.contrast == Contrast::Sigmoid;
+        if let Some(model) = config.get("model_cfg") {
+            return self.with_open_clip(model);
+        }
         let towers = [("vision_config", Some(&mut self.image)), ("text_config", self.text.as_mut())];
         for (name, tower) in towers {
             let (Some(part), Some(tower)) = (config.get(name), tower) else { continue };
@@ -171,6 +174,33 @@ impl ClipConfig {
         Ok(self)
     }
 
+    /// Follows a configuration of open_clip, which has no more heads than the width over that of one, and GELU unless it says otherwise.
+    fn with_open_clip(mut self, model: &Json) -> Result<Self, String> {
+        let is_quick = model.get("quick_gelu").and_then(Json::as_bool).unwrap_or(false);
+        let number = |part: &str, key: &str| {
+            model.get(part)?.get(key)?.as_u64().and_then(|number| usize::try_from(number).ok())
+        };
+        let width_of_head = number("vision_cfg", "head_width").unwrap_or(HEAD);
+        let heads = self.image.width.checked_div(width_of_head).unwrap_or(0);
+        let text_heads = number("text_cfg", "heads");
+        let towers = [
+            ("vision_cfg", Some(&mut self.image), Some(heads)),
+            ("text_cfg", self.text.as_mut(), text_heads),
+        ];
+        for (name, tower, heads) in towers {
+            let Some(tower) = tower else { continue };
+            tower.heads = heads.unwrap_or(tower.heads);
+            if tower.heads == 0 || !tower.width.is_multiple_of(tower.heads) {
+                let (heads, width) = (tower.heads, tower.width);
+                return Err(format!("{heads} heads do not divide the {width} channels of `{name}`"));
+            }
+            if self.contrast == Contrast::Softmax {
+                tower.activation = if is_quick { Activation::QuickGelu } else { Activation::Gelu };
+            }
+        }
+        Ok(self)
+    }
+
     /// Returns the height and width in pixels of the images that it was trained on.
     pub fn image_size(&self) -> [usize; 2] {
         [self.grid() * self.patch; 2]
@@ -181,6 +211,9 @@ impl ClipConfig {
         (self.image.tokens - usize::from(self.contrast == Contrast::Softmax)).isqrt()
     }
 }
+
+/// The configuration of open_clip.
+const OPEN_CLIP: &str = "open_clip_config.json";
 
 /// Channels of a head, of nearly all published networks.
 const HEAD: usize = 64;
@@ -477,8 +510,24 @@ impl TextTower {
     ///
     /// # Shapes
     /// - output: `[texts, features]`
-    pub fn forward(&self, texts: &[Vec<usize>], device: &Device) -> Tensor<2> {
+    ///
+    /// # Errors
+    /// [`Error::Tokens`] if there are no tokens, the texts differ in length, or they are longer or have higher numbers than those that the
+    /// network was trained on.
+    pub fn forward(&self, texts: &[Vec<usize>], device: &Device) -> Result<Tensor<2>, Error> {
         let tokens = texts.first().map_or(0, Vec::len);
+        let [most, _] = self.positional_embedding.dims();
+        let [vocabulary, _] = self.token_embedding.weight.dims();
+        let refused = |reason: String| Err(Error::Tokens { reason });
+        if tokens == 0 || texts.iter().any(|text| text.len() != tokens) {
+            return refused("texts have as many tokens as each other, and one at least".into());
+        }
+        if tokens > most {
+            return refused(format!("a text has {tokens} tokens, and {most} are the most"));
+        }
+        if let Some(token) = texts.iter().flatten().find(|token| **token >= vocabulary) {
+            return refused(format!("the token {token} is not among the {vocabulary} of its vocabulary"));
+        }
         let numbers: Vec<i64> = texts.iter().flatten().map(|token| *token as i64).collect();
         let ids = Tensor::<1, Int>::from_data(numbers.as_slice(), device).reshape([texts.len(), tokens]);
         let positions = self.positional_embedding.val().narrow(0, 0, tokens).unsqueeze::<3>();
@@ -489,7 +538,7 @@ impl TextTower {
             let place = if is_softmax { self.end_of(text) } else { tokens - 1 };
             x.clone().narrow(0, row, 1).narrow(1, place, 1).squeeze_dim::<2>(1)
         });
-        embedded(Tensor::cat(pooled.collect(), 0), &self.proj, &self.projection)
+        Ok(embedded(Tensor::cat(pooled.collect(), 0), &self.proj, &self.projection))
     }
 
     /// Returns the place of the token that ends a text: the first one of its number.
@@ -500,11 +549,12 @@ impl TextTower {
 }
 
 impl Clip {
-    /// Opens a weight file, with the `config.json` beside it: of transformers, open_clip or OpenAI.
+    /// Opens a weight file of transformers, open_clip or OpenAI, with the `config.json` or `open_clip_config.json` beside it.
     ///
     /// # Errors
-    /// [`Error::UnreadableWeights`]; [`Error::UnknownNetwork`] if its tensors are of no such network; [`Error::Config`] for a configuration
-    /// that asks for what is not known here; [`Error::WrongWeights`].
+    /// [`Error::UnreadableWeights`] if it cannot be read or its tensors are of no such network; [`Error::Config`] for a configuration
+    /// that asks for what is not known here, and for a CLIP without one: its tensors do not show which GELU it has;
+    /// [`Error::WrongWeights`].
     pub fn load(path: &Path, device: &Device) -> Result<(ClipConfig, Self), Error> {
         let weights = Weights::open(path)?.translated(&StatedHead::default())?.under("")?;
         let Some(mut config) = ClipConfig::detect(&|name| weights.shape(name)) else {
@@ -512,10 +562,21 @@ impl Clip {
             let reason = format!("it is no CLIP and no SigLIP; its tensors are {tensors}, ...");
             return Err(Error::UnreadableWeights { path: path.into(), reason });
         };
-        let beside = path.with_file_name(folder::CONFIG);
-        if beside.is_file() {
-            let json = folder::parsed(&beside)?;
-            config = config.with_config(&json).map_err(|reason| Error::Config { path: beside, reason })?;
+        let known = [folder::CONFIG, OPEN_CLIP].map(|name| path.with_file_name(name));
+        match known.iter().find(|beside| beside.is_file()) {
+            Some(beside) => {
+                let failed = |reason| Error::Config { path: beside.clone(), reason };
+                config = config.with_config(&folder::parsed(beside)?).map_err(failed)?;
+            }
+            None if config.contrast == Contrast::Softmax => {
+                let reason = format!(
+                    "it is missing, and so is {OPEN_CLIP}. The weights of a CLIP do not show its activation. For OpenAI's: \
+                     {{\"vision_config\": {{\"hidden_act\": \"quick_gelu\"}}, \"text_config\": {{\"hidden_act\": \"quick_gelu\"}}}}"
+                );
+                let [path, _] = known;
+                return Err(Error::Config { path, reason });
+            }
+            None => {}
         }
         let has_text = config.text.is_some();
         let named = |name: &str, shape: &[usize]| {
