@@ -2,6 +2,7 @@
 //! (torchvision's convolutional networks, timm's transformers) are left as they are. Heads have a file of their own.
 
 use super::PackTensor;
+use super::staged::staged;
 use burn::tensor::Bytes;
 use std::collections::BTreeMap;
 
@@ -232,6 +233,7 @@ pub(super) const MOST_NETWORKS: usize = 16;
 /// is known to be another number.
 pub(super) fn translated(mut tensors: Tensors) -> (Tensors, Option<f64>) {
     let mut epsilon = None;
+    tensors = staged(tensors);
     for publisher in PUBLISHERS {
         // A file may hold a network several times.
         for _ in 0..MOST_NETWORKS {

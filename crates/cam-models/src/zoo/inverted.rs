@@ -343,7 +343,9 @@ fn detect_block(shapes: &TensorShapes<'_>, name: &str) -> Option<BlockConfig> {
 
 /// Returns the network that has these tensors. What they do not show is as in the first network of such blocks.
 pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<InvertedConfig> {
-    let [stem, channels, 3, 3] = shapes("conv_stem.weight")?.try_into().ok()? else { return None };
+    let [stem, channels, 3, 3] = <[usize; 4]>::try_from(shapes("conv_stem.weight")?).ok()? else {
+        return None;
+    };
     let stage = |stage: usize| -> Option<Vec<BlockConfig>> {
         let block = |place: usize| detect_block(shapes, &format!("blocks.{stage}.{place}"));
         Some((0..).map_while(block).collect::<Vec<_>>()).filter(|blocks| !blocks.is_empty())
