@@ -38,6 +38,13 @@ SWIN = ["swin_tiny_patch4_window7_224", "swin_small_patch4_window7_224", "swin_b
 CONVNEXT = [f"convnext_{size}" for size in ["atto", "femto", "pico", "nano", "tiny", "small", "base", "large", "xlarge"]]
 CONVNEXT += [f"convnextv2_{size}" for size in ["atto", "femto", "pico", "nano", "tiny", "base", "large", "huge"]]
 DENSENET = ["densenet121", "densenet161", "densenet169", "densenet201"]
+INVERTED = ["mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large"]
+INVERTED += [f"efficientnet_{size}" for size in ["b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "v2_s", "v2_m", "v2_l"]]
+TIMM_INVERTED = ["mobilenetv2_100", "mobilenetv3_small_100", "mobilenetv3_large_100", "efficientnet_b0", "mnasnet_100"]
+TIMM_INVERTED += [f"tf_efficientnet_b{scale}" for scale in range(8)] + [f"tf_efficientnet_lite{scale}" for scale in range(5)]
+TIMM_INVERTED += [f"tf_efficientnetv2_{size}" for size in "sml"]
+# Layers of inverted residuals that are no modules, or that have an activation behind the norm in timm.
+UNNAMED = re.compile(r"(^|\.)((hard_swish|relu|relu6|silu)(#\d+)?|bn\d)$|^blocks$|^conv_head$")
 # A layer of torchvision's that timm calls otherwise.
 RENAMED = {"relu": "act1"}
 MNASNET = ["mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3"]
@@ -70,6 +77,12 @@ def cases():
     for name in CONVNEXT:
         side = 384 if name == "convnextv2_huge" else 224
         yield name, lambda name=name: timm.create_model(name), side, side, same
+    for name in INVERTED:
+        yield name, lambda name=name: torchvision.models.get_model(name, weights=None), 224, 224, same
+    for name in TIMM_INVERTED:
+        yield name, lambda name=name: timm.create_model(name), 224, 224, same
+    for name, height, width in [("mobilenetv3_large_100", 161, 260), ("tf_efficientnet_lite0", 161, 260)]:
+        yield name, lambda name=name: timm.create_model(name), height, width, same
     for name, height, width in [("convnext_tiny", 160, 260), ("convnextv2_atto", 230, 100)]:
         yield name, lambda name=name: timm.create_model(name), height, width, same
     for name, height, width in [("vit_tiny_patch16_224", 160, 256), ("vit_tiny_patch16_384", 224, 352),
@@ -161,11 +174,15 @@ def main():
         randomise(model, images)
         model.eval()
         with tempfile.TemporaryDirectory() as folder:
-            weights, pixels, out = (os.path.join(folder, f"{what}.safetensors") for what in ["weights", "images", "out"])
+            # What tensors do not show is told by the name of the file.
+            weights, pixels, out = (os.path.join(folder, f"{what}.safetensors") for what in [name, "images", "out"])
             save_file({renamed(key): value.contiguous() for key, value in model.state_dict().items()}, weights)
             save_file({"images": images}, pixels)
             subprocess.run([program, weights, pixels, out], check=True, stdout=subprocess.DEVNULL)
             ours = load_file(out)
+            if name in INVERTED and hasattr(model, "features"):
+                ours = {"logits": ours["logits"]}  # torchvision numbers the steps of its blocks
+            ours = {layer: value for layer, value in ours.items() if not UNNAMED.search(layer)}
             theirs = activations(model, images, list(ours))
         worst, where = 0.0, ""
         for layer, value in ours.items():

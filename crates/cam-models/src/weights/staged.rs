@@ -1,15 +1,17 @@
-//! Networks of inverted residuals whose files number steps (torchvision: `features.4.block.1.0`): what a step is, and which blocks are one
-//! stage, follows from what there is. They get timm's names: `blocks.1.0.conv_dw`.
+//! Networks of inverted residuals whose files number steps (torchvision: `features.4.block.1.0`), or number blocks through (transformers):
+//! what a step is, and which blocks are one stage, follows from what there is. They get timm's names: `blocks.1.0.conv_dw`.
 
 use super::publishers::{MOST_NETWORKS, Tensors};
 
-/// A tensor that torchvision's networks of inverted residuals have, and a VGG, DenseNet, Swin or ConvNeXt has not.
-const MARK: &str = "features.0.1.running_mean";
+/// A tensor that torchvision's networks of inverted residuals have, and a VGG, DenseNet, Swin or ConvNeXt has not; and one of those that
+/// number blocks through.
+const MARKS: [&str; 2] = ["features.0.1.running_mean", "blocks.0.conv_dw.weight"];
 
 /// A step of a block: what the names of its convolution and its norm start with.
 enum Step {
     Convolution(String, String),
-    Gate(String),
+    /// The names of its two convolutions.
+    Gate(String, String),
 }
 
 /// A block in its file.
@@ -19,10 +21,10 @@ struct Block {
     steps: Vec<Step>,
 }
 
-/// Returns the tensors of a file with timm's names for those of torchvision's networks of inverted residuals.
+/// Returns the tensors of a file with timm's names for those of its networks of inverted residuals.
 pub(super) fn staged(mut tensors: Tensors) -> Tensors {
     let outer = |tensors: &Tensors| {
-        let starts = tensors.keys().filter_map(|name| name.strip_suffix(MARK));
+        let starts = tensors.keys().filter_map(|name| MARKS.iter().find_map(|mark| name.strip_suffix(mark)));
         starts.filter(|start| start.is_empty() || start.ends_with('.')).map(String::from).collect::<Vec<_>>()
     };
     for outer in outer(&tensors).into_iter().take(MOST_NETWORKS) {
@@ -55,12 +57,9 @@ impl Reader<'_> {
 
     /// Returns what the names of parts start with, in the file and in timm. `None` for another network.
     fn names(&self) -> Option<Vec<(String, String)>> {
-        let mut names =
-            vec![("features.0.0.".into(), "conv_stem.".into()), ("features.0.1.".into(), "bn1.".into())];
-        let (blocks, last) = self.blocks();
-        if blocks.is_empty() || !self.has(&format!("features.{last}.0.weight")) {
-            return None;
-        }
+        let mut names = Vec::new();
+        let numbered = self.numbered_through();
+        let (blocks, last) = if numbered.is_empty() { self.blocks() } else { (numbered, 0) };
         let (mut stage, mut place) = (0, 0);
         for (number, block) in blocks.iter().enumerate() {
             if let Some(before) = number.checked_sub(1).map(|before| &blocks[before]) {
@@ -71,18 +70,40 @@ impl Reader<'_> {
             }
             self.name_block(block, &format!("blocks.{stage}.{place}."), &mut names)?;
         }
-        // MobileNetV3 makes its features behind the mean of all positions.
-        let is_pooled_first = self.has("classifier.0.weight") && self.has("classifier.3.weight");
-        let (conv, norm) = match is_pooled_first {
-            true => (format!("blocks.{}.0.conv.", stage + 1), format!("blocks.{}.0.bn1.", stage + 1)),
-            false => ("conv_head.".into(), "bn2.".into()),
-        };
-        names.extend([(format!("features.{last}.0."), conv), (format!("features.{last}.1."), norm)]);
-        if is_pooled_first {
-            names.push(("classifier.0.".into(), "conv_head.".into()));
-            names.push(("classifier.3.".into(), "classifier.".into()));
+        let mut named = |theirs: &str, ours: &str| names.push((theirs.into(), ours.into()));
+        if last > 0 {
+            let last = |part| format!("features.{last}.{part}.");
+            named("features.0.0.", "conv_stem.");
+            named("features.0.1.", "bn1.");
+            // MobileNetV3 makes its features behind the mean of all positions.
+            if self.has("classifier.0.weight") && self.has("classifier.3.weight") {
+                named(&last(0), &format!("blocks.{}.0.conv.", stage + 1));
+                named(&last(1), &format!("blocks.{}.0.bn1.", stage + 1));
+                named("classifier.0.", "conv_head.");
+                named("classifier.3.", "classifier.");
+            } else {
+                named(&last(0), "conv_head.");
+                named(&last(1), "bn2.");
+            }
         }
         Some(names)
+    }
+
+    /// Returns the blocks of a file that numbers them through, and calls their parts as timm calls those of an expanding block.
+    fn numbered_through(&self) -> Vec<Block> {
+        let numbers = (0..).map(|number| number.to_string());
+        let block = |name: String| {
+            let part = |part: &str| format!("blocks.{name}.{part}.");
+            let convolutions = [("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3")];
+            let convolutions = convolutions.into_iter().map(|(conv, norm)| (part(conv), part(norm)));
+            let gate = (part("se.conv_reduce"), part("se.conv_expand"));
+            let has = |(conv, _): &(String, String)| self.has(&format!("{conv}weight"));
+            let gate = Some(gate).filter(has).map(|(reduce, expand)| Step::Gate(reduce, expand));
+            let steps = convolutions.filter(has).map(|(conv, norm)| Step::Convolution(conv, norm));
+            Some(Block { stage: None, steps: steps.chain(gate).collect() })
+                .filter(|block| !block.steps.is_empty())
+        };
+        block("first".into()).into_iter().chain(numbers.map_while(block)).collect()
     }
 
     /// Returns all blocks in order, and the number of the layer after them.
@@ -108,7 +129,7 @@ impl Reader<'_> {
         let steps = std::iter::from_fn(|| {
             let here = format!("{start}{place}.");
             let (step, parts) = if self.has(&format!("{here}fc1.weight")) {
-                (Step::Gate(here), 1)
+                (Step::Gate(format!("{here}fc1."), format!("{here}fc2.")), 1)
             } else if self.has(&format!("{here}0.weight")) {
                 (Step::Convolution(format!("{here}0."), format!("{here}1.")), 1)
             } else if self.has(&format!("{here}weight")) {
@@ -146,9 +167,9 @@ impl Reader<'_> {
             names.push((norm.into(), format!("{ours}bn{number}.")));
         }
         for step in &block.steps {
-            if let Step::Gate(start) = step {
-                names.push((format!("{start}fc1."), format!("{ours}se.conv_reduce.")));
-                names.push((format!("{start}fc2."), format!("{ours}se.conv_expand.")));
+            if let Step::Gate(reduce, expand) = step {
+                names.push((reduce.clone(), format!("{ours}se.conv_reduce.")));
+                names.push((expand.clone(), format!("{ours}se.conv_expand.")));
             }
         }
         Some(())
@@ -159,7 +180,7 @@ impl Block {
     fn convolutions(&self) -> impl Iterator<Item = (&str, &str)> {
         self.steps.iter().filter_map(|step| match step {
             Step::Convolution(conv, norm) => Some((conv.as_str(), norm.as_str())),
-            Step::Gate(_) => None,
+            Step::Gate(..) => None,
         })
     }
 }
