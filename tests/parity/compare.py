@@ -112,9 +112,11 @@ def randomise(model, images):
     norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     if not norms:
         return
+    # Only the norms are in training: what drops blocks at random would measure another network.
+    model.eval()
     for norm in norms:
         norm.momentum = 1.0
-    model.train()
+        norm.train()
     model(images)
     for norm in norms:
         norm.running_mean += 0.2 * torch.randn_like(norm.running_mean) * norm.running_var.sqrt()
