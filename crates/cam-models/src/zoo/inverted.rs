@@ -496,9 +496,18 @@ struct Block {
     bn2: Option<BatchNorm>,
     bn3: Option<BatchNorm>,
     se: Option<SqueezeExcite>,
+    /// The activation at the end of a block of one convolution, which is part of the block.
+    act: Option<Act>,
     shortcut: bool,
     #[module(skip)]
     activation: Activation,
+}
+
+/// An activation.
+#[derive(Module, Debug)]
+struct Act {
+    #[module(skip)]
+    function: Activation,
 }
 
 /// A gate: each channel is scaled by a number between 0 and 1 that is computed from the means of all. Hu et al., *Squeeze-and-Excitation
@@ -550,6 +559,7 @@ impl InvertedConfig {
                     hard: self.pooled_first,
                     activation: if self.pooled_first { Activation::Relu } else { self.activation },
                 }),
+                act: is(&[Plain]).then_some(Act { function: activation }),
                 shortcut: stride == 1 && from == outputs,
                 activation,
             }
@@ -609,19 +619,17 @@ impl Block {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let act = |x| self.activation.apply(x);
         let normed = |(conv, norm): (&Conv2d, &BatchNorm), x| norm.forward(conv.forward(x));
-        let y = match self.convolutions()[..] {
-            [only] => act(normed(only, x.clone())),
-            [ref inner @ .., last] => {
-                let y = inner.iter().fold(x.clone(), |y, step| act(normed(*step, y)));
-                normed(
-                    last,
-                    match &self.se {
-                        Some(se) => se.forward(y),
-                        None => y,
-                    },
-                )
-            }
-            [] => x.clone(),
+        let mut inner = self.convolutions();
+        let Some(last) = inner.pop() else { return x };
+        let y = inner.into_iter().fold(x.clone(), |y, step| act(normed(step, y)));
+        let y = match &self.se {
+            Some(se) => se.forward(y),
+            None => y,
+        };
+        let y = normed(last, y);
+        let y = match &self.act {
+            Some(act) => act.function.apply(y),
+            None => y,
         };
         if self.shortcut { x + y } else { y }
     }
