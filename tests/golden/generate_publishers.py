@@ -4,6 +4,7 @@
     venv/bin/python generate_publishers.py       # seconds
 """
 
+import functools
 import math
 import re
 from collections import OrderedDict
@@ -179,6 +180,47 @@ def torchvision_convnext():
         [block(8, 12, 1), block(12, 16, 2), block(16, 24, 1), block(24, None, 1)], num_classes=10)
 
 
+def torchvision_mobilenet_v2():
+    rows = [[1, 8, 1, 1], [4, 16, 2, 2], [4, 24, 1, 2], [4, 32, 1, 2], [4, 40, 1, 1], [4, 48, 2, 2], [4, 56, 1, 1]]
+    return torchvision.models.MobileNetV2(num_classes=10, inverted_residual_setting=rows)
+
+
+def torchvision_mobilenet_v3():
+    """The stages of MobileNetV3-Small."""
+    rows = [(16, 3, 16, 16, True, "RE", 2), (16, 3, 40, 24, False, "RE", 2), (24, 3, 48, 24, False, "RE", 1),
+            (24, 5, 64, 32, True, "HS", 2), (32, 5, 64, 32, True, "HS", 1), (32, 5, 72, 40, True, "HS", 1),
+            (40, 5, 80, 48, True, "HS", 2), (48, 5, 80, 48, True, "HS", 1)]
+    rows = [torchvision.models.mobilenetv3.InvertedResidualConfig(*row, 1, 1) for row in rows]
+    return torchvision.models.MobileNetV3(rows, 64, num_classes=10)
+
+
+def torchvision_efficientnet():
+    rows = [(1, 3, 1, 32, 8, 1), (4, 3, 2, 8, 16, 2), (4, 5, 2, 16, 24, 1), (4, 3, 2, 24, 32, 1), (4, 5, 1, 32, 40, 2),
+            (4, 5, 2, 40, 48, 1), (4, 3, 1, 48, 56, 1)]
+    rows = [torchvision.models.efficientnet.MBConvConfig(*row) for row in rows]
+    return torchvision.models.EfficientNet(rows, 0.2, num_classes=10)
+
+
+def torchvision_efficientnet_v2():
+    config = torchvision.models.efficientnet
+    rows = [config.FusedMBConvConfig(*row) for row in [(1, 3, 1, 16, 16, 2), (4, 3, 2, 16, 24, 2), (4, 3, 2, 24, 32, 1)]]
+    rows += [config.MBConvConfig(*row) for row in [(4, 3, 2, 32, 40, 1), (6, 3, 1, 40, 48, 2), (6, 3, 2, 48, 56, 1)]]
+    return config.EfficientNet(rows, 0.2, num_classes=10, norm_layer=functools.partial(nn.BatchNorm2d, eps=1e-3), last_channel=64)
+
+
+def timm_mobilenet_v3():
+    return timm.create_model("mobilenetv3_small_050", num_classes=10, bn_eps=1e-3)
+
+
+def timm_efficientnet():
+    return timm.models.efficientnet._gen_efficientnet("efficientnet_b0", 0.25, 0.5, num_classes=10)
+
+
+def timm_efficientnet_lite():
+    return timm.models.efficientnet._gen_efficientnet_lite(
+        "tf_efficientnet_lite0", 0.25, 0.5, num_classes=10, bn_eps=1e-3, pad_type="same")
+
+
 NETWORKS = {
     "torchvision_vit": lambda: torchvision.models.VisionTransformer(32, 8, 2, 2, 128, 96, num_classes=10),
     "torchvision_swin": lambda: torchvision.models.SwinTransformer([4, 4], 24, [2, 2], [2, 4], [4, 4], num_classes=10),
@@ -195,6 +237,13 @@ NETWORKS = {
     "authors_convnext": timm_convnext,
     "authors_convnextv2": lambda: timm_convnext(use_grn=True, ls_init_value=None),
     "torchvision_convnext": torchvision_convnext,
+    "torchvision_mobilenet_v2": torchvision_mobilenet_v2,
+    "torchvision_mobilenet_v3": torchvision_mobilenet_v3,
+    "torchvision_efficientnet": torchvision_efficientnet,
+    "torchvision_efficientnet_v2": torchvision_efficientnet_v2,
+    "timm_mobilenet_v3": timm_mobilenet_v3,
+    "timm_efficientnet": timm_efficientnet,
+    "timm_efficientnet_lite": timm_efficientnet_lite,
     "cifar_resnet": lambda: CifarResNet(2, 8, 10),
     "backbone_and_classifier": lambda: Transfer(replaced(resnet18(), fc=nn.Identity()), 512, 3),
     "dropout_and_linear": lambda: replaced(resnet18(), fc=nn.Sequential(nn.Dropout(), nn.Linear(512, 2))),
@@ -234,6 +283,13 @@ LAYERS = {
     "timm_convnext": ("stages.1", "stages.1", "first"),
     "authors_convnextv2": ("stages.1", "stages.1", "first"),
     "torchvision_convnext": ("features.3", "stages.1", "first"),
+    "torchvision_mobilenet_v2": ("features.4", "blocks.2", "first"),
+    "torchvision_mobilenet_v3": ("features.2", "blocks.1.0", "first"),
+    "torchvision_efficientnet": ("features.3", "blocks.2", "first"),
+    "torchvision_efficientnet_v2": ("features.2", "blocks.1", "first"),
+    "timm_mobilenet_v3": ("blocks.1", "blocks.1", "first"),
+    "timm_efficientnet": ("blocks.2", "blocks.2", "first"),
+    "timm_efficientnet_lite": ("blocks.2", "blocks.2", "first"),
     "cifar_resnet": ("layer3", "layer3.1", "first"),
     "backbone_and_classifier": ("backbone.layer2", "layer2.0", "first"),
     "norm_in_head": ("layer2", "layer2.0", "first"),

@@ -38,6 +38,13 @@ SWIN = ["swin_tiny_patch4_window7_224", "swin_small_patch4_window7_224", "swin_b
 CONVNEXT = [f"convnext_{size}" for size in ["atto", "femto", "pico", "nano", "tiny", "small", "base", "large", "xlarge"]]
 CONVNEXT += [f"convnextv2_{size}" for size in ["atto", "femto", "pico", "nano", "tiny", "base", "large", "huge"]]
 DENSENET = ["densenet121", "densenet161", "densenet169", "densenet201"]
+INVERTED = ["mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large"]
+INVERTED += [f"efficientnet_{size}" for size in ["b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "v2_s", "v2_m", "v2_l"]]
+TIMM_INVERTED = ["mobilenetv2_100", "mobilenetv3_small_100", "mobilenetv3_large_100", "efficientnet_b0", "mnasnet_100"]
+TIMM_INVERTED += [f"tf_efficientnet_b{scale}" for scale in range(8)] + [f"tf_efficientnet_lite{scale}" for scale in range(5)]
+TIMM_INVERTED += [f"tf_efficientnetv2_{size}" for size in "sml"]
+# Layers of inverted residuals that are no modules, or that have an activation behind the norm in timm.
+UNNAMED = re.compile(r"(^|\.)((hard_swish|relu|relu6|silu)(#\d+)?|bn\d)$|^blocks$|^conv_head$")
 # A layer of torchvision's that timm calls otherwise.
 RENAMED = {"relu": "act1"}
 MNASNET = ["mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3"]
@@ -70,6 +77,12 @@ def cases():
     for name in CONVNEXT:
         side = 384 if name == "convnextv2_huge" else 224
         yield name, lambda name=name: timm.create_model(name), side, side, same
+    for name in INVERTED:
+        yield name, lambda name=name: torchvision.models.get_model(name, weights=None), 224, 224, same
+    for name in TIMM_INVERTED:
+        yield name, lambda name=name: timm.create_model(name), 224, 224, same
+    for name, height, width in [("mobilenetv3_large_100", 161, 260), ("tf_efficientnet_lite0", 161, 260)]:
+        yield name, lambda name=name: timm.create_model(name), height, width, same
     for name, height, width in [("convnext_tiny", 160, 260), ("convnextv2_atto", 230, 100)]:
         yield name, lambda name=name: timm.create_model(name), height, width, same
     for name, height, width in [("vit_tiny_patch16_224", 160, 256), ("vit_tiny_patch16_384", 224, 352),
@@ -84,11 +97,14 @@ def cases():
 
 
 @torch.no_grad()
-def randomise(model, images):
-    """Weights that every tensor's place and layout shows in: no ones, no zeros, no two alike."""
+def randomise(model, images, moved=True):
+    """Weights that every tensor's place and layout shows in: no ones, no zeros, no two alike. The norms' statistics are those of the
+    images, moved a little; in deep networks of gates that makes values grow from block to block until float32 decides the logits."""
     for name, parameter in model.named_parameters():
         if name.endswith(("bias_table", "pos_embed", "token", "gamma", "grn.weight")):
             parameter.normal_(0, 0.5)
+        elif name.endswith((".bn3.weight", ".block.3.1.weight", ".conv.3.weight")):
+            parameter.uniform_(0.1, 0.3)  # small at the end of an inverted residual: sums of many blocks stay of order 1
         elif parameter.ndim == 1 and name.endswith("weight"):
             parameter.uniform_(0.7, 1.3)
         elif parameter.ndim == 1:
@@ -99,11 +115,13 @@ def randomise(model, images):
     norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     if not norms:
         return
+    # Only the norms are in training: what drops blocks at random would measure another network.
+    model.eval()
     for norm in norms:
         norm.momentum = 1.0
-    model.train()
+        norm.train()
     model(images)
-    for norm in norms:
+    for norm in norms if moved else []:
         norm.running_mean += 0.2 * torch.randn_like(norm.running_mean) * norm.running_var.sqrt()
         norm.running_var *= torch.empty_like(norm.running_var).uniform_(0.7, 1.3)
 
@@ -158,14 +176,18 @@ def main():
         torch.manual_seed(number)
         model = make()
         images = torch.randn(2 if height * width < 300 * 300 else 1, 3, height, width)
-        randomise(model, images)
+        randomise(model, images, moved=name not in INVERTED + TIMM_INVERTED)
         model.eval()
         with tempfile.TemporaryDirectory() as folder:
-            weights, pixels, out = (os.path.join(folder, f"{what}.safetensors") for what in ["weights", "images", "out"])
+            # What tensors do not show is told by the name of the file.
+            weights, pixels, out = (os.path.join(folder, f"{what}.safetensors") for what in [name, "images", "out"])
             save_file({renamed(key): value.contiguous() for key, value in model.state_dict().items()}, weights)
             save_file({"images": images}, pixels)
             subprocess.run([program, weights, pixels, out], check=True, stdout=subprocess.DEVNULL)
             ours = load_file(out)
+            if name in INVERTED and hasattr(model, "features"):
+                ours = {"logits": ours["logits"]}  # torchvision numbers the steps of its blocks
+            ours = {layer: value for layer, value in ours.items() if not UNNAMED.search(layer)}
             theirs = activations(model, images, list(ours))
         worst, where = 0.0, ""
         for layer, value in ours.items():

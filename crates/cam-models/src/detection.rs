@@ -169,7 +169,14 @@ fn recognized<'r>(
     let alternatives = known.filter(|name| **name != variant).map(ToString::to_string).collect();
     let detection =
         Detection { family: candidate.row.family(), variant: variant.into(), basis, alternatives };
-    let (row, architecture) = (candidate.row, candidate.architecture.clone());
+    let published =
+        candidate.row.variants.iter().find(|(name, _)| *name == variant && basis != Basis::NearestSize);
+    let row = candidate.row;
+    // What tensors do not show is as the variant has it.
+    let architecture = match published {
+        Some((_, published)) => published.with_head_of(&candidate.architecture),
+        None => candidate.architecture.clone(),
+    };
     Chosen { row, architecture, variant, detection: Some(detection) }
 }
 

@@ -191,6 +191,12 @@ impl AnyArchitecture {
         }
     }
 
+    /// Returns whether a variant is this network, whatever its head and what tensors do not show.
+    pub(crate) fn has_tensors_of(&self, variant: &Self) -> bool {
+        let own = ArchitectureOptions { head_layers: None, ..self.options() };
+        variant.with_head_of(self).with_options(&own).is_ok_and(|variant| variant == *self)
+    }
+
     /// See [`Architecture::channels`].
     pub fn channels(&self) -> usize {
         self.0.channels()

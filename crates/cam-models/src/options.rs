@@ -1,7 +1,7 @@
 //! What the tensors of a weight file do not show of a network: options of its architecture, stated by a model card or by a user.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::{gelu, gelu_approximate, relu, sigmoid, silu, tanh};
+use burn::tensor::activation::{gelu, gelu_approximate, hard_swish, relu, relu6, sigmoid, silu, tanh};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -36,6 +36,10 @@ pub struct ArchitectureOptions {
     /// What precedes a stride.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub antialias: Option<Antialias>,
+    /// Whether a convolution with a stride pads as in TensorFlow: as little as gives one output for each stride, the odd row and column at
+    /// the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub same_padding: Option<bool>,
     /// The layers of a head of several. Those with parameters are those of the file; activations have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head_layers: Option<Vec<HeadLayer>>,
@@ -92,6 +96,10 @@ pub enum Activation {
     Silu,
     /// $\tanh(x)$.
     Tanh,
+    /// $\min(\max(x, 0), 6)$.
+    Relu6,
+    /// $x \min(\max(x + 3, 0), 6) / 6$.
+    HardSwish,
 }
 
 impl Activation {
@@ -104,6 +112,8 @@ impl Activation {
             Self::Relu => relu(x),
             Self::Silu => silu(x),
             Self::Tanh => tanh(x),
+            Self::Relu6 => relu6(x),
+            Self::HardSwish => hard_swish(x),
         }
     }
 }
@@ -126,7 +136,7 @@ pub enum HeadLayer {
 
 impl HeadLayer {
     /// All layers, as a model card calls them.
-    pub(crate) const WORDS: [(&'static str, Self); 10] = [
+    pub(crate) const WORDS: [(&'static str, Self); 12] = [
         ("linear", Self::Linear),
         ("batch-norm", Self::BatchNorm),
         ("layer-norm", Self::LayerNorm),
@@ -137,6 +147,8 @@ impl HeadLayer {
         ("quick-gelu", Self::Activation(Activation::QuickGelu)),
         ("silu", Self::Activation(Activation::Silu)),
         ("tanh", Self::Activation(Activation::Tanh)),
+        ("relu6", Self::Activation(Activation::Relu6)),
+        ("hard-swish", Self::Activation(Activation::HardSwish)),
     ];
 
     /// Returns the activation that it is.

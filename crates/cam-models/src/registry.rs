@@ -61,12 +61,12 @@ impl Row {
         })
     }
 
-    /// Returns the names of the variants that are this network, whatever its head.
+    /// Returns the names of the variants that are this network, whatever its head and what tensors do not show.
     ///
     /// There can be several: a DeiT is a ViT that was trained differently and needs images of another normalization. Tensors do not show
     /// which of them they are.
     pub fn names_of(&self, architecture: &AnyArchitecture) -> Vec<&'static str> {
-        let same = |(_, variant): &&(_, AnyArchitecture)| variant.with_head_of(architecture) == *architecture;
+        let same = |(_, variant): &&(_, AnyArchitecture)| architecture.has_tensors_of(variant);
         self.variants.iter().filter(same).map(|(name, _)| *name).collect()
     }
 
@@ -316,7 +316,7 @@ mod tests {
                 let architecture = architecture.with_classes(7);
                 let shapes = architecture.build(&Device::flex()).shapes();
                 let detected = row.detect(&|name| shapes.get(name).cloned()).expect(name);
-                assert_eq!(detected, architecture, "{name}");
+                assert!(detected.has_tensors_of(&architecture), "{name}: {detected:?}");
                 assert!(row.names_of(&detected).contains(name));
                 for (key, shape) in &shapes {
                     assert_eq!(
@@ -342,7 +342,7 @@ mod tests {
                     asked.borrow_mut().insert(name.to_string());
                     shapes.get(name).cloned()
                 };
-                assert_eq!(row.detect(&look).as_ref(), Some(architecture), "{variant}");
+                assert!(row.detect(&look).is_some_and(|it| it.has_tensors_of(architecture)), "{variant}");
                 for name in asked.into_inner().iter().filter(|name| shapes.contains_key(*name)) {
                     let shape = &shapes[name];
                     let sides = (0..shape.len()).flat_map(|place| {

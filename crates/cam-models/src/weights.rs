@@ -15,6 +15,7 @@ mod params;
 mod pickle;
 mod publishers;
 mod safetensors;
+mod staged;
 mod torch;
 
 use crate::Error;

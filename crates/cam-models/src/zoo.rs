@@ -4,6 +4,7 @@
 pub mod clip;
 pub mod convnext;
 pub mod densenet;
+pub mod inverted;
 pub mod mnasnet;
 pub mod resnet;
 pub mod scenes;
@@ -32,5 +33,6 @@ pub(crate) fn families() -> Vec<Arc<dyn Family>> {
         Arc::new(densenet::DenseNetFamily),
         Arc::new(mnasnet::MnasNetFamily),
         Arc::new(convnext::ConvNextFamily),
+        Arc::new(inverted::InvertedFamily),
     ]
 }

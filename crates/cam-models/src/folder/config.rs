@@ -6,7 +6,8 @@ use std::path::Path;
 use toml::{Table, Value};
 
 /// The kinds of networks of transformers that have the same forward pass as a family here.
-pub(super) const TRANSFORMERS: [&str; 6] = ["vit", "deit", "swin", "resnet", "convnext", "convnextv2"];
+pub(super) const TRANSFORMERS: [&str; 8] =
+    ["vit", "deit", "swin", "resnet", "convnext", "convnextv2", "mobilenet_v2", "efficientnet"];
 
 /// Returns what a configuration says of a network, as fields of a card.
 pub(super) fn fields(config: &Json, path: &Path) -> Result<Table, crate::Error> {
@@ -124,6 +125,12 @@ fn options(config: &Json) -> Result<Table, String> {
             other => Err(format!("its activation is `{other}`; a ConvNeXt has `gelu` here")),
         };
     }
+    if kind == "mobilenet_v2" {
+        return of_mobilenet(config);
+    }
+    if kind == "efficientnet" {
+        return of_efficientnet(config);
+    }
     let activation = match word("hidden_act") {
         "" | "gelu" | "gelu_python" => "gelu",
         "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" | "gelu_python_tanh" => "gelu-tanh",
@@ -146,6 +153,66 @@ fn options(config: &Json) -> Result<Table, String> {
         options.insert("heads".into(), heads.into());
     }
     Ok(options)
+}
+
+/// Returns the activation of a network of inverted residuals.
+fn activation(config: &Json, usual: &str) -> Result<Value, String> {
+    Ok(match config.get("hidden_act").and_then(Json::as_str).unwrap_or(usual) {
+        "relu6" => "relu6".into(),
+        "relu" => "relu".into(),
+        "silu" | "swish" => "silu".into(),
+        "hardswish" => "hard-swish".into(),
+        other => return Err(format!("its activation is `{other}`, which is not known here")),
+    })
+}
+
+/// Returns what the tensors do not show of transformers' MobileNetV2.
+fn of_mobilenet(config: &Json) -> Result<Table, String> {
+    let number = |field: &str| config.get(field).and_then(Json::as_f64);
+    if let Some(stride) = number("output_stride").filter(|stride| *stride != 32.0) {
+        return Err(format!("its output stride is {stride}; a MobileNetV2 has 32 here"));
+    }
+    let same = config.get("tf_padding").and_then(Json::as_bool).unwrap_or(true);
+    Ok(Table::from_iter([
+        ("activation".into(), activation(config, "relu6")?),
+        ("epsilon".into(), number("layer_norm_eps").unwrap_or(1e-3).into()),
+        ("same_padding".into(), same.into()),
+    ]))
+}
+
+/// Returns what the tensors do not show of transformers' EfficientNet. It pads as TensorFlow does for images of its size, by a list of
+/// those blocks whose images have odd sides.
+fn of_efficientnet(config: &Json) -> Result<Table, String> {
+    let numbers = |field: &str, usual: &[i64]| -> Vec<i64> {
+        let given = config.get(field).and_then(Json::as_array);
+        given.map_or_else(|| usual.to_vec(), |list| list.iter().filter_map(Json::as_i64).collect())
+    };
+    let strides = numbers("strides", &[1, 2, 2, 2, 1, 2, 1]);
+    let depth = config.get("depth_coefficient").and_then(Json::as_f64).unwrap_or(3.1);
+    let mut side = config.get("image_size").and_then(Json::as_i64).unwrap_or(600);
+    let mut is_of_tensorflow = side % 2 == 0;
+    side = (side + 1) / 2;
+    let (odd, mut block) = (numbers("depthwise_padding", &[]), 0);
+    for (count, stride) in numbers("num_block_repeats", &[1, 2, 2, 3, 3, 4, 1]).into_iter().zip(&strides) {
+        if *stride == 2 {
+            is_of_tensorflow &= odd.contains(&block) == (side % 2 == 1);
+            side = (side + 1) / 2;
+        }
+        block += (count as f64 * depth).ceil() as i64;
+    }
+    if !is_of_tensorflow {
+        return Err("it pads images otherwise than TensorFlow, which no network here does".into());
+    }
+    match config.get("pooling_type").and_then(Json::as_str) {
+        None | Some("mean") => {}
+        Some(other) => return Err(format!("its pooling is `{other}`; an EfficientNet has `mean` here")),
+    }
+    Ok(Table::from_iter([
+        ("activation".into(), activation(config, "swish")?),
+        ("epsilon".into(), config.get("batch_norm_eps").and_then(Json::as_f64).unwrap_or(1e-3).into()),
+        ("same_padding".into(), true.into()),
+        ("strides".into(), strides.into()),
+    ]))
 }
 
 fn text(json: &Json) -> Option<Value> {

@@ -85,6 +85,13 @@ const BODIES: &[Body] = &[
         head: &["head.fc."],
         parts: &["stem.", "stages.", "head.norm."],
     },
+    Body {
+        family: "MobileNet, EfficientNet",
+        mark: "conv_stem.weight",
+        with: "blocks.0.0.bn1.weight",
+        head: &["classifier."],
+        parts: &["conv_stem.", "bn1.", "blocks.", "conv_head.", "bn2."],
+    },
 ];
 
 /// What others call a head; the names without a number come first.

@@ -2,6 +2,7 @@
 //! (torchvision's convolutional networks, timm's transformers) are left as they are. Heads have a file of their own.
 
 use super::PackTensor;
+use super::staged::staged;
 use burn::tensor::Bytes;
 use std::collections::BTreeMap;
 
@@ -215,6 +216,49 @@ const PUBLISHERS: &[Publisher] = &[
         ],
         epsilon: None,
     },
+    // MobileNetV2 of transformers, whose blocks are numbered through
+    Publisher {
+        mark: "conv_stem.first_conv.convolution.weight",
+        not: "",
+        bodies: &["mobilenet_v2.", ""],
+        parts: &[
+            ("conv_stem.conv_3x3.", "blocks.first.conv_3x3."),
+            ("conv_stem.reduce_1x1.", "blocks.first.reduce_1x1."),
+            ("conv_stem.first_conv.convolution.", "conv_stem."),
+            ("conv_stem.first_conv.normalization.", "bn1."),
+            ("layer.", "blocks."),
+            ("conv_1x1.convolution.", "conv_head."),
+            ("conv_1x1.normalization.", "bn2."),
+            (".expand_1x1.convolution.", ".conv_pw."),
+            (".expand_1x1.normalization.", ".bn1."),
+            (".conv_3x3.convolution.", ".conv_dw."),
+            (".conv_3x3.normalization.", ".bn2."),
+            (".reduce_1x1.convolution.", ".conv_pwl."),
+            (".reduce_1x1.normalization.", ".bn3."),
+        ],
+        epsilon: Some(1e-3),
+    },
+    // EfficientNet of transformers, whose blocks are numbered through
+    Publisher {
+        mark: "encoder.blocks.0.depthwise_conv.depthwise_conv.weight",
+        not: "",
+        bodies: &["efficientnet.", ""],
+        parts: &[
+            ("embeddings.convolution.", "conv_stem."),
+            ("embeddings.batchnorm.", "bn1."),
+            ("encoder.top_conv.", "conv_head."),
+            ("encoder.top_bn.", "bn2."),
+            ("encoder.blocks.", "blocks."),
+            (".expansion.expand_conv.", ".conv_pw."),
+            (".expansion.expand_bn.", ".bn1."),
+            (".depthwise_conv.depthwise_conv.", ".conv_dw."),
+            (".depthwise_conv.depthwise_norm.", ".bn2."),
+            (".squeeze_excite.", ".se.conv_"),
+            (".projection.project_conv.", ".conv_pwl."),
+            (".projection.project_bn.", ".bn3."),
+        ],
+        epsilon: Some(1e-3),
+    },
     // ResNets for CIFAR, whose shortcuts have another name
     Publisher {
         mark: "layer2.0.shortcut.0.weight",
@@ -291,7 +335,7 @@ pub(super) fn translated(mut tensors: Tensors) -> (Tensors, Option<f64>) {
             epsilon = epsilon.or(publisher.epsilon);
         }
     }
-    (tensors, epsilon)
+    (staged(tensors), epsilon)
 }
 
 impl Publisher {
