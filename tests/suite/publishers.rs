@@ -285,7 +285,7 @@ fn layers_of_a_head_can_be_stated() {
     assert!(said.contains("fc.1.weight [2, 512]"), "{said}");
     let said = refused("transformers_vit", &[HeadLayer::LayerNorm, HeadLayer::Linear]);
     assert!(said.contains("the layers of its head are linear, and layer-norm, linear are stated"), "{said}");
-    assert!("relu6".parse::<HeadLayer>().unwrap_err().contains("`relu6`; its layers are linear, batch-norm"));
+    assert!("elu".parse::<HeadLayer>().unwrap_err().contains("`elu`; its layers are linear, batch-norm"));
 }
 
 #[test]

@@ -60,6 +60,9 @@ impl Reader<'_> {
         let mut names = Vec::new();
         let numbered = self.numbered_through();
         let (blocks, last) = if numbered.is_empty() { self.blocks() } else { (numbered, 0) };
+        if blocks.is_empty() {
+            return None;
+        }
         let (mut stage, mut place) = (0, 0);
         for (number, block) in blocks.iter().enumerate() {
             if let Some(before) = number.checked_sub(1).map(|before| &blocks[before]) {
@@ -91,6 +94,9 @@ impl Reader<'_> {
 
     /// Returns the blocks of a file that numbers them through, and calls their parts as timm calls those of an expanding block.
     fn numbered_through(&self) -> Vec<Block> {
+        if !self.has("conv_stem.weight") {
+            return Vec::new();
+        }
         let numbers = (0..).map(|number| number.to_string());
         let block = |name: String| {
             let part = |part: &str| format!("blocks.{name}.{part}.");
