@@ -312,7 +312,22 @@ mod tests {
                 "architecture = { strides = [2, 2, 2, 2, 2], dilations = [1, 1, 1, 1], stem_pool = true, antialias = 'none' }",
             )
         );
+        let config = serde_json::json!({"model_type": "mobilenet_v2", "tf_padding": false});
+        assert_eq!(
+            card(&config),
+            table("architecture = { activation = 'relu6', epsilon = 0.001, same_padding = false }"),
+        );
+        // EfficientNet-B1: the images of block 16 have an odd side.
+        let b1 = |padded: &[usize]| serde_json::json!({"model_type": "efficientnet", "image_size": 240, "depth_coefficient": 1.1, "depthwise_padding": padded});
+        assert_eq!(
+            card(&b1(&[16])),
+            table(
+                "size = [240, 240]\narchitecture = { activation = 'silu', epsilon = 0.001, same_padding = true, strides = [1, 2, 2, 2, 1, 2, 1] }",
+            )
+        );
         for (config, words) in [
+            (b1(&[]), "TensorFlow"),
+            (serde_json::json!({"model_type": "mobilenet_v2", "output_stride": 16}), "stride is 16"),
             (serde_json::json!({"model_type": "resnet", "downsample_in_bottleneck": true}), "stride"),
             (serde_json::json!({"model_type": "resnet", "hidden_act": "gelu"}), "`gelu`"),
             (serde_json::json!({"model_type": "swin", "hidden_act": "selu"}), "`selu`"),

@@ -352,7 +352,7 @@ pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<InvertedConfig> {
     };
     let stages: Vec<Vec<BlockConfig>> = (0..).map_while(stage).collect();
     let [classes, features] = shapes("classifier.weight")?.try_into().ok()?;
-    let features = shapes("conv_head.weight").map_or(features, |shape| shape[0]);
+    let features = shapes("conv_head.weight").map_or(Some(features), |shape| shape.first().copied())?;
     let pooled_first = shapes("bn2.weight").is_none() && shapes("conv_head.weight").is_some();
     let blocks = || stages.iter().flatten();
     let has_gates = blocks().any(|block| block.squeeze.is_some());
