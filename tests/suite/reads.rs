@@ -210,7 +210,7 @@ fn a_forward_pass_uploads_nothing() {
     let code = files.filter(|path| path.extension().is_some_and(|ending| ending == "rs"));
     let code = code.map(|path| (std::fs::read_to_string(&path).unwrap(), path));
     let families: Vec<_> = code.filter(|(text, _)| text.contains("impl Family for")).collect();
-    assert_eq!(families.len(), Registry::builtin().families().len());
+    assert!(families.len() >= Registry::builtin().families().len());
     for (text, file) in families {
         for word in SENDS {
             assert!(!text.contains(word), "{}: {word}", file.display());

@@ -356,11 +356,12 @@ pub(crate) fn detect(shapes: &TensorShapes<'_>) -> Option<InvertedConfig> {
     let pooled_first = shapes("bn2.weight").is_none() && shapes("conv_head.weight").is_some();
     let blocks = || stages.iter().flatten();
     let has_gates = blocks().any(|block| block.squeeze.is_some());
-    // MobileNetV2 and Lite expand all their blocks by 6, and MNASNet some by 3.
+    // Without gates, MNASNet and Lite have kernels of five pixels. MNASNet expands some blocks by 3, and Lite all by 6.
+    let has_fives = !has_gates && blocks().any(|block| block.kernel == 5);
     let inputs = std::iter::once(stem).chain(blocks().map(|block| block.outputs));
     let mut expanded = blocks().zip(inputs).filter(|(block, _)| block.kind == Inverted);
-    let is_mnasnet = !has_gates && expanded.any(|(block, inputs)| block.inner != 6 * inputs);
-    let is_lite = !has_gates && !is_mnasnet && blocks().any(|block| block.kernel == 5);
+    let is_mnasnet = has_fives && expanded.any(|(block, inputs)| block.inner == 3 * inputs);
+    let is_lite = has_fives && !is_mnasnet;
     let (activation, epsilon) = match () {
         () if pooled_first => (Activation::HardSwish, 1e-3),
         () if blocks().any(|block| block.kind == Fused) => (Activation::Silu, 1e-3),
