@@ -144,10 +144,10 @@ impl Row<'_> {
             let line = &image[y * width * channels..][..width * channels];
             // Padding is zero.
             let mut pixels = [simd.splat_f32s(0.0); P];
-            for j in 0..P {
-                let x = (column * STRIDE + j).wrapping_sub(window.padding[1]);
+            for (at, pixel) in pixels.iter_mut().enumerate() {
+                let x = (column * STRIDE + at).wrapping_sub(window.padding[1]);
                 if x < width {
-                    pixels[j] = load(simd, &line[x * channels + first..(x + 1) * channels]);
+                    *pixel = load(simd, &line[x * channels + first..(x + 1) * channels]);
                 }
             }
             for kx in 0..K {
@@ -158,8 +158,8 @@ impl Row<'_> {
                 }
             }
         }
-        for m in 0..M {
-            self.store(simd, sums[m], [column + m, first]);
+        for (m, sum) in sums.into_iter().enumerate() {
+            self.store(simd, sum, [column + m, first]);
         }
     }
 
