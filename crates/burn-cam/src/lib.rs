@@ -125,7 +125,9 @@ pub use cam_core::{
 };
 #[cfg(feature = "device")]
 pub use cam_device;
-pub use cam_graph::{Input, LayerNode, LayerTree, MapTensor, Precision, Tensors, use_this_thread};
+pub use cam_graph::{
+    Input, LayerNode, LayerTree, MapTensor, Precision, Tensors, on_computing_thread, use_this_thread,
+};
 pub use cam_image::{
     Bands, ChannelOrder, Cropping, Filter, InputLayout, Logits, MOST_PIXELS, PHOTO_EXTENSIONS, Photo,
     PhotoNote, PhotoReader, Preprocess, Resize, ValueRange, check_photo_size,

@@ -63,7 +63,11 @@ pub fn run(registry: Registry) -> ExitCode {
         Err(error) => return report_usage(&error),
     };
     let console = Console::new(&args.verbosity);
-    burn_cam::use_this_thread();
+    // Before anything else computes. `cam explain` and `cam serve` compute in threads of their own.
+    match args.command {
+        Command::Explain(_) | Command::Serve(_) => burn_cam::on_computing_thread(|| {}),
+        _ => _ = burn_cam::use_this_thread(),
+    }
     // A panic in a thread of a server ends nothing, and nothing else reports it.
     if !args.verbosity.verbose && !matches!(args.command, Command::Serve(_)) {
         panics::silence_panics();

@@ -30,7 +30,7 @@ mod tree;
 mod values;
 
 pub use cam_graph_derive::{Input, Tensors};
-pub use cam_nn::use_this_thread;
+pub use cam_nn::{on_computing_thread, use_this_thread};
 pub use capture::{detached, enter_module, straight_through};
 pub use error::Error;
 pub use precision::Precision;

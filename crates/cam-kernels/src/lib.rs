@@ -44,6 +44,6 @@ pub use gemv::Gemv;
 pub use norm::{layer_norm, layer_norm_backward};
 pub use normed::Normed;
 pub use pool::{max_pool, mean, mean_pool};
-pub use threads::{keep_awake, use_this_thread};
+pub use threads::{keep_awake, on_computing_thread, use_this_thread};
 pub use tile::Activation;
 pub use view::{ImageView, Window};

@@ -27,15 +27,33 @@ static AWAKE: AtomicUsize = AtomicUsize::new(0);
 /// time. It does nothing if rayon's threads exist already, or if there is only one, which may be needed while the calling thread waits for
 /// another thread.
 pub fn use_this_thread() -> bool {
-    let set = std::env::var("RAYON_NUM_THREADS").ok().and_then(|threads| threads.parse().ok());
-    let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
-    let threads = set.filter(|threads| *threads > 0).unwrap_or_else(cores);
-    if threads > 1 {
-        let builder = ThreadPoolBuilder::new().num_threads(threads).use_current_thread();
+    if count() > 1 {
         // An error means that the threads exist.
-        builder.build_global().ok();
+        ThreadPoolBuilder::new().num_threads(count()).use_current_thread().build_global().ok();
     }
     rayon::current_thread_index().is_some()
+}
+
+/// Runs a function on one of the threads that compute on the CPU, and waits for its result. It is for programs that compute beside their
+/// main thread: the passes of the function take as long as after [`use_this_thread`].
+///
+/// If there is only one such thread, the function runs on the calling one.
+pub fn on_computing_thread<R: Send>(run: impl FnOnce() -> R + Send) -> R {
+    if count() == 1 {
+        return run();
+    }
+    ThreadPoolBuilder::new().num_threads(count()).stack_size(STACK).build_global().ok();
+    rayon::scope(|_| run())
+}
+
+/// The stack of a thread that runs whole passes, as large as that of a main thread: networks are deep.
+const STACK: usize = 8 << 20;
+
+/// Returns how many threads compute, as rayon counts them.
+fn count() -> usize {
+    let set = std::env::var("RAYON_NUM_THREADS").ok().and_then(|threads| threads.parse().ok());
+    let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
+    set.filter(|threads| *threads > 0).unwrap_or_else(cores)
 }
 
 /// Keeps the other threads awake for the layers that follow, if the calling thread is one of rayon's.
@@ -75,6 +93,12 @@ mod tests {
     use super::*;
     use rayon::ThreadPoolBuilder;
     use std::time::Duration;
+
+    #[test]
+    fn a_function_runs_on_a_computing_thread() {
+        let found = on_computing_thread(|| (rayon::current_thread_index().is_some(), 7));
+        assert_eq!(found, (count() > 1, 7));
+    }
 
     #[test]
     fn threads_that_are_kept_awake_take_tasks_and_go_to_sleep() {

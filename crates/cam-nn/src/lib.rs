@@ -17,7 +17,7 @@ mod pool;
 
 pub use activation::gelu;
 pub use attention::{FusedAttention, first_token_attention};
-pub use cam_kernels::{Activation, Window, use_this_thread};
+pub use cam_kernels::{Activation, Window, on_computing_thread, use_this_thread};
 pub use channel_norm::ChannelNorm;
 pub use conv::FusedConv;
 pub use cpu::{computes_on, has_channels_last};

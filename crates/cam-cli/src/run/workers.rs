@@ -14,7 +14,7 @@ use crate::run::npy;
 use crate::run::panics;
 use crate::run::run_state::Pending;
 use crate::run::sources::Source;
-use burn_cam::{AnyModel, AnyTarget, ImageExplainer, ImageInput, Method};
+use burn_cam::{AnyModel, AnyTarget, Device, ImageExplainer, ImageInput, Method, on_computing_thread};
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -78,7 +78,10 @@ pub fn explain(
             let (jobs, model) = (&jobs, (number == 0).then_some(first));
             let worker = Builder::new().name(device.name.clone()).stack_size(STACK);
             worker
-                .spawn_scoped(scope, move || work(spec, device, model, jobs))
+                .spawn_scoped(scope, move || match device.device == Device::flex() {
+                    true => on_computing_thread(|| work(spec, device, model, jobs)),
+                    false => work(spec, device, model, jobs),
+                })
                 .map_err(|error| Failure::Lost { device: device.name.clone(), reason: error.to_string() })?;
         }
         let seconds = in_order(spec, devices.len(), pending, &queue, &mut on_result);
