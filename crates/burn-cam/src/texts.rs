@@ -10,7 +10,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The decoder of the embedding of an image, `[batch, features]`, by a model of images and texts, CLIP or SigLIP: how well each of some
-/// texts fits the image. By default each text is explained, and texts are encoded once, whatever the number of images.
+/// texts fits the image. By default each text is explained, and texts are encoded once, whatever the number of images. CLIP is
+/// [arXiv:2103.00020](https://arxiv.org/abs/2103.00020), SigLIP [arXiv:2303.15343](https://arxiv.org/abs/2303.15343).
 ///
 /// The score of a text is the cosine of both embeddings. Its probability is the softmax over all texts of the scaled cosines
 /// ([`softmax`](Self::softmax), CLIP), or the sigmoid of its own ([`sigmoid`](Self::sigmoid), SigLIP). A softmax over one text says nothing:
@@ -36,7 +37,8 @@ pub struct Texts {
 }
 
 impl Texts {
-    /// Creates a decoder of these texts and their embeddings.
+    /// Creates a decoder of these texts and their embeddings, `[features]` each. If an embedding has another length than that of the image,
+    /// explaining fails.
     ///
     /// - scale: what a cosine is multiplied with before a softmax over all texts
     pub fn softmax<N: Into<String>, E: Into<Arc<[f32]>>>(
@@ -48,7 +50,7 @@ impl Texts {
         Self { names: names.into(), embeddings, scale, bias: None, against: None }
     }
 
-    /// Creates a decoder of these texts and their embeddings, of which any number can fit an image.
+    /// Creates a decoder of these texts and their embeddings, `[features]` each, of which any number can fit an image.
     ///
     /// - scale, bias: what a cosine is multiplied with before a sigmoid, and what is added to that
     pub fn sigmoid<N: Into<String>, E: Into<Arc<[f32]>>>(

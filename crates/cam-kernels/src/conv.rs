@@ -240,13 +240,12 @@ impl Conv {
         out: &mut [f32],
     ) {
         let batch = out.len() / (height * width * self.to);
+        let is_in_place = |x: ImageView<'_>| x.channels_last && self.window.padding == [0, 0];
         // In a pointwise convolution each pixel is a row.
         let (is_pointwise, line) = match x {
             Input::Normed(_) => (true, self.from),
-            Input::Plain(x) if !x.channels_last || self.window.padding != [0, 0] => {
-                (false, self.from * (x.width + 2 * self.window.padding[1]))
-            }
-            Input::Plain(x) => (self.is_pointwise(), self.from * x.width),
+            Input::Plain(x) if is_in_place(x) => (self.is_pointwise(), self.from * x.width),
+            Input::Plain(x) => (false, self.from * (x.width + 2 * self.window.padding[1])),
         };
         let (rows, row) = if is_pointwise { (batch * height * width, 1) } else { (batch * height, width) };
         let runs: Vec<Vec<Run>> =
@@ -270,9 +269,7 @@ impl Conv {
                     (buffer.as_slice(), pixels(0..rows.len()))
                 }
                 Input::Plain(x) if is_pointwise => (x.floats, pixels(rows)),
-                Input::Plain(x) if x.channels_last && self.window.padding == [0, 0] => {
-                    (x.floats, self.bases(x, rows, size))
-                }
+                Input::Plain(x) if is_in_place(x) => (x.floats, self.bases(x, rows, size)),
                 Input::Plain(x) => {
                     let bases = self.copy_padded(x, rows, size, &mut buffer);
                     (buffer.as_slice(), bases)
