@@ -1,14 +1,12 @@
 //! CLIP and SigLIP: embeddings are those of transformers and open_clip. `tests/golden/generate_clip.py` writes what they are; all
 //! parameters are hashes of names. The networks are small: published weights are as large as gigabytes.
 
-use crate::support::{picture, repository, value};
+use crate::support::{picture, repository, write_within};
 use burn::tensor::{Device, Tensor};
 use burn_cam::{ImageExplainer, Preprocess, Texts, method_named};
 use cam_models::Error;
 use cam_models::zoo::clip::{Clip, ClipConfig, Contrast, ImageTower};
 use cam_scenes::Scene;
-use safetensors::Dtype;
-use safetensors::tensor::TensorView;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -54,17 +52,8 @@ fn range(name: &str, shape: &[usize]) -> (f64, f64) {
 /// A folder with the weights of a network and its configuration.
 fn folder(tensors: &BTreeMap<String, Vec<usize>>, config: &Value) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
-    let bytes = |name: &String, shape: &Vec<usize>| -> Vec<u8> {
-        let (low, high) = range(name, shape);
-        let count = shape.iter().product::<usize>() as u64;
-        (0..count).flat_map(|index| value(name, index, low, high).to_le_bytes()).collect()
-    };
-    let numbers: Vec<_> = tensors.iter().map(|(name, shape)| (name, shape, bytes(name, shape))).collect();
-    let views = numbers
-        .iter()
-        .map(|(name, shape, bytes)| (*name, TensorView::new(Dtype::F32, shape.to_vec(), bytes).unwrap()));
     let file = folder.path().join("model.safetensors");
-    std::fs::write(&file, safetensors::serialize(views, None).unwrap()).unwrap();
+    write_within(tensors, range, &file);
     std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
     (folder, file)
 }

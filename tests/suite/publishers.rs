@@ -1,12 +1,10 @@
 //! Networks under the names that other publishers give them: recognized by their names, with the logits of the publisher's own code.
 //! `tests/golden/generate_publishers.py` writes names, shapes and logits; all numbers are hashes of names.
 
-use crate::support::{device, picture, value};
+use crate::support::{device, picture, write_within};
 use burn::tensor::Tensor;
 use cam_core::{Explain, Explainer, GradCam, Model, Taps, Top};
 use cam_models::{Activation, ArchitectureOptions, Basis, CardLayers, Classifier, HeadLayer, Registry};
-use safetensors::Dtype;
-use safetensors::tensor::TensorView;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -68,19 +66,6 @@ fn range(name: &str, shape: &[usize]) -> (f64, f64) {
     }
 }
 
-fn write(tensors: &BTreeMap<String, Vec<usize>>, path: &Path) {
-    let bytes = |name: &String, shape: &Vec<usize>| -> Vec<u8> {
-        let (low, high) = range(name, shape);
-        let count = shape.iter().product::<usize>() as u64;
-        (0..count).flat_map(|index| value(name, index, low, high).to_le_bytes()).collect()
-    };
-    let numbers: Vec<_> = tensors.iter().map(|(name, shape)| (name, shape, bytes(name, shape))).collect();
-    let views = numbers
-        .iter()
-        .map(|(name, shape, bytes)| (*name, TensorView::new(Dtype::F32, shape.to_vec(), bytes).unwrap()));
-    std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
-}
-
 /// Loads a network as a user would who knows its input size.
 fn load(path: &Path, stated: &CardLayers) -> Result<Classifier, cam_models::Error> {
     Registry::builtin().load_stated(None, path, &stated.clone().with_size([32, 32]), &device())
@@ -120,7 +105,7 @@ impl Stage {
 
     fn file(&self, name: &str, network: &Network) -> PathBuf {
         let path = self.folder.path().join(format!("{name}.safetensors"));
-        write(&network.tensors, &path);
+        write_within(&network.tensors, range, &path);
         path
     }
 
@@ -201,7 +186,7 @@ fn what_can_follow_a_head_is_not_left_out() {
     // A second layer, which reads what the first returns.
     tensors.insert("refined.weight".into(), vec![10, 3]);
     tensors.insert("refined.bias".into(), vec![10]);
-    write(&tensors, &path);
+    write_within(&tensors, range, &path);
     let said = load(&path, &CardLayers::new()).err().unwrap().to_string();
     assert!(said.contains("classifier.weight [3, 512], refined.bias [10], refined.weight [10, 3]"), "{said}");
     assert_eq!(loaded(&path, &CardLayers::new().with_classifier("classifier")).labels().len(), 3);
@@ -241,7 +226,7 @@ fn a_published_network_is_recognized_by_its_body_whatever_its_head() {
         let head = networks[name].tensors.iter().filter(|(name, _)| name.starts_with("fc."));
         tensors.extend(head.map(|(name, shape)| (name.clone(), shape.clone())));
         let path = folder.path().join("net.safetensors");
-        write(&tensors, &path);
+        write_within(&tensors, range, &path);
         let recognized = loaded(&path, &CardLayers::new());
         let found = recognized.detection().unwrap();
         assert_eq!((found.variant.as_str(), found.basis), ("resnet18", Basis::Tensors), "{name}");
@@ -296,7 +281,7 @@ fn a_head_that_is_not_understood_is_named() {
     let said = |extra: &[(&str, &[usize])], stated: &CardLayers| {
         let mut tensors = networks["two_linear_layers"].tensors.clone();
         tensors.extend(extra.iter().map(|(name, shape)| (name.to_string(), shape.to_vec())));
-        write(&tensors, &path);
+        write_within(&tensors, range, &path);
         load(&path, stated).err().unwrap().to_string()
     };
     // Numbers that may be of a norm or of a PReLU, and a norm behind the linear layers.
@@ -311,7 +296,7 @@ fn a_head_that_is_not_understood_is_named() {
     // A body alone.
     let mut tensors = networks["two_linear_layers"].tensors.clone();
     tensors.retain(|name, _| !name.starts_with("fc."));
-    write(&tensors, &path);
+    write_within(&tensors, range, &path);
     let said = load(&path, &CardLayers::new()).err().unwrap().to_string();
     assert!(said.contains("of a ResNet without a head; a head is"), "{said}");
 }

@@ -246,10 +246,19 @@ pub fn hashed_file(network: &impl ModuleSnapshot, path: &Path) {
 
 /// Writes the hashed parameters of a network whose tensors have these names and shapes.
 pub fn write_hashed(shapes: &BTreeMap<String, Vec<usize>>, path: &Path) {
+    write_within(shapes, |name, _| range(name, shapes), path);
+}
+
+/// Writes hashed tensors of these names and shapes, each within the range that its name and shape have.
+pub fn write_within(
+    shapes: &BTreeMap<String, Vec<usize>>,
+    range: impl Fn(&str, &[usize]) -> (f64, f64),
+    path: &Path,
+) {
     let numbers: Vec<(&String, &Vec<usize>, Vec<u8>)> = shapes
         .iter()
         .map(|(name, shape)| {
-            let (low, high) = range(name, shapes);
+            let (low, high) = range(name, shape);
             let count = shape.iter().product::<usize>() as u64;
             (name, shape, (0..count).flat_map(|i| value(name, i, low, high).to_le_bytes()).collect())
         })
